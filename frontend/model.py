@@ -1,0 +1,146 @@
+"""An ONNX model as read from the file: structure, types and small constants, never weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from layerweaver.ir.dtypes import DType
+
+__all__ = [
+    "MATERIALIZE_LIMIT",
+    "Attribute",
+    "AttributeReference",
+    "OnnxFunction",
+    "OnnxGraph",
+    "OnnxModel",
+    "OnnxNode",
+    "TensorData",
+    "ValueInfo",
+]
+
+MATERIALIZE_LIMIT = 4096
+"""Constants of at most this many elements have their values read; larger ones are skipped in the file."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorData:
+    """A constant (initializer or attribute).
+
+    Attributes:
+        name: Tensor name.
+        dtype: Element type.
+        shape: Extents; () for a scalar.
+        values: The values, or None when the tensor is large, external, sparse or of strings.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    values: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ValueInfo:
+    """Declared type of a value.
+
+    Attributes:
+        name: Value name.
+        dtype: Element type (of the elements, for sequences and optionals).
+        shape: Per axis a number, the name of a symbolic dimension (which may be an expression), or None;
+            None as a whole when the rank is unknown.
+        container: "tensor", "sequence", "optional", "map" or "sparse".
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int | str | None, ...] | None
+    container: str = "tensor"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnnxNode:
+    """One node. ``scope`` is filled by inlining (functions, branches, loop bodies), for messages."""
+
+    op_type: str
+    domain: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnnxGraph:
+    """A graph: the main one, a branch or a loop body."""
+
+    name: str
+    nodes: tuple[OnnxNode, ...]
+    inputs: tuple[ValueInfo, ...]
+    outputs: tuple[ValueInfo, ...]
+    initializers: Mapping[str, TensorData]
+    value_infos: Mapping[str, ValueInfo] = field(default_factory=dict)
+
+
+Attribute: TypeAlias = (
+    int
+    | float
+    | str
+    | bytes
+    | TensorData
+    | OnnxGraph
+    | ValueInfo
+    | tuple[int, ...]
+    | tuple[float, ...]
+    | tuple[str, ...]
+    | tuple[TensorData, ...]
+    | tuple[OnnxGraph, ...]
+    | "AttributeReference"
+)
+"""Value of an attribute. Text attributes are str (bytes only when they are not UTF-8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeReference:
+    """Inside a function body: the value of the named attribute of the calling node."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnnxFunction:
+    """A model-local function."""
+
+    domain: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attribute_names: tuple[str, ...]
+    attribute_defaults: Mapping[str, Attribute]
+    nodes: tuple[OnnxNode, ...]
+    opset_imports: Mapping[str, int]
+    value_infos: Mapping[str, ValueInfo] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnnxModel:
+    """A whole file.
+
+    Attributes:
+        source: Path or zoo name, for messages.
+        sha256: Hash of the file's bytes ("" when not computed).
+        opset_imports: Domain to version; the default domain is "".
+        functions: Keyed by (domain, name).
+    """
+
+    source: str
+    ir_version: int
+    producer: str
+    opset_imports: Mapping[str, int]
+    graph: OnnxGraph
+    functions: Mapping[tuple[str, str], OnnxFunction]
+    sha256: str = ""

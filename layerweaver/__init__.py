@@ -1,0 +1,1 @@
+"""Layerweaver: ONNX models in, schedule profiles and multi-tenant NPU simulations out."""
