@@ -77,7 +77,10 @@ def parse_quantity(value: float | str, dimension: str, unit: str) -> float:
         number, given = match.group(1), match.group(2).lower() or unit.lower()
         if given not in units:
             raise ValueError(refusal)
-        result = float(Fraction(number.replace("_", "")) * units[given] / units[unit.lower()])
+        try:
+            result = float(Fraction(number.replace("_", "")) * units[given] / units[unit.lower()])
+        except OverflowError:
+            raise ValueError(refusal) from None
     else:
         result = float(value)
     if not math.isfinite(result):
