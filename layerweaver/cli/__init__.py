@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""The command line: parse, call, print. No logic lives here."""

@@ -1,0 +1,87 @@
+"""The root of the command line: global options, command groups, and one-line usage errors."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from layerweaver.cli import (
+    model_commands,
+    npu_commands,
+    profile_commands,
+    reproduce_commands,
+    result_commands,
+    simulate_commands,
+)
+from layerweaver.cli.session import Session
+
+__all__ = ["CommandLineError", "app", "run"]
+
+_USAGE_ERROR = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
+class CommandLineError(Exception):
+    """A command line that cannot be understood."""
+
+
+app = typer.Typer(
+    name="layerweaver",
+    help="Compile ONNX models into NPU schedule profiles and simulate many tenants sharing one NPU.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"layerweaver {version('layerweaver')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done, on stderr.")] = False,
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that every command understands."""
+    context.obj = Session(quiet=quiet, verbose=verbose)
+
+
+model_commands.register(app)
+profile_commands.register(app)
+simulate_commands.register(app)
+result_commands.register(app)
+npu_commands.register(app)
+reproduce_commands.register(app)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code.
+
+    Raises:
+        CommandLineError: If the words do not form a command.
+    """
+    try:
+        code = app(arguments, prog_name="layerweaver", standalone_mode=False)
+    except typer.Exit as finished:
+        return int(finished.exit_code)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except _USAGE_ERROR as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "layerweaver"
+        if isinstance(error, Exception) and type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(str(error))
+            return 2
+        message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        raise CommandLineError(f"{message.rstrip('.')}; see '{command} --help'") from None
+    return code if isinstance(code, int) else 0

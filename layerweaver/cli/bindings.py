@@ -1,0 +1,110 @@
+"""Options of the form ``--dim N=1`` and ``--shape input=1x3x224x224``, also with an entry's name before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import typer
+
+__all__ = ["Bindings", "parse_batches", "parse_bindings", "parse_models"]
+
+_INTEGER = re.compile(r"[0-9]{1,12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """Bound dimensions, shapes and trip counts of one model."""
+
+    dims: dict[str, int] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    trip_counts: dict[str, int] = field(default_factory=dict)
+
+
+def _number(text: str, option: str, whole: str, least: int) -> int:
+    if not _INTEGER.fullmatch(text) or int(text) < least:
+        raise typer.BadParameter(f"{option} {whole!r}: {text!r} is not a whole number of {least} or more")
+    return int(text)
+
+
+def _split(option: str, text: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition("=")
+    if not equals or not name or not value:
+        raise typer.BadParameter(f"{option} {text!r} is not of the form {form}")
+    return name, value
+
+
+def _owner(name: str, entries: Iterable[str]) -> tuple[str | None, str]:
+    """Split a leading ``ENTRY:`` off; ONNX names may contain colons, so only known entries count."""
+    for entry in sorted(entries, key=len, reverse=True):
+        if name.startswith(f"{entry}:") and len(name) > len(entry) + 1:
+            return entry, name[len(entry) + 1 :]
+    return None, name
+
+
+def parse_bindings(
+    dims: Iterable[str], shapes: Iterable[str], trip_counts: Iterable[str] = (), entries: Iterable[str] = ()
+) -> dict[str | None, Bindings]:
+    """Read the options; the key None holds what applies to every model.
+
+    Raises:
+        typer.BadParameter: If an option has the wrong form.
+    """
+    names = tuple(entries)
+    bound: dict[str | None, Bindings] = {None: Bindings()} | {entry: Bindings() for entry in names}
+    for text in dims:
+        name, value = _split("--dim", text, "NAME=NUMBER, for example --dim seq=384")
+        entry, name = _owner(name, names)
+        bound[entry].dims[name] = _number(value, "--dim", text, 0)
+    for text in shapes:
+        name, value = _split("--shape", text, "INPUT=1x3x224x224")
+        entry, name = _owner(name, names)
+        extents = [] if value in {"()", "scalar"} else value.lower().split("x")
+        bound[entry].shapes[name] = tuple(_number(extent, "--shape", text, 0) for extent in extents)
+    for text in trip_counts:
+        name, value = _split("--trip-count", text, "NODE=NUMBER")
+        entry, name = _owner(name, names)
+        bound[entry].trip_counts[name] = _number(value, "--trip-count", text, 0)
+    return bound
+
+
+def merged(bound: Mapping[str | None, Bindings], entry: str) -> Bindings:
+    """What applies to one entry: the options for all, overridden by its own."""
+    common, own = bound[None], bound.get(entry, Bindings())
+    return Bindings(
+        common.dims | own.dims, common.shapes | own.shapes, common.trip_counts | own.trip_counts
+    )
+
+
+def parse_batches(text: str) -> tuple[int, ...]:
+    """Read ``1,8,16``.
+
+    Raises:
+        typer.BadParameter: If it is not a list of distinct whole numbers of 1 or more.
+    """
+    sizes = tuple(_number(part.strip(), "--batch", text, 1) for part in text.split(","))
+    if len(set(sizes)) != len(sizes):
+        raise typer.BadParameter(f"--batch {text!r} names a size twice")
+    return tuple(sorted(sizes))
+
+
+def parse_models(texts: Iterable[str]) -> dict[str, str]:
+    """Read ``[NAME=]MODEL`` words into entry name -> model reference, in order.
+
+    Raises:
+        typer.BadParameter: If two entries have the same name.
+    """
+    models: dict[str, str] = {}
+    for text in texts:
+        name, equals, reference = text.partition("=")
+        if not equals or Path(text).exists():
+            reference = text
+            name = text.removeprefix("zoo:") if text.startswith("zoo:") else Path(text).stem
+        if not name or not reference:
+            raise typer.BadParameter(f"{text!r} is not of the form [NAME=]MODEL")
+        if name in models:
+            raise typer.BadParameter(f"two models are named {name!r}; give one a name of its own: NAME=MODEL")
+        models[name] = reference
+    return models

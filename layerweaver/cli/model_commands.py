@@ -1,0 +1,159 @@
+"""``inspect`` and ``models``: look at a model before anything is scheduled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from layerweaver.cli.bindings import parse_batches, parse_bindings
+from layerweaver.cli.render import layers_table, models_table, number, totals_lines
+from layerweaver.cli.session import JsonOption, console, print_document, session_of
+
+__all__ = ["register"]
+
+ModelArgument = Annotated[str, typer.Argument(help="An ONNX file or a zoo model such as zoo:resnet50.")]
+DimOption = Annotated[
+    Optional[list[str]], typer.Option("--dim", help="Bind a symbolic dimension: NAME=NUMBER.", metavar="NAME=N")
+]
+ShapeOption = Annotated[
+    Optional[list[str]],
+    typer.Option("--shape", help="Bind or override an input's shape: INPUT=1x3x224x224.", metavar="INPUT=SHAPE"),
+]
+TripOption = Annotated[
+    Optional[list[str]],
+    typer.Option("--trip-count", help="Trips of a loop that the graph leaves open: NODE=NUMBER.", metavar="NODE=N"),
+]
+StateOption = Annotated[
+    Optional[list[str]],
+    typer.Option("--state", help="A graph input that an output feeds back into: INPUT=OUTPUT.", metavar="IN=OUT"),
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse operators that nobody has described.")]
+
+
+def parse_state(pairs: list[str] | None) -> list[tuple[str, str]] | None:
+    """Read ``INPUT=OUTPUT`` words; None when there are none, so that names are matched instead."""
+    if not pairs:
+        return None
+    state = []
+    for pair in pairs:
+        name, equals, result = pair.partition("=")
+        if not (equals and name and result):
+            raise typer.BadParameter(f"--state {pair!r} is not of the form INPUT=OUTPUT")
+        state.append((name, result))
+    return state
+
+
+def _inspect(
+    context: typer.Context,
+    model: ModelArgument,
+    dim: DimOption = None,
+    shape: ShapeOption = None,
+    trip_count: TripOption = None,
+    state: StateOption = None,
+    batch: Annotated[Optional[str], typer.Option("--batch", help="Batch size.")] = None,
+    npu: Annotated[Optional[str], typer.Option("--npu", help="Cost the layers on this NPU (name or file).")] = None,
+    strict: StrictOption = False,
+    fuse: Annotated[bool, typer.Option("--fuse/--no-fuse", help="Fuse as a compiler would.")] = True,
+    csv: Annotated[Optional[Path], typer.Option("--csv", help="Write the layers to this file.")] = None,
+    plot: Annotated[
+        Optional[Path], typer.Option("--plot", help="Draw the roofline (.svg, .png or .html); needs --npu.")
+    ] = None,
+    graph: Annotated[Optional[Path], typer.Option("--graph", help="Draw the layer graph (.html or .dot).")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model's layers: shapes, multiply-accumulates, bytes, and costs when an NPU is given."""
+    from layerweaver.scheduler.inspection import inspect_model, layers_csv
+
+    session = session_of(context)
+    bound = parse_bindings(dim or (), shape or (), trip_count or ())[None]
+    if plot is not None and npu is None:
+        raise typer.BadParameter("--plot draws a roofline, which needs --npu")
+    sizes = parse_batches(batch) if batch is not None else (None,)
+    if len(sizes) > 1:
+        raise typer.BadParameter("inspect takes one batch size")
+    inspection = inspect_model(
+        model,
+        npu=npu,
+        dims=bound.dims,
+        shapes=bound.shapes,
+        trip_counts=bound.trip_counts,
+        state=parse_state(state),
+        batch=sizes[0],
+        strict=strict,
+        fuse=fuse,
+    )
+    document = inspection.document
+    if csv is not None:
+        from layerweaver.ir import write_text
+
+        write_text(csv, layers_csv(document))
+        session.note(f"wrote {csv}")
+    if plot is not None:
+        from layerweaver.backend_sim.report import roofline_figure, write_figure
+
+        write_figure(roofline_figure(document), plot)
+        session.note(f"wrote {plot}")
+    if graph is not None:
+        from layerweaver.backend_sim.report import write_graph_picture
+
+        write_graph_picture(inspection.graph, graph, document)
+        session.note(f"wrote {graph}")
+    session.warn(document["warnings"])
+    if as_json:
+        print_document(document)
+        return
+    screen = console()
+    screen.print(layers_table(document, full=session.verbose))
+    for line in totals_lines(document):
+        screen.print(line)
+
+
+def _list_models(as_json: JsonOption = False) -> None:
+    """List the zoo."""
+    from layerweaver.scheduler.inspection import zoo_rows
+
+    rows = zoo_rows()
+    if as_json:
+        print_document({"models": rows})
+    else:
+        console().print(models_table(rows))
+
+
+def _export_model(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of a zoo model.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
+) -> None:
+    """Write a zoo model as an ONNX file (structure only: its weights are constants of one value)."""
+    from layerweaver.scheduler.inspection import export_zoo_model
+
+    size = export_zoo_model(name.removeprefix("zoo:"), output)
+    session_of(context).note(f"wrote {output} ({number(size)} bytes)")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("inspect")(_inspect)
+    models = typer.Typer(help="The built-in model zoo.", no_args_is_help=True)
+    models.command("list")(_list_models)
+    models.command("export")(_export_model)
+    app.add_typer(models, name="models")
+
+
+def load_json(path: Path) -> Mapping[str, Any]:
+    """Read a result document.
+
+    Raises:
+        typer.BadParameter: If the file is missing or is not a JSON object.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise typer.BadParameter(f"{path} is not a readable JSON document ({error})") from None
+    if not isinstance(document, dict):
+        raise typer.BadParameter(f"{path} is not a JSON object; give a result of simulate, compare or peak")
+    return document

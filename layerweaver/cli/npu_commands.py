@@ -1,0 +1,84 @@
+"""``npu``: list, show, check and start NPU configs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from layerweaver.cli.render import npus_table
+from layerweaver.cli.session import JsonOption, console, print_document, session_of
+
+__all__ = ["register"]
+
+
+def _list(as_json: JsonOption = False) -> None:
+    """List the NPUs that are shipped or plugged in."""
+    from layerweaver.costmodel import npu_rows
+
+    rows = npu_rows()
+    if as_json:
+        print_document({"npus": rows})
+    else:
+        console().print(npus_table(rows))
+
+
+def _show(
+    npu: Annotated[str, typer.Argument(help="Shipped name or YAML file.")], as_json: JsonOption = False
+) -> None:
+    """Print an NPU config in the form that 'npu check' accepts."""
+    from layerweaver.costmodel import load_npu, npu_document, npu_yaml
+
+    config = load_npu(npu)
+    if as_json:
+        print_document(npu_document(config))
+    else:
+        typer.echo(npu_yaml(config), nl=False)
+
+
+def _check(
+    file: Annotated[Path, typer.Argument(help="YAML file to check.")], as_json: JsonOption = False
+) -> None:
+    """Explain every mistake in an NPU config, with line and field."""
+    from layerweaver.costmodel import check_npu
+
+    problems = check_npu(file)
+    if as_json:
+        print_document({"file": str(file), "valid": not problems, "problems": list(problems)})
+    else:
+        for problem in problems:
+            typer.echo(problem, err=True)
+        if not problems:
+            typer.echo(f"{file}: fine")
+    if problems:
+        raise typer.Exit(2)
+
+
+def _new(
+    context: typer.Context,
+    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="File to write; default: print.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="The JSON Schema for editors instead.")] = False,
+) -> None:
+    """Write a commented template of an NPU config, or its JSON Schema."""
+    from layerweaver.costmodel import npu_json_schema, npu_template
+
+    text = json.dumps(npu_json_schema(), indent=2) + "\n" if schema else npu_template()
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    from layerweaver.ir import write_text
+
+    write_text(output, text)
+    session_of(context).note(f"wrote {output}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    npu = typer.Typer(help="NPU configs.", no_args_is_help=True)
+    npu.command("list")(_list)
+    npu.command("show")(_show)
+    npu.command("check")(_check)
+    npu.command("new")(_new)
+    app.add_typer(npu, name="npu")

@@ -1,0 +1,97 @@
+"""``compile`` and ``show``: make a schedule profile and look into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from layerweaver.cli.bindings import merged, parse_batches, parse_bindings, parse_models
+from layerweaver.cli.model_commands import DimOption, ShapeOption, StateOption, StrictOption, TripOption, parse_state
+from layerweaver.cli.render import profile_tables
+from layerweaver.cli.session import JsonOption, console, print_document, session_of
+
+__all__ = ["register"]
+
+
+def _compile(
+    context: typer.Context,
+    model: Annotated[list[str], typer.Argument(help="[NAME=]MODEL: ONNX files or zoo models.", metavar="[NAME=]MODEL...")],
+    npu: Annotated[str, typer.Option("--npu", help="NPU config: a shipped name or a YAML file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Schedule profile (.lwp) to write.")],
+    dim: DimOption = None,
+    shape: ShapeOption = None,
+    trip_count: TripOption = None,
+    state: StateOption = None,
+    batch: Annotated[str, typer.Option("--batch", help="Batch sizes, for example 1,8,16.")] = "1",
+    group: Annotated[
+        Optional[list[str]],
+        typer.Option("--group", help="Entries whose static woven schedule is precomputed: A,B.", metavar="A,B"),
+    ] = None,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compile ONNX models into a schedule profile; options with NAME: before apply to that entry only."""
+    from layerweaver.scheduler.compiler import ModelRequest, compile_models
+    from layerweaver.scheduler.profile import profile_document
+    from layerweaver.scheduler.profile_file import save_profile
+
+    session = session_of(context)
+    models = parse_models(model)
+    bound = parse_bindings(dim or (), shape or (), trip_count or (), models)
+    requests = []
+    for entry, reference in models.items():
+        own = merged(bound, entry)
+        requests.append(
+            ModelRequest(
+                entry=entry,
+                source=reference,
+                batches=parse_batches(batch),
+                dims=own.dims,
+                shapes=own.shapes,
+                trip_counts=own.trip_counts,
+                state=parse_state(state),
+                strict=strict,
+            )
+        )
+    groups = tuple(tuple(names.split(",")) for names in group or ())
+    with session.progress("compiling") as progress:
+        profile = compile_models(requests, npu, groups=groups, progress=progress)
+    save_profile(profile, output)
+    session.warn(profile.warnings)
+    document = profile_document(profile)
+    if as_json:
+        print_document(document)
+    else:
+        for table in profile_tables(document, layers=False):
+            console().print(table)
+    session.note(f"wrote {output}")
+
+
+def _show(
+    context: typer.Context,
+    profile: Annotated[Path, typer.Argument(help="A schedule profile (.lwp).")],
+    csv: Annotated[bool, typer.Option("--csv", help="Print the layers as CSV.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a schedule profile holds."""
+    from layerweaver.scheduler.profile import profile_csv, profile_document
+    from layerweaver.scheduler.profile_file import load_profile
+
+    loaded = load_profile(profile)
+    if csv:
+        typer.echo(profile_csv(loaded), nl=False)
+        return
+    document = profile_document(loaded)
+    if as_json:
+        print_document(document)
+        return
+    for table in profile_tables(document, layers=session_of(context).verbose):
+        console().print(table)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("compile")(_compile)
+    app.command("show")(_show)

@@ -1,0 +1,175 @@
+"""Documents as terminal tables that fit 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from layerweaver.cli.session import table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = [
+    "fields_table",
+    "layers_table",
+    "models_table",
+    "npus_table",
+    "number",
+    "percent",
+    "profile_tables",
+    "rows_table",
+    "totals_lines",
+]
+
+_LAYERS_SHOWN = 24
+_PREFIXES = ((10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+
+Document = Mapping[str, Any]
+
+
+def number(value: float | None) -> str:
+    """A count in at most five characters and a prefix: 4.09 G; a dash for None."""
+    if value is None:
+        return "-"
+    for size, prefix in _PREFIXES:
+        if abs(value) >= size:
+            return f"{value / size:.3g} {prefix}" if abs(value) < 999.5 * size else f"{value / size:.0f} {prefix}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def percent(share: float | None) -> str:
+    """A fraction as percent with as many digits as matter."""
+    if share is None:
+        return "-"
+    return f"{share:.1%}" if abs(share) >= 0.0995 or share == 0 else f"{share:.2%}"
+
+
+def _shortened(name: str, width: int = 26) -> str:
+    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-(width - width // 2) :]}"
+
+
+def layers_table(document: Document, *, full: bool) -> Table:
+    """Layers of an ``inspect`` document, the first and last ones unless ``full``."""
+    layers: Sequence[Document] = document["layers"]
+    costed = bool(layers) and "compute_cycles" in layers[0]
+    columns = [("layer", "left"), ("kind", "left"), ("operators", "left"), ("MACs", "right"), ("weights", "right")]
+    columns += [("compute", "right"), ("memory", "right"), ("bound", "left")] if costed else [("M x N x K", "right")]
+    grid = table(f"{document['model']}, batch {document['batch']}", columns)
+    hidden = 0 if full else max(0, len(layers) - _LAYERS_SHOWN)
+    for position, layer in enumerate(layers):
+        if hidden and position == _LAYERS_SHOWN // 2:
+            grid.add_row(f"… {hidden} more (-v shows all)")
+        if hidden and _LAYERS_SHOWN // 2 <= position < _LAYERS_SHOWN // 2 + hidden:
+            continue
+        cells = [
+            _shortened(layer["name"]),
+            layer["kind"],
+            _shortened("+".join(layer["operators"]), 18),
+            number(layer["macs"]),
+            f"{number(layer['weight_bytes'])}B",
+        ]
+        if costed:
+            cells += [number(layer["compute_cycles"]), number(layer["memory_cycles"]), layer["bound_by"]]
+        else:
+            extents = (layer["m"], layer["n"], layer["k"])
+            cells.append("-" if None in extents else " x ".join(map(str, extents)))
+        grid.add_row(*cells)
+    return grid
+
+
+def totals_lines(document: Document) -> Iterator[str]:
+    """The totals of an ``inspect`` document in words."""
+    totals = document["totals"]
+    yield (
+        f"{totals['layers']} layers, {totals['macs']:,} MACs, {totals['parameters']:,} parameters, "
+        f"{number(totals['weight_bytes'])}B weights, {number(totals['peak_activation_bytes'])}B peak activations"
+    )
+    if "compute_cycles" in totals:
+        compute, memory = totals["compute_cycles"], totals["memory_cycles"]
+        longer = "compute" if compute > memory else "memory"
+        yield (
+            f"{compute:,} compute cycles, {memory:,} memory cycles ({longer}-intensive), "
+            f"{totals['standalone_cycles']:,} alone"
+        )
+
+
+def models_table(rows: Sequence[Document]) -> Table:
+    """The zoo."""
+    grid = table("model zoo", [("name", "left"), ("MACs", "right"), ("parameters", "right"), ("dims", "left")])
+    for row in rows:
+        dims = ", ".join(f"{name}={value}" for name, value in row.get("dims", {}).items())
+        grid.add_row(row["name"], f"{row['macs']:,}", f"{row['parameters']:,}", dims)
+    return grid
+
+
+def npus_table(rows: Sequence[Document]) -> Table:
+    """NPUs with their roofline."""
+    columns = [("name", "left"), ("peak TOP/s", "right"), ("DRAM GB/s", "right"), ("ridge op/B", "right")]
+    grid = table("NPUs", columns)
+    for row in rows:
+        grid.add_row(
+            row["name"], f"{row['peak_tops']:.4g}", f"{row['dram_gb_s']:.4g}", f"{row['ridge_ops_per_byte']:.4g}"
+        )
+    return grid
+
+
+def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
+    """The entries of a schedule profile, and their layers when asked for."""
+    columns = [("model", "left"), ("batch", "right"), ("kind", "left"), ("rows", "right")]
+    columns += [("compute", "right"), ("memory", "right"), ("standalone", "right")]
+    grid = table(f"schedule profile for {document['npu']['name']} (cycles)", columns)
+    for model in document["models"]:
+        grid.add_row(
+            model["name"],
+            str(model["batch"]),
+            model["kind"],
+            str(len(model["layers"])),
+            *(f"{model[key]:,}" for key in ("compute_cycles", "memory_cycles", "standalone_cycles")),
+        )
+    yield grid
+    if not layers:
+        return
+    columns = [("layer", "left"), ("compute", "right"), ("memory", "right"), ("weights", "right")]
+    columns.append(("remaining", "right"))
+    for model in document["models"]:
+        grid = table(f"{model['name']}, batch {model['batch']} (cycles)", columns)
+        for layer in model["layers"]:
+            grid.add_row(
+                _shortened(layer["name"]),
+                f"{layer['compute_cycles']:,}",
+                f"{layer['memory_cycles']:,}",
+                f"{number(layer['weight_bytes'])}B",
+                f"{layer['remaining_cycles']:,}",
+            )
+        yield grid
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "-" if value is None else str(value)
+
+
+def rows_table(title: str, rows: Sequence[Document]) -> Table:
+    """Rows of equal keys as a table."""
+    keys = list(rows[0]) if rows else []
+    sides = ["left" if isinstance(rows[0][key], str) else "right" for key in keys]
+    grid = table(title, list(zip(keys, sides, strict=True)))
+    for row in rows:
+        grid.add_row(*(_cell(row[key]) for key in keys))
+    return grid
+
+
+def fields_table(title: str, document: Document) -> Table:
+    """A flat document as a two-column table, nested mappings opened once."""
+    grid = table(title, [("figure", "left"), ("value", "right")])
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            for inner, figure in value.items():
+                grid.add_row(f"{key}.{inner}", _cell(figure))
+        elif not isinstance(value, (list, tuple)):
+            grid.add_row(key, _cell(value))
+    return grid

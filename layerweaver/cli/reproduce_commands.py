@@ -1,0 +1,75 @@
+"""``reproduce``: published and measured figures, computed again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from layerweaver.cli.render import fields_table, rows_table
+from layerweaver.cli.session import JsonOption, console, print_document, session_of
+
+__all__ = ["register"]
+
+
+def _scalesim(as_json: JsonOption = False) -> None:
+    """Cycles of SCALE-Sim 3.0.0 for ResNet-50 and BERT-base, layer by layer."""
+    from layerweaver.costmodel.reproduce_scalesim import reproduce_scalesim
+
+    document = reproduce_scalesim()
+    if as_json:
+        print_document(document)
+    else:
+        console().print(fields_table("SCALE-Sim", document))
+
+
+def _tpu_matmul(
+    csv: Annotated[Path, typer.Option("--csv", help="Measured products: columns m,n,k,time_us.")],
+    fit: Annotated[bool, typer.Option("--fit", help="Fit on one half and report on the other.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Matrix products timed on a TPU, against the shipped tpu-v3 config."""
+    from layerweaver.costmodel.reproduce_tpu_matmul import reproduce_tpu_matmul
+
+    document = reproduce_tpu_matmul(csv, fit=fit, seed=seed)
+    if as_json:
+        print_document(document)
+    else:
+        console().print(fields_table("TPU matrix products", document))
+
+
+def _onnxim(as_json: JsonOption = False) -> None:
+    """Cycles of ONNXim for ResNet-18 and a BERT layer on four 128 x 128 cores."""
+    from layerweaver.scheduler.reproduce_onnxim import reproduce_onnxim
+
+    document = reproduce_onnxim()
+    if as_json:
+        print_document(document)
+        return
+    console().print(rows_table("ONNXim", document["networks"]))
+    console().print(f"mean absolute error per convolution: {document['layer_mape']:.1%}")
+
+
+def _hpca21(context: typer.Context, as_json: JsonOption = False) -> None:
+    """STP gains of the Layerweaver paper (Fig. 14), pair by pair."""
+    from layerweaver.backend_sim.reproduce_hpca21 import reproduce_hpca21
+
+    with session_of(context).progress("simulating pairs") as progress:
+        document = reproduce_hpca21(progress=progress)
+    if as_json:
+        print_document(document)
+        return
+    console().print(rows_table("STP gain over one model at a time, percent", document["rows"]))
+    console().print(rows_table("Mean absolute error, points", document["groups"]))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    reproduce = typer.Typer(help="Published and measured figures, computed again.", no_args_is_help=True)
+    reproduce.command("scalesim")(_scalesim)
+    reproduce.command("tpu-matmul")(_tpu_matmul)
+    reproduce.command("onnxim")(_onnxim)
+    reproduce.command("hpca21")(_hpca21)
+    app.add_typer(reproduce, name="reproduce")
