@@ -1,16 +1,20 @@
-"""Offline tables: what a scheduling decision needs to know of a model beyond its next row (section 7)."""
+"""Offline tables: what a scheduling decision needs to know of a model beyond its next row."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.costmodel.table import CostTable
+from layerweaver.ir import ConfigError
 
-__all__ = ["ModelKind", "ModelProfile", "OfflineTables"]
+__all__ = ["ModelKind", "ModelProfile", "OfflineTables", "build_offline", "remaining_cycles"]
+
+_INT64_SAFE = 2**61
 
 
 class ModelKind(StrEnum):
@@ -51,3 +55,90 @@ class ModelProfile:
     def standalone_cycles(self) -> int:
         """Cold two-timeline makespan of one request alone."""
         return int(self.offline.remaining_cycles[0])
+
+
+def build_offline(table: CostTable) -> OfflineTables:
+    """Precompute the offline tables of one (model, batch).
+
+    Raises:
+        ConfigError: If the table is empty, or a row has a negative cost, more resident weights than traffic,
+            or more than the weight buffer holds.
+    """
+    _check(table)
+    memory_cycles = table.memory_cycles
+    total_compute, total_memory = int(table.compute_cycles.sum()), int(memory_cycles.sum())
+    machine = table.machine
+    beside = np.maximum(0, machine.weight_buffer_bytes - table.weight_bytes).astype(np.float64)
+    inherent = np.maximum(0.0, table.compute_cycles - beside / float(machine.bytes_per_cycle))
+    return OfflineTables(
+        kind=ModelKind.COMPUTE_INTENSIVE if total_compute > total_memory else ModelKind.MEMORY_INTENSIVE,
+        remaining_cycles=remaining_cycles(table),
+        longest_fetch_cycles=int(memory_cycles.max()),
+        inherent_idle_cycles=inherent,
+    )
+
+
+def remaining_cycles(table: CostTable) -> NDArray[np.int64]:
+    """Cold makespan of rows ``i..`` on the two-timeline machine (LW III-C), for every ``i`` at once.
+
+    All suffixes run in lockstep, row by row: ``dma`` and ``compute`` hold each one's timelines. A fetch
+    of W bytes waits for the completions of leading entries j whose free space ``A_j`` is below W. In the run
+    of one suffix, ``A_j = buffer - (bytes of rows j..r-1)`` does not depend on the suffix, entries enter
+    that leading range in order, and an entry that completed before the fetch starts never binds; so a
+    running maximum of ``c_j - (bytes before j) / b`` per suffix replaces the list.
+
+    Returns:
+        Shape (rows + 1,), int64, cycles; the last entry is 0.
+    """
+    machine, rows = table.machine, table.rows
+    rate, scale = machine.bandwidth_numerator, machine.bandwidth_denominator
+    longest_run = int(table.compute_cycles.sum()) + int(table.memory_cycles.sum())
+    weight_total = int(table.weight_bytes.sum())
+    exact = np.int64 if longest_run * rate + weight_total * scale < _INT64_SAFE else np.object_
+    buffer_scaled = machine.weight_buffer_bytes * scale
+    before_scaled = [0]
+    for weight in table.weight_bytes.tolist():
+        before_scaled.append(before_scaled[-1] + weight * scale)
+    dma, compute = np.zeros(rows, exact), np.zeros(rows, exact)
+    bound = np.full(rows, -before_scaled[rows], exact)
+    completions: dict[int, NDArray[Any]] = {}
+    leading = 0
+    for row in range(rows):
+        active = slice(0, row + 1)
+        needed = before_scaled[row + 1] - buffer_scaled
+        while leading < row and before_scaled[leading] < needed:
+            done = completions.pop(leading)
+            key = done * rate - before_scaled[leading]
+            bound[: leading + 1] = np.maximum(bound[: leading + 1], key)
+            leading += 1
+        end: NDArray[Any] = dma[active] * rate + int(table.dram_bytes[row]) * scale
+        if leading:
+            end[:leading] = np.maximum(end[:leading], bound[:leading] + needed)
+        dma[active] = -((-end) // rate)
+        compute[active] = np.maximum(compute[active], dma[active]) + int(table.compute_cycles[row])
+        if before_scaled[rows] - buffer_scaled > before_scaled[row]:
+            completions[row] = compute[active].copy()
+    return np.append(compute, 0).astype(np.int64)
+
+
+def _check(table: CostTable) -> None:
+    if table.rows == 0:
+        raise ConfigError("the cost table has no rows", where=table.model)
+    columns = (table.compute_cycles, table.dram_bytes, table.weight_bytes, table.live_bytes)
+    problems = (
+        (np.minimum.reduce(columns) < 0, "has a negative cost", "costs are 0 or more"),
+        (
+            table.weight_bytes > table.machine.weight_buffer_bytes,
+            "needs more resident weights than the weight buffer holds",
+            "split it into rows that fit",
+        ),
+        (
+            table.weight_bytes > table.dram_bytes,
+            "has more weight_bytes than dram_bytes",
+            "what becomes resident has to be fetched",
+        ),
+    )
+    for wrong, what, accepted in problems:
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ConfigError(f"row {row} {what}", where=table.model, accepted=accepted)
