@@ -40,6 +40,7 @@ class Provenance:
         shapes: Input shapes that were bound, by input name.
         trip_counts: Loop trip counts that were given, by node name.
         tool_version: Version of the tool that compiled the entry.
+        warnings: What the importer had to assume, one sentence each.
     """
 
     source: str
@@ -48,6 +49,7 @@ class Provenance:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     trip_counts: Mapping[str, int] = field(default_factory=dict)
     tool_version: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +114,17 @@ class Profile:
     def names(self) -> tuple[str, ...]:
         """Entry names, each once, in order."""
         return tuple(dict.fromkeys(entry.entry for entry in self.entries))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the importer had to assume, each sentence once, with the entry it is about."""
+        return tuple(
+            dict.fromkeys(
+                f"{entry.entry}: {warning}"
+                for entry, origin in zip(self.entries, self.provenance, strict=True)
+                for warning in origin.warnings
+            )
+        )
 
     def batches(self, name: str) -> tuple[int, ...]:
         """Batch sizes of an entry, ascending.
@@ -224,9 +237,9 @@ def save_profile(profile: Profile, path: Path | str) -> None:
     Raises:
         OutputError: If the file cannot be written (an existing one stays).
     """
-    from layerweaver.scheduler.profile_file import write_profile  # noqa: PLC0415
+    from layerweaver.scheduler import profile_file  # noqa: PLC0415 - loads pydantic
 
-    write_profile(profile, Path(path))
+    profile_file.save_profile(profile, path)
 
 
 def load_profile(path: Path | str) -> Profile:
@@ -235,6 +248,6 @@ def load_profile(path: Path | str) -> Profile:
     Raises:
         ProfileError: If the file is missing, damaged, of a newer version or not a profile.
     """
-    from layerweaver.scheduler.profile_file import read_profile  # noqa: PLC0415
+    from layerweaver.scheduler import profile_file  # noqa: PLC0415 - loads pydantic
 
-    return read_profile(Path(path))
+    return profile_file.load_profile(path)

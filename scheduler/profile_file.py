@@ -34,7 +34,7 @@ from layerweaver.scheduler.profile_manifest import (
     complaint,
 )
 
-__all__ = ["MAX_FILE_BYTES", "OFFLINE_COLUMNS", "TABLE_COLUMNS", "read_profile", "write_profile"]
+__all__ = ["MAX_FILE_BYTES", "OFFLINE_COLUMNS", "TABLE_COLUMNS", "load_profile", "save_profile"]
 
 MAX_FILE_BYTES = 2**30
 MAX_MEMBERS = 100_000
@@ -92,6 +92,7 @@ def _manifest(profile: Profile) -> Manifest:
                 shapes={name: list(shape) for name, shape in origin.shapes.items()},
                 trip_counts=dict(origin.trip_counts),
                 tool_version=origin.tool_version,
+                warnings=list(origin.warnings),
             )
             for entry, origin in zip(profile.entries, profile.provenance, strict=True)
         ],
@@ -119,7 +120,7 @@ def _members(profile: Profile) -> Iterator[tuple[str, NDArray[Any]]]:
             yield f"weaves/{index}/{column}.npy", getattr(weave, column).astype("<i8")
 
 
-def write_profile(profile: Profile, path: Path) -> None:
+def save_profile(profile: Profile, path: Path | str) -> None:
     """Write ``profile`` to ``path``, atomically and reproducibly.
 
     Raises:
@@ -131,7 +132,7 @@ def write_profile(profile: Profile, path: Path) -> None:
     except ValidationError as error:
         raise ProfileError(f"cannot be stored: {complaint(error)}", where=str(path)) from None
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    with atomic_write(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_write(Path(path)) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(_MANIFEST, _TIME), text.encode())
         for name, array in _members(profile):
             member = io.BytesIO()
@@ -271,13 +272,13 @@ def _weave(reader: _Reader, index: int, record: WeaveRecord) -> StaticWeave:
     )
 
 
-def read_profile(path: Path) -> Profile:
+def load_profile(path: Path | str) -> Profile:
     """Read and validate a profile.
 
     Raises:
         ProfileError: If the file is missing, damaged, of a newer version or not a profile.
     """
-    reader = _Reader(path)
+    reader = _Reader(Path(path))
     manifest = reader.manifest()
     machine = MachineSpec(**manifest.machine.model_dump())
     expected = {_MANIFEST}
@@ -295,6 +296,7 @@ def read_profile(path: Path) -> Profile:
             shapes={name: tuple(shape) for name, shape in record.shapes.items()},
             trip_counts=record.trip_counts,
             tool_version=record.tool_version,
+            warnings=tuple(record.warnings),
         )
         for record in manifest.entries
     )

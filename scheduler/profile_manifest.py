@@ -63,6 +63,7 @@ class EntryRecord(_Record):
     shapes: dict[Text, Annotated[list[Count], Field(max_length=64)]]
     trip_counts: dict[Text, Count]
     tool_version: Text
+    warnings: Annotated[list[Text], Field(max_length=MAX_LAYERS)] = []
 
     @property
     def model_kind(self) -> ModelKind:

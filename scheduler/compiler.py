@@ -1,0 +1,296 @@
+"""From model files to a schedule profile: import, cost, table, for several models and batch sizes.
+
+This is the one place that joins the importer, the zoo and the cost model; all three load only when used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layerweaver.ir import LayerGraph, ModelError, ProfileError
+from layerweaver.scheduler.offline import ModelProfile, build_offline
+from layerweaver.scheduler.profile import Profile, Provenance
+
+if TYPE_CHECKING:
+    from layerweaver.costmodel import NpuConfig
+    from layerweaver.frontend.model import OnnxModel
+
+__all__ = [
+    "ZOO_PREFIX",
+    "ModelRequest",
+    "compile_models",
+    "entry_name",
+    "load_graph",
+    "parse_request",
+    "profile_graph",
+]
+
+ZOO_PREFIX = "zoo:"
+_ENTRY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One model to compile.
+
+    Attributes:
+        entry: Entry name in the profile.
+        source: Path of an ONNX file, or ``zoo:NAME``.
+        batches: Batch sizes, each giving one entry.
+        dims: Symbolic dimensions to bind.
+        shapes: Input shapes to bind.
+        trip_counts: Trip counts of loops that cannot be known from the graph.
+        state: Pairs of graph input and output that feed back; None matches them by name.
+        strict: Refuse operators that nobody knows instead of pricing them by their outputs.
+    """
+
+    entry: str
+    source: str
+    batches: tuple[int, ...] = (1,)
+    dims: Mapping[str, int] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    trip_counts: Mapping[str, int] = field(default_factory=dict)
+    state: Sequence[tuple[str, str]] | None = None
+    strict: bool = False
+
+
+def entry_name(source: str) -> str:
+    """The name an entry has unless it is given one: the zoo name or the file's stem."""
+    return source[len(ZOO_PREFIX) :] if source.startswith(ZOO_PREFIX) else Path(source).stem
+
+
+def parse_request(text: str) -> ModelRequest:
+    """Read ``[NAME=]MODEL``; an existing file whose name contains ``=`` is taken as a path.
+
+    Raises:
+        ModelError: If the name or the model is empty.
+    """
+    name, equals, source = text.partition("=")
+    if not equals or (name and not _ENTRY_NAME.fullmatch(name)) or Path(text).is_file():
+        name, source = entry_name(text), text
+    if not name:
+        raise ModelError("the entry name is empty", where=text or "MODEL", accepted="write NAME=MODEL")
+    if not source.strip():
+        raise ModelError("no model is given", where=text, accepted="give a path or zoo:NAME")
+    return ModelRequest(name, source)
+
+
+def _zoo_model(name: str) -> tuple[OnnxModel, dict[str, int]]:
+    from layerweaver import models  # noqa: PLC0415 - the zoo loads onnx
+    from layerweaver.frontend.reader import read_model_bytes  # noqa: PLC0415
+
+    known = models.names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
+        raise ModelError(
+            f"the zoo has no model {name!r}",
+            where=ZOO_PREFIX + name,
+            accepted=f"nearest: {', '.join(ZOO_PREFIX + other for other in near)}",
+        )
+    data = models.build(name).SerializeToString(deterministic=True)
+    model = read_model_bytes(data, ZOO_PREFIX + name)
+    if not model.sha256:
+        model = replace(model, sha256=hashlib.sha256(data).hexdigest())
+    return model, dict(models.defaults(name))
+
+
+def _read(ref: str | Path) -> tuple[OnnxModel, dict[str, int]]:
+    """The model and the dimensions it is bound to unless told otherwise."""
+    from layerweaver.frontend.reader import read_model  # noqa: PLC0415 - loads on first use
+
+    text = str(ref)
+    if text.startswith(ZOO_PREFIX):
+        return _zoo_model(text[len(ZOO_PREFIX) :])
+    return read_model(Path(ref)), {}
+
+
+def _bound_dims(
+    model: OnnxModel,
+    defaults: Mapping[str, int],
+    dims: Mapping[str, int],
+    shapes: Mapping[str, tuple[int, ...]],
+    batch: int | None,
+) -> dict[str, int]:
+    """The user's dimensions over the defaults that neither a shape nor a batch size already fixes."""
+    fixed = {
+        dim
+        for value in model.graph.inputs
+        if value.name in shapes and value.shape is not None
+        for dim in value.shape
+        if isinstance(dim, str)
+    }
+    if batch is not None:
+        fixed.add("batch")
+    return {**{name: size for name, size in defaults.items() if name not in fixed}, **dims}
+
+
+def load_graph(
+    ref: str | Path,
+    *,
+    dims: Mapping[str, int] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    batch: int | None = None,
+    trip_counts: Mapping[str, int] | None = None,
+    strict: bool = False,
+    fuse: bool = True,
+    state: Sequence[tuple[str, str]] | None = None,
+) -> LayerGraph:
+    """Import a model as a layer graph.
+
+    Args:
+        ref: Path of an ONNX file, or ``zoo:NAME``; what is left unbound of a zoo model takes its defaults.
+        dims: Symbolic dimensions, by name.
+        shapes: Input shapes, by input name.
+        batch: Batch size; None leaves it to the model and the bindings.
+        trip_counts: Trip counts of loops, by node name.
+        strict: Refuse operators that nobody knows instead of pricing them by their outputs.
+        fuse: Fuse vector work with the matrix layer before it.
+        state: Pairs of state inputs and outputs; None lets the importer find them.
+
+    Raises:
+        ModelError: If the model does not exist, cannot be read, bound or lowered.
+    """
+    model, defaults = _read(ref)
+    return _import(
+        model,
+        defaults,
+        dims=dims or {},
+        shapes=shapes or {},
+        batch=batch,
+        trip_counts=trip_counts or {},
+        strict=strict,
+        fuse=fuse,
+        state=state,
+    )
+
+
+def _import(
+    model: OnnxModel,
+    defaults: Mapping[str, int],
+    *,
+    dims: Mapping[str, int],
+    shapes: Mapping[str, tuple[int, ...]],
+    batch: int | None,
+    **options: Any,
+) -> LayerGraph:
+    from layerweaver.frontend import import_model  # noqa: PLC0415 - loads every operator
+
+    bound = _bound_dims(model, defaults, dims, shapes, batch)
+    return import_model(model, dims=bound, shapes=shapes, batch=batch, **options)
+
+
+def profile_graph(graph: LayerGraph, npu: NpuConfig, *, entry: str | None = None) -> ModelProfile:
+    """Cost a layer graph on an NPU and build its offline tables."""
+    from layerweaver.costmodel import cost_graph  # noqa: PLC0415 - loads on first use
+
+    table = cost_graph(graph, npu).table
+    name = graph.name if entry is None else entry
+    if table.model != name:
+        table = replace(table, model=name)
+    return ModelProfile(name, table, build_offline(table))
+
+
+def _checked(requests: Iterable[ModelRequest]) -> tuple[ModelRequest, ...]:
+    checked = tuple(requests)
+    if not checked:
+        raise ProfileError("no model is given", accepted="name at least one model")
+    seen: dict[str, str] = {}
+    for request in checked:
+        if request.entry in seen:
+            raise ProfileError(
+                f"two models would have the entry name {request.entry!r}",
+                where=f"{seen[request.entry]} and {request.source}",
+                accepted="name them apart with NAME=MODEL",
+            )
+        seen[request.entry] = request.source
+        if not request.batches or min(request.batches) < 1:
+            raise ProfileError("batch sizes must be 1 or more", where=request.source, accepted="such as 1,16")
+        if len(set(request.batches)) != len(request.batches):
+            raise ProfileError("a batch size is given twice", where=request.source, accepted="such as 1,16")
+    return checked
+
+
+def _compile_one(
+    request: ModelRequest, config: NpuConfig, tell: Callable[[str], None]
+) -> Iterator[tuple[ModelProfile, Provenance]]:
+    model, defaults = _read(request.source)
+    for batch in request.batches:
+        tell(f"{request.entry} at batch {batch}")
+        graph = _import(
+            model,
+            defaults,
+            dims=request.dims,
+            shapes=request.shapes,
+            batch=batch,
+            trip_counts=request.trip_counts,
+            strict=request.strict,
+            state=request.state,
+        )
+        yield (
+            profile_graph(graph, config, entry=request.entry),
+            Provenance(
+                source=request.source if request.source.startswith(ZOO_PREFIX) else Path(request.source).name,
+                sha256=model.sha256,
+                dims=_bound_dims(model, defaults, request.dims, request.shapes, batch),
+                shapes=dict(request.shapes),
+                trip_counts=dict(request.trip_counts),
+                tool_version=metadata.version("layerweaver"),
+                warnings=graph.warnings,
+            ),
+        )
+
+
+def compile_models(
+    requests: Iterable[ModelRequest | str],
+    npu: NpuConfig | str | Path | Mapping[str, Any],
+    *,
+    groups: Iterable[Sequence[str]] = (),
+    progress: Callable[[float, str], None] | None = None,
+) -> Profile:
+    """Compile models into a schedule profile.
+
+    Args:
+        requests: Models with their bindings and batch sizes; text is read as ``[NAME=]MODEL``.
+        npu: A shipped NPU's name, the path of a config, a mapping with its keys, or a config.
+        groups: Entries (``NAME`` at its smallest batch, or ``NAME@BATCH``) whose static woven schedule is
+            precomputed, group by group.
+        progress: Told the share done and what is being done.
+
+    Raises:
+        ProfileError: If there is no model, or two have the same entry name or batch size.
+        ModelError: If a model cannot be imported.
+        ConfigError: If the NPU config is wrong.
+    """
+    from layerweaver.costmodel import NpuConfig, load_npu  # noqa: PLC0415 - loads on first use
+
+    checked = _checked(parse_request(item) if isinstance(item, str) else item for item in requests)
+    config = npu if isinstance(npu, NpuConfig) else load_npu(npu)
+    total = sum(len(request.batches) for request in checked)
+    compiled: list[tuple[ModelProfile, Provenance]] = []
+
+    def tell(text: str) -> None:
+        if progress is not None:
+            progress(len(compiled) / total, text)
+
+    for request in checked:
+        for pair in _compile_one(request, config, tell):
+            compiled.append(pair)
+    profile = Profile(
+        npu=config.document(),
+        machine=config.machine(),
+        entries=tuple(entry for entry, _ in compiled),
+        provenance=tuple(origin for _, origin in compiled),
+    )
+    declared = tuple(groups)
+    if not declared:
+        return profile
+    from layerweaver.scheduler.weave import weave_group  # noqa: PLC0415 - loads numba
+
+    return replace(profile, weaves=tuple(weave_group(profile, group) for group in declared))
