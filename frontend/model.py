@@ -30,11 +30,15 @@ MATERIALIZE_LIMIT = 4096
 class TensorData:
     """A constant (initializer or attribute).
 
+    Types that NumPy lacks have their values widened: bfloat16 and floats of 8, 6 and 4 bits to float32,
+    int4 and int2 to int8, uint4 and uint2 to uint8. ``dtype`` stays what the file says.
+
     Attributes:
         name: Tensor name.
         dtype: Element type.
         shape: Extents; () for a scalar.
-        values: The values, or None when the tensor is large, external, sparse or of strings.
+        values: The values, or None when the tensor is large, sparse, of strings, of an unknown type, without
+            payload (stripped), or external with no such file beside the model.
     """
 
     name: str
@@ -50,9 +54,11 @@ class ValueInfo:
     Attributes:
         name: Value name.
         dtype: Element type (of the elements, for sequences and optionals).
-        shape: Per axis a number, the name of a symbolic dimension (which may be an expression), or None;
-            None as a whole when the rank is unknown.
-        container: "tensor", "sequence", "optional", "map" or "sparse".
+        shape: Per axis a positive number, the name of a symbolic dimension (which may be an expression),
+            or None; None as a whole when the rank is unknown. Extents that the file gives as 0 or negative
+            mean "unknown" in practice and read as None.
+        container: "tensor", "sequence", "optional", "map", "sparse" or "opaque". An optional sequence is a
+            "sequence"; dtype and shape are those of the innermost elements.
     """
 
     name: str
@@ -63,7 +69,17 @@ class ValueInfo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnnxNode:
-    """One node. ``scope`` is filled by inlining (functions, branches, loop bodies), for messages."""
+    """One node.
+
+    Attributes:
+        op_type: Operator; a call of an overloaded model-local function reads ``name:overload``.
+        domain: Operator set; "" is ai.onnx.
+        name: Name in the file; often "".
+        inputs: Value names, "" for an absent optional input.
+        outputs: Value names, "" for an unused optional output.
+        attributes: By name.
+        scope: Filled by inlining (functions, branches, loop bodies), for messages.
+    """
 
     op_type: str
     domain: str
@@ -86,6 +102,13 @@ class OnnxGraph:
     value_infos: Mapping[str, ValueInfo] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class AttributeReference:
+    """Inside a function body: the value of the named attribute of the calling node."""
+
+    name: str
+
+
 Attribute: TypeAlias = (
     int
     | float
@@ -99,16 +122,11 @@ Attribute: TypeAlias = (
     | tuple[str, ...]
     | tuple[TensorData, ...]
     | tuple[OnnxGraph, ...]
-    | "AttributeReference"
+    | tuple[ValueInfo, ...]
+    | AttributeReference
 )
-"""Value of an attribute. Text attributes are str (bytes only when they are not UTF-8)."""
-
-
-@dataclass(frozen=True, slots=True)
-class AttributeReference:
-    """Inside a function body: the value of the named attribute of the calling node."""
-
-    name: str
+"""Value of an attribute. Text attributes are str (bytes only when they are not UTF-8; in lists of texts
+bytes that are not UTF-8 read as backslash escapes)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +152,7 @@ class OnnxModel:
         source: Path or zoo name, for messages.
         sha256: Hash of the file's bytes ("" when not computed).
         opset_imports: Domain to version; the default domain is "".
-        functions: Keyed by (domain, name).
+        functions: Keyed by (domain, name); an overloaded function's name reads ``name:overload``.
     """
 
     source: str

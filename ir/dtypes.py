@@ -19,6 +19,8 @@ class DType(StrEnum):
     FLOAT8E5M2 = "float8e5m2"
     FLOAT8E5M2FNUZ = "float8e5m2fnuz"
     FLOAT8E8M0 = "float8e8m0"
+    FLOAT6E2M3 = "float6e2m3"
+    FLOAT6E3M2 = "float6e3m2"
     FLOAT4E2M1 = "float4e2m1"
     INT64 = "int64"
     INT32 = "int32"
@@ -54,6 +56,8 @@ _BITS: dict[DType, int] = {
     DType.FLOAT8E5M2: 8,
     DType.FLOAT8E5M2FNUZ: 8,
     DType.FLOAT8E8M0: 8,
+    DType.FLOAT6E2M3: 6,
+    DType.FLOAT6E3M2: 6,
     DType.FLOAT4E2M1: 4,
     DType.INT64: 64,
     DType.INT32: 32,
