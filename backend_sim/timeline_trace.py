@@ -1,0 +1,137 @@
+"""The executed schedule as a trace that Perfetto and chrome://tracing open.
+
+One process is the NPU: a thread for the DRAM (DMA) engine, one for the compute engine, one with the
+switches of the policy's mode, and counters for the weight buffer and the queues. Another process holds the
+tenants: a span per request from arrival to completion, an arrival track and a deadline track, joined to
+the machine by flow arrows. Slices carry the tenant's name, so that viewers which colour by name (Perfetto)
+and viewers which obey ``cname`` (chrome://tracing) both show one colour per tenant; the layer, its cycles
+and its bytes are the slice's arguments.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.load import OpenLoop, SimulationInput
+from layerweaver.backend_sim.outcome import SimulationOutcome
+from layerweaver.backend_sim.trace_events import Event, MachineTracks, TraceRun, clip_log, take_rows
+from layerweaver.backend_sim.trace_requests import RequestTracks
+from layerweaver.ir import OutputError, atomic_write
+
+__all__ = [
+    "MAX_TRACE_BYTES",
+    "TraceRun",
+    "estimate_trace_bytes",
+    "scheduled_times",
+    "trace_events",
+    "write_trace",
+]
+
+MAX_TRACE_BYTES = 512 * 10**6
+"""Larger traces are refused: no viewer opens them."""
+
+_SAMPLE_ROWS = 256
+
+
+def scheduled_times(fresh: SimulationInput, outcome: SimulationOutcome) -> tuple[NDArray[np.int64], ...]:
+    """When each request was due, in ns, per tenant.
+
+    Open loops are generated again, so ``fresh`` must be an input whose sources nobody has consumed;
+    sources that react to the machine recorded their times in the outcome.
+    """
+    times: list[NDArray[np.int64]] = []
+    for tenant, result in zip(fresh.tenants, outcome.tenants, strict=True):
+        if result.scheduled_ns is not None:
+            times.append(result.scheduled_ns)
+            continue
+        pieces: list[NDArray[np.int64]] = []
+        missing = len(result.latency_ns)
+        while missing > 0 and isinstance(tenant.source, OpenLoop):
+            piece = tenant.source.arrivals.take(min(missing, 65536))
+            if not len(piece):
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+        times.append(np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int64))
+    return tuple(times)
+
+
+def trace_events(run: TraceRun) -> Iterator[Event]:
+    """All events: metadata, then track after track, each in ascending time."""
+    machine = MachineTracks(run)
+    yield from machine.events()
+    yield from RequestTracks(machine).events()
+
+
+def _encode(event: Mapping[str, Any]) -> bytes:
+    return json.dumps(event, separators=(",", ":"), allow_nan=False).encode()
+
+
+def estimate_trace_bytes(run: TraceRun) -> int:
+    """Size of the trace before compression: exact for short logs, from a sample for long ones."""
+    rows = len(run.log.row)
+    if rows <= 4 * _SAMPLE_ROWS:
+        return sum(len(_encode(event)) + 2 for event in trace_events(run)) + 200
+    starts = np.linspace(0, rows - _SAMPLE_ROWS, 4).astype(np.intp)
+    index = np.unique(np.concatenate([np.arange(start, start + _SAMPLE_ROWS) for start in starts]))
+    sample = TraceRun(
+        run.simulation_input, take_rows(run.log, index), run.latency_ns, run.scheduled_ns, run.policy
+    )
+    return estimate_trace_bytes(sample) * rows // len(index)
+
+
+def write_trace(
+    path: Path,
+    run: TraceRun,
+    *,
+    window_cycles: tuple[int, int] | None = None,
+    announce: Callable[[int], None] | None = None,
+) -> int:
+    """Write the trace; compressed when the name ends in ``.gz``.
+
+    Args:
+        path: Where to write.
+        run: What to show.
+        window_cycles: Keep only rows that overlap ``[start, end)``; None keeps the whole log.
+        announce: Called with the estimated bytes before anything is written.
+
+    Returns:
+        Bytes of the trace before compression.
+
+    Raises:
+        OutputError: If the file cannot be written, or would exceed :data:`MAX_TRACE_BYTES`.
+    """
+    if window_cycles is not None:
+        log = clip_log(run.log, window_cycles)
+        run = TraceRun(run.simulation_input, log, run.latency_ns, run.scheduled_ns, run.policy)
+    estimate = estimate_trace_bytes(run)
+    if announce is not None:
+        announce(estimate)
+    if estimate > MAX_TRACE_BYTES:
+        raise OutputError(
+            f"the trace would take about {estimate // 10**6} MB",
+            where=str(path),
+            accepted="choose a shorter --trace-window",
+        )
+    with atomic_write(path) as stream:
+        if not str(path).endswith(".gz"):
+            return _write_events(stream, run)
+        with gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) as packed:
+            return _write_events(cast(IO[bytes], packed), run)
+
+
+def _write_events(stream: IO[bytes], run: TraceRun) -> int:
+    machine = run.simulation_input.machine
+    about = {"npu": machine.name, "clock_hz": machine.clock_hz, "policy": run.policy}
+    head = b'{"displayTimeUnit":"ns","otherData":' + _encode(about) + b',"traceEvents":[\n'
+    written = stream.write(head)
+    for number, event in enumerate(trace_events(run)):
+        written += stream.write((b",\n" if number else b"") + _encode(event))
+    return written + stream.write(b"\n]}\n")
