@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import io
 import json
-import struct
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.costmodel.table import CostTable, MachineSpec
 from layerweaver.ir import ProfileError, atomic_write
 from layerweaver.scheduler.offline import ModelProfile, OfflineTables
 from layerweaver.scheduler.profile import Profile, Provenance, StaticWeave
+from layerweaver.scheduler.profile_container import MANIFEST, MEND, Container
 from layerweaver.scheduler.profile_manifest import (
-    FORMAT,
     MAX_QUANTITY,
-    VERSION,
     EntryRecord,
     MachineRecord,
     Manifest,
@@ -34,12 +34,9 @@ from layerweaver.scheduler.profile_manifest import (
     complaint,
 )
 
-__all__ = ["MAX_FILE_BYTES", "OFFLINE_COLUMNS", "TABLE_COLUMNS", "load_profile", "save_profile"]
+__all__ = ["OFFLINE_COLUMNS", "SPILL_COLUMNS", "TABLE_COLUMNS", "load_profile", "save_profile"]
 
-MAX_FILE_BYTES = 2**30
-MAX_MEMBERS = 100_000
 _TIME = (1980, 1, 1, 0, 0, 0)
-_MANIFEST = "manifest.json"
 
 TABLE_COLUMNS: Mapping[str, str] = {
     "compute_cycles": "<i8",
@@ -51,19 +48,8 @@ TABLE_COLUMNS: Mapping[str, str] = {
 """Columns of a cost table, with their element types."""
 OFFLINE_COLUMNS: Mapping[str, str] = {"remaining_cycles": "<i8", "inherent_idle_cycles": "<f8"}
 """Columns of the offline tables; ``remaining_cycles`` has one row more."""
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    NotImplementedError,
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    OverflowError,
-    KeyError,
-    struct.error,
-)
-_MEND = "compile it again with `layerweaver compile`"
+SPILL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(SpillColumns))
+"""Columns for costing again at another activation budget, one number per layer, where they are known."""
 
 
 def _manifest(profile: Profile) -> Manifest:
@@ -86,6 +72,10 @@ def _manifest(profile: Profile) -> Manifest:
                 kind=entry.offline.kind.value,
                 longest_fetch_cycles=entry.offline.longest_fetch_cycles,
                 layer_names=list(entry.table.layer_names),
+                activation_budget_bytes=entry.table.activation_budget_bytes,
+                spills=entry.table.spills is not None,
+                energy_pj=entry.table.energy_pj,
+                dram_byte_pj=entry.table.dram_byte_pj,
                 source=origin.source,
                 sha256=origin.sha256,
                 dims=dict(origin.dims),
@@ -115,6 +105,9 @@ def _members(profile: Profile) -> Iterator[tuple[str, NDArray[Any]]]:
             yield f"entries/{index}/{column}.npy", getattr(entry.table, column).astype(kind)
         for column, kind in OFFLINE_COLUMNS.items():
             yield f"entries/{index}/{column}.npy", getattr(entry.offline, column).astype(kind)
+        if entry.table.spills is not None:
+            for column in SPILL_COLUMNS:
+                yield f"entries/{index}/spill_{column}.npy", getattr(entry.table.spills, column).astype("<i8")
     for index, weave in enumerate(profile.weaves):
         for column in ("prefix", "period", "requests_per_period"):
             yield f"weaves/{index}/{column}.npy", getattr(weave, column).astype("<i8")
@@ -133,120 +126,49 @@ def save_profile(profile: Profile, path: Path | str) -> None:
         raise ProfileError(f"cannot be stored: {complaint(error)}", where=str(path)) from None
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     with atomic_write(Path(path)) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(zipfile.ZipInfo(_MANIFEST, _TIME), text.encode())
+        archive.writestr(zipfile.ZipInfo(MANIFEST, _TIME), text.encode())
         for name, array in _members(profile):
             member = io.BytesIO()
             npy_format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(name, _TIME), member.getvalue())
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-class _Reader:
-    """An opened profile, with the names of its members checked."""
-
-    def __init__(self, path: Path) -> None:
-        self.where = str(path)
-        data = self._bytes(path)
-        if not data.startswith(b"PK"):
-            self.refuse("is not a schedule profile", "give a file written by `layerweaver compile`")
-        try:
-            self._archive = zipfile.ZipFile(io.BytesIO(data))
-            infos = self._archive.infolist()
-        except _UNREADABLE:
-            self.refuse("is damaged or cut off", _MEND)
-        if len(infos) > MAX_MEMBERS or len({info.filename for info in infos}) != len(infos):
-            self.refuse("has too many or repeated members", _MEND)
-        for info in infos:
-            if info.compress_type != zipfile.ZIP_STORED or info.file_size > len(data):
-                self.refuse(f"member {info.filename[:80]!r} is compressed or larger than the file", _MEND)
-        self.names = {info.filename for info in infos}
-
-    def _bytes(self, path: Path) -> bytes:
-        try:
-            if path.stat().st_size > MAX_FILE_BYTES:
-                self.refuse(f"is larger than {MAX_FILE_BYTES} bytes", "split it into several profiles")
-            return path.read_bytes()
-        except FileNotFoundError:
-            self.refuse("no such file", "give the path of a .lwp file")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "unusable path"
-            self.refuse(f"cannot be read ({reason})", "give the path of a .lwp file")
-
-    def refuse(self, what: str, accepted: str = "") -> NoReturn:
-        """Raise the one error that every fault of a profile gives."""
-        raise ProfileError(what, where=self.where, accepted=accepted)
-
-    def manifest(self) -> Manifest:
-        """The validated manifest; format and version are judged before the rest."""
-        if _MANIFEST not in self.names:
-            self.refuse("is not a schedule profile", "give a file written by `layerweaver compile`")
-        try:
-            document = json.loads(self._archive.read(_MANIFEST).decode(), parse_constant=_refuse_constant)
-        except (*_UNREADABLE, RecursionError):
-            self.refuse("its manifest is damaged", _MEND)
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            self.refuse("is not a schedule profile", "give a file written by `layerweaver compile`")
-        version = document.get("version")
-        if isinstance(version, int) and version > VERSION:
-            self.refuse(
-                f"is of version {str(version)[:20]}, newer than this tool understands",
-                f"use a newer layerweaver, or compile it again as version {VERSION}",
-            )
-        try:
-            return Manifest.model_validate_json(json.dumps(document))
-        except (ValidationError, RecursionError, ValueError) as error:
-            detail = complaint(error) if isinstance(error, ValidationError) else "unusable"
-            self.refuse(f"its manifest is wrong at {detail}", _MEND)
-
-    def array(self, name: str, rows: int, kind: str) -> NDArray[Any]:
-        """A one-dimensional array of ``rows`` elements of element type ``kind``, not negative, finite."""
-        if name not in self.names:
-            self.refuse(f"lacks {name}", _MEND)
-        try:
-            member = io.BytesIO(self._archive.read(name))
-            if npy_format.read_magic(member) != (1, 0):
-                self.refuse(f"{name} is not a version 1.0 array", _MEND)
-            shape, _, dtype = npy_format.read_array_header_1_0(member)
-            body = member.read()
-        except _UNREADABLE:
-            self.refuse(f"{name} is damaged", _MEND)
-        if dtype != np.dtype(kind) or shape != (rows,) or len(body) != rows * 8:
-            self.refuse(f"{name} is not {rows} numbers of type {kind}", _MEND)
-        values = np.frombuffer(body, dtype=kind).astype(np.dtype(kind).newbyteorder("="))
-        if len(values) and not (
-            np.isfinite(values).all() and values.min() >= 0 and values.max() <= MAX_QUANTITY
-        ):
-            self.refuse(f"{name} has values outside 0..2^45", _MEND)
-        return values
-
-
-def _entry(reader: _Reader, index: int, record: EntryRecord, machine: MachineSpec) -> ModelProfile:
+def _entry(reader: Container, index: int, record: EntryRecord, machine: MachineSpec) -> ModelProfile:
     def stored(name: str, kind: str, rows: int) -> NDArray[Any]:
         return reader.array(f"entries/{index}/{name}.npy", rows, kind)
 
+    layers = len(record.layer_names)
+    spills = {name: stored(f"spill_{name}", "<i8", layers) for name in SPILL_COLUMNS if record.spills}
+    columns = {name: stored(name, kind, record.rows) for name, kind in TABLE_COLUMNS.items()}
     table = CostTable(
         model=record.name,
         batch=record.batch,
         machine=machine,
         layer_names=tuple(record.layer_names),
-        **{name: stored(name, kind, record.rows) for name, kind in TABLE_COLUMNS.items()},
+        compute_cycles=columns["compute_cycles"],
+        dram_bytes=columns["dram_bytes"],
+        weight_bytes=columns["weight_bytes"],
+        live_bytes=columns["live_bytes"],
+        layer_index=columns["layer_index"],
+        activation_budget_bytes=record.activation_budget_bytes,
+        spills=SpillColumns(**spills) if record.spills else None,
+        energy_pj=record.energy_pj,
+        dram_byte_pj=record.dram_byte_pj,
     )
     where = f"entry {record.name!r} at batch {record.batch}"
-    if table.layer_index.max() >= len(table.layer_names):
-        reader.refuse(f"{where} refers to a layer that has no name", _MEND)
+    steps = np.diff(table.layer_index, prepend=0, append=layers - 1)
+    if steps[0] != 0 or steps[-1] != 0 or not np.isin(steps, (0, 1)).all():
+        reader.refuse(f"{where} does not give every layer its consecutive rows", MEND)
+    if table.spills is not None and table.spills.weight_chunks.min() < 1:
+        reader.refuse(f"{where} has weights in no chunk", MEND)
     if table.weight_bytes.max() > machine.weight_buffer_bytes:
-        reader.refuse(f"{where} has a row larger than the weight buffer", _MEND)
-    if (
-        max(column.sum(dtype=np.float64) for column in (table.compute_cycles, table.dram_bytes))
-        > MAX_QUANTITY
-    ):
-        reader.refuse(f"{where} has totals above 2^45", _MEND)
+        reader.refuse(f"{where} has a row larger than the weight buffer", MEND)
+    totals = [column.sum(dtype=np.float64) for column in (table.compute_cycles, table.dram_bytes)]
+    if max(totals) > MAX_QUANTITY:
+        reader.refuse(f"{where} has totals above 2^45", MEND)
     remaining = stored("remaining_cycles", "<i8", record.rows + 1)
     if remaining[-1] != 0 or (np.diff(remaining) > 0).any():
-        reader.refuse(f"{where} has remaining times that do not fall to 0", _MEND)
+        reader.refuse(f"{where} has remaining times that do not fall to 0", MEND)
     offline = OfflineTables(
         kind=record.model_kind,
         remaining_cycles=remaining,
@@ -256,12 +178,12 @@ def _entry(reader: _Reader, index: int, record: EntryRecord, machine: MachineSpe
     return ModelProfile(record.name, table, offline)
 
 
-def _weave(reader: _Reader, index: int, record: WeaveRecord) -> StaticWeave:
+def _weave(reader: Container, index: int, record: WeaveRecord) -> StaticWeave:
     members = len(record.members)
     prefix = reader.array(f"weaves/{index}/prefix.npy", record.prefix_rows, "<i8")
     period = reader.array(f"weaves/{index}/period.npy", record.period_rows, "<i8")
     if max(prefix.max(initial=0), period.max()) >= members:
-        reader.refuse(f"woven group {index} refers to a tenant that it does not have", _MEND)
+        reader.refuse(f"woven group {index} refers to a tenant that it does not have", MEND)
     return StaticWeave(
         members=tuple((name, batch) for name, batch in record.members),
         prefix=prefix,
@@ -278,16 +200,17 @@ def load_profile(path: Path | str) -> Profile:
     Raises:
         ProfileError: If the file is missing, damaged, of a newer version or not a profile.
     """
-    reader = _Reader(Path(path))
+    reader = Container(Path(path))
     manifest = reader.manifest()
     machine = MachineSpec(**manifest.machine.model_dump())
-    expected = {_MANIFEST}
-    for index in range(len(manifest.entries)):
+    expected = {MANIFEST}
+    for index, record in enumerate(manifest.entries):
         expected.update(f"entries/{index}/{name}.npy" for name in (*TABLE_COLUMNS, *OFFLINE_COLUMNS))
+        expected.update(f"entries/{index}/spill_{name}.npy" for name in SPILL_COLUMNS if record.spills)
     for index in range(len(manifest.weaves)):
         expected.update(f"weaves/{index}/{name}.npy" for name in ("prefix", "period", "requests_per_period"))
     if unknown := sorted(reader.names - expected):
-        reader.refuse(f"has an unexpected member {unknown[0][:80]!r}", _MEND)
+        reader.refuse(f"has an unexpected member {unknown[0][:80]!r}", MEND)
     provenance = tuple(
         Provenance(
             source=record.source,

@@ -57,6 +57,10 @@ class EntryRecord(_Record):
     kind: Literal["compute-intensive", "memory-intensive"]
     longest_fetch_cycles: Count
     layer_names: Annotated[list[Text], Field(min_length=1, max_length=MAX_LAYERS)]
+    activation_budget_bytes: Count | None
+    spills: bool
+    energy_pj: Annotated[int, Field(ge=0, le=2**62)] | None
+    dram_byte_pj: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     source: Text
     sha256: Annotated[str, Field(pattern=r"^(|[0-9a-f]{64})$")]
     dims: dict[Text, Count]

@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.costmodel.table import CostTable, MachineSpec
 from layerweaver.ir import OutputError, ProfileError
 from layerweaver.scheduler.offline import ModelProfile, OfflineTables
@@ -27,7 +28,7 @@ from layerweaver.scheduler.profile import (
     profile_document,
     save_profile,
 )
-from layerweaver.scheduler.profile_file import OFFLINE_COLUMNS, TABLE_COLUMNS
+from layerweaver.scheduler.profile_file import OFFLINE_COLUMNS, SPILL_COLUMNS, TABLE_COLUMNS
 
 Make = Callable[..., ModelProfile]
 Edit = Callable[[dict[str, bytes]], None]
@@ -36,11 +37,14 @@ Edit = Callable[[dict[str, bytes]], None]
 @pytest.fixture(scope="module")
 def profile(make_model: Make, unit_machine: MachineSpec) -> Profile:
     origin = Provenance("net.onnx", "ab" * 32, dims={"seq": 4}, shapes={"x": (1, 3)}, warnings=("guessed",))
+    first = make_model("net", [(5, 10), (20, 3), (20, 3)], layer_index=[0, 1, 1])
+    spills = SpillColumns.from_array(np.arange(1, 17, dtype=np.int64).reshape(2, 8))
+    first = replace(first, table=replace(first.table, activation_budget_bytes=50, spills=spills))
     return Profile(
         npu={"name": "unit", "clock_mhz": 1000},
         machine=unit_machine,
         entries=(
-            make_model("net", [(5, 10), (20, 3), (20, 3)], layer_index=[0, 1, 1]),
+            first,
             make_model("net", [(9, 10), (40, 3), (40, 3)], layer_index=[0, 1, 1], batch=2),
             make_model("übung/1", [(1, 900)]),
         ),
@@ -109,9 +113,14 @@ def test_what_is_stored_comes_back(profile: Profile, stored: Path) -> None:
     assert loaded.warnings == ("net: guessed",)
     for old, new in zip(profile.entries, loaded.entries, strict=True):
         for part in ("table", "offline"):
-            for field in fields(getattr(old, part)):
+            for field in (field for field in fields(getattr(old, part)) if field.name != "spills"):
                 left, right = (getattr(getattr(side, part), field.name) for side in (old, new))
                 np.testing.assert_array_equal(left, right, err_msg=field.name)
+    spills = [entry.table.spills for entry in (*profile.entries, *loaded.entries)]
+    assert spills[0] is not None
+    assert spills[3] is not None
+    np.testing.assert_array_equal(spills[0].to_array(), spills[3].to_array())
+    assert loaded.entries[0].table.activation_budget_bytes == 50
     np.testing.assert_array_equal(loaded.weaves[0].period, profile.weaves[0].period)
 
 
@@ -119,6 +128,7 @@ def test_every_array_of_the_tables_has_a_column() -> None:
     for tables, columns in ((CostTable, TABLE_COLUMNS), (OfflineTables, OFFLINE_COLUMNS)):
         arrays = {field.name for field in fields(tables) if "NDArray" in str(field.type)}
         assert arrays == set(columns)
+    assert len(fields(SpillColumns)) == len(SPILL_COLUMNS)
 
 
 def test_same_profile_same_bytes_and_numpy_opens_it(stored: Path, tmp_path: Path) -> None:
@@ -194,7 +204,7 @@ def test_files_that_are_not_profiles_are_refused(tmp_path: Path) -> None:
         (lambda d: d["entries"][0].update(rows=2), "numbers of type"),
         (lambda d: d["entries"][0].update(rows=10**9), "rows"),
         (lambda d: d["entries"][0].update(kind="neither"), "kind"),
-        (lambda d: d["entries"][0].update(layer_names=["a"]), "no name"),
+        (lambda d: d["entries"][1].update(layer_names=["a"]), "consecutive rows"),
         (lambda d: d["entries"][1].update(batch=1), "twice"),
         (lambda d: d["entries"].pop(), "woven group"),
         (lambda d: d["weaves"][0]["members"].pop(), "does not have|numbers of type"),
