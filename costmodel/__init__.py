@@ -1,1 +1,29 @@
-"""NPU configs and the cost model: layer graph x NPU -> cycles and bytes."""
+"""NPU configs and the cost model: layer graph x NPU -> cycles and bytes.
+
+>>> from layerweaver.costmodel import load_npu
+>>> npu = load_npu("memory-centric")
+>>> npu.machine().weight_buffer_bytes
+48000000
+"""
+
+from layerweaver.costmodel.config import NpuConfig
+from layerweaver.costmodel.explain import CostedLayer, costed_document, roofline
+from layerweaver.costmodel.load import check_npu, load_npu, npu_names
+from layerweaver.costmodel.model import CostedModel, cost_columns, cost_graph
+from layerweaver.costmodel.table import CostTable, MachineSpec, share_activation_buffer
+
+__all__ = [
+    "CostTable",
+    "CostedLayer",
+    "CostedModel",
+    "MachineSpec",
+    "NpuConfig",
+    "check_npu",
+    "cost_columns",
+    "cost_graph",
+    "costed_document",
+    "load_npu",
+    "npu_names",
+    "roofline",
+    "share_activation_buffer",
+]

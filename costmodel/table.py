@@ -5,15 +5,24 @@ This is all that the scheduler and the simulator ever see of a model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.ir import ConfigError
 
-__all__ = ["MAX_BANDWIDTH_DENOMINATOR", "CostTable", "MachineSpec"]
+__all__ = [
+    "MAX_BANDWIDTH_DENOMINATOR",
+    "CostTable",
+    "MachineSpec",
+    "row_pieces",
+    "share_activation_buffer",
+    "split_into_rows",
+]
 
 MAX_BANDWIDTH_DENOMINATOR = 100_000
 """Bytes per cycle are an exact rational; its denominator is bounded so that all products fit 64 bits."""
@@ -96,6 +105,10 @@ class CostTable:
         live_bytes: Activations that must be kept while the row runs.
         layer_index: Index into ``layer_names``: a layer larger than the weight buffer is several rows.
         layer_names: Names of the layers that the rows belong to.
+        activation_budget_bytes: The activation budget that ``dram_bytes`` refers to; None: everything fits.
+        spills: What re-costing for another budget needs, one entry per layer; None: unknown (own costs).
+        energy_pj: Energy of one inference of the batch in picojoules; None without an energy table.
+        dram_byte_pj: Energy per byte of DRAM traffic, contained in ``energy_pj``.
     """
 
     model: str
@@ -107,6 +120,10 @@ class CostTable:
     live_bytes: NDArray[np.int64]
     layer_index: NDArray[np.int64]
     layer_names: tuple[str, ...]
+    activation_budget_bytes: int | None = None
+    spills: SpillColumns | None = None
+    energy_pj: int | None = None
+    dram_byte_pj: float = 0.0
 
     @property
     def rows(self) -> int:
@@ -122,3 +139,73 @@ class CostTable:
     def peak_activation_bytes(self) -> int:
         """Largest activation footprint of the model."""
         return int(self.live_bytes.max(initial=0))
+
+    def with_activation_budget(self, budget_bytes: int) -> CostTable:
+        """The same model costed for another activation budget; only DRAM traffic and its energy change.
+
+        A table without activation columns (own costs, or a config whose activations fit) stays as it is.
+        """
+        if self.spills is None or self.activation_budget_bytes is None:
+            return self
+        before = self.spills.spilled_bytes(self.activation_budget_bytes)
+        change = self.spills.spilled_bytes(budget_bytes) - before
+        layers = len(self.layer_names)
+        traffic = np.zeros(layers, dtype=np.int64)
+        np.add.at(traffic, self.layer_index, self.dram_bytes)
+        pieces = np.bincount(self.layer_index, minlength=layers).astype(np.int64)
+        energy = self.energy_pj
+        if energy is not None:
+            energy += round(int(change.sum()) * self.dram_byte_pj)
+        return replace(
+            self,
+            dram_bytes=split_into_rows(traffic + change, pieces),
+            activation_budget_bytes=budget_bytes,
+            energy_pj=energy,
+        )
+
+
+def row_pieces(weight_bytes: NDArray[np.int64], buffer_bytes: int) -> NDArray[np.int64]:
+    """Rows per layer: 1, or ``ceil(2W / buffer)`` for weights larger than the weight buffer."""
+    return np.where(weight_bytes > buffer_bytes, -((-2 * weight_bytes) // buffer_bytes), 1)
+
+
+def split_into_rows(values: NDArray[np.int64], pieces: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Split each value over consecutive rows of equal size; what does not divide goes to the last rows.
+
+    Args:
+        values: Shape (layers,).
+        pieces: Rows of each layer, shape (layers,), at least 1.
+
+    Returns:
+        Shape (sum of pieces,); the rows of a layer sum to its value and differ by at most one.
+    """
+    if len(values) == int(pieces.sum()):
+        return values
+    layer = np.repeat(np.arange(len(values)), pieces)
+    first = np.cumsum(pieces) - pieces
+    position = np.arange(len(layer)) - first[layer]
+    share, remainder = np.divmod(values, pieces)
+    return share[layer] + (position >= (pieces - remainder)[layer])
+
+
+def share_activation_buffer(tables: Sequence[CostTable]) -> tuple[CostTable, ...]:
+    """Divide the activation buffer among tenants that keep their live activations on chip (*ours*).
+
+    If the sum of the peaks fits, nothing changes (switching is free, as in the paper). Otherwise the buffer
+    is divided in proportion to the peaks and every table is costed again with its part.
+
+    Args:
+        tables: One table per tenant, all of one machine; order is kept.
+    """
+    budgets = [table.machine.activation_buffer_bytes for table in tables]
+    known = [budget for budget in budgets if budget is not None]
+    if not known:
+        return tuple(tables)
+    total = min(known)
+    peaks = [table.peak_activation_bytes for table in tables]
+    if sum(peaks) <= total:
+        return tuple(tables)
+    return tuple(
+        table.with_activation_budget(total * peak // sum(peaks))
+        for table, peak in zip(tables, peaks, strict=True)
+    )

@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Shipped NPU configs, one YAML file each; every figure names its source."""

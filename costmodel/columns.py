@@ -1,0 +1,195 @@
+"""A layer graph as columns: what the cost model reads of every layer, as arrays over layers.
+
+Columns depend on the graph alone, so one set serves any number of NPU configs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.ir import Layer, LayerGraph, ModelError, TensorSpec, VectorCategory
+
+__all__ = ["CATEGORIES", "LayerColumns", "TensorColumns", "VectorColumns"]
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+CATEGORIES: tuple[VectorCategory, ...] = tuple(VectorCategory)
+_CATEGORY_CODE = {category: code for code, category in enumerate(CATEGORIES)}
+MAX_ELEMENTS = 2**48
+MAX_MACS = 2**55
+
+
+def _bounded(count: int, graph: LayerGraph, layer: Layer, what: str, limit: int = MAX_ELEMENTS) -> int:
+    if count > limit:
+        raise ModelError(
+            f"{what} count of {count:.3e} is beyond {limit:.3e}",
+            where=f"{graph.name}: layer {layer.name!r}",
+            accepted="give smaller dimensions",
+        )
+    return count
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorColumns:
+    """Tensors of one role (say, weights) of all layers, flat.
+
+    Attributes:
+        layer: Index of the layer that each tensor belongs to, ascending, shape (tensors,).
+        elements: Elements, shape (tensors,).
+        bits: Bits per element in the model's own type, shape (tensors,).
+        layers: Number of layers.
+    """
+
+    layer: IntArray
+    elements: IntArray
+    bits: IntArray
+    layers: int
+
+    @classmethod
+    def collect(cls, graph: LayerGraph, select: Callable[[Layer], Iterable[TensorSpec]], what: str) -> Self:
+        """Collect ``select(layer)`` over all layers."""
+        layer_index: list[int] = []
+        elements: list[int] = []
+        bits: list[int] = []
+        for index, layer in enumerate(graph.layers):
+            for tensor in select(layer):
+                layer_index.append(index)
+                elements.append(_bounded(tensor.elements, graph, layer, what))
+                bits.append(tensor.dtype.bits)
+        return cls(
+            np.array(layer_index, dtype=np.int64),
+            np.array(elements, dtype=np.int64),
+            np.array(bits, dtype=np.int64),
+            len(graph),
+        )
+
+    def tensor_bytes(self, bits: int | None) -> IntArray:
+        """Packed bytes per tensor; ``bits`` overrides the model's own types."""
+        width = self.bits if bits is None else bits
+        return -((-self.elements * width) // 8)
+
+    def per_layer(self, values: IntArray) -> IntArray:
+        """Sum of ``values`` (one per tensor) over each layer, shape (layers,)."""
+        total = np.zeros(self.layers, dtype=np.int64)
+        np.add.at(total, self.layer, values)
+        return total
+
+    def counts(self) -> IntArray:
+        """Number of tensors per layer."""
+        return np.bincount(self.layer, minlength=self.layers).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorColumns:
+    """Vector work of all layers, flat.
+
+    Attributes:
+        layer: Index of the layer, shape (works,).
+        category: Index into :data:`CATEGORIES`, shape (works,).
+        operands: Elements times window, shape (works,).
+        layers: Number of layers.
+    """
+
+    layer: IntArray
+    category: IntArray
+    operands: IntArray
+    layers: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerColumns:
+    """All that costing needs of a graph. Arrays have shape (layers,), int64 unless said otherwise.
+
+    Attributes:
+        graph: The graph itself, for names and liveness.
+        matrix: Whether the layer has matrix products (bool).
+        m: Rows of the streamed operand, 0 without products.
+        n: Columns.
+        k: Inner extent with the kernel area folded in.
+        groups: Independent products per step.
+        steps: Sequential repetitions.
+        kernel_area: Kernel positions of a convolution, 1 elsewhere; divides ``k``.
+        depthwise: Grouped convolution with one input channel per group (bool).
+        weighted: Whether the K x N operand is fetched (bool).
+        vector: Vector work.
+        inputs: Activations read.
+        outputs: Activations written.
+        weights: Constants fetched.
+        gathers: Rows looked up.
+        state: State read and written.
+    """
+
+    graph: LayerGraph
+    matrix: BoolArray
+    m: IntArray
+    n: IntArray
+    k: IntArray
+    groups: IntArray
+    steps: IntArray
+    kernel_area: IntArray
+    depthwise: BoolArray
+    weighted: BoolArray
+    vector: VectorColumns
+    inputs: TensorColumns
+    outputs: TensorColumns
+    weights: TensorColumns
+    gathers: TensorColumns
+    state: TensorColumns
+
+    @property
+    def macs(self) -> IntArray:
+        """Multiply-accumulates per layer."""
+        return self.steps * self.groups * self.m * self.n * self.k
+
+    @classmethod
+    def from_graph(cls, graph: LayerGraph) -> Self:
+        """Read the columns off a graph.
+
+        Raises:
+            ModelError: If a layer's counts do not fit 64-bit arithmetic.
+        """
+        extents = np.zeros((len(graph), 6), dtype=np.int64)
+        extents[:, 5] = 1
+        flags = np.zeros((len(graph), 3), dtype=np.bool_)
+        works: list[tuple[int, int, int]] = []
+        for index, layer in enumerate(graph.layers):
+            work = layer.matrix
+            if work is not None:
+                _bounded(work.macs, graph, layer, "multiply-accumulate", MAX_MACS)
+                conv = work.conv
+                area = 1 if conv is None else conv.kernel_area
+                if area < 1 or work.k % area:
+                    area = 1
+                extents[index] = (work.m, work.n, work.k, work.groups, work.steps, area)
+                flags[index] = (True, conv is not None and conv.in_channels == 1 < work.groups, work.weights)
+            for vector in layer.vector:
+                operands = _bounded(vector.elements * vector.window, graph, layer, "vector operand")
+                works.append((index, _CATEGORY_CODE[vector.category], operands))
+        flat = np.array(works, dtype=np.int64).reshape(-1, 3)
+        m, n, k, groups, steps, area_column = (extents[:, column] for column in range(6))
+        return cls(
+            graph,
+            flags[:, 0],
+            m,
+            n,
+            k,
+            groups,
+            steps,
+            area_column,
+            flags[:, 1],
+            flags[:, 2],
+            VectorColumns(flat[:, 0], flat[:, 1], flat[:, 2], len(graph)),
+            TensorColumns.collect(graph, lambda layer: layer.inputs, "input element"),
+            TensorColumns.collect(graph, lambda layer: layer.outputs, "output element"),
+            TensorColumns.collect(graph, lambda layer: layer.weights, "weight element"),
+            TensorColumns.collect(graph, lambda layer: (g.rows for g in layer.gathers), "gathered element"),
+            TensorColumns.collect(
+                graph, lambda layer: layer.state_reads + layer.state_writes, "state element"
+            ),
+        )

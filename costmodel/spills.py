@@ -1,0 +1,84 @@
+"""What activations that do not fit cost in DRAM traffic, at any activation budget (decisions *ours*)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.ir import ModelError
+
+__all__ = ["MAX_TRAFFIC_BYTES", "SpillColumns"]
+
+IntArray = NDArray[np.int64]
+MAX_TRAFFIC_BYTES = 2**45
+"""Largest traffic of one layer, so that cycles in exact rationals fit 64 bits."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpillColumns:
+    """Per layer, all that is needed to cost a model again for another activation budget.
+
+    All arrays have shape (layers,), int64, values >= 0.
+
+    Attributes:
+        live_bytes: Activations that are live while the layer runs; it spills when they exceed the budget.
+        input_bytes: Channel bytes of reading the inputs once.
+        output_bytes: Channel bytes of writing the outputs once.
+        weight_bytes: Weights of a matrix layer, fetched again for every activation tile if that is cheaper.
+        weight_chunks: Pieces in which the weights pass through the weight buffer.
+        left_bytes: Streamed operand of one product of two activations, 0 elsewhere.
+        right_bytes: Held operand of one product of two activations, 0 elsewhere.
+        groups: Independent products of two activations.
+    """
+
+    live_bytes: IntArray
+    input_bytes: IntArray
+    output_bytes: IntArray
+    weight_bytes: IntArray
+    weight_chunks: IntArray
+    left_bytes: IntArray
+    right_bytes: IntArray
+    groups: IntArray
+
+    @classmethod
+    def from_array(cls, array: IntArray) -> Self:
+        """Rebuild from :meth:`to_array`."""
+        return cls(*(np.ascontiguousarray(array[:, column]) for column in range(len(fields(cls)))))
+
+    def to_array(self) -> IntArray:
+        """All columns as one array of shape (layers, 8), for storing."""
+        return np.stack([getattr(self, field.name) for field in fields(self)], axis=1)
+
+    def spilled_bytes(self, budget_bytes: int | None) -> IntArray:
+        """DRAM traffic that spilling adds to each layer, shape (layers,).
+
+        Never less than one pass over inputs and outputs when a layer spills; never more with a larger budget.
+
+        Args:
+            budget_bytes: The activation budget; None means everything fits.
+        """
+        if budget_bytes is None:
+            return np.zeros_like(self.live_bytes)
+        budget = max(1, budget_bytes)
+        one_pass = self.input_bytes + self.output_bytes
+        extra_passes = self.weight_chunks - 1
+        tiles = -(-self.input_bytes // budget)
+        extra = np.minimum(extra_passes * self.input_bytes, 2 * extra_passes * self.output_bytes)
+        extra = np.minimum(extra, np.maximum(tiles - 1, 0) * self.weight_bytes)
+        estimate = (
+            self.groups
+            * (self.left_bytes.astype(np.float64) + self.right_bytes)
+            * (1 + np.maximum(self.left_bytes, self.right_bytes) // budget)
+        )
+        if estimate.size and float(estimate.max() + one_pass.max() + extra.max()) > MAX_TRAFFIC_BYTES:
+            raise ModelError(
+                f"a layer moves more than {MAX_TRAFFIC_BYTES} bytes",
+                accepted="give smaller dimensions or larger buffers",
+            )
+        again_left = np.maximum(-(-self.right_bytes // budget) - 1, 0) * self.left_bytes
+        again_right = np.maximum(-(-self.left_bytes // budget) - 1, 0) * self.right_bytes
+        extra = extra + self.groups * np.minimum(again_left, again_right)
+        return np.where(self.live_bytes > budget_bytes, one_pass + extra, 0)
