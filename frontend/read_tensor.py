@@ -28,7 +28,7 @@ from layerweaver.frontend.wire import (
 )
 from layerweaver.ir.dtypes import DType, packed_bytes
 
-__all__ = ["ONNX_TYPES", "checked_extents", "read_dims", "read_sparse_tensor", "read_tensor"]
+__all__ = ["ONNX_TYPES", "read_sparse_tensor", "read_tensor"]
 
 ONNX_TYPES: dict[int, DType] = {
     0: DType.UNDEFINED,
@@ -78,21 +78,21 @@ _TYPED_FIELDS = (_FLOAT_DATA, _INT32_DATA, _INT64_DATA, _DOUBLE_DATA, _UINT64_DA
 _SPARSE_VALUES, _SPARSE_INDICES = 1 << 3 | LENGTH, 2 << 3 | LENGTH
 
 
-def read_dims(buffer: Buffer, tag: int, a: int, b: int) -> list[int]:
-    """Numbers of one ``repeated int64`` field, packed or not."""
+def _dims(buffer: Buffer, tag: int, a: int, b: int, limit: int) -> list[int]:
+    """At most ``limit`` numbers of one ``repeated int64`` field, packed or not."""
     if tag & 7 == VARINT:
-        return [int64_of(a)]
-    return [int64_of(value) for value in packed_varints(buffer, a, b)]
+        return [int64_of(a)][:limit]
+    return [int64_of(value) for value in packed_varints(buffer, a, b, limit)]
 
 
-def checked_extents(dims: list[int], offset: int) -> tuple[int, ...]:
+def _checked_extents(dims: list[int], offset: int) -> tuple[int, ...]:
     """Extents of a constant, which must be given, not negative and not absurd.
 
     Raises:
         WireError: If the rank is over 64, an extent is negative, or there are 2**62 elements or more.
     """
     if len(dims) > MAX_RANK:
-        raise WireError(f"a tensor has {len(dims)} axes (at most {MAX_RANK} are read)", offset)
+        raise WireError(f"a tensor has more than {MAX_RANK} axes", offset)
     if any(dim < 0 for dim in dims):
         raise WireError(f"a tensor has the negative extent {min(dims)}", offset)
     if prod(dim for dim in dims if dim) >= MAX_ELEMENTS:
@@ -130,9 +130,7 @@ def read_tensor(buffer: Buffer, start: int, end: int, folder: Path | None = None
     for tag, a, b in fields(buffer, start, end):
         number = tag >> 3
         if number == 1:
-            dims += read_dims(buffer, tag, a, b)
-            if len(dims) > MAX_RANK:
-                checked_extents(dims, start)
+            dims += _dims(buffer, tag, a, b, MAX_RANK + 1 - len(dims))
         elif tag == _DATA_TYPE:
             code = int32_of(a)
         elif tag == _NAME:
@@ -149,7 +147,7 @@ def read_tensor(buffer: Buffer, start: int, end: int, folder: Path | None = None
         elif tag == _LOCATION:
             payload.external = a == _EXTERNAL
     try:
-        shape = checked_extents(dims, start)
+        shape = _checked_extents(dims, start)
         dtype = ONNX_TYPES.get(code, DType.UNDEFINED)
         return TensorData(name, dtype, shape, _values(buffer, dtype, shape, payload, folder))
     except WireError as error:
@@ -168,12 +166,10 @@ def read_sparse_tensor(buffer: Buffer, start: int, end: int) -> TensorData:
         if tag == _SPARSE_VALUES:
             values = read_tensor(buffer, a, b)
         elif tag >> 3 == 3:
-            dims += read_dims(buffer, tag, a, b)
-            if len(dims) > MAX_RANK:
-                break
+            dims += _dims(buffer, tag, a, b, MAX_RANK + 1 - len(dims))
     if values is None:
         raise WireError("a sparse tensor has no values", start)
-    return TensorData(values.name, values.dtype, checked_extents(dims, start))
+    return TensorData(values.name, values.dtype, _checked_extents(dims, start))
 
 
 def _entry(buffer: Buffer, start: int, end: int) -> tuple[str, str]:

@@ -135,15 +135,15 @@ def fields(buffer: Buffer, start: int, end: int) -> Iterator[tuple[int, int, int
             raise WireError(f"a message has more than {MAX_FIELDS} fields", tag_start)
 
 
-def packed_varints(buffer: Buffer, start: int, end: int) -> list[int]:
-    """Decode a packed run of varints into unsigned 64-bit numbers.
+def packed_varints(buffer: Buffer, start: int, end: int, limit: int = MAX_FIELDS) -> list[int]:
+    """Decode a packed run of varints into unsigned 64-bit numbers; stop after ``limit`` of them.
 
     Raises:
         WireError: If a number is malformed.
     """
     values: list[int] = []
     position = start
-    while position < end:
+    while position < end and len(values) < limit:
         value = buffer[position]
         position += 1
         if value >= 0x80:
