@@ -1,0 +1,1 @@
+"""When requests arrive: one file per family of sources, all streamed in chunks and seeded explicitly."""

@@ -1,0 +1,277 @@
+"""Reading the rows of recorded traces one by one: when a request came and whose it was.
+
+Formats: ``csv`` (``tenant,query,arrival_ns`` as ``layerweaver traffic`` writes it, or ``timestamp,tenant``
+with seconds or ISO 8601 times), ``azure-llm`` (``TIMESTAMP,ContextTokens,GeneratedTokens``),
+``azure-functions`` (``app,func,end_timestamp,duration`` in seconds; a request arrives at end minus duration),
+``burstgpt`` (``Timestamp`` in seconds, ``Model``) and ``mooncake`` (JSON lines with ``timestamp`` in ms).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+from layerweaver.ir import TrafficError
+
+__all__ = ["FORMATS", "TraceFile", "TraceRow"]
+
+_MAX_LINE_BYTES = 1 << 20
+_MAX_NS = 4 * 10**18
+_MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,12}))?\s*(Z|[+-]\d\d:?\d\d)?", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRow:
+    """One request of a trace.
+
+    Attributes:
+        line: Line in the file, from 1.
+        time_ns: Recorded time, from any origin.
+        tenant: Whose request it was; None when the format does not say.
+    """
+
+    line: int
+    time_ns: int
+    tenant: str | None
+
+
+class _BadValueError(Exception):
+    def __init__(self, column: str, what: str, accepted: str) -> None:
+        super().__init__(what)
+        self.column, self.what, self.accepted = column, what, accepted
+
+
+def _number_ns(text: str, column: str, unit_ns: int) -> int:
+    try:
+        value = Decimal(text.strip()) * unit_ns
+        if not -_MAX_NS < value < _MAX_NS:
+            raise InvalidOperation
+        return int(value)
+    except (InvalidOperation, ValueError):
+        raise _BadValueError(column, f"{text[:40]!r} is not a time", "give a number") from None
+
+
+@lru_cache(maxsize=64)
+def _day_ns(text: str) -> int:
+    return (date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()) * 86_400 * 10**9
+
+
+def _moment_ns(text: str, column: str) -> int:
+    """Seconds as a number, or a date and time (UTC unless it says otherwise), in ns."""
+    match = _MOMENT.fullmatch(text.strip())
+    if match is None:
+        return _number_ns(text, column, 10**9)
+    day, hour, minute, second, fraction, zone = match.groups()
+    try:
+        result = _day_ns(day)
+    except ValueError:
+        raise _BadValueError(column, f"{text[:40]!r} is not a date", "such as 2023-11-16 18:15:46") from None
+    result += (int(hour) * 3600 + int(minute) * 60 + int(second)) * 10**9
+    result += int((fraction or "0")[:9].ljust(9, "0"))
+    if zone and zone != "Z":
+        offset = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
+        result -= (offset if zone[0] == "+" else -offset) * 10**9
+    return result
+
+
+Row = Mapping[str, str]
+Parse = Callable[[Row], tuple[int, str | None]]
+
+
+def _layerweaver_row(row: Row) -> tuple[int, str | None]:
+    text = row["arrival_ns"]
+    if not re.fullmatch(r"\s*-?\d{1,18}\s*", text, re.ASCII):
+        raise _BadValueError("arrival_ns", f"{text[:40]!r} is not a time in ns", "give a whole number")
+    return int(text), row["tenant"]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFormat:
+    """How one kind of file is read.
+
+    Attributes:
+        columns: Sets of columns, the first of which that the file has is used.
+        parse: Per set, what makes a time and a tenant of a row.
+        in_order: Whether rows should be ascending in time.
+        own_tenant: Whether a tenant takes the rows of its own name unless told otherwise.
+        json_lines: One JSON object a line instead of CSV.
+    """
+
+    columns: tuple[tuple[str, ...], ...]
+    parse: tuple[Parse, ...]
+    in_order: bool = True
+    own_tenant: bool = False
+    json_lines: bool = False
+
+
+def _functions_row(row: Row) -> tuple[int, str | None]:
+    end_ns = _number_ns(row["end_timestamp"], "end_timestamp", 10**9)
+    duration_ns = _number_ns(row["duration"], "duration", 10**9)
+    if duration_ns < 0:
+        raise _BadValueError("duration", "is negative", "give seconds, 0 or more")
+    return end_ns - duration_ns, row["func"]
+
+
+FORMATS: dict[str, TraceFormat] = {
+    "csv": TraceFormat(
+        (("tenant", "arrival_ns"), ("timestamp", "tenant")),
+        (_layerweaver_row, lambda row: (_moment_ns(row["timestamp"], "timestamp"), row["tenant"])),
+        own_tenant=True,
+    ),
+    "azure-llm": TraceFormat(
+        (("TIMESTAMP",),),
+        (lambda row: (_moment_ns(row["TIMESTAMP"], "TIMESTAMP"), None),),
+    ),
+    "azure-functions": TraceFormat(
+        (("func", "end_timestamp", "duration"),), (_functions_row,), in_order=False
+    ),
+    "burstgpt": TraceFormat(
+        (("Timestamp", "Model"), ("Timestamp",)),
+        (
+            lambda row: (_moment_ns(row["Timestamp"], "Timestamp"), row["Model"]),
+            lambda row: (_moment_ns(row["Timestamp"], "Timestamp"), None),
+        ),
+    ),
+    "mooncake": TraceFormat(
+        (("timestamp",),),
+        (lambda row: (_number_ns(row["timestamp"], "timestamp", 10**6), None),),
+        json_lines=True,
+    ),
+}
+
+
+class TraceFile:
+    """The rows of a trace file, read as they are needed.
+
+    Args:
+        path: The file.
+        kind: One of :data:`FORMATS`.
+        skip_bad_rows: Leave rows out that cannot be read, and count them.
+
+    Attributes:
+        skipped: Rows left out so far in the present reading.
+    """
+
+    def __init__(self, path: Path, kind: str, *, skip_bad_rows: bool = False) -> None:
+        self.path, self.format, self.skip_bad_rows = path, FORMATS[kind], skip_bad_rows
+        self.kind = kind
+        self.skipped = 0
+
+    def rows(self) -> Iterator[TraceRow]:
+        """Every readable row, in the file's order.
+
+        Raises:
+            TrafficError: If the file cannot be read, lacks a column, or (unless bad rows are skipped) has a
+                row that cannot be read; with file, line and column.
+        """
+        self.skipped = 0
+        try:
+            stream = self.path.open("r", encoding="utf-8-sig", errors="replace", newline="")
+        except OSError as failure:
+            raise TrafficError(
+                f"cannot be read ({failure.strerror})", where=str(self.path), accepted="give a trace file"
+            ) from None
+        with stream:
+            yield from self._json_rows(stream) if self.format.json_lines else self._csv_rows(stream)
+
+    def refusal(self, line: int, column: str, what: str, accepted: str) -> TrafficError:
+        """The error about a row."""
+        where = f"{self.path}:{line}" + (f", column {column!r}" if column else "")
+        return TrafficError(what, where=where, accepted=accepted)
+
+    def bad_row(self, line: int, column: str, what: str, accepted: str) -> None:
+        """Count a row that is left out, or refuse it.
+
+        Raises:
+            TrafficError: Unless bad rows are skipped.
+        """
+        if not self.skip_bad_rows:
+            raise self.refusal(line, column, what, f"{accepted}, or skip bad rows")
+        self.skipped += 1
+
+    def _lines(self, stream: IO[str]) -> Iterator[str]:
+        number = 0
+        try:
+            while text := stream.readline(_MAX_LINE_BYTES):
+                number += 1
+                if len(text) == _MAX_LINE_BYTES:
+                    raise self.refusal(number, "", "the line is longer than 1 MiB", "give a trace file")
+                yield text
+        except OSError as failure:
+            raise TrafficError(f"cannot be read ({failure.strerror})", where=str(self.path)) from None
+
+    def _csv_rows(self, stream: IO[str]) -> Iterator[TraceRow]:
+        reader = csv.reader(self._lines(stream))
+        names: Sequence[str] | None = None
+        parse, used, width = self.format.parse[0], list[tuple[int, str]](), 0
+        while True:
+            try:
+                fields = next(reader)
+            except StopIteration:
+                break
+            except csv.Error as failure:
+                self.bad_row(reader.line_num, "", f"is not CSV ({failure})", "give comma-separated values")
+                continue
+            if not fields or fields[0].startswith("#"):
+                continue
+            if names is None:
+                names = [name.strip() for name in fields]
+                parse, used = self._choose(names, reader.line_num)
+                width = max(position for position, _ in used) + 1
+                continue
+            line = reader.line_num
+            if len(fields) < width:
+                self.bad_row(line, names[len(fields)], "the row has too few values", "give every column")
+                continue
+            try:
+                time_ns, tenant = parse({name: fields[position] for position, name in used})
+            except _BadValueError as bad:
+                self.bad_row(line, bad.column, bad.what, bad.accepted)
+                continue
+            yield TraceRow(line, time_ns, tenant)
+        if names is None:
+            raise self.refusal(1, "", "the file has no header", f"give the columns {self._accepted()}")
+
+    def _accepted(self) -> str:
+        return " or ".join(",".join(columns) for columns in self.format.columns)
+
+    def _choose(self, names: Sequence[str], line: int) -> tuple[Parse, list[tuple[int, str]]]:
+        for columns, parse in zip(self.format.columns, self.format.parse, strict=True):
+            if all(column in names for column in columns):
+                return parse, [(names.index(column), column) for column in columns]
+        missing = next(column for column in self.format.columns[0] if column not in names)
+        raise self.refusal(
+            line, missing, "the column is missing", f"{self.kind} files have {self._accepted()}"
+        )
+
+    def _json_rows(self, stream: IO[str]) -> Iterator[TraceRow]:
+        for line, text in enumerate(self._lines(stream), start=1):
+            if not text.strip():
+                continue
+            try:
+                record = json.loads(text)
+                stamp = record["timestamp"] if isinstance(record, dict) else None
+            except (ValueError, RecursionError):
+                self.bad_row(line, "", "is not a JSON object", "give one object a line")
+                continue
+            except KeyError:
+                stamp = None
+            if isinstance(stamp, bool) or not isinstance(stamp, (int, float)):
+                self.bad_row(line, "timestamp", "has no number", "give milliseconds")
+                continue
+            try:
+                time_ns, tenant = self.format.parse[0]({"timestamp": str(stamp)})
+            except _BadValueError as bad:
+                self.bad_row(line, bad.column, bad.what, bad.accepted)
+                continue
+            yield TraceRow(line, time_ns, tenant)

@@ -1,0 +1,1 @@
+"""Replaying simulated completions through the official LoadGen."""

@@ -1,0 +1,1 @@
+"""Data that the simulator ships: MLPerf limits per model."""
