@@ -1,1 +1,6 @@
-"""To be described by its owner."""
+"""Policies: who goes next. One file each; see :mod:`layerweaver.scheduler.policies.contract`."""
+
+from layerweaver.scheduler.policies.contract import Policy, PolicySpec
+from layerweaver.scheduler.policies.loading import load_policy, load_spec, policy_names
+
+__all__ = ["Policy", "PolicySpec", "load_policy", "load_spec", "policy_names"]

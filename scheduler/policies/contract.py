@@ -1,0 +1,204 @@
+"""What a policy is: one function over documented records, and a frozen dataclass of options.
+
+A policy file looks like this and needs nothing else::
+
+    from dataclasses import dataclass
+    from typing import Any
+
+    from layerweaver.scheduler.policies.contract import Memory, PolicySpec, View
+
+
+    @dataclass(frozen=True, slots=True)
+    class Options:
+        patience_us: float = 100.0  # choose also gets it as options.patience_cycles
+
+
+    def choose(view: View, options: Any, memory: Memory) -> int:
+        best = view.ready[0]
+        for k in range(1, view.machine.ready_count):
+            tenant = view.ready[k]
+            if view.heads[tenant].remaining_cycles < view.heads[best].remaining_cycles:
+                best = tenant
+        return best
+
+
+    POLICY = PolicySpec("mine", choose, "least remaining time first", options=Options)
+
+It is selected as ``./mine.py``, or by name through an entry point of the group ``layerweaver.policies`` that
+names the ``POLICY`` attribute; the shipped policies register in the same way.
+
+``choose`` is called whenever a row is to be scheduled and returns the tenant whose head request goes on: one
+of the first ``view.machine.ready_count`` entries of ``view.ready`` (ascending; at least one). It is compiled
+by numba together with the engine and must therefore stay within plain arithmetic, loops and calls of other
+plain functions (for example those of :mod:`layerweaver.scheduler.machine`, which append a row tentatively).
+It sets ``view.machine.mode`` to say why it chose. Nothing else may be written, except ``memory``: a float64
+array of shape (tenants + 1, ``memory_width``) that starts at zero and persists from decision to decision
+(the last row belongs to no tenant).
+
+Times are int64 cycles, amounts of data are scaled bytes: see :class:`~layerweaver.scheduler.machine.View`,
+:class:`~layerweaver.scheduler.machine.Machine` and :class:`~layerweaver.scheduler.machine.Head` for the
+fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.ir import PolicyError
+from layerweaver.scheduler.machine import NEVER, Fetch, Head, Machine, View
+from layerweaver.scheduler.policies.spelling import nearest
+
+__all__ = [
+    "NEVER",
+    "Fetch",
+    "Head",
+    "Machine",
+    "Memory",
+    "NoOptions",
+    "Policy",
+    "PolicySpec",
+    "View",
+]
+
+Memory: TypeAlias = NDArray[np.float64]
+"""What a policy remembers: shape (tenants + 1, memory_width), zero at the start."""
+
+_NS_PER_UNIT = {"_ns": 1.0, "_us": 1e3, "_ms": 1e6}
+
+
+@dataclass(frozen=True, slots=True)
+class NoOptions:
+    """For a policy without options."""
+
+
+def _never(_options: Any) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """A policy before its options are chosen.
+
+    Attributes:
+        name: How it is selected, in kebab case.
+        choose: The decision, see the module.
+        summary: One line for listings.
+        source: Where the rule comes from.
+        options: Frozen dataclass; every field has a default and is an int, a float, a bool or a Literal of
+            strings (given to ``choose`` as its index). A field ``x_us`` (``_ns``, ``_ms``) is also given as
+            ``x_cycles``.
+        modes: Names of the reasons for a choice; index 0 is the one when ``choose`` sets nothing. A mode that
+            is taken to meet a deadline is called ``deadline``.
+        overlap: Whether the fetch of one request may run under the computes of another. If not, a request's
+            first fetch after another one's rows waits for their last compute, and a new request is
+            chosen only then.
+        checkpoints: Whether leaving an unfinished request costs the DMA the time to save its live bytes.
+        memory_width: Columns of ``memory``.
+        drops_hopeless: From the options: whether a request that can no longer meet its deadline even alone is
+            dropped before it starts, for every tenant.
+    """
+
+    name: str
+    choose: Callable[..., int]
+    summary: str
+    source: str = ""
+    options: type = NoOptions
+    modes: tuple[str, ...] = ("chosen",)
+    overlap: bool = True
+    checkpoints: bool = False
+    memory_width: int = 0
+    drops_hopeless: Callable[[Any], bool] = field(default=_never)
+
+    def configure(self, **given: object) -> Policy:
+        """Check options and make a policy that can run.
+
+        Raises:
+            PolicyError: If an option does not exist (with the nearest name), or has a wrong type or value.
+        """
+        hints = get_type_hints(self.options)
+        known = {item.name: hints[item.name] for item in dataclasses.fields(self.options)}
+        values: dict[str, object] = {}
+        for name, value in given.items():
+            if name not in known:
+                raise PolicyError(
+                    f"has no option {name!r}",
+                    where=f"policy {self.name}",
+                    accepted=nearest(name, list(known)),
+                )
+            values[name] = _checked(f"policy {self.name}, option {name}", value, known[name])
+        return Policy(self, self.options(**values))
+
+    def option_fields(self) -> dict[str, tuple[str, object]]:
+        """Type (as text) and default of every option."""
+        hints = get_type_hints(self.options)
+        return {
+            item.name: (_type_text(hints[item.name]), item.default)
+            for item in dataclasses.fields(self.options)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy with its options: what the engine runs."""
+
+    spec: PolicySpec
+    options: Any
+
+    @property
+    def name(self) -> str:
+        """The policy's name."""
+        return self.spec.name
+
+    def as_dict(self) -> dict[str, object]:
+        """Name and options, as a scenario would state them."""
+        return {"name": self.name, **dataclasses.asdict(self.options)}
+
+    def record(self, clock_hz: int) -> NDArray[Any]:
+        """The options as ``choose`` gets them: shape (1,), one field per option and per time in cycles."""
+        hints = get_type_hints(self.spec.options)
+        fields: list[tuple[str, type]] = []
+        values: list[float | int] = []
+        for item in dataclasses.fields(self.options):
+            value, kind = getattr(self.options, item.name), hints[item.name]
+            if get_origin(kind) is Literal:
+                fields.append((item.name, np.int64))
+                values.append(get_args(kind).index(value))
+                continue
+            fields.append((item.name, np.float64 if kind is float else np.int64))
+            values.append(value)
+            unit = item.name[-3:]
+            if unit in _NS_PER_UNIT:
+                fields.append((f"{item.name[:-3]}_cycles", np.int64))
+                cycles = -(-value * _NS_PER_UNIT[unit] * clock_hz // 1e9)
+                values.append(int(max(-NEVER, min(NEVER, cycles))))
+        if not fields:
+            fields, values = [("none", np.int64)], [0]
+        return np.array([tuple(values)], dtype=fields).view(np.recarray)
+
+
+def _type_text(kind: Any) -> str:
+    return "|".join(get_args(kind)) if get_origin(kind) is Literal else str(kind.__name__)
+
+
+def _checked(where: str, value: object, kind: Any) -> object:
+    if get_origin(kind) is Literal:
+        if value in get_args(kind):
+            return value
+    elif kind is bool:
+        if isinstance(value, bool):
+            return value
+    elif isinstance(value, bool):
+        pass
+    elif kind is int and isinstance(value, int) and abs(value) < 2**53:
+        return value
+    elif kind is float and isinstance(value, (int, float)) and abs(value) < 1e18:
+        return float(value)
+    raise PolicyError(
+        f"{str(value)[:40]!r} is not accepted", where=where, accepted=f"give {_type_text(kind)}"
+    )

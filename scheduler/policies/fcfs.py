@@ -1,0 +1,44 @@
+"""First come, first served, one request at a time: the baseline of both papers' headline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec, View
+
+__all__ = ["POLICY", "PREFETCH_POLICY", "choose", "earliest_arrival"]
+
+
+def earliest_arrival(view: View) -> int:
+    """The head that arrived first (ties: lowest tenant index); a request once begun is finished."""
+    machine, heads, ready = view.machine, view.heads, view.ready
+    if machine.running >= 0:
+        return machine.running
+    best = ready[0]
+    for k in range(1, machine.ready_count):
+        if heads[ready[k]].arrival < heads[best].arrival:
+            best = ready[k]
+    return best
+
+
+def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
+    """The head that arrived first, to its end."""
+    return earliest_arrival(view)
+
+
+POLICY = PolicySpec(
+    "fcfs",
+    choose,
+    "one request at a time in order of arrival, no overlap across requests",
+    source="baseline of LW and LW+",
+    modes=("arrival order",),
+    overlap=False,
+)
+
+PREFETCH_POLICY = PolicySpec(
+    "fcfs-prefetch",
+    choose,
+    "in order of arrival; the next request's weights are fetched under the computes of the last",
+    source="LW III-A, double buffering across requests",
+    modes=("arrival order",),
+)
