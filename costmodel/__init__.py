@@ -7,6 +7,13 @@
 """
 
 from layerweaver.costmodel.config import NpuConfig
+from layerweaver.costmodel.document import (
+    npu_document,
+    npu_json_schema,
+    npu_rows,
+    npu_template,
+    npu_yaml,
+)
 from layerweaver.costmodel.explain import CostedLayer, costed_document, roofline
 from layerweaver.costmodel.load import check_npu, load_npu, npu_names
 from layerweaver.costmodel.model import CostedModel, cost_columns, cost_graph
@@ -23,7 +30,12 @@ __all__ = [
     "cost_graph",
     "costed_document",
     "load_npu",
+    "npu_document",
+    "npu_json_schema",
     "npu_names",
+    "npu_rows",
+    "npu_template",
+    "npu_yaml",
     "roofline",
     "share_activation_buffer",
 ]

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from layerweaver.costmodel.plugins import ARRAY_MODEL_GROUP, COST_MODEL_GROUP, plugin_names
 from layerweaver.costmodel.table import MachineSpec
 from layerweaver.ir import parse_quantity
+from layerweaver.ir.yaml_source import nearest
 
 __all__ = [
     "ArrayConfig",
@@ -63,6 +65,13 @@ def _number(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("the number must be finite")
     return value
+
+
+def _registered(name: str, group: str) -> str:
+    known = plugin_names(group)
+    if name not in known:
+        raise ValueError(f"{name[:60]!r} is not known; {nearest(name, known)}")
+    return name
 
 
 def _quantity(dimension: str, unit: str) -> Callable[[object], float]:
@@ -138,6 +147,11 @@ class ArrayConfig(_Section):
     pack_groups: bool = False
     split: Split = Split.FOLDS
     depthwise: Depthwise = Depthwise.CHEAPER
+
+    @field_validator("dataflow")
+    @classmethod
+    def _known_dataflow(cls, value: str) -> str:
+        return _registered(value, ARRAY_MODEL_GROUP)
 
     @property
     def macs_per_cycle(self) -> int:
@@ -305,6 +319,11 @@ class NpuConfig(_Section):
         if isinstance(value, (int, float)):
             return {"weights": value, "activations": value}
         return value
+
+    @field_validator("cost_model")
+    @classmethod
+    def _known_cost_model(cls, value: str) -> str:
+        return _registered(value, COST_MODEL_GROUP)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -156,7 +156,7 @@ def roofline(costed: CostedModel) -> Roofline:
 
 
 def costed_document(costed: CostedModel) -> dict[str, Any]:
-    """Costs as plain data: ``layers`` (one mapping per layer), ``totals`` and ``roofline``.
+    """Costs as plain data: ``layers`` (in execution order), ``totals`` and ``roofline``.
 
     Totals leave ``standalone_cycles`` to the caller, who has the offline tables.
     """
@@ -169,7 +169,10 @@ def costed_document(costed: CostedModel) -> dict[str, Any]:
     }
     return {
         "npu": costed.config.name,
-        "layers": [asdict(layer) for layer in costed.layers],
+        "layers": [
+            {key: value for key, value in asdict(layer).items() if key not in ("name", "weight_bytes")}
+            for layer in costed.layers
+        ],
         "totals": totals,
         "roofline": asdict(roofline(costed)),
     }

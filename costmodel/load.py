@@ -10,15 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from layerweaver.costmodel.config import NpuConfig
-from layerweaver.costmodel.plugins import (
-    ARRAY_MODEL_GROUP,
-    COST_MODEL_GROUP,
-    nearest,
-    npu_files,
-    plugin_names,
-)
-from layerweaver.costmodel.yaml_source import Path_, Problem, YamlSource, dotted, parse_yaml, read_yaml
-from layerweaver.ir import ConfigError
+from layerweaver.costmodel.plugins import npu_files
+from layerweaver.ir import ConfigError, LayerweaverError
+from layerweaver.ir.yaml_source import KeyPath, YamlSource, nearest, parse_yaml, read_yaml
 
 __all__ = ["check_npu", "load_npu", "npu_names"]
 
@@ -39,122 +33,125 @@ def load_npu(npu: str | Path | Mapping[str, Any]) -> NpuConfig:
             with line and field; :func:`check_npu` lists all).
     """
     if isinstance(npu, Mapping):
-        return _first_or_config(YamlSource(data=dict(npu)), "NPU config")
+        return _accepted(YamlSource(dict(npu), "NPU config", {}))
     if isinstance(npu, str):
         if npu in npu_files():
             return _named(npu)
         if not Path(npu).suffix and "/" not in npu and not Path(npu).is_file():
             raise ConfigError(
-                f"unknown NPU {npu[:80]!r}",
-                accepted=f"{nearest(npu, npu_names())}; or give the path of a YAML file",
+                f"there is no NPU {npu[:80]!r}",
+                accepted=f"{nearest(npu, npu_names())}, or the path of a YAML file",
             )
-    path = Path(npu)
-    return _first_or_config(read_yaml(path), str(path))
+    return _accepted(read_yaml(Path(npu), ConfigError))
 
 
 @functools.cache
 def _named(name: str) -> NpuConfig:
-    text = npu_files()[name].read_text(encoding="utf-8")
-    return _first_or_config(parse_yaml(text, f"{name}.yaml"), f"{name}.yaml")
+    return _accepted(parse_yaml(npu_files()[name].read_bytes(), f"{name}.yaml", ConfigError))
 
 
-def check_npu(path: str | Path) -> list[Problem]:
-    """Every mistake in a config file, in the order of lines; empty when it is accepted.
+def check_npu(path: str | Path) -> list[str]:
+    """Every mistake in a config file as ``file:line: field: what; accepted``; empty when it is accepted."""
+    problems: list[LayerweaverError] = []
+    try:
+        source = read_yaml(Path(path), ConfigError, problems)
+    except ConfigError as error:
+        return [str(error)]
+    _, more = _validate(source)
+    listed = [(int(_line_of(problem)), str(problem)) for problem in (*problems, *more)]
+    return [text for _, text in sorted(dict.fromkeys(listed))]
 
-    Raises:
-        ConfigError: If the file cannot be read or is not YAML at all.
-    """
-    _, problems = _validate(read_yaml(Path(path)))
-    return sorted(problems, key=lambda problem: (problem.line or 0, problem.field, problem.message))
+
+def _line_of(problem: LayerweaverError) -> str:
+    digits = [part for part in problem.where.split(":") if part.strip().isdigit()]
+    return digits[0] if digits else "0"
 
 
-def _first_or_config(source: YamlSource, where: str) -> NpuConfig:
+def _accepted(source: YamlSource) -> NpuConfig:
     config, problems = _validate(source)
     if config is None:
-        first = min(problems, key=lambda problem: (problem.line or 0, problem.field, problem.message))
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise ConfigError(f"{first}{more}", where=where)
+        first = min(problems, key=lambda problem: int(_line_of(problem)))
+        others = len(problems) - 1
+        more = f" ({others} more mistake{'s' if others > 1 else ''})" if others else ""
+        raise ConfigError(first.what + more, where=first.where, accepted=first.accepted)
     return config
 
 
-def _validate(source: YamlSource) -> tuple[NpuConfig | None, list[Problem]]:
-    problems = list(source.problems)
-    if not isinstance(source.data, dict):
-        problems.append(Problem("is not a mapping of fields; `layerweaver npu new` writes a template", 1))
-        return None, problems
-    config: NpuConfig | None = None
+def _validate(source: YamlSource) -> tuple[NpuConfig | None, list[ConfigError]]:
+    if not isinstance(source.value, dict):
+        return None, [
+            ConfigError(
+                "is not a mapping of fields",
+                where=source.where(),
+                accepted="`layerweaver npu new` writes a template",
+            )
+        ]
     try:
-        config = NpuConfig.model_validate(source.data)
+        config = NpuConfig.model_validate(source.value)
     except ValidationError as error:
-        seen = {problem.field for problem in problems}
-        for item in error.errors(include_url=False, include_context=True):
-            problem = _problem(dict(item), source)
-            if problem.field not in seen or not problem.field:
-                problems.append(problem)
-    else:
-        for field, group in ((("array", "dataflow"), ARRAY_MODEL_GROUP), (("cost_model",), COST_MODEL_GROUP)):
-            name = config.array.dataflow if field[0] == "array" else config.cost_model
-            if name not in plugin_names(group):
-                hint = nearest(name, plugin_names(group))
-                problems.append(
-                    Problem(f"unknown {field[-1]} {name[:60]!r}; {hint}", _line(source, field), dotted(field))
+        found = error.errors(include_url=False, include_context=True)
+        return None, [_problem(dict(item), source) for item in found]
+    problems: list[ConfigError] = []
+    for key in config.sources:
+        *section, name = key.split(".")
+        if name not in _fields_at(tuple(section)):
+            problems.append(
+                ConfigError(
+                    "names no field of the config",
+                    where=source.where(("sources", key)),
+                    accepted=nearest(name, _fields_at(tuple(section)) or tuple(NpuConfig.model_fields)),
                 )
-        for key in config.sources:
-            *section, name = key.split(".")
-            if name not in _fields_at(tuple(section)):
-                problems.append(
-                    Problem("names no field of the config", _line(source, ("sources", key)), f"sources.{key}")
-                )
+            )
     return (None if problems else config), problems
 
 
-def _line(source: YamlSource, path: Path_) -> int | None:
-    return source.line_of(path) if source.lines else None
-
-
-def _fields_at(path: Path_) -> tuple[str, ...]:
+def _fields_at(path: KeyPath) -> tuple[str, ...]:
     """Field names of the section at a path, empty when it is none."""
     model: type[BaseModel] = NpuConfig
     for part in path:
         info = model.model_fields.get(str(part))
-        inner = None
-        if info is not None:
-            candidates = [info.annotation, *getattr(info.annotation, "__args__", ())]
-            inner = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        candidates = () if info is None else (info.annotation, *getattr(info.annotation, "__args__", ()))
+        inner = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
         if inner is None:
             return ()
         model = inner
     return tuple(model.model_fields)
 
 
-def _problem(item: dict[str, Any], source: YamlSource) -> Problem:
-    path: Path_ = tuple(item["loc"])
-    line, name = _line(source, path), dotted(path)
+def _problem(item: dict[str, Any], source: YamlSource) -> ConfigError:
+    path: KeyPath = tuple(item["loc"])
+    where = source.where(path)
     given = item.get("input")
-    shown = repr(given)[:60] if not isinstance(given, (dict, list)) else ""
-    kind = item["type"]
+    shown = "a section" if isinstance(given, (dict, list)) else repr(given)[:60]
     context = item.get("ctx", {})
-    match kind:
+    match item["type"]:
         case "extra_forbidden":
-            hint = nearest(str(path[-1]), _fields_at(path[:-1]))
-            return Problem(f"unknown key; {hint}", line, name)
+            return ConfigError(
+                "is not a known key", where=where, accepted=nearest(str(path[-1]), _fields_at(path[:-1]))
+            )
         case "missing":
-            return Problem("is missing", line, name)
+            fields = ", ".join(_fields_at(path[:-1]))
+            return ConfigError(f"{path[-1]} is missing", where=where, accepted=f"keys here: {fields}")
         case "value_error":
-            return Problem(str(context.get("error", item["msg"])), line, name)
+            what, _, accepted = str(context.get("error", item["msg"])).partition("; ")
+            return ConfigError(what, where=where, accepted=accepted)
         case "greater_than":
-            return Problem(f"{shown} must be greater than {context['gt']}", line, name)
+            return ConfigError(
+                f"{shown} is too small", where=where, accepted=f"give more than {context['gt']:g}"
+            )
         case "greater_than_equal":
-            return Problem(f"{shown} must be {context['ge']} or more", line, name)
+            return ConfigError(
+                f"{shown} is too small", where=where, accepted=f"give {context['ge']:g} or more"
+            )
         case "less_than_equal":
-            return Problem(f"{shown} must be {context['le']} or less", line, name)
+            return ConfigError(
+                f"{shown} is too large", where=where, accepted=f"give {context['le']:g} or less"
+            )
         case "enum":
-            return Problem(f"{shown} is not accepted; give {context['expected']}", line, name)
+            return ConfigError(f"{shown} is not known", where=where, accepted=f"give {context['expected']}")
         case "model_type" | "dict_type":
-            return Problem(
-                f"{shown} is not a mapping; accepted keys: {', '.join(_fields_at(path))}", line, name
-            )
+            fields = ", ".join(_fields_at(path))
+            return ConfigError(f"{shown} is not a mapping", where=where, accepted=f"keys here: {fields}")
         case _:
-            return Problem(
-                f"{shown}: {item['msg'][0].lower()}{item['msg'][1:]}".removeprefix(": "), line, name
-            )
+            message = str(item["msg"]).removeprefix("Input ")
+            return ConfigError(f"{shown}: {message}", where=where)

@@ -7,7 +7,6 @@ Groups: ``layerweaver.array_models`` (name -> function ``(ArrayWork, ArrayConfig
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable
 from importlib import metadata, resources
@@ -15,6 +14,7 @@ from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.ir import ConfigError
+from layerweaver.ir.yaml_source import nearest
 
 if TYPE_CHECKING:
     from layerweaver.costmodel.array_models import ArrayModel
@@ -29,7 +29,6 @@ __all__ = [
     "SHIPPED",
     "array_model",
     "cost_model",
-    "nearest",
     "npu_files",
     "plugin_names",
 ]
@@ -69,12 +68,6 @@ def _entries(group: str) -> dict[str, metadata.EntryPoint]:
 def plugin_names(group: str) -> tuple[str, ...]:
     """Names registered under an entry-point group, sorted."""
     return tuple(sorted(_entries(group)))
-
-
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """A hint: the nearest known name if there is one, else all of them."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
 
 
 @functools.cache

@@ -59,8 +59,15 @@ class YamlSource:
         return f"{place}: {text}" if text else place
 
 
-def read_yaml(path: Path, error: type[LayerweaverError]) -> YamlSource:
+def read_yaml(
+    path: Path, error: type[LayerweaverError], problems: list[LayerweaverError] | None = None
+) -> YamlSource:
     """Read a YAML file of at most 1 MiB.
+
+    Args:
+        path: The file.
+        error: Class of the errors raised.
+        problems: As for :func:`parse_yaml`.
 
     Raises:
         LayerweaverError: Of class ``error``, if the file is missing, too large or not plain YAML.
@@ -72,10 +79,15 @@ def read_yaml(path: Path, error: type[LayerweaverError]) -> YamlSource:
         raise error(
             f"cannot be read ({failure.strerror})", where=str(path), accepted="give a YAML file"
         ) from None
-    return parse_yaml(data, str(path), error)
+    return parse_yaml(data, str(path), error, problems)
 
 
-def parse_yaml(data: bytes | str, source: str, error: type[LayerweaverError]) -> YamlSource:
+def parse_yaml(
+    data: bytes | str,
+    source: str,
+    error: type[LayerweaverError],
+    problems: list[LayerweaverError] | None = None,
+) -> YamlSource:
     """Parse one YAML document of plain values.
 
     Numbers such as ``1e9`` are numbers; keys are text; anchors count at every use.
@@ -84,6 +96,8 @@ def parse_yaml(data: bytes | str, source: str, error: type[LayerweaverError]) ->
         data: The document.
         source: Its name for messages.
         error: Class of the errors raised.
+        problems: Where given, repeated keys, tags and values that are not understood are listed here and
+            left out instead of being raised, so that a checker can go on.
 
     Raises:
         LayerweaverError: Of class ``error``, with file and line: syntax, repeated keys, tags, more than
@@ -108,20 +122,27 @@ def parse_yaml(data: bytes | str, source: str, error: type[LayerweaverError]) ->
         raise error(f"is not YAML: {failure.problem or failure.context}", where=where) from None
     except yaml.YAMLError as failure:
         raise error(f"is not YAML: {str(failure)[:120]}", where=source) from None
-    reader = _Reader(source, error)
+    reader = _Reader(source, error, problems)
     value = None if root is None else reader.value(root, (), ())
     return YamlSource(value, source, reader.lines)
 
 
 class _Reader:
-    def __init__(self, source: str, error: type[LayerweaverError]) -> None:
-        self.source, self.error = source, error
+    def __init__(
+        self, source: str, error: type[LayerweaverError], problems: list[LayerweaverError] | None
+    ) -> None:
+        self.source, self.error, self.problems = source, error, problems
         self.lines: dict[KeyPath, int] = {}
         self.scalars = yaml.constructor.SafeConstructor()
         self.count = 0
 
     def refuse(self, what: str, node: yaml.Node, accepted: str = "") -> LayerweaverError:
         return self.error(what, where=f"{self.source}:{node.start_mark.line + 1}", accepted=accepted)
+
+    def note(self, problem: LayerweaverError) -> None:
+        if self.problems is None:
+            raise problem
+        self.problems.append(problem)
 
     def value(self, node: yaml.Node, path: KeyPath, above: tuple[int, ...]) -> Any:
         self.count += 1
@@ -135,16 +156,19 @@ class _Reader:
             return [self.value(item, (*path, index), above) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
             return self.scalar(node)
-        raise self.refuse(f"the tag {str(node.tag)[:40]!r} is not accepted", node, "plain values only")
+        self.note(self.refuse(f"the tag {str(node.tag)[:40]!r} is not accepted", node, "plain values only"))
+        return None
 
     def mapping(self, node: yaml.MappingNode, path: KeyPath, above: tuple[int, ...]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
-                raise self.refuse("a key must be plain text", key_node)
+                self.note(self.refuse("a key must be plain text", key_node))
+                continue
             key = str(key_node.value)
             if key in result:
-                raise self.refuse(f"the key {key[:60]!r} appears twice", key_node, "keep one of them")
+                self.note(self.refuse(f"the key {key[:60]!r} appears twice", key_node, "keep one of them"))
+                continue
             self.lines[(*path, key)] = key_node.start_mark.line + 1
             result[key] = self.value(value_node, (*path, key), above)
         return result
@@ -158,4 +182,5 @@ class _Reader:
         try:
             return self.scalars.construct_object(node)
         except (ValueError, KeyError, yaml.YAMLError):
-            raise self.refuse(f"{text[:40]!r} is not understood as a value", node) from None
+            self.note(self.refuse(f"{text[:40]!r} is not understood as a value", node))
+            return None
