@@ -1,0 +1,217 @@
+"""The view of one node that a rule gets, and the registry of rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from layerweaver.frontend.model import Attribute, OnnxNode, TensorData
+from layerweaver.frontend.propagate.values import Array, Info, ShapeConflict, UnknownShape, integers
+from layerweaver.ir.dtypes import DType
+
+__all__ = ["MICROSOFT", "ML", "RULES", "Call", "Rule", "RuleFunction", "rule"]
+
+ML = "ai.onnx.ml"
+MICROSOFT = "com.microsoft"
+
+
+class Call:
+    """One node with what is known of its inputs.
+
+    Attributes:
+        node: The node as the file has it.
+        op: Its operator.
+        attributes: Its attributes.
+        inputs: What is known of each input; None for an absent one.
+        opset: Version of the node's domain that is in force.
+        notes: Warnings that the rule wants to give, without the node's name.
+    """
+
+    __slots__ = ("attributes", "inputs", "node", "notes", "op", "opset")
+
+    def __init__(self, node: OnnxNode, inputs: Sequence[Info | None], opset: int) -> None:
+        self.node = node
+        self.op = node.op_type
+        self.attributes: Mapping[str, Attribute] = node.attributes
+        self.inputs = inputs
+        self.opset = opset
+        self.notes: list[str] = []
+
+    @property
+    def output_count(self) -> int:
+        """Number of outputs that the node names."""
+        return len(self.node.outputs)
+
+    def has(self, index: int) -> bool:
+        """Whether input ``index`` is present."""
+        return index < len(self.inputs) and self.inputs[index] is not None
+
+    def info(self, index: int) -> Info:
+        """Input ``index``.
+
+        Raises:
+            ShapeConflict: It is absent though the operator needs it.
+        """
+        found = self.inputs[index] if index < len(self.inputs) else None
+        if found is None:
+            raise ShapeConflict(f"input {index} is missing")
+        return found
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Shape of input ``index``.
+
+        Raises:
+            UnknownShape: It is not known.
+        """
+        found = self.info(index)
+        if found.shape is None:
+            raise UnknownShape(f"the shape of its input {found.name} is unknown")
+        return found.shape
+
+    def dtype(self, index: int) -> DType:
+        """Element type of input ``index``."""
+        return self.info(index).dtype
+
+    def value(self, index: int) -> Array | None:
+        """Value of input ``index`` when it is present and known."""
+        found = self.inputs[index] if index < len(self.inputs) else None
+        return None if found is None else found.value
+
+    def integers(self, index: int) -> list[int]:
+        """Elements of input ``index``, which the shape of the result depends on.
+
+        Raises:
+            UnknownShape: The value depends on the data.
+        """
+        found = self.info(index)
+        if found.value is None:
+            raise UnknownShape(f"the value of its input {found.name} depends on data")
+        return integers(found.value)
+
+    def integer(self, name: str, default: int) -> int:
+        """Integer attribute ``name``."""
+        found = self.attributes.get(name, default)
+        return int(found) if isinstance(found, int | float) else default
+
+    def real(self, name: str, default: float) -> float:
+        """Real attribute ``name``."""
+        found = self.attributes.get(name, default)
+        return float(found) if isinstance(found, int | float) else default
+
+    def text(self, name: str, default: str) -> str:
+        """Text attribute ``name``."""
+        found = self.attributes.get(name, default)
+        if isinstance(found, bytes):
+            return found.decode("utf-8", "replace")
+        return found if isinstance(found, str) else default
+
+    def list(self, name: str) -> list[int] | None:
+        """Integer-list attribute ``name``; None when absent."""
+        found = self.attributes.get(name)
+        if found is None:
+            return None
+        if isinstance(found, int):
+            return [found]
+        if isinstance(found, tuple) and all(isinstance(item, int) for item in found):
+            return [item for item in found if isinstance(item, int)]
+        raise ShapeConflict(f"attribute {name} is not a list of integers")
+
+    def tensor(self, name: str) -> TensorData | None:
+        """Tensor attribute ``name``; None when absent."""
+        found = self.attributes.get(name)
+        return found if isinstance(found, TensorData) else None
+
+    def integers_of(self, name: str, index: int) -> list[int] | None:
+        """What was an attribute in old versions and is an input in new ones; None when neither is there."""
+        if self.has(index):
+            return self.integers(index)
+        return self.list(name)
+
+    def axis(self, axis: int, rank: int) -> int:
+        """``axis`` counted from the front.
+
+        Raises:
+            ShapeConflict: It is out of range.
+        """
+        if not -rank <= axis < rank:
+            raise ShapeConflict(f"axis {axis} is out of range for {rank} axes")
+        return axis + rank if axis < 0 else axis
+
+    def note(self, message: str) -> None:
+        """Give a warning; the walker puts the node's name before it."""
+        self.notes.append(message)
+
+    def like(self, index: int) -> tuple[Info]:
+        """One output of the type and shape of input ``index``."""
+        found = self.info(index)
+        return (Info(found.dtype, self.shape(index)),)
+
+    def elements(self, index: int) -> int:
+        """Number of elements of input ``index``."""
+        return math.prod(self.shape(index))
+
+
+RuleFunction: TypeAlias = Callable[[Call], Sequence[Info]]
+
+
+class Rule:
+    """A rule and which inputs matter to it.
+
+    Attributes:
+        function: Computes the outputs; may return fewer than the node names when those are unused.
+        roots_from: Inputs whose roots the outputs inherit; None for all.
+        values_from: Inputs whose values (not just shapes and types) the outputs depend on; None for all.
+        foldable: Whether a compiler folds the node when its inputs are constants. Matrix operators are
+            not: runtimes execute them, and so they are counted.
+        random: Whether the outputs differ from run to run.
+        generates: Whether the output is made from a shape, so that a constant one is its own root.
+    """
+
+    __slots__ = ("foldable", "function", "generates", "random", "roots_from", "values_from")
+
+    def __init__(
+        self,
+        function: RuleFunction,
+        roots_from: tuple[int, ...] | None,
+        values_from: tuple[int, ...] | None,
+        foldable: bool,
+        random: bool,
+        generates: bool,
+    ) -> None:
+        self.function = function
+        self.roots_from = roots_from
+        self.values_from = values_from
+        self.foldable = foldable
+        self.random = random
+        self.generates = generates
+
+
+RULES: dict[tuple[str, str], Rule] = {}
+"""Rule of each (domain, operator); filled by the modules of this package as they are imported."""
+
+
+def rule(
+    *names: str,
+    domain: str = "",
+    roots_from: tuple[int, ...] | None = None,
+    values_from: tuple[int, ...] | None = None,
+    foldable: bool = True,
+    random: bool = False,
+    generates: bool = False,
+) -> Callable[[RuleFunction], RuleFunction]:
+    """Register a function as the rule of the operators ``names``; see :class:`Rule` for the arguments.
+
+    Raises:
+        ValueError: An operator has a rule already.
+    """
+
+    def register(function: RuleFunction) -> RuleFunction:
+        for name in names:
+            key = (domain, name)
+            if key in RULES:
+                raise ValueError(f"{domain or 'ai.onnx'}.{name} has a rule already")
+            RULES[key] = Rule(function, roots_from, values_from, foldable, random, generates)
+        return function
+
+    return register

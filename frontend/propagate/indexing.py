@@ -1,0 +1,264 @@
+"""Shapes and values of operators that pick and place elements by index."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from layerweaver.frontend.propagate.call import Call, rule
+from layerweaver.frontend.propagate.values import FOLD_LIMIT, Array, Info, ShapeConflict, storable, text
+from layerweaver.ir.dtypes import DType
+
+__all__: list[str] = []
+
+
+@rule("Gather", roots_from=(0,))
+def _gather(call: Call) -> tuple[Info]:
+    found, indices = call.info(0), call.info(1)
+    shape, index_shape = call.shape(0), call.shape(1)
+    axis = call.axis(call.integer("axis", 0), len(shape))
+    result = (*shape[:axis], *index_shape, *shape[axis + 1 :])
+    value = None
+    if found.value is not None and indices.value is not None and math.prod(result) <= FOLD_LIMIT:
+        places = indices.value
+        extent = shape[axis]
+        if places.size and (int(places.min()) < -extent or int(places.max()) >= extent):
+            raise ShapeConflict(f"index {places.ravel().tolist()[:4]} is out of range for {extent} elements")
+        value = storable(np.asarray(found.value.take(places, axis)), found.dtype, result)
+    return (Info(found.dtype, result, value),)
+
+
+@rule("GatherElements", roots_from=(0,))
+def _gather_elements(call: Call) -> tuple[Info]:
+    found, indices, shape = call.info(0), call.value(1), call.shape(1)
+    value = None
+    if found.value is not None and indices is not None and found.value.ndim == indices.ndim:
+        axis = call.axis(call.integer("axis", 0), len(shape))
+        limit = found.value.shape[axis]
+        fits = all(extent <= found.value.shape[place] for place, extent in enumerate(shape) if place != axis)
+        if fits and indices.size and -limit <= int(indices.min()) and int(indices.max()) < limit:
+            grids = list(np.indices(shape))
+            grids[axis] = indices
+            value = storable(found.value[tuple(grids)], found.dtype, shape)
+    return (Info(found.dtype, shape, value),)
+
+
+@rule("GatherND", roots_from=(0,))
+def _gather_nd(call: Call) -> tuple[Info]:
+    found, shape, index_shape = call.info(0), call.shape(0), call.shape(1)
+    batch_axes = call.integer("batch_dims", 0)
+    if not index_shape or not 0 <= batch_axes < len(index_shape):
+        raise ShapeConflict(f"cannot gather from {text(shape)} by indices of {text(index_shape)}")
+    depth = index_shape[-1]
+    if batch_axes + depth > len(shape):
+        raise ShapeConflict(f"indices of {text(index_shape)} are too deep for {text(shape)}")
+    result = (*index_shape[:-1], *shape[batch_axes + depth :])
+    value, indices = None, call.value(1)
+    if (
+        batch_axes == 0
+        and found.value is not None
+        and indices is not None
+        and math.prod(result) <= FOLD_LIMIT
+    ):
+        places = tuple(indices[..., axis] for axis in range(depth))
+        inside = all(
+            not place.size or (-extent <= int(place.min()) and int(place.max()) < extent)
+            for place, extent in zip(places, shape, strict=False)
+        )
+        if inside:
+            value = storable(np.asarray(found.value[places]), found.dtype, result)
+    return (Info(found.dtype, result, value),)
+
+
+def _slice_bounds(call: Call, rank: int) -> tuple[list[int], list[int], list[int], list[int]]:
+    if "starts" in call.attributes or not call.has(1):
+        starts, ends = call.list("starts"), call.list("ends")
+        axes, steps = call.list("axes"), None
+    else:
+        starts, ends = call.integers(1), call.integers(2)
+        axes = call.integers(3) if call.has(3) else None
+        steps = call.integers(4) if call.has(4) else None
+    if starts is None or ends is None:
+        raise ShapeConflict("it names no starts and ends")
+    places = list(range(len(starts))) if axes is None else [call.axis(axis, rank) for axis in axes]
+    strides = [1] * len(starts) if steps is None else steps
+    if not len(starts) == len(ends) == len(places) == len(strides) or len(places) > rank or 0 in strides:
+        raise ShapeConflict(f"starts {starts}, ends {ends}, axes {places} and steps {strides} do not fit")
+    return starts, ends, places, strides
+
+
+@rule("Slice", roots_from=(0,))
+def _slice(call: Call) -> tuple[Info]:
+    found, shape = call.info(0), call.shape(0)
+    result = list(shape)
+    cuts = [slice(None)] * len(shape)
+    for start, end, axis, step in zip(*_slice_bounds(call, len(shape)), strict=True):
+        extent = shape[axis]
+        if step > 0:
+            first = min(max(start + extent if start < 0 else start, 0), extent)
+            last = min(max(end + extent if end < 0 else end, 0), extent)
+            count = max(0, -(-(last - first) // step))
+            cuts[axis] = slice(first, max(last, first), step)
+        else:
+            first = min(max(start + extent if start < 0 else start, 0), extent - 1)
+            last = min(max(end + extent if end < 0 else end, -1), extent - 1)
+            count = max(0, -(-(first - last) // -step))
+            cuts[axis] = slice(first, None if last < 0 else last, step)
+            if not count:
+                cuts[axis] = slice(0, 0)
+        result[axis] = count
+    value = None if found.value is None else storable(found.value[tuple(cuts)], found.dtype, tuple(result))
+    return (Info(found.dtype, tuple(result), value),)
+
+
+@rule("ScatterND", "ScatterElements", "Scatter", roots_from=(0, 2))
+def _scatter(call: Call) -> tuple[Info]:
+    found, shape = call.info(0), call.shape(0)
+    return (Info(found.dtype, shape, _scattered(call, shape)),)
+
+
+def _scattered(call: Call, shape: tuple[int, ...]) -> Array | None:
+    value, indices, updates = call.value(0), call.value(1), call.value(2)
+    if value is None or indices is None or updates is None or not indices.size:
+        return None
+    if call.text("reduction", "none") != "none":
+        return None
+    result = value.copy()
+    if call.op == "ScatterND":
+        depth = indices.shape[-1] if indices.ndim else 0
+        if not 0 < depth <= len(shape) or updates.shape != (*indices.shape[:-1], *shape[depth:]):
+            raise ShapeConflict(f"updates of {text(updates.shape)} do not fit {text(shape)}")
+        places = tuple(indices[..., axis] for axis in range(depth))
+    else:
+        if indices.ndim != len(shape) or updates.shape != indices.shape:
+            raise ShapeConflict(f"updates of {text(updates.shape)} do not fit {text(shape)}")
+        axis = call.axis(call.integer("axis", 0), len(shape))
+        grids = list(np.indices(indices.shape))
+        grids[axis] = indices
+        places = tuple(grids)
+    for place, extent in zip(places, shape, strict=False):
+        if int(place.min()) < -extent or int(place.max()) >= extent:
+            raise ShapeConflict(f"an index is out of range for {text(shape)}")
+    result[places] = updates
+    return result
+
+
+@rule("TensorScatter", roots_from=(0, 1))
+def _tensor_scatter(call: Call) -> tuple[Info]:
+    return call.like(0)
+
+
+@rule("OneHot", roots_from=(2,))
+def _one_hot(call: Call) -> tuple[Info]:
+    shape = call.shape(0)
+    depth = call.integers(1)[0]
+    axis = call.integer("axis", -1)
+    axis = axis + len(shape) + 1 if axis < 0 else axis
+    if not 0 <= axis <= len(shape) or depth < 0:
+        raise ShapeConflict(f"axis {axis} or depth {depth} does not fit {text(shape)}")
+    result = (*shape[:axis], depth, *shape[axis:])
+    value, indices, off_on = None, call.value(0), call.value(2)
+    if indices is not None and off_on is not None and off_on.size == 2 and math.prod(result) <= FOLD_LIMIT:
+        places = np.expand_dims(np.mod(indices, max(depth, 1)).astype(np.int64), axis)
+        counter = np.arange(depth).reshape([depth if place == axis else 1 for place in range(len(result))])
+        off, on = off_on.ravel().tolist()
+        value = storable(np.where(places == counter, on, off), call.dtype(2), result)
+    return (Info(call.dtype(2), result, value),)
+
+
+@rule("TopK")
+def _top_k(call: Call) -> tuple[Info, Info]:
+    found, shape = call.info(0), call.shape(0)
+    axis = call.axis(call.integer("axis", -1), len(shape))
+    if call.has(1):
+        known = call.value(1)
+        if known is None:
+            count = shape[axis]
+            call.note(f"k depends on data: taken as {count}, all elements along axis {axis}")
+            result = shape
+            return Info(found.dtype, result, upper=True), Info(DType.INT64, result, upper=True)
+        count = int(known.ravel()[0]) if known.size else 0
+    else:
+        count = call.integer("k", 0)
+    if count > shape[axis] or count < 0:
+        raise ShapeConflict(f"k = {count} is out of range for axis {axis} of {text(shape)}")
+    result = (*shape[:axis], count, *shape[axis + 1 :])
+    values = indices = None
+    if found.value is not None:
+        ordered = found.value if not call.integer("largest", 1) else -found.value.astype(np.float64)
+        order = np.argsort(ordered, axis=axis, kind="stable").take(range(count), axis)
+        indices = storable(order, DType.INT64, result)
+        values = storable(np.take_along_axis(found.value, order, axis), found.dtype, result)
+    return Info(found.dtype, result, values), Info(DType.INT64, result, indices)
+
+
+@rule("NonZero")
+def _non_zero(call: Call) -> tuple[Info]:
+    shape, value = call.shape(0), call.value(0)
+    rank = len(shape) or 1
+    if value is not None:
+        places = np.array(np.nonzero(np.atleast_1d(value)), dtype=np.int64).reshape(rank, -1)
+        return (Info(DType.INT64, places.shape, storable(places, DType.INT64, places.shape)),)
+    bound = (rank, math.prod(shape))
+    call.note(f"how many elements are nonzero depends on data: taken as all {bound[1]}")
+    return (Info(DType.INT64, bound, upper=True),)
+
+
+@rule("Compress", roots_from=(0,))
+def _compress(call: Call) -> tuple[Info]:
+    found, shape, keep = call.info(0), call.shape(0), call.value(1)
+    flat = "axis" not in call.attributes
+    axis = 0 if flat else call.axis(call.integer("axis", 0), len(shape))
+    extent = math.prod(shape) if flat else shape[axis]
+    count = extent
+    if keep is not None:
+        count = int(np.count_nonzero(keep.ravel()[:extent]))
+    else:
+        count = min(extent, call.elements(1))
+        call.note(f"how many elements are kept depends on data: taken as {count}")
+    result = (count,) if flat else (*shape[:axis], count, *shape[axis + 1 :])
+    value = None
+    if found.value is not None and keep is not None:
+        data = found.value.ravel() if flat else found.value
+        value = storable(np.compress(keep.ravel()[:extent].astype(bool), data, axis), found.dtype, result)
+    return (Info(found.dtype, result, value, upper=keep is None),)
+
+
+@rule("Unique")
+def _unique(call: Call) -> tuple[Info, ...]:
+    found, shape = call.info(0), call.shape(0)
+    flat = "axis" not in call.attributes
+    axis = 0 if flat else call.axis(call.integer("axis", 0), len(shape))
+    extent = math.prod(shape) if flat else shape[axis]
+    count, known = extent, found.value is not None
+    if found.value is not None:
+        data = found.value.ravel() if flat else found.value
+        count = int(np.unique(data, axis=axis).shape[axis]) if data.size else 0
+    else:
+        call.note(f"how many elements are unique depends on data: taken as all {count}")
+    result = (count,) if flat else (*shape[:axis], count, *shape[axis + 1 :])
+    vector = Info(DType.INT64, (count,), upper=not known)
+    inverse = Info(DType.INT64, (extent,))
+    return (
+        Info(found.dtype, result, upper=not known),
+        vector,
+        inverse,
+        Info(DType.INT64, (count,), upper=not known),
+    )
+
+
+@rule("NonMaxSuppression")
+def _non_max_suppression(call: Call) -> tuple[Info]:
+    boxes, scores = call.shape(0), call.shape(1)
+    if len(boxes) != 3 or len(scores) != 3:
+        raise ShapeConflict(f"boxes of {text(boxes)} and scores of {text(scores)} do not fit")
+    limit = call.value(2)
+    per_class = (
+        int(limit.ravel()[0]) if limit is not None and limit.size else (boxes[1] if call.has(2) else 0)
+    )
+    per_class = min(max(per_class, 0), boxes[1])
+    bound = scores[0] * scores[1] * per_class
+    if bound:
+        call.note(f"how many boxes are selected depends on data: taken as {bound}")
+    return (Info(DType.INT64, (bound, 3), upper=True),)

@@ -1,0 +1,349 @@
+"""The walk over the nodes: one pass in execution order, every node by the rule of its operator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from layerweaver.frontend.model import OnnxGraph, OnnxModel, OnnxNode, TensorData, ValueInfo
+from layerweaver.frontend.propagate.call import RULES, Call, Rule
+from layerweaver.frontend.propagate.expressions import parse_dim
+from layerweaver.frontend.propagate.order import execution_order, node_label
+from layerweaver.frontend.propagate.values import (
+    ELEMENT_LIMIT,
+    Info,
+    ShapeConflict,
+    UnknownShape,
+    storable,
+    text,
+)
+from layerweaver.frontend.resolved import ResolvedNode
+from layerweaver.ir.dtypes import DType
+from layerweaver.ir.errors import ModelError
+
+__all__ = ["DEPTH_LIMIT", "NODE_LIMIT", "Scope", "Walker"]
+
+NODE_LIMIT = 400_000
+"""Most nodes that the flat graph may have after inlining and unrolling."""
+
+DEPTH_LIMIT = 40
+"""Deepest nesting of functions, branches and loop bodies."""
+
+ROOT_LIMIT = 1024
+"""Most roots that a constant remembers."""
+
+
+class Scope:
+    """Names that are visible at one place of the model.
+
+    Attributes:
+        env: What is known of each name.
+        parent: The scope around this one, or None (functions see nothing of their callers).
+        prefix: Put before the names of nodes and values, "" in the main graph.
+        opsets: Versions in force.
+        declared: Declared types of values.
+        repeats: How often the nodes here run.
+        depth: Nesting depth.
+    """
+
+    __slots__ = ("declared", "depth", "env", "opsets", "parent", "prefix", "repeats")
+
+    def __init__(
+        self,
+        parent: Scope | None,
+        prefix: str,
+        opsets: Mapping[str, int],
+        declared: Mapping[str, ValueInfo],
+        *,
+        repeats: int = 1,
+        depth: int = 0,
+    ) -> None:
+        self.env: dict[str, Info] = {}
+        self.parent = parent
+        self.prefix = prefix
+        self.opsets = opsets
+        self.declared = declared
+        self.repeats = repeats
+        self.depth = depth
+
+    def find(self, name: str) -> Info | None:
+        """What is known of ``name`` here or in the scopes around."""
+        scope: Scope | None = self
+        while scope is not None:
+            found = scope.env.get(name)
+            if found is not None:
+                return found
+            scope = scope.parent
+        return None
+
+    def visible(self) -> set[str]:
+        """All names that are visible."""
+        names: set[str] = set()
+        scope: Scope | None = self
+        while scope is not None:
+            names.update(scope.env)
+            scope = scope.parent
+        return names
+
+
+class Walker:
+    """Collects the flat graph while it walks.
+
+    Attributes:
+        model: The model walked.
+        dims: Extents of dimension names, for declared shapes.
+        pinned: Shapes given by the user for values inside the graph.
+        trip_counts: Loop trips given by the user, by node name.
+        nodes: The flat nodes so far, in execution order.
+        infos: The flat values so far, by resolved name.
+        warnings: Warnings so far, each once.
+        used_trip_counts: Names of ``trip_counts`` that met their node.
+    """
+
+    def __init__(
+        self,
+        model: OnnxModel,
+        dims: Mapping[str, int],
+        pinned: Mapping[str, tuple[int, ...]],
+        trip_counts: Mapping[str, int],
+    ) -> None:
+        self.model = model
+        self.source = model.source
+        self.dims = dims
+        self.pinned = pinned
+        self.trip_counts = trip_counts
+        self.nodes: list[ResolvedNode] = []
+        self.infos: dict[str, Info] = {}
+        self.warnings: dict[str, None] = {}
+        self.used_trip_counts: set[str] = set()
+
+    # ------------------------------------------------------------------ names and messages
+
+    def fail(self, node: OnnxNode, what: str, accepted: str = "") -> ModelError:
+        """The error for ``node``."""
+        return ModelError(what, where=f"{self.source}: {node_label(node)}", accepted=accepted)
+
+    def warn(self, node: OnnxNode, what: str) -> None:
+        """Warn about ``node``, once."""
+        self.warnings.setdefault(f"{node_label(node)}: {what}")
+
+    def add(self, name: str, info: Info) -> Info:
+        """Enter ``info`` under the resolved ``name``, made unique where it is taken."""
+        if name in self.infos:
+            stem, count = name, 2
+            while (name := f"{stem}#{count}") in self.infos:
+                count += 1
+        info.name = name
+        self.infos[name] = info
+        return info
+
+    def constant(self, tensor: TensorData, name: str) -> Info:
+        """Enter a constant, which is its own root."""
+        value = (
+            None if tensor.values is None else storable(np.asarray(tensor.values), tensor.dtype, tensor.shape)
+        )
+        if math.prod(tensor.shape) > ELEMENT_LIMIT:
+            raise ModelError(f"constant {name} of {text(tensor.shape)} is too large", where=self.source)
+        info = self.add(name, Info(tensor.dtype, tensor.shape, value))
+        info.constant = True
+        info.roots = (info.name,)
+        return info
+
+    # ------------------------------------------------------------------ walking
+
+    def graph(self, graph: OnnxGraph, scope: Scope) -> list[Info]:
+        """Walk ``graph``, whose inputs are in ``scope`` already, and return its outputs."""
+        if scope.depth > DEPTH_LIMIT:
+            raise ModelError(f"graphs are nested deeper than {DEPTH_LIMIT}", where=self.source)
+        for name, tensor in graph.initializers.items():
+            scope.env[name] = self.constant(tensor, scope.prefix + name)
+        self.run(execution_order(graph.nodes, scope.visible(), self.source), scope)
+        outputs = []
+        for value in graph.outputs:
+            found = scope.find(value.name)
+            if found is None:
+                raise ModelError(
+                    f"output {value.name} comes from no node, input or initializer", where=self.source
+                )
+            outputs.append(found)
+        return outputs
+
+    def run(self, nodes: Sequence[OnnxNode], scope: Scope) -> None:
+        """Walk ``nodes``, which are in execution order."""
+        env = scope.env
+        functions = self.model.functions
+        for node in nodes:
+            inputs: list[Info | None] = []
+            for name in node.inputs:
+                if not name:
+                    inputs.append(None)
+                    continue
+                found = env.get(name)
+                if found is None and (found := scope.find(name)) is None:
+                    raise self.fail(node, f"its input {name} comes from no node, input or initializer")
+                inputs.append(found)
+            domain = "" if node.domain == "ai.onnx" else node.domain
+            outputs: Sequence[Info]
+            if (domain, node.op_type) in functions or (node.domain, node.op_type) in functions:
+                outputs = self.inline(node, domain, inputs, scope)
+            elif domain == "" and node.op_type in _CONTROL:
+                outputs = self.control(node, inputs, scope)
+            else:
+                self.step(node, domain, inputs, scope)
+                continue
+            for name, info in zip(node.outputs, outputs, strict=False):
+                if name:
+                    env[name] = info
+
+    def inline(
+        self, node: OnnxNode, domain: str, inputs: Sequence[Info | None], scope: Scope
+    ) -> Sequence[Info]:
+        """Walk the body of a model-local function in place of its call."""
+        from layerweaver.frontend.propagate.functions import call_function
+
+        return call_function(self, node, domain, inputs, scope)
+
+    def control(self, node: OnnxNode, inputs: Sequence[Info | None], scope: Scope) -> Sequence[Info]:
+        """Walk an If, Loop, Scan or SequenceMap."""
+        from layerweaver.frontend.propagate.control import CONTROL
+
+        return CONTROL[node.op_type](self, node, inputs, scope)
+
+    def step(self, node: OnnxNode, domain: str, inputs: Sequence[Info | None], scope: Scope) -> None:
+        """Apply the rule of one ordinary node and enter its outputs."""
+        opset = scope.opsets.get(domain, 1)
+        entry = RULES.get((domain, node.op_type))
+        call = Call(node, inputs, opset)
+        try:
+            outputs = self.outcome(call, entry, domain, scope)
+        except ShapeConflict as conflict:
+            raise self.fail(node, str(conflict)) from None
+        for message in call.notes:
+            self.warn(node, message)
+        self.enter(node, entry, inputs, outputs, scope, opset)
+
+    def outcome(self, call: Call, entry: Rule | None, domain: str, scope: Scope) -> Sequence[Info]:
+        """What the rule says, or the declared shapes where there is no rule or too little is known."""
+        from layerweaver.frontend.propagate.fallback import guess
+
+        if entry is None:
+            return guess(self, call, domain, scope, f"operator {domain or 'ai.onnx'}.{call.op} is not known")
+        try:
+            return entry.function(call)
+        except UnknownShape as unknown:
+            return guess(self, call, domain, scope, str(unknown))
+        except (ValueError, IndexError, OverflowError, ZeroDivisionError, TypeError, MemoryError) as error:
+            raise ShapeConflict(f"its inputs do not fit the operator ({error})") from None
+
+    def enter(
+        self,
+        node: OnnxNode,
+        entry: Rule | None,
+        inputs: Sequence[Info | None],
+        outputs: Sequence[Info],
+        scope: Scope,
+        opset: int,
+    ) -> None:
+        """Name and flag the outputs and append the node."""
+        constant, batched, shaped, upper = True, False, False, False
+        for info in inputs:
+            if info is not None:
+                constant = constant and info.constant
+                batched = batched or info.batched
+                shaped = shaped or info.shaped
+                upper = upper or info.upper
+        roots_from = None
+        if entry is not None:
+            roots_from = entry.roots_from
+            if entry.values_from is not None:
+                shaped = shaped or not constant
+                used = [inputs[index] for index in entry.values_from if index < len(inputs)]
+                constant = all(info.constant for info in used if info is not None)
+                batched = any(info.batched for info in used if info is not None)
+            if not entry.foldable or entry.random:
+                constant = False
+        roots: tuple[str, ...] = ()
+        if constant:
+            chosen = inputs if roots_from is None else [inputs[i] for i in roots_from if i < len(inputs)]
+            roots = _union(chosen)
+        own = constant and entry is not None and entry.generates and not shaped
+        env, prefix, dims = scope.env, scope.prefix, self.pinned
+        names = []
+        for index, name in enumerate(node.outputs):
+            if not name:
+                names.append("")
+                continue
+            info = outputs[index] if index < len(outputs) else self.declared(name, scope)
+            if dims and name in dims:
+                info.shape, info.value, info.upper = dims[name], None, False
+            elif upper:
+                info.upper = True
+            shape = info.shape
+            if shape is not None and math.prod(shape) > ELEMENT_LIMIT:
+                raise self.fail(node, f"its output {name} of {text(shape)} is too large")
+            info.constant, info.batched, info.shaped = constant, batched, shaped
+            if not constant:
+                info.value = None
+            resolved = self.add(prefix + name if prefix else name, info).name
+            info.roots = (resolved,) if own else roots
+            env[name] = info
+            names.append(resolved)
+        sources = tuple([info.name if info is not None else "" for info in inputs])
+        self.emit(node, sources, tuple(names), scope, opset, folded=constant)
+
+    def emit(
+        self,
+        node: OnnxNode,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        scope: Scope,
+        opset: int,
+        *,
+        folded: bool,
+    ) -> None:
+        """Append a node of the flat graph."""
+        if len(self.nodes) >= NODE_LIMIT:
+            raise self.fail(node, f"the graph has more than {NODE_LIMIT} nodes once loops are unrolled")
+        if scope.prefix or inputs != node.inputs or outputs != node.outputs:
+            name = node.name or next((output for output in node.outputs if output), "")
+            node = OnnxNode(
+                node.op_type,
+                node.domain,
+                scope.prefix + name if scope.prefix else node.name,
+                inputs,
+                outputs,
+                node.attributes,
+                scope.prefix,
+            )
+        self.nodes.append(ResolvedNode(node, opset, scope.repeats, folded))
+
+    def declared(self, name: str, scope: Scope) -> Info:
+        """What the file declares of ``name``, with an unknown shape where it does not say."""
+        value = scope.declared.get(name)
+        if value is None:
+            return Info(DType.UNDEFINED, None)
+        extents: list[int] = []
+        for dim in value.shape or ():
+            extent = parse_dim(dim).value(self.dims) if isinstance(dim, str) else dim
+            if extent is None or extent < 0:
+                return Info(value.dtype, None)
+            extents.append(extent)
+        known = value.shape is not None and value.container == "tensor"
+        return Info(value.dtype, tuple(extents) if known else None)
+
+
+_CONTROL = frozenset(("If", "Loop", "Scan", "SequenceMap"))
+
+
+def _union(infos: Sequence[Info | None]) -> tuple[str, ...]:
+    merged: tuple[str, ...] = ()
+    for info in infos:
+        if info is None or not info.roots or info.roots == merged:
+            continue
+        if not merged:
+            merged = info.roots
+        elif len(merged) < ROOT_LIMIT:
+            merged = tuple(dict.fromkeys(merged + info.roots))[:ROOT_LIMIT]
+    return merged
