@@ -1,4 +1,4 @@
-"""Reading graphs, nodes, attributes and functions, with the graphs nested in them."""
+"""Reading graphs, nodes and attributes, with the graphs nested in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from layerweaver.frontend.model import (
     Attribute,
     AttributeReference,
-    OnnxFunction,
     OnnxGraph,
     OnnxNode,
     TensorData,
@@ -30,7 +29,7 @@ from layerweaver.frontend.wire import (
     text,
 )
 
-__all__ = ["GraphReader", "normal_domain", "read_opset_import"]
+__all__ = ["GraphReader", "normal_domain", "overloaded"]
 
 MAX_GRAPH_DEPTH = 32
 MAX_ITEMS = 8_000_000
@@ -46,13 +45,6 @@ _GRAPH_SPARSE = 15 << 3 | LENGTH
 
 _ATTRIBUTE_NAME, _ATTRIBUTE_STRING, _ATTRIBUTE_REFERENCE = (number << 3 | LENGTH for number in (1, 4, 21))
 _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_TYPE = 2 << 3 | FIXED32, 3 << 3 | VARINT, 20 << 3 | VARINT
-
-_FUNCTION_NAME, _FUNCTION_DOMAIN, _FUNCTION_OVERLOAD = (number << 3 | LENGTH for number in (1, 10, 13))
-_FUNCTION_INPUT, _FUNCTION_OUTPUT, _FUNCTION_ATTRIBUTE = (number << 3 | LENGTH for number in (4, 5, 6))
-_FUNCTION_DEFAULT, _FUNCTION_NODE, _FUNCTION_VALUE = (number << 3 | LENGTH for number in (11, 7, 12))
-_FUNCTION_OPSET = 9 << 3 | LENGTH
-
-_OPSET_DOMAIN, _OPSET_VERSION = 1 << 3 | LENGTH, 2 << 3 | VARINT
 
 # AttributeProto.AttributeType to the field that holds such a value, and whether it is a list.
 _FIELD_OF_TYPE: dict[int, tuple[int, bool]] = {
@@ -75,29 +67,12 @@ _VALUE_FIELDS = frozenset(field for field, _ in _FIELD_OF_TYPE.values())
 _LIST_FIELDS = frozenset(field for field, many in _FIELD_OF_TYPE.values() if many)
 _EMPTY_SCALARS: dict[int, Attribute] = {2: 0.0, 3: 0, 4: ""}
 _FLOAT = struct.Struct("<f")
+_CACHED_BYTES, _CACHED_ATTRIBUTES = 256, 4096
 
 
 def normal_domain(domain: str) -> str:
     """The default domain's long name and its short one are the same."""
     return "" if domain == "ai.onnx" else domain
-
-
-def read_opset_import(buffer: Buffer, start: int, end: int) -> tuple[str, int]:
-    """Domain ("" for ai.onnx) and version of an OperatorSetIdProto.
-
-    Raises:
-        WireError: If the bytes are malformed or the version is absurd.
-    """
-    domain = ""
-    version = 0
-    for tag, a, b in fields(buffer, start, end):
-        if tag == _OPSET_DOMAIN:
-            domain = normal_domain(text(buffer, a, b))
-        elif tag == _OPSET_VERSION:
-            version = int64_of(a)
-    if not 0 <= version < 1 << 31:
-        raise WireError(f"operator set '{domain or 'ai.onnx'}' has version {version}", start)
-    return domain, version
 
 
 class GraphReader:
@@ -114,6 +89,7 @@ class GraphReader:
         self._nodes = 0
         self._items = 0
         self._depth = 0
+        self._attributes: dict[bytes, tuple[str, Attribute]] = {}
 
     def graph(self, start: int, end: int) -> OnnxGraph:
         """Read a GraphProto.
@@ -133,23 +109,23 @@ class GraphReader:
         value_infos: dict[str, ValueInfo] = {}
         for tag, a, b in fields(buffer, start, end):
             if tag == _GRAPH_NODE:
-                nodes.append(self._node(a, b, len(nodes)))
+                nodes.append(self.node(a, b, len(nodes)))
             elif tag == _GRAPH_INITIALIZER:
-                self._spend(1, a)
+                self.spend(1, a)
                 tensor = read_tensor(buffer, a, b, self._folder)
                 initializers[tensor.name] = tensor
             elif tag == _GRAPH_VALUE:
-                self._spend(1, a)
+                self.spend(1, a)
                 info = read_value_info(buffer, a, b)
                 value_infos[info.name] = info
             elif tag == _GRAPH_INPUT:
-                self._spend(1, a)
+                self.spend(1, a)
                 inputs.append(read_value_info(buffer, a, b))
             elif tag == _GRAPH_OUTPUT:
-                self._spend(1, a)
+                self.spend(1, a)
                 outputs.append(read_value_info(buffer, a, b))
             elif tag == _GRAPH_SPARSE:
-                self._spend(1, a)
+                self.spend(1, a)
                 tensor = read_sparse_tensor(buffer, a, b)
                 initializers[tensor.name] = tensor
             elif tag == _GRAPH_NAME:
@@ -159,55 +135,22 @@ class GraphReader:
         self._depth -= 1
         return OnnxGraph(name, tuple(nodes), tuple(inputs), tuple(outputs), initializers, value_infos)
 
-    def function(self, start: int, end: int) -> OnnxFunction:
-        """Read a FunctionProto.
+    def spend(self, items: int, offset: int) -> None:
+        """Count what has been read against ``MAX_ITEMS``.
 
         Raises:
-            WireError: If the bytes are malformed or a bound is exceeded.
+            WireError: If the file holds more.
         """
-        buffer = self._buffer
-        names = {_FUNCTION_NAME: "", _FUNCTION_DOMAIN: "", _FUNCTION_OVERLOAD: ""}
-        lists: dict[int, list[str]] = {_FUNCTION_INPUT: [], _FUNCTION_OUTPUT: [], _FUNCTION_ATTRIBUTE: []}
-        defaults: dict[str, Attribute] = {}
-        nodes: list[OnnxNode] = []
-        opset_imports: dict[str, int] = {}
-        value_infos: dict[str, ValueInfo] = {}
-        for tag, a, b in fields(buffer, start, end):
-            if tag == _FUNCTION_NODE:
-                nodes.append(self._node(a, b, len(nodes)))
-            elif tag in lists:
-                self._spend(1, a)
-                lists[tag].append(text(buffer, a, b))
-            elif tag in names:
-                names[tag] = text(buffer, a, b)
-            elif tag == _FUNCTION_DEFAULT:
-                key, value = self._attribute(a, b)
-                defaults[key] = value
-            elif tag == _FUNCTION_OPSET:
-                domain, version = read_opset_import(buffer, a, b)
-                opset_imports[domain] = version
-            elif tag == _FUNCTION_VALUE:
-                self._spend(1, a)
-                info = read_value_info(buffer, a, b)
-                value_infos[info.name] = info
-        return OnnxFunction(
-            domain=normal_domain(names[_FUNCTION_DOMAIN]),
-            name=_overloaded(names[_FUNCTION_NAME], names[_FUNCTION_OVERLOAD]),
-            inputs=tuple(lists[_FUNCTION_INPUT]),
-            outputs=tuple(lists[_FUNCTION_OUTPUT]),
-            attribute_names=tuple(lists[_FUNCTION_ATTRIBUTE]),
-            attribute_defaults=defaults,
-            nodes=tuple(nodes),
-            opset_imports=opset_imports,
-            value_infos=value_infos,
-        )
-
-    def _spend(self, items: int, offset: int) -> None:
         self._items += items
         if self._items > MAX_ITEMS:
             raise WireError(f"the model has more than {MAX_ITEMS} names, types and numbers", offset)
 
-    def _node(self, start: int, end: int, index: int) -> OnnxNode:
+    def node(self, start: int, end: int, index: int) -> OnnxNode:
+        """Read a NodeProto; ``index`` is its place in its graph, for messages.
+
+        Raises:
+            WireError: If the bytes are malformed, no operator is named, or a bound is exceeded.
+        """
         buffer = self._buffer
         inputs: list[str] = []
         outputs: list[str] = []
@@ -223,7 +166,7 @@ class GraphReader:
                 elif tag == _NODE_OUTPUT:
                     outputs.append(text(buffer, a, b))
                 elif tag == _NODE_ATTRIBUTE:
-                    key, value = self._attribute(a, b)
+                    key, value = self.attribute(a, b)
                     attributes[key] = value
                 elif tag == _NODE_NAME:
                     name = text(buffer, a, b)
@@ -239,12 +182,30 @@ class GraphReader:
                 raise WireError("a node names no operator", start)
         except WireError as error:
             raise error.within(f"node {index} {op_type} '{name}'") from None
-        self._spend(1 + len(inputs) + len(outputs) + len(attributes), start)
+        self.spend(1 + len(inputs) + len(outputs) + len(attributes), start)
         return OnnxNode(
-            _overloaded(op_type, overload), domain, name, tuple(inputs), tuple(outputs), attributes
+            overloaded(op_type, overload), domain, name, tuple(inputs), tuple(outputs), attributes
         )
 
-    def _attribute(self, start: int, end: int) -> tuple[str, Attribute]:
+    def attribute(self, start: int, end: int) -> tuple[str, Attribute]:
+        """Name and value of an AttributeProto.
+
+        Short ones repeat from node to node (strides, axes) and are decoded once.
+
+        Raises:
+            WireError: If the bytes are malformed or the attribute lacks a name or a value.
+        """
+        if end - start > _CACHED_BYTES:
+            return self._decode_attribute(start, end)
+        raw = self._buffer[start:end]
+        known = self._attributes.get(raw)
+        if known is None:
+            known = self._decode_attribute(start, end)
+            if len(self._attributes) < _CACHED_ATTRIBUTES and not isinstance(known[1], OnnxGraph):
+                self._attributes[raw] = known
+        return known
+
+    def _decode_attribute(self, start: int, end: int) -> tuple[str, Attribute]:
         buffer = self._buffer
         name = reference = ""
         declared = 0
@@ -262,7 +223,7 @@ class GraphReader:
                 found = 3
             elif number in _LIST_FIELDS:
                 values = self._elements(number, tag & 7, a, b)
-                self._spend(len(values), a)
+                self.spend(len(values), a)
                 lists.setdefault(number, []).extend(values)
                 found = number
             elif number in _VALUE_FIELDS:
@@ -317,10 +278,10 @@ class GraphReader:
             case 7:
                 if (b - a) % 4:
                     raise WireError("a list of numbers is cut", a)
-                self._spend((b - a) // 4, a)
+                self.spend((b - a) // 4, a)
                 return list(struct.unpack(f"<{(b - a) // 4}f", buffer[a:b]))
             case 8:
-                self._spend((b - a) // 10, a)
+                self.spend((b - a) // 10, a)
                 return [int64_of(value) for value in packed_varints(buffer, a, b)]
             case 9:
                 return [buffer[a:b].decode(errors="backslashreplace")]
@@ -334,5 +295,6 @@ class GraphReader:
                 return [read_type(buffer, a, b)]
 
 
-def _overloaded(name: str, overload: str) -> str:
+def overloaded(name: str, overload: str) -> str:
+    """Operator name by which an overload of a model-local function is called."""
     return f"{name}:{overload}" if overload else name

@@ -14,7 +14,8 @@ import stat
 from pathlib import Path
 
 from layerweaver.frontend.model import OnnxFunction, OnnxGraph, OnnxModel
-from layerweaver.frontend.read_graph import GraphReader, read_opset_import
+from layerweaver.frontend.read_function import read_function, read_opset_import
+from layerweaver.frontend.read_graph import GraphReader
 from layerweaver.frontend.wire import LENGTH, VARINT, Buffer, WireError, fields, int64_of
 from layerweaver.ir.errors import ModelError
 
@@ -159,7 +160,7 @@ def _read_model(buffer: Buffer, source: str, folder: Path | None) -> OnnxModel:
             domain, version = read_opset_import(buffer, a, b)
             opset_imports[domain] = version
         elif tag == _FUNCTION:
-            function = reader.function(a, b)
+            function = read_function(reader, buffer, a, b)
             key = (function.domain, function.name)
             if key in functions:
                 raise WireError(f"there are two functions {key[0]}::{key[1]}", a)
