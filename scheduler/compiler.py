@@ -268,7 +268,7 @@ def compile_models(
         ModelError: If a model cannot be imported.
         ConfigError: If the NPU config is wrong.
     """
-    from layerweaver.costmodel import NpuConfig, load_npu  # noqa: PLC0415 - loads on first use
+    from layerweaver.costmodel import NpuConfig, load_npu, npu_document  # noqa: PLC0415 - loads on first use
 
     checked = _checked(parse_request(item) if isinstance(item, str) else item for item in requests)
     config = npu if isinstance(npu, NpuConfig) else load_npu(npu)
@@ -283,7 +283,7 @@ def compile_models(
         for pair in _compile_one(request, config, tell):
             compiled.append(pair)
     profile = Profile(
-        npu=config.document(),
+        npu=npu_document(config),
         machine=config.machine(),
         entries=tuple(entry for entry, _ in compiled),
         provenance=tuple(origin for _, origin in compiled),

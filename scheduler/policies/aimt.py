@@ -27,12 +27,12 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """Greedy load balance between the two engines.
 
     - While the weight buffer has room, memory blocks are fetched early: as long as fetched work keeps the
-      arrays busy for longer than the fetch takes, the head with the longest such fetch goes; when no fetch can
-      hide, the one with the most compute per fetch refills the arrays.
+      arrays busy for longer than the fetch takes, the head with the longest such fetch goes; when no fetch
+      can hide, the one with the most compute per fetch refills the arrays.
     - When space is low, the head with the least compute goes, whose weights are freed soonest (early
       eviction of memory blocks).
 
-    Ties: lowest tenant index. The paper reorders sub-layers between fetch and compute; here, as on the rest of
+    Ties: lowest tenant index. The paper reorders sub-layers between fetch and compute; here, as ever on
     this machine, computes follow the order of fetches and rows are whole layers.
     """
     machine, heads, ready = view.machine, view.heads, view.ready

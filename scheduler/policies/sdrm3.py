@@ -24,8 +24,8 @@ class Options:
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """The highest ``min(1, remaining / time to deadline) + alpha * waiting / next layer's time``.
 
-    Waiting counts since the request last made progress; the next layer's time is its longer side. A request past
-    its deadline has urgency 1. Ties: lowest tenant index.
+    Waiting counts since the request last made progress; the next layer's time is its longer side. A
+    request past its deadline has urgency 1. Ties: lowest tenant index.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
     best, highest = ready[0], -1.0

@@ -1,4 +1,4 @@
-"""Shortest job first: the baseline of PREMA and of Dysta, pre-emptive between layers unless told otherwise."""
+"""Shortest job first: the baseline of PREMA and of Dysta, pre-emptive between layers by default."""
 
 from __future__ import annotations
 
