@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from layerweaver.backend_sim.load import SimulationInput
+from layerweaver.backend_sim.outcome import DROPPED, SimulationOutcome
+from layerweaver.backend_sim.report.details import (
+    MAX_TIMELINE_ROWS,
+    latency_histogram,
+    simulation_details,
+    window_of_interest,
+)
+from layerweaver.backend_sim.timeline_trace import scheduled_times
+
+HandMade = Callable[[], tuple[SimulationInput, SimulationOutcome]]
+
+
+@pytest.mark.parametrize("latencies", [[5], [7, 7, 7], [1, 2], [0, 0], [1, 10**12], list(range(1, 3000))])
+def test_histogram_counts_every_request_in_its_bin(latencies: list[int]) -> None:
+    latency_ns = np.array([*latencies, DROPPED], dtype=np.int64)
+    histogram = latency_histogram(latency_ns)
+    assert histogram["dropped"] == 1
+    assert sum(histogram["counts"]) == len(latencies)
+    edges_ns = np.rint(np.array(histogram["edges_ms"]) * 1e6).astype(np.int64)
+    assert (np.diff(edges_ns) > 0).all()
+    for upto, edge in zip(np.cumsum(histogram["counts"]), edges_ns[1:], strict=True):
+        assert upto == sum(value <= edge for value in latencies)
+
+
+def test_nothing_completed() -> None:
+    histogram = latency_histogram(np.array([DROPPED, DROPPED], dtype=np.int64))
+    assert histogram == {"edges_ms": [], "counts": [], "dropped": 2}
+
+
+def test_details_agree_with_the_run(hand_made: HandMade) -> None:
+    given, outcome = hand_made()
+    details = simulation_details(given, outcome, scheduled_times(given, outcome))
+    json.dumps(details, allow_nan=False)
+    latency = outcome.tenants[0].latency_ns
+    late = int((latency > 400_000).sum())
+    series = details["over_time"]["tenants"][0]
+    assert sum(series["arrived"]) == 40
+    assert sum(series["late"]) == late
+    assert series["in_system"][-1] == 0
+    assert sum(details["in_system"][0]["share_of_time"]) == pytest.approx(1)
+    assert details["batches"][1] == {"tenant": "language", "size": [1], "count": [40]}
+
+
+def test_every_moment_is_busy_or_idle_for_one_reason(hand_made: HandMade) -> None:
+    given, outcome = hand_made()
+    details = simulation_details(given, outcome, scheduled_times(given, outcome))["utilization"]
+    total = np.array(details["compute"]) + sum(np.array(part) for part in details["idle"].values())
+    np.testing.assert_allclose(total, 1, atol=1e-9)
+    assert outcome.log is not None
+    spans = np.diff(details["edges_ms"]) * 700e3
+    assert (np.array(details["compute"]) * spans).sum() == pytest.approx(outcome.compute_busy_cycles)
+    moved = sum(40 * int(tenant.profiles[0].table.memory_cycles.sum()) for tenant in given.tenants)
+    assert (np.array(details["dram"]) * spans).sum() == pytest.approx(moved)
+
+
+def test_the_window_shows_the_first_lost_deadline(hand_made: HandMade) -> None:
+    given, outcome = hand_made()
+    due = scheduled_times(given, outcome)
+    start, end, why = window_of_interest(given, outcome, due)
+    late = np.flatnonzero(outcome.tenants[0].latency_ns > 400_000)[0]
+    assert f"the first lost deadline: request {late} of vision" in why
+    assert start <= due[0][late] + 400_000 <= end
+    timeline = simulation_details(given, outcome, due)["timeline"]
+    assert (0, int(late), True) in zip(
+        timeline["requests"]["tenant"],
+        timeline["requests"]["request"],
+        timeline["requests"]["late"],
+        strict=True,
+    )
+    assert 0 < len(timeline["layer"]) <= MAX_TIMELINE_ROWS
+    assert all(first >= timeline["from_ms"] - 1e-9 for first in timeline["compute_end_ms"])
+
+
+def test_without_a_log_the_totals_are_still_there(hand_made: HandMade) -> None:
+    given, outcome = hand_made()
+    silent = type(outcome)(
+        **{name: None if name == "log" else getattr(outcome, name) for name in outcome.__slots__}
+    )
+    details = simulation_details(given, silent, scheduled_times(given, outcome))
+    assert details["timeline"] is None
+    assert details["utilization"] is None
+    assert sum(details["latency"][0]["counts"]) == 40
