@@ -1,0 +1,183 @@
+"""Layers in the making: what lowering builds from the nodes and fusion merges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from layerweaver.ir import GatherWork, Layer, LayerKind, MatrixWork, TensorSpec, VectorWork
+
+__all__ = ["Draft", "DraftGraph"]
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A layer in the making.
+
+    Attributes:
+        name: Name of the layer.
+        kind: Unit that mainly runs it.
+        operator: ONNX operator of the anchor.
+        position: Place in execution order; everything that it reads is written at earlier places.
+        origins: (place, operator, node name) of everything that it stands for; the anchor is the first.
+        operands: Operands of the anchor in ONNX order: storages, or names of constants.
+        reads: Storages it reads, in order of first use (values are unused).
+        writes: Storages it writes.
+        matrix: Matrix products.
+        vector: Vector work in execution order.
+        weights: Parameters by name.
+        gathers: Table look-ups.
+        role: What it is known as.
+    """
+
+    name: str
+    kind: LayerKind
+    operator: str
+    position: int
+    origins: list[tuple[int, str, str]]
+    operands: tuple[str, ...]
+    reads: dict[str, None]
+    writes: dict[str, None]
+    matrix: MatrixWork | None = None
+    vector: list[VectorWork] = field(default_factory=list)
+    weights: dict[str, TensorSpec] = field(default_factory=dict)
+    gathers: list[GatherWork] = field(default_factory=list)
+    role: str = ""
+
+
+class DraftGraph:
+    """Drafts with who writes and who reads every storage.
+
+    A storage is a place in memory: a value with all its views. The graph keeps one promise: everything that
+    a draft reads is written at an earlier position, so that no merge along it can close a circle.
+
+    Args:
+        storages: Size of every storage.
+        states: Storages of graph inputs that carry state.
+        pinned: Storages that must be written whatever is fused: graph outputs and state.
+    """
+
+    def __init__(
+        self, storages: dict[str, TensorSpec], states: frozenset[str], pinned: frozenset[str]
+    ) -> None:
+        self.storages = storages
+        self.states = states
+        self.pinned = pinned
+        self._drafts: dict[int, Draft] = {}
+        self._writer: dict[str, Draft] = {}
+        self._readers: dict[str, dict[int, Draft]] = {}
+
+    def add(self, draft: Draft) -> None:
+        """Add a draft at its position, which must be later than all others."""
+        self._drafts[draft.position] = draft
+        for storage in draft.reads:
+            self._readers.setdefault(storage, {})[draft.position] = draft
+        for storage in draft.writes:
+            self._writer[storage] = draft
+
+    def drafts(self) -> tuple[Draft, ...]:
+        """All drafts by position."""
+        return tuple(self._drafts[position] for position in sorted(self._drafts))
+
+    def __iter__(self) -> Iterator[Draft]:
+        return iter(self.drafts())
+
+    def alive(self, draft: Draft) -> bool:
+        """Whether the draft has not been merged into another."""
+        return self._drafts.get(draft.position) is draft
+
+    def writer(self, storage: str) -> Draft | None:
+        """Who writes a storage; None for graph inputs."""
+        return self._writer.get(storage)
+
+    def readers(self, storage: str) -> Iterable[Draft]:
+        """Who reads a storage."""
+        return self._readers.get(storage, {}).values()
+
+    def only_reader(self, draft: Draft) -> Draft | None:
+        """The one draft that reads what ``draft`` writes; None if there are others or results are pinned."""
+        found: Draft | None = None
+        for storage in draft.writes:
+            if storage in self.pinned:
+                return None
+            for reader in self.readers(storage):
+                if found is not None and reader is not found:
+                    return None
+                found = reader
+        return found
+
+    def elements(self, storages: Iterable[str]) -> int:
+        """Sum of the sizes of storages."""
+        return sum(self.storages[storage].elements for storage in storages)
+
+    def reads_state(self, draft: Draft) -> bool:
+        """Whether a draft reads state."""
+        return bool(self.states) and any(storage in self.states for storage in draft.reads)
+
+    def redirect(self, draft: Draft, old: str, new: str) -> None:
+        """Let a draft read another storage instead, written earlier than it."""
+        draft.reads = {new if storage == old else storage: None for storage in draft.reads}
+        draft.operands = tuple(new if operand == old else operand for operand in draft.operands)
+        self._readers.get(old, {}).pop(draft.position, None)
+        self._readers.setdefault(new, {})[draft.position] = draft
+
+    def remove(self, draft: Draft) -> None:
+        """Take out a draft whose results nobody reads any more."""
+        del self._drafts[draft.position]
+        for storage in draft.reads:
+            self._readers[storage].pop(draft.position, None)
+        for storage in draft.writes:
+            self._writer.pop(storage, None)
+
+    def merge(self, into: Draft, other: Draft, *, vector: list[VectorWork] | None = None) -> None:
+        """Let ``into`` do what ``other`` does, at its own position, in execution order.
+
+        The caller sees to it that everything both read is written before ``into.position`` and that nobody
+        between the two positions reads what the later one writes.
+
+        Args:
+            into: Draft that stays.
+            other: Draft that goes.
+            vector: Vector work of ``other`` as it is after the merge; None leaves it as it is.
+        """
+        work = other.vector if vector is None else vector
+        self.remove(other)
+        first = other.position < into.position
+        into.vector = [*work, *into.vector] if first else [*into.vector, *work]
+        into.origins.extend(other.origins)
+        into.weights.update(other.weights)
+        into.gathers.extend(other.gathers)
+        readers = self._readers
+        for storage in other.reads:
+            if storage not in into.writes:
+                into.reads[storage] = None
+                readers[storage][into.position] = into
+        for storage in other.writes:
+            if storage in into.reads:
+                del into.reads[storage]
+                readers[storage].pop(into.position, None)
+            if storage in self.pinned or readers.get(storage):
+                into.writes[storage] = None
+                self._writer[storage] = into
+        for storage in other.reads:
+            if storage in into.writes and storage not in self.pinned and not readers.get(storage):
+                del into.writes[storage]
+                self._writer.pop(storage, None)
+
+    def layer(self, draft: Draft) -> Layer:
+        """The finished layer."""
+        anchor, *others = draft.origins
+        origins = [anchor, *sorted(others)]
+        return Layer(
+            name=draft.name,
+            kind=draft.kind,
+            operators=tuple(operator for _, operator, _ in origins),
+            nodes=tuple(node for _, _, node in origins),
+            inputs=tuple(self.storages[name] for name in draft.reads if name not in self.states),
+            outputs=tuple(self.storages[name] for name in draft.writes),
+            matrix=draft.matrix,
+            vector=tuple(draft.vector),
+            weights=tuple(draft.weights.values()),
+            gathers=tuple(draft.gathers),
+            state_reads=tuple(self.storages[name] for name in draft.reads if name in self.states),
+        )

@@ -1,0 +1,35 @@
+"""Chains and small nets of vector and move layers become one layer."""
+
+from __future__ import annotations
+
+from layerweaver.frontend.draft import DraftGraph
+from layerweaver.ir import LayerKind
+
+__all__ = ["collapse_regions"]
+
+_KINDS = (LayerKind.VECTOR, LayerKind.MOVE)
+
+
+def collapse_regions(graph: DraftGraph) -> int:
+    """Merge every vector or move layer into its reader when all that it writes goes to that one reader.
+
+    From the last layer backwards this yields the largest regions with a single exit. A path that left such
+    a region and came back would have to start at its exit, which is last, so no circle can arise.
+
+    Returns:
+        Number of layers merged.
+    """
+    merged = 0
+    for draft in reversed(graph.drafts()):
+        if draft.kind not in _KINDS:
+            continue
+        reader = graph.only_reader(draft)
+        if reader is None or reader.kind not in _KINDS:
+            continue
+        if graph.reads_state(draft) != graph.reads_state(reader) and reader.kind is LayerKind.VECTOR:
+            continue
+        graph.merge(reader, draft)
+        if draft.kind is LayerKind.VECTOR:
+            reader.kind = LayerKind.VECTOR
+        merged += 1
+    return merged
