@@ -7,6 +7,7 @@ exactly what SCALE-Sim 3 counts (plus one: its reported cycle is a 0-based index
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -99,7 +100,7 @@ def _on_arrays(work: ArrayWork, array: ArrayConfig, on_one: Callable[[ArrayWork,
         choices.append(on_one(replace(work, n=ceil_ratio(work.n, array.count)), 1))
     if array.split in (Split.ROWS, Split.BEST):
         choices.append(on_one(replace(work, m=ceil_ratio(work.m, array.count)), 1))
-    return np.min(np.stack(choices), axis=0)
+    return functools.reduce(np.minimum, choices)
 
 
 def _systolic(work: ArrayWork, array: ArrayConfig, axes: tuple[str, str, str], load: int) -> IntArray:

@@ -123,6 +123,8 @@ class LayerColumns:
         weights: Constants fetched.
         gathers: Rows looked up.
         state: State read and written.
+        graph_inputs: Of the inputs, those that enter the graph.
+        graph_outputs: Of the outputs, those that leave the graph.
     """
 
     graph: LayerGraph
@@ -141,6 +143,8 @@ class LayerColumns:
     weights: TensorColumns
     gathers: TensorColumns
     state: TensorColumns
+    graph_inputs: TensorColumns
+    graph_outputs: TensorColumns
 
     @property
     def macs(self) -> IntArray:
@@ -172,6 +176,8 @@ class LayerColumns:
                 operands = _bounded(vector.elements * vector.window, graph, layer, "vector operand")
                 works.append((index, _CATEGORY_CODE[vector.category], operands))
         flat = np.array(works, dtype=np.int64).reshape(-1, 3)
+        entering = {tensor.name for tensor in graph.inputs}
+        leaving = {tensor.name for tensor in graph.outputs}
         m, n, k, groups, steps, area_column = (extents[:, column] for column in range(6))
         return cls(
             graph,
@@ -191,5 +197,11 @@ class LayerColumns:
             TensorColumns.collect(graph, lambda layer: (g.rows for g in layer.gathers), "gathered element"),
             TensorColumns.collect(
                 graph, lambda layer: layer.state_reads + layer.state_writes, "state element"
+            ),
+            TensorColumns.collect(
+                graph, lambda layer: (t for t in layer.inputs if t.name in entering), "input element"
+            ),
+            TensorColumns.collect(
+                graph, lambda layer: (t for t in layer.outputs if t.name in leaving), "output element"
             ),
         )

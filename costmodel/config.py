@@ -135,6 +135,7 @@ class ArrayConfig(_Section):
         pack_groups: Whether small groups share a fold block-diagonally.
         split: How several arrays share a layer.
         depthwise: Which unit runs depthwise convolutions.
+        swap_operands: Whether a product may run transposed where that is shorter.
     """
 
     rows: Count
@@ -147,6 +148,7 @@ class ArrayConfig(_Section):
     pack_groups: bool = False
     split: Split = Split.FOLDS
     depthwise: Depthwise = Depthwise.CHEAPER
+    swap_operands: bool = False
 
     @field_validator("dataflow")
     @classmethod
@@ -286,6 +288,9 @@ class NpuConfig(_Section):
         sram: On-chip buffers.
         overhead_cycles: Fixed cycles that every layer with work costs.
         fits_activations: States that activations always fit, so nothing spills.
+        graph_io_in_dram: Whether graph inputs come from DRAM and graph outputs go there even if they fit.
+        pipeline_mb: DRAM traffic (10^6 bytes) above which a layer is cut into pieces that overlap each other,
+            each fetched while the one before computes; None: only weights beyond the buffer are cut.
         weight_compression: How many times smaller weights are in DRAM and buffer than uncompressed.
         pinned_models: Models whose weights stay on chip beside the weight buffer and are never fetched.
         energy: Optional energy table.
@@ -305,6 +310,8 @@ class NpuConfig(_Section):
     sram: SramConfig
     overhead_cycles: Natural = 0
     fits_activations: bool = False
+    graph_io_in_dram: bool = False
+    pipeline_mb: Megabytes | None = None
     weight_compression: Annotated[float, BeforeValidator(_number), Field(ge=1, le=1000)] = 1.0
     pinned_models: tuple[Text, ...] = ()
     energy: EnergyConfig | None = None

@@ -72,6 +72,7 @@ array:
   pack_groups: false            # small groups share a fold block-diagonally
   split: folds                  # how several arrays share a layer: folds, channels, rows, best, tiles
   depthwise: cheaper            # depthwise convolutions run on: array, vector, or the cheaper
+  swap_operands: false          # a product may run transposed where that is shorter
 
 vector:
   lanes: 1024                   # elements in parallel
@@ -98,6 +99,8 @@ sram:
 
 overhead_cycles: 0              # fixed cycles of every layer with work
 fits_activations: false         # true: activations never spill to DRAM
+graph_io_in_dram: false         # true: graph inputs and outputs move through DRAM even if they fit
+# pipeline_mb: 12               # cut layers with more DRAM traffic into pieces that overlap each other
 weight_compression: 1.0         # how many times smaller weights are in DRAM and buffer
 # pinned_models: [my-model]     # models whose weights stay on chip and are never fetched
 

@@ -6,8 +6,9 @@ The decisions here are *ours*; no published text fixes them:
 - A layer spills when what is live while it runs exceeds the activation budget. It then reads its inputs and
   writes its outputs through DRAM, at least once, in the best of a few tilings: chunks of output channels
   (inputs read once per chunk of weights that fits the weight buffer), chunks of the inner extent (partial
-  sums written and read back), or tiles of activations (weights fetched again for every tile). Products of two
-  activations hold one group's operand on chip and stream the other past it.
+  sums written and read back), tiles of activations (weights fetched again for every tile), or square tiles
+  of outputs (both read again). Products of two activations hold one group's operand on chip and stream the
+  other past it.
 - Transfers are rounded up to bursts tensor by tensor, and a request's latency counts as the bytes the channel
   could have moved meanwhile.
 """
@@ -69,6 +70,14 @@ def _channel_bytes(config: NpuConfig, tensors: TensorColumns, size: IntArray) ->
     return tensors.per_layer(moved + np.where(moved > 0, per_request, 0))
 
 
+def _graph_io_bytes(columns: LayerColumns, config: NpuConfig) -> IntArray:
+    if not config.graph_io_in_dram:
+        return np.zeros(len(columns.graph), dtype=np.int64)
+    bits = config.activation_bits
+    reads = _channel_bytes(config, columns.graph_inputs, columns.graph_inputs.tensor_bytes(bits))
+    return reads + _channel_bytes(config, columns.graph_outputs, columns.graph_outputs.tensor_bytes(bits))
+
+
 def traffic(columns: LayerColumns, config: NpuConfig, *, pinned: bool = False) -> Traffic:
     """Traffic of every layer on one NPU.
 
@@ -104,6 +113,7 @@ def traffic(columns: LayerColumns, config: NpuConfig, *, pinned: bool = False) -
         left_bytes=left,
         right_bytes=right,
         groups=by_group,
+        resting_bytes=_graph_io_bytes(columns, config),
     )
     return Traffic(
         weight_bytes,

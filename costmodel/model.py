@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,14 @@ from layerweaver.costmodel.explain import CostedLayer, explain
 from layerweaver.costmodel.memory import Traffic, traffic
 from layerweaver.costmodel.plugins import array_model, cost_model
 from layerweaver.costmodel.spills import MAX_TRAFFIC_BYTES
-from layerweaver.costmodel.table import CostTable, row_pieces, split_into_rows
+from layerweaver.costmodel.table import CostTable, overlapped_cycles, row_pieces, split_into_rows
 from layerweaver.costmodel.vector_unit import mac_operations, vector_cycles, vector_operations
 from layerweaver.ir import LayerGraph, ModelError
 
 __all__ = ["ComputeCosts", "CostedModel", "analytical", "cost_columns", "cost_graph"]
 
 IntArray = NDArray[np.int64]
+MAX_ROWS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +60,10 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     runs on the array or the vector unit, whichever is cheaper, if the config leaves the choice.
     """
     work = array_work(columns, config)
-    per_step = array_model(config.array.dataflow)(work, config.array)
+    model = array_model(config.array.dataflow)
+    per_step = model(work, config.array)
+    if config.array.swap_operands:
+        per_step = np.minimum(per_step, model(replace(work, m=work.n, n=work.m), config.array))
     array = np.where(columns.matrix, checked_cycles(per_step, columns.steps), 0)
     fused = vector_operations(columns, config.vector)
     with_products = fused + np.where(columns.depthwise, mac_operations(columns.macs, config.vector), 0)
@@ -103,6 +107,15 @@ class CostedModel:
     energy_pj: IntArray | None
 
     @property
+    def layer_latency_cycles(self) -> IntArray:
+        """Cold makespan of each layer alone, its pieces overlapping each other, shape (layers,)."""
+        table = self.table
+        pieces = np.bincount(table.layer_index, minlength=len(table.layer_names)).astype(np.int64)
+        memory = self.table.machine.fetch_cycles(self.dram_bytes)
+        overhead = self.compute.overhead_cycles
+        return overhead + overlapped_cycles(self.compute.compute_cycles - overhead, memory, pieces)
+
+    @property
     def layers(self) -> tuple[CostedLayer, ...]:
         """An account of every layer: its costs, what bounds it and how well it uses the machine."""
         return explain(self)
@@ -116,7 +129,7 @@ def layer_energy_pj(
         return None
     table = config.energy
     on_chip = moved.weight_bytes + moved.input_bytes + moved.output_bytes
-    energy = (
+    energy: NDArray[np.float64] = (
         columns.macs * table.mac_pj
         + compute.vector_operations * table.vector_op_pj
         + dram_bytes * table.dram_byte_pj
@@ -124,7 +137,8 @@ def layer_energy_pj(
     )
     if energy.size and float(energy.max()) > 2**53:
         raise ModelError("a layer takes more than 2^53 picojoules", where=columns.graph.name)
-    return np.rint(energy).astype(np.int64)
+    rounded: IntArray = np.rint(energy).astype(np.int64)
+    return rounded
 
 
 def cost_columns(
@@ -144,6 +158,13 @@ def cost_columns(
         raise ModelError(f"a layer moves more than {MAX_TRAFFIC_BYTES} bytes", where=graph.name)
     energy = layer_energy_pj(columns, config, compute, moved, dram)
     pieces = row_pieces(moved.weight_bytes, machine.weight_buffer_bytes)
+    if config.pipeline_mb is not None:
+        pieces = np.maximum(pieces, -(-dram // round(config.pipeline_mb * 10**6)))
+    if int(pieces.sum()) > MAX_ROWS:
+        raise ModelError(
+            f"{graph.name} needs {int(pieces.sum())} rows, more than {MAX_ROWS}",
+            accepted="give a larger weight buffer or pipeline_mb",
+        )
     table = CostTable(
         model=graph.name,
         batch=graph.batch,

@@ -32,6 +32,8 @@ class SpillColumns:
         left_bytes: Streamed operand of one product of two activations, 0 elsewhere.
         right_bytes: Held operand of one product of two activations, 0 elsewhere.
         groups: Independent products of two activations.
+        resting_bytes: Activation traffic of a layer that does not spill (graph inputs and outputs, if the
+            config moves them through DRAM).
     """
 
     live_bytes: IntArray
@@ -42,6 +44,7 @@ class SpillColumns:
     left_bytes: IntArray
     right_bytes: IntArray
     groups: IntArray
+    resting_bytes: IntArray
 
     @classmethod
     def from_array(cls, array: IntArray) -> Self:
@@ -49,11 +52,11 @@ class SpillColumns:
         return cls(*(np.ascontiguousarray(array[:, column]) for column in range(len(fields(cls)))))
 
     def to_array(self) -> IntArray:
-        """All columns as one array of shape (layers, 8), for storing."""
+        """All columns as one array of shape (layers, 9), for storing."""
         return np.stack([getattr(self, field.name) for field in fields(self)], axis=1)
 
     def spilled_bytes(self, budget_bytes: int | None) -> IntArray:
-        """DRAM traffic that spilling adds to each layer, shape (layers,).
+        """DRAM traffic of activations per layer, shape (layers,).
 
         Never less than one pass over inputs and outputs when a layer spills; never more with a larger budget.
 
@@ -61,13 +64,15 @@ class SpillColumns:
             budget_bytes: The activation budget; None means everything fits.
         """
         if budget_bytes is None:
-            return np.zeros_like(self.live_bytes)
+            return self.resting_bytes
         budget = max(1, budget_bytes)
         one_pass = self.input_bytes + self.output_bytes
         extra_passes = self.weight_chunks - 1
         tiles = -(-self.input_bytes // budget)
         extra = np.minimum(extra_passes * self.input_bytes, 2 * extra_passes * self.output_bytes)
         extra = np.minimum(extra, np.maximum(tiles - 1, 0) * self.weight_bytes)
+        squares = np.ceil(np.sqrt(self.output_bytes / budget)).astype(np.int64)
+        extra = np.minimum(extra, np.maximum(squares - 1, 0) * (self.input_bytes + self.weight_bytes))
         estimate = (
             self.groups
             * (self.left_bytes.astype(np.float64) + self.right_bytes)
@@ -81,4 +86,4 @@ class SpillColumns:
         again_left = np.maximum(-(-self.right_bytes // budget) - 1, 0) * self.left_bytes
         again_right = np.maximum(-(-self.left_bytes // budget) - 1, 0) * self.right_bytes
         extra = extra + self.groups * np.minimum(again_left, again_right)
-        return np.where(self.live_bytes > budget_bytes, one_pass + extra, 0)
+        return np.where(self.live_bytes > budget_bytes, one_pass + extra, self.resting_bytes)

@@ -19,6 +19,7 @@ __all__ = [
     "MAX_BANDWIDTH_DENOMINATOR",
     "CostTable",
     "MachineSpec",
+    "overlapped_cycles",
     "row_pieces",
     "share_activation_buffer",
     "split_into_rows",
@@ -167,6 +168,17 @@ class CostTable:
 def row_pieces(weight_bytes: NDArray[np.int64], buffer_bytes: int) -> NDArray[np.int64]:
     """Rows per layer: 1, or ``ceil(2W / buffer)`` for weights larger than the weight buffer."""
     return np.where(weight_bytes > buffer_bytes, -((-2 * weight_bytes) // buffer_bytes), 1)
+
+
+def overlapped_cycles(
+    compute_cycles: NDArray[np.int64], memory_cycles: NDArray[np.int64], pieces: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Cold makespan of a layer in equal pieces, each fetched while the one before computes.
+
+    ``max(C, M) + ceil(min(C, M) / T)`` for T pieces: the two-timeline machine of LW III-C on equal rows.
+    """
+    longer, shorter = np.maximum(compute_cycles, memory_cycles), np.minimum(compute_cycles, memory_cycles)
+    return longer - (-shorter // pieces)
 
 
 def split_into_rows(values: NDArray[np.int64], pieces: NDArray[np.int64]) -> NDArray[np.int64]:
