@@ -114,12 +114,18 @@ class DraftGraph:
         """Whether a draft reads state."""
         return bool(self.states) and any(storage in self.states for storage in draft.reads)
 
-    def redirect(self, draft: Draft, old: str, new: str) -> None:
-        """Let a draft read another storage instead, written earlier than it."""
-        draft.reads = {new if storage == old else storage: None for storage in draft.reads}
-        draft.operands = tuple(new if operand == old else operand for operand in draft.operands)
+    def redirect(self, draft: Draft, old: str, *new: str) -> None:
+        """Let a draft read other storages instead, all written earlier than it."""
+        reads: dict[str, None] = {}
+        for storage in draft.reads:
+            for name in new if storage == old else (storage,):
+                reads[name] = None
+        draft.reads = reads
+        if len(new) == 1:
+            draft.operands = tuple(new[0] if operand == old else operand for operand in draft.operands)
         self._readers.get(old, {}).pop(draft.position, None)
-        self._readers.setdefault(new, {})[draft.position] = draft
+        for name in new:
+            self._readers.setdefault(name, {})[draft.position] = draft
 
     def remove(self, draft: Draft) -> None:
         """Take out a draft whose results nobody reads any more."""
@@ -166,8 +172,10 @@ class DraftGraph:
 
     def layer(self, draft: Draft) -> Layer:
         """The finished layer."""
-        anchor, *others = draft.origins
-        origins = [anchor, *sorted(others)]
+        origins = sorted(draft.origins)
+        if draft.kind not in (LayerKind.VECTOR, LayerKind.MOVE):
+            anchor = draft.origins[0]
+            origins = [anchor, *(origin for origin in origins if origin is not anchor)]
         return Layer(
             name=draft.name,
             kind=draft.kind,

@@ -9,6 +9,7 @@ from layerweaver.frontend.draft import Draft, DraftGraph
 from layerweaver.frontend.fusion import fuse_drafts
 from layerweaver.frontend.operation import (
     Free,
+    GatherRead,
     Operation,
     Step,
     UnknownShapeError,
@@ -39,6 +40,9 @@ MAX_ELEMENTS = 2**43
 
 MAX_MACS = 2**60
 """Most multiply-accumulates of one layer."""
+
+_PART_OF = frozenset({"Gather", "Slice", "Split", "GatherND", "GatherElements"})
+_SAME_ELEMENTS = frozenset({"Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity", "Cast", "Transpose"})
 
 
 def lower(
@@ -104,6 +108,7 @@ class _Building:
         self.drafts: list[Draft] = []
         self.names: dict[str, int] = {}
         self.seen_warnings: set[tuple[str, str]] = set()
+        self.parts: dict[str, str] = {}
         for name in resolved.inputs:
             self._size(name)
 
@@ -112,15 +117,10 @@ class _Building:
     def _size(self, name: str, elements: int | None = None) -> None:
         value = self.values.get(name)
         count = elements if elements is not None else (elements_of(value) if value is not None else 0)
-        if count > MAX_ELEMENTS:
-            raise ModelError(
-                f"tensor {name!r} has {count} elements",
-                where=self.resolved.source,
-                accepted=f"tensors of at most {MAX_ELEMENTS} elements",
-            )
         dtype = value.dtype if value is not None else DType.FLOAT32
         batched = value.batched if value is not None else True
         self.sizes[name] = TensorSpec(name, count, dtype, batched)
+        self._check(self.sizes[name])
 
     def _activations(self, names: Sequence[str]) -> dict[str, None]:
         found: dict[str, None] = {}
@@ -144,10 +144,12 @@ class _Building:
     def lower_node(self, resolved: ResolvedNode) -> None:
         """Add what one node costs."""
         node = resolved.node
-        if resolved.folded or resolved.repeats == 0:
-            return
         outputs = [name for name in node.outputs if name]
-        if outputs and all(name in self.values and self.values[name].constant for name in outputs):
+        known = all(name in self.values and self.values[name].constant for name in outputs)
+        if resolved.folded or (outputs and known):
+            self._note_parts(node.op_type, node.inputs, outputs)
+            return
+        if resolved.repeats == 0:
             return
         name = node.name or (outputs[0] if outputs else node.op_type)
         operation = Operation(resolved, self.values, self.resolved.source, name)
@@ -160,6 +162,21 @@ class _Building:
         steps = answer if isinstance(answer, tuple) else (answer,)
         for step in steps:
             self._draft(operation, repeated(step, resolved.repeats))
+
+    def _note_parts(self, operator: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """Remember constants that are a part of a larger one: only the part is fetched."""
+        source = inputs[0] if inputs else ""
+        value = self.values.get(source)
+        if value is None or not value.constant:
+            return
+        if operator in _PART_OF:
+            whole = elements_of(value)
+            for name in outputs:
+                if name in self.values and elements_of(self.values[name]) < whole:
+                    self.parts[name] = source
+        elif operator in _SAME_ELEMENTS and source in self.parts:
+            for name in outputs:
+                self.parts[name] = self.parts[source]
 
     def _work(self, operation: Operation) -> Step | tuple[Step, ...] | View | Free:
         domain = domain_name(operation.node.domain)
@@ -224,7 +241,10 @@ class _Building:
         writes = [name for name in (node.outputs if step.writes is None else step.writes) if name]
         appended = dict(step.appended or {})
         if node.op_type == "Concat":
-            appended.update(self._appended_by_concat(operation, reads))
+            rows = self._appended_by_concat(operation, reads)
+            appended.update(rows)
+            for count in rows.values():
+                step = replace(step, vector=tuple(replace(work, elements=count) for work in step.vector))
         for name in writes:
             grown = appended.get(name) if name in self.fed_back else None
             internal = (step.internal or {}).get(name)
@@ -238,6 +258,7 @@ class _Building:
             raise operation.error(
                 f"{step.matrix.macs} multiply-accumulates", accepted=f"at most {MAX_MACS} in one layer"
             )
+        weights, tables = self._weights(step.weights)
         draft = Draft(
             name=self._name(f"{operation.name}/{step.suffix}" if step.suffix else operation.name),
             kind=step.kind,
@@ -249,30 +270,44 @@ class _Building:
             writes=dict.fromkeys(writes),
             matrix=step.matrix,
             vector=[work for work in step.vector if work.elements > 0],
-            weights=self._weights(step.weights),
-            gathers=[
-                GatherWork(
-                    table := self.parameters.table(gather.table, gather.elements, gather.dtype),
-                    TensorSpec(f"{table.name}:rows", gather.rows, table.dtype, gather.batched),
-                )
-                for gather in step.gathers
-            ],
+            weights=weights,
+            gathers=[*(self._gather(gather) for gather in step.gathers), *tables],
             role=step.role,
         )
         self.drafts.append(draft)
 
-    def _weights(self, reads: Sequence[WeightRead]) -> dict[str, TensorSpec]:
+    def _weights(self, reads: Sequence[WeightRead]) -> tuple[dict[str, TensorSpec], list[GatherWork]]:
+        """The parameters behind constant operands; parts of elementwise ones are rows of a table."""
         found: dict[str, TensorSpec] = {}
+        rows: list[GatherWork] = []
         for read in reads:
-            for tensor in self.parameters.tensors(read):
-                if tensor.elements > MAX_ELEMENTS:
-                    raise ModelError(
-                        f"constant {tensor.name!r} has {tensor.elements} elements",
-                        where=self.resolved.source,
-                        accepted=f"tensors of at most {MAX_ELEMENTS} elements",
-                    )
+            tensors = self.parameters.tensors(read)
+            whole = self.parts.get(read.value)
+            if whole is not None and len(tensors) == 1 and read.elements is None:
+                count = elements_of(self.values[read.value])
+                if read.role == "vector":
+                    rows.append(self._gather(GatherRead(whole, count, batched=False)))
+                    continue
+                tensors = (replace(tensors[0], name=f"{tensors[0].name}[{read.value}]", elements=count),)
+            for tensor in tensors:
+                self._check(tensor)
                 found.setdefault(tensor.name, tensor)
-        return found
+        return found, rows
+
+    def _gather(self, read: GatherRead) -> GatherWork:
+        table = self.parameters.table(read.table, read.elements, read.dtype)
+        rows = TensorSpec(f"{table.name}:rows", read.rows, table.dtype, read.batched)
+        self._check(table)
+        self._check(rows)
+        return GatherWork(table, rows)
+
+    def _check(self, tensor: TensorSpec) -> None:
+        if tensor.elements > MAX_ELEMENTS:
+            raise ModelError(
+                f"tensor {tensor.name!r} has {tensor.elements} elements",
+                where=self.resolved.source,
+                accepted=f"tensors of at most {MAX_ELEMENTS} elements",
+            )
 
     def _appended_by_concat(self, operation: Operation, reads: dict[str, None]) -> dict[str, int]:
         """A Concat of a cache and new rows only appends the rows: it does not read the cache."""
@@ -298,6 +333,13 @@ class _Building:
     def layer(self, graph: DraftGraph, draft: Draft) -> Layer:
         """The finished layer with the state that it writes."""
         layer = graph.layer(draft)
+        used = tuple(
+            tensor
+            for tensor in layer.outputs
+            if tensor.name in graph.pinned or any(True for _ in graph.readers(tensor.name))
+        )
+        if used and len(used) < len(layer.outputs):
+            layer = replace(layer, outputs=used)
         writes = tuple(tensor for tensor in layer.outputs if tensor.name in self.state_storages)
         if not writes:
             return layer

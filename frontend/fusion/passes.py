@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from layerweaver.frontend.draft import DraftGraph
 from layerweaver.frontend.fusion.attention import name_attention
+from layerweaver.frontend.fusion.concat import write_concat_in_place
 from layerweaver.frontend.fusion.epilogue import fuse_epilogues
 from layerweaver.frontend.fusion.fold import fold_batch_normalization, fold_bias
 from layerweaver.frontend.fusion.patterns import recognise_patterns
@@ -35,6 +36,7 @@ class Pass:
 PASSES: tuple[Pass, ...] = (
     Pass("fold-dequantize", fold_dequantize),
     Pass("recognise-patterns", recognise_patterns, requires=("fold-dequantize",)),
+    Pass("write-concat-in-place", write_concat_in_place, requires=("recognise-patterns",)),
     Pass("fold-batch-normalization", fold_batch_normalization),
     Pass("fold-bias", fold_bias, requires=("fold-batch-normalization", "recognise-patterns")),
     Pass("fuse-epilogues", fuse_epilogues, requires=("fold-bias",)),

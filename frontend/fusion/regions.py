@@ -26,7 +26,8 @@ def collapse_regions(graph: DraftGraph) -> int:
         reader = graph.only_reader(draft)
         if reader is None or reader.kind not in _KINDS:
             continue
-        if graph.reads_state(draft) != graph.reads_state(reader) and reader.kind is LayerKind.VECTOR:
+        # State must not be drawn into work that another layer could take in as it streams by.
+        if graph.reads_state(draft) and any(storage not in draft.writes for storage in reader.reads):
             continue
         graph.merge(reader, draft)
         if draft.kind is LayerKind.VECTOR:
