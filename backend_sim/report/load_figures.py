@@ -1,0 +1,162 @@
+"""Figures over load: violations, tails and peak rates beside the bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from layerweaver.backend_sim.report.documents import Documents, PeakDocument
+from layerweaver.backend_sim.report.palette import DANGER, MARK, colour, dash, plain, styled
+
+__all__ = ["LoadPoint", "load_points", "p99_over_load_figure", "peak_figure", "violations_over_load_figure"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPoint:
+    """One run at one load.
+
+    Attributes:
+        policy: The policy.
+        tenant: A tenant's name.
+        offered_qps: Arrivals per second over all tenants.
+        violation_rate: Share of the tenant's requests that were late or dropped; None without a deadline.
+        p99_ms: The tenant's 99th percentile.
+    """
+
+    policy: str
+    tenant: str
+    offered_qps: float
+    violation_rate: float | None
+    p99_ms: float | None
+
+
+def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
+    """Every run as a point, and the trials of peak searches that recorded theirs; ascending in load."""
+    points = [
+        LoadPoint(run.policy, tenant.name, run.offered_qps, tenant.violation_rate, tenant.latency_ms.p99)
+        for run in documents.runs
+        for tenant in run.tenants
+    ]
+    for peak in documents.peaks:
+        for row in peak.results:
+            for trial in _recorded_trials(row):
+                points += [
+                    LoadPoint(
+                        row.policy,
+                        str(tenant["name"]),
+                        float(trial["qps"]),
+                        tenant.get("violation_rate"),
+                        tenant.get("p99_ms"),
+                    )
+                    for tenant in trial["tenants"]
+                ]
+    return tuple(sorted(points, key=lambda point: (point.policy, point.tenant, point.offered_qps)))
+
+
+def _recorded_trials(row: Any) -> list[dict[str, Any]]:
+    extra = row.model_extra or {}
+    recorded = extra.get("trial_points", row.trials)
+    if not isinstance(recorded, list):
+        return []
+    return [trial for trial in recorded if isinstance(trial, dict) and "qps" in trial and "tenants" in trial]
+
+
+def _bounds(documents: Documents) -> list[float]:
+    found = {run.system.bound_qps for run in documents.runs} | {peak.bound_qps for peak in documents.peaks}
+    return sorted(bound for bound in found if bound)
+
+
+def _bound_lines(figure: go.Figure, bounds: Sequence[float]) -> None:
+    for bound in bounds:
+        figure.add_vline(
+            x=bound,
+            line={"color": MARK, "dash": "dash", "width": 1.6},
+            annotation={"text": f"bound {bound:.4g}/s", "yanchor": "bottom"},
+            annotation_position="top",
+        )
+
+
+def _over_load(documents: Documents, tenant: str, field: str, y_title: str) -> go.Figure | None:
+    points = [point for point in load_points(documents) if point.tenant == tenant]
+    points = [point for point in points if getattr(point, field) is not None]
+    if not points:
+        return None
+    figure = go.Figure()
+    for index, policy in enumerate(dict.fromkeys(point.policy for point in points)):
+        mine = [point for point in points if point.policy == policy]
+        figure.add_scatter(
+            x=[point.offered_qps for point in mine],
+            y=[getattr(point, field) for point in mine],
+            name=plain(policy),
+            mode="lines+markers",
+            line={"color": colour(index), "dash": dash(index), "width": 2.2},
+            marker={"size": 8, "symbol": index},
+        )
+    styled(figure, height=360, x_title="offered load, requests/s over all tenants", y_title=y_title)
+    _bound_lines(figure, _bounds(documents))
+    figure.update_xaxes(rangemode="tozero")
+    return figure
+
+
+def violations_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
+    """Violation rate of a tenant over offered load, with the two-resource bound; None without a deadline."""
+    figure = _over_load(documents, tenant, "violation_rate", "late or dropped")
+    if figure is not None:
+        figure.update_yaxes(tickformat="~%", rangemode="tozero")
+        figure.update_traces(hovertemplate="%{y:.3%} at %{x:.4g}/s")
+    return figure
+
+
+def p99_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
+    """99th percentile of a tenant over offered load, with the bound and the deadline."""
+    figure = _over_load(documents, tenant, "p99_ms", "p99 latency, ms")
+    if figure is None:
+        return None
+    figure.update_yaxes(type="log", dtick="D2")
+    figure.update_traces(hovertemplate="%{y:.4g} ms at %{x:.4g}/s")
+    deadlines = {
+        entry.deadline_ms
+        for run in documents.runs
+        for entry in run.tenants
+        if entry.name == tenant and entry.deadline_ms is not None
+    }
+    for deadline in sorted(deadlines):
+        figure.add_hline(
+            y=deadline,
+            line={"color": DANGER, "dash": "dash", "width": 1.6},
+            annotation={"text": f"deadline {deadline:g} ms", "font": {"color": DANGER}},
+            annotation_position="bottom right",
+        )
+    return figure
+
+
+def peak_figure(peak: PeakDocument) -> go.Figure:
+    """Peak rate of every policy with its deviation over seeds, and the bound."""
+    rows = sorted(peak.results, key=lambda row: row.peak_qps or 0.0)
+    figure = go.Figure()
+    figure.add_bar(
+        y=[plain(row.policy) for row in rows],
+        x=[row.peak_qps for row in rows],
+        orientation="h",
+        marker={"color": colour(0)},
+        error_x={"type": "data", "array": [row.peak_qps_sd or 0.0 for row in rows], "color": MARK},
+        text=[
+            f"{row.peak_qps:.4g}/s" + (f", {row.share_of_bound:.0%} of bound" if row.share_of_bound else "")
+            if row.peak_qps is not None
+            else "none"
+            for row in rows
+        ],
+        textposition="inside",
+        insidetextanchor="start",
+        insidetextfont={"color": "#ffffff"},
+        hovertemplate="%{x:.5g}/s<extra>%{y}</extra>",
+        showlegend=False,
+    )
+    styled(figure, height=140 + 34 * len(rows), x_title="peak rate, requests/s over all tenants", y_title="")
+    if peak.bound_qps:
+        _bound_lines(figure, [peak.bound_qps])
+    figure.update_layout(bargap=0.3)
+    return figure

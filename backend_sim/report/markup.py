@@ -1,0 +1,120 @@
+"""Pieces of HTML: numbers, tables and charts with the table behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["Cell", "Chart", "Table", "chart_markup", "number", "table_markup"]
+
+Cell: TypeAlias = str | int | float | None
+MAX_TABLE_ROWS = 400
+_ZOOMS = (
+    ("in", "Zoom in"),
+    ("out", "Zoom out"),
+    ("left", "Earlier"),
+    ("right", "Later"),
+    ("all", "Whole window"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: the first column heads its row."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chart:
+    """A figure with words for those who do not see it and the numbers it was drawn from.
+
+    Attributes:
+        key: Identifier, unique on the page.
+        title: What it shows.
+        reading: How to read it.
+        figure: The plotly figure.
+        table: Its numbers.
+        zoomable: Whether it gets zoom buttons for the time axis.
+    """
+
+    key: str
+    title: str
+    reading: str
+    figure: go.Figure
+    table: Table
+    zoomable: bool = False
+
+
+def number(value: Cell) -> str:
+    """A value as people read it: five significant digits, thousands separated, a dash for nothing."""
+    if value is None:
+        return "–"
+    if isinstance(value, (str, bool)):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        return f"{value:,.5g}" if abs(value) < 1e5 else f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def _cell(value: Cell, *, head: bool) -> str:
+    tag, scope = ("th", ' scope="row"') if head else ("td", "")
+    if isinstance(value, str) or value is None:
+        kind = {"VALID": "valid", "INVALID": "invalid"}.get(value or "")
+        css = "text" + (f" {kind}" if kind else "")
+        return f'<{tag}{scope} class="{css}">{escape(number(value))}</{tag}>'
+    return f'<{tag}{scope} data-value="{value!r}">{escape(number(value))}</{tag}>'
+
+
+def table_markup(table: Table, *, identifier: str = "") -> str:
+    """A table as HTML; exact values are kept in ``data-value``."""
+    rows = list(table.rows[:MAX_TABLE_ROWS])
+    text_columns = {
+        index for index in range(len(table.columns)) if rows and isinstance(rows[0][index], (str, type(None)))
+    }
+    head = "".join(
+        f'<th scope="col"{" class=text" if index in text_columns else ""}>{escape(name)}</th>'
+        for index, name in enumerate(table.columns)
+    )
+    body = "".join(
+        "<tr>" + "".join(_cell(value, head=index == 0) for index, value in enumerate(row)) + "</tr>\n"
+        for row in rows
+    )
+    more = len(table.rows) - len(rows)
+    caption = table.caption + (f" (first {len(rows)} of {len(table.rows)} rows)" if more > 0 else "")
+    name = f' id="{identifier}"' if identifier else ""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.caption)}"><table{name}>'
+        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
+    )
+
+
+def chart_markup(chart: Chart) -> str:
+    """A chart: title, how to read it, the drawing, and the numbers behind it."""
+    figure = chart.figure.to_json(validate=False, pretty=False)
+    data = figure.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    tools = ""
+    if chart.zoomable:
+        buttons = "".join(
+            f'<button type="button" data-zoom="{zoom}" aria-controls="plot-{chart.key}">{label}</button>'
+            for zoom, label in _ZOOMS
+        )
+        tools = f'<div class="tools" role="group" aria-label="Move in the timeline">{buttons}</div>'
+    return f"""<figure class="chart" aria-labelledby="title-{chart.key}">
+<figcaption><h3 id="title-{chart.key}">{escape(chart.title)}</h3><p>{escape(chart.reading)}</p></figcaption>
+{tools}<div class="plot" id="plot-{chart.key}" role="img"
+ aria-label="{escape(chart.title)}. {escape(chart.reading)}"
+ style="height:{int(chart.figure.layout.height)}px"></div>
+<script type="application/json" data-plot="{chart.key}">{data}</script>
+<details><summary>Numbers</summary>{table_markup(chart.table)}</details>
+</figure>
+"""

@@ -1,0 +1,57 @@
+"use strict";
+// Draws every figure of the page and gives the timeline buttons that work from the keyboard.
+(function () {
+  const config = {
+    responsive: true,
+    displaylogo: false,
+    scrollZoom: false,
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  };
+
+  function draw(source) {
+    const plot = document.getElementById("plot-" + source.dataset.plot);
+    const figure = JSON.parse(source.textContent);
+    const narrow = plot.clientWidth < 480;
+    if (narrow) {
+      figure.layout.font.size = 12;
+      figure.layout.margin.l = 44;
+      figure.layout.margin.r = 8;
+    }
+    const settings = Object.assign({}, config, { displayModeBar: narrow ? false : "hover" });
+    return Plotly.newPlot(plot, figure.data, figure.layout, settings);
+  }
+
+  function move(plot, action) {
+    const full = plot.dataset.range.split(",").map(Number);
+    const [low, high] = plot.layout.xaxis.range.map(Number);
+    const width = high - low;
+    const next = {
+      in: [low + width / 4, high - width / 4],
+      out: [low - width / 2, high + width / 2],
+      left: [low - width / 3, high - width / 3],
+      right: [low + width / 3, high + width / 3],
+      all: full,
+    }[action];
+    Plotly.relayout(plot, { "xaxis.range": next });
+  }
+
+  function start() {
+    const sources = Array.from(document.querySelectorAll("script[data-plot]"));
+    Promise.all(sources.map(draw)).then(function () {
+      document.querySelectorAll("button[data-zoom]").forEach(function (button) {
+        const plot = document.getElementById(button.getAttribute("aria-controls"));
+        plot.dataset.range = plot.layout.xaxis.range.join(",");
+        button.addEventListener("click", function () { move(plot, button.dataset.zoom); });
+      });
+      document.documentElement.dataset.charts = String(sources.length);
+    });
+  }
+
+  function resize() {
+    document.querySelectorAll(".plot").forEach(function (plot) { Plotly.Plots.resize(plot); });
+  }
+
+  window.addEventListener("beforeprint", resize);
+  window.addEventListener("afterprint", resize);
+  start();
+})();

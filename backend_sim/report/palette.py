@@ -1,0 +1,78 @@
+"""Colours and the common layout of every figure.
+
+All series colours are mid-tones whose contrast is at least 3 to 1 against both the light and the dark
+page, so one figure serves both; text and grid take the page's own colours through its style sheet. Series
+also differ by dash or hatch, so that nothing is told by colour alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+__all__ = [
+    "BUSY",
+    "DANGER",
+    "DASHES",
+    "HATCHES",
+    "IDLE_COLOURS",
+    "MARK",
+    "SERIES",
+    "colour",
+    "dash",
+    "plain",
+    "styled",
+]
+
+SERIES = ("#2f7fc4", "#c4641a", "#2e9560", "#9a63c9", "#c9486b", "#1f939c", "#9a7b23", "#7a7f8c")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
+HATCHES = ("", "/", "\\", "x", "-", "|", "+", ".")
+DANGER = "#d13f3f"
+MARK = "#7a8594"
+BUSY = "#2f7fc4"
+IDLE_COLOURS = {
+    "no_work": "#8a94a3",
+    "waiting_for_memory": "#c4641a",
+    "buffer_full": "#9a63c9",
+    "inherent": "#9a7b23",
+}
+FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+
+
+def colour(index: int) -> str:
+    """Colour of the ``index``-th series."""
+    return SERIES[index % len(SERIES)]
+
+
+def dash(index: int) -> str:
+    """Dash of the ``index``-th line."""
+    return DASHES[index % len(DASHES)]
+
+
+def plain(text: str) -> str:
+    """Text that plotly shows as it is: its own markup is taken out of force."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def styled(figure: go.Figure, *, height: int, x_title: str, y_title: str, **layout: Any) -> go.Figure:
+    """Give a figure the common look: transparent ground, legend below, margins that fit a phone."""
+    figure.update_layout(
+        template=None,
+        height=height,
+        margin={"l": 56, "r": 16, "t": 28, "b": 48},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 13, "color": "#5b6673"},
+        legend={"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top"},
+        hoverlabel={"font": {"family": FONT, "size": 13}, "align": "left"},
+        **layout,
+    )
+    axis = {
+        "gridcolor": "rgba(128,138,150,0.25)",
+        "zerolinecolor": "rgba(128,138,150,0.5)",
+        "automargin": True,
+    }
+    figure.update_xaxes(title={"text": x_title, "standoff": 8}, **axis)
+    figure.update_yaxes(title={"text": y_title, "standoff": 8}, **axis)
+    return figure
