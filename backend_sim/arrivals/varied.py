@@ -131,8 +131,7 @@ def burst_phases(qps: tuple[float, float], period_ns: int, burst_ns: int) -> Ite
 
 
 class RampedPoisson(TimeStream):
-    """A Poisson process whose rate goes linearly from ``qps[0]`` to ``qps[1]`` over ``ramp_ns`` and stays
-    there.
+    """A Poisson process whose rate goes linearly from ``qps[0]`` to ``qps[1]`` and stays there.
 
     A ramp down to 0 ends there. The expected count is ``a t + (b - a) t^2 / 2T``; its inverse gives the
     times.
@@ -158,8 +157,7 @@ class RampedPoisson(TimeStream):
 
 
 class PeriodicArrivals(TimeStream):
-    """One request every ``period_ns``, each late by a whole number of ns drawn evenly from 0 to
-    ``jitter_ns``.
+    """One request every ``period_ns``, each late by a whole number of ns up to ``jitter_ns``.
 
     Requests are handed on in order of time even where the jitter exceeds the period.
     """
