@@ -43,6 +43,8 @@ class ClosedLoop:
 
     The first ``concurrency`` requests are scheduled at time 0. A new request is issued while its scheduled
     time is below ``duration_ns`` or fewer than ``min_queries`` were issued, and fewer than ``max_queries``.
+    A client whose request is dropped issues its next one after ``think_ns``, but at least one standalone time
+    of the smallest batch size (*ours*: else a full queue would be hammered without end).
     """
 
     concurrency: int
@@ -56,7 +58,8 @@ class ClosedLoop:
 class Saturated:
     """A request is always waiting: the next is scheduled the moment the head leaves the queue.
 
-    The end follows the same rule as :class:`ClosedLoop`.
+    With batching, so many requests always wait as the largest batch holds. The end follows the same rule
+    as :class:`ClosedLoop`.
     """
 
     duration_ns: int = 0
@@ -107,7 +110,21 @@ class TenantLoad:
 
 @dataclass(frozen=True, slots=True)
 class SimulationInput:
-    """One NPU and the tenants that share it."""
+    """One NPU and the tenants that share it.
+
+    Attributes:
+        machine: The machine that all cost tables refer to.
+        tenants: In order of index; ties of a policy go to the lowest.
+        dispatch_ahead: Rows committed before the DMA needs them: a decision is taken when the fetch so many
+            rows back ends.
+        decision_cycles: Cycles from a decision to the start of the fetch it decided.
+        run_ahead_cycles: The DMA decides nothing while the compute engine has more than this before it; None
+            for the most that exact arithmetic allows (*ours*: rows without weights would else be committed
+            without bound).
+    """
 
     machine: MachineSpec
     tenants: tuple[TenantLoad, ...]
+    dispatch_ahead: int = 0
+    decision_cycles: int = 0
+    run_ahead_cycles: int | None = None

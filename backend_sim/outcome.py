@@ -85,11 +85,23 @@ class SimulationOutcome:
         layers_executed: Rows executed.
         end_cycles: Completion of the last request.
         compute_busy_cycles: Cycles the compute engine worked.
-        dram_busy_cycles: Cycles the DMA engine moved data (ideal transfer time of all traffic, rounded up).
-        idle_cycles: Cycles by cause: ``no_work``, ``waiting_for_memory``, ``buffer_full``, ``inherent``.
+        dram_busy_cycles: Cycles the DMA engine moved data (ideal transfer time of all traffic, rounded up,
+            and saved activations).
+        idle_cycles: Idle cycles of both engines together, by cause (*ours*). ``no_work``: no request to
+            schedule had arrived (either engine), or all is fetched (DMA). ``waiting_for_memory``: the compute
+            engine waits for a fetch. ``buffer_full``: a fetch stalls for space. ``inherent``: the part of
+            these stalls that rows cause by themselves, having more compute than the rest of the buffer
+            can hide. ``held_by_policy``: the DMA could fetch, but the policy forbids overlap or decisions
+            take time. With the busy cycles they sum up to twice ``end_cycles``, up to the rounding of every
+            fetch to whole cycles.
         mode_counts: Decisions by reason, keyed by the policy's mode names.
-        interrupted: Whether the run was stopped before the sources ended (Ctrl-C).
+        interrupted: Whether the run was stopped before the sources ended (Ctrl-C, or by ``progress``). Then
+            only requests settled before the oldest unfinished one of their tenant are reported.
         log: The recorded window, if one was asked for.
+        pre_emptions: Times an unfinished request was left for another tenant's; counted for policies without
+            overlap or with checkpoints.
+        checkpoint_cycles: DMA cycles spent on saving activations.
+        late: Requests per tenant that completed after their deadline.
     """
 
     tenants: tuple[TenantOutcome, ...]
@@ -101,3 +113,6 @@ class SimulationOutcome:
     mode_counts: dict[str, int]
     interrupted: bool
     log: ScheduleLog | None
+    pre_emptions: int = 0
+    checkpoint_cycles: int = 0
+    late: tuple[int, ...] = ()

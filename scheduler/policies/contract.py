@@ -165,6 +165,10 @@ class Policy:
         fields: list[tuple[str, type]] = []
         values: list[float | int] = []
         for item in dataclasses.fields(self.options):
+            if hasattr(np.record, item.name):
+                raise PolicyError(
+                    f"an option cannot be called {item.name!r}", where=self.name, accepted="take another name"
+                )
             value, kind = getattr(self.options, item.name), hints[item.name]
             if get_origin(kind) is Literal:
                 fields.append((item.name, np.int64))

@@ -1,0 +1,198 @@
+"""The engine: many tenants on one NPU, row by row, under a policy.
+
+The machine is that of LW III-C (see :mod:`layerweaver.scheduler.machine`). A decision is taken when the DMA
+becomes free (``dispatch_ahead`` rows earlier, ``decision_cycles`` later), seeing only what has arrived by
+then; with nothing in flight the machine waits for the next arrival or batch timer. The order of simultaneous
+events is given in :mod:`layerweaver.backend_sim.engine_queues`. Time is integer cycles; scheduled times and
+latencies are integer nanoseconds, rounded up to cycles on arrival and back up to ns on completion.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim import engine_kernel
+from layerweaver.backend_sim.engine_outcome import collect
+from layerweaver.backend_sim.engine_setup import build_state, columns
+from layerweaver.backend_sim.engine_state import State
+from layerweaver.backend_sim.engine_windows import Windows
+from layerweaver.backend_sim.load import SimulationInput
+from layerweaver.backend_sim.outcome import SimulationOutcome
+from layerweaver.ir import PolicyError
+from layerweaver.scheduler.jit import bind, compile_bound
+from layerweaver.scheduler.machine import FETCH
+from layerweaver.scheduler.policies.contract import Policy
+
+__all__ = ["Progress", "ProgressCallback", "run"]
+
+LOGGER = logging.getLogger("layerweaver")
+DECISIONS_PER_SLICE = 1_000_000
+LOG_ENTRIES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come; given to the callback about once per million rows.
+
+    Attributes:
+        now_cycles: Cycle of the last decision.
+        layers_executed: Rows scheduled.
+        arrived: Requests arrived, per tenant.
+        completed: Requests completed, per tenant.
+        late: Those after their deadline, per tenant.
+        dropped: Requests dropped, per tenant.
+    """
+
+    now_cycles: int
+    layers_executed: int
+    arrived: tuple[int, ...]
+    completed: tuple[int, ...]
+    late: tuple[int, ...]
+    dropped: tuple[int, ...]
+
+
+ProgressCallback = Callable[[Progress], bool | None]
+"""Returns True to stop the run (its outcome says ``interrupted``)."""
+
+
+def run(
+    given: SimulationInput,
+    policy: Policy,
+    *,
+    record_cycles: tuple[int, int] | None = None,
+    compiled: bool = True,
+    progress: ProgressCallback | None = None,
+    decisions_per_slice: int = DECISIONS_PER_SLICE,
+) -> SimulationOutcome:
+    """Simulate until every source has ended and everything has drained.
+
+    Args:
+        given: Machine and tenants. Open-loop sources are consumed.
+        policy: A configured policy (:func:`layerweaver.scheduler.policies.load_policy`).
+        record_cycles: Decisions at cycles ``from <= t < to`` go into the schedule log.
+        compiled: Whether numba compiles the loop (cached on disk, per policy); the result is the same.
+        progress: Called between slices; may stop the run.
+        decisions_per_slice: Decisions between two calls of ``progress`` and two chances for Ctrl-C.
+
+    Raises:
+        ScenarioError: If the input is out of range.
+        TrafficError: If a source's times go back.
+        PolicyError: If the policy does not compile, fails, or chooses a tenant that has nothing to do.
+    """
+    state = build_state(given, policy, record_cycles, LOG_ENTRIES if record_cycles else 0)
+    windows = Windows(given, state)
+    advance = _loop(policy, compiled)
+    pieces: list[NDArray[np.int64]] = []
+    interrupted = False
+    try:
+        while True:
+            code = _guarded(advance, windows.state, decisions_per_slice, policy, compiled)
+            state = windows.state
+            if code == engine_kernel.FINISHED:
+                break
+            if code == engine_kernel.REFILL:
+                windows.refill()
+            elif code == engine_kernel.LOG_FULL:
+                pieces.append(state.log[: state.totals.recorded].copy())
+                state.totals.recorded = 0
+            elif code == engine_kernel.GROW:
+                windows.state = _grow(state)
+            elif code == engine_kernel.BAD_CHOICE:
+                raise PolicyError(
+                    "chose a tenant that has no request",
+                    where=policy.name,
+                    accepted="choose one of view.ready",
+                )
+            elif code == engine_kernel.BAD_MODE:
+                raise PolicyError(
+                    f"set mode {state.visible.machine.mode}",
+                    where=policy.name,
+                    accepted=f"its modes are 0 to {len(policy.spec.modes) - 1}",
+                )
+            elif progress is not None and progress(_progress(state)):
+                interrupted = True
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    state = windows.state
+    pieces.append(state.log[: state.totals.recorded].copy())
+    return collect(given, policy, windows, pieces if record_cycles else None, interrupted)
+
+
+def _progress(state: State) -> Progress:
+    tenants = state.tenants
+    return Progress(
+        int(state.visible.machine.now),
+        int(state.totals.layers),
+        *(
+            tuple(int(value) for value in values)
+            for values in (tenants.number + tenants.arrived, tenants.completed, tenants.late, tenants.dropped)
+        ),
+    )
+
+
+def _loop(policy: Policy, compiled: bool) -> Callable[[State, int], int]:
+    choose = cast(FunctionType, policy.spec.choose)
+    return _compiled_loop(choose, policy.name) if compiled else bind(_ADVANCE, {"choose": choose})
+
+
+_ADVANCE = cast(FunctionType, engine_kernel.advance)
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled_loop(choose: FunctionType, name: str) -> Callable[[State, int], int]:
+    return compile_bound(_ADVANCE, {"choose": choose}, name)
+
+
+def _guarded(
+    advance: Callable[[State, int], int], state: State, decisions: int, policy: Policy, compiled: bool
+) -> int:
+    """Run a slice; what the policy's own code does wrong becomes a PolicyError."""
+    if not compiled:
+        return advance(state, decisions)
+    from numba.core.errors import NumbaError  # noqa: PLC0415
+
+    dispatcher: Any = advance
+    first = not dispatcher.signatures
+    if first and not _is_cached(dispatcher, state, decisions):
+        LOGGER.info("compiling the engine for policy %s (once; cached on disk)", policy.name)
+    try:
+        return advance(state, decisions)
+    except NumbaError as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise PolicyError(
+            f"does not compile: {' '.join(lines[:6])[:600]}", where=policy.name, accepted="see the contract"
+        ) from error
+
+
+def _is_cached(dispatcher: Any, state: State, decisions: int) -> bool:
+    """Whether the disk cache has files for this loop; wrong only by a needless or a missing notice."""
+    del state, decisions
+    from pathlib import Path  # noqa: PLC0415
+
+    return (Path(dispatcher._cache.cache_path) / f"{dispatcher._cache._cache_file._index_name}").exists()
+
+
+def _grow(state: State) -> State:
+    """Double the ring of fetches."""
+    old, machine = state.visible.fetches, state.visible.machine
+    capacity = 2 * len(old)
+    ring: Any = columns(FETCH, capacity)
+    for name, first, last in (
+        ("window", machine.window_first, machine.window_last),
+        ("before_scaled", machine.first, machine.last),
+        ("done", machine.first, machine.last),
+        ("key", machine.first, machine.last),
+    ):
+        positions = np.arange(first, last)
+        ring[name][positions % capacity] = old[name][positions % len(old)]  # type: ignore[call-overload]
+    machine.mask = capacity - 1
+    return state._replace(visible=state.visible._replace(fetches=ring))

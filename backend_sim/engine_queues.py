@@ -1,0 +1,258 @@
+"""Queues: arrivals, batches, admission and completions. Plain functions that numba compiles.
+
+Simultaneous events have one total order. A decision at cycle ``t`` is preceded, tenant by tenant in index
+order, by every arrival with a cycle ``<= t`` in order of scheduled time (a full queue drops the newcomer),
+and then by the forming of the tenant's head batch, with the batch timer counted as expired at ``t``.
+"""
+
+from __future__ import annotations
+
+from layerweaver.backend_sim.engine_state import CLOSED, OPEN, SATURATED, State
+from layerweaver.scheduler.machine import NEVER
+
+__all__ = ["admit", "cycles_to_ns", "finish_batch", "floor_cycles", "form_head", "load_row", "ns_to_cycles"]
+
+GIGA = 1_000_000_000
+DROPPED_MARK = -1
+
+
+def ns_to_cycles(time_ns: int, clock_hz: int) -> int:
+    """``ceil(ns * clock / 10^9)`` without overflow for clocks below 9 GHz."""
+    seconds = time_ns // GIGA
+    return seconds * clock_hz + ((time_ns - seconds * GIGA) * clock_hz + (GIGA - 1)) // GIGA
+
+
+def floor_cycles(time_ns: int, clock_hz: int) -> int:
+    """``floor(ns * clock / 10^9)``: the last cycle whose end is not after a time in ns."""
+    seconds = time_ns // GIGA
+    return seconds * clock_hz + (time_ns - seconds * GIGA) * clock_hz // GIGA
+
+
+def cycles_to_ns(cycles: int, clock_hz: int) -> int:
+    """``ceil(cycles * 10^9 / clock)`` without overflow."""
+    seconds = cycles // clock_hz
+    return seconds * GIGA + ((cycles - seconds * clock_hz) * GIGA + (clock_hz - 1)) // clock_hz
+
+
+def issue(state: State, index: int, time_ns: int) -> None:
+    """A source that reacts to the machine issues a request, unless it has ended."""
+    tenant = state.tenants[index]
+    if tenant.issued >= tenant.max_queries or (
+        time_ns >= tenant.duration_ns and tenant.issued >= tenant.min_queries
+    ):
+        return
+    tenant.issued += 1
+    position = tenant.offset + tenant.known
+    earliest = tenant.offset + tenant.arrived
+    while position > earliest and state.sched[position - 1] > time_ns:
+        state.sched[position] = state.sched[position - 1]
+        position -= 1
+    state.sched[position] = time_ns
+    tenant.known += 1
+    if position == earliest:
+        tenant.next_cycle = ns_to_cycles(time_ns, state.visible.machine.clock_hz)
+        state.totals.next_event = min(state.totals.next_event, tenant.next_cycle)
+    if tenant.known + tenant.reserve > tenant.capacity:
+        state.totals.refill = 1
+
+
+def admit(state: State, now: int) -> None:
+    """Let everything in that arrived by ``now`` and form heads; find the next event."""
+    machine = state.visible.machine
+    next_event = NEVER
+    for index in range(machine.tenant_count):
+        tenant = state.tenants[index]
+        if min(tenant.next_cycle, tenant.timer) <= now:
+            while tenant.next_cycle <= now and tenant.known < tenant.capacity:
+                _arrive(state, index)
+            if tenant.started == 0:
+                form_head(state, index, now)
+        next_event = min(next_event, tenant.next_cycle, tenant.timer)
+    state.totals.next_event = next_event
+
+
+def _arrive(state: State, index: int) -> None:
+    machine = state.visible.machine
+    tenant = state.tenants[index]
+    position = tenant.offset + tenant.arrived
+    tenant.arrived += 1
+    if tenant.arrived < tenant.known:
+        tenant.next_cycle = ns_to_cycles(state.sched[position + 1], machine.clock_hz)
+    else:
+        tenant.next_cycle = NEVER
+        if tenant.ended == 0:
+            state.totals.refill = 1
+    if tenant.queued >= tenant.queue_limit:
+        tenant.dropped += 1
+        state.latency[position] = DROPPED_MARK
+        if tenant.source == CLOSED:
+            issue(state, index, state.sched[position] + tenant.back_off_ns)
+    else:
+        state.latency[position] = 0
+        tenant.queued += 1
+        machine.queued += 1
+        state.visible.heads[index].queued = tenant.queued
+
+
+def _batch_size(state: State, index: int, expired: bool) -> int:
+    """How many requests the head batch takes now; 0 to wait for more."""
+    tenant = state.tenants[index]
+    queued = tenant.queued
+    if queued >= tenant.max_batch:
+        return tenant.max_batch  # type: ignore[no-any-return]
+    if expired:
+        return queued  # type: ignore[no-any-return]
+    size = 0
+    for k in range(tenant.preferred, tenant.preferred + tenant.preferred_count):
+        if state.preferred[k] <= queued:
+            size = state.preferred[k]
+    return size
+
+
+def form_head(state: State, index: int, now: int) -> None:
+    """Put together the head batch of a tenant from its queue, as of ``now``; none of it has begun."""
+    machine, clock_hz = state.visible.machine, state.visible.machine.clock_hz
+    tenant = state.tenants[index]
+    first_profile = state.profiles[tenant.first_profile]
+    tenant.timer = NEVER
+    while True:
+        if tenant.queued == 0:
+            _set_ready(state, index, False)
+            return
+        while state.latency[tenant.offset + tenant.front] == DROPPED_MARK:
+            tenant.front += 1
+        oldest_ns = state.sched[tenant.offset + tenant.front]
+        deadline = NEVER
+        if tenant.deadline_ns >= 0:
+            deadline = floor_cycles(oldest_ns + tenant.deadline_ns, clock_hz)
+            if tenant.drop_hopeless and now + first_profile.standalone_cycles > deadline:
+                drop_front(state, index, now)
+                continue
+        break
+    arrival = ns_to_cycles(oldest_ns, clock_hz)
+    size = _batch_size(state, index, arrival + tenant.delay_cycles <= now)
+    if size == 0:
+        tenant.timer = arrival + tenant.delay_cycles
+        state.totals.next_event = min(state.totals.next_event, tenant.timer)
+        _set_ready(state, index, False)
+        return
+    if size < tenant.max_batch and size < tenant.queued:
+        tenant.timer = arrival + tenant.delay_cycles
+        state.totals.next_event = min(state.totals.next_event, tenant.timer)
+    chosen = tenant.first_profile
+    while state.profiles[chosen].batch < size:
+        chosen += 1
+    profile = state.profiles[chosen]
+    head = state.visible.heads[index]
+    if head.rows_left == 0:
+        head.since = now
+        head.last_start = now
+    head.request = tenant.number + tenant.front
+    head.batch = size
+    head.profile = chosen
+    head.arrival = arrival
+    head.deadline = deadline
+    head.queued = tenant.queued
+    head.rows_left = profile.rows
+    head.row = 0
+    head.compute_intensive = profile.compute_intensive
+    head.longest_fetch_cycles = profile.longest_fetch_cycles
+    head.standalone_cycles = profile.standalone_cycles
+    head.model_compute_cycles = profile.model_compute_cycles
+    head.model_fetch_cycles = profile.model_fetch_cycles
+    load_row(state, index)
+    _set_ready(state, index, True)
+    machine.longest_fetch_cycles = _longest_fetch(state)
+
+
+def drop_front(state: State, index: int, now: int) -> None:
+    """Drop the oldest waiting request: it can no longer meet its deadline."""
+    tenant = state.tenants[index]
+    state.latency[tenant.offset + tenant.front] = DROPPED_MARK
+    tenant.front += 1
+    tenant.queued -= 1
+    tenant.dropped += 1
+    state.visible.machine.queued -= 1
+    state.visible.heads[index].queued = tenant.queued
+    state.visible.heads[index].rows_left = 0
+    now_ns = cycles_to_ns(now, state.visible.machine.clock_hz)
+    if tenant.source != OPEN:
+        issue(state, index, now_ns + tenant.back_off_ns)
+
+
+def load_row(state: State, index: int) -> None:
+    """Copy the costs of the head's next row into the head."""
+    head = state.visible.heads[index]
+    row = state.rows[state.profiles[head.profile].first_row + head.row]
+    head.compute_cycles = row.compute_cycles
+    head.fetch_cycles = row.fetch_cycles
+    head.dram_scaled = row.dram_scaled
+    head.weight_scaled = row.weight_scaled
+    head.compute_scaled = row.compute_scaled
+    head.inherent_scaled = row.inherent_scaled
+    head.remaining_cycles = row.remaining_cycles
+    head.live_bytes = row.live_bytes
+
+
+def finish_batch(state: State, index: int, done: int, now: int) -> None:
+    """The head's last row has been scheduled: settle its requests, form the next head as of ``now``."""
+    machine, clock_hz = state.visible.machine, state.visible.machine.clock_hz
+    tenant = state.tenants[index]
+    head = state.visible.heads[index]
+    completion_ns = cycles_to_ns(done, clock_hz)
+    settled = 0
+    while settled < head.batch:
+        position = tenant.offset + tenant.front
+        tenant.front += 1
+        if state.latency[position] == DROPPED_MARK:
+            continue
+        latency_ns = completion_ns - state.sched[position]
+        state.latency[position] = latency_ns
+        settled += 1
+        if 0 <= tenant.deadline_ns < latency_ns:
+            tenant.late += 1
+        if tenant.source == CLOSED:
+            issue(state, index, completion_ns + tenant.think_ns)
+    tenant.completed += settled
+    tenant.queued -= settled
+    machine.queued -= settled
+    tenant.service_cycles += done - tenant.batch_start
+    tenant.started = 0
+    head.rows_left = 0
+    if tenant.source == SATURATED:
+        now_ns = now // clock_hz * GIGA + now % clock_hz * GIGA // clock_hz
+        for _ in range(settled):
+            issue(state, index, now_ns)
+        while tenant.next_cycle <= now and tenant.known < tenant.capacity:
+            _arrive(state, index)
+    form_head(state, index, now)
+
+
+def _set_ready(state: State, index: int, wanted: bool) -> None:
+    """Insert or remove a tenant in the ascending list of those with a head."""
+    machine, ready = state.visible.machine, state.visible.ready
+    count = machine.ready_count
+    at = 0
+    while at < count and ready[at] < index:
+        at += 1
+    present = at < count and ready[at] == index
+    if present == wanted:
+        return
+    if wanted:
+        for k in range(count, at, -1):
+            ready[k] = ready[k - 1]  # type: ignore[index]
+        ready[at] = index  # type: ignore[index]
+        machine.ready_count = count + 1
+    else:
+        for k in range(at, count - 1):
+            ready[k] = ready[k + 1]  # type: ignore[index]
+        machine.ready_count = count - 1
+        state.visible.heads[index].rows_left = 0
+        machine.longest_fetch_cycles = _longest_fetch(state)
+
+
+def _longest_fetch(state: State) -> int:
+    longest = 0
+    for k in range(state.visible.machine.ready_count):
+        longest = max(longest, state.visible.heads[state.visible.ready[k]].longest_fetch_cycles)
+    return longest

@@ -1,0 +1,241 @@
+"""From a simulation's input to the engine's arrays; everything that could overflow is refused here."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.engine_state import (
+    CLOSED,
+    OPEN,
+    PROFILE,
+    ROW,
+    SATURATED,
+    TENANT,
+    TOTALS,
+    State,
+)
+from layerweaver.backend_sim.load import BatchRule, ClosedLoop, OpenLoop, SimulationInput, TenantLoad
+from layerweaver.ir import ScenarioError
+from layerweaver.scheduler.machine import COUNT_LIMIT, FETCH, HEAD, MACHINE, NEVER, View
+from layerweaver.scheduler.offline import ModelKind, ModelProfile
+from layerweaver.scheduler.policies.contract import Policy
+
+__all__ = ["LOG_COLUMNS", "MAX_TIME_NS", "build_state", "columns"]
+
+MAX_TIME_NS = 10**16
+"""Times beyond 115 days are refused: cycles of any clock stay far from 64 bits."""
+
+MAX_CLOCK_HZ = 9_000_000_000
+MAX_TENANTS = 4096
+LOG_COLUMNS = 14
+_RING = 256
+
+
+def columns(dtype: np.dtype[np.void], length: int) -> NDArray[np.void]:
+    """Records of zeros whose fields can be read as attributes, compiled or not."""
+    return np.zeros(length, dtype).view(np.recarray)
+
+
+def build_state(
+    given: SimulationInput, policy: Policy, record_cycles: tuple[int, int] | None, log_entries: int
+) -> State:
+    """Validate the input and lay out the engine's state, windows still empty.
+
+    Raises:
+        ScenarioError: If a tenant, rule or quantity is out of range.
+    """
+    _check(given)
+    machine_spec, tenants = given.machine, given.tenants
+    rate, scale = machine_spec.bandwidth_numerator, machine_spec.bandwidth_denominator
+    machine = columns(MACHINE, 1)[0]
+    machine.rate, machine.scale = rate, scale
+    machine.buffer_scaled = machine_spec.weight_buffer_bytes * scale
+    machine.clock_hz = machine_spec.clock_hz
+    machine.tenant_count = len(tenants)
+    machine.one_kind = int(len({item.offline.kind for tenant in tenants for item in tenant.profiles}) == 1)
+    machine.running, machine.mask = -1, _RING - 1
+
+    totals = columns(TOTALS, 1)[0]
+    totals.dispatch_ahead, totals.decision_cycles = given.dispatch_ahead, given.decision_cycles
+    longest = COUNT_LIMIT // 2 // rate
+    totals.run_ahead_cycles = min(
+        longest, longest if given.run_ahead_cycles is None else given.run_ahead_cycles
+    )
+    totals.overlap, totals.checkpoints = int(policy.spec.overlap), int(policy.spec.checkpoints)
+    totals.mode_count = len(policy.spec.modes)
+    totals.record_from, totals.record_to = record_cycles or (0, 0)
+
+    every = [profile for tenant in tenants for profile in tenant.profiles]
+    profiles, rows = columns(PROFILE, len(every)), columns(ROW, sum(item.table.rows for item in every))
+    sizes = [size for tenant in tenants for size in tenant.batching.sizes]
+    first = 0
+    for index, (item, size) in enumerate(zip(every, sizes, strict=True)):
+        rows[first : first + item.table.rows] = _rows(item)
+        entry = profiles[index]
+        entry.first_row, entry.rows, entry.batch = first, item.table.rows, size
+        entry.compute_intensive = int(item.offline.kind is ModelKind.COMPUTE_INTENSIVE)
+        entry.longest_fetch_cycles = item.offline.longest_fetch_cycles
+        entry.standalone_cycles = item.standalone_cycles
+        entry.model_compute_cycles = int(item.table.compute_cycles.sum())
+        entry.model_fetch_cycles = int(item.table.memory_cycles.sum())
+        first += item.table.rows
+
+    records, heads = columns(TENANT, len(tenants)), columns(HEAD, len(tenants))
+    drops = policy.spec.drops_hopeless(policy.options)
+    first_profile, preferred = 0, []
+    for index, tenant in enumerate(tenants):
+        _fill_tenant(records[index], tenant, machine_spec.clock_hz)
+        records[index].drop_hopeless = int(tenant.drop_hopeless or drops)
+        records[index].first_profile = first_profile
+        records[index].preferred = len(preferred)
+        preferred.extend(sorted(tenant.batching.preferred))
+        first_profile += len(tenant.profiles)
+        heads[index].priority = tenant.priority
+
+    empty = np.zeros(0, np.int64)
+    ready = np.zeros(len(tenants), np.int64)
+    return State(
+        visible=View(machine, heads, ready, columns(FETCH, _RING)),  # type: ignore[arg-type]
+        totals=totals,
+        tenants=records,
+        profiles=profiles,
+        rows=rows,
+        sched=empty,
+        latency=empty,
+        batch_counts=np.zeros((len(every), max(sizes) + 1), np.int64),
+        preferred=np.array(preferred or [0], np.int64),
+        mode_counts=np.zeros(len(policy.spec.modes), np.int64),
+        recent=np.zeros(given.dispatch_ahead + 1, np.int64),
+        log=np.zeros((log_entries, LOG_COLUMNS), np.int64),
+        options=policy.record(machine_spec.clock_hz)[0],
+        memory=np.zeros((len(tenants) + 1, max(1, policy.spec.memory_width))),
+    )
+
+
+def _rows(item: ModelProfile) -> NDArray[np.void]:
+    table, machine = item.table, item.table.machine
+    rate, scale = machine.bandwidth_numerator, machine.bandwidth_denominator
+    block = np.zeros(table.rows, ROW)
+    block["compute_cycles"] = table.compute_cycles
+    block["fetch_cycles"] = table.memory_cycles
+    block["dram_scaled"] = table.dram_bytes * scale
+    block["weight_scaled"] = table.weight_bytes * scale
+    block["compute_scaled"] = table.compute_cycles * rate
+    beside = machine.weight_buffer_bytes * scale - block["weight_scaled"]
+    block["inherent_scaled"] = np.maximum(0, block["compute_scaled"] - beside)
+    block["remaining_cycles"] = item.offline.remaining_cycles[:-1]
+    block["live_bytes"] = table.live_bytes
+    return block
+
+
+def _fill_tenant(record: np.record, tenant: TenantLoad, clock_hz: int) -> None:
+    source, batching = tenant.source, tenant.batching
+    record.next_cycle = record.timer = NEVER
+    record.profiles, record.max_batch = len(tenant.profiles), batching.sizes[-1]
+    record.preferred_count = len(batching.preferred)
+    record.delay_cycles = -(-batching.delay_ns * clock_hz // 10**9)
+    record.deadline_ns = -1 if tenant.deadline_ns is None else tenant.deadline_ns
+    record.queue_limit = NEVER if tenant.queue_limit is None else tenant.queue_limit
+    record.max_queries = NEVER
+    standalone_ns = -(-tenant.profiles[0].standalone_cycles * 10**9 // clock_hz)
+    record.back_off_ns = max(1, standalone_ns)
+    if isinstance(source, OpenLoop):
+        record.source = OPEN
+        return
+    record.ended = 1
+    record.duration_ns, record.min_queries = source.duration_ns, source.min_queries
+    if source.max_queries is not None:
+        record.max_queries = source.max_queries
+    record.reserve = 2 * batching.sizes[-1] + 2
+    if isinstance(source, ClosedLoop):
+        record.source, record.think_ns = CLOSED, source.think_ns
+        record.back_off_ns = max(record.back_off_ns, source.think_ns)
+        record.reserve += source.concurrency
+    else:
+        record.source = SATURATED
+
+
+def _check(given: SimulationInput) -> None:
+    machine = given.machine
+    if not 0 < machine.clock_hz <= MAX_CLOCK_HZ:
+        raise ScenarioError(
+            f"clock is {machine.clock_hz} Hz", where=machine.name, accepted="give up to 9 GHz"
+        )
+    _bounded(machine.weight_buffer_bytes * machine.bandwidth_denominator, "weight buffer", machine.name)
+    if not given.tenants:
+        raise ScenarioError("there are no tenants", where="tenants", accepted="give at least one")
+    if len(given.tenants) > MAX_TENANTS:
+        raise ScenarioError(
+            f"{len(given.tenants)} tenants", where="tenants", accepted=f"give up to {MAX_TENANTS}"
+        )
+    names = [tenant.name for tenant in given.tenants]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ScenarioError(f"the name {twice!r} is used twice", where="tenants", accepted="names are unique")
+    for name, value, most in (
+        ("dispatch_ahead", given.dispatch_ahead, 10_000),
+        ("decision_cycles", given.decision_cycles, 10**9),
+        ("run_ahead_cycles", given.run_ahead_cycles or 0, NEVER),
+    ):
+        if not 0 <= value <= most:
+            raise ScenarioError(f"{name} is {value}", where="engine", accepted=f"give 0 to {most}")
+    for tenant in given.tenants:
+        _check_tenant(tenant, given)
+
+
+def _check_tenant(tenant: TenantLoad, given: SimulationInput) -> None:
+    where = f"tenant {tenant.name}"
+    _check_batching(tenant.batching, len(tenant.profiles), where)
+    machine, source = given.machine, tenant.source
+    times = {
+        "deadline_ns": (tenant.deadline_ns, 1),
+        "queue_limit": (tenant.queue_limit, 1),
+        "priority": (tenant.priority, 1),
+        "delay_ns": (tenant.batching.delay_ns, 0),
+    }
+    if not isinstance(source, OpenLoop):
+        times |= {
+            "duration_ns": (source.duration_ns, 0),
+            "min_queries": (source.min_queries, 0),
+            "max_queries": (source.max_queries, 1),
+        }
+        if all(profile.standalone_cycles == 0 for profile in tenant.profiles):
+            raise ScenarioError("the model costs nothing", where=where, accepted="such a loop never ends")
+    if isinstance(source, ClosedLoop):
+        times |= {"concurrency": (source.concurrency, 1), "think_ns": (source.think_ns, 0)}
+    for name, (value, least) in times.items():
+        most = 1_000_000 if name == "concurrency" else MAX_TIME_NS
+        if value is not None and not least <= value <= most:
+            raise ScenarioError(f"{name} is {value}", where=where, accepted=f"give {least} to {most}")
+    for profile in tenant.profiles:
+        table = profile.table
+        own = (table.machine.bandwidth_numerator, table.machine.bandwidth_denominator, table.machine.clock_hz)
+        if own != (machine.bandwidth_numerator, machine.bandwidth_denominator, machine.clock_hz):
+            raise ScenarioError(f"costs are for another machine ({table.machine.name})", where=where)
+        if int(table.weight_bytes.max()) > machine.weight_buffer_bytes:
+            raise ScenarioError("a row's weights exceed the weight buffer", where=where)
+        _bounded(int(table.dram_bytes.max()) * machine.bandwidth_denominator, "traffic of a row", where)
+        _bounded(int(table.compute_cycles.max()) * machine.bandwidth_numerator, "compute of a row", where)
+        _bounded(int(table.live_bytes.max()) * machine.bandwidth_denominator, "activations", where)
+
+
+def _check_batching(rule: BatchRule, profiles: int, where: str) -> None:
+    sizes = rule.sizes
+    if not sizes or list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or sizes[-1] > 100_000:
+        raise ScenarioError(f"batch sizes are {sizes}", where=where, accepted="ascending, 1 to 100,000")
+    if len(sizes) != profiles:
+        raise ScenarioError(f"{profiles} profiles for batch sizes {sizes}", where=where, accepted="one each")
+    if any(not 1 <= size <= sizes[-1] for size in rule.preferred):
+        raise ScenarioError(
+            f"preferred batch sizes are {rule.preferred}", where=where, accepted=f"give 1 to {sizes[-1]}"
+        )
+
+
+def _bounded(value: int, what: str, where: str) -> None:
+    if value > COUNT_LIMIT // 4:
+        raise ScenarioError(
+            f"{what} is too large for exact 64-bit arithmetic",
+            where=where,
+            accepted="use smaller numbers or a bandwidth with a smaller denominator",
+        )

@@ -1,0 +1,126 @@
+"""Compiling plain functions with numba, policy by policy, cached on disk.
+
+A loop such as the engine's calls a policy's ``choose``, and both call other plain functions. :func:`bind`
+makes a copy of the loop whose globals lead to the policy; :func:`compile_bound` does the same and compiles
+it, callees included. The sources stay plain Python: uncompiled, the very same code runs for debugging.
+
+Numba's cache index on disk is keyed by file and qualified name and looks only at the file of the outermost
+function. The qualified name therefore carries a digest of the source of every file that takes part, and of
+the versions of Python, numba and NumPy: a stale entry can never be found.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import hashlib
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from layerweaver.ir import PolicyError
+
+__all__ = ["bind", "compile_bound", "source_digest"]
+
+
+def bind(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+    """A copy of ``function`` in which some global names lead elsewhere, also in the functions it calls."""
+    return _Rebuilder(dict(replacements), lambda copy: copy).rebuild(function)
+
+
+def compile_bound(
+    function: FunctionType, replacements: Mapping[str, Callable[..., Any]], label: str
+) -> Callable[..., Any]:
+    """A compiled copy of ``function``, cached on disk under ``label`` and the digest of all sources.
+
+    Args:
+        function: The outermost function; only it is cached, its callees are part of it.
+        replacements: Global names of ``function`` or of its callees, and what they shall be.
+        label: Part of the cache's file name, for readers of the directory.
+    """
+    import numba  # noqa: PLC0415 - half a second that only a simulation should pay
+
+    inner = functools.partial(numba.njit, error_model="numpy")
+    rebuilder = _Rebuilder(dict(replacements), inner)
+    copy = rebuilder.copy(function)
+    digest = source_digest(function, replacements)
+    copy.__qualname__ = (
+        f"{function.__qualname__}_{''.join(c if c.isalnum() else '_' for c in label)}_{digest}"
+    )
+    return numba.njit(cache=True, error_model="numpy")(copy)  # type: ignore[no-any-return]
+
+
+def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> str:
+    """Digest of the source files of a function and of everything it calls, and of the tools' versions."""
+    import numba  # noqa: PLC0415
+    import numpy  # noqa: PLC0415
+
+    files = {reached.__code__.co_filename for reached in _reachable(function, replacements)}
+    digest = hashlib.sha256()
+    for version in (platform.python_version(), numba.__version__, numpy.__version__):
+        digest.update(version.encode() + b"\0")
+    for file in sorted(files):
+        try:
+            digest.update(file.encode() + b"\0" + Path(file).read_bytes())
+        except OSError as error:
+            raise PolicyError(
+                f"its source cannot be read: {error.strerror}", where=file, accepted="a policy needs a file"
+            ) from error
+    names = sorted(f"{name}={target.__qualname__}" for name, target in replacements.items())
+    digest.update("\0".join(names).encode())
+    return digest.hexdigest()[:16]
+
+
+def _called(function: FunctionType, replacements: Mapping[str, Any]) -> Iterator[tuple[str, FunctionType]]:
+    """Plain functions that a function refers to by global name, ascending by name."""
+    for name in sorted(set(function.__code__.co_names)):
+        target = replacements.get(name, function.__globals__.get(name))
+        if isinstance(target, FunctionType) and not hasattr(builtins, name):
+            yield name, target
+
+
+def _reachable(function: FunctionType, replacements: Mapping[str, Any]) -> list[FunctionType]:
+    seen: dict[FunctionType, None] = {}
+    waiting = [function]
+    while waiting:
+        current = waiting.pop()
+        if current in seen:
+            continue
+        seen[current] = None
+        waiting.extend(target for _, target in _called(current, replacements))
+    return list(seen)
+
+
+class _Rebuilder:
+    """Copies functions with other globals, each once, and wraps the copies."""
+
+    def __init__(
+        self, replacements: dict[str, Callable[..., Any]], wrap: Callable[[FunctionType], Callable[..., Any]]
+    ) -> None:
+        self._replacements = replacements
+        self._wrap = wrap
+        self._done: dict[FunctionType, Callable[..., Any]] = {}
+        self._open: set[FunctionType] = set()
+
+    def rebuild(self, function: FunctionType) -> Callable[..., Any]:
+        if function not in self._done:
+            if function in self._open:
+                raise PolicyError("calls itself", where=function.__qualname__, accepted="use a loop")
+            self._open.add(function)
+            self._done[function] = self._wrap(self.copy(function))
+            self._open.discard(function)
+        return self._done[function]
+
+    def copy(self, function: FunctionType) -> FunctionType:
+        names = dict(function.__globals__)
+        for name, target in _called(function, self._replacements):
+            names[name] = self.rebuild(target)
+        copy = FunctionType(
+            function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+        )
+        copy.__kwdefaults__ = function.__kwdefaults__
+        copy.__qualname__ = function.__qualname__
+        copy.__module__ = function.__module__
+        return copy
