@@ -13,6 +13,8 @@ import numpy as np
 
 from layerweaver.frontend.model import OnnxModel, ValueInfo
 from layerweaver.frontend.propagate import (
+    attention,
+    contributed,
     convolution,
     elementwise,
     generators,
@@ -20,19 +22,26 @@ from layerweaver.frontend.propagate import (
     indexing,
     matrix,
     normalisation,
+    quantised,
     recurrent,
     reduction,
     reshaping,
+    sequences,
+    signal,
+    traditional,
 )
 from layerweaver.frontend.propagate.binding import Binding, bind
+from layerweaver.frontend.propagate.scope import Scope
 from layerweaver.frontend.propagate.values import ELEMENT_LIMIT, Info, text
-from layerweaver.frontend.propagate.walk import Scope, Walker
+from layerweaver.frontend.propagate.walk import Walker
 from layerweaver.frontend.resolved import ResolvedGraph, ResolvedValue
 from layerweaver.ir.errors import ModelError
 
 __all__ = ["resolve"]
 
 RULE_MODULES = (
+    attention,
+    contributed,
     convolution,
     elementwise,
     generators,
@@ -40,9 +49,13 @@ RULE_MODULES = (
     indexing,
     matrix,
     normalisation,
+    quantised,
     recurrent,
     reduction,
     reshaping,
+    sequences,
+    signal,
+    traditional,
 )
 """Modules whose import fills the registry of rules."""
 

@@ -9,7 +9,8 @@ from layerweaver.frontend.propagate.call import Call
 from layerweaver.frontend.propagate.values import Info
 
 if TYPE_CHECKING:
-    from layerweaver.frontend.propagate.walk import Scope, Walker
+    from layerweaver.frontend.propagate.scope import Scope
+    from layerweaver.frontend.propagate.walk import Walker
 
 __all__ = ["guess"]
 
@@ -19,7 +20,7 @@ def guess(walker: Walker, call: Call, domain: str, scope: Scope, reason: str) ->
     outputs = []
     for name in call.node.outputs:
         info = walker.declared(name, scope)
-        if info.shape is None and name not in walker.pinned:
+        if info.shape is None and name not in walker.pinned and name:
             first = next(
                 (found for found in call.inputs if found is not None and found.shape is not None), None
             )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from layerweaver.frontend.model import Attribute, AttributeReference, OnnxGraph, OnnxNode
 from layerweaver.frontend.propagate.order import execution_order
+from layerweaver.frontend.propagate.scope import DEPTH_LIMIT, Scope
 from layerweaver.frontend.propagate.values import Info
 
 if TYPE_CHECKING:
-    from layerweaver.frontend.propagate.walk import Scope, Walker
+    from layerweaver.frontend.propagate.walk import Walker
 
 __all__ = ["call_function"]
 
@@ -48,8 +49,6 @@ def call_function(
     Raises:
         ModelError: Calls are nested too deeply (recursion), or an output comes from nowhere.
     """
-    from layerweaver.frontend.propagate.walk import DEPTH_LIMIT, Scope
-
     functions = walker.model.functions
     function = functions.get((node.domain, node.op_type)) or functions[(domain, node.op_type)]
     if scope.depth >= DEPTH_LIMIT:

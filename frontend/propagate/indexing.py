@@ -7,10 +7,21 @@ import math
 import numpy as np
 
 from layerweaver.frontend.propagate.call import Call, rule
-from layerweaver.frontend.propagate.values import FOLD_LIMIT, Array, Info, ShapeConflict, storable, text
+from layerweaver.frontend.propagate.values import (
+    FOLD_LIMIT,
+    Array,
+    Info,
+    ShapeConflict,
+    integers,
+    storable,
+    text,
+)
 from layerweaver.ir.dtypes import DType
 
 __all__: list[str] = []
+
+_FAR = 1 << 62
+"""Beyond the end of any axis."""
 
 
 @rule("Gather", roots_from=(0,))
@@ -71,21 +82,35 @@ def _gather_nd(call: Call) -> tuple[Info]:
     return (Info(found.dtype, result, value),)
 
 
-def _slice_bounds(call: Call, rank: int) -> tuple[list[int], list[int], list[int], list[int]]:
+def _slice_lists(call: Call) -> tuple[list[int] | None, list[int] | None, list[int] | None, list[int] | None]:
+    """Starts, ends, axes and steps; None for starts or ends that depend on data."""
     if "starts" in call.attributes or not call.has(1):
         starts, ends = call.list("starts"), call.list("ends")
-        axes, steps = call.list("axes"), None
-    else:
-        starts, ends = call.integers(1), call.integers(2)
-        axes = call.integers(3) if call.has(3) else None
-        steps = call.integers(4) if call.has(4) else None
+        if starts is None or ends is None:
+            raise ShapeConflict("it names no starts and ends")
+        return starts, ends, call.list("axes"), None
+    known = [call.value(index) for index in (1, 2)]
+    starts, ends = (None if value is None else integers(value) for value in known)
+    axes = call.integers(3) if call.has(3) else None
+    return starts, ends, axes, call.integers(4) if call.has(4) else None
+
+
+def _slice_bounds(call: Call, rank: int) -> tuple[list[int], list[int], list[int], list[int], bool]:
+    """Starts, ends, axes and steps, and whether they only bound the slice."""
+    starts, ends, axes, steps = _slice_lists(call)
+    bounded = starts is None or ends is None
     if starts is None or ends is None:
-        raise ShapeConflict("it names no starts and ends")
+        count = len(starts or ends or axes or ()) or call.elements(1)
+        forward = min(steps or [1]) > 0
+        kept = starts is not None and forward and min(starts, default=0) >= 0
+        starts = starts if starts is not None and kept else [0 if forward else -1] * count
+        shortened = ends is not None and forward and not kept
+        ends = ends if ends is not None and shortened else [_FAR if forward else -_FAR] * count
     places = list(range(len(starts))) if axes is None else [call.axis(axis, rank) for axis in axes]
     strides = [1] * len(starts) if steps is None else steps
     if not len(starts) == len(ends) == len(places) == len(strides) or len(places) > rank or 0 in strides:
         raise ShapeConflict(f"starts {starts}, ends {ends}, axes {places} and steps {strides} do not fit")
-    return starts, ends, places, strides
+    return starts, ends, places, strides, bounded
 
 
 @rule("Slice", roots_from=(0,))
@@ -93,7 +118,8 @@ def _slice(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     result = list(shape)
     cuts = [slice(None)] * len(shape)
-    for start, end, axis, step in zip(*_slice_bounds(call, len(shape)), strict=True):
+    *bounds, bounded = _slice_bounds(call, len(shape))
+    for start, end, axis, step in zip(*bounds, strict=True):
         extent = shape[axis]
         if step > 0:
             first = min(max(start + extent if start < 0 else start, 0), extent)
@@ -108,6 +134,9 @@ def _slice(call: Call) -> tuple[Info]:
             if not count:
                 cuts[axis] = slice(0, 0)
         result[axis] = count
+    if bounded:
+        call.note(f"what it cuts out depends on data: taken as {text(result)}, the most")
+        return (Info(found.dtype, tuple(result), upper=True),)
     value = None if found.value is None else storable(found.value[tuple(cuts)], found.dtype, tuple(result))
     return (Info(found.dtype, tuple(result), value),)
 

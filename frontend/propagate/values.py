@@ -85,6 +85,7 @@ class Info:
         upper: Whether the shape or value is only an upper bound.
         elements: For a sequence, its elements in order; None for a tensor.
         absent: For an optional, whether it is known to be empty.
+        varying: Within a trial of a loop body, whether the value differs from trip to trip.
     """
 
     __slots__ = (
@@ -99,6 +100,7 @@ class Info:
         "shaped",
         "upper",
         "value",
+        "varying",
     )
 
     def __init__(
@@ -122,6 +124,7 @@ class Info:
         self.upper = upper
         self.elements = elements
         self.absent = absent
+        self.varying = False
 
 
 def numpy_type(dtype: DType) -> np.dtype[Any] | None:

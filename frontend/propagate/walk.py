@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from layerweaver.frontend.model import OnnxGraph, OnnxModel, OnnxNode, TensorData, ValueInfo
 from layerweaver.frontend.propagate.call import RULES, Call, Rule
 from layerweaver.frontend.propagate.expressions import parse_dim
+from layerweaver.frontend.propagate.control import CONTROL
+from layerweaver.frontend.propagate.fallback import guess
+from layerweaver.frontend.propagate.functions import call_function
 from layerweaver.frontend.propagate.order import execution_order, node_label
+from layerweaver.frontend.propagate.scope import DEPTH_LIMIT, NODE_LIMIT, STEP_LIMIT, Scope, Unroll
 from layerweaver.frontend.propagate.values import (
     ELEMENT_LIMIT,
     Info,
@@ -23,69 +28,17 @@ from layerweaver.frontend.resolved import ResolvedNode
 from layerweaver.ir.dtypes import DType
 from layerweaver.ir.errors import ModelError
 
-__all__ = ["DEPTH_LIMIT", "NODE_LIMIT", "Scope", "Walker"]
-
-NODE_LIMIT = 400_000
-"""Most nodes that the flat graph may have after inlining and unrolling."""
-
-DEPTH_LIMIT = 40
-"""Deepest nesting of functions, branches and loop bodies."""
+__all__ = ["Mark", "Recorded", "Walker"]
 
 ROOT_LIMIT = 1024
 """Most roots that a constant remembers."""
 
 
-class Scope:
-    """Names that are visible at one place of the model.
+Mark: TypeAlias = tuple[int, int, int]
+"""Numbers of nodes, values and warnings at some moment."""
 
-    Attributes:
-        env: What is known of each name.
-        parent: The scope around this one, or None (functions see nothing of their callers).
-        prefix: Put before the names of nodes and values, "" in the main graph.
-        opsets: Versions in force.
-        declared: Declared types of values.
-        repeats: How often the nodes here run.
-        depth: Nesting depth.
-    """
-
-    __slots__ = ("declared", "depth", "env", "opsets", "parent", "prefix", "repeats")
-
-    def __init__(
-        self,
-        parent: Scope | None,
-        prefix: str,
-        opsets: Mapping[str, int],
-        declared: Mapping[str, ValueInfo],
-        *,
-        repeats: int = 1,
-        depth: int = 0,
-    ) -> None:
-        self.env: dict[str, Info] = {}
-        self.parent = parent
-        self.prefix = prefix
-        self.opsets = opsets
-        self.declared = declared
-        self.repeats = repeats
-        self.depth = depth
-
-    def find(self, name: str) -> Info | None:
-        """What is known of ``name`` here or in the scopes around."""
-        scope: Scope | None = self
-        while scope is not None:
-            found = scope.env.get(name)
-            if found is not None:
-                return found
-            scope = scope.parent
-        return None
-
-    def visible(self) -> set[str]:
-        """All names that are visible."""
-        names: set[str] = set()
-        scope: Scope | None = self
-        while scope is not None:
-            names.update(scope.env)
-            scope = scope.parent
-        return names
+Recorded: TypeAlias = tuple[list[ResolvedNode], list[tuple[str, Info]], list[str]]
+"""Nodes, values and warnings entered since a mark."""
 
 
 class Walker:
@@ -100,6 +53,7 @@ class Walker:
         infos: The flat values so far, by resolved name.
         warnings: Warnings so far, each once.
         used_trip_counts: Names of ``trip_counts`` that met their node.
+        trial: How many loop bodies are being tried around the current node.
     """
 
     def __init__(
@@ -118,6 +72,10 @@ class Walker:
         self.infos: dict[str, Info] = {}
         self.warnings: dict[str, None] = {}
         self.used_trip_counts: set[str] = set()
+        self.trial = 0
+        self.steps = 0
+        self.budget = STEP_LIMIT + len(model.graph.nodes)
+        self.room = NODE_LIMIT + len(model.graph.nodes)
 
     # ------------------------------------------------------------------ names and messages
 
@@ -150,6 +108,27 @@ class Walker:
         info.constant = True
         info.roots = (info.name,)
         return info
+
+    # ------------------------------------------------------------------ trials
+
+    def mark(self) -> Mark:
+        """The state now, for :meth:`rollback`."""
+        return len(self.nodes), len(self.infos), len(self.warnings)
+
+    def rollback(self, mark: Mark) -> Recorded:
+        """Undo what was entered since ``mark`` and return it, for :meth:`replay`."""
+        nodes = self.nodes[mark[0] :]
+        del self.nodes[mark[0] :]
+        infos = [self.infos.popitem() for _ in range(len(self.infos) - mark[1])]
+        warnings = [self.warnings.popitem()[0] for _ in range(len(self.warnings) - mark[2])]
+        return nodes, infos[::-1], warnings[::-1]
+
+    def replay(self, recorded: Recorded) -> None:
+        """Enter again what was undone."""
+        nodes, infos, warnings = recorded
+        self.nodes.extend(nodes)
+        self.infos.update(infos)
+        self.warnings.update(dict.fromkeys(warnings))
 
     # ------------------------------------------------------------------ walking
 
@@ -187,9 +166,9 @@ class Walker:
             domain = "" if node.domain == "ai.onnx" else node.domain
             outputs: Sequence[Info]
             if (domain, node.op_type) in functions or (node.domain, node.op_type) in functions:
-                outputs = self.inline(node, domain, inputs, scope)
-            elif domain == "" and node.op_type in _CONTROL:
-                outputs = self.control(node, inputs, scope)
+                outputs = call_function(self, node, domain, inputs, scope)
+            elif domain == "" and node.op_type in CONTROL:
+                outputs = CONTROL[node.op_type](self, node, inputs, scope)
             else:
                 self.step(node, domain, inputs, scope)
                 continue
@@ -197,22 +176,11 @@ class Walker:
                 if name:
                     env[name] = info
 
-    def inline(
-        self, node: OnnxNode, domain: str, inputs: Sequence[Info | None], scope: Scope
-    ) -> Sequence[Info]:
-        """Walk the body of a model-local function in place of its call."""
-        from layerweaver.frontend.propagate.functions import call_function
-
-        return call_function(self, node, domain, inputs, scope)
-
-    def control(self, node: OnnxNode, inputs: Sequence[Info | None], scope: Scope) -> Sequence[Info]:
-        """Walk an If, Loop, Scan or SequenceMap."""
-        from layerweaver.frontend.propagate.control import CONTROL
-
-        return CONTROL[node.op_type](self, node, inputs, scope)
-
     def step(self, node: OnnxNode, domain: str, inputs: Sequence[Info | None], scope: Scope) -> None:
         """Apply the rule of one ordinary node and enter its outputs."""
+        self.steps += 1
+        if self.steps > self.budget:
+            raise self.fail(node, f"loops and branches take more than {self.budget} steps to work out")
         opset = scope.opsets.get(domain, 1)
         entry = RULES.get((domain, node.op_type))
         call = Call(node, inputs, opset)
@@ -220,19 +188,21 @@ class Walker:
             outputs = self.outcome(call, entry, domain, scope)
         except ShapeConflict as conflict:
             raise self.fail(node, str(conflict)) from None
+        if self.trial and call.notes and any(info is not None and info.varying for info in inputs):
+            raise Unroll
         for message in call.notes:
             self.warn(node, message)
         self.enter(node, entry, inputs, outputs, scope, opset)
 
     def outcome(self, call: Call, entry: Rule | None, domain: str, scope: Scope) -> Sequence[Info]:
         """What the rule says, or the declared shapes where there is no rule or too little is known."""
-        from layerweaver.frontend.propagate.fallback import guess
-
         if entry is None:
             return guess(self, call, domain, scope, f"operator {domain or 'ai.onnx'}.{call.op} is not known")
         try:
             return entry.function(call)
         except UnknownShape as unknown:
+            if self.trial and any(info is not None and info.varying for info in call.inputs):
+                raise Unroll from None
             return guess(self, call, domain, scope, str(unknown))
         except (ValueError, IndexError, OverflowError, ZeroDivisionError, TypeError, MemoryError) as error:
             raise ShapeConflict(f"its inputs do not fit the operator ({error})") from None
@@ -247,13 +217,14 @@ class Walker:
         opset: int,
     ) -> None:
         """Name and flag the outputs and append the node."""
-        constant, batched, shaped, upper = True, False, False, False
+        constant, batched, shaped, upper, varying = True, False, False, False, False
         for info in inputs:
             if info is not None:
                 constant = constant and info.constant
                 batched = batched or info.batched
                 shaped = shaped or info.shaped
                 upper = upper or info.upper
+                varying = varying or info.varying
         roots_from = None
         if entry is not None:
             roots_from = entry.roots_from
@@ -262,6 +233,7 @@ class Walker:
                 used = [inputs[index] for index in entry.values_from if index < len(inputs)]
                 constant = all(info.constant for info in used if info is not None)
                 batched = any(info.batched for info in used if info is not None)
+                varying = any(info.varying for info in used if info is not None)
             if not entry.foldable or entry.random:
                 constant = False
         roots: tuple[str, ...] = ()
@@ -283,7 +255,7 @@ class Walker:
             shape = info.shape
             if shape is not None and math.prod(shape) > ELEMENT_LIMIT:
                 raise self.fail(node, f"its output {name} of {text(shape)} is too large")
-            info.constant, info.batched, info.shaped = constant, batched, shaped
+            info.constant, info.batched, info.shaped, info.varying = constant, batched, shaped, varying
             if not constant:
                 info.value = None
             resolved = self.add(prefix + name if prefix else name, info).name
@@ -304,8 +276,8 @@ class Walker:
         folded: bool,
     ) -> None:
         """Append a node of the flat graph."""
-        if len(self.nodes) >= NODE_LIMIT:
-            raise self.fail(node, f"the graph has more than {NODE_LIMIT} nodes once loops are unrolled")
+        if len(self.nodes) >= self.room:
+            raise self.fail(node, f"the graph has more than {self.room} nodes once loops are unrolled")
         if scope.prefix or inputs != node.inputs or outputs != node.outputs:
             name = node.name or next((output for output in node.outputs if output), "")
             node = OnnxNode(
@@ -332,9 +304,6 @@ class Walker:
             extents.append(extent)
         known = value.shape is not None and value.container == "tensor"
         return Info(value.dtype, tuple(extents) if known else None)
-
-
-_CONTROL = frozenset(("If", "Loop", "Scan", "SequenceMap"))
 
 
 def _union(infos: Sequence[Info | None]) -> tuple[str, ...]:

@@ -1,0 +1,76 @@
+"""Scopes of names, and the bounds of the walk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from layerweaver.frontend.model import ValueInfo
+from layerweaver.frontend.propagate.values import Info
+
+__all__ = ["DEPTH_LIMIT", "NODE_LIMIT", "STEP_LIMIT", "Scope", "Unroll"]
+
+NODE_LIMIT = 200_000
+"""Most nodes that inlining and unrolling may add."""
+
+STEP_LIMIT = 500_000
+"""Most node visits beyond one per node of the file (trials of branches and loop bodies included)."""
+
+DEPTH_LIMIT = 40
+"""Deepest nesting of functions, branches and loop bodies."""
+
+
+class Unroll(Exception):
+    """Raised within a trial of a loop body: the trips differ, so the loop must be unrolled."""
+
+
+class Scope:
+    """Names that are visible at one place of the model.
+
+    Attributes:
+        env: What is known of each name.
+        parent: The scope around this one, or None (functions see nothing of their callers).
+        prefix: Put before the names of nodes and values, "" in the main graph.
+        opsets: Versions in force.
+        declared: Declared types of values.
+        repeats: How often the nodes here run.
+        depth: Nesting depth.
+    """
+
+    __slots__ = ("declared", "depth", "env", "opsets", "parent", "prefix", "repeats")
+
+    def __init__(
+        self,
+        parent: Scope | None,
+        prefix: str,
+        opsets: Mapping[str, int],
+        declared: Mapping[str, ValueInfo],
+        *,
+        repeats: int = 1,
+        depth: int = 0,
+    ) -> None:
+        self.env: dict[str, Info] = {}
+        self.parent = parent
+        self.prefix = prefix
+        self.opsets = opsets
+        self.declared = declared
+        self.repeats = repeats
+        self.depth = depth
+
+    def find(self, name: str) -> Info | None:
+        """What is known of ``name`` here or in the scopes around."""
+        scope: Scope | None = self
+        while scope is not None:
+            found = scope.env.get(name)
+            if found is not None:
+                return found
+            scope = scope.parent
+        return None
+
+    def visible(self) -> set[str]:
+        """All names that are visible."""
+        names: set[str] = set()
+        scope: Scope | None = self
+        while scope is not None:
+            names.update(scope.env)
+            scope = scope.parent
+        return names

@@ -1,0 +1,64 @@
+"""Shapes of signal operators."""
+
+from __future__ import annotations
+
+from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
+from layerweaver.frontend.propagate.values import Info, ShapeConflict, text
+
+__all__: list[str] = []
+
+
+@rule("DFT", roots_from=(0,), foldable=False)
+def _dft(call: Call) -> tuple[Info]:
+    shape = call.shape(0)
+    if call.opset < 20:
+        place = call.integer("axis", 1)
+    else:
+        place = call.integers(2)[0] if call.has(2) else -2
+    axis = call.axis(place, len(shape))
+    if len(shape) < 2 or axis == len(shape) - 1:
+        raise ShapeConflict(f"axis {place} of {text(shape)} cannot be transformed")
+    one_sided, inverse = call.integer("onesided", 0), call.integer("inverse", 0)
+    length = shape[axis]
+    if call.has(1):
+        length = call.integers(1)[0]
+    elif one_sided and inverse:
+        length = 2 * (shape[axis] - 1)
+    if one_sided and not inverse:
+        length = length // 2 + 1
+    parts = 1 if one_sided and inverse else 2
+    result = (*shape[:axis], length, *shape[axis + 1 : -1], parts)
+    return (Info(call.dtype(0), result),)
+
+
+@rule("STFT", roots_from=(0,), foldable=False)
+def _stft(call: Call) -> tuple[Info]:
+    shape, step = call.shape(0), call.integers(1)[0]
+    if call.has(3):
+        length = call.integers(3)[0]
+    elif call.has(2):
+        length = call.shape(2)[0]
+    else:
+        raise ShapeConflict("it has neither a window nor a frame length")
+    if len(shape) < 2 or step < 1 or length < 1 or shape[1] < length:
+        raise ShapeConflict(f"frames of {length} every {step} do not fit a signal of {text(shape)}")
+    frames = (shape[1] - length) // step + 1
+    bins = length // 2 + 1 if call.integer("onesided", 1) else length
+    return (Info(call.dtype(0), (shape[0], frames, bins, 2)),)
+
+
+@rule("Rfft", domain=MICROSOFT, foldable=False)
+def _rfft(call: Call) -> tuple[Info]:
+    shape = call.shape(0)
+    return (Info(call.dtype(0), (*shape[:-1], shape[-1] // 2 + 1, 2)),)
+
+
+@rule("Irfft", domain=MICROSOFT, foldable=False)
+def _irfft(call: Call) -> tuple[Info]:
+    shape = call.shape(0)
+    return (Info(call.dtype(0), (*shape[:-2], 2 * (shape[-2] - 1))),)
+
+
+@rule("ComplexMul", "ComplexMulConj", domain=MICROSOFT)
+def _complex_mul(call: Call) -> tuple[Info]:
+    return call.like(0)
