@@ -23,7 +23,7 @@ def import_model(
     trip_counts: Mapping[str, int] | None = None,
     strict: bool = False,
     fuse: bool = True,
-    state: Sequence[tuple[str, str]] = (),
+    state: Sequence[tuple[str, str]] | None = None,
 ) -> LayerGraph:
     """Read, bind and lower an ONNX model.
 

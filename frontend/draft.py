@@ -188,4 +188,5 @@ class DraftGraph:
             weights=tuple(draft.weights.values()),
             gathers=tuple(draft.gathers),
             state_reads=tuple(self.storages[name] for name in draft.reads if name in self.states),
+            role=draft.role,
         )

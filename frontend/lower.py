@@ -50,7 +50,7 @@ def lower(
     *,
     strict: bool = False,
     fuse: bool = True,
-    state: Sequence[tuple[str, str]] = (),
+    state: Sequence[tuple[str, str]] | None = None,
     registry: Registry | None = None,
 ) -> LayerGraph:
     """Turn a bound graph into layers.
@@ -67,7 +67,7 @@ def lower(
         ModelError: If a node's operands do not fit its operator, a size is beyond all bounds, a name in
             ``state`` does not exist, or ``strict`` finds something unknown.
     """
-    building = _Building(resolved, strict, tuple(state), registry or load_operators())
+    building = _Building(resolved, strict, tuple(state or ()), registry or load_operators())
     for node in resolved.nodes:
         building.lower_node(node)
     graph = building.finish()
@@ -185,7 +185,7 @@ class _Building:
             shown = domain or "ai.onnx"
             if self.strict:
                 raise operation.error(
-                    f"operator {operation.operator!r} of domain {shown!r} (version {operation.opset}) is unknown",
+                    f"version {operation.opset} of domain {shown!r} has no operator of this name",
                     accepted="register it by the entry point 'layerweaver.operators', or leave out --strict",
                 )
             self._warn(
@@ -363,5 +363,3 @@ class _Building:
                 continue
             found.setdefault(storage, self.sizes[storage])
         return tuple(found.values())
-
-

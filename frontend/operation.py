@@ -300,9 +300,7 @@ class Operation:
 
     def weights(self, *indices: int, role: str = "matrix") -> tuple[WeightRead, ...]:
         """The constants among operands ``indices``, as parameters."""
-        return tuple(
-            WeightRead(self.node.inputs[index], role) for index in indices if self.constant(index)
-        )
+        return tuple(WeightRead(self.node.inputs[index], role) for index in indices if self.constant(index))
 
 
 class UnknownShapeError(ModelError):

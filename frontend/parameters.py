@@ -43,9 +43,7 @@ class Parameters:
             return ()
         roots = self._roots(value)
         if read.role == "vector":
-            roots = tuple(
-                root for root in roots if root.elements > 1 and root.dtype not in _NOT_ELEMENTWISE
-            )
+            roots = tuple(root for root in roots if root.elements > 1 and root.dtype not in _NOT_ELEMENTWISE)
         elif len(roots) > 1:
             stored = tuple(root for root in roots if root.elements > 1 and root.dtype not in _NEVER)
             roots = stored or (max(roots, key=lambda root: root.elements),)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from layerweaver.frontend.operation import Lowered, Operation
 from layerweaver.ir import ModelError, VectorCategory
@@ -37,6 +37,7 @@ ML = "ai.onnx.ml"
 MICROSOFT = "com.microsoft"
 
 LoweringFunction: TypeAlias = Callable[[Operation], Lowered]
+_Function = TypeVar("_Function", bound=LoweringFunction)
 
 
 class Treatment(StrEnum):
@@ -119,7 +120,7 @@ def lowers(
     treatment: Treatment | str = Treatment.VECTOR,
     category: VectorCategory | None = None,
     registry: Registry = _REGISTRY,
-) -> Callable[[LoweringFunction], LoweringFunction]:
+) -> Callable[[_Function], _Function]:
     """Register the decorated function as the lowering of ``operators``.
 
     Args:
@@ -134,7 +135,7 @@ def lowers(
         ModelError: If an operator is registered for that version already.
     """
 
-    def register(function: LoweringFunction) -> LoweringFunction:
+    def register(function: _Function) -> _Function:
         for operator in operators:
             registry.add(Lowering(operator, domain, since, Treatment(treatment), category, function))
         return function
@@ -181,5 +182,3 @@ def load_operators() -> Registry:
 def domain_name(domain: str) -> str:
     """Canonical domain: "ai.onnx" is spelt ""."""
     return "" if domain == "ai.onnx" else domain
-
-

@@ -58,15 +58,11 @@ def _compatible(before: ResolvedValue, after: ResolvedValue) -> bool:
         return False
     if len(before.shape) != len(after.shape):
         return False
-    grown = [
-        (old, new) for old, new in zip(before.shape, after.shape, strict=True) if old != new
-    ]
+    grown = [(old, new) for old, new in zip(before.shape, after.shape, strict=True) if old != new]
     return not grown or (len(grown) == 1 and grown[0][1] > grown[0][0])
 
 
-def state_pairs(
-    graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()
-) -> dict[str, str]:
+def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
     """Inputs that carry state, with the resolved name of the output that each is fed from.
 
     Args:

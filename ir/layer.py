@@ -216,7 +216,8 @@ class Layer:
     Attributes:
         name: ONNX node name of the anchor, or its first output's name; unique in a graph.
         kind: Which unit it mainly uses.
-        operators: ONNX operator types, the anchor first, then what was fused, in execution order.
+        operators: ONNX operator types in execution order; that of a matrix, recurrent or gather layer's
+            anchor comes first, before what was fused in front of it.
         nodes: Names of the ONNX nodes it stands for, in the order of ``operators``.
         inputs: Activations read (results of other layers, graph inputs), each once.
         outputs: Activations written, each once.
@@ -226,6 +227,8 @@ class Layer:
         gathers: Table look-ups.
         state_reads: Graph inputs that carry state (KV cache, RNN state), always DRAM traffic.
         state_writes: Results that feed back as state, always DRAM traffic.
+        role: What the layer is known as beyond its operators ("attention-projection", "attention-scores",
+            "attention-context"), else empty.
     """
 
     name: str
@@ -240,6 +243,7 @@ class Layer:
     gathers: tuple[GatherWork, ...] = ()
     state_reads: tuple[TensorSpec, ...] = ()
     state_writes: tuple[TensorSpec, ...] = ()
+    role: str = ""
 
     @property
     def macs(self) -> int:

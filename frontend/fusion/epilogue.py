@@ -1,4 +1,4 @@
-"""Vector and move layers that follow a matrix, recurrent or gather layer run on its results as they appear."""
+"""Vector and move layers behind a matrix, recurrent or gather layer run on its results as they appear."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def find(graph: DraftGraph, root: Draft, pattern: Operator) -> Match | None:
 
 
 def _draft(graph: DraftGraph, draft: Draft, pattern: Operator, match: Match) -> Match | None:
-    if draft.operator not in pattern.names or len(draft.origins) != 1:
+    if draft.operator not in pattern.names:
         return None
     if len(draft.operands) < len(pattern.operands):
         return None
@@ -104,7 +104,7 @@ def _operand(graph: DraftGraph, name: str, pattern: Pattern, match: Match) -> Ma
     writer = graph.writer(name)
     if writer is None:
         return None
-    if writer.operator in ("Cast", "CastLike") and len(writer.origins) == 1:
+    if writer.operator in ("Cast", "CastLike"):
         through = Match(match.entry, {**match.drafts, writer.position: writer})
         return _operand(graph, writer.operands[0], pattern, through)
     return _draft(graph, writer, pattern, match)

@@ -38,7 +38,11 @@ _CUBE = (
     _op("Pow", _X, _C),
     _op("Mul", _op("Mul", _X, _X), _X),
 )
-_TANH = _op("Add", _op("Tanh", _op("Mul", _op("Add", _X, _op("Mul", _CUBE, _C)), _C)), _C)
+_CUBIC = (
+    _op("Mul", _CUBE, _C),
+    _op("Mul", _X, _op("Mul", _X, _op("Mul", _X, _C))),
+)
+_TANH = _op("Add", _op("Tanh", _op("Mul", _op("Add", _X, _CUBIC), _C)), _C)
 _TANH_FACTORED = _op(
     "Add",
     _op("Tanh", _op("Mul", _op("Mul", _X, _C), _op("Add", _op("Mul", _op("Mul", _X, _C), _X), _C))),
@@ -68,7 +72,12 @@ _INVERSE_ROOT: tuple[Pattern, ...] = (
     _op("Pow", _MEAN_SQUARE, _C),
 )
 _RMS: tuple[Operator, ...] = (_op("Div", _X, _ROOT), _op("Mul", _X, _INVERSE_ROOT))
-_EXPONENTIAL: tuple[Pattern, ...] = (_op("Exp", _op("Sub", _X, _op("ReduceMax", _X))), _op("Exp", _X))
+_LARGEST: tuple[Pattern, ...] = (
+    _op("ReduceMax", _X),
+    _op("Max", _op("ReduceMax", _X), _C),
+    _op("Max", _C, _op("ReduceMax", _X)),
+)
+_EXPONENTIAL: tuple[Pattern, ...] = (_op("Exp", _op("Sub", _X, _LARGEST)), _op("Exp", _X))
 
 _TRANSCENDENTAL = VectorCategory.TRANSCENDENTAL
 _NORMALIZATION = VectorCategory.NORMALIZATION
@@ -88,9 +97,7 @@ NAMED_PATTERNS: tuple[NamedPattern, ...] = (
     *(NamedPattern("LayerNormalization", _NORMALIZATION, tree) for tree in _STANDARD),
     NamedPattern("RMSNormalization", _NORMALIZATION, _op("Mul", _RMS, _C)),
     *(NamedPattern("RMSNormalization", _NORMALIZATION, tree) for tree in _RMS),
-    NamedPattern(
-        "Softmax", VectorCategory.SOFTMAX, _op("Div", _EXPONENTIAL, _op("ReduceSum", _EXPONENTIAL))
-    ),
+    NamedPattern("Softmax", VectorCategory.SOFTMAX, _op("Div", _EXPONENTIAL, _op("ReduceSum", _EXPONENTIAL))),
 )
 """Tried at every operator in this order; larger trees before the trees that they contain."""
 

@@ -57,4 +57,6 @@ def bias_softmax(operation: Operation) -> Step:
     """Softmax of the sum with a mask."""
     elements = operation.elements(0)
     step = vector_step(operation, SOFTMAX, elements)
-    return Step(step.kind, vector=(operation.vector(ELEMENTWISE, elements), *step.vector), weights=step.weights)
+    return Step(
+        step.kind, vector=(operation.vector(ELEMENTWISE, elements), *step.vector), weights=step.weights
+    )

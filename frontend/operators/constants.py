@@ -10,7 +10,7 @@ from layerweaver.frontend.registry import Treatment, lowers
 
 @lowers("Constant", "Shape", "Size", "SequenceLength", "SequenceEmpty", treatment=Treatment.CONSTANT)
 @lowers("OptionalHasElement", treatment=Treatment.CONSTANT)
-def free(operation: Operation) -> Free:
+def free(_operation: Operation) -> Free:
     """Known before anything runs, or read off a descriptor."""
     return FREE
 
@@ -32,5 +32,3 @@ def random(operation: Operation) -> Lowered:
 def window(operation: Operation) -> Lowered:
     """One pass of a special function over the results."""
     return vector_step(operation, TRANSCENDENTAL, operation.output_elements(), parameters=())
-
-

@@ -93,9 +93,7 @@ def einsum(operation: Operation) -> Step | tuple[Step, ...]:
         if constant and not right_constant:
             rows, columns = columns, rows
         axis = BatchAxis.M
-        if batched and right_batched and groups:
-            axis = BatchAxis.GROUPS
-        elif not rows and groups:
+        if groups and (not rows or (batched and right_batched)):
             axis = BatchAxis.GROUPS
         elif right_batched and not batched and not constant:
             axis = BatchAxis.N

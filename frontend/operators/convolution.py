@@ -67,9 +67,7 @@ def conv(operation: Operation) -> Step:
 @lowers("ConvInteger", treatment=Treatment.MATRIX)
 def conv_integer(operation: Operation) -> Step:
     """Integer convolution with zero points."""
-    return convolution(
-        operation, parameters=operation.weights(1) + operation.weights(2, 3, role="vector")
-    )
+    return convolution(operation, parameters=operation.weights(1) + operation.weights(2, 3, role="vector"))
 
 
 @lowers("QLinearConv", treatment=Treatment.MATRIX)

@@ -74,5 +74,3 @@ def text(operation: Operation) -> Step:
     """Work on strings, by the number of elements."""
     elements = max(operation.output_elements(), operation.elements(0))
     return vector_step(operation, ELEMENTWISE, elements, parameters=())
-
-

@@ -61,6 +61,6 @@ def trees(operation: Operation) -> Step:
 
 
 @lowers("ZipMap", domain=ML, treatment="view")
-def zip_map(operation: Operation) -> Lowered:
+def zip_map(_operation: Operation) -> Lowered:
     """Names for columns: nothing moves."""
     return View(0)

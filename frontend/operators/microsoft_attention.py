@@ -10,7 +10,9 @@ from layerweaver.frontend.registry import MICROSOFT, Treatment, lowers
 from layerweaver.ir import LayerKind, MatrixWork, VectorCategory
 
 
-def _projected(operation: Operation, *, mask: int, past: int, packed: bool, quantized: bool) -> tuple[Step, ...]:
+def _projected(
+    operation: Operation, *, mask: int, past: int, packed: bool, quantized: bool
+) -> tuple[Step, ...]:
     shape = operation.shape(0, least_rank=2)
     width = shape[-1]
     batch, tokens = (1, shape[0]) if len(shape) == 2 else (shape[0], shape[1])

@@ -51,7 +51,7 @@ def fused_matmul(operation: Operation) -> Step:
         transpose_left=operation.integer("transA", 0) != 0,
         transpose_right=operation.integer("transB", 0) != 0,
     )
-    return product_step(operation, work, operation.weights(0, 1))
+    return product_step(work, operation.weights(0, 1))
 
 
 @lowers("FusedMatMulActivation", domain=MICROSOFT, treatment=Treatment.MATRIX)
@@ -64,16 +64,14 @@ def fused_matmul_activation(operation: Operation) -> Step:
 @lowers("FusedGemm", domain=MICROSOFT, treatment=Treatment.MATRIX)
 def fused_gemm(operation: Operation) -> Step:
     """Gemm with an activation."""
-    return product_step(
-        operation, gemm_product(operation), operation.weights(0, 1, 2), _activation(operation)
-    )
+    return product_step(gemm_product(operation), operation.weights(0, 1, 2), _activation(operation))
 
 
 @lowers("GemmFastGelu", domain=MICROSOFT, treatment=Treatment.MATRIX)
 def gemm_fast_gelu(operation: Operation) -> Step:
     """Product, bias and GELU."""
     gelu = operation.vector(TRANSCENDENTAL, operation.output_elements(), operator="FastGelu")
-    return product_step(operation, matrix_product(operation), operation.weights(1, 2), (gelu,))
+    return product_step(matrix_product(operation), operation.weights(1, 2), (gelu,))
 
 
 @lowers("MoE", domain=MICROSOFT, treatment=Treatment.MATRIX)

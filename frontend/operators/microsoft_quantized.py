@@ -13,7 +13,9 @@ from layerweaver.frontend.registry import MICROSOFT, Treatment, lowers
 from layerweaver.ir import DType, MatrixWork, VectorCategory
 
 
-@lowers("QLinearAdd", "QLinearMul", "QLinearLeakyRelu", "QLinearWhere", domain=MICROSOFT, category=ELEMENTWISE)
+@lowers(
+    "QLinearAdd", "QLinearMul", "QLinearLeakyRelu", "QLinearWhere", domain=MICROSOFT, category=ELEMENTWISE
+)
 @lowers("QLinearReduceMean", domain=MICROSOFT, category=ELEMENTWISE)
 def elementwise(operation: Operation) -> Step:
     """One pass over the larger of input and result, requantising included."""
@@ -56,7 +58,7 @@ def quantized_gemm(operation: Operation) -> Step:
     """Quantised Gemm: requantising the sums is elementwise work."""
     parameters = operation.weights(0, 3, 6) + operation.weights(1, 2, 4, 5, 7, 8, role="vector")
     requantize = operation.vector(ELEMENTWISE, operation.output_elements())
-    return product_step(operation, gemm_product(operation, 0, 3), parameters, (requantize,))
+    return product_step(gemm_product(operation, 0, 3), parameters, (requantize,))
 
 
 @lowers("MatMulIntegerToFloat", domain=MICROSOFT, treatment=Treatment.MATRIX)
@@ -64,7 +66,7 @@ def matmul_integer_to_float(operation: Operation) -> Step:
     """Integer product whose sums become real numbers, with an optional bias."""
     parameters = operation.weights(0, 1, 6) + operation.weights(2, 3, 4, 5, role="vector")
     convert = operation.vector(ELEMENTWISE, operation.output_elements())
-    return product_step(operation, matrix_product(operation), parameters, (convert,))
+    return product_step(matrix_product(operation), parameters, (convert,))
 
 
 @lowers("DynamicQuantizeMatMul", domain=MICROSOFT, treatment=Treatment.MATRIX)
@@ -76,7 +78,7 @@ def dynamic_quantize_matmul(operation: Operation) -> Step:
         operation.vector(ELEMENTWISE, operation.elements(0)),
         operation.vector(ELEMENTWISE, operation.output_elements()),
     )
-    return product_step(operation, matrix_product(operation), parameters, work)
+    return product_step(matrix_product(operation), parameters, work)
 
 
 _PACKED = {2: DType.UINT2, 4: DType.UINT4, 8: DType.UINT8}
@@ -108,4 +110,4 @@ def matmul_n_bits(operation: Operation) -> Step:
     if operation.constant(1):
         weights = (WeightRead(operation.input_name(1), "matrix", stored, dtype),)
     parameters = weights + operation.weights(2) + operation.weights(3, 4, role="vector")
-    return product_step(operation, work, parameters + operation.weights(5))
+    return product_step(work, parameters + operation.weights(5))

@@ -49,7 +49,9 @@ def slice_(operation: Operation) -> Lowered:
 def concat(operation: Operation) -> Lowered:
     """Inputs one behind the other; a single one is a view."""
     filled = [
-        index for index in range(len(operation.node.inputs)) if operation.elements(index) or len(operation.node.inputs) == 1
+        index
+        for index in range(len(operation.node.inputs))
+        if operation.elements(index) or len(operation.node.inputs) == 1
     ]
     if len(filled) == 1 and not operation.constant(filled[0]):
         return View(filled[0])

@@ -38,7 +38,9 @@ def local_response(operation: Operation) -> Step:
     return vector_step(operation, NORMALIZATION, operation.output_elements(), window=window, parameters=())
 
 
-@lowers("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=MICROSOFT, category=NORMALIZATION)
+@lowers(
+    "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=MICROSOFT, category=NORMALIZATION
+)
 def skip_normalization(operation: Operation) -> Step:
     """Residual sum, optional bias, then the normalisation."""
     elements = operation.elements(0)

@@ -71,7 +71,6 @@ def matrix_product(
 
 
 def product_step(
-    operation: Operation,
     work: MatrixWork,
     parameters: tuple[WeightRead, ...],
     vector: tuple[VectorWork, ...] = (),
@@ -83,14 +82,13 @@ def product_step(
 @lowers("MatMul", treatment=Treatment.MATRIX)
 def matmul(operation: Operation) -> Step:
     """Matrix product with broadcast batch axes."""
-    return product_step(operation, matrix_product(operation), operation.weights(0, 1))
+    return product_step(matrix_product(operation), operation.weights(0, 1))
 
 
 @lowers("MatMulInteger", treatment=Treatment.MATRIX)
 def matmul_integer(operation: Operation) -> Step:
     """Integer product with zero points."""
     return product_step(
-        operation,
         matrix_product(operation),
         operation.weights(0, 1) + operation.weights(2, 3, role="vector"),
     )
@@ -100,7 +98,6 @@ def matmul_integer(operation: Operation) -> Step:
 def quantized_matmul(operation: Operation) -> Step:
     """Quantised product: requantising the sums is elementwise work."""
     return product_step(
-        operation,
         matrix_product(operation, 0, 3),
         operation.weights(0, 3) + operation.weights(1, 2, 4, 5, 6, 7, role="vector"),
         (operation.vector(VectorCategory.ELEMENTWISE, operation.output_elements()),),
@@ -121,4 +118,4 @@ def gemm_product(operation: Operation, left: int = 0, right: int = 1) -> MatrixW
 @lowers("Gemm", treatment=Treatment.MATRIX)
 def gemm(operation: Operation) -> Step:
     """General matrix product; the addend rides along."""
-    return product_step(operation, gemm_product(operation), operation.weights(0, 1, 2))
+    return product_step(gemm_product(operation), operation.weights(0, 1, 2))

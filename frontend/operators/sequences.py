@@ -29,6 +29,6 @@ def take(operation: Operation) -> Step:
 
 
 @lowers("SequenceErase", treatment=Treatment.VIEW)
-def erase(operation: Operation) -> View:
+def erase(_operation: Operation) -> View:
     """Nothing moves."""
     return View(0)

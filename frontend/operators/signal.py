@@ -12,9 +12,9 @@ from layerweaver.frontend.registry import MICROSOFT, lowers
 @lowers("DFT", "STFT", category=TRANSCENDENTAL)
 @lowers("Rfft", "Irfft", domain=MICROSOFT, category=TRANSCENDENTAL)
 def fourier(operation: Operation) -> Step:
-    """n log n: every result takes part in as many passes as the transform has levels."""
+    """Every result takes part in as many passes as the transform has levels: n log n."""
     output = operation.output_shape(0, least_rank=2)
-    levels = max(1, math.ceil(math.log2(max(2, max(output[1:])))))
+    levels = max(1, math.ceil(math.log2(max(2, *output[1:]))))
     elements = max(operation.output_elements(), operation.elements(0))
     return vector_step(operation, TRANSCENDENTAL, elements, window=levels, parameters=(0,))
 

@@ -8,12 +8,12 @@ from layerweaver.frontend.registry import Treatment, lowers
 
 @lowers("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "BitCast", treatment=Treatment.VIEW)
 @lowers("Optional", "OptionalGetElement", treatment=Treatment.VIEW)
-def view(operation: Operation) -> View:
+def view(_operation: Operation) -> View:
     """The result is stored where the first operand is."""
     return View(0)
 
 
 @lowers("Dropout", treatment=Treatment.VIEW)
-def dropout(operation: Operation) -> View:
+def dropout(_operation: Operation) -> View:
     """Inference: nothing is dropped."""
     return View(0)
