@@ -94,9 +94,11 @@ def build_state(
         heads[index].priority = tenant.priority
 
     empty = np.zeros(0, np.int64)
+    prepare = policy.spec.prepare
+    tables = empty if prepare is None else prepare([tenant.profiles for tenant in tenants])
     ready = np.zeros(len(tenants), np.int64)
     return State(
-        visible=View(machine, heads, ready, columns(FETCH, _RING)),  # type: ignore[arg-type]
+        visible=View(machine, heads, ready, columns(FETCH, _RING), tables),  # type: ignore[arg-type]
         totals=totals,
         tenants=records,
         profiles=profiles,

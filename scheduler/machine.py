@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "COUNT_LIMIT",
@@ -117,6 +118,8 @@ class Head(Protocol):
         rows_left: Rows not yet scheduled.
         row: Next row within the model.
         deadline: Last cycle at which the completion is in time; :data:`NEVER` without a deadline.
+        latest_start: Last cycle at which what is left, alone on the machine, could begin and still be in
+            time: ``deadline - remaining_cycles``; :data:`NEVER` without a deadline.
         compute_intensive: 1 if the model is compute-intensive, else 0.
         longest_fetch_cycles: Longest fetch of any row of the model.
         standalone_cycles: Standalone time of the whole request.
@@ -145,6 +148,7 @@ class Head(Protocol):
     rows_left: int
     row: int
     deadline: int
+    latest_start: int
     compute_intensive: int
     longest_fetch_cycles: int
     standalone_cycles: int
@@ -178,6 +182,9 @@ class Fetch(Protocol):
     window: int
 
 
+_NO_TABLES: NDArray[np.int64] = np.zeros(0, np.int64)
+
+
 class View(NamedTuple):
     """What a decision sees.
 
@@ -186,12 +193,14 @@ class View(NamedTuple):
         heads: One per tenant, by tenant index; only those listed in ``ready`` have a request.
         ready: Tenants with a head request, ascending: the first ``machine.ready_count`` entries.
         fetches: The fetch list, for the functions of this module.
+        tables: What the policy prepared for these tenants (flat int64), empty for most.
     """
 
     machine: Machine
     heads: Sequence[Head]
     ready: Sequence[int]
     fetches: Sequence[Fetch]
+    tables: NDArray[np.int64] = _NO_TABLES
 
 
 def _record(fields: type) -> np.dtype[np.void]:

@@ -1,0 +1,333 @@
+"""Decision tables: Layerweaver's choice between any two rows, over the state of the machine (*ours*).
+
+Let ``x = max(0, tc - s)`` be how far fetched work reaches beyond the decision, and ``room`` what space
+alone would let the DMA fetch by ``tc``. Where no candidate's fetch stalls (its weights fit the free space),
+the total idle that the rule compares depends on little:
+
+- *slack space* (what bandwidth lets every candidate leave to be fetched until ``tc`` also fits): on ``x``
+  alone;
+- *scarce space* (for every candidate, space binds instead, and ``x`` is so large that neither compute idle
+  nor potential compute idle remain): on ``buffer - room`` alone.
+
+In both cases it is piecewise linear in one integer, so between two given rows the winner changes at a few
+thresholds, which are found exactly. A decision among several candidates is then a chain of look-ups: the
+rule's order (least idle, then its ties) is total for a given state. The starvation rules need one threshold
+per row. States outside both cases are left to the direct rule; nothing is approximated.
+
+The tables are one flat int64 array, read by :func:`layerweaver.scheduler.policies.tabled.table_choice`::
+
+    header  offsets of the sections below, then C (classes), V (levels)
+    class_of     per profile of the scenario: its class (equal models share one)
+    first_row    per class: its first row
+    row_count    per class
+    levels       V values that the longest fetch in flight can take, ascending
+    theta        per row: with slack space it causes memory idle if x > theta
+    phi          per row: with scarce space it causes memory idle if buffer - room < phi
+    slack        per (class p, class q >= p, level): first pair of its block, -1 if the level is too low
+    scarce       per (class p, class q >= p): first pair of its block
+    pairs        per pair of rows (row of p major): first entry
+    entries      threshold * 4 + winner + 1, ascending; winner 1: row of p, -1: row of q, 0: equal
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.ir import ProfileError
+from layerweaver.scheduler.jit import compile_bound
+from layerweaver.scheduler.machine import NEVER
+from layerweaver.scheduler.offline import ModelProfile
+
+__all__ = [
+    "CLASSES",
+    "CLASS_OF",
+    "ENTRIES",
+    "FIRST_ROW",
+    "LEVELS",
+    "LEVEL_COUNT",
+    "MAX_PAIRS",
+    "PAIRS",
+    "PHI",
+    "ROW_COUNT",
+    "SCARCE",
+    "SLACK",
+    "THETA",
+    "build_tables",
+]
+
+MAX_PAIRS = 1 << 22
+"""Pairs of rows (times levels) that a group's tables may hold."""
+
+(CLASS_OF, FIRST_ROW, ROW_COUNT, LEVELS, THETA, PHI, SLACK, SCARCE, PAIRS, ENTRIES, CLASSES, LEVEL_COUNT) = (
+    range(12)
+)
+_HEADER = 12
+_MOST_CHANGES = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Class:
+    """One distinct model: what the thresholds depend on, per row, in scaled bytes and cycles."""
+
+    compute: NDArray[np.int64]
+    fetch: NDArray[np.int64]
+    weight: NDArray[np.int64]
+    longest: int
+
+
+def _classes(profiles: Sequence[ModelProfile]) -> tuple[list[_Class], list[int]]:
+    found: dict[bytes, int] = {}
+    classes: list[_Class] = []
+    index = []
+    for profile in profiles:
+        table = profile.table
+        columns = (
+            table.compute_cycles,
+            table.memory_cycles,
+            table.weight_bytes * table.machine.bandwidth_denominator,
+        )
+        key = b"".join(column.astype("<i8").tobytes() for column in columns)
+        if key not in found:
+            found[key] = len(classes)
+            classes.append(_Class(*columns, longest=profile.offline.longest_fetch_cycles))
+        index.append(found[key])
+    return classes, index
+
+
+class Setting(NamedTuple):
+    """What the keys depend on besides the rows.
+
+    Attributes:
+        longest: Longest fetch in flight, cycles.
+        rate: Scaled bytes per cycle.
+        buffer: Weight buffer, scaled bytes.
+    """
+
+    longest: int
+    rate: int
+    buffer: int
+
+
+def slack_key(x: int, row: Any, setting: Setting) -> tuple[int, int, int]:
+    """What the rule minimises with slack space: total idle, inherent idle or not, minus the distance.
+
+    ``row`` is (compute cycles, fetch cycles, weight in scaled bytes).
+    """
+    compute, fetch, weight = row[0], row[1], row[2]
+    rate, room = setting.rate, max(0, setting.buffer - weight)
+    beyond = max(0, x - fetch)
+    inherent = max(0, compute * rate - room)
+    memory_idle = max(0, compute * rate - max(0, room - beyond * rate)) - inherent
+    compute_idle = max(0, fetch - x)
+    distance = beyond + compute
+    total = memory_idle + (compute_idle + max(0, setting.longest - distance)) * rate
+    return total, 1 if inherent > 0 else 0, -distance
+
+
+def scarce_key(taken: int, row: Any, setting: Setting) -> tuple[int, int, int]:
+    """The same with scarce space, where only ``taken = buffer - room`` matters (``x`` cancels)."""
+    compute, fetch, weight = row[0], row[1], row[2]
+    inherent = max(0, compute * setting.rate - max(0, setting.buffer - weight))
+    total = max(0, compute * setting.rate - max(0, taken)) - inherent
+    return total, 1 if inherent > 0 else 0, fetch - compute
+
+
+def key(at: int, row: Any, setting: Setting) -> tuple[int, int, int]:
+    """Stands for :func:`slack_key` or :func:`scarce_key`."""
+    return slack_key(at, row, setting)
+
+
+def winner(at: int, first: Any, second: Any, setting: Setting) -> int:
+    """1 if ``first`` has the smaller key at this state, -1 if ``second`` has, 0 if they are equal."""
+    left = key(at, first, setting)
+    right = key(at, second, setting)
+    if left < right:
+        return 1
+    return -1 if left > right else 0
+
+
+def breakpoints(row: Any, setting: Setting, out: Any, count: int) -> int:
+    """Append the integers around which either key of a row stops being linear; returns the new count."""
+    compute, fetch, weight = row[0], row[1], row[2]
+    rate, room = setting.rate, max(0, setting.buffer - weight)
+    for at in (
+        fetch,
+        fetch + setting.longest - compute,
+        fetch + max(0, room - compute * rate) // rate,
+        fetch + room // rate,
+        compute * rate,
+    ):
+        for near in (at, at + 1):
+            if near > 0:
+                out[count] = near
+                count += 1
+    return count
+
+
+def changes(first: Any, second: Any, setting: Setting, marks: Any, out: Any) -> int:
+    """Write the thresholds and winners of one pair of rows; returns how many.
+
+    Between neighbouring breakpoints both keys are linear, so their difference changes sign at most once, with
+    at most one point of equality: every change is found by bisection.
+    """
+    marks[0] = 0
+    count = breakpoints(first, setting, marks, 1)
+    count = breakpoints(second, setting, marks, count)
+    ordered = np.sort(marks[:count])
+    written = 0
+    last = -2
+    for k in range(count):
+        at = ordered[k]
+        high = at if k + 1 == count else ordered[k + 1] - 1
+        while at <= high:
+            here = winner(at, first, second, setting)
+            if here != last:
+                out[written] = at * 4 + here + 1
+                written += 1
+                last = here
+            if winner(high, first, second, setting) == here:
+                break
+            below, above = at, high
+            while above - below > 1:
+                middle = (below + above) // 2
+                if winner(middle, first, second, setting) == here:
+                    below = middle
+                else:
+                    above = middle
+            at = above
+    return written
+
+
+def fill(left: Any, right: Any, setting: Setting, starts: Any, entries: Any) -> int:
+    """All pairs of two classes' rows: without room for entries their counts, else the entries themselves.
+
+    Args:
+        left: Shape (rows, 3): compute cycles, fetch cycles, scaled weight.
+        right: The same of the other class.
+        setting: Longest fetch, bandwidth and buffer.
+        starts: Shape (pairs,): counts are written here, or say where each pair's entries go.
+        entries: Empty, or shape (entries,) to be filled.
+    """
+    marks = np.zeros(_MOST_CHANGES, np.int64)
+    out = np.zeros(4 * _MOST_CHANGES, np.int64)
+    total = 0
+    pair = 0
+    for a in range(len(left)):
+        for b in range(len(right)):
+            count = changes(left[a], right[b], setting, marks, out)
+            if len(entries) == 0:
+                starts[pair] = count
+            else:
+                for k in range(count):
+                    entries[starts[pair] + k] = out[k]
+            total += count
+            pair += 1
+    return total
+
+
+def _blocks(
+    classes: Sequence[_Class], levels: Sequence[int]
+) -> tuple[list[tuple[int, int, int]], list[int], list[int]]:
+    """Which (class, class, level) have a block (level -1: scarce), and the two block tables."""
+    wanted: list[tuple[int, int, int]] = []
+    slack, scarce, pairs = [], [], 0
+    count = len(classes)
+    for p in range(count):
+        for q in range(count):
+            size = len(classes[p].compute) * len(classes[q].compute)
+            for level, longest in enumerate(levels):
+                if q < p or longest < max(classes[p].longest, classes[q].longest):
+                    slack.append(-1)
+                    continue
+                slack.append(pairs)
+                wanted.append((p, q, level))
+                pairs += size
+            if q < p:
+                scarce.append(-1)
+                continue
+            scarce.append(pairs)
+            wanted.append((p, q, -1))
+            pairs += size
+    if pairs > MAX_PAIRS:
+        raise ProfileError(
+            f"decision tables would need {pairs} pairs of rows, more than {MAX_PAIRS}",
+            accepted="use fewer distinct models or batch sizes, or the direct rule",
+        )
+    return wanted, slack, scarce
+
+
+def _thresholds(group: _Class, rate: int, buffer: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """``theta`` and ``phi`` of every row of a class."""
+    room = np.maximum(0, buffer - group.weight)
+    phi = np.minimum(group.compute * rate, room)
+    theta = group.fetch + (room - phi) // rate
+    return np.where(phi > 0, theta, NEVER), phi
+
+
+def build_tables(tenants: Sequence[Sequence[ModelProfile]]) -> NDArray[np.int64]:
+    """Build the decision tables of a group.
+
+    Args:
+        tenants: Per tenant, its model at every batch size it may run, in the order of the scenario; all of
+            one machine.
+
+    Returns:
+        The flat array described above.
+
+    Raises:
+        ProfileError: If there are too many pairs of rows.
+    """
+    profiles = [profile for menu in tenants for profile in menu]
+    spec = profiles[0].table.machine
+    rate, buffer = spec.bandwidth_numerator, spec.weight_buffer_bytes * spec.bandwidth_denominator
+    classes, class_of = _classes(profiles)
+    levels = sorted({group.longest for group in classes})
+    wanted, slack, scarce = _blocks(classes, levels)
+    rows = [np.stack([group.compute, group.fetch, group.weight], axis=1) for group in classes]
+    fills = _compiled_fills()
+    starts: list[NDArray[np.int64]] = []
+    entries: list[NDArray[np.int64]] = []
+    offset = 0
+    nothing = np.zeros(0, np.int64)
+    for p, q, level in wanted:
+        run = fills[0] if level >= 0 else fills[1]
+        setting = Setting(levels[level] if level >= 0 else 0, rate, buffer)
+        counts = np.zeros(len(rows[p]) * len(rows[q]), np.int64)
+        total = run(rows[p], rows[q], setting, counts, nothing)
+        begin = np.cumsum(counts) - counts
+        block = np.zeros(total, np.int64)
+        run(rows[p], rows[q], setting, begin, block)
+        starts.append(begin + offset)
+        entries.append(block)
+        offset += total
+    limits = [_thresholds(group, rate, buffer) for group in classes]
+    lengths = [len(group.compute) for group in classes]
+    sections = [
+        np.array(class_of, np.int64),
+        np.cumsum([0, *lengths[:-1]]).astype(np.int64),
+        np.array(lengths, np.int64),
+        np.array(levels, np.int64),
+        np.concatenate([theta for theta, _ in limits]),
+        np.concatenate([phi for _, phi in limits]),
+        np.array(slack, np.int64),
+        np.array(scarce, np.int64),
+        np.concatenate([*starts, np.array([offset], np.int64)]),
+        np.concatenate(entries),
+    ]
+    offsets = np.cumsum([_HEADER, *(len(section) for section in sections[:-1])])
+    header = np.array([*offsets, len(classes), len(levels)], np.int64)
+    return np.concatenate([header, *sections])
+
+
+def _compiled_fills() -> tuple[Callable[..., int], Callable[..., int]]:
+    function = cast(FunctionType, fill)
+    return (
+        compile_bound(function, {"key": slack_key}, "slack"),
+        compile_bound(function, {"key": scarce_key}, "scarce"),
+    )
