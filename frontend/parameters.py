@@ -5,8 +5,8 @@ elementwise and moving work count when they have more than one element and a rea
 numbers (the 0.5 of a GELU, an epsilon, one scale for a whole tensor), shapes, indices and masks do not. An
 operand that is computed from constants counts by what is stored: its initializers, each once per model, at
 their stored element type; an 8-bit weight behind DequantizeLinear is one byte per element, and its scales
-count when there are several. Mean and variance of a batch normalisation fold into its scale and bias, and
-an initial state of zeros is no parameter.
+count when there are several. Mean and variance of a batch normalisation fold into its scale and bias and do
+not count, nor does the constant initial state of a recurrent layer.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ class Parameters:
     def tensors(self, read: WeightRead) -> tuple[TensorSpec, ...]:
         """The stored tensors behind a constant operand."""
         value = self._values[read.value]
-        if read.role == "state" and value.value is not None and not value.value.any():
-            return ()
         if read.role == "vector" and elements_of(value) <= 1:
             return ()
         roots = self._roots(value)

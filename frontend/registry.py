@@ -27,7 +27,10 @@ __all__ = [
     "LoweringFunction",
     "Registry",
     "Treatment",
+    "domain_name",
     "load_operators",
+    "load_plugins",
+    "load_shipped",
     "lowers",
 ]
 
@@ -167,6 +170,12 @@ def load_plugins(entries: Iterable[EntryPoint]) -> None:
             _load(entry)
 
 
+def load_shipped() -> Registry:
+    """The registry with the shipped operators."""
+    importlib.import_module(SHIPPED)
+    return _REGISTRY
+
+
 @cache
 def load_operators() -> Registry:
     """The registry with the shipped operators and those of installed packages, loaded once.
@@ -174,7 +183,7 @@ def load_operators() -> Registry:
     Raises:
         ModelError: If a plug-in is broken.
     """
-    importlib.import_module(SHIPPED)
+    load_shipped()
     load_plugins(entry_points(group=ENTRY_POINT_GROUP))
     return _REGISTRY
 

@@ -42,16 +42,14 @@ def recurrent(operation: Operation) -> Step:
             f"the weights have {rows} rows for a hidden size of {hidden}",
             accepted=f"{_GATES[operation.operator]} gates of the hidden size",
         )
-    parameters = operation.weights(1, 2, 3, 7) + operation.weights(5, 6, role="state")
-    return _recurrent(operation, directions, hidden, size, parameters)
+    return _recurrent(operation, directions, hidden, size, operation.weights(1, 2, 3, 7))
 
 
 @lowers("DynamicQuantizeLSTM", domain=MICROSOFT, treatment=Treatment.RECURRENT)
 def quantized_lstm(operation: Operation) -> Step:
     """LSTM with 8-bit weights, stored transposed: (directions, input, gates x hidden)."""
     directions, size, rows = operation.shape(1, least_rank=3)[:3]
-    parameters = operation.weights(1, 2, 3, 7) + operation.weights(5, 6, role="state")
-    parameters += operation.weights(8, 9, 10, 11, role="vector")
+    parameters = operation.weights(1, 2, 3, 7) + operation.weights(8, 9, 10, 11, role="vector")
     return _recurrent(operation, directions, rows // 4, size, parameters)
 
 
