@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,11 @@ class ArrayWork:
         k: Inner extent mapped on array rows (input channels, times kernel area when it is folded in).
         groups: Independent products.
         kernel_passes: Passes per product, one per kernel position when these are not folded into ``k``.
+        kernel_rows: Kernel extent along the first axis, 1 elsewhere.
+        out_rows: Output rows of a convolution, 1 elsewhere.
+        out_columns: Output columns of a convolution, 1 elsewhere.
+        weighted: Whether the stationary operand is weights (bool), else an activation.
+        operand_bytes: Bytes of one operand.
     """
 
     m: IntArray
@@ -48,6 +54,17 @@ class ArrayWork:
     k: IntArray
     groups: IntArray
     kernel_passes: IntArray
+    kernel_rows: IntArray
+    out_rows: IntArray
+    out_columns: IntArray
+    weighted: NDArray[np.bool_]
+    operand_bytes: int = 2
+
+    @classmethod
+    def products(cls, m: IntArray, n: IntArray, k: IntArray) -> Self:
+        """Plain matrix products with weights, one per layer."""
+        one = np.ones_like(m)
+        return cls(m, n, k, one, one, one, one, one, np.ones(m.shape, dtype=np.bool_))
 
 
 ArrayModel = Callable[[ArrayWork, ArrayConfig], IntArray]

@@ -5,6 +5,7 @@ Columns depend on the graph alone, so one set serves any number of NPU configs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
@@ -80,9 +81,12 @@ class TensorColumns:
         np.add.at(total, self.layer, values)
         return total
 
-    def counts(self) -> IntArray:
-        """Number of tensors per layer."""
-        return np.bincount(self.layer, minlength=self.layers).astype(np.int64)
+    def first_of_layer(self, values: IntArray) -> IntArray:
+        """The value of each layer's first tensor, 0 where it has none, shape (layers,)."""
+        first = np.zeros(self.layers, dtype=np.int64)
+        layers, positions = np.unique(self.layer, return_index=True)
+        first[layers] = values[positions]
+        return first
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +119,9 @@ class LayerColumns:
         groups: Independent products per step.
         steps: Sequential repetitions.
         kernel_area: Kernel positions of a convolution, 1 elsewhere; divides ``k``.
+        kernel_rows: Kernel extent along the first axis, 1 elsewhere.
+        out_rows: Output extent of a convolution along all axes but the last, 1 elsewhere.
+        out_columns: Output extent of a convolution along the last axis, 1 elsewhere.
         depthwise: Grouped convolution with one input channel per group (bool).
         weighted: Whether the K x N operand is fetched (bool).
         vector: Vector work.
@@ -135,6 +142,9 @@ class LayerColumns:
     groups: IntArray
     steps: IntArray
     kernel_area: IntArray
+    kernel_rows: IntArray
+    out_rows: IntArray
+    out_columns: IntArray
     depthwise: BoolArray
     weighted: BoolArray
     vector: VectorColumns
@@ -158,8 +168,8 @@ class LayerColumns:
         Raises:
             ModelError: If a layer's counts do not fit 64-bit arithmetic.
         """
-        extents = np.zeros((len(graph), 6), dtype=np.int64)
-        extents[:, 5] = 1
+        extents = np.zeros((len(graph), 9), dtype=np.int64)
+        extents[:, 5:] = 1
         flags = np.zeros((len(graph), 3), dtype=np.bool_)
         works: list[tuple[int, int, int]] = []
         for index, layer in enumerate(graph.layers):
@@ -170,7 +180,10 @@ class LayerColumns:
                 area = 1 if conv is None else conv.kernel_area
                 if area < 1 or work.k % area:
                     area = 1
-                extents[index] = (work.m, work.n, work.k, work.groups, work.steps, area)
+                extents[index, :6] = (work.m, work.n, work.k, work.groups, work.steps, area)
+                if conv is not None and conv.output_size:
+                    *rows, columns = conv.output_size
+                    extents[index, 6:] = (conv.kernel[0], math.prod(rows), columns)
                 flags[index] = (True, conv is not None and conv.in_channels == 1 < work.groups, work.weights)
             for vector in layer.vector:
                 operands = _bounded(vector.elements * vector.window, graph, layer, "vector operand")
@@ -178,16 +191,11 @@ class LayerColumns:
         flat = np.array(works, dtype=np.int64).reshape(-1, 3)
         entering = {tensor.name for tensor in graph.inputs}
         leaving = {tensor.name for tensor in graph.outputs}
-        m, n, k, groups, steps, area_column = (extents[:, column] for column in range(6))
+        axes = tuple(np.ascontiguousarray(extents[:, column]) for column in range(9))
         return cls(
             graph,
             flags[:, 0],
-            m,
-            n,
-            k,
-            groups,
-            steps,
-            area_column,
+            *axes,
             flags[:, 1],
             flags[:, 2],
             VectorColumns(flat[:, 0], flat[:, 1], flat[:, 2], len(graph)),

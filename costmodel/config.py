@@ -18,6 +18,7 @@ from layerweaver.ir import parse_quantity
 from layerweaver.ir.yaml_source import nearest
 
 __all__ = [
+    "ActivationsInDram",
     "ArrayConfig",
     "ConvMapping",
     "Depthwise",
@@ -49,6 +50,14 @@ class ConvMapping(StrEnum):
 
     IM2COL = "im2col"
     KERNEL_PASSES = "kernel_passes"
+
+
+class ActivationsInDram(StrEnum):
+    """Which activations move through DRAM even if they fit on chip."""
+
+    SPILLED = "spilled"
+    GRAPH_IO = "graph_io"
+    ALL = "all"
 
 
 class Depthwise(StrEnum):
@@ -135,6 +144,8 @@ class ArrayConfig(_Section):
         pack_groups: Whether small groups share a fold block-diagonally.
         split: How several arrays share a layer.
         depthwise: Which unit runs depthwise convolutions.
+        scratchpad_kib: Operand memory of one array in KiB, both halves (split ``tiles``).
+        accumulator_kib: Accumulators of one array in KiB, both halves (split ``tiles``).
         swap_operands: Whether a product may run transposed where that is shorter.
     """
 
@@ -149,6 +160,16 @@ class ArrayConfig(_Section):
     split: Split = Split.FOLDS
     depthwise: Depthwise = Depthwise.CHEAPER
     swap_operands: bool = False
+    scratchpad_kib: Count | None = None
+    accumulator_kib: Count | None = None
+
+    @model_validator(mode="after")
+    def _capacities(self) -> Self:
+        if self.split is Split.TILES and (self.scratchpad_kib is None or self.accumulator_kib is None):
+            raise ValueError("split: tiles needs scratchpad_kib and accumulator_kib")
+        if self.split is Split.TILES and self.dataflow != "ws":
+            raise ValueError("split: tiles is for dataflow ws; choose another split")
+        return self
 
     @field_validator("dataflow")
     @classmethod
@@ -288,7 +309,8 @@ class NpuConfig(_Section):
         sram: On-chip buffers.
         overhead_cycles: Fixed cycles that every layer with work costs.
         fits_activations: States that activations always fit, so nothing spills.
-        graph_io_in_dram: Whether graph inputs come from DRAM and graph outputs go there even if they fit.
+        activations_in_dram: What moves through DRAM even if it fits: ``spilled`` nothing, ``graph_io`` graph
+            inputs and outputs, ``all`` every layer's inputs and outputs.
         pipeline_mb: DRAM traffic (10^6 bytes) above which a layer is cut into pieces that overlap each other,
             each fetched while the one before computes; None: only weights beyond the buffer are cut.
         weight_compression: How many times smaller weights are in DRAM and buffer than uncompressed.
@@ -310,7 +332,7 @@ class NpuConfig(_Section):
     sram: SramConfig
     overhead_cycles: Natural = 0
     fits_activations: bool = False
-    graph_io_in_dram: bool = False
+    activations_in_dram: ActivationsInDram = ActivationsInDram.SPILLED
     pipeline_mb: Megabytes | None = None
     weight_compression: Annotated[float, BeforeValidator(_number), Field(ge=1, le=1000)] = 1.0
     pinned_models: tuple[Text, ...] = ()

@@ -73,6 +73,8 @@ array:
   split: folds                  # how several arrays share a layer: folds, channels, rows, best, tiles
   depthwise: cheaper            # depthwise convolutions run on: array, vector, or the cheaper
   swap_operands: false          # a product may run transposed where that is shorter
+  # scratchpad_kib: 32768       # operand memory of one array, both halves (split: tiles)
+  # accumulator_kib: 4096       # accumulators of one array, both halves (split: tiles)
 
 vector:
   lanes: 1024                   # elements in parallel
@@ -99,7 +101,7 @@ sram:
 
 overhead_cycles: 0              # fixed cycles of every layer with work
 fits_activations: false         # true: activations never spill to DRAM
-graph_io_in_dram: false         # true: graph inputs and outputs move through DRAM even if they fit
+activations_in_dram: spilled    # what moves through DRAM even if it fits: spilled (nothing), graph_io, all
 # pipeline_mb: 12               # cut layers with more DRAM traffic into pieces that overlap each other
 weight_compression: 1.0         # how many times smaller weights are in DRAM and buffer
 # pinned_models: [my-model]     # models whose weights stay on chip and are never fetched

@@ -17,16 +17,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.costmodel.columns import LayerColumns, TensorColumns
-from layerweaver.costmodel.config import NpuConfig
+from layerweaver.costmodel.config import ActivationsInDram, NpuConfig
 from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.ir import ceil_div
 
-__all__ = ["Traffic", "traffic"]
+__all__ = ["Passes", "Traffic", "traffic"]
 
 IntArray = NDArray[np.int64]
 MODEL_TYPE_BITS = 32
@@ -54,6 +55,25 @@ class Traffic:
     activation_bytes: IntArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Passes:
+    """How often a compute model loads the operands of each layer; int64 arrays of shape (layers,).
+
+    Attributes:
+        inputs: Passes over the streamed operand, a layer's first input, where it comes from DRAM.
+        weights: Passes over the weights.
+    """
+
+    inputs: IntArray
+    weights: IntArray
+
+    @classmethod
+    def once(cls, layers: int) -> Self:
+        """Everything once."""
+        one = np.ones(layers, dtype=np.int64)
+        return cls(one, one)
+
+
 def compressed_bytes(raw_bytes: IntArray, ratio: float) -> IntArray:
     """Bytes after weight compression, rounded up."""
     if ratio == 1.0:
@@ -70,22 +90,28 @@ def _channel_bytes(config: NpuConfig, tensors: TensorColumns, size: IntArray) ->
     return tensors.per_layer(moved + np.where(moved > 0, per_request, 0))
 
 
-def _graph_io_bytes(columns: LayerColumns, config: NpuConfig) -> IntArray:
-    if not config.graph_io_in_dram:
-        return np.zeros(len(columns.graph), dtype=np.int64)
+def _resting_bytes(columns: LayerColumns, config: NpuConfig, every: IntArray) -> IntArray:
+    if config.activations_in_dram is ActivationsInDram.SPILLED:
+        return np.zeros_like(every)
+    if config.activations_in_dram is ActivationsInDram.ALL:
+        return every
     bits = config.activation_bits
     reads = _channel_bytes(config, columns.graph_inputs, columns.graph_inputs.tensor_bytes(bits))
     return reads + _channel_bytes(config, columns.graph_outputs, columns.graph_outputs.tensor_bytes(bits))
 
 
-def traffic(columns: LayerColumns, config: NpuConfig, *, pinned: bool = False) -> Traffic:
+def traffic(
+    columns: LayerColumns, config: NpuConfig, passes: Passes | None = None, *, pinned: bool = False
+) -> Traffic:
     """Traffic of every layer on one NPU.
 
     Args:
         columns: The graph's layers.
         config: The NPU.
+        passes: How often the compute model loads inputs and weights; None: once each.
         pinned: Whether the model's weights stay on chip and are neither fetched nor kept in the buffer.
     """
+    passes = passes or Passes.once(len(columns.graph))
     weight_bits, activation_bits = config.weight_bits, config.activation_bits
     weights = compressed_bytes(columns.weights.tensor_bytes(weight_bits), config.weight_compression)
     weight_bytes = columns.weights.per_layer(weights)
@@ -94,7 +120,7 @@ def traffic(columns: LayerColumns, config: NpuConfig, *, pinned: bool = False) -
     if pinned:
         weight_bytes = np.zeros_like(weight_bytes)
     else:
-        fixed = fixed + _channel_bytes(config, columns.weights, weights)
+        fixed = fixed + _channel_bytes(config, columns.weights, weights) * passes.weights
     inputs = columns.inputs.tensor_bytes(activation_bits)
     outputs = columns.outputs.tensor_bytes(activation_bits)
     bits = activation_bits or MODEL_TYPE_BITS
@@ -104,16 +130,19 @@ def traffic(columns: LayerColumns, config: NpuConfig, *, pinned: bool = False) -
     right = np.where(products, -(-columns.k * columns.n // 8) * bits, 0)
     live = columns.graph.live_bytes(lambda tensor: tensor.nbytes(activation_bits))
     buffer = config.sram.weight_bytes
+    read = _channel_bytes(config, columns.inputs, inputs)
+    read = read + (passes.inputs - 1) * columns.inputs.first_of_layer(inputs)
+    written = _channel_bytes(config, columns.outputs, outputs)
     spills = SpillColumns(
         live_bytes=live,
-        input_bytes=_channel_bytes(config, columns.inputs, inputs),
-        output_bytes=_channel_bytes(config, columns.outputs, outputs),
+        input_bytes=read,
+        output_bytes=written,
         weight_bytes=np.where(columns.matrix & columns.weighted, weight_bytes, 0),
         weight_chunks=np.maximum(1, np.where(weight_bytes > buffer, -((-2 * weight_bytes) // buffer), 1)),
         left_bytes=left,
         right_bytes=right,
         groups=by_group,
-        resting_bytes=_graph_io_bytes(columns, config),
+        resting_bytes=_resting_bytes(columns, config, read + written),
     )
     return Traffic(
         weight_bytes,

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from layerweaver.costmodel.array_models import ArrayWork, checked_cycles
 from layerweaver.costmodel.columns import LayerColumns
-from layerweaver.costmodel.config import ConvMapping, Depthwise, NpuConfig
+from layerweaver.costmodel.config import ConvMapping, Depthwise, NpuConfig, Split
 from layerweaver.costmodel.explain import CostedLayer, explain
-from layerweaver.costmodel.memory import Traffic, traffic
+from layerweaver.costmodel.memory import Passes, Traffic, traffic
 from layerweaver.costmodel.plugins import array_model, cost_model
 from layerweaver.costmodel.spills import MAX_TRAFFIC_BYTES
 from layerweaver.costmodel.table import CostTable, overlapped_cycles, row_pieces, split_into_rows
+from layerweaver.costmodel.tiles import tile_costs
 from layerweaver.costmodel.vector_unit import mac_operations, vector_cycles, vector_operations
 from layerweaver.ir import LayerGraph, ModelError
 
@@ -35,6 +36,7 @@ class ComputeCosts:
         compute_cycles: The sum that the schedule sees: the longer of the units, plus overhead.
         vector_operations: Lane cycles of the vector unit, for energy and utilisation.
         products_on_vector: Whether the vector unit runs the layer's products (bool).
+        passes: How often inputs and weights are loaded; None: once each.
     """
 
     array_cycles: IntArray
@@ -43,6 +45,7 @@ class ComputeCosts:
     compute_cycles: IntArray
     vector_operations: IntArray
     products_on_vector: NDArray[np.bool_]
+    passes: Passes | None = None
 
 
 def array_work(columns: LayerColumns, config: NpuConfig) -> ArrayWork:
@@ -50,7 +53,18 @@ def array_work(columns: LayerColumns, config: NpuConfig) -> ArrayWork:
     area = columns.kernel_area
     if config.array.conv_mapping is ConvMapping.IM2COL:
         area = np.ones_like(area)
-    return ArrayWork(columns.m, columns.n, columns.k // area, columns.groups, area)
+    return ArrayWork(
+        m=columns.m,
+        n=columns.n,
+        k=columns.k // area,
+        groups=columns.groups,
+        kernel_passes=area,
+        kernel_rows=columns.kernel_rows,
+        out_rows=columns.out_rows,
+        out_columns=columns.out_columns,
+        weighted=columns.weighted,
+        operand_bytes=max(1, (config.activation_bits or 16) // 8),
+    )
 
 
 def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
@@ -60,9 +74,15 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     runs on the array or the vector unit, whichever is cheaper, if the config leaves the choice.
     """
     work = array_work(columns, config)
+    passes: Passes | None = None
     model = array_model(config.array.dataflow)
-    per_step = model(work, config.array)
-    if config.array.swap_operands:
+    if config.array.split is Split.TILES:
+        tiles = tile_costs(work, config.array)
+        per_step = tiles.cycles
+        passes = Passes(tiles.input_passes, tiles.weight_passes)
+    else:
+        per_step = model(work, config.array)
+    if config.array.swap_operands and passes is None:
         per_step = np.minimum(per_step, model(replace(work, m=work.n, n=work.m), config.array))
     array = np.where(columns.matrix, checked_cycles(per_step, columns.steps), 0)
     fused = vector_operations(columns, config.vector)
@@ -81,7 +101,7 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     vector = vector_cycles(operations, config.vector)
     busy = np.maximum(array, vector)
     overhead = np.where(busy > 0, config.overhead_cycles, 0)
-    return ComputeCosts(array, vector, overhead, busy + overhead, operations, moved)
+    return ComputeCosts(array, vector, overhead, busy + overhead, operations, moved, passes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +169,7 @@ def cost_columns(
     pinned = graph.name in config.pinned_models
     machine = config.machine()
     compute = cost_model(config.cost_model)(columns, config)
-    moved = traffic(columns, config, pinned=pinned)
+    moved = traffic(columns, config, compute.passes, pinned=pinned)
     budget = machine.activation_buffer_bytes
     if activation_budget_bytes is not None and budget is not None:
         budget = activation_budget_bytes

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, differential_evolution
 
-from layerweaver.costmodel.config import NpuConfig, Precision
+from layerweaver.costmodel.config import ActivationsInDram, NpuConfig, Precision
 from layerweaver.costmodel.load import load_npu
 from layerweaver.costmodel.model import cost_graph
 from layerweaver.costmodel.table import overlapped_cycles
@@ -92,7 +92,7 @@ def _as_measured(config: NpuConfig) -> NpuConfig:
     return config.model_copy(
         update={
             "precision_bytes": Precision(weights=OPERAND_BYTES, activations=OPERAND_BYTES),
-            "graph_io_in_dram": True,
+            "activations_in_dram": ActivationsInDram.GRAPH_IO,
         }
     )
 
