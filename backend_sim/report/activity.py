@@ -1,4 +1,4 @@
-"""How busy the two engines were over time, and why the compute engine stood still."""
+"""How busy the two engines were over time, and why each stood still."""
 
 from __future__ import annotations
 
@@ -10,79 +10,74 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.load import SimulationInput
 from layerweaver.backend_sim.outcome import ScheduleLog
 
-__all__ = ["IDLE_CAUSES", "activity_over_time"]
-
-IDLE_CAUSES = ("no_work", "waiting_for_memory", "buffer_full", "inherent")
+__all__ = ["activity_over_time"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def _covered(starts: FloatArray, ends: FloatArray, edges: FloatArray) -> FloatArray:
-    """Time covered by disjoint ascending intervals in each bin, shape (bins,)."""
-    points = np.empty(2 * len(starts))
-    points[0::2], points[1::2] = starts, ends
+def _share(
+    starts: IntArray, ends: IntArray, edges: FloatArray, weight: FloatArray | None = None
+) -> list[float]:
+    """Share of each bin that disjoint ascending intervals cover, each with its weight (default 1)."""
+    points = np.stack([starts, ends], axis=1).ravel().astype(np.float64)
     lengths = np.zeros_like(points)
-    lengths[1::2] = ends - starts
+    lengths[1::2] = (ends - starts) * (1.0 if weight is None else weight)
     covered = np.interp(edges, points, np.cumsum(lengths), left=0.0)
-    return np.diff(covered)
+    share: list[float] = (np.diff(covered) / np.diff(edges)).tolist()
+    return share
 
 
 def activity_over_time(simulation_input: SimulationInput, log: ScheduleLog, bins: int) -> dict[str, Any]:
-    """Utilisation of both engines and idle compute time by cause, per bin of the recorded time.
+    """What each engine did, per bin of the recorded time; the shares of an engine add up to one.
 
-    Every gap before a row's compute is cut, in this order, into the time before its fetch could start
-    (``no_work``), the time its fetch waited for space in the weight buffer (``buffer_full``) and the rest
-    (``waiting_for_memory``). The transfer of a fetch that stalls is drawn evenly over its duration.
+    The causes are those of :class:`~layerweaver.backend_sim.outcome.SimulationOutcome`, with the stalls
+    that rows cause by themselves counted under ``buffer_full``. A fetch that stalls is drawn as moving and
+    stalling side by side over its duration.
 
     Returns:
-        ``edges_ms`` (bins + 1), ``compute`` and ``dram`` (shares of the bin), and ``idle``: per cause, the
-        share of the bin.
+        ``edges_ms`` (bins + 1); ``compute`` with ``busy``, ``no_work`` and ``waiting_for_memory``; ``dram``
+        with ``busy``, ``no_work``, ``buffer_full`` and ``held_by_policy``.
     """
     order = np.lexsort((log.compute_start, log.fetch_start))
     fetch_start, fetch_end = log.fetch_start[order], log.fetch_end[order]
     compute_start, compute_end = log.compute_start[order], log.compute_end[order]
-    ideal = np.array(
-        [
-            _ideal_fetch(simulation_input, tenant, profile, row)
-            for tenant, profile, row in zip(
-                log.tenant[order].tolist(), log.profile[order].tolist(), log.row[order].tolist(), strict=True
-            )
-        ],
-        dtype=np.int64,
-    )
-    stall = np.maximum(0, fetch_end - fetch_start - ideal)
-    begin = int(fetch_start[0])
-    before = np.concatenate([[begin], compute_end[:-1]])
-    no_work_end = np.clip(fetch_start, before, compute_start)
-    full_end = np.clip(no_work_end + stall, no_work_end, compute_start)
-    full_end = np.where(fetch_end > before, full_end, no_work_end)
-    edges = np.linspace(begin, max(int(compute_end[-1]), begin + 1), bins + 1)
-    width = np.diff(edges)
-    as_float = [array.astype(np.float64) for array in (before, no_work_end, full_end, compute_start)]
-    causes = {
-        "no_work": _covered(as_float[0], as_float[1], edges),
-        "buffer_full": _covered(as_float[1], as_float[2], edges),
-        "waiting_for_memory": _covered(as_float[2], as_float[3], edges),
-    }
-    share = np.divide(ideal, fetch_end - fetch_start, out=np.zeros(len(ideal)), where=fetch_end > fetch_start)
-    moved = np.interp(
-        edges,
-        np.stack([fetch_start, fetch_end], axis=1).ravel().astype(np.float64),
-        np.cumsum(np.stack([np.zeros(len(ideal)), share * (fetch_end - fetch_start)], axis=1).ravel()),
-        left=0.0,
-    )
-    busy = _covered(compute_start.astype(np.float64), compute_end.astype(np.float64), edges)
+    begin, end = int(fetch_start[0]), int(compute_end[-1])
+    edges = np.linspace(begin, max(end, begin + 1), bins + 1)
+    last_fetch = np.concatenate([[begin], fetch_end[:-1]])
+    last_compute = np.concatenate([[begin], compute_end[:-1]])
+    decided = log.decided_at[order]
+    waited = np.where(decided > last_fetch, decided, 0)
+    arrived = np.clip(waited, last_fetch, fetch_start)
+    resumed = np.clip(np.minimum(waited, fetch_end), last_compute, compute_start)
+    length = fetch_end - fetch_start
+    ideal = np.minimum(_ideal_fetch_cycles(simulation_input, log)[order], length)
+    moving = np.divide(ideal, length, out=np.zeros(len(ideal)), where=length > 0)
+    all_fetched = np.array([fetch_end[-1]]), np.array([max(end, int(fetch_end[-1]))])
     ms = 1e3 / simulation_input.machine.clock_hz
     return {
         "edges_ms": (edges * ms).tolist(),
-        "compute": (busy / width).tolist(),
-        "dram": (np.diff(moved) / width).tolist(),
-        "idle": {cause: (causes[cause] / width).tolist() for cause in IDLE_CAUSES if cause in causes},
+        "compute": {
+            "busy": _share(compute_start, compute_end, edges),
+            "no_work": _share(last_compute, resumed, edges),
+            "waiting_for_memory": _share(resumed, compute_start, edges),
+        },
+        "dram": {
+            "busy": _share(fetch_start, fetch_end, edges, moving),
+            "no_work": _share(
+                np.concatenate([last_fetch, all_fetched[0]]), np.concatenate([arrived, all_fetched[1]]), edges
+            ),
+            "buffer_full": _share(fetch_start, fetch_end, edges, 1 - moving),
+            "held_by_policy": _share(arrived, fetch_start, edges),
+        },
     }
 
 
-def _ideal_fetch(simulation_input: SimulationInput, tenant: int, profile: int, row: int) -> int:
-    machine = simulation_input.machine
-    dram_bytes = int(simulation_input.tenants[tenant].profiles[profile].table.dram_bytes[row])
-    return -(-dram_bytes * machine.bandwidth_denominator // machine.bandwidth_numerator)
+def _ideal_fetch_cycles(simulation_input: SimulationInput, log: ScheduleLog) -> IntArray:
+    """Cycles each logged row's traffic takes without stalls."""
+    ideal = np.zeros(len(log.row), dtype=np.int64)
+    for index, tenant in enumerate(simulation_input.tenants):
+        for place, profile in enumerate(tenant.profiles):
+            mine = (log.tenant == index) & (log.profile == place)
+            ideal[mine] = profile.table.memory_cycles[log.row[mine]]
+    return ideal

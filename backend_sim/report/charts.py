@@ -81,7 +81,12 @@ def load_charts(documents: Documents) -> list[Chart]:
                 "The highest load at which every tenant meets its deadline often enough. No policy can pass "
                 "the bound, which one of the two engines sets when it never idles.",
                 peak_figure(peak),
-                Table("Peak rates", ("policy", "peak 1/s", "± over seeds", "share of bound"), rows),
+                Table(
+                    "Peak rates",
+                    ("policy", "peak 1/s", "± over seeds", "share of bound"),
+                    rows,
+                    frozenset({3}),
+                ),
             )
         )
     points = load_points(documents)
@@ -91,6 +96,7 @@ def load_charts(documents: Documents) -> list[Chart]:
             f"{tenant} over load",
             ("policy", "offered 1/s", "violation rate", "p99 ms"),
             [(point.policy, point.offered_qps, point.violation_rate, point.p99_ms) for point in mine],
+            frozenset({2}),
         )
         violations = violations_over_load_figure(documents, tenant)
         if violations is not None:
@@ -131,11 +137,11 @@ def machine_charts(documents: Documents) -> list[Chart]:
         Chart(
             "idle",
             "Utilization and idle causes",
-            "Each bar is the compute engine's whole time. No work: nothing to do. Waiting for memory: a "
-            "fetch was under way. Buffer full: the fetch waited for space. Inherent: the layer itself leaves "
-            "no choice.",
+            "Each bar is the time of both engines, half and half. No work: nothing to do. Waiting for "
+            "memory: compute waits for a fetch. Buffer full: a fetch waits for space; inherent: so it would "
+            "in any order of layers.",
             idle_figure(documents.runs),
-            Table("Shares of time", columns, rows),
+            Table("Shares of time", columns, rows, frozenset(range(1, len(columns)))),
         )
     ]
 
@@ -187,18 +193,19 @@ def _series_charts(run: Run, index: int) -> list[Chart]:
     charts = []
     activity, figure = details["utilization"], activity_figure(run)
     if activity is not None and figure is not None:
-        shares = (activity["compute"], activity["dram"], *activity["idle"].values())
+        shares = (*activity["compute"].values(), *activity["dram"].values())
         rows: list[Sequence[Cell]] = [
             [edge, *(share[step] for share in shares)] for step, edge in enumerate(activity["edges_ms"][:-1])
         ]
-        columns = ("from ms", "compute", "DRAM", *(f"idle: {cause}" for cause in activity["idle"]))
+        columns = ("from ms", *(f"compute: {cause}" for cause in activity["compute"]))
+        columns += tuple(f"DRAM: {cause}" for cause in activity["dram"])
         charts.append(
             Chart(
                 f"activity-{index}",
                 "Utilization over time",
-                "The stretch of the run whose schedule was recorded, in equal steps; hatched parts are idle.",
+                "Both engines over the stretch of the run that was recorded; hatched parts are idle.",
                 figure,
-                Table("Shares of time per step", columns, rows),
+                Table("Shares of time per step", columns, rows, frozenset(range(1, len(columns)))),
             )
         )
     figure = lateness_figure(run)

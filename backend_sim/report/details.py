@@ -7,7 +7,7 @@ are plain lists, ready for JSON, and appear under the key ``details`` of a ``sim
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ MAX_TIMELINE_ROWS = 1500
 _MAX_IN_SYSTEM = 64
 
 IntArray = NDArray[np.int64]
+Window: TypeAlias = tuple[int, int, str]
+"""Start and end in ns, and why."""
 
 
 def latency_histogram(latency_ns: IntArray, bins: int = LATENCY_BINS) -> dict[str, Any]:
@@ -59,8 +61,8 @@ def window_of_interest(
     outcome: SimulationOutcome,
     scheduled_ns: Sequence[IntArray],
     *,
-    length_ns: int | None = None,
-) -> tuple[int, int, str]:
+    horizon_ns: int | None = None,
+) -> Window:
     """The stretch of simulated time worth drawing, and why.
 
     That is where the first deadline was lost, or else where the slowest request ran.
@@ -69,7 +71,7 @@ def window_of_interest(
         simulation_input: The run's tenants.
         outcome: The run's result.
         scheduled_ns: When each request was due, per tenant.
-        length_ns: Length to draw; by default three times the request's latency.
+        horizon_ns: Only requests due before it are looked at; None looks at all.
 
     Returns:
         Start and end in ns, and one sentence.
@@ -78,6 +80,8 @@ def window_of_interest(
     worst = (-1, 0, 0)
     for index, (tenant, result) in enumerate(zip(simulation_input.tenants, outcome.tenants, strict=True)):
         count = min(len(result.latency_ns), len(scheduled_ns[index]))
+        if horizon_ns is not None:
+            count = int(np.searchsorted(scheduled_ns[index][:count], horizon_ns))
         latency, due = result.latency_ns[:count], scheduled_ns[index][:count]
         if not count:
             continue
@@ -92,15 +96,18 @@ def window_of_interest(
             candidate = (int(lost[soonest]), index, int(late[soonest]))
             first = candidate if first is None else min(first, candidate)
     if worst[0] < 0:
-        return 0, 1, "no request completed"
+        return 0, 1, "No request completed"
     _, index, request = first if first is not None else worst
     name = simulation_input.tenants[index].name
     latency_ns = int(outcome.tenants[index].latency_ns[request])
     due_ns = int(scheduled_ns[index][request])
-    reason = "the first lost deadline" if first is not None else "the slowest request"
-    span = length_ns if length_ns is not None else 3 * max(latency_ns, 1)
-    start = max(0, due_ns + latency_ns // 2 - span // 2)
-    return start, start + max(span, 1), f"{reason}: request {request} of {name}, {latency_ns / 1e6:.4g} ms"
+    reason = "The first lost deadline" if first is not None else "The slowest request"
+    start = max(0, due_ns - latency_ns)
+    return (
+        start,
+        due_ns + 2 * latency_ns + 1,
+        f"{reason}: request {request} of {name}, {latency_ns / 1e6:.4g} ms",
+    )
 
 
 def _over_time(
@@ -163,7 +170,7 @@ def _batches(counts: IntArray) -> dict[str, Any]:
 def _timeline(
     simulation_input: SimulationInput,
     log: ScheduleLog,
-    window_ns: tuple[int, int, str],
+    window_ns: Window,
     requests: Mapping[str, Any],
 ) -> dict[str, Any]:
     machine = simulation_input.machine
@@ -205,7 +212,7 @@ def _requests_in(
     simulation_input: SimulationInput,
     outcome: SimulationOutcome,
     scheduled_ns: Sequence[IntArray],
-    window_ns: tuple[int, int, str],
+    window_ns: Window,
 ) -> dict[str, Any]:
     columns: dict[str, list[Any]] = {key: [] for key in ("tenant", "request", "due_ms", "done_ms", "late")}
     for index, (tenant, result) in enumerate(zip(simulation_input.tenants, outcome.tenants, strict=True)):
@@ -229,7 +236,7 @@ def simulation_details(
     scheduled_ns: Sequence[IntArray],
     *,
     log: ScheduleLog | None = None,
-    window_ns: tuple[int, int, str] | None = None,
+    window_ns: Window | None = None,
 ) -> dict[str, Any]:
     """Everything a report draws of one run.
 

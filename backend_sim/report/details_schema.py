@@ -63,12 +63,11 @@ class Batches(TypedDict):
 
 @with_config(_LENIENT)
 class Utilization(TypedDict):
-    """Shares of every bin of the recorded time."""
+    """Shares of every bin of the recorded time, per engine; each engine's add up to one."""
 
     edges_ms: list[float]
-    compute: list[float]
-    dram: list[float]
-    idle: dict[str, list[float]]
+    compute: dict[str, list[float]]
+    dram: dict[str, list[float]]
 
 
 @with_config(_LENIENT)
@@ -132,7 +131,7 @@ def _check(details: _Details) -> _Details:
     activity = details["utilization"]
     if activity is not None:
         _ascending(activity["edges_ms"], "utilization")
-        for shares in (activity["compute"], activity["dram"], *activity["idle"].values()):
+        for shares in (*activity["compute"].values(), *activity["dram"].values()):
             _same(len(shares) + 1, len(activity["edges_ms"]), "utilization")
     if details["timeline"] is not None:
         _columns(details["timeline"], "timeline")

@@ -8,8 +8,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from layerweaver.backend_sim.report.documents import Documents, PeakDocument
-from layerweaver.backend_sim.report.palette import DANGER, MARK, colour, dash, plain, styled
+from layerweaver.backend_sim.report.documents import Documents, PeakDocument, PeakRow
+from layerweaver.backend_sim.report.markup import number
+from layerweaver.backend_sim.report.palette import DANGER, MARK, colour, dash, log_ticks, plain, styled
 
 __all__ = ["LoadPoint", "load_points", "p99_over_load_figure", "peak_figure", "violations_over_load_figure"]
 
@@ -74,7 +75,7 @@ def _bound_lines(figure: go.Figure, bounds: Sequence[float]) -> None:
         figure.add_vline(
             x=bound,
             line={"color": MARK, "dash": "dash", "width": 1.6},
-            annotation={"text": f"bound {bound:.4g}/s", "yanchor": "bottom"},
+            annotation={"text": f"bound {number(bound)}/s", "yanchor": "bottom"},
             annotation_position="top",
         )
 
@@ -115,7 +116,9 @@ def p99_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
     figure = _over_load(documents, tenant, "p99_ms", "p99 latency, ms")
     if figure is None:
         return None
-    figure.update_yaxes(type="log", dtick="D2")
+    found = [value for line in figure.data for value in line.y if value > 0]
+    if found:
+        figure.update_yaxes(type="log", **log_ticks(min(found), max(found)))
     figure.update_traces(hovertemplate="%{y:.4g} ms at %{x:.4g}/s")
     deadlines = {
         entry.deadline_ms
@@ -133,6 +136,13 @@ def p99_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
     return figure
 
 
+def _peak_text(row: PeakRow) -> str:
+    if row.peak_qps is None:
+        return " no rate"
+    share = f", {row.share_of_bound:.0%} of bound" if row.share_of_bound else ""
+    return f" {number(row.peak_qps)}/s{share}"
+
+
 def peak_figure(peak: PeakDocument) -> go.Figure:
     """Peak rate of every policy with its deviation over seeds, and the bound."""
     rows = sorted(peak.results, key=lambda row: row.peak_qps or 0.0)
@@ -143,19 +153,15 @@ def peak_figure(peak: PeakDocument) -> go.Figure:
         orientation="h",
         marker={"color": colour(0)},
         error_x={"type": "data", "array": [row.peak_qps_sd or 0.0 for row in rows], "color": MARK},
-        text=[
-            f"{row.peak_qps:.4g}/s" + (f", {row.share_of_bound:.0%} of bound" if row.share_of_bound else "")
-            if row.peak_qps is not None
-            else "none"
-            for row in rows
-        ],
-        textposition="inside",
-        insidetextanchor="start",
-        insidetextfont={"color": "#ffffff"},
+        text=[_peak_text(row) for row in rows],
+        textposition="outside",
+        cliponaxis=False,
         hovertemplate="%{x:.5g}/s<extra>%{y}</extra>",
         showlegend=False,
     )
     styled(figure, height=140 + 34 * len(rows), x_title="peak rate, requests/s over all tenants", y_title="")
+    longest = max([row.peak_qps or 0.0 for row in rows] + [peak.bound_qps or 0.0])
+    figure.update_xaxes(range=[0, 1.45 * longest or 1.0])
     if peak.bound_qps:
         _bound_lines(figure, [peak.bound_qps])
     figure.update_layout(bargap=0.3)

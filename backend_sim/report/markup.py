@@ -25,11 +25,12 @@ _ZOOMS = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: the first column heads its row."""
+    """A table: the first column heads its row; the columns in ``shares`` are shown in percent."""
 
     caption: str
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Cell]]
+    shares: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +55,7 @@ class Chart:
 
 
 def number(value: Cell) -> str:
-    """A value as people read it: five significant digits, thousands separated, a dash for nothing."""
+    """A value as people read it: four significant digits, thousands separated, a dash for nothing."""
     if value is None:
         return "–"
     if isinstance(value, (str, bool)):
@@ -62,31 +63,35 @@ def number(value: Cell) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if value == 0 or 1e-3 <= abs(value) < 1e7:
-        return f"{value:,.5g}" if abs(value) < 1e5 else f"{value:,.0f}"
+        return f"{value:,.4g}" if abs(value) < 1e3 else f"{value:,.0f}"
     return f"{value:.4g}"
 
 
-def _cell(value: Cell, *, head: bool) -> str:
+def _cell(value: Cell, *, head: bool, text: bool, share: bool) -> str:
     tag, scope = ("th", ' scope="row"') if head else ("td", "")
     if isinstance(value, str) or value is None:
-        kind = {"VALID": "valid", "INVALID": "invalid"}.get(value or "")
-        css = "text" + (f" {kind}" if kind else "")
+        css = {"VALID": "valid", "INVALID": "invalid"}.get(value or "", "")
+        css = f"text {css}".strip() if text else css
         return f'<{tag}{scope} class="{css}">{escape(number(value))}</{tag}>'
-    return f'<{tag}{scope} data-value="{value!r}">{escape(number(value))}</{tag}>'
+    shown = f"{value:.2%}" if share else number(value)
+    return f'<{tag}{scope} data-value="{value!r}">{escape(shown)}</{tag}>'
 
 
 def table_markup(table: Table, *, identifier: str = "") -> str:
     """A table as HTML; exact values are kept in ``data-value``."""
     rows = list(table.rows[:MAX_TABLE_ROWS])
-    text_columns = {
-        index for index in range(len(table.columns)) if rows and isinstance(rows[0][index], (str, type(None)))
-    }
+    text = [any(isinstance(row[index], str) for row in rows) for index in range(len(table.columns))]
     head = "".join(
-        f'<th scope="col"{" class=text" if index in text_columns else ""}>{escape(name)}</th>'
-        for index, name in enumerate(table.columns)
+        f'<th scope="col"{" class=text" if is_text else ""}>{escape(name)}</th>'
+        for name, is_text in zip(table.columns, text, strict=True)
     )
     body = "".join(
-        "<tr>" + "".join(_cell(value, head=index == 0) for index, value in enumerate(row)) + "</tr>\n"
+        "<tr>"
+        + "".join(
+            _cell(value, head=index == 0, text=text[index], share=index in table.shares)
+            for index, value in enumerate(row)
+        )
+        + "</tr>\n"
         for row in rows
     )
     more = len(table.rows) - len(rows)

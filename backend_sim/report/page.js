@@ -3,9 +3,8 @@
 (function () {
   const config = {
     responsive: true,
-    displaylogo: false,
+    displayModeBar: false,
     scrollZoom: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
   };
 
   function draw(source) {
@@ -17,8 +16,7 @@
       figure.layout.margin.l = 44;
       figure.layout.margin.r = 8;
     }
-    const settings = Object.assign({}, config, { displayModeBar: narrow ? false : "hover" });
-    return Plotly.newPlot(plot, figure.data, figure.layout, settings);
+    return Plotly.newPlot(plot, figure.data, figure.layout, config);
   }
 
   function move(plot, action) {

@@ -78,7 +78,7 @@ def _verdicts(documents: Documents) -> Table:
         "dropped",
         "reasons",
     )
-    return Table("Verdict of every tenant under every policy", columns, rows)
+    return Table("Verdict of every tenant under every policy", columns, rows, frozenset({4}))
 
 
 def _systems(documents: Documents) -> Table:
@@ -107,7 +107,7 @@ def _systems(documents: Documents) -> Table:
         "deadline mode share",
         "simulated s",
     )
-    return Table("The machine under every policy", columns, rows)
+    return Table("The machine under every policy", columns, rows, frozenset({4, 5, 7}))
 
 
 def _peaks(documents: Documents) -> list[Table]:
@@ -126,6 +126,7 @@ def _peaks(documents: Documents) -> list[Table]:
                 )
                 for row in peak.results
             ],
+            frozenset({3}),
         )
         for peak in documents.peaks
     ]
@@ -241,8 +242,8 @@ def build_report(documents: Iterable[Mapping[str, Any]], *, title: str = "layerw
 </header>
 <main id="content">
 {body}</main>
-<footer>Made by layerweaver. Every number on this page is in the result documents; hover or open “Numbers” for
-exact values.</footer>
+<footer>Made by layerweaver. Every number on this page is in the result documents; open
+“Numbers” under a chart for its values. Drag in a chart to zoom, double-click to zoom out.</footer>
 <script>{get_plotlyjs()}</script>
 <script>
 {script}</script>

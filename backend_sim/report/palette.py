@@ -7,6 +7,7 @@ also differ by dash or hatch, so that nothing is told by colour alone.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import plotly.graph_objects as go
@@ -17,10 +18,13 @@ __all__ = [
     "DASHES",
     "HATCHES",
     "IDLE_COLOURS",
+    "IDLE_HATCHES",
     "MARK",
+    "MOVING",
     "SERIES",
     "colour",
     "dash",
+    "log_ticks",
     "plain",
     "styled",
 ]
@@ -31,11 +35,20 @@ HATCHES = ("", "/", "\\", "x", "-", "|", "+", ".")
 DANGER = "#d13f3f"
 MARK = "#7a8594"
 BUSY = "#2f7fc4"
+MOVING = "#1f939c"
 IDLE_COLOURS = {
     "no_work": "#8a94a3",
     "waiting_for_memory": "#c4641a",
     "buffer_full": "#9a63c9",
     "inherent": "#9a7b23",
+    "held_by_policy": "#2e9560",
+}
+IDLE_HATCHES = {
+    "no_work": ".",
+    "waiting_for_memory": "/",
+    "buffer_full": "x",
+    "inherent": "-",
+    "held_by_policy": "|",
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
@@ -48,6 +61,14 @@ def colour(index: int) -> str:
 def dash(index: int) -> str:
     """Dash of the ``index``-th line."""
     return DASHES[index % len(DASHES)]
+
+
+def log_ticks(low: float, high: float) -> dict[str, Any]:
+    """Ticks at 1, 2 and 5 times powers of ten around a range, or at the powers alone when it is wide."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = (1, 2, 5) if last - first <= 3 else (1,)
+    values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+    return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:g}" for value in values]}
 
 
 def plain(text: str) -> str:
@@ -73,6 +94,6 @@ def styled(figure: go.Figure, *, height: int, x_title: str, y_title: str, **layo
         "zerolinecolor": "rgba(128,138,150,0.5)",
         "automargin": True,
     }
-    figure.update_xaxes(title={"text": x_title, "standoff": 8}, **axis)
-    figure.update_yaxes(title={"text": y_title, "standoff": 8}, **axis)
+    figure.update_xaxes(title={"text": x_title, "standoff": 8, "font": {"size": 13}}, **axis)
+    figure.update_yaxes(title={"text": y_title, "standoff": 8, "font": {"size": 13}}, **axis)
     return figure

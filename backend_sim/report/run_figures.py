@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from layerweaver.backend_sim.report.documents import Run
 from layerweaver.backend_sim.report.palette import (
@@ -14,9 +16,12 @@ from layerweaver.backend_sim.report.palette import (
     DANGER,
     HATCHES,
     IDLE_COLOURS,
+    IDLE_HATCHES,
     MARK,
+    MOVING,
     colour,
     dash,
+    log_ticks,
     plain,
     styled,
 )
@@ -59,6 +64,8 @@ def latency_figure(runs: Sequence[Run], tenant: str) -> go.Figure | None:
         )
     if not figure.data:
         return None
+    low = min(min(line.x) for line in figure.data)
+    high = max(max(line.x) for line in figure.data)
     styled(figure, height=380, x_title="latency, ms", y_title="share of requests slower")
     for deadline in sorted(deadlines):
         figure.add_vline(
@@ -67,93 +74,79 @@ def latency_figure(runs: Sequence[Run], tenant: str) -> go.Figure | None:
             annotation={"text": f"deadline {deadline:g} ms", "font": {"color": DANGER}, "yanchor": "bottom"},
             annotation_position="top",
         )
-    figure.update_xaxes(type="log", minor={"ticks": ""}, dtick="D2")
+    figure.update_xaxes(type="log", **log_ticks(low, max(high, *deadlines, low)))
     figure.update_yaxes(type="log", tickformat="~%", dtick=1)
     return figure
 
 
+def _idle_bar(cause: str, **values: Any) -> dict[str, Any]:
+    name = "idle: " + cause.replace("_", " ")
+    pattern = {"shape": IDLE_HATCHES.get(cause, ""), "size": 5, "solidity": 0.3}
+    marker = {"color": IDLE_COLOURS.get(cause, MARK), "line": {"width": 0}, "pattern": pattern}
+    return {"name": name, "legendgroup": cause, "marker": marker, **values}
+
+
 def idle_figure(runs: Sequence[Run]) -> go.Figure:
-    """Where the compute engine's time went, one bar per run; the mark is the DRAM channel's utilisation."""
-    labels = [plain(run.label) for run in runs][::-1]
-    ordered = list(runs)[::-1]
+    """Where the time of both engines went, one bar per run: each engine is half of a bar."""
+    labels = [plain(run.label) for run in runs]
     figure = go.Figure()
-    figure.add_bar(
-        y=labels,
-        x=[run.system.compute_utilization for run in ordered],
-        name="computing",
-        orientation="h",
-        marker={"color": BUSY},
-        hovertemplate="%{x:.1%} computing<extra>%{y}</extra>",
+    common: dict[str, Any] = {"y": labels, "orientation": "h", "hovertemplate": "%{x:.1%}"}
+    busy = [(run.system.compute_utilization or 0.0, run.system.dram_utilization or 0.0) for run in runs]
+    figure.add_bar(x=[compute / 2 for compute, _ in busy], name="computing", marker={"color": BUSY}, **common)
+    figure.add_bar(x=[dram / 2 for _, dram in busy], name="DRAM moving", marker={"color": MOVING}, **common)
+    scale = []
+    for run, (compute, dram) in zip(runs, busy, strict=True):
+        idle = sum(share or 0.0 for share in run.system.idle.values())
+        scale.append(max(0.0, 1 - (compute + dram) / 2) / idle if idle else 0.0)
+    for cause in IDLE_COLOURS:
+        shares = [
+            (run.system.idle.get(cause) or 0.0) * factor for run, factor in zip(runs, scale, strict=True)
+        ]
+        if any(shares):
+            figure.add_bar(**_idle_bar(cause, x=shares, **common))
+    styled(
+        figure,
+        height=150 + 34 * len(labels),
+        x_title="share of the time of both engines",
+        y_title="",
+        barmode="stack",
+        bargap=0.35,
     )
-    causes = [cause for cause in IDLE_COLOURS if any(run.system.idle.get(cause) for run in runs)]
-    for number, cause in enumerate(causes, start=1):
-        figure.add_bar(
-            y=labels,
-            x=[run.system.idle.get(cause) for run in ordered],
-            name="idle: " + cause.replace("_", " "),
-            orientation="h",
-            marker={
-                "color": IDLE_COLOURS[cause],
-                "pattern": {"shape": HATCHES[number], "size": 5, "solidity": 0.25},
-            },
-            hovertemplate="%{x:.1%} idle, " + cause.replace("_", " ") + "<extra>%{y}</extra>",
-        )
-    figure.add_scatter(
-        y=labels,
-        x=[run.system.dram_utilization for run in ordered],
-        name="DRAM busy",
-        mode="markers",
-        marker={"symbol": "diamond", "size": 11, "color": DANGER, "line": {"color": "#ffffff", "width": 1.2}},
-        hovertemplate="%{x:.1%} DRAM busy<extra>%{y}</extra>",
-    )
-    styled(figure, height=150 + 34 * len(labels), x_title="share of time", y_title="", barmode="stack")
-    figure.update_xaxes(tickformat=".0%", range=[0, 1.005])
-    figure.update_layout(bargap=0.35)
-    figure.update_layout(legend={"y": -0.18 - 1.6 / (2 + len(labels))})
+    figure.update_xaxes(tickformat=".0%", range=[0, 1.002])
+    figure.update_yaxes(autorange="reversed")
+    figure.update_layout(legend={"y": -56 / (34 * len(labels) + 74), "traceorder": "normal"})
     return figure
 
 
 def activity_figure(run: Run) -> go.Figure | None:
-    """Compute time by use over the recorded time, and DRAM utilisation; None without details."""
+    """What each engine did over the recorded time, compute above DRAM; None without details."""
     activity = run.details["utilization"] if run.details else None
     if not activity:
         return None
     edges = activity["edges_ms"]
     middle = [(first + second) / 2 for first, second in pairwise(edges)]
-    width = edges[1] - edges[0]
-    figure = go.Figure()
-    figure.add_bar(
-        x=middle,
-        y=activity["compute"],
-        width=width,
-        name="computing",
-        marker={"color": BUSY, "line": {"width": 0}},
-    )
-    causes = [cause for cause, values in activity["idle"].items() if any(values)]
-    for number, cause in enumerate(causes, start=1):
-        figure.add_bar(
-            x=middle,
-            y=activity["idle"][cause],
-            width=width,
-            name="idle: " + cause.replace("_", " "),
-            marker={
-                "color": IDLE_COLOURS.get(cause, MARK),
-                "line": {"width": 0},
-                "pattern": {"shape": HATCHES[number], "size": 5, "solidity": 0.25},
-            },
-        )
-    figure.add_scatter(
-        x=middle,
-        y=activity["dram"],
-        name="DRAM busy",
-        mode="lines",
-        line={"color": DANGER, "width": 2.2, "shape": "hvh"},
-    )
-    styled(
-        figure, height=340, x_title="simulated time, ms", y_title="share of time", barmode="stack", bargap=0
-    )
-    figure.update_traces(hovertemplate="%{y:.1%} at %{x:.4g} ms")
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    shown: set[str] = set()
+    for row, (engine, busy_name, busy_colour) in enumerate(
+        (("compute", "computing", BUSY), ("dram", "DRAM moving", MOVING)), start=1
+    ):
+        shares = activity["compute"] if engine == "compute" else activity["dram"]
+        for cause, values in shares.items():
+            if cause != "busy" and not any(value > 1e-9 for value in values):
+                continue
+            bar: dict[str, Any] = {"x": middle, "y": values, "width": edges[1] - edges[0]}
+            if cause == "busy":
+                bar |= {"name": busy_name, "marker": {"color": busy_colour, "line": {"width": 0}}}
+            else:
+                bar = _idle_bar(cause, showlegend=cause not in shown, **bar)
+                shown.add(cause)
+            figure.add_bar(row=row, col=1, hovertemplate="%{y:.1%} at %{x:.4g} ms", **bar)
+    styled(figure, height=420, x_title="", y_title="", barmode="stack", bargap=0)
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.02], tickvals=[0, 0.5, 1])
+    figure.update_yaxes(title_text="compute", row=1)
+    figure.update_yaxes(title_text="DRAM", row=2)
+    figure.update_xaxes(title_text="simulated time, ms", row=2)
+    figure.update_layout(legend={"y": -0.16, "traceorder": "normal"})
     return figure
 
 

@@ -53,13 +53,14 @@ def test_details_agree_with_the_run(hand_made: HandMade) -> None:
 def test_every_moment_is_busy_or_idle_for_one_reason(hand_made: HandMade) -> None:
     given, outcome = hand_made()
     details = simulation_details(given, outcome, scheduled_times(given, outcome))["utilization"]
-    total = np.array(details["compute"]) + sum(np.array(part) for part in details["idle"].values())
-    np.testing.assert_allclose(total, 1, atol=1e-9)
+    for engine in ("compute", "dram"):
+        total = sum(np.array(part) for part in details[engine].values())
+        np.testing.assert_allclose(total, 1, atol=1e-9)
     assert outcome.log is not None
     spans = np.diff(details["edges_ms"]) * 700e3
-    assert (np.array(details["compute"]) * spans).sum() == pytest.approx(outcome.compute_busy_cycles)
+    assert (np.array(details["compute"]["busy"]) * spans).sum() == pytest.approx(outcome.compute_busy_cycles)
     moved = sum(40 * int(tenant.profiles[0].table.memory_cycles.sum()) for tenant in given.tenants)
-    assert (np.array(details["dram"]) * spans).sum() == pytest.approx(moved)
+    assert (np.array(details["dram"]["busy"]) * spans).sum() == pytest.approx(moved)
 
 
 def test_the_window_shows_the_first_lost_deadline(hand_made: HandMade) -> None:
@@ -67,7 +68,7 @@ def test_the_window_shows_the_first_lost_deadline(hand_made: HandMade) -> None:
     due = scheduled_times(given, outcome)
     start, end, why = window_of_interest(given, outcome, due)
     late = np.flatnonzero(outcome.tenants[0].latency_ns > 400_000)[0]
-    assert f"the first lost deadline: request {late} of vision" in why
+    assert f"The first lost deadline: request {late} of vision" in why
     assert start <= due[0][late] + 400_000 <= end
     timeline = simulation_details(given, outcome, due)["timeline"]
     assert (0, int(late), True) in zip(
