@@ -170,6 +170,16 @@ class DraftGraph:
                 del into.writes[storage]
                 self._writer.pop(storage, None)
 
+    def delay(self, draft: Draft, position: int) -> None:
+        """Let a draft run later, at a free position before all readers of its results."""
+        del self._drafts[draft.position]
+        for storage in draft.reads:
+            readers = self._readers[storage]
+            readers.pop(draft.position)
+            readers[position] = draft
+        draft.position = position
+        self._drafts[position] = draft
+
     def layer(self, draft: Draft) -> Layer:
         """The finished layer."""
         origins = sorted(draft.origins)

@@ -19,7 +19,7 @@ from layerweaver.frontend.operation import (
     repeated,
 )
 from layerweaver.frontend.parameters import Parameters
-from layerweaver.frontend.registry import Registry, domain_name, load_operators
+from layerweaver.frontend.registry import Registry, Treatment, domain_name, load_operators
 from layerweaver.frontend.resolved import ResolvedGraph, ResolvedNode
 from layerweaver.frontend.state import state_pairs
 from layerweaver.ir import (
@@ -41,6 +41,7 @@ MAX_ELEMENTS = 2**43
 MAX_MACS = 2**60
 """Most multiply-accumulates of one layer."""
 
+_PRODUCTS = frozenset({Treatment.MATRIX, Treatment.RECURRENT})
 _PART_OF = frozenset({"Gather", "Slice", "Split", "GatherND", "GatherElements"})
 _SAME_ELEMENTS = frozenset({"Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity", "Cast", "Transpose"})
 
@@ -145,8 +146,8 @@ class _Building:
         """Add what one node costs."""
         node = resolved.node
         outputs = [name for name in node.outputs if name]
-        known = all(name in self.values and self.values[name].constant for name in outputs)
-        if resolved.folded or (outputs and known):
+        known = bool(outputs) and all(name in self.values and self.values[name].constant for name in outputs)
+        if (resolved.folded or known) and not self._product(resolved):
             self._note_parts(node.op_type, node.inputs, outputs)
             return
         if resolved.repeats == 0:
@@ -162,6 +163,12 @@ class _Building:
         steps = answer if isinstance(answer, tuple) else (answer,)
         for step in steps:
             self._draft(operation, repeated(step, resolved.repeats))
+
+    def _product(self, resolved: ResolvedNode) -> bool:
+        """Whether a node multiplies matrices: such work is counted even when a compiler could do it once."""
+        node = resolved.node
+        lowering = self.registry.find(node.op_type, domain_name(node.domain), resolved.opset)
+        return lowering is not None and lowering.treatment in _PRODUCTS
 
     def _note_parts(self, operator: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Remember constants that are a part of a larger one: only the part is fetched."""

@@ -23,6 +23,7 @@ __all__ = [
     "ENTRY_POINT_GROUP",
     "MICROSOFT",
     "ML",
+    "SHIPPED",
     "Lowering",
     "LoweringFunction",
     "Registry",

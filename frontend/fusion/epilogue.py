@@ -5,7 +5,7 @@ from __future__ import annotations
 from layerweaver.frontend.draft import Draft, DraftGraph
 from layerweaver.ir import LayerKind, VectorCategory
 
-__all__ = ["fuse_epilogues", "latest_writer"]
+__all__ = ["fuse_epilogues", "fuse_region_epilogues", "latest_writer"]
 
 _STREAMABLE = frozenset(
     {
@@ -29,11 +29,18 @@ def latest_writer(graph: DraftGraph, draft: Draft) -> Draft | None:
     return latest
 
 
-def _host(graph: DraftGraph, draft: Draft) -> Draft | None:
+def _streamable(graph: DraftGraph, draft: Draft) -> bool:
     if draft.kind not in (LayerKind.VECTOR, LayerKind.MOVE) or graph.reads_state(draft):
-        return None
-    if any(work.category not in _STREAMABLE for work in draft.vector):
-        return None
+        return False
+    return all(work.category in _STREAMABLE for work in draft.vector)
+
+
+def _takes_enough(graph: DraftGraph, draft: Draft, taken: list[str]) -> bool:
+    """Whether a result is not spread over a larger tensor: a gate or a broadcast is not an epilogue."""
+    return bool(taken) and graph.elements(draft.writes) <= graph.elements(taken)
+
+
+def _latest_host(graph: DraftGraph, draft: Draft) -> Draft | None:
     host = latest_writer(graph, draft)
     if host is None or host.kind not in _HOSTS:
         return None
@@ -41,10 +48,21 @@ def _host(graph: DraftGraph, draft: Draft) -> Draft | None:
     for storage in taken:
         if storage in graph.pinned or any(reader is not draft for reader in graph.readers(storage)):
             return None
-    # A small result that is spread over a larger tensor (a gate, a broadcast) is not an epilogue.
-    if graph.elements(draft.writes) > graph.elements(taken):
-        return None
-    return host
+    return host if _takes_enough(graph, draft, taken) else None
+
+
+def _earlier_host(graph: DraftGraph, draft: Draft) -> Draft | None:
+    """A product whose results only ``draft`` reads: it can wait until all else that ``draft`` reads is there."""
+    best: Draft | None = None
+    for storage in draft.reads:
+        host = graph.writer(storage)
+        if host is None or host.kind is not LayerKind.MATRIX or graph.only_reader(host) is not draft:
+            continue
+        if any(name in graph.pinned for name in host.writes):
+            continue
+        if _takes_enough(graph, draft, list(host.writes)) and (best is None or host.position > best.position):
+            best = host
+    return best
 
 
 def fuse_epilogues(graph: DraftGraph) -> int:
@@ -59,8 +77,27 @@ def fuse_epilogues(graph: DraftGraph) -> int:
     """
     merged = 0
     for draft in graph.drafts():
-        host = _host(graph, draft)
+        host = _latest_host(graph, draft) if _streamable(graph, draft) else None
         if host is not None:
             graph.merge(host, draft)
+            merged += 1
+    return merged
+
+
+def fuse_region_epilogues(graph: DraftGraph) -> int:
+    """The same for collapsed regions, or else merge them into an earlier product that can wait.
+
+    A product whose results go nowhere else runs when all other operands of the region are there.
+
+    Returns:
+        Number of layers merged.
+    """
+    merged = fuse_epilogues(graph)
+    for draft in graph.drafts():
+        host = _earlier_host(graph, draft) if _streamable(graph, draft) else None
+        if host is not None:
+            position = draft.position
+            graph.merge(host, draft)
+            graph.delay(host, position)
             merged += 1
     return merged

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from layerweaver.frontend.draft import DraftGraph
 from layerweaver.frontend.fusion.attention import name_attention
 from layerweaver.frontend.fusion.concat import write_concat_in_place
-from layerweaver.frontend.fusion.epilogue import fuse_epilogues
+from layerweaver.frontend.fusion.epilogue import fuse_epilogues, fuse_region_epilogues
 from layerweaver.frontend.fusion.fold import fold_batch_normalization, fold_bias
 from layerweaver.frontend.fusion.patterns import recognise_patterns
 from layerweaver.frontend.fusion.prologue import fuse_prologues
@@ -41,7 +41,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("fold-bias", fold_bias, requires=("fold-batch-normalization", "recognise-patterns")),
     Pass("fuse-epilogues", fuse_epilogues, requires=("fold-bias",)),
     Pass("collapse-regions", collapse_regions, requires=("fuse-epilogues",)),
-    Pass("fuse-region-epilogues", fuse_epilogues, requires=("collapse-regions",)),
+    Pass("fuse-region-epilogues", fuse_region_epilogues, requires=("collapse-regions",)),
     Pass("fuse-prologues", fuse_prologues, requires=("fuse-region-epilogues",)),
     Pass("name-attention", name_attention, requires=("fuse-prologues",)),
 )

@@ -8,28 +8,35 @@ from layerweaver.ir import LayerKind, VectorCategory
 __all__ = ["fuse_prologues"]
 
 
-def _foldable(graph: DraftGraph, draft: Draft) -> bool:
+_ON_THE_WAY = (VectorCategory.MOVE, VectorCategory.ELEMENTWISE)
+
+
+def _foldable(graph: DraftGraph, draft: Draft, reader: Draft) -> bool:
     if draft.kind is LayerKind.MOVE:
         return True
-    if draft.kind is not LayerKind.VECTOR or not graph.reads_state(draft):
+    if any(work.category not in _ON_THE_WAY for work in draft.vector):
         return False
-    return all(work.category in (VectorCategory.MOVE, VectorCategory.ELEMENTWISE) for work in draft.vector)
+    if graph.reads_state(draft):
+        return True
+    between_activations = reader.matrix is not None and not reader.matrix.weights
+    return between_activations and len(draft.reads) == 1
 
 
 def fuse_prologues(graph: DraftGraph) -> int:
     """Merge moves into the matrix layer that alone reads their result.
 
-    A cache that is transposed, scaled or spread over query heads on its way is read by the product itself.
+    A cache that is transposed, scaled or spread over query heads on its way is read by the product itself,
+    and so are queries or keys that are scaled or biased for one product of an attention.
 
     Returns:
         Number of layers merged.
     """
     merged = 0
     for draft in reversed(graph.drafts()):
-        if not _foldable(graph, draft):
+        if draft.kind not in (LayerKind.VECTOR, LayerKind.MOVE):
             continue
         reader = graph.only_reader(draft)
-        if reader is not None and reader.kind is LayerKind.MATRIX:
+        if reader is not None and reader.kind is LayerKind.MATRIX and _foldable(graph, draft, reader):
             graph.merge(reader, draft)
             merged += 1
     return merged

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import onnx
+import pytest
+
+from layerweaver.frontend.operation import FREE, Free, Operation
+from layerweaver.frontend.operator_table import operator_table
+from layerweaver.frontend.registry import Registry, Treatment, load_operators, load_plugins, lowers
+from layerweaver.ir import LayerGraph, ModelError
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_every_standard_operator_of_every_version_has_a_treatment() -> None:
+    registry = load_operators()
+    missing = [
+        (schema.domain, schema.name, schema.since_version)
+        for schema in onnx.defs.get_all_schemas_with_history()
+        if registry.find(schema.name, schema.domain, schema.since_version) is None
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    "operator",
+    """FusedMatMul FusedGemm FusedConv Attention MultiHeadAttention GroupQueryAttention PackedAttention
+    QAttention EmbedLayerNormalization SkipLayerNormalization SkipSimplifiedLayerNormalization
+    SimplifiedLayerNormalization BiasGelu FastGelu Gelu QuickGelu QLinearAdd QLinearMul QLinearSigmoid
+    QLinearLeakyRelu QLinearConcat QLinearGlobalAveragePool QLinearAveragePool QLinearSoftmax QGemm
+    MatMulNBits MatMulIntegerToFloat DynamicQuantizeMatMul DynamicQuantizeLSTM NhwcConv NhwcFusedConv
+    NhwcMaxPool RotaryEmbedding GatherBlockQuantized MoE QLinearConv QuantizeLinear""".split(),
+)
+def test_common_contributed_operators_have_a_treatment(operator: str) -> None:
+    assert load_operators().find(operator, "com.microsoft", 1) is not None
+
+
+def test_the_version_in_force_is_the_newest_that_is_not_newer() -> None:
+    registry = Registry()
+
+    @lowers("Thing", domain="d", since=3, treatment=Treatment.VIEW, registry=registry)
+    @lowers("Thing", domain="d", since=7, treatment=Treatment.MOVE, registry=registry)
+    def thing(_operation: Operation) -> Free:
+        return FREE
+
+    assert registry.find("Thing", "d", 2) is None
+    for opset, treatment in ((3, Treatment.VIEW), (6, Treatment.VIEW), (7, Treatment.MOVE), (99, Treatment.MOVE)):
+        found = registry.find("Thing", "d", opset)
+        assert found is not None
+        assert found.treatment is treatment
+
+
+def test_registering_twice_is_an_error() -> None:
+    registry = Registry()
+
+    @lowers("Thing", registry=registry)
+    def first(_operation: Operation) -> Free:
+        return FREE
+
+    with pytest.raises(ModelError, match="'Thing' of domain 'ai.onnx' is registered twice"):
+        lowers("Thing", registry=registry)(first)
+
+
+def test_a_broken_plugin_is_named_in_one_line() -> None:
+    entry = EntryPoint("broken", "there_is_no_such_module", "layerweaver.operators")
+    with pytest.raises(ModelError, match="'broken' = 'there_is_no_such_module'") as caught:
+        load_plugins([entry])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plugin_module_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_operator_plugin.py").write_text(
+        "from layerweaver.frontend.operation import View\n"
+        "from layerweaver.frontend.registry import lowers\n"
+        "@lowers('MyView', domain='my.test.domain', treatment='view')\n"
+        "def view(operation):\n"
+        "    return View(0)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    load_plugins([EntryPoint("mine", "my_operator_plugin", "layerweaver.operators")])
+    assert load_operators().find("MyView", "my.test.domain", 1) is not None
+
+
+def test_the_shipped_operators_are_an_entry_point_themselves() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    section = text.split('[project.entry-points."layerweaver.operators"]')[1]
+    assert "layerweaver.frontend.operators" in section.split("[")[0]
+
+
+def test_the_operator_table_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "operators.md").read_text() == operator_table()
+
+
+def test_unknown_operators_are_costed_by_size_and_named(import_text: Callable[..., LayerGraph]) -> None:
+    text = """
+    g (float[2, 8] x) => (float[2, 8] y) {
+        a = Relu(x)
+        [mystery] b = other.domain.Mystery(a)
+        y = Relu(b)
+    }"""
+    graph = import_text(text, domain="other.domain", fuse=False)
+    assert any("Mystery" in warning and "mystery" in warning for warning in graph.warnings)
+    assert graph["mystery"].vector[0].elements == 16
+    with pytest.raises(ModelError, match="mystery.*other.domain"):
+        import_text(text, domain="other.domain", strict=True)
