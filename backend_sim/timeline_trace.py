@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -63,33 +64,35 @@ def scheduled_times(fresh: SimulationInput, outcome: SimulationOutcome) -> tuple
     return tuple(times)
 
 
-def trace_events(run: TraceRun) -> Iterator[Event]:
+def trace_events(runs: Sequence[TraceRun]) -> Iterator[Event]:
     """All events: metadata, then track after track, each in ascending time."""
-    machine = MachineTracks(run)
-    yield from machine.events()
-    yield from RequestTracks(machine).events()
+    for run in runs:
+        machine = MachineTracks(run)
+        yield from machine.events()
+        yield from RequestTracks(machine).events()
 
 
 def _encode(event: Mapping[str, Any]) -> bytes:
     return json.dumps(event, separators=(",", ":"), allow_nan=False).encode()
 
 
-def estimate_trace_bytes(run: TraceRun) -> int:
+def estimate_trace_bytes(runs: Sequence[TraceRun]) -> int:
     """Size of the trace before compression: exact for short logs, from a sample for long ones."""
+    return 200 + sum(_estimate(run) for run in runs)
+
+
+def _estimate(run: TraceRun) -> int:
     rows = len(run.log.row)
     if rows <= 4 * _SAMPLE_ROWS:
-        return sum(len(_encode(event)) + 2 for event in trace_events(run)) + 200
+        return sum(len(_encode(event)) + 2 for event in trace_events([run]))
     starts = np.linspace(0, rows - _SAMPLE_ROWS, 4).astype(np.intp)
     index = np.unique(np.concatenate([np.arange(start, start + _SAMPLE_ROWS) for start in starts]))
-    sample = TraceRun(
-        run.simulation_input, take_rows(run.log, index), run.latency_ns, run.scheduled_ns, run.policy
-    )
-    return estimate_trace_bytes(sample) * rows // len(index)
+    return _estimate(replace(run, log=take_rows(run.log, index))) * rows // len(index)
 
 
 def write_trace(
     path: Path,
-    run: TraceRun,
+    runs: TraceRun | Sequence[TraceRun],
     *,
     window_cycles: tuple[int, int] | None = None,
     announce: Callable[[int], None] | None = None,
@@ -98,7 +101,7 @@ def write_trace(
 
     Args:
         path: Where to write.
-        run: What to show.
+        runs: What to show: a run, or one per NPU.
         window_cycles: Keep only rows that overlap ``[start, end)``; None keeps the whole log.
         announce: Called with the estimated bytes before anything is written.
 
@@ -108,10 +111,10 @@ def write_trace(
     Raises:
         OutputError: If the file cannot be written, or would exceed :data:`MAX_TRACE_BYTES`.
     """
+    shown = [runs] if isinstance(runs, TraceRun) else list(runs)
     if window_cycles is not None:
-        log = clip_log(run.log, window_cycles)
-        run = TraceRun(run.simulation_input, log, run.latency_ns, run.scheduled_ns, run.policy)
-    estimate = estimate_trace_bytes(run)
+        shown = [replace(run, log=clip_log(run.log, window_cycles)) for run in shown]
+    estimate = estimate_trace_bytes(shown)
     if announce is not None:
         announce(estimate)
     if estimate > MAX_TRACE_BYTES:
@@ -122,16 +125,22 @@ def write_trace(
         )
     with atomic_write(path) as stream:
         if not str(path).endswith(".gz"):
-            return _write_events(stream, run)
+            return _write_events(stream, shown)
         with gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) as packed:
-            return _write_events(cast(IO[bytes], packed), run)
+            return _write_events(cast(IO[bytes], packed), shown)
 
 
-def _write_events(stream: IO[bytes], run: TraceRun) -> int:
-    machine = run.simulation_input.machine
-    about = {"npu": machine.name, "clock_hz": machine.clock_hz, "policy": run.policy}
-    head = b'{"displayTimeUnit":"ns","otherData":' + _encode(about) + b',"traceEvents":[\n'
+def _write_events(stream: IO[bytes], runs: Sequence[TraceRun]) -> int:
+    about = [
+        {
+            "npu": run.simulation_input.machine.name,
+            "clock_hz": run.simulation_input.machine.clock_hz,
+            "policy": run.policy,
+        }
+        for run in runs
+    ]
+    head = b'{"displayTimeUnit":"ns","otherData":' + _encode({"runs": about}) + b',"traceEvents":[\n'
     written = stream.write(head)
-    for number, event in enumerate(trace_events(run)):
+    for number, event in enumerate(trace_events(runs)):
         written += stream.write((b",\n" if number else b"") + _encode(event))
     return written + stream.write(b"\n]}\n")

@@ -18,7 +18,7 @@ __all__ = ["COMPUTE", "DRAM", "NPU", "TENANTS", "Event", "MachineTracks", "Trace
 
 Event = dict[str, Any]
 NPU, TENANTS = 1, 2
-"""Process ids."""
+"""Process ids of the first NPU and its tenants; each further NPU's are two higher."""
 DRAM, COMPUTE, MODE = 1, 2, 3
 """Thread ids of the NPU process."""
 _COLOURS = (
@@ -43,6 +43,7 @@ class TraceRun:
         latency_ns: Per tenant, shape (arrived,): latency of each request, or ``DROPPED``.
         scheduled_ns: Per tenant, shape (arrived,): when each request was due; see :func:`scheduled_times`.
         policy: Name of the policy, shown as metadata.
+        npu: Number of the NPU, for traces of several.
     """
 
     simulation_input: SimulationInput
@@ -50,6 +51,7 @@ class TraceRun:
     latency_ns: tuple[NDArray[np.int64], ...]
     scheduled_ns: tuple[NDArray[np.int64], ...]
     policy: str = ""
+    npu: int = 0
 
 
 def clip_log(log: ScheduleLog, window_cycles: tuple[int, int]) -> ScheduleLog:
@@ -82,6 +84,8 @@ class MachineTracks:
 
     def __init__(self, run: TraceRun) -> None:
         self.run = run
+        self.pid = NPU + 2 * run.npu
+        self.tenants_pid = TENANTS + 2 * run.npu
         self.clock_hz = run.simulation_input.machine.clock_hz
         self.tenants = run.simulation_input.tenants
         self.labels = _labels([tenant.name for tenant in self.tenants])
@@ -141,7 +145,7 @@ class MachineTracks:
                 "ph": "X",
                 "ts": begin / 1000,
                 "dur": (self.ns(ends[entry]) - begin) / 1000,
-                "pid": NPU,
+                "pid": self.pid,
                 "tid": tid,
                 "cname": self.colours[t],
                 "args": arguments,
@@ -161,7 +165,7 @@ class MachineTracks:
                 "ph": "i",
                 "s": "t",
                 "ts": self.ns(log.decided_at[entry]) / 1000,
-                "pid": NPU,
+                "pid": self.pid,
                 "tid": MODE,
                 "args": {"candidates": int(log.candidates[entry])},
             }
@@ -172,7 +176,7 @@ class MachineTracks:
                 "name": name,
                 "ph": "C",
                 "ts": self.ns(cycles) / 1000,
-                "pid": NPU,
+                "pid": self.pid,
                 "args": {key: value},
             }
 
@@ -199,20 +203,21 @@ class MachineTracks:
 
     def _metadata(self) -> Iterator[Event]:
         machine = self.run.simulation_input.machine
-        yield _meta("process_name", NPU, 0, f"NPU {machine.name} {self.run.policy}".strip())
+        of_npu = f" {self.run.npu}" if self.run.npu else ""
+        yield _meta("process_name", self.pid, 0, f"NPU{of_npu} {machine.name} {self.run.policy}".strip())
         for tid, name in ((DRAM, "DRAM"), (COMPUTE, "compute"), (MODE, "policy mode")):
-            yield _meta("thread_name", NPU, tid, name)
+            yield _meta("thread_name", self.pid, tid, name)
             yield {
                 "name": "thread_sort_index",
                 "ph": "M",
-                "pid": NPU,
+                "pid": self.pid,
                 "tid": tid,
                 "args": {"sort_index": tid},
             }
-        yield _meta("process_name", TENANTS, 0, "Tenants")
+        yield _meta("process_name", self.tenants_pid, 0, f"Tenants{of_npu}")
         for index, tenant in enumerate(self.tenants):
-            yield _meta("thread_name", TENANTS, 2 * index + 1, f"{tenant.name} arrivals")
-            yield _meta("thread_name", TENANTS, 2 * index + 2, f"{tenant.name} deadlines")
+            yield _meta("thread_name", self.tenants_pid, 2 * index + 1, f"{tenant.name} arrivals")
+            yield _meta("thread_name", self.tenants_pid, 2 * index + 2, f"{tenant.name} deadlines")
 
 
 def _meta(name: str, pid: int, tid: int, value: str) -> Event:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.outcome import DROPPED
-from layerweaver.backend_sim.trace_events import COMPUTE, DRAM, NPU, TENANTS, Event, MachineTracks
+from layerweaver.backend_sim.trace_events import COMPUTE, DRAM, Event, MachineTracks
 
 __all__ = ["RequestTracks"]
 
@@ -54,8 +54,8 @@ class RequestTracks:
         common = {
             "name": f"{self.labels[t]} requests",
             "cat": "request",
-            "id": f"{t}-{request}",
-            "pid": TENANTS,
+            "id": f"{self.run.npu}-{t}-{request}",
+            "pid": self.machine.tenants_pid,
             "tid": 2 * t + 1,
             "cname": self.colours[t],
         }
@@ -77,7 +77,7 @@ class RequestTracks:
             "ph": "X",
             "ts": at_ns / 1000,
             "dur": 0.001,
-            "pid": TENANTS,
+            "pid": self.machine.tenants_pid,
             "tid": tid,
             "cname": self.colours[t],
             "args": arguments,
@@ -86,7 +86,7 @@ class RequestTracks:
     def _arrival(self, t: int, request: int, due: int, entry: int) -> None:
         tid = 2 * t + 1
         self._tracks.setdefault(("arrival", t), []).append(self._mark(t, tid, due, {"request": request}))
-        self._flow("arrival", t, (due, TENANTS, tid), self._first_slice(entry))
+        self._flow("arrival", t, (due, self.machine.tenants_pid, tid), self._first_slice(entry))
 
     def _deadline(self, t: int, request: int, times: tuple[int, int], entry: int) -> None:
         deadline_ns = self.tenants[t].deadline_ns
@@ -98,20 +98,20 @@ class RequestTracks:
         tid = 2 * t + 2
         mark = self._mark(t, tid, limit, {"request": request, "verdict": verdict})
         self._tracks.setdefault(("deadline", t), []).append(mark)
-        last_slice = (self.machine.ns(self.run.log.compute_start[entry]), NPU, COMPUTE)
-        start, end = sorted([last_slice, (limit, TENANTS, tid)])
+        last_slice = (self.machine.ns(self.run.log.compute_start[entry]), self.machine.pid, COMPUTE)
+        start, end = sorted([last_slice, (limit, self.machine.tenants_pid, tid)])
         self._flow(f"deadline, {verdict}", t, start, end)
 
     def _first_slice(self, entry: int) -> tuple[int, int, int]:
         log = self.run.log
         table = self.tenants[int(log.tenant[entry])].profiles[int(log.profile[entry])].table
         if table.dram_bytes[int(log.row[entry])]:
-            return self.machine.ns(log.fetch_start[entry]), NPU, DRAM
-        return self.machine.ns(log.compute_start[entry]), NPU, COMPUTE
+            return self.machine.ns(log.fetch_start[entry]), self.machine.pid, DRAM
+        return self.machine.ns(log.compute_start[entry]), self.machine.pid, COMPUTE
 
     def _flow(self, name: str, t: int, start: tuple[int, int, int], end: tuple[int, int, int]) -> None:
         self._flows += 1
-        common = {"name": name, "cat": "flow", "id": self._flows}
+        common = {"name": name, "cat": "flow", "id": self._flows + 10**9 * self.run.npu}
         flows = self._tracks.setdefault(("flow", t), [])
         flows.append(common | {"ph": "s", "ts": start[0] / 1000, "pid": start[1], "tid": start[2]})
         flows.append(common | {"ph": "f", "bp": "e", "ts": end[0] / 1000, "pid": end[1], "tid": end[2]})

@@ -237,6 +237,7 @@ def simulation_details(
     *,
     log: ScheduleLog | None = None,
     window_ns: Window | None = None,
+    latencies: Sequence[IntArray] | None = None,
 ) -> dict[str, Any]:
     """Everything a report draws of one run.
 
@@ -248,6 +249,7 @@ def simulation_details(
         log: Executed rows; by default those of the outcome. Without any, ``utilization`` and ``timeline`` are
             None.
         window_ns: What the timeline shows, as :func:`window_of_interest` gives it.
+        latencies: Latencies to count in the histograms, per tenant; by default those of the outcome.
 
     Returns:
         ``latency``, ``over_time``, ``in_system``, ``batches``, ``utilization`` and ``timeline``.
@@ -255,15 +257,16 @@ def simulation_details(
     log = outcome.log if log is None else log
     pairs = list(zip(simulation_input.tenants, outcome.tenants, strict=True))
     window_ns = window_ns or window_of_interest(simulation_input, outcome, scheduled_ns)
+    counted = latencies or [result.latency_ns for result in outcome.tenants]
     recorded = log is not None and len(log.row) > 0
     return {
         "latency": [
             {
                 "tenant": tenant.name,
                 "deadline_ms": None if tenant.deadline_ns is None else tenant.deadline_ns / 1e6,
-                **latency_histogram(result.latency_ns),
+                **latency_histogram(latency_ns),
             }
-            for tenant, result in pairs
+            for tenant, latency_ns in zip(simulation_input.tenants, counted, strict=True)
         ],
         "over_time": _over_time(simulation_input, outcome, scheduled_ns, TIME_BINS),
         "in_system": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, NotRequired
 
 from pydantic import AfterValidator, ConfigDict, with_config
 from typing_extensions import TypedDict
@@ -112,6 +112,7 @@ class _Details(TypedDict):
     batches: list[Batches]
     utilization: Utilization | None
     timeline: Timeline | None
+    configuration: NotRequired[dict[str, object]]
 
 
 def _check(details: _Details) -> _Details:

@@ -134,7 +134,9 @@ def _peaks(documents: Documents) -> list[Table]:
 
 def _provenance(run: Mapping[str, Any]) -> dict[str, Any]:
     """All that a document says beside its numbers: scenario, versions, hashes, seeds, times."""
-    return {key: value for key, value in run.items() if key not in {"tenants", "system", "details"}}
+    details = run.get("details") or {}
+    shown = {key: value for key, value in run.items() if key not in {"tenants", "system", "details"}}
+    return shown | {"configuration": details["configuration"]} if "configuration" in details else shown
 
 
 def _section(identifier: str, title: str, body: str) -> tuple[str, str, str]:

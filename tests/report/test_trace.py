@@ -200,7 +200,7 @@ def test_estimate_from_a_sample_is_close(hand_made: HandMade, tmp_path: Path, mo
     run = trace_run(hand_made)
     written = write_trace(tmp_path / "out.json", run)
     monkeypatch.setattr("layerweaver.backend_sim.timeline_trace._SAMPLE_ROWS", 32)
-    assert abs(estimate_trace_bytes(run) - written) < 0.35 * written
+    assert abs(estimate_trace_bytes([run]) - written) < 0.35 * written
 
 
 @pytest.mark.parametrize(

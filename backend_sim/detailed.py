@@ -1,0 +1,125 @@
+"""Simulations with what is drawn of them: the details of a report and the trace of a window."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layerweaver.backend_sim.simulate import (
+    DEFAULT_POLICIES,
+    PolicyRef,
+    ScenarioRef,
+    Simulation,
+    as_prepared,
+    policy_of,
+    simulation,
+)
+from layerweaver.backend_sim.sources import TrafficRequest
+from layerweaver.backend_sim.trace_window import DEFAULT_TRACE_WINDOW, parse_window
+
+if TYPE_CHECKING:
+    from layerweaver.backend_sim.engine import ProgressCallback
+    from layerweaver.scheduler.policies import Policy
+
+__all__ = ["compare_in_detail", "simulate_in_detail"]
+
+LOGGER = logging.getLogger("layerweaver")
+
+
+def simulate_in_detail(
+    source: ScenarioRef = None,
+    policy: PolicyRef | Policy | None = None,
+    seed: int | None = None,
+    *,
+    seeds: int = 1,
+    skip_bad_rows: bool = False,
+    details: bool = True,
+    trace: Path | None = None,
+    trace_window: str | None = None,
+    announce: Callable[[int], None] | None = None,
+    progress: ProgressCallback | None = None,
+    compiling: Callable[[float, str], None] | None = None,
+) -> dict[str, Any]:
+    """Simulate as :func:`~layerweaver.backend_sim.simulate.simulate` does, and say more about the run.
+
+    Args:
+        source: As ``simulate``.
+        policy: As ``simulate``.
+        seed: As ``simulate``.
+        seeds: As ``simulate``; details and trace are those of the first.
+        skip_bad_rows: As ``simulate``.
+        details: Whether the document gets the key ``details`` that reports draw.
+        trace: Where to write a Perfetto trace; None writes none.
+        trace_window: Part to trace, such as ``10ms:20ms``; None: all, or the beginning of a long run.
+        announce: Told the size of the trace in bytes before it is written.
+        progress: As ``simulate``.
+        compiling: As ``simulate``.
+
+    Raises:
+        LayerweaverError: If anything in the scenario or the window is wrong, or the trace cannot be written.
+    """
+    prepared = as_prepared(source, skip_bad_rows=skip_bad_rows, progress=compiling)
+    if trace_window is not None:
+        parse_window(trace_window, prepared.machines[0][0].clock_hz)
+    result = simulation(prepared, policy, seed, seeds=seeds, progress=progress)
+    document = result.document
+    if result.run.interrupted:
+        return document
+    request = TrafficRequest(seed=seed)
+    if details:
+        from layerweaver.backend_sim.report.collect import collect_details  # noqa: PLC0415 - loads numba
+
+        document["details"] = collect_details(result.run, result.policy, request)
+    if trace is not None:
+        _trace(result, request, trace, trace_window, announce)
+    return document
+
+
+def compare_in_detail(
+    source: ScenarioRef = None,
+    policies: Sequence[PolicyRef] | None = None,
+    seed: int | None = None,
+    *,
+    seeds: int = 1,
+    skip_bad_rows: bool = False,
+    details: bool = True,
+    progress: ProgressCallback | None = None,
+    compiling: Callable[[float, str], None] | None = None,
+) -> dict[str, Any]:
+    """Compare as :func:`~layerweaver.backend_sim.simulate.compare` does, every run with its details."""
+    prepared = as_prepared(source, skip_bad_rows=skip_bad_rows, progress=compiling)
+    chosen = policies or tuple(prepared.scenario.spec.policies) or DEFAULT_POLICIES
+    runs = []
+    for policy in [policy_of(prepared, reference) for reference in chosen]:
+        runs.append(
+            simulate_in_detail(prepared, policy, seed, seeds=seeds, details=details, progress=progress)
+        )
+        if runs[-1].get("interrupted"):
+            break
+    return {"runs": runs}
+
+
+def _trace(
+    result: Simulation,
+    request: TrafficRequest,
+    path: Path,
+    window: str | None,
+    announce: Callable[[int], None] | None,
+) -> None:
+    from layerweaver.backend_sim.report.collect import RECORDED_LAYERS, record_traces  # noqa: PLC0415
+    from layerweaver.backend_sim.timeline_trace import write_trace  # noqa: PLC0415
+
+    run = result.run
+    clock_hz = run.prepared.machines[0][0].clock_hz
+    layers = sum(outcome.layers_executed for outcome in run.outcomes)
+    if window is None and layers <= RECORDED_LAYERS:
+        cycles = (0, max(outcome.end_cycles for outcome in run.outcomes) + 1)
+    else:
+        if window is None:
+            window = DEFAULT_TRACE_WINDOW
+            LOGGER.warning("the run has %d layers: tracing %s only; choose --trace-window", layers, window)
+        cycles = parse_window(window, clock_hz)
+    traces = record_traces(run, result.policy, cycles, request)
+    write_trace(path, traces, window_cycles=cycles, announce=announce)
