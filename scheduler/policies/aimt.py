@@ -17,45 +17,42 @@ class Options:
     """Switches of AI-MT.
 
     Attributes:
-        low_space: Share of the weight buffer below which free space counts as low.
+        prefetch_share: Share of the weight buffer that early fetched blocks may fill (AI-MT works with about
+            a megabyte; the share is ours).
+        block_bytes: Weights of one sub-layer, what one array holds (128 x 128 at 16 bit).
     """
 
-    low_space: float = 0.1
+    prefetch_share: float = 0.1
+    block_bytes: int = 32768
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """Greedy load balance between the two engines.
 
-    - While the weight buffer has room, memory blocks are fetched early: as long as fetched work keeps the
-      arrays busy for longer than the fetch takes, the head with the longest such fetch goes; when no fetch
-      can hide, the one with the most compute per fetch refills the arrays.
-    - When space is low, the head with the least compute goes, whose weights are freed soonest (early
-      eviction of memory blocks).
+    - Memory blocks are fetched early: while fetched work keeps the arrays busy for longer than one block takes
+      to fetch, the head with the least compute per fetch goes (prefetch); otherwise the one with the most
+      refills the arrays.
+    - When early fetched blocks fill their share of the buffer, the head with the least compute goes, whose
+      weights are freed soonest (early eviction).
 
     Ties: lowest tenant index. The paper reorders sub-layers between fetch and compute; here, as ever on
     this machine, computes follow the order of fetches and rows are whole layers.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
     best = ready[0]
-    if machine.free_scaled < options.low_space * machine.buffer_scaled:
+    if machine.buffer_scaled - machine.free_scaled > options.prefetch_share * machine.buffer_scaled:
         machine.mode = EVICT
         for k in range(1, machine.ready_count):
             if heads[ready[k]].compute_cycles < heads[best].compute_cycles:
                 best = ready[k]
         return best
-    available = max(0, machine.compute_end - machine.start)
-    longest = -1
-    for k in range(machine.ready_count):
-        fetch_cycles = heads[ready[k]].fetch_cycles
-        if longest < fetch_cycles <= available:
-            best, longest = ready[k], fetch_cycles
-    if longest >= 0:
-        machine.mode = PREFETCH
-        return best
-    machine.mode = REFILL
+    busy = (machine.compute_end - machine.start) * machine.rate > options.block_bytes * machine.scale
+    machine.mode = PREFETCH if busy else REFILL
     for k in range(1, machine.ready_count):
         head, other = heads[ready[k]], heads[best]
-        if float(head.compute_cycles) * other.fetch_cycles > float(other.compute_cycles) * head.fetch_cycles:
+        intensity = float(head.compute_cycles) * other.fetch_cycles
+        least = float(other.compute_cycles) * head.fetch_cycles
+        if intensity < least if busy else intensity > least:
             best = ready[k]
     return best
 
@@ -63,7 +60,7 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
 POLICY = PolicySpec(
     "aimt",
     choose,
-    "longest fetch that hides under fetched work, least compute first when space is low",
+    "memory blocks fetched early while the arrays are busy, least compute first when space is low",
     source="Baek, Kwon and Kim, AI-MT, ISCA 2020, doi 10.1109/ISCA45697.2020.00081",
     options=Options,
     modes=("prefetch", "refill", "evict"),
