@@ -7,6 +7,7 @@
 """
 
 from layerweaver.costmodel.config import NpuConfig
+from layerweaver.costmodel.cost_csv import load_cost_csv, override_costs
 from layerweaver.costmodel.document import (
     npu_document,
     npu_json_schema,
@@ -17,6 +18,7 @@ from layerweaver.costmodel.document import (
 from layerweaver.costmodel.explain import CostedLayer, costed_document, roofline
 from layerweaver.costmodel.load import check_npu, load_npu, npu_names
 from layerweaver.costmodel.model import CostedModel, cost_columns, cost_graph
+from layerweaver.costmodel.sweep import cost_sweep
 from layerweaver.costmodel.table import CostTable, MachineSpec, share_activation_buffer
 
 __all__ = [
@@ -28,7 +30,9 @@ __all__ = [
     "check_npu",
     "cost_columns",
     "cost_graph",
+    "cost_sweep",
     "costed_document",
+    "load_cost_csv",
     "load_npu",
     "npu_document",
     "npu_json_schema",
@@ -36,6 +40,7 @@ __all__ = [
     "npu_rows",
     "npu_template",
     "npu_yaml",
+    "override_costs",
     "roofline",
     "share_activation_buffer",
 ]

@@ -55,6 +55,17 @@ class SpillColumns:
         """All columns as one array of shape (layers, 9), for storing."""
         return np.stack([getattr(self, field.name) for field in fields(self)], axis=1)
 
+    def without(self, layers: NDArray[np.bool_]) -> Self:
+        """The columns with some layers taken out: their traffic is the same at every budget."""
+        return type(self)(
+            *(
+                getattr(self, field.name)
+                if field.name in ("weight_chunks", "groups")
+                else np.where(layers, 0, getattr(self, field.name))
+                for field in fields(self)
+            )
+        )
+
     def spilled_bytes(self, budget_bytes: int | None) -> IntArray:
         """DRAM traffic of activations per layer, shape (layers,).
 
