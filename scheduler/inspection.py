@@ -87,7 +87,9 @@ def layers_csv(document: Mapping[str, Any]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for layer in layers:
-        writer.writerow("+".join(map(str, cell)) if isinstance(cell := layer[key], list) else cell for key in columns)
+        writer.writerow(
+            "+".join(map(str, cell)) if isinstance(cell := layer[key], list) else cell for key in columns
+        )
     return text.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
@@ -18,7 +19,12 @@ from layerweaver.cli.session import Session
 
 __all__ = ["CommandLineError", "app", "run"]
 
-_USAGE_ERROR = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+_USAGE_ERROR: type[Exception] = next(
+    base
+    for base in typer.BadParameter.__mro__
+    if issubclass(base, Exception) and base.__name__ == "ClickException"
+)
+"""What typer raises for unusable words; its module moved between versions, its name did not."""
 
 
 class CommandLineError(Exception):
@@ -47,12 +53,19 @@ def _print_version(wanted: bool) -> None:
 def root(
     context: typer.Context,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done, on stderr.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say what is being done, on stderr.")
+    ] = False,
     version: Annotated[  # noqa: ARG001 - handled by its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Options that every command understands."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("layerweaver: %(message)s"))
+    logger = logging.getLogger("layerweaver")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
     context.obj = Session(quiet=quiet, verbose=verbose)
 
 
@@ -77,11 +90,11 @@ def run(arguments: list[str]) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _USAGE_ERROR as error:
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context is not None else "layerweaver"
-        if isinstance(error, Exception) and type(error).__name__ == "NoArgsIsHelpError":
+        if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(str(error))
             return 2
-        message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "layerweaver"
+        message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
         raise CommandLineError(f"{message.rstrip('.')}; see '{command} --help'") from None
     return code if isinstance(code, int) else 0

@@ -73,9 +73,7 @@ def parse_bindings(
 def merged(bound: Mapping[str | None, Bindings], entry: str) -> Bindings:
     """What applies to one entry: the options for all, overridden by its own."""
     common, own = bound[None], bound.get(entry, Bindings())
-    return Bindings(
-        common.dims | own.dims, common.shapes | own.shapes, common.trip_counts | own.trip_counts
-    )
+    return Bindings(common.dims | own.dims, common.shapes | own.shapes, common.trip_counts | own.trip_counts)
 
 
 def parse_batches(text: str) -> tuple[int, ...]:

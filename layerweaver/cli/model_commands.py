@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -17,19 +17,26 @@ __all__ = ["register"]
 
 ModelArgument = Annotated[str, typer.Argument(help="An ONNX file or a zoo model such as zoo:resnet50.")]
 DimOption = Annotated[
-    Optional[list[str]], typer.Option("--dim", help="Bind a symbolic dimension: NAME=NUMBER.", metavar="NAME=N")
+    list[str] | None,
+    typer.Option("--dim", help="Bind a symbolic dimension: NAME=NUMBER.", metavar="NAME=N"),
 ]
 ShapeOption = Annotated[
-    Optional[list[str]],
-    typer.Option("--shape", help="Bind or override an input's shape: INPUT=1x3x224x224.", metavar="INPUT=SHAPE"),
+    list[str] | None,
+    typer.Option(
+        "--shape", help="Bind or override an input's shape: INPUT=1x3x224x224.", metavar="INPUT=SHAPE"
+    ),
 ]
 TripOption = Annotated[
-    Optional[list[str]],
-    typer.Option("--trip-count", help="Trips of a loop that the graph leaves open: NODE=NUMBER.", metavar="NODE=N"),
+    list[str] | None,
+    typer.Option(
+        "--trip-count", help="Trips of a loop that the graph leaves open: NODE=NUMBER.", metavar="NODE=N"
+    ),
 ]
 StateOption = Annotated[
-    Optional[list[str]],
-    typer.Option("--state", help="A graph input that an output feeds back into: INPUT=OUTPUT.", metavar="IN=OUT"),
+    list[str] | None,
+    typer.Option(
+        "--state", help="A graph input that an output feeds back into: INPUT=OUTPUT.", metavar="IN=OUT"
+    ),
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse operators that nobody has described.")]
 
@@ -54,15 +61,19 @@ def _inspect(
     shape: ShapeOption = None,
     trip_count: TripOption = None,
     state: StateOption = None,
-    batch: Annotated[Optional[str], typer.Option("--batch", help="Batch size.")] = None,
-    npu: Annotated[Optional[str], typer.Option("--npu", help="Cost the layers on this NPU (name or file).")] = None,
+    batch: Annotated[str | None, typer.Option("--batch", help="Batch size.")] = None,
+    npu: Annotated[
+        str | None, typer.Option("--npu", help="Cost the layers on this NPU (name or file).")
+    ] = None,
     strict: StrictOption = False,
     fuse: Annotated[bool, typer.Option("--fuse/--no-fuse", help="Fuse as a compiler would.")] = True,
-    csv: Annotated[Optional[Path], typer.Option("--csv", help="Write the layers to this file.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the layers to this file.")] = None,
     plot: Annotated[
-        Optional[Path], typer.Option("--plot", help="Draw the roofline (.svg, .png or .html); needs --npu.")
+        Path | None, typer.Option("--plot", help="Draw the roofline (.svg, .png or .html); needs --npu.")
     ] = None,
-    graph: Annotated[Optional[Path], typer.Option("--graph", help="Draw the layer graph (.html or .dot).")] = None,
+    graph: Annotated[
+        Path | None, typer.Option("--graph", help="Draw the layer graph (.html or .dot).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a model's layers: shapes, multiply-accumulates, bytes, and costs when an NPU is given."""

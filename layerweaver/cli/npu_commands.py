@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -58,7 +58,9 @@ def _check(
 
 def _new(
     context: typer.Context,
-    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="File to write; default: print.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; default: print.")
+    ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="The JSON Schema for editors instead.")] = False,
 ) -> None:
     """Write a commented template of an NPU config, or its JSON Schema."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from layerweaver.cli.bindings import merged, parse_batches, parse_bindings, parse_models
-from layerweaver.cli.model_commands import DimOption, ShapeOption, StateOption, StrictOption, TripOption, parse_state
+from layerweaver.cli.model_commands import (
+    DimOption,
+    ShapeOption,
+    StateOption,
+    StrictOption,
+    TripOption,
+    parse_state,
+)
 from layerweaver.cli.render import profile_tables
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
 
@@ -17,7 +24,9 @@ __all__ = ["register"]
 
 def _compile(
     context: typer.Context,
-    model: Annotated[list[str], typer.Argument(help="[NAME=]MODEL: ONNX files or zoo models.", metavar="[NAME=]MODEL...")],
+    model: Annotated[
+        list[str], typer.Argument(help="[NAME=]MODEL: ONNX files or zoo models.", metavar="[NAME=]MODEL...")
+    ],
     npu: Annotated[str, typer.Option("--npu", help="NPU config: a shipped name or a YAML file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Schedule profile (.lwp) to write.")],
     dim: DimOption = None,
@@ -26,8 +35,10 @@ def _compile(
     state: StateOption = None,
     batch: Annotated[str, typer.Option("--batch", help="Batch sizes, for example 1,8,16.")] = "1",
     group: Annotated[
-        Optional[list[str]],
-        typer.Option("--group", help="Entries whose static woven schedule is precomputed: A,B.", metavar="A,B"),
+        list[str] | None,
+        typer.Option(
+            "--group", help="Entries whose static woven schedule is precomputed: A,B.", metavar="A,B"
+        ),
     ] = None,
     strict: StrictOption = False,
     as_json: JsonOption = False,

@@ -34,8 +34,12 @@ def number(value: float | None) -> str:
         return "-"
     for size, prefix in _PREFIXES:
         if abs(value) >= size:
-            return f"{value / size:.3g} {prefix}" if abs(value) < 999.5 * size else f"{value / size:.0f} {prefix}"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+            return (
+                f"{value / size:.3g} {prefix}"
+                if abs(value) < 999.5 * size
+                else f"{value / size:.0f} {prefix}"
+            )
+    return f"{value:.3g}"
 
 
 def percent(share: float | None) -> str:
@@ -53,8 +57,16 @@ def layers_table(document: Document, *, full: bool) -> Table:
     """Layers of an ``inspect`` document, the first and last ones unless ``full``."""
     layers: Sequence[Document] = document["layers"]
     costed = bool(layers) and "compute_cycles" in layers[0]
-    columns = [("layer", "left"), ("kind", "left"), ("operators", "left"), ("MACs", "right"), ("weights", "right")]
-    columns += [("compute", "right"), ("memory", "right"), ("bound", "left")] if costed else [("M x N x K", "right")]
+    columns = [
+        ("layer", "left"),
+        ("kind", "left"),
+        ("operators", "left"),
+        ("MACs", "right"),
+        ("weights", "right"),
+    ]
+    columns += (
+        [("compute", "right"), ("memory", "right"), ("bound", "left")] if costed else [("M x N x K", "right")]
+    )
     grid = table(f"{document['model']}, batch {document['batch']}", columns)
     hidden = 0 if full else max(0, len(layers) - _LAYERS_SHOWN)
     for position, layer in enumerate(layers):
@@ -83,7 +95,8 @@ def totals_lines(document: Document) -> Iterator[str]:
     totals = document["totals"]
     yield (
         f"{totals['layers']} layers, {totals['macs']:,} MACs, {totals['parameters']:,} parameters, "
-        f"{number(totals['weight_bytes'])}B weights, {number(totals['peak_activation_bytes'])}B peak activations"
+        f"{number(totals['weight_bytes'])}B weights, "
+        f"{number(totals['peak_activation_bytes'])}B peak activations"
     )
     if "compute_cycles" in totals:
         compute, memory = totals["compute_cycles"], totals["memory_cycles"]
@@ -96,7 +109,9 @@ def totals_lines(document: Document) -> Iterator[str]:
 
 def models_table(rows: Sequence[Document]) -> Table:
     """The zoo."""
-    grid = table("model zoo", [("name", "left"), ("MACs", "right"), ("parameters", "right"), ("dims", "left")])
+    grid = table(
+        "model zoo", [("name", "left"), ("MACs", "right"), ("parameters", "right"), ("dims", "left")]
+    )
     for row in rows:
         dims = ", ".join(f"{name}={value}" for name, value in row.get("dims", {}).items())
         grid.add_row(row["name"], f"{row['macs']:,}", f"{row['parameters']:,}", dims)
@@ -109,7 +124,10 @@ def npus_table(rows: Sequence[Document]) -> Table:
     grid = table("NPUs", columns)
     for row in rows:
         grid.add_row(
-            row["name"], f"{row['peak_tops']:.4g}", f"{row['dram_gb_s']:.4g}", f"{row['ridge_ops_per_byte']:.4g}"
+            row["name"],
+            f"{row['peak_tops']:.4g}",
+            f"{row['dram_gb_s']:.4g}",
+            f"{row['ridge_ops_per_byte']:.4g}",
         )
     return grid
 

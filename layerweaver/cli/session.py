@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from layerweaver.backend_sim.engine import Progress as EngineProgress
+    from layerweaver.backend_sim.engine import ProgressCallback as EngineCallback
+
 __all__ = ["JsonOption", "ProgressCallback", "Session", "print_document", "session_of"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -52,9 +55,7 @@ class Session:
         for warning in shown:
             print(f"layerweaver: warning: {warning}", file=sys.stderr)
         if len(shown) < len(warnings):
-            print(
-                f"layerweaver: warning: {len(warnings) - len(shown)} more (-v shows all)", file=sys.stderr
-            )
+            print(f"layerweaver: warning: {len(warnings) - len(shown)} more (-v shows all)", file=sys.stderr)
 
     @contextmanager
     def progress(self, title: str) -> Iterator[ProgressCallback]:
@@ -90,6 +91,16 @@ class Session:
             yield report
         finally:
             bar.stop()
+
+    @contextmanager
+    def simulation_progress(self, title: str) -> Iterator[tuple[ProgressCallback, EngineCallback]]:
+        """Progress for models being compiled and for the engine, which counts rows."""
+        with self.progress(title) as report:
+
+            def engine(progress: EngineProgress) -> None:
+                report(-1.0, f"{progress.layers_executed:,} rows")
+
+            yield report, engine
 
 
 def _no_progress(share: float, text: str) -> None:

@@ -4,29 +4,288 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from layerweaver.cli.render import rows_table
-from layerweaver.cli.render_results import certify_table, comparison_tables, peak_table
-from layerweaver.cli.session import JsonOption, console, print_document, session_of
+from layerweaver.cli.render_results import (
+    certify_table,
+    comparison_tables,
+    outcome_tables,
+    peak_table,
+    policies_table,
+)
+from layerweaver.cli.session import JsonOption, Session, console, print_document, session_of
+
+if TYPE_CHECKING:
+    from layerweaver.backend_sim.simulate import PolicyRef
 
 __all__ = ["register"]
 
 ScenarioArgument = Annotated[Path, typer.Argument(help="A scenario file (YAML).")]
-SkipOption = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip and count bad rows of a trace.")]
-PoliciesOption = Annotated[str, typer.Option("--policies", help="Policies to run, for example fcfs,layerweaver+.")]
-PartialOutput = Annotated[
-    Optional[Path], typer.Option("--output", "-o", help="Write the result (.json, .csv or .parquet).")
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Replace every tenant's seed by one derived from this.")
+]
+SeedsOption = Annotated[
+    int, typer.Option("--seeds", min=1, max=1000, help="Repetitions with derived seeds, for intervals.")
+]
+SkipOption = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip and count bad rows of traces.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Write the result to this file (.json, .csv or .parquet)."),
+]
+DetailsOption = Annotated[
+    bool, typer.Option("--details", help="Add what a report draws: distributions, series, a timeline window.")
 ]
 
 
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+PolicyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        help="A policy's name or file, options after colons (layerweaver+:margin_us=50); "
+        "default: the scenario's.",
+    ),
+]
+PoliciesOption = Annotated[
+    str | None,
+    typer.Option("--policies", help="Policies, for example fcfs,edf,layerweaver+:margin_us=50."),
+]
+
+
+def _option_value(text: str) -> bool | int | float | str:
+    if text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _policy(text: str) -> PolicyRef:
+    """Read ``NAME[:OPTION=VALUE...]``."""
+    name, *words = text.strip().split(":")
+    if not words:
+        return name
+    options: dict[str, Any] = {}
+    for word in words:
+        option, equals, value = word.partition("=")
+        if not (equals and option and value):
+            raise typer.BadParameter(f"policy {text!r} is not of the form NAME[:OPTION=VALUE...]")
+        options[option] = _option_value(value)
+    return {"name": name, **options}
+
+
+def _policies_of(text: str | None) -> list[PolicyRef] | None:
+    if text is None:
+        return None
+    names = [name for name in text.split(",") if name.strip()]
     if not names:
         raise typer.BadParameter("--policies names no policy; see 'layerweaver policies'")
-    return names
+    return [_policy(name) for name in names]
+
+
+def _deliver(
+    session: Session, document: dict[str, Any], output: Path | None, as_json: bool, *, rows: str = "runs"
+) -> None:
+    """Write a result to its file and print it when JSON was asked for."""
+    if output is not None:
+        from layerweaver.backend_sim.results import write_result
+
+        write_result(document, output)
+        session.note(f"wrote {output} ({rows})" if session.verbose else f"wrote {output}")
+    if as_json:
+        print_document(document)
+
+
+def _finish(documents: list[dict[str, Any]]) -> None:
+    if any(document.get("interrupted") for document in documents):
+        raise typer.Exit(130)
+
+
+def _simulate(
+    context: typer.Context,
+    scenario: Annotated[
+        Path | None, typer.Argument(help="A scenario file; default: the built-in one.")
+    ] = None,
+    policy: PolicyOption = None,
+    seed: SeedOption = None,
+    seeds: SeedsOption = 1,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", help="Write a Perfetto trace (.json or .json.gz).")
+    ] = None,
+    trace_window: Annotated[
+        str | None,
+        typer.Option("--trace-window", help="Part to trace, for example 10ms:20ms.", metavar="A:B"),
+    ] = None,
+    details: DetailsOption = False,
+    output: OutputOption = None,
+    skip_bad_rows: SkipOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate a scenario; without one, compare policies on the built-in example."""
+    session = session_of(context)
+    if trace_window is not None and trace is None:
+        raise typer.BadParameter("--trace-window needs --trace")
+    if scenario is None and policy is None and trace is None:
+        _run_comparison(session, None, None, seed, seeds, details, output, skip_bad_rows, as_json)
+        return
+    from layerweaver.backend_sim.detailed import simulate_in_detail
+
+    with session.simulation_progress("simulating") as (compiling, progress):
+        document = simulate_in_detail(
+            scenario,
+            _policy(policy) if policy is not None else None,
+            seed,
+            seeds=seeds,
+            skip_bad_rows=skip_bad_rows,
+            trace=trace,
+            trace_window=trace_window,
+            details=details,
+            announce=lambda size: session.note(f"writing {trace}, about {size:,} bytes"),
+            progress=progress,
+            compiling=compiling,
+        )
+    session.warn(document.get("warnings", []))
+    _deliver(session, document, output, as_json)
+    if not as_json:
+        screen = console()
+        for item in outcome_tables(document):
+            screen.print(item)
+    _finish([document])
+
+
+def _run_comparison(
+    session: Session,
+    scenario: Path | None,
+    policies: list[PolicyRef] | None,
+    seed: int | None,
+    seeds: int,
+    details: bool,
+    output: Path | None,
+    skip_bad_rows: bool,
+    as_json: bool,
+) -> None:
+    from layerweaver.backend_sim.detailed import compare_in_detail
+    from layerweaver.backend_sim.sentence import verdict_sentence
+
+    with session.simulation_progress("simulating") as (compiling, progress):
+        document = compare_in_detail(
+            scenario,
+            policies,
+            seed,
+            seeds=seeds,
+            skip_bad_rows=skip_bad_rows,
+            details=details,
+            progress=progress,
+            compiling=compiling,
+        )
+    runs = document["runs"]
+    session.warn(list(dict.fromkeys(text for run in runs for text in run.get("warnings", []))))
+    _deliver(session, document, output, as_json)
+    if not as_json:
+        screen = console()
+        for item in comparison_tables(document):
+            screen.print(item)
+        screen.print(verdict_sentence(document))
+    _finish(runs)
+
+
+def _compare(
+    context: typer.Context,
+    scenario: Annotated[
+        Path | None, typer.Argument(help="A scenario file; default: the built-in one.")
+    ] = None,
+    policies: PoliciesOption = None,
+    seed: SeedOption = None,
+    seeds: SeedsOption = 1,
+    details: DetailsOption = False,
+    output: OutputOption = None,
+    skip_bad_rows: SkipOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate a scenario under several policies with the same traffic."""
+    names = _policies_of(policies)
+    _run_comparison(
+        session_of(context), scenario, names, seed, seeds, details, output, skip_bad_rows, as_json
+    )
+
+
+def _peak(
+    context: typer.Context,
+    scenario: ScenarioArgument,
+    policies: PoliciesOption = None,
+    queries: Annotated[
+        int, typer.Option("--queries", min=1, help="Queries per trial, all tenants.")
+    ] = 20_000,
+    seeds: SeedsOption = 1,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", help="Scale this tenant's rate only; default: all.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes.")] = 1,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the highest rate at which every tenant still meets its deadline."""
+    from layerweaver.backend_sim.peak import peak
+
+    session = session_of(context)
+    names = _policies_of(policies)
+    with session.progress("searching") as progress:
+        document = peak(
+            scenario, names, queries=queries, seeds=seeds, tenant=tenant, jobs=jobs, progress=progress
+        )
+    _deliver(session, document, output, as_json)
+    if not as_json:
+        console().print(peak_table(document))
+
+
+def _traffic(
+    scenario: ScenarioArgument,
+    seed: SeedOption = None,
+    skip_bad_rows: SkipOption = False,
+) -> None:
+    """Print the arrivals as CSV: tenant,query,arrival_ns."""
+    from layerweaver.backend_sim.simulate import traffic
+
+    write = sys.stdout.write
+    rows = traffic(scenario, seed, skip_bad_rows=skip_bad_rows)
+    write("tenant,query,arrival_ns\n")
+    for name, query, arrival_ns in rows:
+        write(f"{name},{query},{arrival_ns}\n")
+
+
+def _certify(
+    context: typer.Context,
+    scenario: ScenarioArgument,
+    policy: PolicyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay the simulated completions through the official LoadGen and compare verdicts (unofficial)."""
+    from layerweaver.backend_sim.certify import certify
+
+    session = session_of(context)
+    with session.progress("certifying") as progress:
+        document = certify(scenario, _policy(policy) if policy is not None else None, progress=progress)
+    if as_json:
+        print_document(document)
+    else:
+        console().print(certify_table(document))
+    if not all(item["agree"] for item in document["tenants"]):
+        raise typer.Exit(1)
+
+
+def _policies(as_json: JsonOption = False) -> None:
+    """List the policies with their options."""
+    from layerweaver.scheduler.policies import policy_rows
+
+    rows = policy_rows()
+    if as_json:
+        print_document({"policies": rows})
+    else:
+        console().print(policies_table(rows))
 
 
 def register(app: typer.Typer) -> None:

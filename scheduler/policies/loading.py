@@ -13,7 +13,7 @@ from layerweaver.ir import PolicyError
 from layerweaver.scheduler.policies.contract import Policy, PolicySpec
 from layerweaver.scheduler.policies.spelling import nearest
 
-__all__ = ["ENTRY_POINT_GROUP", "load_policy", "load_spec", "policy_names"]
+__all__ = ["ENTRY_POINT_GROUP", "load_policy", "load_spec", "policy_names", "policy_rows"]
 
 ENTRY_POINT_GROUP = "layerweaver.policies"
 
@@ -21,6 +21,19 @@ ENTRY_POINT_GROUP = "layerweaver.policies"
 def policy_names() -> tuple[str, ...]:
     """Names of all registered policies, ascending."""
     return tuple(sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)}))
+
+
+def policy_rows() -> list[dict[str, object]]:
+    """Every registered policy with its one-line rule, source and options (type and default of each)."""
+    rows: list[dict[str, object]] = []
+    for name in policy_names():
+        spec = load_spec(name)
+        options = {
+            option: {"type": kind, "default": default}
+            for option, (kind, default) in spec.option_fields().items()
+        }
+        rows.append({"name": name, "summary": spec.summary, "source": spec.source, "options": options})
+    return rows
 
 
 def load_policy(reference: str | Path | Mapping[str, object] | Policy) -> Policy:
