@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +16,48 @@ from layerweaver.ir import LayerGraph
 
 ImportText = Callable[..., LayerGraph]
 
-HEADERS = {
-    "": '<ir_version: 10, opset_import: ["" : {opset}]>',
-    "com.microsoft": '<ir_version: 10, opset_import: ["" : {opset}, "com.microsoft" : 1]>',
-}
-
 
 def model_from_text(body: str, *, opset: int = 20, domain: str = "") -> onnx.ModelProto:
-    """A model from the text of its main graph."""
-    header = HEADERS.get(domain, f'<ir_version: 10, opset_import: ["" : {{opset}}, "{domain}" : 1]>')
-    return onnx.parser.parse_model(header.format(opset=opset) + "\n" + body)
+    """A model from the text of its main graph.
+
+    Declared values that no node computes become weights whose data is elsewhere and does not exist.
+    """
+    domains = f'"" : {opset}' + (f', "{domain}" : 1' if domain else "")
+    model = onnx.parser.parse_model(f"<ir_version: 10, opset_import: [{domains}]>\n{body}")
+    computed = {name for node in model.graph.node for name in node.output}
+    for value in list(model.graph.value_info):
+        if value.name not in computed:
+            model.graph.value_info.remove(value)
+            weight = model.graph.initializer.add()
+            weight.name, weight.data_type = value.name, value.type.tensor_type.elem_type
+            weight.dims.extend(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+            weight.data_location = onnx.TensorProto.EXTERNAL
+            weight.external_data.add(key="location", value="absent.bin")
+    return model
 
 
 @pytest.fixture(name="import_text")
 def import_text_fixture() -> ImportText:
-    """Import a model written as ONNX text; keywords go to ``import_model``."""
+    """Import a model written as ONNX text; ``rename`` gives values names that the text cannot hold.
 
-    def build(body: str, *, opset: int = 20, domain: str = "", **options: Any) -> LayerGraph:
+    Further keywords go to ``import_model``.
+    """
+
+    def build(
+        body: str,
+        *,
+        opset: int = 20,
+        domain: str = "",
+        rename: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> LayerGraph:
         model = model_from_text(body, opset=opset, domain=domain)
+        for old, new in (rename or {}).items():
+            for value in [*model.graph.input, *model.graph.output]:
+                value.name = new if value.name == old else value.name
+            for node in model.graph.node:
+                node.input[:] = [new if name == old else name for name in node.input]
+                node.output[:] = [new if name == old else name for name in node.output]
         return import_model(read_model_bytes(model.SerializeToString(), "text.onnx"), **options)
 
     return build

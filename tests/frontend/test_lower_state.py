@@ -1,0 +1,106 @@
+"""State that feeds back: KV caches and recurrent state as DRAM traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from layerweaver.frontend import import_model
+from layerweaver.ir import LayerGraph, ModelError
+
+Import = Callable[..., LayerGraph]
+
+CACHE = """g (float[1,2,1,4] q, float[1,2,1,4] knew, float[1,2,7,4] OLD) => (float[1,2,1,8] y, float[1,2,8,4] NEW) {
+    k = Relu(knew)
+    NEW = Concat<axis=2>(OLD, k)
+    t = Transpose<perm=[0,1,3,2]>(NEW)
+    y = MatMul(q, t)
+}"""
+
+
+def _reads(graph: LayerGraph) -> int:
+    return sum(tensor.elements for layer in graph for tensor in layer.state_reads)
+
+
+def _writes(graph: LayerGraph) -> int:
+    return sum(tensor.elements for layer in graph for tensor in layer.state_writes)
+
+
+@pytest.mark.parametrize(
+    ("past", "present"),
+    [
+        ("past_key_values.0.key", "present.0.key"),
+        ("past_key_0", "present_key_0"),
+        ("past_0", "present_0"),
+        ("cache_in", "cache_out"),
+        ("past_key_3", "cat_17"),
+        ("encoder_kv_cache", "new_encoder_kv_cache"),
+    ],
+)
+@pytest.mark.parametrize("fuse", [True, False])
+def test_a_cache_is_read_whole_and_grows_in_place(
+    import_text: Import, past: str, present: str, fuse: bool
+) -> None:
+    graph = import_text(CACHE, fuse=fuse, rename={"OLD": past, "NEW": present})
+    assert (_reads(graph), _writes(graph)) == (2 * 7 * 4, 2 * 4)
+    assert past not in {tensor.name for tensor in graph.inputs}
+    assert present not in {tensor.name for tensor in graph.outputs}
+    if fuse:
+        attention = next(layer for layer in graph if layer.matrix)
+        assert [tensor.name for tensor in attention.state_reads] == [past]
+
+
+RECURRENT = """g (float[5,1,4] x, float[1,1,3] {h}, float[1,1,3] {c}) => (float[5,1,1,3] y, float[1,1,3] {hn}, float[1,1,3] {cn})
+<float[1,12,4] w, float[1,12,3] r> {{
+    y, {hn}, {cn} = LSTM<hidden_size=3>(x, w, r, "", "", {h}, {c})
+}}"""
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("h", "c", "hn", "cn"),
+        ("h0", "c0", "hn", "cn"),
+        ("h_in", "c_in", "h_out", "c_out"),
+        ("hidden_state", "cell_state", "hidden_state_out", "cell_state_out"),
+    ],
+)
+def test_recurrent_state_is_found_by_name(import_text: Import, names: tuple[str, str, str, str]) -> None:
+    graph = import_text(RECURRENT.format(h=names[0], c=names[1], hn=names[2], cn=names[3]))
+    assert (_reads(graph), _writes(graph)) == (6, 6)
+    assert [tensor.name for tensor in graph.inputs] == ["x"]
+
+
+def test_state_can_be_given(import_text: Import) -> None:
+    text = RECURRENT.format(h="alpha", c="beta", hn="gamma", cn="delta")
+    assert _reads(import_text(text)) == 0
+    graph = import_text(text, state=[("alpha", "gamma"), ("beta", "delta")])
+    assert (_reads(graph), _writes(graph)) == (6, 6)
+
+
+@pytest.mark.parametrize("pair", [("alfa", "gamma"), ("alpha", "gama")])
+def test_wrong_names_are_refused(import_text: Import, pair: tuple[str, str]) -> None:
+    text = RECURRENT.format(h="alpha", c="beta", hn="gamma", cn="delta")
+    with pytest.raises(ModelError, match="one of .*(alpha|gamma)"):
+        import_text(text, state=[pair])
+
+
+def test_images_are_no_state(import_text: Import) -> None:
+    graph = import_text(
+        "g (float[1,3,8,8] image_in) => (float[1,3,8,8] image_out) { image_out = Relu(image_in) }"
+    )
+    assert _reads(graph) == 0
+    assert [tensor.name for tensor in graph.inputs] == ["image_in"]
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_gpt2_reads_its_whole_cache_and_writes_one_row(onnx_folder: Path, fuse: bool) -> None:
+    graph = import_model(onnx_folder / "gpt2_decode.dynamo.onnx", fuse=fuse)
+    cached = 12 * 2 * 12 * 127 * 64 * 4
+    assert sum(tensor.nbytes() for layer in graph for tensor in layer.state_reads) == cached
+    assert sum(tensor.nbytes() for layer in graph for tensor in layer.state_writes) == cached // 127
+    if fuse:
+        readers = [layer.role for layer in graph if layer.state_reads]
+        assert readers == ["attention-scores", "attention-context"] * 12
