@@ -33,7 +33,8 @@ __all__ = ["GraphReader", "normal_domain", "overloaded"]
 
 MAX_GRAPH_DEPTH = 32
 MAX_ITEMS = 8_000_000
-"""Most nodes, names, attributes and list elements of a whole file, together."""
+"""Most nodes, names, attributes and list elements of a whole file, together; a declared value or constant
+counts as four of them."""
 MAX_NODES = 2_000_000
 
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP = (number << 3 | LENGTH for number in (1, 2, 3, 4))
@@ -67,6 +68,7 @@ _VALUE_FIELDS = frozenset(field for field, _ in _FIELD_OF_TYPE.values())
 _LIST_FIELDS = frozenset(field for field, many in _FIELD_OF_TYPE.values() if many)
 _EMPTY_SCALARS: dict[int, Attribute] = {2: 0.0, 3: 0, 4: ""}
 _FLOAT = struct.Struct("<f")
+_VALUE_ITEMS = 4
 _CACHED_BYTES, _CACHED_ATTRIBUTES = 256, 4096
 
 
@@ -111,21 +113,21 @@ class GraphReader:
             if tag == _GRAPH_NODE:
                 nodes.append(self.node(a, b, len(nodes)))
             elif tag == _GRAPH_INITIALIZER:
-                self.spend(1, a)
+                self.spend(_VALUE_ITEMS, a)
                 tensor = read_tensor(buffer, a, b, self._folder)
                 initializers[tensor.name] = tensor
             elif tag == _GRAPH_VALUE:
-                self.spend(1, a)
+                self.spend(_VALUE_ITEMS, a)
                 info = read_value_info(buffer, a, b)
                 value_infos[info.name] = info
             elif tag == _GRAPH_INPUT:
-                self.spend(1, a)
+                self.spend(_VALUE_ITEMS, a)
                 inputs.append(read_value_info(buffer, a, b))
             elif tag == _GRAPH_OUTPUT:
-                self.spend(1, a)
+                self.spend(_VALUE_ITEMS, a)
                 outputs.append(read_value_info(buffer, a, b))
             elif tag == _GRAPH_SPARSE:
-                self.spend(1, a)
+                self.spend(_VALUE_ITEMS, a)
                 tensor = read_sparse_tensor(buffer, a, b)
                 initializers[tensor.name] = tensor
             elif tag == _GRAPH_NAME:

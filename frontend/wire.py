@@ -34,7 +34,7 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 MAX_TEXT_BYTES = 1 << 16
 """Longest name that is read."""
 
-MAX_FIELDS = 1 << 23
+MAX_FIELDS = 1 << 22
 """Most fields of one message that are walked: bounds time on hostile files."""
 
 _MAX_VARINT_BYTES = 10
@@ -135,7 +135,7 @@ def fields(buffer: Buffer, start: int, end: int) -> Iterator[tuple[int, int, int
             raise WireError(f"a message has more than {MAX_FIELDS} fields", tag_start)
 
 
-def packed_varints(buffer: Buffer, start: int, end: int, limit: int = MAX_FIELDS) -> list[int]:
+def packed_varints(buffer: Buffer, start: int, end: int, limit: int = 1 << 24) -> list[int]:
     """Decode a packed run of varints into unsigned 64-bit numbers; stop after ``limit`` of them.
 
     Raises:
