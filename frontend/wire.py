@@ -166,12 +166,18 @@ def int32_of(value: int) -> int:
 def text(buffer: Buffer, start: int, end: int) -> str:
     """Decode a name.
 
+    Control characters and other unprintable ones come out as backslash escapes, so that a name never breaks
+    the line or the terminal that it is shown on.
+
     Raises:
         WireError: If it is longer than ``MAX_TEXT_BYTES`` or not UTF-8.
     """
     if end - start > MAX_TEXT_BYTES:
         raise WireError(f"a name has {end - start} bytes (at most {MAX_TEXT_BYTES} are read)", start)
     try:
-        return buffer[start:end].decode()
+        name = buffer[start:end].decode()
     except UnicodeDecodeError:
         raise WireError("a name is not valid UTF-8", start) from None
+    if name.isprintable():
+        return name
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

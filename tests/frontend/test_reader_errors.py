@@ -183,6 +183,14 @@ def test_long_names_are_refused() -> None:
     assert "70000 bytes" in message(helper.make_model(graph).SerializeToString())
 
 
+def test_unprintable_characters_of_names_are_escaped() -> None:
+    node = helper.make_node("Relu\x1b[2J", ["a\nb", "größe x"], ["y\u202e"], name="\0")
+    graph = helper.make_graph([node], "g", [], [])
+    read = read_model_bytes(helper.make_model(graph).SerializeToString(), "t").graph.nodes[0]
+    assert read.inputs == ("a\\nb", "größe x")
+    assert (read.op_type, read.outputs, read.name) == ("Relu\\x1b[2J", ("y\\u202e",), "\\x00")
+
+
 def test_two_functions_of_one_name() -> None:
     opset = [helper.make_opsetid("", 21)]
     function = helper.make_function("l", "f", ["x"], ["y"], [helper.make_node("Relu", ["x"], ["y"])], opset)
