@@ -29,9 +29,9 @@ class Options:
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """Greedy load balance between the two engines.
 
-    - Memory blocks are fetched early: while fetched work keeps the arrays busy for longer than one block takes
-      to fetch, the head with the least compute per fetch goes (prefetch); otherwise the one with the most
-      refills the arrays.
+    - Memory blocks are fetched early: while fetched work keeps the arrays busy for longer than one block
+      takes to fetch, the head with the least compute per fetch goes (prefetch); otherwise the one with the
+      most refills the arrays.
     - When early fetched blocks fill their share of the buffer, the head with the least compute goes, whose
       weights are freed soonest (early eviction).
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from layerweaver.costmodel.table import CostTable, MachineSpec
+from layerweaver.scheduler.machine import NEVER, View
 from layerweaver.scheduler.offline import ModelProfile, build_offline
+from layerweaver.scheduler.policies import PolicySpec
 
 Make = Callable[..., ModelProfile]
 
@@ -49,3 +53,87 @@ def make_model(unit_machine: MachineSpec) -> Make:
         return ModelProfile(name, table, build_offline(table))
 
     return make
+
+
+_HEAD = {
+    "compute_cycles": 10,
+    "fetch_cycles": 10,
+    "dram_scaled": 10,
+    "weight_scaled": 10,
+    "compute_scaled": 10,
+    "inherent_scaled": 0,
+    "remaining_cycles": 100,
+    "live_bytes": 0,
+    "rows_left": 2,
+    "row": 0,
+    "deadline": NEVER,
+    "compute_intensive": 1,
+    "longest_fetch_cycles": 10,
+    "standalone_cycles": 100,
+    "arrival": 0,
+    "since": 0,
+    "last_start": 0,
+    "request": 0,
+    "batch": 1,
+    "profile": 0,
+    "priority": 1,
+    "queued": 1,
+    "served_compute_cycles": 0,
+    "served_fetch_cycles": 0,
+    "model_compute_cycles": 100,
+    "model_fetch_cycles": 100,
+}
+_MACHINE = {
+    "now": 0,
+    "start": 0,
+    "fetch_end": 0,
+    "compute_end": 0,
+    "rate": 1,
+    "scale": 1,
+    "buffer_scaled": 1000,
+    "free_scaled": 1000,
+    "room_scaled": 1000,
+    "longest_fetch_cycles": 10,
+    "one_kind": 0,
+    "running": -1,
+    "mode": 0,
+    "clock_hz": 10**9,
+    "queued": 0,
+    "first": 0,
+    "last": 0,
+    "mask": 15,
+    "window_first": 0,
+    "window_last": 0,
+    "appended_scaled": 0,
+    "origin": 0,
+}
+
+
+class Desk:
+    """A policy at its desk: hand it heads and a machine, get its choice; it remembers between decisions."""
+
+    def __init__(self, spec: PolicySpec, tenants: int, **options: object) -> None:
+        self._spec = spec
+        self._options = spec.configure(**options).record(10**9)[0]
+        self._memory = np.zeros((tenants + 1, max(1, spec.memory_width)))
+        self._tenants = tenants
+        self.mode = ""
+
+    def decide(self, heads: dict[int, dict[str, int]], **machine: int) -> int:
+        """Choose among the heads of the given tenants; fields not named have harmless values."""
+        fields = _MACHINE | {"ready_count": len(heads), "tenant_count": self._tenants} | machine
+        state = SimpleNamespace(**fields)
+        records: Any = [SimpleNamespace(**(_HEAD | heads.get(t, {}))) for t in range(self._tenants)]
+        for record in records:
+            record.latest_start = record.deadline - record.remaining_cycles
+        chosen = self._spec.choose(
+            View(cast("Any", state), records, sorted(heads), []), self._options, self._memory
+        )
+        self.mode = self._spec.modes[state.mode]
+        return chosen
+
+
+@pytest.fixture(scope="session")
+def desk() -> Callable[..., Desk]:
+    """The class of desks."""
+    return Desk

@@ -38,7 +38,7 @@ Edit = Callable[[dict[str, bytes]], None]
 def profile(make_model: Make, unit_machine: MachineSpec) -> Profile:
     origin = Provenance("net.onnx", "ab" * 32, dims={"seq": 4}, shapes={"x": (1, 3)}, warnings=("guessed",))
     first = make_model("net", [(5, 10), (20, 3), (20, 3)], layer_index=[0, 1, 1])
-    spills = SpillColumns.from_array(np.arange(1, 17, dtype=np.int64).reshape(2, 8))
+    spills = SpillColumns.from_array(np.arange(1, 2 * len(SPILL_COLUMNS) + 1).reshape(2, -1))
     first = replace(first, table=replace(first.table, activation_budget_bytes=50, spills=spills))
     return Profile(
         npu={"name": "unit", "clock_mhz": 1000},
