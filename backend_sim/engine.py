@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim import engine_kernel
 from layerweaver.backend_sim.engine_outcome import collect
 from layerweaver.backend_sim.engine_setup import build_state, columns
-from layerweaver.backend_sim.engine_state import State
+from layerweaver.backend_sim.engine_state import State, unpacked
 from layerweaver.backend_sim.engine_windows import Windows
 from layerweaver.backend_sim.load import SimulationInput
 from layerweaver.backend_sim.outcome import SimulationOutcome
@@ -35,7 +35,7 @@ __all__ = ["Progress", "ProgressCallback", "run"]
 
 LOGGER = logging.getLogger("layerweaver")
 DECISIONS_PER_SLICE = 1_000_000
-LOG_ENTRIES = 65_536
+LOG_ENTRIES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def run(
         TrafficError: If a source's times go back.
         PolicyError: If the policy does not compile, fails, or chooses a tenant that has nothing to do.
     """
-    state = build_state(given, policy, record_cycles, LOG_ENTRIES if record_cycles else 0)
+    state = build_state(given, policy, record_cycles, LOG_ENTRIES if record_cycles else 0, compiled)
     windows = Windows(given, state)
     advance = _loop(policy, compiled)
     pieces: list[NDArray[np.int64]] = []
@@ -104,7 +104,7 @@ def run(
                 pieces.append(state.log[: state.totals.recorded].copy())
                 state.totals.recorded = 0
             elif code == engine_kernel.GROW:
-                windows.state = _grow(state)
+                windows.state = _grow(state, compiled)
             elif code == engine_kernel.BAD_CHOICE:
                 raise PolicyError(
                     "chose a tenant that has no request",
@@ -132,10 +132,10 @@ def _progress(state: State) -> Progress:
     return Progress(
         int(state.visible.machine.now),
         int(state.totals.layers),
-        *(
-            tuple(int(value) for value in values)
-            for values in (tenants.number + tenants.arrived, tenants.completed, tenants.late, tenants.dropped)
-        ),
+        tuple(int(tenant.number + tenant.arrived) for tenant in tenants),
+        tuple(int(tenant.completed) for tenant in tenants),
+        tuple(int(tenant.late) for tenant in tenants),
+        tuple(int(tenant.dropped) for tenant in tenants),
     )
 
 
@@ -181,18 +181,18 @@ def _is_cached(dispatcher: Any, state: State, decisions: int) -> bool:
     return (Path(dispatcher._cache.cache_path) / f"{dispatcher._cache._cache_file._index_name}").exists()
 
 
-def _grow(state: State) -> State:
+def _grow(state: State, compiled: bool) -> State:
     """Double the ring of fetches."""
-    old, machine = state.visible.fetches, state.visible.machine
+    old: Any = state.visible.fetches
+    machine = state.visible.machine
     capacity = 2 * len(old)
     ring: Any = columns(FETCH, capacity)
-    for name, first, last in (
-        ("window", machine.window_first, machine.window_last),
-        ("before_scaled", machine.first, machine.last),
-        ("done", machine.first, machine.last),
-        ("key", machine.first, machine.last),
-    ):
-        positions = np.arange(first, last)
-        ring[name][positions % capacity] = old[name][positions % len(old)]  # type: ignore[call-overload]
+    if not compiled:
+        ring = unpacked(ring)
+    for position in range(int(machine.window_first), int(machine.window_last)):
+        ring[position % capacity].window = old[position % len(old)].window
+    for position in range(int(machine.first), int(machine.last)):
+        new, entry = ring[position % capacity], old[position % len(old)]
+        new.before_scaled, new.done, new.key = entry.before_scaled, entry.done, entry.key
     machine.mask = capacity - 1
     return state._replace(visible=state.visible._replace(fetches=ring))

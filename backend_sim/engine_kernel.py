@@ -73,7 +73,7 @@ def advance(state: State, decisions: int) -> int:
 def _next_decision(state: State) -> int:
     """Cycle at which the DMA needs the next row, ``dispatch_ahead`` rows early."""
     machine, totals = state.visible.machine, state.totals
-    now = max(machine.now, state.recent[totals.recent], machine.compute_end - totals.run_ahead_cycles)
+    now: int = max(machine.now, state.recent[totals.recent], machine.compute_end - totals.run_ahead_cycles)
     if totals.overlap == 0 and machine.running < 0:
         now = max(now, machine.compute_end)
     return now

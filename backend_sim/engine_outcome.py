@@ -66,7 +66,7 @@ def collect(
         None if log is None else _schedule_log(log, modes),
         int(totals.pre_emptions),
         int(totals.checkpoint_cycles),
-        tuple(int(value) for value in state.tenants.late),
+        tuple(int(tenant.late) for tenant in state.tenants),
     )
 
 
@@ -75,19 +75,20 @@ def _busy(state: State) -> tuple[int, int]:
     compute, dram = 0, 0
     for profile in state.profiles:
         rows = state.rows[int(profile.first_row) : int(profile.first_row + profile.rows)]
-        compute += int(profile.batches) * int(rows.compute_cycles.sum())
-        dram += int(profile.batches) * int(rows.dram_scaled.sum())
+        compute += int(profile.batches) * sum(int(row.compute_cycles) for row in rows)
+        dram += int(profile.batches) * sum(int(row.dram_scaled) for row in rows)
     for head, tenant in zip(state.visible.heads, state.tenants, strict=True):
-        if not tenant.started:  # type: ignore[attr-defined]
+        if not tenant.started:
             continue
         profile = state.profiles[head.profile]
         first = int(profile.first_row)
         rest = state.rows[first + int(head.row) : first + int(profile.rows)]
-        compute -= int(rest.compute_cycles.sum())
-        dram -= int(rest.dram_scaled.sum())
+        compute -= sum(int(row.compute_cycles) for row in rest)
+        dram -= sum(int(row.dram_scaled) for row in rest)
     return compute, dram
 
 
 def _schedule_log(pieces: list[NDArray[np.int64]], modes: tuple[str, ...]) -> ScheduleLog:
-    table = np.concatenate(pieces) if pieces else np.zeros((0, LOG_COLUMNS), np.int64)
-    return ScheduleLog(*(np.ascontiguousarray(table[:, k]) for k in range(LOG_COLUMNS)), mode_names=modes)
+    table = np.concatenate(pieces) if pieces else np.zeros((0, len(LOG_COLUMNS)), np.int64)
+    columns = {name: np.ascontiguousarray(table[:, k]) for k, name in enumerate(LOG_COLUMNS)}
+    return ScheduleLog(**columns, mode_names=modes)

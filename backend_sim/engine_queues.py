@@ -85,7 +85,7 @@ def _arrive(state: State, index: int) -> None:
     if tenant.queued >= tenant.queue_limit:
         tenant.dropped += 1
         state.latency[position] = DROPPED_MARK
-        if tenant.source == CLOSED:
+        if tenant.source != OPEN:
             issue(state, index, state.sched[position] + tenant.back_off_ns)
     else:
         state.latency[position] = 0
@@ -131,14 +131,14 @@ def form_head(state: State, index: int, now: int) -> None:
         break
     arrival = ns_to_cycles(oldest_ns, clock_hz)
     size = _batch_size(state, index, arrival + tenant.delay_cycles <= now)
-    if size == 0:
-        tenant.timer = arrival + tenant.delay_cycles
-        state.totals.next_event = min(state.totals.next_event, tenant.timer)
-        _set_ready(state, index, False)
-        return
     if size < tenant.max_batch and size < tenant.queued:
         tenant.timer = arrival + tenant.delay_cycles
-        state.totals.next_event = min(state.totals.next_event, tenant.timer)
+    if tenant.drop_hopeless != 0 and deadline < NEVER:
+        tenant.timer = min(tenant.timer, deadline - first_profile.standalone_cycles + 1)
+    state.totals.next_event = min(state.totals.next_event, tenant.timer)
+    if size == 0:
+        _set_ready(state, index, False)
+        return
     chosen = tenant.first_profile
     while state.profiles[chosen].batch < size:
         chosen += 1
@@ -192,6 +192,9 @@ def load_row(state: State, index: int) -> None:
     head.inherent_scaled = row.inherent_scaled
     head.remaining_cycles = row.remaining_cycles
     head.live_bytes = row.live_bytes
+    head.latest_start = NEVER
+    if head.deadline < NEVER:
+        head.latest_start = head.deadline - row.remaining_cycles
 
 
 def finish_batch(state: State, index: int, done: int, now: int) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +17,10 @@ from layerweaver.backend_sim.engine_state import (
     TENANT,
     TOTALS,
     State,
+    unpacked,
 )
 from layerweaver.backend_sim.load import BatchRule, ClosedLoop, OpenLoop, SimulationInput, TenantLoad
+from layerweaver.backend_sim.outcome import ScheduleLog
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.machine import COUNT_LIMIT, FETCH, HEAD, MACHINE, NEVER, View
 from layerweaver.scheduler.offline import ModelKind, ModelProfile
@@ -28,7 +33,7 @@ MAX_TIME_NS = 10**16
 
 MAX_CLOCK_HZ = 9_000_000_000
 MAX_TENANTS = 4096
-LOG_COLUMNS = 14
+LOG_COLUMNS = tuple(field.name for field in dataclasses.fields(ScheduleLog))[:-1]
 _RING = 256
 
 
@@ -38,7 +43,11 @@ def columns(dtype: np.dtype[np.void], length: int) -> NDArray[np.void]:
 
 
 def build_state(
-    given: SimulationInput, policy: Policy, record_cycles: tuple[int, int] | None, log_entries: int
+    given: SimulationInput,
+    policy: Policy,
+    record_cycles: tuple[int, int] | None,
+    log_entries: int,
+    compiled: bool,
 ) -> State:
     """Validate the input and lay out the engine's state, windows still empty.
 
@@ -47,8 +56,9 @@ def build_state(
     """
     _check(given)
     machine_spec, tenants = given.machine, given.tenants
+    form: Any = _as_they_are if compiled else unpacked
     rate, scale = machine_spec.bandwidth_numerator, machine_spec.bandwidth_denominator
-    machine = columns(MACHINE, 1)[0]
+    machine = form(columns(MACHINE, 1))[0]
     machine.rate, machine.scale = rate, scale
     machine.buffer_scaled = machine_spec.weight_buffer_bytes * scale
     machine.clock_hz = machine_spec.clock_hz
@@ -56,7 +66,7 @@ def build_state(
     machine.one_kind = int(len({item.offline.kind for tenant in tenants for item in tenant.profiles}) == 1)
     machine.running, machine.mask = -1, _RING - 1
 
-    totals = columns(TOTALS, 1)[0]
+    totals = form(columns(TOTALS, 1))[0]
     totals.dispatch_ahead, totals.decision_cycles = given.dispatch_ahead, given.decision_cycles
     longest = COUNT_LIMIT // 2 // rate
     totals.run_ahead_cycles = min(
@@ -67,7 +77,7 @@ def build_state(
     totals.record_from, totals.record_to = record_cycles or (0, 0)
 
     every = [profile for tenant in tenants for profile in tenant.profiles]
-    profiles, rows = columns(PROFILE, len(every)), columns(ROW, sum(item.table.rows for item in every))
+    profiles, rows = form(columns(PROFILE, len(every))), columns(ROW, sum(item.table.rows for item in every))
     sizes = [size for tenant in tenants for size in tenant.batching.sizes]
     first = 0
     for index, (item, size) in enumerate(zip(every, sizes, strict=True)):
@@ -81,9 +91,10 @@ def build_state(
         entry.model_fetch_cycles = int(item.table.memory_cycles.sum())
         first += item.table.rows
 
-    records, heads = columns(TENANT, len(tenants)), columns(HEAD, len(tenants))
+    records, heads = form(columns(TENANT, len(tenants))), form(columns(HEAD, len(tenants)))
     drops = policy.spec.drops_hopeless(policy.options)
-    first_profile, preferred = 0, []
+    first_profile = 0
+    preferred: list[int] = []
     for index, tenant in enumerate(tenants):
         _fill_tenant(records[index], tenant, machine_spec.clock_hz)
         records[index].drop_hopeless = int(tenant.drop_hopeless or drops)
@@ -98,21 +109,25 @@ def build_state(
     tables = empty if prepare is None else prepare([tenant.profiles for tenant in tenants])
     ready = np.zeros(len(tenants), np.int64)
     return State(
-        visible=View(machine, heads, ready, columns(FETCH, _RING), tables),  # type: ignore[arg-type]
+        visible=View(machine, heads, ready, form(columns(FETCH, _RING)), tables),  # type: ignore[arg-type]
         totals=totals,
         tenants=records,
         profiles=profiles,
-        rows=rows,
+        rows=form(rows),
         sched=empty,
         latency=empty,
         batch_counts=np.zeros((len(every), max(sizes) + 1), np.int64),
         preferred=np.array(preferred or [0], np.int64),
         mode_counts=np.zeros(len(policy.spec.modes), np.int64),
         recent=np.zeros(given.dispatch_ahead + 1, np.int64),
-        log=np.zeros((log_entries, LOG_COLUMNS), np.int64),
-        options=policy.record(machine_spec.clock_hz)[0],
+        log=np.zeros((log_entries, len(LOG_COLUMNS)), np.int64),
+        options=form(policy.record(machine_spec.clock_hz))[0],
         memory=np.zeros((len(tenants) + 1, max(1, policy.spec.memory_width))),
     )
+
+
+def _as_they_are(records: Any) -> Any:
+    return records
 
 
 def _rows(item: ModelProfile) -> NDArray[np.void]:

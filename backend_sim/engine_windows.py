@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,7 @@ from layerweaver.ir.units import ceil_div
 __all__ = ["Windows"]
 
 CHUNK = 65_536
+_FIRST_WINDOW = 1024
 
 
 class Windows:
@@ -32,7 +35,7 @@ class Windows:
         self._latencies: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
         self._times: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
         self._last_ns = [0] * count
-        self._allocate([CHUNK + 1 + 4 * int(record.reserve) for record in state.tenants])
+        self._allocate([_FIRST_WINDOW + 1 + 4 * int(record.reserve) for record in state.tenants])
         for index, tenant in enumerate(given.tenants):
             if not isinstance(tenant.source, OpenLoop):
                 self._start_source(index)
@@ -43,10 +46,7 @@ class Windows:
         tenants = self.state.tenants
         for index in range(len(tenants)):
             self._take_finished(index)
-        capacities = [
-            int(record.capacity) * (2 if 2 * int(record.known + record.reserve) > int(record.capacity) else 1)
-            for record in tenants
-        ]
+        capacities = [int(record.capacity) * (2 if self._is_small(record) else 1) for record in tenants]
         if any(wanted > int(record.capacity) for wanted, record in zip(capacities, tenants, strict=True)):
             self._allocate(capacities)
         for index in range(len(tenants)):
@@ -55,6 +55,11 @@ class Windows:
         self.state.totals.next_event = min(
             min(int(record.next_cycle), int(record.timer)) for record in tenants
         )
+
+    def _is_small(self, record: Any) -> bool:
+        """Whether requests in flight fill half of the window, or a long stream comes in short pieces."""
+        streaming = record.number > 0 and int(record.capacity) < CHUNK
+        return bool(streaming or 2 * int(record.known + record.reserve) > int(record.capacity))
 
     def finish(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
         """Latencies of a tenant's requests and, for sources that react, their scheduled times."""
@@ -97,7 +102,7 @@ class Windows:
         tenant = self._given.tenants[index]
         if not isinstance(tenant.source, OpenLoop) or record.ended:
             return
-        wanted = min(CHUNK, int(record.capacity - 1 - record.known))
+        wanted = int(record.capacity - 1 - record.known)
         if wanted > 0 and record.arrived == record.known:
             times = tenant.source.arrivals.take(wanted)
             if len(times) == 0:

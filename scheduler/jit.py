@@ -49,7 +49,7 @@ def compile_bound(
     copy.__qualname__ = (
         f"{function.__qualname__}_{''.join(c if c.isalnum() else '_' for c in label)}_{digest}"
     )
-    return numba.njit(cache=True, error_model="numpy")(copy)  # type: ignore[no-any-return]
+    return numba.njit(cache=True, error_model="numpy")(copy)
 
 
 def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> str:

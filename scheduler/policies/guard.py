@@ -41,14 +41,13 @@ def guard(
     for k in range(machine.ready_count):
         tenant = ready[k]
         head = heads[tenant]
-        latest = head.deadline - head.remaining_cycles
+        latest = head.latest_start
         margin = margin_cycles
         if margin_share != 0.0:
             margin += int(margin_share * head.remaining_cycles)
         if at_completion:
-            latest -= margin
-            eligible = latest >= now
-            threatened = latest < after
+            eligible = latest - margin >= now
+            threatened = latest - margin < after
         else:
             eligible = latest >= now
             threatened = latest - now < margin

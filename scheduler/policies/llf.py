@@ -13,12 +13,11 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """The head with the least ``deadline - now - remaining`` (``now`` is common); ties: lowest index."""
     heads, ready = view.heads, view.ready
     best = ready[0]
-    least = heads[best].deadline - heads[best].remaining_cycles
+    least = heads[best].latest_start
     for k in range(1, view.machine.ready_count):
-        head = heads[ready[k]]
-        slack = head.deadline - head.remaining_cycles
-        if slack < least:
-            best, least = ready[k], slack
+        latest_start = heads[ready[k]].latest_start
+        if latest_start < least:
+            best, least = ready[k], latest_start
     return best
 
 

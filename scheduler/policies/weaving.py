@@ -88,7 +88,7 @@ def weave(
             hopeless = 0
             rank = -distance
             if tie_break == BY_SLACK or hopeless_last:
-                slack = head.deadline - head.remaining_cycles - now
+                slack = head.latest_start - now
                 if hopeless_last and slack < 0:
                     hopeless = 1
                 if tie_break == BY_SLACK:

@@ -1,0 +1,1 @@
+"""Naive twins of what is fast, written independently of it."""

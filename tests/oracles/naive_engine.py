@@ -1,0 +1,241 @@
+"""The engine as one would write it down: one decision after the other, every queue rescanned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from layerweaver.backend_sim.load import ClosedLoop, OpenLoop, Saturated, SimulationInput, TenantLoad
+from oracles.naive_machine import NaiveMachine, RowCost
+from oracles.naive_policies import Candidate, naive_choice
+
+__all__ = ["NaiveOutcome", "naive_run"]
+
+
+@dataclass
+class Request:
+    scheduled_ns: int
+    cycle: int
+    latency_ns: int | None = None  # -1: dropped
+
+
+@dataclass
+class NaiveOutcome:
+    entries: list[tuple[int, ...]] = field(default_factory=list)
+    latencies: list[list[int]] = field(default_factory=list)
+    scheduled: list[list[int]] = field(default_factory=list)
+    batches: list[dict[tuple[int, int], int]] = field(default_factory=list)
+    compute_busy: int = 0
+    end: int = 0
+
+
+class Tenant:
+    def __init__(self, load: TenantLoad, clock: int) -> None:
+        self.load, self.clock = load, clock
+        self.future: list[int] = []  # scheduled times not yet arrived, ascending
+        self.arrived: list[Request] = []
+        self.waiting: list[int] = []  # numbers of requests not yet finished or dropped
+        self.row = 0
+        self.batch: list[int] = []
+        self.profile = 0
+        self.issued = 0
+        self.rows = [self._costs(profile) for profile in load.profiles]
+        source = load.source
+        if isinstance(source, OpenLoop):
+            while len(times := source.arrivals.take(1000)) > 0:
+                self.future.extend(int(time) for time in times)
+        else:
+            first = source.concurrency if isinstance(source, ClosedLoop) else load.batching.sizes[-1]
+            for _ in range(first):
+                self.issue(0)
+
+    @staticmethod
+    def _costs(profile: Any) -> list[RowCost]:
+        table = profile.table
+        columns = (table.compute_cycles, table.dram_bytes, table.weight_bytes, table.live_bytes)
+        remaining = profile.offline.remaining_cycles
+        return [
+            RowCost(*map(int, row), int(left)) for *row, left in zip(*columns, remaining[:-1], strict=True)
+        ]
+
+    def to_cycle(self, ns: int) -> int:
+        return math.ceil(Fraction(ns * self.clock, 10**9))
+
+    def to_ns(self, cycle: int) -> int:
+        return math.ceil(Fraction(cycle * 10**9, self.clock))
+
+    def issue(self, ns: int) -> None:
+        source = self.load.source
+        assert not isinstance(source, OpenLoop)
+        if source.max_queries is not None and self.issued >= source.max_queries:
+            return
+        if ns < source.duration_ns or self.issued < source.min_queries:
+            self.issued += 1
+            self.future.append(ns)
+            self.future.sort()
+
+    def drop(self, number: int, ns: int) -> None:
+        self.arrived[number].latency_ns = -1
+        source = self.load.source
+        if not isinstance(source, OpenLoop):
+            alone = max(1, self.to_ns(self.load.profiles[0].standalone_cycles))
+            self.issue(ns + max(alone, getattr(source, "think_ns", 0)))
+
+    def admit(self, now: int) -> None:
+        while self.future and self.to_cycle(self.future[0]) <= now:
+            ns = self.future.pop(0)
+            self.arrived.append(Request(ns, self.to_cycle(ns)))
+            if self.load.queue_limit is not None and len(self.waiting) >= self.load.queue_limit:
+                self.drop(len(self.arrived) - 1, ns)
+            else:
+                self.waiting.append(len(self.arrived) - 1)
+
+    def deadline(self) -> int | None:
+        if self.load.deadline_ns is None:
+            return None
+        oldest = self.arrived[self.batch[0]].scheduled_ns
+        return (oldest + self.load.deadline_ns) * self.clock // 10**9
+
+    def form(self, now: int, drops: bool) -> None:
+        """The head batch as of ``now``, unless it has begun."""
+        if self.row > 0:
+            return
+        self.batch = []
+        while self.waiting:
+            self.batch = [self.waiting[0]]
+            deadline = self.deadline()
+            alone = self.load.profiles[0].standalone_cycles
+            if drops and deadline is not None and now + alone > deadline:
+                self.drop(self.waiting.pop(0), self.to_ns(now))
+                self.batch = []
+                continue
+            break
+        if not self.waiting:
+            return
+        rule, queued = self.load.batching, len(self.waiting)
+        oldest = self.arrived[self.waiting[0]].cycle
+        delay = self.to_cycle(rule.delay_ns)
+        size = max([0, *(size for size in rule.preferred if size <= queued)])
+        if queued >= rule.sizes[-1]:
+            size = rule.sizes[-1]
+        elif oldest + delay <= now:
+            size = queued
+        self.batch = self.waiting[:size]
+        self.profile = next(k for k, most in enumerate(rule.sizes) if most >= size)
+
+    def next_event(self, now: int, drops: bool) -> int | None:
+        times = [self.to_cycle(self.future[0])] if self.future else []
+        if self.waiting and self.row == 0:
+            times.append(self.arrived[self.waiting[0]].cycle + self.to_cycle(self.load.batching.delay_ns))
+            if drops and self.load.deadline_ns is not None:
+                last_ns = self.arrived[self.waiting[0]].scheduled_ns + self.load.deadline_ns
+                alone = self.load.profiles[0].standalone_cycles
+                times.append(last_ns * self.clock // 10**9 - alone + 1)
+        return min((time for time in times if time > now), default=None)
+
+
+def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: Any) -> NaiveOutcome:
+    """Run to the end; ``spec`` gives the policy's traits."""
+    clock = given.machine.clock_hz
+    machine = NaiveMachine(given.machine.weight_buffer_bytes, given.machine.bytes_per_cycle)
+    tenants = [Tenant(load, clock) for load in given.tenants]
+    kinds = {profile.offline.kind for load in given.tenants for profile in load.profiles}
+    limit = 2**58 // given.machine.bandwidth_numerator
+    if given.run_ahead_cycles is not None:
+        limit = min(limit, given.run_ahead_cycles)
+    out = NaiveOutcome(batches=[{} for _ in tenants])
+    fetch_ends = [0] * (given.dispatch_ahead + 1)
+    running: int | None = None
+    now = 0
+    while True:
+        now = max(now, fetch_ends[-1 - given.dispatch_ahead], machine.tc - limit)
+        if not spec.overlap and running is None:
+            now = max(now, machine.tc)
+        drops = [load.drop_hopeless or options.get("hopeless") == "drop" for load in given.tenants]
+        while True:
+            for tenant, drop in zip(tenants, drops, strict=True):
+                tenant.admit(now)
+                tenant.form(now, drop)
+                tenant.admit(now)  # what a drop issued at once
+            ready = [k for k, tenant in enumerate(tenants) if tenant.batch]
+            if ready:
+                break
+            pairs = zip(tenants, drops, strict=True)
+            events = [time for tenant, drop in pairs if (time := tenant.next_event(now, drop)) is not None]
+            if not events:
+                return _settle(out, tenants, machine)
+            now = min(events)
+        start = max(machine.tm, now + given.decision_cycles)
+        candidates = []
+        for k in ready:
+            tenant = tenants[k]
+            profile = tenant.load.profiles[tenant.profile]
+            candidates.append(
+                Candidate(
+                    k,
+                    tenant.arrived[tenant.batch[0]].cycle,
+                    tenant.deadline(),
+                    tenant.rows[tenant.profile][tenant.row],
+                    profile.offline.kind == "compute-intensive",
+                    max(machine.fetch_cycles(row) for row in tenant.rows[tenant.profile]),
+                    k == running,
+                )
+            )
+        index = naive_choice(name, options, candidates, machine, start, len(kinds) == 1, clock)
+        tenant = tenants[index]
+        rows, deadline = tenant.rows[tenant.profile], tenant.deadline()
+        alone = tenant.load.profiles[tenant.profile].standalone_cycles
+        if tenant.row == 0 and drops[index] and deadline is not None and start + alone > deadline:
+            tenant.drop(tenant.waiting.pop(0), tenant.to_ns(now))
+            continue
+        if running != index:
+            if not spec.overlap:
+                start = max(start, machine.tc)
+            if spec.checkpoints and running is not None:
+                left = tenants[running]
+                live = left.rows[left.profile][left.row].live
+                start += math.ceil(live / machine.bandwidth)
+        row = rows[tenant.row]
+        placed = machine.commit(row, start)
+        fetch_ends.append(placed.fetch_end)
+        out.compute_busy += row.compute
+        place = (placed.start, placed.fetch_end, placed.compute_start, placed.compute_end)
+        out.entries.append(
+            (index, tenant.batch[0], len(tenant.batch), tenant.profile, tenant.row, *place, now)
+        )
+        tenant.row += 1
+        running = index
+        if tenant.row == len(rows):
+            running = None
+            tenant.row = 0
+            size = (tenant.profile, len(tenant.batch))
+            out.batches[index][size] = out.batches[index].get(size, 0) + 1
+            _finish(tenant, placed.compute_end, now)
+            if isinstance(tenant.load.source, Saturated):
+                tenant.admit(now)
+            tenant.form(now, drops[index])
+
+
+def _finish(tenant: Tenant, done: int, now: int) -> None:
+    done_ns = tenant.to_ns(done)
+    for number in tenant.batch:
+        request = tenant.arrived[number]
+        request.latency_ns = done_ns - request.scheduled_ns
+        tenant.waiting.remove(number)
+    for _ in tenant.batch:
+        if isinstance(tenant.load.source, ClosedLoop):
+            tenant.issue(done_ns + tenant.load.source.think_ns)
+        elif not isinstance(tenant.load.source, OpenLoop):
+            tenant.issue(now * 10**9 // tenant.clock)
+    tenant.batch = []
+
+
+def _settle(out: NaiveOutcome, tenants: list[Tenant], machine: NaiveMachine) -> NaiveOutcome:
+    for tenant in tenants:
+        assert not tenant.waiting
+        out.latencies.append([request.latency_ns for request in tenant.arrived])  # type: ignore[misc]
+        out.scheduled.append([request.scheduled_ns for request in tenant.arrived])
+    out.end = machine.tc
+    return out

@@ -1,0 +1,113 @@
+"""Policies by their definitions, over the naive machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from oracles.naive_machine import NaiveMachine, RowCost
+
+__all__ = ["Candidate", "naive_choice"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    tenant: int
+    arrival: int
+    deadline: int | None
+    row: RowCost
+    compute_intensive: bool
+    longest_fetch: int
+    begun: bool  # the row scheduled last was this request's
+
+
+def _late(candidate: Candidate) -> float | int:
+    return float("inf") if candidate.deadline is None else candidate.deadline - candidate.row.remaining
+
+
+def _arrival_order(candidates: list[Candidate]) -> int:
+    for candidate in candidates:
+        if candidate.begun:
+            return candidate.tenant
+    return min(candidates, key=lambda c: (c.arrival, c.tenant)).tenant
+
+
+def _weave(
+    candidates: list[Candidate],
+    machine: NaiveMachine,
+    start: int,
+    one_kind: bool,
+    by_slack: bool,
+    hopeless_last: bool,
+) -> int:
+    if one_kind:
+        return _arrival_order(candidates)
+    now = max(machine.tc, start)
+    longest = max(c.longest_fetch for c in candidates)
+    ranked: list[tuple[Any, ...]] = []
+    for c in candidates:
+        placed = machine.append(c.row, start)
+        compute_idle = max(0, machine.fetch_cycles(c.row) - max(0, machine.tc - start))
+        memory_idle = machine.memory_idle(c.row, start)
+        distance = placed.compute_end - placed.fetch_end
+        total = compute_idle + memory_idle + max(0, longest - distance)
+        hopeless = hopeless_last and _late(c) < now
+        tie = _late(c) if by_slack else -distance
+        key = (total, machine.inherent(c.row) > 0, hopeless, tie, c.tenant)
+        ranked.append((key, compute_idle > 0, memory_idle > 0, c))
+    pool = ranked
+    if all(entry[1] for entry in ranked):
+        pool = [entry for entry in ranked if entry[3].compute_intensive] or ranked
+    elif all(entry[2] for entry in ranked):
+        pool = [entry for entry in ranked if not entry[3].compute_intensive] or ranked
+    return int(min(pool, key=lambda entry: entry[0])[3].tenant)
+
+
+def _guarded(
+    chosen: int,
+    candidates: list[Candidate],
+    machine: NaiveMachine,
+    start: int,
+    clock_hz: int,
+    options: dict[str, Any],
+) -> int:
+    now = max(machine.tc, start)
+    margin_cycles = -(-int(options["margin_us"]) * 1000 * clock_hz // 10**9)
+    share = Fraction(options.get("margin_remaining", 0))
+    placed = next(machine.append(c.row, start) for c in candidates if c.tenant == chosen)
+    slack = {c.tenant: _late(c) - now for c in candidates}
+    margin = {c.tenant: margin_cycles + int(share * c.row.remaining) for c in candidates}
+    if options["evaluate"] == "completion":
+        able = [c for c in candidates if slack[c.tenant] >= margin[c.tenant]]
+        danger = [c for c in able if _late(c) - placed.compute_end < margin[c.tenant]]
+    else:
+        able = [c for c in candidates if slack[c.tenant] >= 0]
+        danger = [c for c in able if slack[c.tenant] < margin[c.tenant]]
+    if not any(c.tenant != chosen for c in danger):
+        return chosen
+    return min(able, key=lambda c: (slack[c.tenant], c.tenant)).tenant
+
+
+def naive_choice(
+    name: str,
+    options: dict[str, Any],
+    candidates: list[Candidate],
+    machine: NaiveMachine,
+    start: int,
+    one_kind: bool,
+    clock_hz: int,
+) -> int:
+    """The tenant that goes on; candidates ascend by tenant."""
+    if name in ("fcfs", "fcfs-prefetch"):
+        return _arrival_order(candidates)
+    if name == "edf":
+        deadline = {c.tenant: float("inf") if c.deadline is None else c.deadline for c in candidates}
+        return min(candidates, key=lambda c: (deadline[c.tenant], c.arrival, c.tenant)).tenant
+    if name == "llf":
+        return min(candidates, key=lambda c: (_late(c), c.tenant)).tenant
+    hopeless_last = options.get("hopeless") == "last"
+    chosen = _weave(candidates, machine, start, one_kind, name == "slackweave", hopeless_last)
+    if name == "layerweaver":
+        return chosen
+    return _guarded(chosen, candidates, machine, start, clock_hz, options)
