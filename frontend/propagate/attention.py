@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
-from layerweaver.frontend.propagate.values import Info, ShapeConflict, text
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError, text
 
 __all__: list[str] = []
 
@@ -15,7 +15,7 @@ def _heads_apart(call: Call, index: int, heads: int) -> tuple[int, int, int, int
         batch, count, positions, width = shape
         return batch, count, positions, width
     if len(shape) != 3 or heads < 1 or shape[2] % heads:
-        raise ShapeConflict(f"an input of {text(shape)} does not fit {heads} heads")
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit {heads} heads")
     return shape[0], heads, shape[1], shape[2] // heads
 
 
@@ -26,7 +26,7 @@ def _attention(call: Call) -> tuple[Info, ...]:
     _, kv_heads, keys, key_width = _heads_apart(call, 1, kv_heads)
     _, _, values, value_width = _heads_apart(call, 2, kv_heads)
     if width != key_width or keys != values or kv_heads < 1 or heads % kv_heads:
-        raise ShapeConflict(
+        raise ShapeConflictError(
             f"queries of {text(call.shape(0))}, keys of {text(call.shape(1))} and values of"
             f" {text(call.shape(2))} do not fit"
         )
@@ -48,7 +48,7 @@ def _attention(call: Call) -> tuple[Info, ...]:
 def _flex_attention(call: Call) -> tuple[Info]:
     query, value = call.shape(0), call.shape(2)
     if not query or not value:
-        raise ShapeConflict(f"queries of {text(query)} and values of {text(value)} do not fit")
+        raise ShapeConflictError(f"queries of {text(query)} and values of {text(value)} do not fit")
     return (Info(call.dtype(0), (*query[:-1], value[-1])),)
 
 
@@ -79,9 +79,9 @@ rule("RotaryEmbedding", "GemmaRotaryEmbedding", domain=MICROSOFT, roots_from=(0,
 def _packed_weight_attention(call: Call) -> tuple[Info, ...]:
     shape, weight = call.shape(0), call.shape(1)
     if len(shape) != 3 or len(weight) != 2 or shape[2] != weight[0]:
-        raise ShapeConflict(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
     batch, positions, _ = shape
-    sizes = call.list("qkv_hidden_sizes")
+    sizes = call.integer_list("qkv_hidden_sizes")
     hidden = sizes[2] if sizes and len(sizes) == 3 else weight[1] // 3
     quantised = call.op == "QAttention"
     dtype = call.dtype(3) if quantised else call.dtype(0)
@@ -146,7 +146,7 @@ def _packed_multi_head_attention(call: Call) -> tuple[Info]:
 @rule("PackedAttention", domain=MICROSOFT, foldable=False)
 def _packed_attention(call: Call) -> tuple[Info]:
     shape, weight = call.shape(0), call.shape(1)
-    sizes = call.list("qkv_hidden_sizes")
+    sizes = call.integer_list("qkv_hidden_sizes")
     return (Info(call.dtype(0), (*shape[:-1], sizes[2] if sizes else weight[1] // 3)),)
 
 

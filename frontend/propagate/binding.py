@@ -42,10 +42,6 @@ def _nearest(name: str, known: Sequence[str], kind: str) -> str:
     return f"did you mean {close[0]}? The model has: {others}"
 
 
-def _open(dim: int | str | None) -> bool:
-    return dim is None or isinstance(dim, str) or dim <= 0
-
-
 def _is_batch_name(name: str) -> bool:
     lowered = name.lower()
     return "batch" in lowered or lowered in ("n", "b", "bs", "bsz")
@@ -152,9 +148,8 @@ class _Binder:
             return
         first: dict[str, None] = {}
         for value in self.inputs:
-            if value.shape and value.name not in self.shapes and isinstance(value.shape[0], str):
-                if len(value.shape) > 1:
-                    first.setdefault(value.shape[0])
+            if value.shape and len(value.shape) > 1 and isinstance(value.shape[0], str):
+                first.setdefault(value.shape[0])
         if not first:
             for value in self.inputs:
                 if value.shape and len(value.shape) == 1 and isinstance(value.shape[0], str):
@@ -175,15 +170,12 @@ class _Binder:
                         where=self.model.source,
                         accepted="give one of them",
                     )
-            for value in self.inputs:
-                if value.shape and len(value.shape) > 1 and not _open(value.shape[0]) and self.batch_names:
-                    continue
         assumed = [name for name in self.batch_names if name not in self.known]
         for name in assumed:
             self.known[name] = 1
         if assumed:
             self.warnings.append(
-                f"dimension {', '.join(assumed)} is taken as the batch and as 1; give --batch or --dim to change it"
+                f"dimension {', '.join(assumed)} is taken as the batch, 1; give --batch or --dim to change it"
             )
         return batch if batch is not None else 1
 

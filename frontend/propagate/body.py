@@ -11,7 +11,7 @@ import numpy as np
 
 from layerweaver.frontend.model import OnnxGraph, OnnxNode
 from layerweaver.frontend.propagate.order import captured_names, execution_order, subgraphs
-from layerweaver.frontend.propagate.scope import Scope, Unroll
+from layerweaver.frontend.propagate.scope import Scope, UnrollError
 from layerweaver.frontend.propagate.values import ELEMENT_LIMIT, Info, numpy_type, text
 from layerweaver.ir.dtypes import DType
 
@@ -76,6 +76,7 @@ class Body:
         self.batch: int | None = None
         self.sequences = False
         self.passed = _passed_through(graph, lead, tail)
+        self.endless = tail > 0 and not _condition_moves(graph, lead, tail)
 
     # ------------------------------------------------------------------ single trips
 
@@ -140,7 +141,7 @@ class Body:
         self.walker.trial += 1
         try:
             return self.walk(feeds, "", 1)
-        except Unroll:
+        except UnrollError:
             return None
         finally:
             self.walker.trial -= 1
@@ -173,7 +174,7 @@ class Body:
             return self.none(carried, [], feed(None))
         try:
             slices = feed(None)
-        except Unroll:
+        except UnrollError:
             slices = None
         trip = 0
         while trip < length:
@@ -291,7 +292,7 @@ class Body:
         result.constant = result.constant or not parts
         name = walker.add(f"{scope.prefix}{self.label}/{tag}", result).name
         node = OnnxNode(operator, "", f"{self.label}/{tag}", tuple(info.name for info in parts), (name,), {})
-        walker.emit(node, node.inputs, node.outputs, scope, 13, folded=result.constant)
+        walker.emit(node, node.inputs, node.outputs, scope=scope, opset=13, folded=result.constant)
         return result
 
 
@@ -357,6 +358,12 @@ def _passed_through(graph: OnnxGraph, lead: int, tail: int) -> frozenset[int]:
     return frozenset(result)
 
 
+def _condition_moves(graph: OnnxGraph, lead: int, tail: int) -> bool:
+    """Whether the body's condition depends on the counter or on a carried value."""
+    _, needed = _condition_slice(graph, lead, tail)
+    return any(value.name in needed for place, value in enumerate(graph.inputs) if place != 1)
+
+
 def _condition_slice(graph: OnnxGraph, lead: int, tail: int) -> tuple[Sequence[OnnxNode], set[str]]:
     """Nodes and names of the body that its condition depends on, through the carried values too."""
     makers = {output: node for node in graph.nodes for output in node.outputs if output}
@@ -381,5 +388,4 @@ def _condition_slice(graph: OnnxGraph, lead: int, tail: int) -> tuple[Sequence[O
             for nested in subgraphs(node):
                 stack.extend(sorted(captured_names(nested)))
     ordered = [node for node in graph.nodes if id(node) in chosen]
-    outside = {source for node in ordered for source in node.inputs if source} - set(makers)
-    return execution_order(ordered, outside | {name for name in needed if name not in makers}, ""), needed
+    return execution_order(ordered, lambda name: name not in makers, ""), needed

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from layerweaver.frontend.model import Attribute, OnnxNode, TensorData
-from layerweaver.frontend.propagate.values import Array, Info, ShapeConflict, UnknownShape, integers
+from layerweaver.frontend.propagate.values import Array, Info, ShapeConflictError, UnknownShapeError, integers
 from layerweaver.ir.dtypes import DType
 
 __all__ = ["MICROSOFT", "ML", "RULES", "Call", "Rule", "RuleFunction", "rule"]
@@ -51,22 +51,22 @@ class Call:
         """Input ``index``.
 
         Raises:
-            ShapeConflict: It is absent though the operator needs it.
+            ShapeConflictError: It is absent though the operator needs it.
         """
         found = self.inputs[index] if index < len(self.inputs) else None
         if found is None:
-            raise ShapeConflict(f"input {index} is missing")
+            raise ShapeConflictError(f"input {index} is missing")
         return found
 
     def shape(self, index: int) -> tuple[int, ...]:
         """Shape of input ``index``.
 
         Raises:
-            UnknownShape: It is not known.
+            UnknownShapeError: It is not known.
         """
         found = self.info(index)
         if found.shape is None:
-            raise UnknownShape(f"the shape of its input {found.name} is unknown")
+            raise UnknownShapeError(f"the shape of its input {found.name} is unknown")
         return found.shape
 
     def dtype(self, index: int) -> DType:
@@ -82,11 +82,11 @@ class Call:
         """Elements of input ``index``, which the shape of the result depends on.
 
         Raises:
-            UnknownShape: The value depends on the data.
+            UnknownShapeError: The value depends on the data.
         """
         found = self.info(index)
         if found.value is None:
-            raise UnknownShape(f"the value of its input {found.name} depends on data")
+            raise UnknownShapeError(f"the value of its input {found.name} depends on data")
         return integers(found.value)
 
     def integer(self, name: str, default: int) -> int:
@@ -106,7 +106,7 @@ class Call:
             return found.decode("utf-8", "replace")
         return found if isinstance(found, str) else default
 
-    def list(self, name: str) -> list[int] | None:
+    def integer_list(self, name: str) -> list[int] | None:
         """Integer-list attribute ``name``; None when absent."""
         found = self.attributes.get(name)
         if found is None:
@@ -115,7 +115,7 @@ class Call:
             return [found]
         if isinstance(found, tuple) and all(isinstance(item, int) for item in found):
             return [item for item in found if isinstance(item, int)]
-        raise ShapeConflict(f"attribute {name} is not a list of integers")
+        raise ShapeConflictError(f"attribute {name} is not a list of integers")
 
     def tensor(self, name: str) -> TensorData | None:
         """Tensor attribute ``name``; None when absent."""
@@ -126,16 +126,16 @@ class Call:
         """What was an attribute in old versions and is an input in new ones; None when neither is there."""
         if self.has(index):
             return self.integers(index)
-        return self.list(name)
+        return self.integer_list(name)
 
     def axis(self, axis: int, rank: int) -> int:
         """``axis`` counted from the front.
 
         Raises:
-            ShapeConflict: It is out of range.
+            ShapeConflictError: It is out of range.
         """
         if not -rank <= axis < rank:
-            raise ShapeConflict(f"axis {axis} is out of range for {rank} axes")
+            raise ShapeConflictError(f"axis {axis} is out of range for {rank} axes")
         return axis + rank if axis < 0 else axis
 
     def note(self, message: str) -> None:
@@ -173,6 +173,7 @@ class Rule:
     def __init__(
         self,
         function: RuleFunction,
+        *,
         roots_from: tuple[int, ...] | None,
         values_from: tuple[int, ...] | None,
         foldable: bool,
@@ -211,7 +212,14 @@ def rule(
             key = (domain, name)
             if key in RULES:
                 raise ValueError(f"{domain or 'ai.onnx'}.{name} has a rule already")
-            RULES[key] = Rule(function, roots_from, values_from, foldable, random, generates)
+            RULES[key] = Rule(
+                function,
+                roots_from=roots_from,
+                values_from=values_from,
+                foldable=foldable,
+                random=random,
+                generates=generates,
+            )
         return function
 
     return register

@@ -17,7 +17,7 @@ from layerweaver.frontend.propagate import (  # the rules that it shares must be
     reshaping,
 )
 from layerweaver.frontend.propagate.call import MICROSOFT, RULES, Call, rule
-from layerweaver.frontend.propagate.values import Info, ShapeConflict, text
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError, text
 from layerweaver.ir.dtypes import DType
 
 __all__ = ["SOURCES"]
@@ -67,7 +67,7 @@ def _expand_dims(call: Call) -> tuple[Info]:
 def _cdist(call: Call) -> tuple[Info]:
     left, right = call.shape(0), call.shape(1)
     if len(left) != 2 or len(right) != 2 or left[1] != right[1]:
-        raise ShapeConflict(f"points of {text(left)} and {text(right)} do not fit")
+        raise ShapeConflictError(f"points of {text(left)} and {text(right)} do not fit")
     return (Info(call.dtype(0), (left[0], right[0])),)
 
 
@@ -102,7 +102,7 @@ def _unfold(call: Call) -> tuple[Info]:
     axis = call.axis(call.integer("dim", -1), len(shape))
     size, step = call.integer("size", 1), max(call.integer("step", 1), 1)
     if shape[axis] < size:
-        raise ShapeConflict(f"windows of {size} do not fit axis {axis} of {text(shape)}")
+        raise ShapeConflictError(f"windows of {size} do not fit axis {axis} of {text(shape)}")
     windows = (shape[axis] - size) // step + 1
     return (Info(call.dtype(0), (*shape[:axis], windows, *shape[axis + 1 :], size)),)
 

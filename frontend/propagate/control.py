@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from layerweaver.frontend.model import OnnxGraph, OnnxNode
 from layerweaver.frontend.propagate.estimate import estimate_macs
 from layerweaver.frontend.propagate.loops import walk_loop, walk_scan, walk_sequence_map
-from layerweaver.frontend.propagate.scope import Scope, Unroll
+from layerweaver.frontend.propagate.scope import Scope, UnrollError
 from layerweaver.frontend.propagate.values import Info
 from layerweaver.ir.errors import ModelError
 
@@ -47,7 +47,7 @@ def _walk_if(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], scop
         taken = "then_branch" if bool(condition.value.ravel()[0]) else "else_branch"
         return _branch(walker, node, taken, scope)
     if walker.trial and condition.varying:
-        raise Unroll
+        raise UnrollError
     return _heavier(walker, node, condition, scope)
 
 

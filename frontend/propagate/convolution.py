@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
-from layerweaver.frontend.propagate.values import Info, ShapeConflict, text
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError, text
 from layerweaver.ir.dtypes import DType
 
 __all__ = ["convolved", "pooled"]
 
 
 def _per_axis(call: Call, name: str, count: int, default: int) -> list[int]:
-    found = call.list(name)
+    found = call.integer_list(name)
     if not found:
         return [default] * count
     if len(found) != count or min(found) < 0 or (name != "output_padding" and min(found) < 1):
-        raise ShapeConflict(f"{name} {found} do not fit {count} spatial axes")
+        raise ShapeConflictError(f"{name} {found} do not fit {count} spatial axes")
     return found
 
 
 def _pads(call: Call, count: int) -> list[int]:
-    found = call.list("pads")
+    found = call.integer_list("pads")
     if not found:
         return [0] * (2 * count)
     if len(found) != 2 * count:
-        raise ShapeConflict(f"pads {found} do not fit {count} spatial axes")
+        raise ShapeConflictError(f"pads {found} do not fit {count} spatial axes")
     return found
 
 
@@ -45,7 +45,7 @@ def _windows(call: Call, spatial: Sequence[int], kernel: Sequence[int], *, ceil:
         before, after = (0, 0) if auto_pad == "VALID" else (pads[axis], pads[axis + count])
         room = extent + before + after - reach
         if room < 0:
-            raise ShapeConflict(
+            raise ShapeConflictError(
                 f"a window of {text(kernel)} (dilated to {reach} on axis {axis}) does not fit the input's"
                 f" {text(spatial)} with pads {pads}"
             )
@@ -60,18 +60,18 @@ def convolved(call: Call, shape: tuple[int, ...], weight: tuple[int, ...]) -> tu
     """Output shape of a convolution of ``shape`` (N, C, ...) by ``weight`` (M, C / group, ...).
 
     Raises:
-        ShapeConflict: Channels or windows do not fit.
+        ShapeConflictError: Channels or windows do not fit.
     """
     if len(shape) < 2 or len(weight) != len(shape):
-        raise ShapeConflict(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
     group = call.integer("group", 1)
     if group < 1 or shape[1] != weight[1] * group or weight[0] % group:
-        raise ShapeConflict(
+        raise ShapeConflictError(
             f"an input of {text(shape)} does not fit weights of {text(weight)} in {group} groups"
         )
-    kernel = call.list("kernel_shape") or list(weight[2:])
+    kernel = call.integer_list("kernel_shape") or list(weight[2:])
     if len(kernel) != len(shape) - 2 or tuple(kernel) != weight[2:]:
-        raise ShapeConflict(f"kernel_shape {kernel} does not fit weights of {text(weight)}")
+        raise ShapeConflictError(f"kernel_shape {kernel} does not fit weights of {text(weight)}")
     return (shape[0], weight[0], *_windows(call, shape[2:], kernel, ceil=False))
 
 
@@ -89,7 +89,7 @@ def _fused_conv(call: Call) -> tuple[Info]:
 def _nhwc_conv(call: Call) -> tuple[Info]:
     shape, weight = call.shape(0), call.shape(1)
     if len(shape) < 3 or len(weight) != len(shape):
-        raise ShapeConflict(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
     batch, channels, *spatial = convolved(
         call, (shape[0], shape[-1], *shape[1:-1]), (weight[0], weight[-1], *weight[1:-1])
     )
@@ -123,7 +123,7 @@ def _deform_conv(call: Call) -> tuple[Info]:
 def _causal_conv(call: Call) -> tuple[Info, Info]:
     shape, weight = call.shape(0), call.shape(1)
     if len(shape) != 3 or len(weight) != 3 or shape[1] != weight[0]:
-        raise ShapeConflict(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
     dtype = call.dtype(0)
     return Info(dtype, shape), Info(dtype, (shape[0], shape[1], weight[2] - 1))
 
@@ -131,27 +131,27 @@ def _causal_conv(call: Call) -> tuple[Info, Info]:
 def _transposed_weights(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
     shape, weight = call.shape(0), call.shape(1)
     if len(shape) < 2 or len(weight) != len(shape) or shape[1] != weight[0]:
-        raise ShapeConflict(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
     if weight[0] % max(call.integer("group", 1), 1):
-        raise ShapeConflict(f"weights of {text(weight)} do not fit {call.integer('group', 1)} groups")
-    return shape, weight, call.list("kernel_shape") or list(weight[2:])
+        raise ShapeConflictError(f"weights of {text(weight)} do not fit {call.integer('group', 1)} groups")
+    return shape, weight, call.integer_list("kernel_shape") or list(weight[2:])
 
 
 def _conv_transpose(call: Call) -> tuple[Info]:
     shape, weight, kernel = _transposed_weights(call)
     count = len(shape) - 2
     if len(kernel) != count:
-        raise ShapeConflict(f"kernel_shape {kernel} does not fit weights of {text(weight)}")
+        raise ShapeConflictError(f"kernel_shape {kernel} does not fit weights of {text(weight)}")
     head = (shape[0], weight[1] * call.integer("group", 1))
     strides = _per_axis(call, "strides", count, 1)
     dilations = _per_axis(call, "dilations", count, 1)
     extra = _per_axis(call, "output_padding", count, 0)
     pads = _pads(call, count)
     auto_pad = call.text("auto_pad", "NOTSET") or "NOTSET"
-    explicit = call.list("output_shape")
+    explicit = call.integer_list("output_shape")
     if explicit:
         if len(explicit) < count or min(explicit) < 1:
-            raise ShapeConflict(f"output_shape {explicit} does not fit {count} spatial axes")
+            raise ShapeConflictError(f"output_shape {explicit} does not fit {count} spatial axes")
         return (Info(call.dtype(0), (*head, *explicit[len(explicit) - count :])),)
     spatial = []
     for axis in range(count):
@@ -162,7 +162,7 @@ def _conv_transpose(call: Call) -> tuple[Info]:
         margin = 0 if auto_pad == "VALID" else pads[axis] + pads[axis + count]
         spatial.append(strides[axis] * (shape[axis + 2] - 1) + extra[axis] + reach - margin)
     if min(spatial, default=1) < 1:
-        raise ShapeConflict(f"pads {pads} cut away all of the output of {text(spatial)}")
+        raise ShapeConflictError(f"pads {pads} cut away all of the output of {text(spatial)}")
     return (Info(call.dtype(0), (*head, *spatial)),)
 
 
@@ -174,11 +174,11 @@ def pooled(call: Call, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Output shape of pooling ``shape`` (N, C, ...).
 
     Raises:
-        ShapeConflict: The windows do not fit.
+        ShapeConflictError: The windows do not fit.
     """
-    kernel = call.list("kernel_shape")
+    kernel = call.integer_list("kernel_shape")
     if kernel is None or len(shape) < 3 or len(kernel) != len(shape) - 2 or min(kernel) < 1:
-        raise ShapeConflict(f"kernel_shape {kernel} does not fit an input of {text(shape)}")
+        raise ShapeConflictError(f"kernel_shape {kernel} does not fit an input of {text(shape)}")
     return (*shape[:2], *_windows(call, shape[2:], kernel, ceil=bool(call.integer("ceil_mode", 0))))
 
 
@@ -196,7 +196,7 @@ def _max_pool(call: Call) -> tuple[Info, Info]:
 def _channels_last(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     if len(shape) < 3:
-        raise ShapeConflict(f"cannot pool {text(shape)}")
+        raise ShapeConflictError(f"cannot pool {text(shape)}")
     batch, channels, *spatial = pooled(call, (shape[0], shape[-1], *shape[1:-1]))
     return (Info(call.dtype(0), (batch, *spatial, channels)),)
 
@@ -206,7 +206,9 @@ rule("NhwcMaxPool", domain=MICROSOFT)(_channels_last)
 
 @rule("QLinearAveragePool", domain=MICROSOFT)
 def _q_linear_average_pool(call: Call) -> tuple[Info]:
-    return _channels_last(call) if call.integer("channels_last", 0) else _pool(call)
+    if call.integer("channels_last", 0):
+        return _channels_last(call)
+    return (Info(call.dtype(0), pooled(call, call.shape(0))),)
 
 
 @rule("QLinearGlobalAveragePool", domain=MICROSOFT)
@@ -228,10 +230,10 @@ def _max_unpool(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     if call.has(2):
         return (Info(call.dtype(0), tuple(call.integers(2))),)
-    kernel = call.list("kernel_shape") or []
+    kernel = call.integer_list("kernel_shape") or []
     count = len(kernel)
     if count != len(shape) - 2:
-        raise ShapeConflict(f"kernel_shape {kernel} does not fit an input of {text(shape)}")
+        raise ShapeConflictError(f"kernel_shape {kernel} does not fit an input of {text(shape)}")
     strides, pads = _per_axis(call, "strides", count, 1), _pads(call, count)
     spatial = [
         strides[axis] * (shape[axis + 2] - 1) + kernel[axis] - pads[axis] - pads[axis + count]
@@ -242,7 +244,7 @@ def _max_unpool(call: Call) -> tuple[Info]:
 
 @rule("MaxRoiPool")
 def _max_roi_pool(call: Call) -> tuple[Info]:
-    pooled_shape = call.list("pooled_shape") or []
+    pooled_shape = call.integer_list("pooled_shape") or []
     return (Info(call.dtype(0), (call.shape(1)[0], call.shape(0)[1], *pooled_shape)),)
 
 
@@ -259,5 +261,5 @@ def _col2im(call: Call) -> tuple[Info]:
     for extent in block:
         area *= extent
     if len(shape) != 3 or area < 1 or shape[1] % area:
-        raise ShapeConflict(f"columns of {text(shape)} do not fit blocks of {text(block)}")
+        raise ShapeConflictError(f"columns of {text(shape)} do not fit blocks of {text(block)}")
     return (Info(call.dtype(0), (shape[0], shape[1] // area, *image)),)

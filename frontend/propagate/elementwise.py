@@ -13,7 +13,7 @@ from layerweaver.frontend.propagate.values import (
     FOLD_LIMIT,
     Array,
     Info,
-    ShapeConflict,
+    ShapeConflictError,
     broadcast,
     numpy_type,
     storable,
@@ -72,7 +72,7 @@ def broadcast_inputs(call: Call) -> tuple[int, ...]:
     """Broadcast of all present inputs, heeding the ``axis`` and ``broadcast`` attributes of opset 1 to 6."""
     shapes = [call.shape(index) for index, found in enumerate(call.inputs) if found is not None]
     if not shapes:
-        raise ShapeConflict("it has no inputs")
+        raise ShapeConflictError("it has no inputs")
     if len(shapes) == 2 and call.opset < 7 and "axis" in call.attributes and call.node.domain == "":
         left, right = shapes
         axis = call.axis(call.integer("axis", 0), len(left) or 1)
@@ -150,9 +150,9 @@ def _unary(call: Call) -> tuple[Info]:
 
 
 rule(*_UNARY)(_unary)
-rule("Identity", "GreedyIdentity", values_from=None)(lambda call: _identity(call))
 
 
+@rule("Identity", "GreedyIdentity")
 def _identity(call: Call) -> tuple[Info]:
     found = call.info(0)
     return (Info(found.dtype, found.shape, found.value, elements=found.elements, absent=found.absent),)
@@ -313,7 +313,9 @@ def _bit_cast(call: Call) -> tuple[Info]:
 def _dropout(call: Call) -> tuple[Info, ...]:
     found, shape = call.info(0), call.shape(0)
     mask = DType.BOOL if call.opset >= 10 else found.dtype
-    return (Info(found.dtype, shape, found.value), Info(mask, shape))
+    mode = call.value(2)
+    inference = not call.has(2) or (mode is not None and not mode.any())
+    return (Info(found.dtype, shape, found.value if inference else None), Info(mask, shape))
 
 
 @rule("SwiGLU")

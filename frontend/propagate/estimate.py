@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from layerweaver.frontend.propagate.matrix import einsum_terms
-from layerweaver.frontend.propagate.values import Info, ShapeConflict
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError
 from layerweaver.frontend.resolved import ResolvedNode
 
 __all__ = ["estimate_macs"]
@@ -42,7 +42,7 @@ def _node_macs(entry: ResolvedNode, infos: Mapping[str, Info]) -> int:
         known = [shape for shape in shapes if shape is not None]
         try:
             _, _, extents = einsum_terms(str(node.attributes.get("equation", "")), known)
-        except ShapeConflict:
+        except ShapeConflictError:
             return 0
         return math.prod(extents.values())
     if operator in ("Gemm", "FusedGemm", "QGemm") and result is not None:

@@ -23,7 +23,7 @@ _LARGEST = 1 << 62
 _Evaluate: TypeAlias = Callable[[Mapping[str, int]], Fraction]
 
 
-class _NotAnExpression(Exception):
+class _NotAnExpressionError(Exception):
     pass
 
 
@@ -48,7 +48,7 @@ class DimExpression:
             return None
         try:
             result = self._evaluate(known)
-        except (ZeroDivisionError, OverflowError, _NotAnExpression):
+        except (ZeroDivisionError, OverflowError, _NotAnExpressionError):
             return None
         return math.floor(result)
 
@@ -59,7 +59,7 @@ def _divide(left: Fraction, right: Fraction) -> Fraction:
 
 def _power(left: Fraction, right: Fraction) -> Fraction:
     if right.denominator != 1 or not 0 <= right <= 62 or abs(left) > _LARGEST:
-        raise _NotAnExpression
+        raise _NotAnExpressionError
     return Fraction(left ** int(right))
 
 
@@ -105,7 +105,7 @@ class _Parser:
     def parse(self) -> _Evaluate:
         result = self.sum()
         if self.position != len(self.tokens):
-            raise _NotAnExpression
+            raise _NotAnExpressionError
         return result
 
     def next_is(self, *accepted: str) -> str | None:
@@ -117,7 +117,7 @@ class _Parser:
     def sum(self) -> _Evaluate:
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise _NotAnExpression
+            raise _NotAnExpressionError
         result = self.product()
         while operator := self.next_is("+", "-"):
             result = _binary(operator, result, self.product())
@@ -143,17 +143,17 @@ class _Parser:
         if self.next_is("("):
             result = self.sum()
             if not self.next_is(")"):
-                raise _NotAnExpression
+                raise _NotAnExpressionError
             return result
         if self.position >= len(self.tokens):
-            raise _NotAnExpression
+            raise _NotAnExpressionError
         token = self.tokens[self.position]
         self.position += 1
         if token[0].isdigit():
             number = Fraction(token)
             return lambda _: number
         if not (token[0].isalpha() or token[0] == "_"):
-            raise _NotAnExpression
+            raise _NotAnExpressionError
         if self.next_is("("):
             return self.function(token.rsplit(".", 1)[-1].lower().replace("_", ""))
         self.names.setdefault(token)
@@ -161,17 +161,17 @@ class _Parser:
 
     def function(self, name: str) -> _Evaluate:
         if name not in _FUNCTIONS:
-            raise _NotAnExpression
+            raise _NotAnExpressionError
         arguments = [self.sum()]
         while self.next_is(","):
             arguments.append(self.sum())
         if not self.next_is(")"):
-            raise _NotAnExpression
+            raise _NotAnExpressionError
         wanted = {"max": (1, 9), "min": (1, 9)}.get(
             name, (1, 1) if name in ("floor", "ceil", "ceiling", "trunc", "round", "abs", "int") else (2, 2)
         )
         if not wanted[0] <= len(arguments) <= wanted[1]:
-            raise _NotAnExpression
+            raise _NotAnExpressionError
         function = _FUNCTIONS[name]
         if name in ("max", "min"):
             return lambda known: function([argument(known) for argument in arguments])
@@ -184,7 +184,7 @@ def _tokens(source: str) -> list[str]:
     while position < len(source):
         match = _TOKEN.match(source, position)
         if match is None:
-            raise _NotAnExpression
+            raise _NotAnExpressionError
         tokens.append(match.group(match.lastindex or 0))
         position = match.end()
     return tokens
@@ -208,7 +208,7 @@ def parse_dim(source: str) -> DimExpression:
         try:
             parser = _Parser(source)
             evaluate = parser.parse()
-        except _NotAnExpression:
+        except _NotAnExpressionError:
             pass
         else:
             return DimExpression(source, tuple(parser.names), evaluate)

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerweaver.frontend.model import Attribute, AttributeReference, OnnxGraph, OnnxNode
-from layerweaver.frontend.propagate.order import execution_order
 from layerweaver.frontend.propagate.scope import DEPTH_LIMIT, Scope
 from layerweaver.frontend.propagate.values import Info
+from layerweaver.ir.dtypes import DType
 
 if TYPE_CHECKING:
     from layerweaver.frontend.propagate.walk import Walker
 
 __all__ = ["call_function"]
+
+_ABSENT = Info(DType.UNDEFINED, None)
 
 
 def _bound(attributes: Mapping[str, Attribute], given: Mapping[str, Attribute]) -> dict[str, Attribute]:
@@ -70,8 +72,12 @@ def call_function(
             inner.env[name] = info
     absent = {name for name in function.inputs if name not in inner.env}
     given = {**function.attribute_defaults, **node.attributes}
-    body = [_without(_bound_node(item, given), absent) for item in function.nodes]
-    walker.run(execution_order(body, inner.visible(), walker.source), inner)
+    for name in absent:
+        inner.env[name] = _ABSENT
+    order = walker.order(function, function.nodes, inner)
+    for name in absent:
+        del inner.env[name]
+    walker.run([_without(_bound_node(item, given), absent) for item in order], inner)
     outputs = []
     for name in function.outputs[: len(node.outputs)]:
         found = inner.find(name)

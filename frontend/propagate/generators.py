@@ -9,7 +9,7 @@ import numpy as np
 from layerweaver.frontend.model import TensorData
 from layerweaver.frontend.propagate.call import Call, rule
 from layerweaver.frontend.propagate.elementwise import TYPE_CODES
-from layerweaver.frontend.propagate.values import FOLD_LIMIT, Info, ShapeConflict, storable
+from layerweaver.frontend.propagate.values import FOLD_LIMIT, Info, ShapeConflictError, storable
 from layerweaver.ir.dtypes import DType
 
 __all__: list[str] = []
@@ -49,14 +49,14 @@ def _constant(call: Call) -> tuple[Info]:
     strings = attributes.get("value_strings")
     if isinstance(strings, tuple):
         return (Info(DType.STRING, (len(strings),)),)
-    raise ShapeConflict("it holds no value")
+    raise ShapeConflictError("it holds no value")
 
 
 @rule("ConstantOfShape", roots_from=(), generates=True)
 def _constant_of_shape(call: Call) -> tuple[Info]:
     shape = tuple(call.integers(0))
     if min(shape, default=0) < 0:
-        raise ShapeConflict(f"{list(shape)} is not a shape")
+        raise ShapeConflictError(f"{list(shape)} is not a shape")
     fill = call.tensor("value")
     dtype = DType.FLOAT32 if fill is None else fill.dtype
     value = None
@@ -81,10 +81,10 @@ def _range(call: Call) -> tuple[Info]:
     start, limit, step = (None if bound is None or bound.size != 1 else bound.item() for bound in bounds)
     if start is None or limit is None or step is None or step == 0:
         call.integers(0), call.integers(1), call.integers(2)
-        raise ShapeConflict("start, limit and delta must be scalars and delta not 0")
+        raise ShapeConflictError("start, limit and delta must be scalars and delta not 0")
     length = (limit - start) / step if dtype in (DType.FLOAT32, DType.FLOAT64, DType.FLOAT16) else None
     if length is not None and not math.isfinite(length):
-        raise ShapeConflict(f"a range from {start} to {limit} by {step} has no length")
+        raise ShapeConflictError(f"a range from {start} to {limit} by {step} has no length")
     count = max(0, math.ceil(length) if length is not None else -(-(limit - start) // step))
     value = None
     if count <= FOLD_LIMIT:
@@ -95,10 +95,10 @@ def _range(call: Call) -> tuple[Info]:
 
 @rule("RandomNormal", "RandomUniform", random=True)
 def _random(call: Call) -> tuple[Info]:
-    shape = call.list("shape") or []
+    shape = call.integer_list("shape") or []
     dtype = TYPE_CODES.get(call.integer("dtype", 1), DType.FLOAT32)
     if min(shape, default=0) < 0:
-        raise ShapeConflict(f"{shape} is not a shape")
+        raise ShapeConflictError(f"{shape} is not a shape")
     return (Info(dtype, tuple(shape)),)
 
 

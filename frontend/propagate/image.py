@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
-from layerweaver.frontend.propagate.values import Array, Info, ShapeConflict, UnknownShape, text
+from layerweaver.frontend.propagate.values import Array, Info, ShapeConflictError, UnknownShapeError, text
 
 __all__: list[str] = []
 
 
 def _scaled(shape: tuple[int, ...], scales: list[float], axes: list[int]) -> tuple[int, ...]:
     if len(scales) != len(axes):
-        raise ShapeConflict(f"{len(scales)} scales are given for {len(axes)} axes of {text(shape)}")
+        raise ShapeConflictError(f"{len(scales)} scales are given for {len(axes)} axes of {text(shape)}")
     result = list(shape)
     for axis, scale in zip(axes, scales, strict=True):
         if not (math.isfinite(scale) and scale > 0):
-            raise ShapeConflict(f"scale {scale} is not positive")
+            raise ShapeConflictError(f"scale {scale} is not positive")
         result[axis] = math.floor(shape[axis] * scale)
     return tuple(result)
 
@@ -26,13 +26,13 @@ def _floats(value: Array | None) -> list[float] | None:
 
 
 def _resized(call: Call, shape: tuple[int, ...], scales: list[float] | None) -> tuple[int, ...]:
-    listed = call.list("axes")
+    listed = call.integer_list("axes")
     axes = list(range(len(shape))) if listed is None else [call.axis(axis, len(shape)) for axis in listed]
     if scales is not None:
         return _scaled(shape, scales, axes)
     sizes = call.integers(3)
     if len(sizes) != len(axes) or min(sizes, default=1) < 0:
-        raise ShapeConflict(f"sizes {sizes} do not fit {len(axes)} axes of {text(shape)}")
+        raise ShapeConflictError(f"sizes {sizes} do not fit {len(axes)} axes of {text(shape)}")
     policy = call.text("keep_aspect_ratio_policy", "stretch")
     result = list(shape)
     if policy != "stretch" and sizes:
@@ -50,19 +50,19 @@ def _resize(call: Call) -> tuple[Info]:
     if call.opset < 11:
         scales = _floats(call.value(1))
         if scales is None:
-            raise UnknownShape("its scales depend on data")
+            raise UnknownShapeError("its scales depend on data")
         return (Info(dtype, _scaled(shape, scales, list(range(len(shape))))),)
     scales = _floats(call.value(2))
     if call.text("coordinate_transformation_mode", "") == "tf_crop_and_resize" and scales is not None:
         region = _floats(call.value(1))
         if region is None:
-            raise UnknownShape("its region depends on data")
+            raise UnknownShapeError("its region depends on data")
         count = len(scales)
         spans = [max(region[axis + count] - region[axis], 0.0) for axis in range(count)]
         spread = [shape[axis] * spans[axis] * scales[axis] for axis in range(count)]
         return (Info(dtype, tuple(math.floor(extent) for extent in spread)),)
     if scales is None and not call.has(3):
-        raise UnknownShape("neither its scales nor its sizes are known")
+        raise UnknownShapeError("neither its scales nor its sizes are known")
     return (Info(dtype, _resized(call, shape, scales)),)
 
 
@@ -71,7 +71,7 @@ def _upsample(call: Call) -> tuple[Info]:
     shape, dtype = call.shape(0), call.dtype(0)
     scales = _floats(call.value(1)) if call.has(1) else None
     if call.has(1) and scales is None:
-        raise UnknownShape("its scales depend on data")
+        raise UnknownShapeError("its scales depend on data")
     if scales is None:
         found = call.attributes.get("scales")
         if isinstance(found, tuple):
@@ -79,14 +79,14 @@ def _upsample(call: Call) -> tuple[Info]:
         elif "height_scale" in call.attributes:
             scales = [1.0, 1.0, call.real("height_scale", 1.0), call.real("width_scale", 1.0)]
     if scales is None:
-        raise ShapeConflict("it names no scales")
+        raise ShapeConflictError("it names no scales")
     return (Info(dtype, _scaled(shape, scales, list(range(len(shape))))),)
 
 
 def _grid_sample(call: Call) -> tuple[Info]:
     shape, grid = call.shape(0), call.shape(1)
     if len(grid) != len(shape) or grid[0] != shape[0] or grid[-1] != len(shape) - 2:
-        raise ShapeConflict(f"a grid of {text(grid)} does not fit an input of {text(shape)}")
+        raise ShapeConflictError(f"a grid of {text(grid)} does not fit an input of {text(shape)}")
     return (Info(call.dtype(0), (*shape[:2], *grid[1:-1])),)
 
 
@@ -98,21 +98,21 @@ rule("GridSample", domain=MICROSOFT)(_grid_sample)
 def _affine_grid(call: Call) -> tuple[Info]:
     size = call.integers(1)
     if len(size) not in (4, 5) or min(size) < 0:
-        raise ShapeConflict(f"{size} is not the size of an image")
+        raise ShapeConflictError(f"{size} is not the size of an image")
     return (Info(call.dtype(0), (size[0], *size[2:], len(size) - 2)),)
 
 
 @rule("ImageDecoder")
 def _image_decoder(call: Call) -> tuple[Info]:
-    raise UnknownShape("the size of the image depends on data")
+    raise UnknownShapeError(f"the size of the image {call.info(0).name} depends on data")
 
 
 @rule("Crop", roots_from=(0,))
 def _crop(call: Call) -> tuple[Info]:
-    shape, border = call.shape(0), call.list("border") or [0, 0, 0, 0]
-    scale = call.list("scale")
+    shape, border = call.shape(0), call.integer_list("border") or [0, 0, 0, 0]
+    scale = call.integer_list("scale")
     if len(shape) != 4 or len(border) != 4:
-        raise ShapeConflict(f"cannot crop {text(shape)} by {border}")
+        raise ShapeConflictError(f"cannot crop {text(shape)} by {border}")
     left, top, right, bottom = border
     size = scale or [shape[2] - top - bottom, shape[3] - left - right]
     return (Info(call.dtype(0), (*shape[:2], *size)),)

@@ -11,7 +11,7 @@ from layerweaver.frontend.propagate.values import (
     FOLD_LIMIT,
     Array,
     Info,
-    ShapeConflict,
+    ShapeConflictError,
     integers,
     storable,
     text,
@@ -35,7 +35,9 @@ def _gather(call: Call) -> tuple[Info]:
         places = indices.value
         extent = shape[axis]
         if places.size and (int(places.min()) < -extent or int(places.max()) >= extent):
-            raise ShapeConflict(f"index {places.ravel().tolist()[:4]} is out of range for {extent} elements")
+            raise ShapeConflictError(
+                f"index {places.ravel().tolist()[:4]} is out of range for {extent} elements"
+            )
         value = storable(np.asarray(found.value.take(places, axis)), found.dtype, result)
     return (Info(found.dtype, result, value),)
 
@@ -60,10 +62,10 @@ def _gather_nd(call: Call) -> tuple[Info]:
     found, shape, index_shape = call.info(0), call.shape(0), call.shape(1)
     batch_axes = call.integer("batch_dims", 0)
     if not index_shape or not 0 <= batch_axes < len(index_shape):
-        raise ShapeConflict(f"cannot gather from {text(shape)} by indices of {text(index_shape)}")
+        raise ShapeConflictError(f"cannot gather from {text(shape)} by indices of {text(index_shape)}")
     depth = index_shape[-1]
     if batch_axes + depth > len(shape):
-        raise ShapeConflict(f"indices of {text(index_shape)} are too deep for {text(shape)}")
+        raise ShapeConflictError(f"indices of {text(index_shape)} are too deep for {text(shape)}")
     result = (*index_shape[:-1], *shape[batch_axes + depth :])
     value, indices = None, call.value(1)
     if (
@@ -85,10 +87,10 @@ def _gather_nd(call: Call) -> tuple[Info]:
 def _slice_lists(call: Call) -> tuple[list[int] | None, list[int] | None, list[int] | None, list[int] | None]:
     """Starts, ends, axes and steps; None for starts or ends that depend on data."""
     if "starts" in call.attributes or not call.has(1):
-        starts, ends = call.list("starts"), call.list("ends")
+        starts, ends = call.integer_list("starts"), call.integer_list("ends")
         if starts is None or ends is None:
-            raise ShapeConflict("it names no starts and ends")
-        return starts, ends, call.list("axes"), None
+            raise ShapeConflictError("it names no starts and ends")
+        return starts, ends, call.integer_list("axes"), None
     known = [call.value(index) for index in (1, 2)]
     starts, ends = (None if value is None else integers(value) for value in known)
     axes = call.integers(3) if call.has(3) else None
@@ -109,7 +111,9 @@ def _slice_bounds(call: Call, rank: int) -> tuple[list[int], list[int], list[int
     places = list(range(len(starts))) if axes is None else [call.axis(axis, rank) for axis in axes]
     strides = [1] * len(starts) if steps is None else steps
     if not len(starts) == len(ends) == len(places) == len(strides) or len(places) > rank or 0 in strides:
-        raise ShapeConflict(f"starts {starts}, ends {ends}, axes {places} and steps {strides} do not fit")
+        raise ShapeConflictError(
+            f"starts {starts}, ends {ends}, axes {places} and steps {strides} do not fit"
+        )
     return starts, ends, places, strides, bounded
 
 
@@ -157,18 +161,18 @@ def _scattered(call: Call, shape: tuple[int, ...]) -> Array | None:
     if call.op == "ScatterND":
         depth = indices.shape[-1] if indices.ndim else 0
         if not 0 < depth <= len(shape) or updates.shape != (*indices.shape[:-1], *shape[depth:]):
-            raise ShapeConflict(f"updates of {text(updates.shape)} do not fit {text(shape)}")
+            raise ShapeConflictError(f"updates of {text(updates.shape)} do not fit {text(shape)}")
         places = tuple(indices[..., axis] for axis in range(depth))
     else:
         if indices.ndim != len(shape) or updates.shape != indices.shape:
-            raise ShapeConflict(f"updates of {text(updates.shape)} do not fit {text(shape)}")
+            raise ShapeConflictError(f"updates of {text(updates.shape)} do not fit {text(shape)}")
         axis = call.axis(call.integer("axis", 0), len(shape))
-        grids = list(np.indices(indices.shape))
+        grids: list[Array] = [*np.indices(indices.shape)]
         grids[axis] = indices
         places = tuple(grids)
     for place, extent in zip(places, shape, strict=False):
         if int(place.min()) < -extent or int(place.max()) >= extent:
-            raise ShapeConflict(f"an index is out of range for {text(shape)}")
+            raise ShapeConflictError(f"an index is out of range for {text(shape)}")
     result[places] = updates
     return result
 
@@ -185,11 +189,12 @@ def _one_hot(call: Call) -> tuple[Info]:
     axis = call.integer("axis", -1)
     axis = axis + len(shape) + 1 if axis < 0 else axis
     if not 0 <= axis <= len(shape) or depth < 0:
-        raise ShapeConflict(f"axis {axis} or depth {depth} does not fit {text(shape)}")
+        raise ShapeConflictError(f"axis {axis} or depth {depth} does not fit {text(shape)}")
     result = (*shape[:axis], depth, *shape[axis:])
     value, indices, off_on = None, call.value(0), call.value(2)
     if indices is not None and off_on is not None and off_on.size == 2 and math.prod(result) <= FOLD_LIMIT:
-        places = np.expand_dims(np.mod(indices, max(depth, 1)).astype(np.int64), axis)
+        wrapped = np.where(indices < 0, indices + depth, indices)
+        places = np.expand_dims(wrapped, axis)
         counter = np.arange(depth).reshape([depth if place == axis else 1 for place in range(len(result))])
         off, on = off_on.ravel().tolist()
         value = storable(np.where(places == counter, on, off), call.dtype(2), result)
@@ -211,7 +216,7 @@ def _top_k(call: Call) -> tuple[Info, Info]:
     else:
         count = call.integer("k", 0)
     if count > shape[axis] or count < 0:
-        raise ShapeConflict(f"k = {count} is out of range for axis {axis} of {text(shape)}")
+        raise ShapeConflictError(f"k = {count} is out of range for axis {axis} of {text(shape)}")
     result = (*shape[:axis], count, *shape[axis + 1 :])
     values = indices = None
     if found.value is not None:
@@ -281,7 +286,7 @@ def _unique(call: Call) -> tuple[Info, ...]:
 def _non_max_suppression(call: Call) -> tuple[Info]:
     boxes, scores = call.shape(0), call.shape(1)
     if len(boxes) != 3 or len(scores) != 3:
-        raise ShapeConflict(f"boxes of {text(boxes)} and scores of {text(scores)} do not fit")
+        raise ShapeConflictError(f"boxes of {text(boxes)} and scores of {text(scores)} do not fit")
     limit = call.value(2)
     per_class = (
         int(limit.ravel()[0]) if limit is not None and limit.size else (boxes[1] if call.has(2) else 0)

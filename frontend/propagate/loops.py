@@ -14,7 +14,7 @@ import numpy as np
 
 from layerweaver.frontend.model import OnnxGraph, OnnxNode
 from layerweaver.frontend.propagate.body import Body
-from layerweaver.frontend.propagate.scope import Scope, Unroll
+from layerweaver.frontend.propagate.scope import Scope, UnrollError
 from layerweaver.frontend.propagate.values import Info, text
 from layerweaver.ir.dtypes import DType
 
@@ -57,30 +57,28 @@ def _unknown(dtype: DType) -> Info:
 
 
 class _Trips:
-    """How often a Loop runs: known, or found out trip by trip.
+    """How often a Loop may run.
 
     Attributes:
-        known: The count when it is known before the first trip.
-        limit: Most trips.
+        given: The user's count; None where there is none.
+        limit: Most trips that the file names; None where it depends on data or is no limit at all.
+        measured: Whether the file names no limit, so that the condition alone ends the loop.
+        skipped: Whether the condition fails before the first trip.
+        label: What to call the loop by.
     """
 
-    def __init__(self, walker: Walker, node: OnnxNode, inputs: Sequence[Info | None]) -> None:
-        given = walker.trip_counts.get(node.name) if node.name else None
-        if given is None:
-            given = next(
-                (walker.trip_counts[name] for name in node.outputs if name in walker.trip_counts), None
-            )
-        for name in (node.name, *node.outputs):
-            if name in walker.trip_counts:
+    def __init__(self, walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], prefix: str) -> None:
+        self.given: int | None = None
+        for name in (node.name, prefix + node.name, *node.outputs):
+            if name and name in walker.trip_counts:
                 walker.used_trip_counts.add(name)
+                self.given = walker.trip_counts[name]
         maximum = inputs[0] if inputs else None
         condition = inputs[1] if len(inputs) > 1 else None
         declared = _scalar(maximum)
-        self.maximum = maximum
-        self.given = given
         self.limit = None if declared is None or declared > TRIP_LIMIT else max(declared, 0)
+        self.measured = maximum is None or (declared is not None and declared > TRIP_LIMIT)
         self.skipped = condition is not None and _scalar(condition) == 0
-        self.doubtful = condition is not None and condition.value is None
         self.label = node.name or next((name for name in node.outputs if name), "")
 
 
@@ -96,10 +94,10 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
         raise walker.fail(
             node, f"its body takes {len(graph.inputs)} inputs, it carries {len(carried)} values"
         )
-    trips = _Trips(walker, node, inputs)
+    trips = _Trips(walker, node, inputs, scope.prefix)
     maximum = inputs[0] if inputs else None
     if walker.trial and maximum is not None and maximum.value is None and maximum.varying:
-        raise Unroll
+        raise UnrollError
     body = Body(walker, node, graph, scope, lead=2, tail=1)
     limit = 0 if trips.skipped else trips.limit if trips.given is None else trips.given
     if limit == 0:
@@ -107,16 +105,16 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
     count = 0
     while limit is None or count < limit:
         if count <= _PEELED:
-            finished = _rest(walker, node, body, carried, trips, limit, count)
+            finished = _rest(walker, node, body, carried, trips=trips, limit=limit, done=count)
             if finished is not None:
                 return finished
         lead = [_known(DType.INT64, count), _known(DType.BOOL, 1)]
         condition, carried = body.trip(count, lead, carried)
         count += 1
         go_on = _scalar(condition[0])
-        if go_on == 0:
+        if go_on == 0 and trips.given is None:
             break
-        if go_on is None and trips.given is None and limit is None:
+        if limit is None and not (trips.measured and go_on is not None and not body.endless):
             _warn_unknown(walker, node, trips)
             break
         if go_on is None and trips.given is None and count == 1:
@@ -133,6 +131,7 @@ def _rest(
     node: OnnxNode,
     body: Body,
     carried: list[Info],
+    *,
     trips: _Trips,
     limit: int | None,
     done: int,
@@ -144,7 +143,7 @@ def _rest(
         return None
     condition = found.condition
     go_on = None if condition is None else _scalar(condition)
-    if go_on == 0:
+    if go_on == 0 and trips.given is None:
         return None
     remaining = None if limit is None else limit - done
     if go_on is None and trips.given is None:
@@ -200,7 +199,7 @@ def walk_scan(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
 
     def slices(trip: int | None) -> list[Info]:
         return [
-            _slice(walker, node, info, axis, trip, reverse == 1)
+            _slice(walker, node, info, axis, trip=trip, reverse=reverse == 1)
             for info, axis, reverse in zip(sources, axes, backward, strict=True)
         ]
 
@@ -223,7 +222,7 @@ def _without_axis(walker: Walker, node: OnnxNode, info: Info, axis: int) -> Info
     return part
 
 
-def _slice(walker: Walker, node: OnnxNode, info: Info, axis: int, trip: int | None, reverse: bool) -> Info:
+def _slice(walker: Walker, node: OnnxNode, info: Info, axis: int, *, trip: int | None, reverse: bool) -> Info:
     part = _without_axis(walker, node, info, axis)
     if trip is not None and info.shape is not None:
         part.varying = False
@@ -272,7 +271,7 @@ def _any_element(info: Info) -> Info:
     elements = info.elements or ()
     first = elements[0] if elements else Info(info.dtype, info.shape)
     if any(element.shape != first.shape for element in elements):
-        raise Unroll
+        raise UnrollError
     part = Info(first.dtype, first.shape)
     part.name, part.batched, part.constant = first.name, info.batched, info.constant
     part.roots, part.varying = first.roots, True

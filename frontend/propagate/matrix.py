@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
-from layerweaver.frontend.propagate.values import Info, ShapeConflict, broadcast, text
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError, broadcast, text
 from layerweaver.ir.dtypes import DType
 
 __all__ = ["einsum_terms", "product"]
@@ -16,21 +16,21 @@ def product(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
     """Shape of the matrix product of ``left`` and ``right`` (NumPy's matmul).
 
     Raises:
-        ShapeConflict: The inner extents differ or the outer ones do not broadcast.
+        ShapeConflictError: The inner extents differ or the outer ones do not broadcast.
     """
     if not left or not right:
-        raise ShapeConflict(f"cannot multiply {text(left)} by {text(right)}: a scalar is no matrix")
+        raise ShapeConflictError(f"cannot multiply {text(left)} by {text(right)}: a scalar is no matrix")
     rows = left[-2:-1]
     columns = right[-1:] if len(right) > 1 else ()
     inner = right[-2] if len(right) > 1 else right[0]
     if left[-1] != inner:
-        raise ShapeConflict(f"cannot multiply {text(left)} by {text(right)}: {left[-1]} is not {inner}")
+        raise ShapeConflictError(f"cannot multiply {text(left)} by {text(right)}: {left[-1]} is not {inner}")
     if left[:-2] == right[:-2]:
         return (*left[:-2], *rows, *columns)
     try:
         outer = broadcast((left[:-2], right[:-2]))
-    except ShapeConflict:
-        raise ShapeConflict(f"cannot multiply {text(left)} by {text(right)}") from None
+    except ShapeConflictError:
+        raise ShapeConflictError(f"cannot multiply {text(left)} by {text(right)}") from None
     return (*outer, *rows, *columns)
 
 
@@ -74,16 +74,16 @@ def gemm_shape(call: Call, left: tuple[int, ...], right: tuple[int, ...]) -> tup
     """Shape of the general matrix product with the node's ``transA`` and ``transB``.
 
     Raises:
-        ShapeConflict: Not two matrices, or the inner extents differ.
+        ShapeConflictError: Not two matrices, or the inner extents differ.
     """
     if call.opset < 7 and call.node.domain == "" and len(left) > 2:
         left = (left[0], math.prod(left[1:]))
     if len(left) != 2 or len(right) != 2:
-        raise ShapeConflict(f"cannot multiply {text(left)} by {text(right)}: not two matrices")
+        raise ShapeConflictError(f"cannot multiply {text(left)} by {text(right)}: not two matrices")
     rows, inner = left[::-1] if call.integer("transA", 0) else left
     depth, columns = right[::-1] if call.integer("transB", 0) else right
     if inner != depth:
-        raise ShapeConflict(f"cannot multiply {text(left)} by {text(right)}: {inner} is not {depth}")
+        raise ShapeConflictError(f"cannot multiply {text(left)} by {text(right)}: {inner} is not {depth}")
     return (rows, columns)
 
 
@@ -92,7 +92,7 @@ def _gemm(call: Call) -> tuple[Info]:
     shape = gemm_shape(call, call.shape(0), call.shape(1))
     bias = call.inputs[2].shape if call.has(2) and call.inputs[2] is not None else None
     if bias and call.opset >= 7 and broadcast((shape, bias)) != shape:
-        raise ShapeConflict(f"a bias of {text(bias)} does not fit a product of {text(shape)}")
+        raise ShapeConflictError(f"a bias of {text(bias)} does not fit a product of {text(shape)}")
     return (Info(call.dtype(0), shape),)
 
 
@@ -119,12 +119,14 @@ def einsum_terms(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list
     An ellipsis is spelled out as digits, counted from the right so that they broadcast.
 
     Raises:
-        ShapeConflict: The equation does not fit the shapes.
+        ShapeConflictError: The equation does not fit the shapes.
     """
     left, arrow, right = equation.replace(" ", "").partition("->")
     operands = left.split(",")
     if len(operands) != len(shapes):
-        raise ShapeConflict(f"equation {equation!r} names {len(operands)} operands, there are {len(shapes)}")
+        raise ShapeConflictError(
+            f"equation {equation!r} names {len(operands)} operands, there are {len(shapes)}"
+        )
     extents: dict[str, int] = {}
     terms, longest = [], 0
     for operand, shape in zip(operands, shapes, strict=True):
@@ -132,17 +134,19 @@ def einsum_terms(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list
         if "..." in operand:
             hidden = len(shape) - (len(operand) - 3)
             if hidden < 0 or hidden > 9:
-                raise ShapeConflict(f"equation {equation!r} does not fit {text(shape)}")
+                raise ShapeConflictError(f"equation {equation!r} does not fit {text(shape)}")
         longest = max(longest, hidden)
         term = operand.replace("...", "".join(str(hidden - 1 - place) for place in range(hidden)))
         if len(term) != len(shape):
-            raise ShapeConflict(f"equation {equation!r} does not fit {text(shape)}")
+            raise ShapeConflictError(f"equation {equation!r} does not fit {text(shape)}")
         for letter, extent in zip(term, shape, strict=True):
             known = extents.setdefault(letter, extent)
             if known == 1:
                 extents[letter] = extent
             elif extent not in (1, known):
-                raise ShapeConflict(f"equation {equation!r} does not fit {' and '.join(map(text, shapes))}")
+                raise ShapeConflictError(
+                    f"equation {equation!r} does not fit {' and '.join(map(text, shapes))}"
+                )
         terms.append(term)
     dots = "".join(str(longest - 1 - place) for place in range(longest))
     if arrow:
@@ -154,7 +158,7 @@ def einsum_terms(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list
         )
     for letter in result:
         if letter not in extents:
-            raise ShapeConflict(f"equation {equation!r} makes axis {letter!r} from nothing")
+            raise ShapeConflictError(f"equation {equation!r} makes axis {letter!r} from nothing")
     return terms, result, extents
 
 
@@ -169,5 +173,5 @@ def _einsum(call: Call) -> tuple[Info]:
 def _det(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     if len(shape) < 2 or shape[-1] != shape[-2]:
-        raise ShapeConflict(f"{text(shape)} is not square")
+        raise ShapeConflictError(f"{text(shape)} is not square")
     return (Info(call.dtype(0), shape[:-2]),)

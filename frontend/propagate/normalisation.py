@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
 from layerweaver.frontend.propagate.elementwise import TYPE_CODES, broadcast_inputs
-from layerweaver.frontend.propagate.values import Info, ShapeConflict, text
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError, text
 from layerweaver.ir.dtypes import DType
 
 __all__: list[str] = []
@@ -15,7 +15,7 @@ def _batch_normalization(call: Call) -> tuple[Info, ...]:
     shape, dtype = call.shape(0), call.dtype(0)
     scale = call.shape(1)
     if len(shape) > 1 and scale != (shape[1],):
-        raise ShapeConflict(f"a scale of {text(scale)} does not fit an input of {text(shape)}")
+        raise ShapeConflictError(f"a scale of {text(scale)} does not fit an input of {text(shape)}")
     statistic = Info(call.dtype(3) if call.has(3) else dtype, scale)
     rest = [Info(statistic.dtype, scale) for _ in range(max(call.output_count - 1, 0))]
     return (Info(dtype, shape), *rest)
@@ -76,7 +76,7 @@ def _q_skip_layer_normalization(call: Call) -> tuple[Info]:
 def _embed_layer_normalization(call: Call) -> tuple[Info, ...]:
     tokens, table = call.shape(0), call.info(2)
     if len(tokens) != 2 or table.shape is None or len(table.shape) != 2:
-        raise ShapeConflict(f"identifiers of {text(tokens)} do not fit its tables")
+        raise ShapeConflictError(f"identifiers of {text(tokens)} do not fit its tables")
     shape = (*tokens, table.shape[1])
     dtype = table.dtype if call.op == "EmbedLayerNormalization" else DType.FLOAT32
     return Info(dtype, shape), Info(DType.INT32, (tokens[0],)), Info(dtype, shape)

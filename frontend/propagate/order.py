@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 
 from layerweaver.frontend.model import OnnxGraph, OnnxNode
@@ -55,12 +55,15 @@ def _needs(node: OnnxNode) -> Iterable[str]:
     return sorted(names)
 
 
-def execution_order(nodes: Sequence[OnnxNode], available: set[str], source: str) -> Sequence[OnnxNode]:
+def execution_order(
+    nodes: Sequence[OnnxNode], available: Callable[[str], object], source: str
+) -> Sequence[OnnxNode]:
     """``nodes`` in an order in which every input is there before it is used.
 
     Args:
         nodes: In the order of the file, which is kept where it is an execution order.
-        available: Names that exist before the first node: inputs, initializers, outer scopes.
+        available: Tells whether a name exists before the first node (an input, an initializer, a value
+            of a scope around); what it returns is taken as true or false.
         source: For messages.
 
     Raises:
@@ -71,11 +74,11 @@ def execution_order(nodes: Sequence[OnnxNode], available: set[str], source: str)
     needs = [_needs(node) for node in nodes]
     for index, node in enumerate(nodes):
         for name in needs[index]:
-            if name and name not in made and name not in available:
+            if name and name not in made and not available(name):
                 ordered = False
         for name in node.outputs:
             if name:
-                if name in made or name in available:
+                if name in made or available(name):
                     raise ModelError(
                         f"its output {name} is defined twice", where=f"{source}: {node_label(node)}"
                     )
@@ -86,7 +89,7 @@ def execution_order(nodes: Sequence[OnnxNode], available: set[str], source: str)
     users: dict[int, list[int]] = {}
     for index, node in enumerate(nodes):
         for name in needs[index]:
-            if not name or name in available:
+            if not name or (name not in made and available(name)):
                 continue
             if name not in made:
                 raise ModelError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
 from layerweaver.frontend.propagate.elementwise import TYPE_CODES
 from layerweaver.frontend.propagate.matrix import gemm_shape, product
-from layerweaver.frontend.propagate.values import Info, ShapeConflict, broadcast, text
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError, broadcast, text
 from layerweaver.ir.dtypes import DType
 
 __all__: list[str] = []
@@ -72,7 +72,7 @@ def _matmul_n_bits(call: Call) -> tuple[Info]:
     if call.op == "MatMulFpQ4":
         depth, columns = call.integers(2)[-2:]
     if not shape or shape[-1] != depth or columns < 1:
-        raise ShapeConflict(f"an input of {text(shape)} does not fit weights of {depth}x{columns}")
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {depth}x{columns}")
     return (Info(call.dtype(0), (*shape[:-1], columns)),)
 
 
@@ -99,12 +99,12 @@ def _q_linear_where(call: Call) -> tuple[Info]:
 def _q_linear_concat(call: Call) -> tuple[Info]:
     shapes = [call.shape(index) for index in range(2, len(call.inputs), 3)]
     if not shapes:
-        raise ShapeConflict("it has no inputs")
+        raise ShapeConflictError("it has no inputs")
     first = shapes[0]
     axis = call.axis(call.integer("axis", 0), len(first))
     for shape in shapes:
         if (shape[:axis], shape[axis + 1 :]) != (first[:axis], first[axis + 1 :]):
-            raise ShapeConflict(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
+            raise ShapeConflictError(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
     total = sum(shape[axis] for shape in shapes)
     return (Info(call.dtype(2), (*first[:axis], total, *first[axis + 1 :])),)
 
@@ -117,7 +117,7 @@ def _q_linear_like(call: Call) -> tuple[Info]:
 @rule("QLinearReduceMean", domain=MICROSOFT)
 def _q_linear_reduce_mean(call: Call) -> tuple[Info]:
     shape = call.shape(0)
-    axes = {call.axis(axis, len(shape)) for axis in call.list("axes") or range(len(shape))}
+    axes = {call.axis(axis, len(shape)) for axis in call.integer_list("axes") or range(len(shape))}
     keep = call.integer("keepdims", 1)
     result = tuple(
         1 if axis in axes else extent for axis, extent in enumerate(shape) if keep or axis not in axes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
-from layerweaver.frontend.propagate.values import Info, ShapeConflict, text
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError, text
 
 __all__: list[str] = []
 
@@ -14,12 +14,12 @@ def _recurrent(call: Call) -> tuple[Info, ...]:
     shape, weight, dtype = call.shape(0), call.shape(1), call.dtype(0)
     quantised = call.op == "DynamicQuantizeLSTM"
     if len(shape) != 3 or len(weight) != 3:
-        raise ShapeConflict(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
     depth, rows = (weight[1], weight[2]) if quantised else (weight[2], weight[1])
     hidden = call.integer("hidden_size", 0) or rows // _GATES[call.op]
     directions = 2 if call.text("direction", "forward") == "bidirectional" else 1
     if depth != shape[2] or weight[0] != directions or rows != hidden * _GATES[call.op]:
-        raise ShapeConflict(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
     if call.integer("layout", 0):
         batch, steps, _ = shape
         sequence = (batch, steps, directions, hidden)

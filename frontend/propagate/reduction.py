@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from layerweaver.frontend.propagate.call import Call, rule
-from layerweaver.frontend.propagate.values import Info, ShapeConflict, storable
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError, storable
 from layerweaver.ir.dtypes import DType
 
 __all__: list[str] = []
@@ -32,7 +32,7 @@ def _reduce(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     axes = call.integers_of("axes", 1)
     if not axes and call.integer("noop_with_empty_axes", 0):
-        return (Info(found.dtype, shape, found.value),)
+        return (Info(found.dtype, shape, found.value if _REDUCTIONS[call.op] else None),)
     dropped = {call.axis(axis, len(shape)) for axis in axes} if axes else set(range(len(shape)))
     keep = call.integer("keepdims", 1)
     result = tuple(
@@ -86,5 +86,5 @@ def _cross_entropy(call: Call) -> tuple[Info, Info]:
 def _likelihood(call: Call) -> tuple[Info]:
     labels = call.shape(1)
     if len(call.shape(0)) < 2:
-        raise ShapeConflict("its input has fewer than two axes")
+        raise ShapeConflictError("its input has fewer than two axes")
     return (Info(call.dtype(0), labels if call.text("reduction", "mean") == "none" else ()),)

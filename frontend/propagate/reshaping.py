@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from layerweaver.frontend.propagate.call import Call, rule
-from layerweaver.frontend.propagate.values import Array, Info, ShapeConflict, storable, text
+from layerweaver.frontend.propagate.values import Array, Info, ShapeConflictError, storable, text
 from layerweaver.ir.dtypes import DType
 
 __all__ = ["reshaped"]
@@ -34,31 +34,37 @@ def reshaped(shape: tuple[int, ...], target: list[int], allow_zero: bool) -> tup
     """Shape after Reshape to ``target``, in which 0 copies an extent and one -1 is worked out.
 
     Raises:
-        ShapeConflict: The numbers of elements differ or ``target`` is malformed.
+        ShapeConflictError: The numbers of elements differ or ``target`` is malformed.
     """
     result = list(target)
     if not allow_zero:
         for axis, extent in enumerate(target):
             if extent == 0:
                 if axis >= len(shape):
-                    raise ShapeConflict(f"cannot reshape {text(shape)} to {target}: no axis {axis} to copy")
+                    raise ShapeConflictError(
+                        f"cannot reshape {text(shape)} to {target}: no axis {axis} to copy"
+                    )
                 result[axis] = shape[axis]
     total = math.prod(shape)
     unknown = [axis for axis, extent in enumerate(result) if extent == -1]
     if len(unknown) > 1 or any(extent < -1 for extent in result):
-        raise ShapeConflict(f"cannot reshape {text(shape)} to {target}: not a shape")
+        raise ShapeConflictError(f"cannot reshape {text(shape)} to {target}: not a shape")
     if unknown:
         rest = -math.prod(result)
         if rest == 0:
             if total:
-                raise ShapeConflict(f"cannot reshape {text(shape)} to {target}")
+                raise ShapeConflictError(f"cannot reshape {text(shape)} to {target}")
             result[unknown[0]] = 0
         elif total % rest:
-            raise ShapeConflict(f"cannot reshape {text(shape)} to {target}: {total} is no multiple of {rest}")
+            raise ShapeConflictError(
+                f"cannot reshape {text(shape)} to {target}: {total} is no multiple of {rest}"
+            )
         else:
             result[unknown[0]] = total // rest
     elif math.prod(result) != total:
-        raise ShapeConflict(f"cannot reshape {text(shape)} to {text(result)}: the numbers of elements differ")
+        raise ShapeConflictError(
+            f"cannot reshape {text(shape)} to {text(result)}: the numbers of elements differ"
+        )
     return tuple(result)
 
 
@@ -67,7 +73,7 @@ def _reshape(call: Call) -> tuple[Info]:
     found = call.info(0)
     target = call.integers_of("shape", 1)
     if target is None:
-        raise ShapeConflict("it names no target shape")
+        raise ShapeConflictError("it names no target shape")
     shape = reshaped(call.shape(0), target, bool(call.integer("allowzero", 0)))
     value = found.value
     return (Info(found.dtype, shape, None if value is None else value.reshape(shape)),)
@@ -79,7 +85,7 @@ def _flatten(call: Call) -> tuple[Info]:
     axis = call.integer("axis", 1)
     axis = axis + len(shape) if axis < 0 else axis
     if not 0 <= axis <= len(shape):
-        raise ShapeConflict(f"axis {axis} is out of range for {len(shape)} axes")
+        raise ShapeConflictError(f"axis {axis} is out of range for {len(shape)} axes")
     flat = (math.prod(shape[:axis]), math.prod(shape[axis:]))
     return (Info(found.dtype, flat, None if found.value is None else found.value.reshape(flat)),)
 
@@ -93,7 +99,7 @@ def _squeeze(call: Call) -> tuple[Info]:
     else:
         dropped = {call.axis(axis, len(shape)) for axis in axes}
         if any(shape[axis] != 1 for axis in dropped):
-            raise ShapeConflict(f"cannot squeeze axes {sorted(dropped)} of {text(shape)}")
+            raise ShapeConflictError(f"cannot squeeze axes {sorted(dropped)} of {text(shape)}")
         kept = [axis for axis in range(len(shape)) if axis not in dropped]
     result = tuple(shape[axis] for axis in kept)
     return (Info(found.dtype, result, None if found.value is None else found.value.reshape(result)),)
@@ -104,11 +110,11 @@ def _unsqueeze(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     axes = call.integers_of("axes", 1)
     if axes is None:
-        raise ShapeConflict("it names no axes")
+        raise ShapeConflictError("it names no axes")
     rank = len(shape) + len(axes)
     places = sorted({call.axis(axis, rank) for axis in axes})
     if len(places) != len(axes):
-        raise ShapeConflict(f"axes {axes} are not distinct")
+        raise ShapeConflictError(f"axes {axes} are not distinct")
     result = list(shape)
     for place in places:
         result.insert(place, 1)
@@ -119,11 +125,11 @@ def _unsqueeze(call: Call) -> tuple[Info]:
 @rule("Transpose")
 def _transpose(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
-    order = call.list("perm")
+    order = call.integer_list("perm")
     if order is None:
         order = list(range(len(shape)))[::-1]
     if sorted(order) != list(range(len(shape))):
-        raise ShapeConflict(f"perm {order} does not permute the axes of {text(shape)}")
+        raise ShapeConflictError(f"perm {order} does not permute the axes of {text(shape)}")
     value = None if found.value is None else found.value.transpose(order)
     return (Info(found.dtype, tuple([shape[axis] for axis in order]), value),)
 
@@ -132,14 +138,14 @@ def _transpose(call: Call) -> tuple[Info]:
 def _concat(call: Call) -> tuple[Info]:
     shapes = [call.shape(index) for index, found in enumerate(call.inputs) if found is not None]
     if not shapes:
-        raise ShapeConflict("it has no inputs")
+        raise ShapeConflictError("it has no inputs")
     first = shapes[0]
     axis = call.axis(call.integer("axis", 1 if call.opset < 4 else 0), len(first))
     total = 0
     head, tail = first[:axis], first[axis + 1 :]
     for shape in shapes:
         if len(shape) != len(first) or shape[:axis] != head or shape[axis + 1 :] != tail:
-            raise ShapeConflict(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
+            raise ShapeConflictError(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
         total += shape[axis]
     result = (*head, total, *tail)
     return (Info(call.dtype(0), result, _joined(call, axis, result)),)
@@ -168,7 +174,7 @@ def _split(call: Call) -> tuple[Info, ...]:
     if parts is None:
         parts = _even_parts(shape[axis], call.integer("num_outputs", call.output_count) or 1)
     if sum(parts) != shape[axis] or min(parts, default=0) < 0 or len(parts) < call.output_count:
-        raise ShapeConflict(f"cannot split {text(shape)} along axis {axis} into {parts}")
+        raise ShapeConflictError(f"cannot split {text(shape)} along axis {axis} into {parts}")
     outputs, start = [], 0
     for part in parts:
         value = None
@@ -191,7 +197,7 @@ def _repeated(call: Call) -> list[int]:
 def _tile(call: Call) -> tuple[Info]:
     found, shape, repeats = call.info(0), call.shape(0), _repeated(call)
     if len(repeats) != len(shape) or min(repeats, default=0) < 0:
-        raise ShapeConflict(f"cannot tile {text(shape)} by {repeats}")
+        raise ShapeConflictError(f"cannot tile {text(shape)} by {repeats}")
     result = tuple(extent * times for extent, times in zip(shape, repeats, strict=True))
     value = None
     if found.value is not None and math.prod(result) <= found.value.size * 64:
@@ -206,7 +212,7 @@ def _expand(call: Call) -> tuple[Info]:
     left = (1,) * (rank - len(shape)) + shape
     right = [1] * (rank - len(target)) + target
     if any(a != b and 1 not in (a, b) for a, b in zip(left, right, strict=True)) or min(right, default=0) < 0:
-        raise ShapeConflict(f"cannot expand {text(shape)} to {target}")
+        raise ShapeConflictError(f"cannot expand {text(shape)} to {target}")
     result = tuple(a if b == 1 else b for a, b in zip(left, right, strict=True))
     value = found.value
     return (Info(found.dtype, result, None if value is None else _spread(value, found.dtype, result)),)
@@ -220,12 +226,12 @@ def _spread(value: Array, dtype: DType, shape: tuple[int, ...]) -> Array | None:
 def _space_and_depth(call: Call) -> tuple[Info]:
     shape, block = call.shape(0), call.integer("blocksize", 1)
     if len(shape) < 3 or block < 1:
-        raise ShapeConflict(f"cannot move blocks of {block} in {text(shape)}")
+        raise ShapeConflictError(f"cannot move blocks of {block} in {text(shape)}")
     batch, channels, *spatial = shape
     area = block ** len(spatial)
     if call.op == "DepthToSpace":
         if channels % area:
-            raise ShapeConflict(f"{channels} channels are no multiple of {area}")
+            raise ShapeConflictError(f"{channels} channels are no multiple of {area}")
         result = (batch, channels // area, *(extent * block for extent in spatial))
     else:
         result = (batch, channels * area, *(extent // block for extent in spatial))
@@ -251,10 +257,10 @@ def _reverse_sequence(call: Call) -> tuple[Info]:
 @rule("CenterCropPad", roots_from=(0,))
 def _center_crop_pad(call: Call) -> tuple[Info]:
     shape, target = list(call.shape(0)), call.integers(1)
-    axes = call.list("axes")
+    axes = call.integer_list("axes")
     axes = list(range(len(shape))) if axes is None else [call.axis(axis, len(shape)) for axis in axes]
     if len(axes) != len(target):
-        raise ShapeConflict(f"{len(target)} extents are given for {len(axes)} axes")
+        raise ShapeConflictError(f"{len(target)} extents are given for {len(axes)} axes")
     for axis, extent in zip(axes, target, strict=True):
         shape[axis] = extent
     return (Info(call.dtype(0), tuple(shape)),)
@@ -267,7 +273,7 @@ def _pad(call: Call) -> tuple[Info]:
     rank = len(shape)
     axes = [call.axis(axis, rank) for axis in call.integers(3)] if call.has(3) else list(range(rank))
     if pads is None or len(pads) != 2 * len(axes):
-        raise ShapeConflict(f"pads {pads} do not fit {text(shape)}")
+        raise ShapeConflictError(f"pads {pads} do not fit {text(shape)}")
     result = list(shape)
     before_after = [(0, 0)] * rank
     for place, axis in enumerate(axes):
@@ -275,7 +281,7 @@ def _pad(call: Call) -> tuple[Info]:
         result[axis] += before + after
         before_after[axis] = (before, after)
     if min(result, default=0) < 0:
-        raise ShapeConflict(f"pads {pads} cut more than {text(shape)} has")
+        raise ShapeConflictError(f"pads {pads} cut more than {text(shape)} has")
     value = None
     mode = call.text("mode", "constant")
     small = found.value is not None and math.prod(result) <= 2 * found.value.size + 64

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from layerweaver.frontend.model import ValueInfo
 from layerweaver.frontend.propagate.values import Info
 
-__all__ = ["DEPTH_LIMIT", "NODE_LIMIT", "STEP_LIMIT", "Scope", "Unroll"]
+__all__ = ["DEPTH_LIMIT", "NODE_LIMIT", "STEP_LIMIT", "Scope", "UnrollError"]
 
 NODE_LIMIT = 200_000
 """Most nodes that inlining and unrolling may add."""
@@ -19,7 +19,7 @@ DEPTH_LIMIT = 40
 """Deepest nesting of functions, branches and loop bodies."""
 
 
-class Unroll(Exception):
+class UnrollError(Exception):
     """Raised within a trial of a loop body: the trips differ, so the loop must be unrolled."""
 
 
@@ -65,12 +65,3 @@ class Scope:
                 return found
             scope = scope.parent
         return None
-
-    def visible(self) -> set[str]:
-        """All names that are visible."""
-        names: set[str] = set()
-        scope: Scope | None = self
-        while scope is not None:
-            names.update(scope.env)
-            scope = scope.parent
-        return names

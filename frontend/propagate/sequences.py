@@ -10,7 +10,7 @@ import numpy as np
 from layerweaver.frontend.model import ValueInfo
 from layerweaver.frontend.propagate.call import Call, rule
 from layerweaver.frontend.propagate.elementwise import TYPE_CODES
-from layerweaver.frontend.propagate.values import Info, ShapeConflict, UnknownShape, text
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError, UnknownShapeError, text
 from layerweaver.ir.dtypes import DType
 
 __all__: list[str] = []
@@ -26,21 +26,21 @@ def _largest(elements: Sequence[Info]) -> tuple[int, ...] | None:
 
 def _sequence(dtype: DType, elements: tuple[Info, ...]) -> Info:
     if len(elements) > _LIMIT:
-        raise ShapeConflict(f"a sequence of {len(elements)} elements is too long")
+        raise ShapeConflictError(f"a sequence of {len(elements)} elements is too long")
     return Info(dtype, _largest(elements), elements=elements)
 
 
 def _elements(call: Call, index: int) -> tuple[Info, ...]:
     found = call.info(index)
     if found.elements is None:
-        raise UnknownShape(f"the length of the sequence {found.name} is unknown")
+        raise UnknownShapeError(f"the length of the sequence {found.name} is unknown")
     return found.elements
 
 
 def _steady_elements(call: Call, index: int) -> tuple[Info, ...]:
     elements = _elements(call, index)
     if call.info(index).varying:
-        raise UnknownShape(f"the length of the sequence {call.info(index).name} changes")
+        raise UnknownShapeError(f"the length of the sequence {call.info(index).name} changes")
     return elements
 
 
@@ -52,7 +52,7 @@ def _position(call: Call, index: int, count: int, *, end: int) -> int | None:
     place = int(value.ravel()[0])
     place = place + count if place < 0 else place
     if not 0 <= place < count + end:
-        raise ShapeConflict(f"position {place} is out of range for a sequence of {count}")
+        raise ShapeConflictError(f"position {place} is out of range for a sequence of {count}")
     return place
 
 
@@ -84,7 +84,7 @@ def _erase(call: Call) -> tuple[Info]:
     elements = _steady_elements(call, 0)
     place = _position(call, 1, len(elements), end=0) if call.has(1) else len(elements) - 1
     if not elements:
-        raise ShapeConflict("it erases from an empty sequence")
+        raise ShapeConflictError("it erases from an empty sequence")
     place = len(elements) - 1 if place is None else place
     return (_sequence(call.dtype(0), elements[:place] + elements[place + 1 :]),)
 
@@ -93,7 +93,7 @@ def _erase(call: Call) -> tuple[Info]:
 def _at(call: Call) -> tuple[Info]:
     elements = _steady_elements(call, 0)
     if not elements:
-        raise ShapeConflict("it takes an element of an empty sequence")
+        raise ShapeConflictError("it takes an element of an empty sequence")
     place = _position(call, 1, len(elements), end=0)
     if place is not None:
         chosen = elements[place]
@@ -122,12 +122,12 @@ def _split_to_sequence(call: Call) -> tuple[Info]:
         if call.shape(1) == ():
             size = sizes[0]
             if size < 1 or extent // size > _LIMIT:
-                raise ShapeConflict(f"cannot split {text(shape)} into parts of {size}")
+                raise ShapeConflictError(f"cannot split {text(shape)} into parts of {size}")
             parts = [min(size, extent - start) for start in range(0, extent, size)]
         else:
             parts = sizes
         if sum(parts) != extent:
-            raise ShapeConflict(f"cannot split {text(shape)} along axis {axis} into {parts[:16]}")
+            raise ShapeConflictError(f"cannot split {text(shape)} along axis {axis} into {parts[:16]}")
     elements = []
     for part in parts:
         middle = (part,) if keep else ()
@@ -142,11 +142,11 @@ def _split_to_sequence(call: Call) -> tuple[Info]:
 def _concat_from_sequence(call: Call) -> tuple[Info]:
     elements = _steady_elements(call, 0)
     if not elements:
-        raise ShapeConflict("it joins an empty sequence")
+        raise ShapeConflictError("it joins an empty sequence")
     shapes = []
     for element in elements:
         if element.shape is None:
-            raise UnknownShape(f"the shape of {element.name} is unknown")
+            raise UnknownShapeError(f"the shape of {element.name} is unknown")
         shapes.append(element.shape)
     first, new_axis = shapes[0], call.integer("new_axis", 0)
     axis = call.axis(call.integer("axis", 0), len(first) + (1 if new_axis else 0))
@@ -158,7 +158,7 @@ def _concat_from_sequence(call: Call) -> tuple[Info]:
             and (shape[:axis] + shape[axis + 1 :] == first[:axis] + first[axis + 1 :])
         )
         if not same:
-            raise ShapeConflict(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
+            raise ShapeConflictError(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
     if new_axis:
         return (Info(call.dtype(0), (*first[:axis], len(shapes), *first[axis:])),)
     total = sum(shape[axis] for shape in shapes)
@@ -179,7 +179,7 @@ def _optional(call: Call) -> tuple[Info]:
 def _optional_get(call: Call) -> tuple[Info]:
     found = call.info(0)
     if found.absent:
-        raise ShapeConflict(f"it takes the element of {found.name}, which is empty")
+        raise ShapeConflictError(f"it takes the element of {found.name}, which is empty")
     return (Info(found.dtype, found.shape, found.value, elements=found.elements),)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
-from layerweaver.frontend.propagate.values import Info, ShapeConflict, text
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError, text
 
 __all__: list[str] = []
 
@@ -11,13 +11,12 @@ __all__: list[str] = []
 @rule("DFT", roots_from=(0,), foldable=False)
 def _dft(call: Call) -> tuple[Info]:
     shape = call.shape(0)
-    if call.opset < 20:
-        place = call.integer("axis", 1)
-    else:
-        place = call.integers(2)[0] if call.has(2) else -2
+    place = call.integer("axis", 1 if call.opset < 20 else -2)
+    if call.has(2):
+        place = call.integers(2)[0]
     axis = call.axis(place, len(shape))
     if len(shape) < 2 or axis == len(shape) - 1:
-        raise ShapeConflict(f"axis {place} of {text(shape)} cannot be transformed")
+        raise ShapeConflictError(f"axis {place} of {text(shape)} cannot be transformed")
     one_sided, inverse = call.integer("onesided", 0), call.integer("inverse", 0)
     length = shape[axis]
     if call.has(1):
@@ -39,9 +38,9 @@ def _stft(call: Call) -> tuple[Info]:
     elif call.has(2):
         length = call.shape(2)[0]
     else:
-        raise ShapeConflict("it has neither a window nor a frame length")
+        raise ShapeConflictError("it has neither a window nor a frame length")
     if len(shape) < 2 or step < 1 or length < 1 or shape[1] < length:
-        raise ShapeConflict(f"frames of {length} every {step} do not fit a signal of {text(shape)}")
+        raise ShapeConflictError(f"frames of {length} every {step} do not fit a signal of {text(shape)}")
     frames = (shape[1] - length) // step + 1
     bins = length // 2 + 1 if call.integer("onesided", 1) else length
     return (Info(call.dtype(0), (shape[0], frames, bins, 2)),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from layerweaver.frontend.propagate.call import ML, Call, rule
 from layerweaver.frontend.propagate.elementwise import broadcast_inputs
-from layerweaver.frontend.propagate.values import Info, ShapeConflict, text
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError, text
 from layerweaver.ir.dtypes import DType
 
 __all__: list[str] = []
@@ -64,7 +64,9 @@ def _dict_vectorizer(call: Call) -> tuple[Info]:
 
 @rule("FeatureVectorizer", domain=ML)
 def _feature_vectorizer(call: Call) -> tuple[Info]:
-    widths = call.list("inputdimensions") or [call.shape(index)[-1] for index in range(len(call.inputs))]
+    widths = call.integer_list("inputdimensions") or [
+        call.shape(index)[-1] for index in range(len(call.inputs))
+    ]
     return (Info(DType.FLOAT32, (_rows(call), sum(widths))),)
 
 
@@ -167,9 +169,9 @@ def _regex_full_match(call: Call) -> tuple[Info]:
 
 @rule("TfIdfVectorizer")
 def _tf_idf_vectorizer(call: Call) -> tuple[Info]:
-    shape, places = call.shape(0), call.list("ngram_indexes") or [0]
+    shape, places = call.shape(0), call.integer_list("ngram_indexes") or [0]
     if len(shape) not in (1, 2):
-        raise ShapeConflict(f"an input of {text(shape)} is neither one nor many texts")
+        raise ShapeConflictError(f"an input of {text(shape)} is neither one nor many texts")
     return (Info(DType.FLOAT32, (*shape[:-1], max(places) + 1)),)
 
 

@@ -17,8 +17,8 @@ __all__ = [
     "FOLD_LIMIT",
     "Array",
     "Info",
-    "ShapeConflict",
-    "UnknownShape",
+    "ShapeConflictError",
+    "UnknownShapeError",
     "broadcast",
     "integers",
     "numpy_type",
@@ -54,7 +54,7 @@ _NUMPY: dict[DType, np.dtype[Any]] = {
 }
 
 
-class UnknownShape(Exception):
+class UnknownShapeError(Exception):
     """A rule lacks the shape or the value of an input: the walker falls back on what the file declares.
 
     Args:
@@ -62,7 +62,7 @@ class UnknownShape(Exception):
     """
 
 
-class ShapeConflict(Exception):
+class ShapeConflictError(Exception):
     """A rule found shapes that contradict each other; the walker names the node.
 
     Args:
@@ -152,7 +152,7 @@ def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """Shape of the multidirectional broadcast of ``shapes`` (NumPy's rule).
 
     Raises:
-        ShapeConflict: The shapes do not broadcast.
+        ShapeConflictError: The shapes do not broadcast.
     """
     first = shapes[0]
     result: tuple[int, ...] | list[int] = first
@@ -169,7 +169,7 @@ def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
             if merged[axis] == extent or extent == 1:
                 continue
             if merged[axis] != 1:
-                raise ShapeConflict("shapes " + " and ".join(map(text, shapes)) + " do not broadcast")
+                raise ShapeConflictError("shapes " + " and ".join(map(text, shapes)) + " do not broadcast")
             merged[axis] = extent
         result = tuple(merged)
     return tuple(result)

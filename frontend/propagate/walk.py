@@ -8,19 +8,19 @@ from typing import TypeAlias
 
 import numpy as np
 
-from layerweaver.frontend.model import OnnxGraph, OnnxModel, OnnxNode, TensorData, ValueInfo
+from layerweaver.frontend.model import OnnxGraph, OnnxModel, OnnxNode, TensorData
 from layerweaver.frontend.propagate.call import RULES, Call, Rule
-from layerweaver.frontend.propagate.expressions import parse_dim
 from layerweaver.frontend.propagate.control import CONTROL
+from layerweaver.frontend.propagate.expressions import parse_dim
 from layerweaver.frontend.propagate.fallback import guess
 from layerweaver.frontend.propagate.functions import call_function
 from layerweaver.frontend.propagate.order import execution_order, node_label
-from layerweaver.frontend.propagate.scope import DEPTH_LIMIT, NODE_LIMIT, STEP_LIMIT, Scope, Unroll
+from layerweaver.frontend.propagate.scope import DEPTH_LIMIT, NODE_LIMIT, STEP_LIMIT, Scope, UnrollError
 from layerweaver.frontend.propagate.values import (
     ELEMENT_LIMIT,
     Info,
-    ShapeConflict,
-    UnknownShape,
+    ShapeConflictError,
+    UnknownShapeError,
     storable,
     text,
 )
@@ -73,6 +73,7 @@ class Walker:
         self.warnings: dict[str, None] = {}
         self.used_trip_counts: set[str] = set()
         self.trial = 0
+        self.orders: dict[int, tuple[object, Sequence[OnnxNode]]] = {}
         self.steps = 0
         self.budget = STEP_LIMIT + len(model.graph.nodes)
         self.room = NODE_LIMIT + len(model.graph.nodes)
@@ -138,7 +139,7 @@ class Walker:
             raise ModelError(f"graphs are nested deeper than {DEPTH_LIMIT}", where=self.source)
         for name, tensor in graph.initializers.items():
             scope.env[name] = self.constant(tensor, scope.prefix + name)
-        self.run(execution_order(graph.nodes, scope.visible(), self.source), scope)
+        self.run(self.order(graph, graph.nodes, scope), scope)
         outputs = []
         for value in graph.outputs:
             found = scope.find(value.name)
@@ -148,6 +149,13 @@ class Walker:
                 )
             outputs.append(found)
         return outputs
+
+    def order(self, owner: object, nodes: Sequence[OnnxNode], scope: Scope) -> Sequence[OnnxNode]:
+        """Execution order of the nodes of ``owner``, worked out once per owner."""
+        found = self.orders.get(id(owner))
+        if found is None:
+            found = self.orders[id(owner)] = (owner, execution_order(nodes, scope.find, self.source))
+        return found[1]
 
     def run(self, nodes: Sequence[OnnxNode], scope: Scope) -> None:
         """Walk ``nodes``, which are in execution order."""
@@ -186,13 +194,13 @@ class Walker:
         call = Call(node, inputs, opset)
         try:
             outputs = self.outcome(call, entry, domain, scope)
-        except ShapeConflict as conflict:
+        except ShapeConflictError as conflict:
             raise self.fail(node, str(conflict)) from None
         if self.trial and call.notes and any(info is not None and info.varying for info in inputs):
-            raise Unroll
+            raise UnrollError
         for message in call.notes:
             self.warn(node, message)
-        self.enter(node, entry, inputs, outputs, scope, opset)
+        self.enter(node, entry, inputs, outputs, scope=scope, opset=opset)
 
     def outcome(self, call: Call, entry: Rule | None, domain: str, scope: Scope) -> Sequence[Info]:
         """What the rule says, or the declared shapes where there is no rule or too little is known."""
@@ -200,12 +208,12 @@ class Walker:
             return guess(self, call, domain, scope, f"operator {domain or 'ai.onnx'}.{call.op} is not known")
         try:
             return entry.function(call)
-        except UnknownShape as unknown:
+        except UnknownShapeError as unknown:
             if self.trial and any(info is not None and info.varying for info in call.inputs):
-                raise Unroll from None
+                raise UnrollError from None
             return guess(self, call, domain, scope, str(unknown))
         except (ValueError, IndexError, OverflowError, ZeroDivisionError, TypeError, MemoryError) as error:
-            raise ShapeConflict(f"its inputs do not fit the operator ({error})") from None
+            raise ShapeConflictError(f"its inputs do not fit the operator ({error})") from None
 
     def enter(
         self,
@@ -213,6 +221,7 @@ class Walker:
         entry: Rule | None,
         inputs: Sequence[Info | None],
         outputs: Sequence[Info],
+        *,
         scope: Scope,
         opset: int,
     ) -> None:
@@ -263,16 +272,16 @@ class Walker:
             env[name] = info
             names.append(resolved)
         sources = tuple([info.name if info is not None else "" for info in inputs])
-        self.emit(node, sources, tuple(names), scope, opset, folded=constant)
+        self.emit(node, sources, tuple(names), scope=scope, opset=opset, folded=constant)
 
     def emit(
         self,
         node: OnnxNode,
         inputs: tuple[str, ...],
         outputs: tuple[str, ...],
+        *,
         scope: Scope,
         opset: int,
-        *,
         folded: bool,
     ) -> None:
         """Append a node of the flat graph."""
