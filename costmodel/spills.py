@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -13,6 +14,8 @@ from layerweaver.ir import ModelError
 __all__ = ["MAX_TRAFFIC_BYTES", "SpillColumns"]
 
 IntArray = NDArray[np.int64]
+SMALLEST_TILE_BYTES = 16_384
+"""Tile that any machine holds, in its array and registers, however small the activation budget (*ours*)."""
 MAX_TRAFFIC_BYTES = 2**45
 """Largest traffic of one layer, so that cycles in exact rationals fit 64 bits."""
 
@@ -76,25 +79,25 @@ class SpillColumns:
         """
         if budget_bytes is None:
             return self.resting_bytes
-        budget = max(1, budget_bytes)
+        budget = max(SMALLEST_TILE_BYTES, budget_bytes)
         one_pass = self.input_bytes + self.output_bytes
-        extra_passes = self.weight_chunks - 1
-        tiles = -(-self.input_bytes // budget)
-        extra = np.minimum(extra_passes * self.input_bytes, 2 * extra_passes * self.output_bytes)
-        extra = np.minimum(extra, np.maximum(tiles - 1, 0) * self.weight_bytes)
-        squares = np.ceil(np.sqrt(self.output_bytes / budget)).astype(np.int64)
-        extra = np.minimum(extra, np.maximum(squares - 1, 0) * (self.input_bytes + self.weight_bytes))
-        estimate = (
-            self.groups
-            * (self.left_bytes.astype(np.float64) + self.right_bytes)
-            * (1 + np.maximum(self.left_bytes, self.right_bytes) // budget)
+        chunks = (self.weight_chunks - 1).astype(np.float64)
+        tiles = np.maximum(-(-self.input_bytes // budget) - 1, 0)
+        squares = np.maximum(np.ceil(np.sqrt(self.output_bytes / budget)) - 1, 0)
+        choices = (
+            chunks * self.input_bytes,
+            2.0 * chunks * self.output_bytes,
+            tiles.astype(np.float64) * self.weight_bytes,
+            squares * (self.input_bytes + self.weight_bytes),
         )
-        if estimate.size and float(estimate.max() + one_pass.max() + extra.max()) > MAX_TRAFFIC_BYTES:
+        again_left = np.maximum(-(-self.right_bytes // budget) - 1, 0) * self.left_bytes.astype(np.float64)
+        again_right = np.maximum(-(-self.left_bytes // budget) - 1, 0) * self.right_bytes.astype(np.float64)
+        extra = functools.reduce(np.minimum, choices) + self.groups * np.minimum(again_left, again_right)
+        # Whole numbers below 2^53 are exact in float64, so the check below also makes the result exact.
+        if extra.size and float(np.max(extra + one_pass)) > MAX_TRAFFIC_BYTES:
             raise ModelError(
                 f"a layer moves more than {MAX_TRAFFIC_BYTES} bytes",
                 accepted="give smaller dimensions or larger buffers",
             )
-        again_left = np.maximum(-(-self.right_bytes // budget) - 1, 0) * self.left_bytes
-        again_right = np.maximum(-(-self.left_bytes // budget) - 1, 0) * self.right_bytes
-        extra = extra + self.groups * np.minimum(again_left, again_right)
-        return np.where(self.live_bytes > budget_bytes, one_pass + extra, self.resting_bytes)
+        spilled = one_pass + extra.astype(np.int64)
+        return np.where(self.live_bytes > budget_bytes, spilled, self.resting_bytes)

@@ -1,0 +1,152 @@
+"""Array models against SCALE-Sim's figures and a naive count, fold by fold."""
+
+from __future__ import annotations
+
+import csv
+import math
+from importlib import resources
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from layerweaver.costmodel.array_models import (
+    ArrayModel,
+    ArrayWork,
+    checked_cycles,
+    input_stationary,
+    mac_grid,
+    output_stationary,
+    weight_stationary,
+)
+from layerweaver.costmodel.config import ArrayConfig, Split
+from layerweaver.costmodel.reproduce_scalesim import reproduce_scalesim
+from layerweaver.ir import ModelError
+
+HEADS = 12
+BERT_REPEATS = (12, 12, 12, 12 * HEADS, 12 * HEADS, 12, 12, 12)
+
+
+def products(name: str) -> ArrayWork:
+    text = resources.files("layerweaver.costmodel.data").joinpath(f"scalesim_{name}.csv").read_text()
+    rows = [[int(row[axis]) for axis in "MNK"] for row in csv.DictReader(text.splitlines())]
+    m, n, k = np.array(rows, dtype=np.int64).T
+    return ArrayWork.products(m, n, k)
+
+
+def one(m: int, n: int, k: int, groups: int = 1) -> ArrayWork:
+    work = ArrayWork.products(*(np.array([extent], dtype=np.int64) for extent in (m, n, k)))
+    return ArrayWork(
+        work.m, work.n, work.k, np.array([groups]), *(np.array([1]) for _ in range(4)), work.weighted
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "model", "total"),
+    [
+        ("resnet50_128x128_ws", 128, weight_stationary, 876_832),
+        ("resnet50_128x128_ws", 128, output_stationary, 611_561),
+        ("resnet50_128x128_ws", 128, input_stationary, 997_762),
+        ("resnet50_128x128_ws", 32, weight_stationary, 5_753_486),
+        ("resnet50_128x128_ws", 32, output_stationary, 4_434_168),
+        ("resnet50_128x128_ws", 32, input_stationary, 5_608_356),
+        ("bert_base_384_128x128_ws", 128, weight_stationary, 4_632_408),
+        ("bert_base_384_128x128_ws", 128, output_stationary, 3_171_816),
+        ("bert_base_384_128x128_ws", 128, input_stationary, 3_641_832),
+    ],
+)
+def test_serial_totals_equal_scalesim(name: str, size: int, model: ArrayModel, total: int) -> None:
+    array = ArrayConfig(rows=size, columns=size, double_buffered=False)
+    repeats = np.array(BERT_REPEATS) if name.startswith("bert") else 1
+    assert int(((model(products(name), array) - 1) * repeats).sum()) == total
+
+
+def test_every_layer_equals_scalesim() -> None:
+    assert reproduce_scalesim() == {"count": 62, "exact": 62}
+
+
+def naive_fold_by_fold(
+    extents: tuple[int, int, int], groups: int, shape: tuple[int, int], held: bool, overlap: bool
+) -> int:
+    """Walk the folds of one array: ``extents`` are those on rows, on columns and streamed."""
+    (on_rows, on_columns, stream), (rows, columns) = extents, shape
+    cycles = 0
+    folds = [
+        (group, row, column)
+        for group in range(groups)
+        for row in range(0, on_rows, rows)
+        for column in range(0, on_columns, columns)
+    ]
+    for index, _ in enumerate(folds):
+        first, last = index == 0, index == len(folds) - 1
+        if held and (first or not overlap):
+            cycles += rows
+        if overlap and not last:
+            cycles += max(stream, rows)
+        else:
+            cycles += stream + (rows - 1) + (columns - 1)
+    return cycles
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    extents=st.tuples(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60)),
+    groups=st.integers(1, 4),
+    shape=st.tuples(st.integers(1, 16), st.integers(1, 16)),
+    overlap=st.booleans(),
+)
+def test_systolic_models_equal_the_naive_walk(
+    extents: tuple[int, int, int], groups: int, shape: tuple[int, int], overlap: bool
+) -> None:
+    (m, n, k), (rows, columns) = extents, shape
+    array = ArrayConfig(rows=rows, columns=columns, double_buffered=overlap)
+    for model, axes, held in (
+        (weight_stationary, (k, n, m), True),
+        (input_stationary, (k, m, n), True),
+        (output_stationary, (m, n, k), False),
+    ):
+        counted = naive_fold_by_fold(axes, groups, shape, held, overlap)
+        assert model(one(m, n, k, groups), array).tolist() == [counted]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    m=st.integers(1, 200),
+    n=st.integers(1, 200),
+    k=st.integers(1, 200),
+    count=st.integers(2, 9),
+    grid=st.booleans(),
+)
+def test_sharing_arrays_never_hurts_and_best_is_the_least(
+    m: int, n: int, k: int, count: int, grid: bool
+) -> None:
+    model = mac_grid if grid else weight_stationary
+    alone = int(model(one(m, n, k), ArrayConfig(rows=8, columns=8))[0])
+    by_split = {
+        split: int(model(one(m, n, k), ArrayConfig(rows=8, columns=8, count=count, split=split))[0])
+        for split in (Split.FOLDS, Split.CHANNELS, Split.ROWS, Split.BEST)
+    }
+    assert by_split[Split.BEST] == min(by_split.values())
+    assert max(by_split.values()) <= alone
+    assert by_split[Split.BEST] * count * 64 >= m * n * k
+
+
+def test_groups_pack_block_diagonally() -> None:
+    array = ArrayConfig(rows=32, columns=32, double_buffered=False, pack_groups=True)
+    # Three groups of 9 x 1 fit beside each other on 32 rows.
+    packed = weight_stationary(one(100, 1, 9, groups=9), array)
+    assert packed.tolist() == [math.ceil(9 / 3) * (100 + 64 + 30)]
+
+
+def test_mac_grid_counts_blocks() -> None:
+    array = ArrayConfig(rows=16, columns=4, pixels=2, dataflow="mac_grid")
+    assert mac_grid(one(7, 9, 20), array).tolist() == [
+        math.ceil(20 / 16) * math.ceil(9 / 4) * math.ceil(7 / 2)
+    ]
+
+
+def test_overflow_is_refused() -> None:
+    huge = np.array([2**40], dtype=np.int64)
+    with pytest.raises(ModelError, match=r"2\^62"):
+        checked_cycles(huge, huge)
