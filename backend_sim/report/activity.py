@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,15 @@ def _share(
     return share
 
 
-def activity_over_time(simulation_input: SimulationInput, log: ScheduleLog, bins: int) -> dict[str, Any]:
+def activity_over_time(
+    simulation_input: SimulationInput, log: ScheduleLog, scheduled_ns: Sequence[IntArray], bins: int
+) -> dict[str, Any]:
     """What each engine did, per bin of the recorded time; the shares of an engine add up to one.
 
-    The causes are those of :class:`~layerweaver.backend_sim.outcome.SimulationOutcome`, with the stalls
-    that rows cause by themselves counted under ``buffer_full``. A fetch that stalls is drawn as moving and
-    stalling side by side over its duration.
+    A gap before a row counts as ``no_work`` until its request arrived. The causes are those of
+    :class:`~layerweaver.backend_sim.outcome.SimulationOutcome`, with the stalls that rows cause by
+    themselves counted under ``buffer_full``. A fetch that stalls is drawn as moving and stalling side by
+    side over its duration.
 
     Returns:
         ``edges_ms`` (bins + 1); ``compute`` with ``busy``, ``no_work`` and ``waiting_for_memory``; ``dram``
@@ -46,8 +50,7 @@ def activity_over_time(simulation_input: SimulationInput, log: ScheduleLog, bins
     edges = np.linspace(begin, max(end, begin + 1), bins + 1)
     last_fetch = np.concatenate([[begin], fetch_end[:-1]])
     last_compute = np.concatenate([[begin], compute_end[:-1]])
-    decided = log.decided_at[order]
-    waited = np.where(decided > last_fetch, decided, 0)
+    waited = np.minimum(_arrival_cycles(simulation_input, log, scheduled_ns), log.decided_at)[order]
     arrived = np.clip(waited, last_fetch, fetch_start)
     resumed = np.clip(np.minimum(waited, fetch_end), last_compute, compute_start)
     length = fetch_end - fetch_start
@@ -71,6 +74,19 @@ def activity_over_time(simulation_input: SimulationInput, log: ScheduleLog, bins
             "held_by_policy": _share(arrived, fetch_start, edges),
         },
     }
+
+
+def _arrival_cycles(
+    simulation_input: SimulationInput, log: ScheduleLog, scheduled_ns: Sequence[IntArray]
+) -> IntArray:
+    """When each logged row's request arrived, in cycles, rounded up."""
+    cycles = np.zeros(len(log.row), dtype=np.int64)
+    clock_hz = simulation_input.machine.clock_hz
+    for index, due in enumerate(scheduled_ns):
+        mine = np.flatnonzero((log.tenant == index) & (log.request < len(due)))
+        whole, rest = np.divmod(due[log.request[mine]], 10**9)
+        cycles[mine] = whole * clock_hz - (-rest * clock_hz // 10**9)
+    return cycles
 
 
 def _ideal_fetch_cycles(simulation_input: SimulationInput, log: ScheduleLog) -> IntArray:

@@ -154,7 +154,7 @@ def run_charts(run: Run, index: int) -> list[Chart]:
     timeline, figure = run.details["timeline"], timeline_figure(run)
     if timeline is not None and figure is not None:
         shown = len(timeline["layer"])
-        cut = "" if shown == timeline["rows_in_window"] else f" The first {shown} layers are drawn."
+        cut = "" if shown == timeline["rows_in_window"] else f" The last {shown} layers are drawn."
         names = [tenant.name for tenant in run.tenants]
         rows: list[list[Cell]] = [
             [layer, names[owner], request, begin, end, start, done, mode]

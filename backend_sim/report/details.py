@@ -102,10 +102,10 @@ def window_of_interest(
     latency_ns = int(outcome.tenants[index].latency_ns[request])
     due_ns = int(scheduled_ns[index][request])
     reason = "The first lost deadline" if first is not None else "The slowest request"
-    start = max(0, due_ns - latency_ns)
+    start = max(0, due_ns - latency_ns // 4)
     return (
         start,
-        due_ns + 2 * latency_ns + 1,
+        due_ns + latency_ns + latency_ns // 4 + 1,
         f"{reason}: request {request} of {name}, {latency_ns / 1e6:.4g} ms",
     )
 
@@ -178,8 +178,11 @@ def _timeline(
     end = -(-window_ns[1] * machine.clock_hz // 10**9)
     kept = np.flatnonzero((log.fetch_start < end) & (log.compute_end > start))
     total = len(kept)
-    kept = kept[:MAX_TIMELINE_ROWS]
+    kept = kept[-MAX_TIMELINE_ROWS:]
     ms = 1e3 / machine.clock_hz
+    from_ms = window_ns[0] / 1e6
+    if len(kept) < total:
+        from_ms = max(from_ms, float(log.fetch_start[kept].min()) * ms)
     names, dram_bytes = [], []
     for entry in kept.tolist():
         tenant = simulation_input.tenants[int(log.tenant[entry])]
@@ -188,7 +191,7 @@ def _timeline(
         names.append(table.layer_names[int(table.layer_index[row])])
         dram_bytes.append(int(table.dram_bytes[row]))
     return {
-        "from_ms": window_ns[0] / 1e6,
+        "from_ms": from_ms,
         "to_ms": window_ns[1] / 1e6,
         "why": window_ns[2],
         "rows_in_window": total,
@@ -274,7 +277,9 @@ def simulation_details(
             for (tenant, result), due in zip(pairs, scheduled_ns, strict=True)
         ],
         "batches": [{"tenant": tenant.name, **_batches(result.batch_counts)} for tenant, result in pairs],
-        "utilization": activity_over_time(simulation_input, log, TIME_BINS) if recorded and log else None,
+        "utilization": activity_over_time(simulation_input, log, scheduled_ns, TIME_BINS)
+        if recorded and log
+        else None,
         "timeline": _timeline(
             simulation_input, log, window_ns, _requests_in(simulation_input, outcome, scheduled_ns, window_ns)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,17 @@ import plotly.graph_objects as go
 
 from layerweaver.backend_sim.report.documents import Documents, PeakDocument, PeakRow
 from layerweaver.backend_sim.report.markup import number
-from layerweaver.backend_sim.report.palette import DANGER, MARK, colour, dash, log_ticks, plain, styled
+from layerweaver.backend_sim.report.palette import (
+    DANGER,
+    MARK,
+    colour,
+    dash,
+    log_ticks,
+    mark_x,
+    mark_y,
+    plain,
+    styled,
+)
 
 __all__ = ["LoadPoint", "load_points", "p99_over_load_figure", "peak_figure", "violations_over_load_figure"]
 
@@ -54,7 +65,8 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
                     )
                     for tenant in trial["tenants"]
                 ]
-    return tuple(sorted(points, key=lambda point: (point.policy, point.tenant, point.offered_qps)))
+    place = {policy: index for index, policy in enumerate(dict.fromkeys(point.policy for point in points))}
+    return tuple(sorted(points, key=lambda point: (place[point.policy], point.tenant, point.offered_qps)))
 
 
 def _recorded_trials(row: Any) -> list[dict[str, Any]]:
@@ -72,12 +84,7 @@ def _bounds(documents: Documents) -> list[float]:
 
 def _bound_lines(figure: go.Figure, bounds: Sequence[float]) -> None:
     for bound in bounds:
-        figure.add_vline(
-            x=bound,
-            line={"color": MARK, "dash": "dash", "width": 1.6},
-            annotation={"text": f"bound {number(bound)}/s", "yanchor": "bottom"},
-            annotation_position="top",
-        )
+        mark_x(figure, bound, f"bound {number(bound)}/s", MARK)
 
 
 def _over_load(documents: Documents, tenant: str, field: str, y_title: str) -> go.Figure | None:
@@ -116,23 +123,20 @@ def p99_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
     figure = _over_load(documents, tenant, "p99_ms", "p99 latency, ms")
     if figure is None:
         return None
-    found = [value for line in figure.data for value in line.y if value > 0]
-    if found:
-        figure.update_yaxes(type="log", **log_ticks(min(found), max(found)))
-    figure.update_traces(hovertemplate="%{y:.4g} ms at %{x:.4g}/s")
     deadlines = {
         entry.deadline_ms
         for run in documents.runs
         for entry in run.tenants
         if entry.name == tenant and entry.deadline_ms is not None
     }
+    found = [value for line in figure.data for value in line.y if value > 0] + sorted(deadlines)
+    if found:
+        low, high = min(found), max(found)
+        figure.update_yaxes(type="log", **log_ticks(low, high))
+        figure.update_yaxes(range=[math.log10(low) - 0.1, math.log10(high) + 0.15])
+    figure.update_traces(hovertemplate="%{y:.4g} ms at %{x:.4g}/s")
     for deadline in sorted(deadlines):
-        figure.add_hline(
-            y=deadline,
-            line={"color": DANGER, "dash": "dash", "width": 1.6},
-            annotation={"text": f"deadline {deadline:g} ms", "font": {"color": DANGER}},
-            annotation_position="bottom right",
-        )
+        mark_y(figure, deadline, f"deadline {deadline:g} ms", DANGER, log=True)
     return figure
 
 
@@ -140,7 +144,7 @@ def _peak_text(row: PeakRow) -> str:
     if row.peak_qps is None:
         return " no rate"
     share = f", {row.share_of_bound:.0%} of bound" if row.share_of_bound else ""
-    return f" {number(row.peak_qps)}/s{share}"
+    return f"  {number(row.peak_qps)}/s{share}"
 
 
 def peak_figure(peak: PeakDocument) -> go.Figure:

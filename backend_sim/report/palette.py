@@ -24,7 +24,10 @@ __all__ = [
     "SERIES",
     "colour",
     "dash",
+    "hatched",
     "log_ticks",
+    "mark_x",
+    "mark_y",
     "plain",
     "styled",
 ]
@@ -69,6 +72,56 @@ def log_ticks(low: float, high: float) -> dict[str, Any]:
     steps = (1, 2, 5) if last - first <= 3 else (1,)
     values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
     return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:g}" for value in values]}
+
+
+def hatched(index: int) -> dict[str, Any]:
+    """Marker of the ``index``-th series of bars: its colour, told apart by a hatch as well."""
+    pattern = {
+        "shape": HATCHES[index % len(HATCHES)],
+        "fillmode": "overlay",
+        "fgcolor": "rgba(255,255,255,0.6)",
+        "size": 6,
+        "solidity": 0.25,
+    }
+    return {"color": colour(index), "line": {"width": 0}, "pattern": pattern}
+
+
+def mark_x(figure: go.Figure, value: float, text: str, mark: str, *, log: bool = False) -> None:
+    """A dashed vertical line with its name above the plot."""
+    figure.add_shape(
+        type="line",
+        x0=value,
+        x1=value,
+        yref="paper",
+        y0=0,
+        y1=1,
+        line={"color": mark, "dash": "dash", "width": 1.6},
+    )
+    figure.add_annotation(
+        x=math.log10(value) if log else value, yref="paper", y=1, yanchor="bottom", text=text, showarrow=False
+    )
+
+
+def mark_y(figure: go.Figure, value: float, text: str, mark: str, *, log: bool = False) -> None:
+    """A dashed horizontal line with its name at the left end, above it."""
+    figure.add_shape(
+        type="line",
+        y0=value,
+        y1=value,
+        xref="paper",
+        x0=0,
+        x1=1,
+        line={"color": mark, "dash": "dash", "width": 1.6},
+    )
+    figure.add_annotation(
+        y=math.log10(value) if log else value,
+        xref="paper",
+        x=0.01,
+        xanchor="left",
+        yanchor="bottom",
+        text=text,
+        showarrow=False,
+    )
 
 
 def plain(text: str) -> str:

@@ -10,18 +10,19 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from layerweaver.backend_sim.report.documents import Run
+from layerweaver.backend_sim.report.documents import Run, Tenant
 from layerweaver.backend_sim.report.palette import (
     BUSY,
     DANGER,
-    HATCHES,
     IDLE_COLOURS,
     IDLE_HATCHES,
     MARK,
     MOVING,
     colour,
     dash,
+    hatched,
     log_ticks,
+    mark_x,
     plain,
     styled,
 )
@@ -36,45 +37,55 @@ __all__ = [
 ]
 
 
-def latency_figure(runs: Sequence[Run], tenant: str) -> go.Figure | None:
-    """Share of a tenant's requests that took longer than a latency, one line per run; None without details.
+_PERCENTILES = (("p50", 0.5), ("p90", 0.1), ("p99", 0.01), ("p999", 0.001))
 
-    Both axes are logarithmic. Where a line crosses the deadline, its height is the violation rate.
+
+def _tail(run: Run, tenant: Tenant) -> tuple[list[float], list[float]] | None:
+    """Latencies in ms and the shares of requests that took longer; without details from the percentiles."""
+    histograms = run.details["latency"] if run.details else []
+    entry = next((found for found in histograms if found["tenant"] == tenant.name and found["counts"]), None)
+    if entry is None:
+        values = [(getattr(tenant.latency_ms, name), share) for name, share in _PERCENTILES]
+        known = [(value, share) for value, share in values if value is not None and value > 0]
+    else:
+        total = sum(entry["counts"]) + entry["dropped"]
+        slower = (1 - np.cumsum([0, *entry["counts"]]) / total).tolist()
+        pairs = zip(entry["edges_ms"], slower, strict=True)
+        known = [(edge, share) for edge, share in pairs if share > 0.5 / total and edge > 0]
+    return ([value for value, _ in known], [share for _, share in known]) if known else None
+
+
+def latency_figure(runs: Sequence[Run], tenant: str) -> go.Figure | None:
+    """Share of a tenant's requests that took longer than a latency, one line per run.
+
+    Both axes are logarithmic. Where a line crosses the deadline, its height is the violation rate. Runs
+    without details are drawn through their percentiles. None if nothing completed.
     """
     figure = go.Figure()
     deadlines: set[float] = set()
+    every: list[float] = []
     for index, run in enumerate(runs):
-        histograms = run.details["latency"] if run.details else []
-        entry = next((found for found in histograms if found["tenant"] == tenant and found["counts"]), None)
-        if entry is None:
+        entry = next((found for found in run.tenants if found.name == tenant), None)
+        tail = _tail(run, entry) if entry is not None else None
+        if entry is None or tail is None:
             continue
-        total = sum(entry["counts"]) + entry["dropped"]
-        slower = 1 - np.cumsum([0, *entry["counts"]]) / total
-        if entry["deadline_ms"] is not None:
-            deadlines.add(entry["deadline_ms"])
-        shown = [(edge, share) for edge, share in zip(entry["edges_ms"], slower.tolist(), strict=True)]
-        shown = [(edge, share) for edge, share in shown if share > 0.5 / total]
+        if entry.deadline_ms:
+            deadlines.add(entry.deadline_ms)
+        every += tail[0]
         figure.add_scatter(
-            x=[edge for edge, _ in shown],
-            y=[share for _, share in shown],
+            x=tail[0],
+            y=tail[1],
             name=plain(run.label),
-            mode="lines",
+            mode="lines" if run.details else "lines+markers",
             line={"color": colour(index), "dash": dash(index), "width": 2.2},
             hovertemplate="%{y:.3%} took longer than %{x:.3g} ms<extra>" + plain(run.label) + "</extra>",
         )
     if not figure.data:
         return None
-    low = min(min(line.x) for line in figure.data)
-    high = max(max(line.x) for line in figure.data)
     styled(figure, height=380, x_title="latency, ms", y_title="share of requests slower")
     for deadline in sorted(deadlines):
-        figure.add_vline(
-            x=deadline,
-            line={"color": DANGER, "dash": "dash", "width": 1.6},
-            annotation={"text": f"deadline {deadline:g} ms", "font": {"color": DANGER}, "yanchor": "bottom"},
-            annotation_position="top",
-        )
-    figure.update_xaxes(type="log", **log_ticks(low, max(high, *deadlines, low)))
+        mark_x(figure, deadline, f"deadline {deadline:g} ms", DANGER, log=True)
+    figure.update_xaxes(type="log", **log_ticks(min(every), max(*every, *deadlines, min(every))))
     figure.update_yaxes(type="log", tickformat="~%", dtick=1)
     return figure
 
@@ -179,6 +190,7 @@ def lateness_figure(run: Run) -> go.Figure | None:
                 customdata=[count for _, count in lost],
                 name=f"{plain(entry['tenant'])}: deadlines lost",
                 mode="markers",
+                cliponaxis=False,
                 marker={"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": colour(index)}},
                 hovertemplate="%{customdata} due about %{x:.4g} ms were late or dropped",
             )
@@ -194,18 +206,16 @@ def in_system_figure(run: Run) -> go.Figure | None:
         return None
     figure = go.Figure()
     for index, entry in enumerate(entries):
-        figure.add_bar(
+        figure.add_scatter(
             x=entry["requests"],
             y=entry["share_of_time"],
             name=plain(entry["tenant"]),
-            marker={
-                "color": colour(index),
-                "pattern": {"shape": HATCHES[index % len(HATCHES)], "size": 5, "solidity": 0.25},
-            },
+            mode="lines",
+            line={"color": colour(index), "dash": dash(index), "width": 2, "shape": "hvh"},
             hovertemplate="%{y:.2%} of the time %{x} in the system",
         )
     styled(figure, height=320, x_title="requests of the tenant waiting or running", y_title="share of time")
-    figure.update_yaxes(tickformat="~%")
+    figure.update_yaxes(tickformat="~%", rangemode="tozero")
     return figure
 
 
@@ -219,11 +229,9 @@ def batch_figure(run: Run) -> go.Figure | None:
         figure.add_bar(
             x=entry["size"],
             y=entry["count"],
+            width=0.8 / len(entries) if len(entries) > 1 else 0.4,
             name=plain(entry["tenant"]),
-            marker={
-                "color": colour(index),
-                "pattern": {"shape": HATCHES[index % len(HATCHES)], "size": 5, "solidity": 0.25},
-            },
+            marker=hatched(index),
             hovertemplate="%{y} batches of %{x}",
         )
     styled(figure, height=320, x_title="requests in a batch", y_title="batches")

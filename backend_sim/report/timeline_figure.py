@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from layerweaver.backend_sim.report.details_schema import Timeline
 from layerweaver.backend_sim.report.documents import Run
-from layerweaver.backend_sim.report.palette import DANGER, HATCHES, colour, plain, styled
+from layerweaver.backend_sim.report.palette import DANGER, colour, hatched, plain, styled
 
 __all__ = ["timeline_figure"]
 
@@ -59,11 +59,7 @@ def timeline_figure(run: Run) -> go.Figure | None:
                 name=plain(name),
                 legendgroup=name,
                 showlegend=track == "DRAM",
-                marker={
-                    "color": colour(index),
-                    "line": {"width": 0.6, "color": "rgba(255,255,255,0.75)"},
-                    "pattern": {"shape": HATCHES[index % len(HATCHES)], "size": 5, "solidity": 0.22},
-                },
+                marker=hatched(index) | {"line": {"width": 0.35, "color": "rgba(255,255,255,0.4)"}},
                 hovertemplate="%{customdata[0]}<br>request %{customdata[1]}, %{customdata[2]:.4g} us, "
                 "%{customdata[3]:.4g} kB<br>%{customdata[4]}<extra>" + plain(name) + "</extra>",
                 width=0.72,
@@ -77,7 +73,7 @@ def timeline_figure(run: Run) -> go.Figure | None:
         barmode="overlay",
         dragmode="pan",
     )
-    figure.update_xaxes(range=[timeline["from_ms"], timeline["to_ms"]], rangeslider={"visible": False})
+    figure.update_xaxes(range=[timeline["from_ms"], timeline["to_ms"]])
     rows = ["compute", "DRAM", *(f"{plain(name)}: requests" for name in names)]
     figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1], fixedrange=True)
     return figure
