@@ -191,25 +191,35 @@ class LayerColumns:
         flat = np.array(works, dtype=np.int64).reshape(-1, 3)
         entering = {tensor.name for tensor in graph.inputs}
         leaving = {tensor.name for tensor in graph.outputs}
-        axes = tuple(np.ascontiguousarray(extents[:, column]) for column in range(9))
+        columns = np.ascontiguousarray(extents.T)
         return cls(
-            graph,
-            flags[:, 0],
-            *axes,
-            flags[:, 1],
-            flags[:, 2],
-            VectorColumns(flat[:, 0], flat[:, 1], flat[:, 2], len(graph)),
-            TensorColumns.collect(graph, lambda layer: layer.inputs, "input element"),
-            TensorColumns.collect(graph, lambda layer: layer.outputs, "output element"),
-            TensorColumns.collect(graph, lambda layer: layer.weights, "weight element"),
-            TensorColumns.collect(graph, lambda layer: (g.rows for g in layer.gathers), "gathered element"),
-            TensorColumns.collect(
+            graph=graph,
+            matrix=flags[:, 0],
+            m=columns[0],
+            n=columns[1],
+            k=columns[2],
+            groups=columns[3],
+            steps=columns[4],
+            kernel_area=columns[5],
+            kernel_rows=columns[6],
+            out_rows=columns[7],
+            out_columns=columns[8],
+            depthwise=flags[:, 1],
+            weighted=flags[:, 2],
+            vector=VectorColumns(flat[:, 0], flat[:, 1], flat[:, 2], len(graph)),
+            inputs=TensorColumns.collect(graph, lambda layer: layer.inputs, "input element"),
+            outputs=TensorColumns.collect(graph, lambda layer: layer.outputs, "output element"),
+            weights=TensorColumns.collect(graph, lambda layer: layer.weights, "weight element"),
+            gathers=TensorColumns.collect(
+                graph, lambda layer: (g.rows for g in layer.gathers), "gathered element"
+            ),
+            state=TensorColumns.collect(
                 graph, lambda layer: layer.state_reads + layer.state_writes, "state element"
             ),
-            TensorColumns.collect(
+            graph_inputs=TensorColumns.collect(
                 graph, lambda layer: (t for t in layer.inputs if t.name in entering), "input element"
             ),
-            TensorColumns.collect(
+            graph_outputs=TensorColumns.collect(
                 graph, lambda layer: (t for t in layer.outputs if t.name in leaving), "output element"
             ),
         )

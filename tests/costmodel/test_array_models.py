@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
@@ -36,10 +37,8 @@ def products(name: str) -> ArrayWork:
 
 
 def one(m: int, n: int, k: int, groups: int = 1) -> ArrayWork:
-    work = ArrayWork.products(*(np.array([extent], dtype=np.int64) for extent in (m, n, k)))
-    return ArrayWork(
-        work.m, work.n, work.k, np.array([groups]), *(np.array([1]) for _ in range(4)), work.weighted
-    )
+    extents = np.array([[m], [n], [k]], dtype=np.int64)
+    return replace(ArrayWork.products(*extents), groups=np.array([groups], dtype=np.int64))
 
 
 @pytest.mark.parametrize(

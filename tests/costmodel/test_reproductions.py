@@ -20,7 +20,7 @@ def extents(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     return sizes.astype(np.int64)
 
 
-def write(path: Path, sizes: np.ndarray, times: np.ndarray) -> Path:  # type: ignore[type-arg]
+def write(path: Path, sizes: np.ndarray, times: np.ndarray) -> Path:
     lines = [f"{m},{n},{k},{time}" for (m, n, k), time in zip(sizes.tolist(), times.tolist(), strict=True)]
     path.write_text("m,n,k,time_us\n" + "\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -1,0 +1,1 @@
+"""An NPU built around outer products, as an example of a layerweaver plug-in."""
