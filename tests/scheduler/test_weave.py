@@ -1,0 +1,87 @@
+"""Static woven schedules: periodic, and replayed to the same times as the direct rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from layerweaver.backend_sim.engine import run
+from layerweaver.backend_sim.load import ClosedLoop, Saturated, SimulationInput, TenantLoad
+from layerweaver.ir import ProfileError
+from layerweaver.scheduler.offline import ModelProfile
+from layerweaver.scheduler.policies import load_policy
+from layerweaver.scheduler.profile import Profile, Provenance
+from layerweaver.scheduler.validator import find_violations
+from layerweaver.scheduler.weave import find_weave, weave_group
+
+Make = Callable[..., ModelProfile]
+FOREVER = (0, 2**62)
+ROWS = st.lists(st.tuples(st.integers(1, 300), st.integers(1, 400)), min_size=1, max_size=5)
+
+
+def _streams(models: list[ModelProfile], queries: int) -> SimulationInput:
+    return SimulationInput(
+        models[0].table.machine,
+        tuple(TenantLoad(m.entry, (m,), Saturated(min_queries=queries)) for m in models),
+    )
+
+
+@given(rows=st.lists(ROWS, min_size=1, max_size=3))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_order_is_the_rules_own(make_model: Make, rows: list[list[tuple[int, int]]]) -> None:
+    models = [make_model(f"m{index}", costs) for index, costs in enumerate(rows)]
+    weave, starving = find_weave(models)
+    order = np.concatenate([weave.prefix, weave.period, weave.period])
+    log = run(_streams(models, 40), load_policy("layerweaver"), record_cycles=FOREVER, compiled=False).log
+    assert log is not None
+    # While every stream still has requests, the engine's decisions are the prefix and then the period.
+    last = min(int(np.flatnonzero(log.tenant == t)[-1]) for t in range(len(models)) if t in log.tenant)
+    compared = min(len(order), last)
+    assert log.tenant[:compared].tolist() == order[:compared].tolist()
+    rows_run = np.bincount(weave.period, minlength=len(models))
+    lengths = np.array([model.table.rows for model in models])
+    assert rows_run.tolist() == (weave.requests_per_period * lengths).tolist()
+    assert starving == tuple(np.flatnonzero(rows_run == 0).tolist())
+
+
+def test_replay_equals_the_direct_rule(make_model: Make) -> None:
+    models = [make_model("a", [(60, 10), (50, 20), (70, 40)]), make_model("b", [(8, 50), (10, 80)])]
+    direct = run(_streams(models, 50), load_policy("layerweaver"), compiled=False)
+    replay = run(_streams(models, 50), load_policy("static-weave"), record_cycles=FOREVER, compiled=False)
+    assert direct.end_cycles == replay.end_cycles
+    for ours, theirs in zip(direct.tenants, replay.tenants, strict=True):
+        np.testing.assert_array_equal(ours.latency_ns, theirs.latency_ns)
+    assert replay.mode_counts["replayed"] > 0.9 * replay.layers_executed
+
+
+def test_out_of_step_the_rule_decides(make_model: Make) -> None:
+    models = [make_model("a", [(60, 10), (50, 20), (70, 40)]), make_model("b", [(8, 50), (10, 80)])]
+    loops = SimulationInput(
+        models[0].table.machine,
+        tuple(TenantLoad(m.entry, (m,), ClosedLoop(1, think_ns=37, min_queries=30)) for m in models),
+    )
+    outcome = run(loops, load_policy("static-weave"), record_cycles=FOREVER, compiled=False)
+    assert outcome.log is not None
+    assert [len(tenant.latency_ns) for tenant in outcome.tenants] == [30, 30]
+    tables = [[model.table] for model in models]
+    scheduled = [tenant.scheduled_ns for tenant in outcome.tenants if tenant.scheduled_ns is not None]
+    assert not find_violations(outcome.log, models[0].table.machine, tables, scheduled)
+
+
+def test_groups_name_entries_of_a_profile(make_model: Make) -> None:
+    entries = (
+        make_model("a", [(60, 10)]),
+        make_model("a", [(200, 10)], batch=4),
+        make_model("b", [(8, 50)]),
+    )
+    origin = Provenance("x", "")
+    profile = Profile({}, entries[0].table.machine, entries, (origin,) * 3)
+    assert weave_group(profile, ["a", "b"]).members == (("a", 1), ("b", 1))
+    assert weave_group(profile, ["a@4", "b"]).members == (("a", 4), ("b", 1))
+    for wrong in (["c"], ["a@2"], [""], []):
+        with pytest.raises(ProfileError):
+            weave_group(profile, wrong)
