@@ -18,8 +18,15 @@ __all__ = [
 ]
 
 
+_LONGEST = 600
+
+
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """One printable line of bounded length: names in messages come from files that nobody vouches for."""
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 
 
 class LayerweaverError(Exception):

@@ -1,0 +1,22 @@
+"""Messages of errors: one printable line, whatever names the input holds."""
+
+from __future__ import annotations
+
+from layerweaver.ir import ModelError
+
+
+def test_message_is_where_what_and_what_would_be_accepted() -> None:
+    error = ModelError("is empty", where="net.onnx", accepted="give a model")
+    assert str(error) == "net.onnx: is empty; give a model"
+
+
+def test_message_is_one_printable_line() -> None:
+    error = ModelError("node 'a\nb\x1b[2J' is wrong", where="folder\n/net.onnx")
+    assert str(error) == "folder /net.onnx: node 'a b\\x1b[2J' is wrong"
+
+
+def test_message_is_of_bounded_length() -> None:
+    error = ModelError("x" * 60_000, where="net.onnx", accepted="give less")
+    assert len(str(error)) < 1000
+    assert str(error).startswith("net.onnx: xxx")
+    assert str(error).endswith("; give less")
