@@ -46,7 +46,7 @@ def _walk_if(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], scop
     if condition.value is not None and condition.value.size:
         taken = "then_branch" if bool(condition.value.ravel()[0]) else "else_branch"
         return _branch(walker, node, taken, scope)
-    if walker.trial and condition.varying:
+    if walker.trial and condition.varying and condition.constant:
         raise UnrollError
     return _heavier(walker, node, condition, scope)
 

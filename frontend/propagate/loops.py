@@ -96,7 +96,7 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
         )
     trips = _Trips(walker, node, inputs, scope.prefix)
     maximum = inputs[0] if inputs else None
-    if walker.trial and maximum is not None and maximum.value is None and maximum.varying:
+    if walker.trial and maximum is not None and maximum.varying and maximum.constant:
         raise UnrollError
     body = Body(walker, node, graph, scope, lead=2, tail=1)
     limit = 0 if trips.skipped else trips.limit if trips.given is None else trips.given
@@ -123,7 +123,7 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
 
 
 def _warn_unknown(walker: Walker, node: OnnxNode, trips: _Trips) -> None:
-    walker.warn(node, f"its number of trips depends on data: taken as 1; give --trip-count {trips.label}=N")
+    walker.warn(node, f"how often it runs depends on data: taken as once; give --trip-count {trips.label}=N")
 
 
 def _rest(
@@ -147,7 +147,7 @@ def _rest(
         return None
     remaining = None if limit is None else limit - done
     if go_on is None and trips.given is None:
-        if condition is not None and condition.varying:
+        if condition is not None and condition.varying and condition.constant:
             remaining = body.count(carried, done, remaining)
             if remaining is None:
                 return None
@@ -245,8 +245,8 @@ def walk_sequence_map(
     if not present or len(graph.inputs) != len(present):
         raise walker.fail(node, f"its body takes {len(graph.inputs)} inputs, it is given {len(present)}")
     sequences = [info for info in present if info.elements is not None]
-    if not sequences or present[0].elements is None:
-        raise walker.fail(node, f"the length of the sequence {present[0].name} is unknown")
+    if present[0].elements is None:
+        return _map_unknown(walker, node, graph, scope, present)
     length = len(present[0].elements)
     if any(len(info.elements or ()) < length for info in sequences):
         raise walker.fail(node, "its sequences have different lengths")
@@ -265,6 +265,25 @@ def walk_sequence_map(
     body = Body(walker, node, graph, scope, lead=0, tail=0)
     body.sequences = True
     return body.run_all([], elements, length)
+
+
+def _map_unknown(
+    walker: Walker, node: OnnxNode, graph: OnnxGraph, scope: Scope, present: list[Info]
+) -> Sequence[Info]:
+    trips = _Trips(walker, node, [], scope.prefix)
+    if trips.given is None:
+        _warn_unknown(walker, node, trips)
+    body = Body(walker, node, graph, scope, lead=0, tail=0)
+    body.sequences = True
+    feeds = [_as_tensor(info) for info in present]
+    return body.run_all([], lambda _: feeds, 1 if trips.given is None else trips.given)
+
+
+def _as_tensor(info: Info) -> Info:
+    part = Info(info.dtype, info.shape, upper=info.upper)
+    part.name, part.batched, part.constant = info.name, info.batched, info.constant
+    part.roots, part.shaped = info.roots, info.shaped
+    return part
 
 
 def _any_element(info: Info) -> Info:

@@ -91,6 +91,8 @@ def _erase(call: Call) -> tuple[Info]:
 
 @rule("SequenceAt")
 def _at(call: Call) -> tuple[Info]:
+    if call.info(0).elements is None:
+        return (Info(call.dtype(0), call.shape(0)),)
     elements = _steady_elements(call, 0)
     if not elements:
         raise ShapeConflictError("it takes an element of an empty sequence")

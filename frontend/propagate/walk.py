@@ -196,7 +196,7 @@ class Walker:
             outputs = self.outcome(call, entry, domain, scope)
         except ShapeConflictError as conflict:
             raise self.fail(node, str(conflict)) from None
-        if self.trial and call.notes and any(info is not None and info.varying for info in inputs):
+        if self.trial and call.notes and _knowable(inputs):
             raise UnrollError
         for message in call.notes:
             self.warn(node, message)
@@ -209,7 +209,7 @@ class Walker:
         try:
             return entry.function(call)
         except UnknownShapeError as unknown:
-            if self.trial and any(info is not None and info.varying for info in call.inputs):
+            if self.trial and _knowable(call.inputs):
                 raise UnrollError from None
             return guess(self, call, domain, scope, str(unknown))
         except (ValueError, IndexError, OverflowError, ZeroDivisionError, TypeError, MemoryError) as error:
@@ -313,6 +313,11 @@ class Walker:
             extents.append(extent)
         known = value.shape is not None and value.container == "tensor"
         return Info(value.dtype, tuple(extents) if known else None)
+
+
+def _knowable(inputs: Sequence[Info | None]) -> bool:
+    """Whether unrolling would make known a value that is unknown because it differs between trips."""
+    return any(info is not None and info.varying and info.constant for info in inputs)
 
 
 def _union(infos: Sequence[Info | None]) -> tuple[str, ...]:
