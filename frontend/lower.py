@@ -7,43 +7,19 @@ from dataclasses import replace
 
 from layerweaver.frontend.draft import Draft, DraftGraph
 from layerweaver.frontend.fusion import fuse_drafts
-from layerweaver.frontend.operation import (
-    Free,
-    GatherRead,
-    Operation,
-    Step,
-    UnknownShapeError,
-    View,
-    WeightRead,
-    elements_of,
-    repeated,
-)
-from layerweaver.frontend.parameters import Parameters
-from layerweaver.frontend.registry import Registry, Treatment, domain_name, load_operators
+from layerweaver.frontend.operation import Operation, elements_of
+from layerweaver.frontend.parameters import Parameters, check_size
+from layerweaver.frontend.registry import Registry, load_operators
 from layerweaver.frontend.resolved import ResolvedGraph, ResolvedNode
 from layerweaver.frontend.state import state_pairs
-from layerweaver.ir import (
-    DType,
-    GatherWork,
-    Layer,
-    LayerGraph,
-    LayerKind,
-    ModelError,
-    TensorSpec,
-    VectorCategory,
-)
+from layerweaver.frontend.step import Free, Step, View, repeated
+from layerweaver.frontend.treatment import is_product, work_of
+from layerweaver.ir import DType, Layer, LayerGraph, TensorSpec
 
-__all__ = ["MAX_ELEMENTS", "MAX_MACS", "lower"]
-
-MAX_ELEMENTS = 2**43
-"""Largest tensor that is accepted: sums over any graph stay within 64 bits."""
+__all__ = ["MAX_MACS", "build_drafts", "lower"]
 
 MAX_MACS = 2**60
 """Most multiply-accumulates of one layer."""
-
-_PRODUCTS = frozenset({Treatment.MATRIX, Treatment.RECURRENT})
-_PART_OF = frozenset({"Gather", "Slice", "Split", "GatherND", "GatherElements"})
-_SAME_ELEMENTS = frozenset({"Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity", "Cast", "Transpose"})
 
 
 def lower(
@@ -69,9 +45,7 @@ def lower(
             ``state`` does not exist, or ``strict`` finds something unknown.
     """
     building = _Building(resolved, strict, tuple(state or ()), registry or load_operators())
-    for node in resolved.nodes:
-        building.lower_node(node)
-    graph = building.finish()
+    graph = building.build()
     if fuse:
         fuse_drafts(graph)
     layers = [building.layer(graph, draft) for draft in graph.drafts()]
@@ -83,6 +57,11 @@ def lower(
         batch=max(1, resolved.batch),
         warnings=(*resolved.warnings, *building.warnings),
     )
+
+
+def build_drafts(resolved: ResolvedGraph) -> DraftGraph:
+    """The drafts that :func:`lower` starts from, before fusion."""
+    return _Building(resolved, False, (), load_operators()).build()
 
 
 class _Building:
@@ -99,8 +78,8 @@ class _Building:
         self.values = resolved.values
         self.strict = strict
         self.registry = registry
-        self.warnings: list[str] = []
-        self.parameters = Parameters(resolved.values)
+        self.warnings: dict[str, None] = {}
+        self.parameters = Parameters(resolved.source, resolved.values)
         self.pairs = state_pairs(resolved, state)
         self.fed_back = {output: name for name, output in self.pairs.items()}
         self.storage: dict[str, str] = {name: name for name in resolved.inputs}
@@ -108,8 +87,6 @@ class _Building:
         self.along: dict[str, str] = {}
         self.drafts: list[Draft] = []
         self.names: dict[str, int] = {}
-        self.seen_warnings: set[tuple[str, str]] = set()
-        self.parts: dict[str, str] = {}
         for name in resolved.inputs:
             self._size(name)
 
@@ -121,7 +98,7 @@ class _Building:
         dtype = value.dtype if value is not None else DType.FLOAT32
         batched = value.batched if value is not None else True
         self.sizes[name] = TensorSpec(name, count, dtype, batched)
-        self._check(self.sizes[name])
+        check_size(self.sizes[name], self.resolved.source)
 
     def _activations(self, names: Sequence[str]) -> dict[str, None]:
         found: dict[str, None] = {}
@@ -134,11 +111,12 @@ class _Building:
         return found
 
     def _name(self, wanted: str) -> str:
-        count = self.names.get(wanted, 0)
-        self.names[wanted] = count + 1
-        if not count:
-            return wanted
-        return self._name(f"{wanted}#{count + 1}")
+        name = wanted
+        while name in self.names:
+            self.names[wanted] += 1
+            name = f"{wanted}#{self.names[wanted]}"
+        self.names[name] = 1
+        return name
 
     # Nodes.
 
@@ -147,14 +125,16 @@ class _Building:
         node = resolved.node
         outputs = [name for name in node.outputs if name]
         known = bool(outputs) and all(name in self.values and self.values[name].constant for name in outputs)
-        if (resolved.folded or known) and not self._product(resolved):
-            self._note_parts(node.op_type, node.inputs, outputs)
+        if (resolved.folded or known) and not is_product(resolved, self.registry):
+            self.parameters.note_part(node.op_type, node.inputs, outputs)
             return
         if resolved.repeats == 0:
             return
         name = node.name or (outputs[0] if outputs else node.op_type)
         operation = Operation(resolved, self.values, self.resolved.source, name)
-        answer = self._work(operation)
+        answer, warning = work_of(operation, self.registry, strict=self.strict)
+        if warning:
+            self.warnings[warning] = None
         if isinstance(answer, Free):
             return
         if isinstance(answer, View):
@@ -163,73 +143,6 @@ class _Building:
         steps = answer if isinstance(answer, tuple) else (answer,)
         for step in steps:
             self._draft(operation, repeated(step, resolved.repeats))
-
-    def _product(self, resolved: ResolvedNode) -> bool:
-        """Whether a node multiplies matrices: such work is counted even when a compiler could do it once."""
-        node = resolved.node
-        lowering = self.registry.find(node.op_type, domain_name(node.domain), resolved.opset)
-        return lowering is not None and lowering.treatment in _PRODUCTS
-
-    def _note_parts(self, operator: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """Remember constants that are a part of a larger one: only the part is fetched."""
-        source = inputs[0] if inputs else ""
-        value = self.values.get(source)
-        if value is None or not value.constant:
-            return
-        if operator in _PART_OF:
-            whole = elements_of(value)
-            for name in outputs:
-                if name in self.values and elements_of(self.values[name]) < whole:
-                    self.parts[name] = source
-        elif operator in _SAME_ELEMENTS and source in self.parts:
-            for name in outputs:
-                self.parts[name] = self.parts[source]
-
-    def _work(self, operation: Operation) -> Step | tuple[Step, ...] | View | Free:
-        domain = domain_name(operation.node.domain)
-        lowering = self.registry.find(operation.operator, domain, operation.opset)
-        if lowering is None:
-            shown = domain or "ai.onnx"
-            if self.strict:
-                raise operation.error(
-                    f"version {operation.opset} of domain {shown!r} has no operator of this name",
-                    accepted="register it by the entry point 'layerweaver.operators', or leave out --strict",
-                )
-            self._warn(
-                operation,
-                "unknown",
-                f"operator {operation.operator!r} of domain {shown!r} is unknown; "
-                "costed as vector work by the size of its tensors",
-            )
-            return self._by_size(operation)
-        try:
-            return lowering.function(operation)
-        except UnknownShapeError as error:
-            if self.strict:
-                raise
-            self._warn(
-                operation, "shape", f"{error.what}; costed as vector work by the size of its known tensors"
-            )
-            return self._by_size(operation)
-
-    def _warn(self, operation: Operation, kind: str, text: str) -> None:
-        key = (kind, operation.name)
-        if key not in self.seen_warnings:
-            self.seen_warnings.add(key)
-            self.warnings.append(f"node {operation.name!r} ({operation.operator}): {text}")
-
-    def _by_size(self, operation: Operation) -> Step:
-        node = operation.node
-        written = sum(operation.output_elements(index) for index in range(len(node.outputs)))
-        read = sum(
-            operation.elements(index) for index in range(len(node.inputs)) if not operation.constant(index)
-        )
-        work = operation.vector(VectorCategory.ELEMENTWISE, max(written, read))
-        return Step(
-            LayerKind.VECTOR,
-            vector=(work,),
-            weights=operation.weights(*range(len(node.inputs)), role="vector"),
-        )
 
     def _view(self, operation: Operation, view: View) -> None:
         node = operation.node
@@ -265,7 +178,7 @@ class _Building:
             raise operation.error(
                 f"{step.matrix.macs} multiply-accumulates", accepted=f"at most {MAX_MACS} in one layer"
             )
-        weights, tables = self._weights(step.weights)
+        weights, tables = self.parameters.fetched(step.weights)
         draft = Draft(
             name=self._name(f"{operation.name}/{step.suffix}" if step.suffix else operation.name),
             kind=step.kind,
@@ -278,43 +191,10 @@ class _Building:
             matrix=step.matrix,
             vector=[work for work in step.vector if work.elements > 0],
             weights=weights,
-            gathers=[*(self._gather(gather) for gather in step.gathers), *tables],
+            gathers=[*(self.parameters.gather(gather) for gather in step.gathers), *tables],
             role=step.role,
         )
         self.drafts.append(draft)
-
-    def _weights(self, reads: Sequence[WeightRead]) -> tuple[dict[str, TensorSpec], list[GatherWork]]:
-        """The parameters behind constant operands; parts of elementwise ones are rows of a table."""
-        found: dict[str, TensorSpec] = {}
-        rows: list[GatherWork] = []
-        for read in reads:
-            tensors = self.parameters.tensors(read)
-            whole = self.parts.get(read.value)
-            if whole is not None and len(tensors) == 1 and read.elements is None:
-                count = elements_of(self.values[read.value])
-                if read.role == "vector":
-                    rows.append(self._gather(GatherRead(whole, count, batched=False)))
-                    continue
-                tensors = (replace(tensors[0], name=f"{tensors[0].name}[{read.value}]", elements=count),)
-            for tensor in tensors:
-                self._check(tensor)
-                found.setdefault(tensor.name, tensor)
-        return found, rows
-
-    def _gather(self, read: GatherRead) -> GatherWork:
-        table = self.parameters.table(read.table, read.elements, read.dtype)
-        rows = TensorSpec(f"{table.name}:rows", read.rows, table.dtype, read.batched)
-        self._check(table)
-        self._check(rows)
-        return GatherWork(table, rows)
-
-    def _check(self, tensor: TensorSpec) -> None:
-        if tensor.elements > MAX_ELEMENTS:
-            raise ModelError(
-                f"tensor {tensor.name!r} has {tensor.elements} elements",
-                where=self.resolved.source,
-                accepted=f"tensors of at most {MAX_ELEMENTS} elements",
-            )
 
     def _appended_by_concat(self, operation: Operation, reads: dict[str, None]) -> dict[str, int]:
         """A Concat of a cache and new rows only appends the rows: it does not read the cache."""
@@ -327,8 +207,10 @@ class _Building:
 
     # The result.
 
-    def finish(self) -> DraftGraph:
-        """The drafts with their storages."""
+    def build(self) -> DraftGraph:
+        """Lower every node; the drafts with their storages."""
+        for node in self.resolved.nodes:
+            self.lower_node(node)
         pinned = {self.storage[name] for name in self.resolved.outputs if name in self.storage}
         graph = DraftGraph(self.sizes, frozenset(self.pairs), frozenset(pinned))
         for draft in self.drafts:

@@ -1,4 +1,4 @@
-"""The table of operators and their treatments, generated: ``python -m layerweaver.frontend.operator_table``."""
+"""The table of operators, generated: ``python -m layerweaver.frontend.operator_table FILE``."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def _latest_host(graph: DraftGraph, draft: Draft) -> Draft | None:
 
 
 def _earlier_host(graph: DraftGraph, draft: Draft) -> Draft | None:
-    """A product whose results only ``draft`` reads: it can wait until all else that ``draft`` reads is there."""
+    """A product whose results only ``draft`` reads: it can wait for all else that ``draft`` reads."""
     best: Draft | None = None
     for storage in draft.reads:
         host = graph.writer(storage)

@@ -60,20 +60,22 @@ class _Conserved:
 
 
 def _measure(graph: DraftGraph) -> _Conserved:
-    drafts = graph.drafts()
+    macs = nodes = 0
     parameters: dict[str, int] = {}
-    for draft in drafts:
+    outputs: set[str] = set()
+    states: set[str] = set()
+    for draft in graph.drafts():
+        nodes += len(draft.origins)
+        if draft.matrix is not None:
+            macs += draft.matrix.macs
         for tensor in draft.weights.values():
             parameters[tensor.name] = tensor.elements
         for gather in draft.gathers:
             parameters[gather.table.name] = gather.table.elements
-    return _Conserved(
-        macs=sum(draft.matrix.macs for draft in drafts if draft.matrix),
-        parameters=sum(parameters.values()),
-        outputs=frozenset(name for draft in drafts for name in draft.writes if name in graph.pinned),
-        states=frozenset(name for draft in drafts for name in draft.reads if name in graph.states),
-        nodes=sum(len(draft.origins) for draft in drafts),
-    )
+        outputs.update(graph.pinned.intersection(draft.writes))
+        if graph.states:
+            states.update(graph.states.intersection(draft.reads))
+    return _Conserved(macs, sum(parameters.values()), frozenset(outputs), frozenset(states), nodes)
 
 
 def fuse_drafts(graph: DraftGraph, passes: Sequence[Pass] = PASSES) -> dict[str, int]:

@@ -21,7 +21,8 @@ PRODUCTS = {
         16 * 8 * 2 * 9,
     ),
     "conv 2d, depthwise, dilated": (
-        "(float[1,4,9,9] x) => (float[1,4,5,5] y) <float[4,1,3,3] w> { y = Conv<group=4, dilations=[2,2]>(x, w) }",
+        "(float[1,4,9,9] x) => (float[1,4,5,5] y) <float[4,1,3,3] w> "
+        "{ y = Conv<group=4, dilations=[2,2]>(x, w) }",
         25 * 4 * 9,
     ),
     "conv 3d": (
@@ -29,15 +30,18 @@ PRODUCTS = {
         27 * 3 * 2 * 8,
     ),
     "transposed: input pixels, not output pixels": (
-        "(float[1,8,5,5] x) => (float[1,4,10,10] y) <float[8,4,2,2] w> { y = ConvTranspose<strides=[2,2]>(x, w) }",
+        "(float[1,8,5,5] x) => (float[1,4,10,10] y) <float[8,4,2,2] w> "
+        "{ y = ConvTranspose<strides=[2,2]>(x, w) }",
         25 * 8 * 4 * 4,
     ),
     "transposed with groups": (
-        "(float[2,8,5] x) => (float[2,6,12] y) <float[8,3,4] w> { y = ConvTranspose<strides=[2], group=2>(x, w) }",
+        "(float[2,8,5] x) => (float[2,6,12] y) <float[8,3,4] w> "
+        "{ y = ConvTranspose<strides=[2], group=2>(x, w) }",
         2 * 5 * 8 * 3 * 4,
     ),
     "gemm": (
-        "(float[5,7] x) => (float[7,3] y) <float[3,5] w, float[3] b> { y = Gemm<transA=1, transB=1>(x, w, b) }",
+        "(float[5,7] x) => (float[7,3] y) <float[3,5] w, float[3] b> "
+        "{ y = Gemm<transA=1, transB=1>(x, w, b) }",
         5 * 7 * 3,
     ),
     "matmul with a batch": (
@@ -68,11 +72,13 @@ PRODUCTS = {
         7 * 2 * 2 * 12 * (5 + 3),
     ),
     "gru": (
-        "(float[7,2,5] x) => (float[7,1,2,3] y) <float[1,9,5] w, float[1,9,3] r> { y = GRU<hidden_size=3>(x, w, r) }",
+        "(float[7,2,5] x) => (float[7,1,2,3] y) <float[1,9,5] w, float[1,9,3] r> "
+        "{ y = GRU<hidden_size=3>(x, w, r) }",
         7 * 2 * 9 * 8,
     ),
     "rnn": (
-        "(float[7,2,5] x) => (float[7,1,2,3] y) <float[1,3,5] w, float[1,3,3] r> { y = RNN<hidden_size=3>(x, w, r) }",
+        "(float[7,2,5] x) => (float[7,1,2,3] y) <float[1,3,5] w, float[1,3,3] r> "
+        "{ y = RNN<hidden_size=3>(x, w, r) }",
         7 * 2 * 3 * 8,
     ),
     "einsum as a product": (
@@ -88,12 +94,14 @@ PRODUCTS = {
         12,
     ),
     "einsum of three": (
-        '(float[3,4] a, float[4,5] b, float[5,6] c) => (float[3,6] y) { y = Einsum<equation="ij,jk,kl->il">(a, b, c) }',
+        "(float[3,4] a, float[4,5] b, float[5,6] c) => (float[3,6] y) "
+        '{ y = Einsum<equation="ij,jk,kl->il">(a, b, c) }',
         3 * 4 * 5 + 3 * 5 * 6,
     ),
     "einsum of one": ('(float[3,4] a) => (float[4,3] y) { y = Einsum<equation="ij->ji">(a) }', 0),
     "attention": (
-        "(float[2,4,5,8] q, float[2,2,6,8] k, float[2,2,6,3] v) => (float[2,4,5,3] y) { y = Attention(q, k, v) }",
+        "(float[2,4,5,8] q, float[2,2,6,8] k, float[2,2,6,3] v) => (float[2,4,5,3] y) "
+        "{ y = Attention(q, k, v) }",
         2 * 4 * 5 * 6 * (8 + 3),
     ),
     "no products at all": ("(float[2,3,8,8] x) => (float[2,3,1,1] y) { y = GlobalAveragePool(x) }", 0),

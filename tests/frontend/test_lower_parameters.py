@@ -41,7 +41,8 @@ COUNTED = {
         64,
     ),
     "behind Identity and Transpose": (
-        "(float[2,4] x) => (float[2,6] y) <float[6,4] w> { v = Identity(w) t = Transpose(v) y = MatMul(x, t) }",
+        "(float[2,4] x) => (float[2,6] y) <float[6,4] w> "
+        "{ v = Identity(w) t = Transpose(v) y = MatMul(x, t) }",
         24,
         96,
     ),
@@ -122,7 +123,8 @@ def test_four_bit_weights_are_half_a_byte(import_text: Import) -> None:
 
 def test_only_used_rows_of_a_table_are_fetched(import_text: Import) -> None:
     graph = import_text(
-        """g (int64[1,6] ids) => (float[1,6,8] y) <float[100,8] t, float[512,8] p, int64[1,6] where = {0,1,2,3,4,5}> {
+        """g (int64[1,6] ids) => (float[1,6,8] y)
+        <float[100,8] t, float[512,8] p, int64[1,6] where = {0,1,2,3,4,5}> {
             a = Gather(t, ids)
             b = Gather(p, where)
             y = Add(a, b)
@@ -161,7 +163,7 @@ def test_a_sliced_weight_is_fetched_in_parts(import_text: Import) -> None:
 def test_stored_parameters_of_exported_graphs(onnx_folder: Path, name: str, parameters: int) -> None:
     """Exporters store equal tensors once: the sum over the file's real-valued initializers."""
     path = onnx_folder / f"{name}.onnx"
-    shapes = {key: (1, 384) for key in ("input_ids", "attention_mask", "token_type_ids")}
+    shapes = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), (1, 384))
     graph = import_model(path, shapes=shapes if "bert" in name else {})
     assert graph.parameters == parameters
 

@@ -25,15 +25,15 @@ def test_every_standard_operator_of_every_version_has_a_treatment() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize(
-    "operator",
-    """FusedMatMul FusedGemm FusedConv Attention MultiHeadAttention GroupQueryAttention PackedAttention
-    QAttention EmbedLayerNormalization SkipLayerNormalization SkipSimplifiedLayerNormalization
+CONTRIBUTED = """FusedMatMul FusedGemm FusedConv Attention MultiHeadAttention GroupQueryAttention
+    PackedAttention QAttention EmbedLayerNormalization SkipLayerNormalization SkipSimplifiedLayerNormalization
     SimplifiedLayerNormalization BiasGelu FastGelu Gelu QuickGelu QLinearAdd QLinearMul QLinearSigmoid
     QLinearLeakyRelu QLinearConcat QLinearGlobalAveragePool QLinearAveragePool QLinearSoftmax QGemm
     MatMulNBits MatMulIntegerToFloat DynamicQuantizeMatMul DynamicQuantizeLSTM NhwcConv NhwcFusedConv
-    NhwcMaxPool RotaryEmbedding GatherBlockQuantized MoE QLinearConv QuantizeLinear""".split(),
-)
+    NhwcMaxPool RotaryEmbedding GatherBlockQuantized MoE QLinearConv QuantizeLinear"""
+
+
+@pytest.mark.parametrize("operator", CONTRIBUTED.split())
 def test_common_contributed_operators_have_a_treatment(operator: str) -> None:
     assert load_operators().find(operator, "com.microsoft", 1) is not None
 
@@ -47,7 +47,12 @@ def test_the_version_in_force_is_the_newest_that_is_not_newer() -> None:
         return FREE
 
     assert registry.find("Thing", "d", 2) is None
-    for opset, treatment in ((3, Treatment.VIEW), (6, Treatment.VIEW), (7, Treatment.MOVE), (99, Treatment.MOVE)):
+    for opset, treatment in (
+        (3, Treatment.VIEW),
+        (6, Treatment.VIEW),
+        (7, Treatment.MOVE),
+        (99, Treatment.MOVE),
+    ):
         found = registry.find("Thing", "d", opset)
         assert found is not None
         assert found.treatment is treatment
@@ -60,13 +65,13 @@ def test_registering_twice_is_an_error() -> None:
     def first(_operation: Operation) -> Free:
         return FREE
 
-    with pytest.raises(ModelError, match="'Thing' of domain 'ai.onnx' is registered twice"):
+    with pytest.raises(ModelError, match=r"'Thing' of domain 'ai\.onnx' is registered twice"):
         lowers("Thing", registry=registry)(first)
 
 
 def test_a_broken_plugin_is_named_in_one_line() -> None:
     entry = EntryPoint("broken", "there_is_no_such_module", "layerweaver.operators")
-    with pytest.raises(ModelError, match="'broken' = 'there_is_no_such_module'") as caught:
+    with pytest.raises(ModelError, match=r"'broken' = 'there_is_no_such_module'") as caught:
         load_plugins([entry])
     assert "\n" not in str(caught.value)
 
@@ -104,5 +109,5 @@ def test_unknown_operators_are_costed_by_size_and_named(import_text: Callable[..
     graph = import_text(text, domain="other.domain", fuse=False)
     assert any("Mystery" in warning and "mystery" in warning for warning in graph.warnings)
     assert graph["mystery"].vector[0].elements == 16
-    with pytest.raises(ModelError, match="mystery.*other.domain"):
+    with pytest.raises(ModelError, match=r"mystery.*other.domain"):
         import_text(text, domain="other.domain", strict=True)

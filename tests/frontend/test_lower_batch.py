@@ -1,0 +1,97 @@
+"""A batch that is bound and a batch that is rescaled give the same layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from layerweaver.frontend import import_model
+from layerweaver.ir import BatchAxis, LayerGraph
+
+Import = Callable[..., LayerGraph]
+
+
+def _tokens(batch: int) -> dict[str, tuple[int, ...]]:
+    return dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), (batch, 128))
+
+
+def _same(left: LayerGraph, right: LayerGraph) -> None:
+    assert left.batch == right.batch
+    assert list(left) == list(right)
+    assert (left.inputs, left.outputs) == (right.inputs, right.outputs)
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("batch", [2, 7])
+def test_bert(onnx_folder: Path, batch: int, fuse: bool) -> None:
+    path = onnx_folder / "bert_base.legacy.dyn.onnx"
+    bound = import_model(path, dims={"seq": 128}, batch=batch, fuse=fuse)
+    _same(bound, import_model(path, shapes=_tokens(batch), fuse=fuse))
+    _same(bound, import_model(path, shapes=_tokens(1), fuse=fuse).with_batch(batch))
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_resnet50(onnx_folder: Path, fuse: bool) -> None:
+    path = onnx_folder / "resnet50.legacy.onnx"
+    rescaled = import_model(path, batch=4, fuse=fuse)
+    _same(rescaled, import_model(path, shapes={"input": (4, 3, 224, 224)}, fuse=fuse))
+    assert rescaled.macs == 4 * 4_089_184_256
+    assert rescaled.parameters == 25_507_944
+
+
+@pytest.mark.parametrize("name", ["resnet50.dynamo", "vit_b16.dynamo", "gpt2_decode.dynamo", "gnmt.legacy"])
+def test_exports_that_bake_the_batch_in_are_rescaled(onnx_folder: Path, name: str) -> None:
+    one = import_model(onnx_folder / f"{name}.onnx")
+    many = import_model(onnx_folder / f"{name}.onnx", batch=8)
+    assert many.batch == 8
+    assert many.macs == 8 * one.macs
+    assert many.parameter_tensors() == one.parameter_tensors()
+    reads = [sum(tensor.elements for layer in graph for tensor in layer.state_reads) for graph in (one, many)]
+    assert reads[1] == 8 * reads[0]
+
+
+AXES = {
+    "weights": ("(float[N,4] x) => (float[N,6] y) <float[4,6] w> { y = MatMul(x, w) }", BatchAxis.M),
+    "weights on the left": (
+        "(float[N,4,5] x) => (float[N,6,5] y) <float[6,4] w> { y = MatMul(w, x) }",
+        BatchAxis.M,
+    ),
+    "two activations": (
+        "(float[N,3,4] x, float[N,4,5] z) => (float[N,3,5] y) { y = MatMul(x, z) }",
+        BatchAxis.GROUPS,
+    ),
+    "einsum": (
+        '(float[N,3,4] x, float[N,4,5] z) => (float[N,3,5] y) { y = Einsum<equation="bij,bjk->bik">(x, z) }',
+        BatchAxis.GROUPS,
+    ),
+    "einsum with weights": (
+        '(float[N,3,4] x) => (float[N,3,5] y) <float[4,5] w> { y = Einsum<equation="bij,jk->bik">(x, w) }',
+        BatchAxis.M,
+    ),
+    "einsum with weights per head": (
+        '(float[N,3,4] x) => (float[N,3,5] y) <float[3,4,5] w> { y = Einsum<equation="bhj,hjk->bhk">(x, w) }',
+        BatchAxis.M,
+    ),
+    "recurrent": (
+        "(float[7,N,5] x) => (float[7,1,N,3] y) <float[1,3,5] w, float[1,3,3] r> "
+        "{ y = RNN<hidden_size=3>(x, w, r) }",
+        BatchAxis.M,
+    ),
+    "attention": (
+        "(float[N,4,5,8] q, float[N,4,6,8] k, float[N,4,6,8] v) => (float[N,4,5,8] y) "
+        "{ y = Attention(q, k, v) }",
+        BatchAxis.GROUPS,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AXES)
+def test_the_axis_that_grows(import_text: Import, case: str) -> None:
+    text, axis = AXES[case]
+    one = import_text(f"g {text}", opset=23, dims={"N": 1})
+    many = import_text(f"g {text}", opset=23, dims={"N": 6})
+    assert one.layers[0].matrix is not None
+    assert one.layers[0].matrix.batch_axis is axis
+    _same(one.with_batch(6), many)
