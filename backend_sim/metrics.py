@@ -18,6 +18,7 @@ from layerweaver.scheduler.bounds import closed_loop_bound, mix_bound, pool_boun
 
 __all__ = ["Run", "cycles_to_ns", "run_document"]
 
+LOADGEN_KINDS = ("poisson", "offline", "single_stream", "multi_stream")
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 
 
@@ -37,7 +38,8 @@ class Run:
         warm: Per NPU and tenant, how many of its requests were scheduled during the warm-up.
         last_scheduled_ns: Per tenant, the last scheduled time.
         skipped_rows: Per tenant, bad rows of its trace that were left out.
-        max_queries: Whether the number of queries was set for the run (then no duration is asked for).
+        fixed_queries: Whether the number of queries was set for the run (then no duration is asked for).
+        stopped: Whether ``progress`` asked to stop (and not Ctrl-C).
     """
 
     prepared: PreparedScenario
@@ -47,19 +49,24 @@ class Run:
     last_scheduled_ns: tuple[int, ...]
     skipped_rows: tuple[int, ...]
     fixed_queries: bool = False
+    stopped: bool = False
 
     @property
     def span_ns(self) -> int:
         """From the first scheduled arrival (0) to the last completion."""
         return max(
             cycles_to_ns(outcome.end_cycles, machine.clock_hz)
-            for outcome, (machine, _) in zip(self.outcomes, self.prepared.machines, strict=True)
+            for outcome, (machine, _) in zip(self.outcomes, self.prepared.machines, strict=False)
         )
 
     @property
     def interrupted(self) -> bool:
         """Whether the run was stopped before its sources ended."""
         return any(outcome.interrupted for outcome in self.outcomes)
+
+    def all_latencies(self, index: int) -> NDArray[np.int64]:
+        """One tenant's latencies in ns, warm-up and dropped ones included, NPU after NPU."""
+        return np.concatenate([outcome.tenants[index].latency_ns for outcome in self.outcomes])
 
     def latencies(self, index: int) -> NDArray[np.int64]:
         """One tenant's latencies in ns after the warm-up, dropped ones included, NPU after NPU."""
@@ -85,6 +92,14 @@ class _Tenant:
     standalone_s: float
 
 
+def _asked_duration_ns(run: Run, kind: str) -> int:
+    """Least duration that the verdict asks for; other sources than LoadGen's end at it by themselves."""
+    duration_s = run.prepared.scenario.spec.duration_s
+    if run.fixed_queries or duration_s is None or kind not in LOADGEN_KINDS:
+        return 0
+    return ns(duration_s)
+
+
 def _tenant(run: Run, index: int, window_s: float) -> _Tenant:
     scenario = run.prepared.scenario
     spec = scenario.spec.tenants[index]
@@ -103,9 +118,7 @@ def _tenant(run: Run, index: int, window_s: float) -> _Tenant:
         target_ns=deadline_ns,
         last_scheduled_ns=run.last_scheduled_ns[index],
         last_completion_ns=run.span_ns,
-        min_duration_ns=0
-        if run.fixed_queries or scenario.spec.duration_s is None
-        else ns(scenario.spec.duration_s),
+        min_duration_ns=_asked_duration_ns(run, spec.arrival.kind),
         min_queries=0 if run.fixed_queries else scenario.spec.min_queries,
         dropped=dropped,
     )
@@ -147,7 +160,7 @@ def _service(run: Run, index: int, summary: LatencySummary) -> dict[str, Any]:
     energy_known, requests = True, 0
     counted: dict[int, int] = {}
     waited_ns = 0
-    for outcome, (machine, menus) in zip(run.outcomes, run.prepared.machines, strict=True):
+    for outcome, (machine, menus) in zip(run.outcomes, run.prepared.machines, strict=False):
         tenant = outcome.tenants[index]
         waited_ns = max(waited_ns, cycles_to_ns(tenant.longest_wait_cycles, machine.clock_hz))
         service_ns += tenant.service_cycles * 1e9 / machine.clock_hz
@@ -228,18 +241,24 @@ def _system(run: Run, tenants: Sequence[_Tenant], window_s: float) -> dict[str, 
 
 
 def _machine_shares(run: Run, span_ns: int) -> dict[str, Any]:
-    """Utilisation and idle shares over the span, the mean over the NPUs of a pool."""
+    """Utilisation and idle shares over the span, the mean over the NPUs of a pool.
+
+    Idle shares are of the time of both engines together, so that with the mean of the two utilisations they
+    sum up to 1.
+    """
     compute = dram = 0.0
-    idle = dict.fromkeys(("no_work", "waiting_for_memory", "buffer_full", "inherent"), 0.0)
-    for outcome, (machine, _) in zip(run.outcomes, run.prepared.machines, strict=True):
-        span_cycles = max(outcome.end_cycles, span_ns * machine.clock_hz // 10**9, 1)
+    causes = ("no_work", "waiting_for_memory", "buffer_full", "inherent", "held_by_policy")
+    idle = dict.fromkeys(causes, 0.0)
+    for outcome, (machine, _) in zip(run.outcomes, run.prepared.machines, strict=False):
+        span_cycles = max(outcome.end_cycles, 1)
+        if len(run.outcomes) > 1:
+            span_cycles = max(span_cycles, span_ns * machine.clock_hz // 10**9)
         share = 1 / span_cycles / len(run.outcomes)
         compute += outcome.compute_busy_cycles * share
         dram += outcome.dram_busy_cycles * share
         for cause in idle:
-            idle[cause] += outcome.idle_cycles.get(cause, 0) * share
-        if len(run.outcomes) > 1:
-            idle["no_work"] += (span_cycles - outcome.end_cycles) * share
+            idle[cause] += outcome.idle_cycles.get(cause, 0) * share / 2
+        idle["no_work"] += (span_cycles - max(outcome.end_cycles, 1)) * share
     return {"compute_utilization": compute, "dram_utilization": dram, "idle": idle}
 
 

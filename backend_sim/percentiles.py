@@ -21,7 +21,7 @@ _PIECE = 1 << 20
 
 
 def percentile_index(count: int, share: float) -> int:
-    """Place of a percentile in ascending order: ``min(n - 1, floor(n p))``, the product in double as LoadGen."""
+    """Place of a percentile in ascending order: ``min(n - 1, floor(n p))``, the product in double."""
     return min(count - 1, int(count * share))
 
 

@@ -159,6 +159,8 @@ class ScenarioSpec(StrictModel):
     duration_s: PositiveSeconds | None = None
     min_queries: Count = 0
     warmup_s: Seconds = 0.0
+    dispatch_ahead: Annotated[Count, Field(le=1000)] = 0
+    decision_cycles: Annotated[Count, Field(le=10**6)] = 0
     groups: list[list[str]] = Field(default_factory=list)
     tenants: Annotated[list[TenantSpec], Field(max_length=_MAX_TENANTS)]
 

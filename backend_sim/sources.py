@@ -50,13 +50,15 @@ class TrafficRequest:
     """What varies between runs of one scenario.
 
     Attributes:
-        factor: All open-loop rates are multiplied by it.
+        factor: Open-loop rates are multiplied by it.
+        only: Index of the one tenant that ``factor`` applies to; None for all.
         seed: Replaces every tenant's seed by one derived from it and the tenant's index; None keeps them.
         replica: Number of the repetition; from 1 on, seeds are derived from the tenants' own.
         queries: Per tenant, exactly so many queries, whatever the scenario says; None leaves it to it.
     """
 
     factor: float = 1.0
+    only: int | None = None
     seed: int | None = None
     replica: int = 0
     queries: tuple[int, ...] | None = None
@@ -93,6 +95,7 @@ def make_source(scenario: Scenario, index: int, request: TrafficRequest) -> Sour
     """
     spec, tenant = scenario.spec, scenario.spec.tenants[index]
     arrival = tenant.arrival
+    factor = request.factor if request.only in (None, index) else 1.0
     duration_ns = None if spec.duration_s is None else ns(spec.duration_s)
     least, most = spec.min_queries, None
     if request.queries is not None:
@@ -104,7 +107,7 @@ def make_source(scenario: Scenario, index: int, request: TrafficRequest) -> Sour
             return AllAtOnce(most or _offline_samples(scenario, index, arrival))
         case PoissonSpec():
             return LoadGenPoisson(
-                arrival.qps * request.factor,
+                arrival.qps * factor,
                 tenant_seed(scenario, index, request),
                 min_duration_ns=duration_ns or 0,
                 min_query_count=least,
@@ -113,13 +116,11 @@ def make_source(scenario: Scenario, index: int, request: TrafficRequest) -> Sour
         case TraceSpec():
             if arrival.loop and duration_ns is None and most is None:
                 most = least
-            return _trace(scenario, index, arrival, request.factor, Stopping(duration_ns, least, most))
+            return _trace(scenario, index, arrival, factor, Stopping(duration_ns, least, most))
         case _:
             # Without a duration, the least number of queries is all there is.
             stopping = Stopping(duration_ns or 0, least, most)
-            return _generated(
-                arrival, tenant_seed(scenario, index, request), request.factor, stopping, duration_ns
-            )
+            return _generated(arrival, tenant_seed(scenario, index, request), factor, stopping, duration_ns)
 
 
 def _loop(

@@ -16,7 +16,7 @@ _UNSURE = 0.01
 
 
 def may_stop_early(queries: int, over: int, share: float) -> bool:
-    """Whether ``queries`` with ``over`` of them late are enough to trust the percentile (``n >= h(t) + t``)."""
+    """Whether so many queries, ``over`` of them late, prove the percentile (``n >= h(t) + t``)."""
     from scipy.special import betainc  # noqa: PLC0415 - loads slowly
 
     within = queries - over
@@ -26,7 +26,8 @@ def may_stop_early(queries: int, over: int, share: float) -> bool:
 def early_stopping_queries(over: int, share: float) -> int:
     """``h(t)``: the least number of queries within the limit that make up for ``over`` late ones.
 
-    The least h with ``betainc(h, t + 1, p) < 0.01``: 459, 662, 2010, 12571 for t = 0, 1, 10, 100 at p = 0.99.
+    The least h with ``betainc(h, t + 1, p) < 0.01``; at p = 0.99, ``n = h + t`` is 459, 662, 2010, 12571 for
+    t = 0, 1, 10, 100.
     """
     low, high = 0, 1
     while not may_stop_early(high + over, over, share):

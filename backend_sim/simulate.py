@@ -1,0 +1,363 @@
+"""Simulating a scenario: one run, several seeds, several policies."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layerweaver.backend_sim.arrivals.stream import Tap, TimeStream
+from layerweaver.backend_sim.load import OpenLoop, SimulationInput
+from layerweaver.backend_sim.metrics import Run, run_document
+from layerweaver.backend_sim.pool import ArrayArrivals, route_requests
+from layerweaver.backend_sim.prepare import PreparedScenario, prepare
+from layerweaver.backend_sim.scenario import Scenario, builtin_scenario, load_scenario
+from layerweaver.backend_sim.scenario_values import ns
+from layerweaver.backend_sim.sources import TrafficRequest, make_source
+from layerweaver.scheduler.policies import load_policy
+
+if TYPE_CHECKING:
+    from layerweaver.backend_sim.engine import Progress, ProgressCallback
+    from layerweaver.scheduler.policies import Policy
+
+__all__ = [
+    "PolicyRef",
+    "ScenarioRef",
+    "Simulation",
+    "as_prepared",
+    "compare",
+    "policy_of",
+    "run_once",
+    "simulate",
+    "simulation",
+    "traffic",
+]
+
+ScenarioRef = str | Path | Mapping[str, Any] | Scenario | PreparedScenario | None
+PolicyRef = str | Path | Mapping[str, Any]
+DEFAULT_POLICIES: tuple[PolicyRef, ...] = ("fcfs", "layerweaver", "layerweaver+")
+
+
+def as_prepared(
+    source: ScenarioRef, *, skip_bad_rows: bool = False, progress: Callable[[float, str], None] | None = None
+) -> PreparedScenario:
+    """A scenario ready to run, from its path, keys or any later stage; None is the built-in one."""
+    if isinstance(source, PreparedScenario):
+        return source
+    if source is None:
+        scenario = builtin_scenario()
+    elif isinstance(source, Scenario):
+        scenario = source
+    else:
+        scenario = load_scenario(source)
+    if skip_bad_rows:
+        scenario = scenario.with_skipping(True)
+    return prepare(scenario, progress=progress)
+
+
+def policy_of(prepared: PreparedScenario, reference: PolicyRef | Policy | None) -> Policy:
+    """The policy asked for, or the scenario's own (whose path is relative to the scenario file)."""
+    if reference is not None:
+        return load_policy(reference)
+    own = prepared.scenario.spec.policy
+    if isinstance(own, str) and own.endswith(".py"):
+        return load_policy(prepared.scenario.path_of(own))
+    return load_policy(own)
+
+
+def run_once(
+    prepared: PreparedScenario,
+    policy: Policy,
+    request: TrafficRequest | None = None,
+    *,
+    record_cycles: tuple[int, int] | None = None,
+    compiled: bool = True,
+    progress: ProgressCallback | None = None,
+    decisions_per_slice: int | None = None,
+) -> Run:
+    """One simulation; with a pool, one engine run per NPU.
+
+    Args:
+        prepared: The scenario.
+        policy: A configured policy.
+        request: Seeds, rates and number of queries; default as the scenario says.
+        record_cycles: Decisions in this range of cycles go into the schedule log.
+        compiled: Whether numba compiles the engine.
+        progress: Called about once per million rows; returns True to stop.
+        decisions_per_slice: Rows between two calls of ``progress`` instead.
+    """
+    from layerweaver.backend_sim import engine  # noqa: PLC0415 - loads numba
+
+    asked = request or TrafficRequest()
+    spec = prepared.scenario.spec
+    warmup_ns = ns(spec.warmup_s)
+    stopped = False
+
+    def watch(reached: Progress) -> bool:
+        nonlocal stopped
+        stopped = progress is not None and bool(progress(reached))
+        return stopped
+
+    outcomes, warm = [], []
+    last_ns = [0] * len(spec.tenants)
+    skipped = [0] * len(spec.tenants)
+    for (machine, menus), sources in zip(prepared.machines, _sources(prepared, asked), strict=True):
+        taps: list[Tap | None] = []
+        loads = []
+        for index, source in enumerate(sources):
+            tap = Tap(source, warmup_ns) if hasattr(source, "take") else None
+            taps.append(tap)
+            loads.append(prepared.tenant_load(index, menus, OpenLoop(tap) if tap else source))
+        given = SimulationInput(
+            machine, tuple(loads), dispatch_ahead=spec.dispatch_ahead, decision_cycles=spec.decision_cycles
+        )
+        outcome = engine.run(
+            given,
+            policy,
+            record_cycles=record_cycles,
+            compiled=compiled,
+            progress=watch,
+            decisions_per_slice=decisions_per_slice or engine.DECISIONS_PER_SLICE,
+        )
+        counts = []
+        for index, (tap, source, tenant) in enumerate(zip(taps, sources, outcome.tenants, strict=True)):
+            scheduled_ns = tenant.scheduled_ns
+            if tap is not None:
+                counts.append(min(tap.warm, len(tenant.latency_ns)))
+                last_ns[index] = max(last_ns[index], tap.last_ns)
+                skipped[index] += getattr(source, "skipped", 0)
+            elif scheduled_ns is not None and len(scheduled_ns):
+                counts.append(int((scheduled_ns < warmup_ns).sum()))
+                last_ns[index] = max(last_ns[index], int(scheduled_ns[-1]))
+            else:
+                counts.append(0)
+        outcomes.append(outcome)
+        warm.append(tuple(counts))
+        if outcome.interrupted:
+            break
+    return Run(
+        prepared=prepared,
+        policy=policy.name,
+        outcomes=tuple(outcomes),
+        warm=tuple(warm),
+        last_scheduled_ns=tuple(last_ns),
+        skipped_rows=tuple(skipped),
+        fixed_queries=asked.queries is not None,
+        stopped=stopped,
+    )
+
+
+def _sources(prepared: PreparedScenario, request: TrafficRequest) -> Iterator[Sequence[Any]]:
+    """Sources of all tenants, NPU by NPU."""
+    if len(prepared.machines) == 1:
+        yield prepared.sources(request)
+        return
+    for times in route_requests(prepared, request):
+        yield [ArrayArrivals(piece) for piece in times]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Simulation:
+    """A result with what it was made of, for traces and reports.
+
+    Attributes:
+        document: The result document.
+        run: The (first) run.
+        policy: The policy.
+    """
+
+    document: dict[str, Any]
+    run: Run
+    policy: Policy
+
+
+def simulation(
+    source: ScenarioRef = None,
+    policy: PolicyRef | Policy | None = None,
+    seed: int | None = None,
+    *,
+    seeds: int = 1,
+    skip_bad_rows: bool = False,
+    record_cycles: tuple[int, int] | None = None,
+    compiled: bool = True,
+    progress: ProgressCallback | None = None,
+    compiling: Callable[[float, str], None] | None = None,
+) -> Simulation:
+    """Simulate and keep the run itself; arguments as :func:`simulate`."""
+    began = time.perf_counter()
+    prepared = as_prepared(source, skip_bad_rows=skip_bad_rows, progress=compiling)
+    chosen = policy_of(prepared, policy)
+    ready = time.perf_counter()
+    runs = [
+        run_once(
+            prepared,
+            chosen,
+            TrafficRequest(seed=seed),
+            record_cycles=record_cycles,
+            compiled=compiled,
+            progress=progress,
+        )
+    ]
+    document = run_document(runs[0])
+    documents = [document]
+    for replica in range(1, seeds):
+        if runs[-1].interrupted:
+            break
+        runs.append(run_once(prepared, chosen, TrafficRequest(seed=seed, replica=replica), progress=progress))
+        documents.append(run_document(runs[-1]))
+    ended = time.perf_counter()
+    if seeds > 1:
+        document["seeds"] = len(documents)
+        document["confidence"] = _confidence(documents)
+    layers = sum(item["layers_executed"] for item in documents)
+    document["run"] = {
+        "wall_s": ended - began,
+        "simulation_s": ended - ready,
+        "layers_per_s": layers / max(ended - ready, 1e-9),
+        "version": metadata.version("layerweaver"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return Simulation(document, runs[0], chosen)
+
+
+def simulate(
+    source: ScenarioRef = None,
+    policy: PolicyRef | Policy | None = None,
+    seed: int | None = None,
+    *,
+    seeds: int = 1,
+    skip_bad_rows: bool = False,
+    compiled: bool = True,
+    progress: ProgressCallback | None = None,
+    compiling: Callable[[float, str], None] | None = None,
+) -> dict[str, Any]:
+    """Simulate a scenario under a policy.
+
+    Args:
+        source: Path or keys of a scenario; None is the built-in one.
+        policy: Name, path or mapping of a policy; None is the scenario's.
+        seed: Replaces all seeds by ones derived from it.
+        seeds: Number of repetitions with derived seeds; above 1 the document has 95% confidence intervals.
+        skip_bad_rows: Leave bad rows of traces out and count them.
+        compiled: Whether numba compiles the engine.
+        progress: Called about once per million rows; returns True to stop.
+        compiling: Told the share of models compiled and which is being compiled.
+
+    Returns:
+        The document of ``layerweaver simulate``. Everything outside its key ``run`` is identical for
+        identical input. Ctrl-C during the run gives what was reached, with ``interrupted``.
+
+    Raises:
+        LayerweaverError: If anything in the scenario is wrong.
+    """
+    return simulation(
+        source,
+        policy,
+        seed,
+        seeds=seeds,
+        skip_bad_rows=skip_bad_rows,
+        compiled=compiled,
+        progress=progress,
+        compiling=compiling,
+    ).document
+
+
+def compare(
+    source: ScenarioRef = None,
+    policies: Sequence[PolicyRef] | None = None,
+    seed: int | None = None,
+    *,
+    seeds: int = 1,
+    skip_bad_rows: bool = False,
+    progress: ProgressCallback | None = None,
+    compiling: Callable[[float, str], None] | None = None,
+) -> dict[str, Any]:
+    """Simulate a scenario under several policies, with the same traffic.
+
+    Args:
+        source: As :func:`simulate`.
+        policies: Policies; None takes the scenario's ``policies``, or fcfs, layerweaver and layerweaver+.
+        seed: As :func:`simulate`.
+        seeds: As :func:`simulate`.
+        skip_bad_rows: As :func:`simulate`.
+        progress: As :func:`simulate`.
+        compiling: As :func:`simulate`.
+
+    Returns:
+        ``{"runs": [simulate documents]}``.
+    """
+    prepared = as_prepared(source, skip_bad_rows=skip_bad_rows, progress=compiling)
+    chosen = policies or tuple(prepared.scenario.spec.policies) or DEFAULT_POLICIES
+    runs = []
+    for policy in [policy_of(prepared, reference) for reference in chosen]:
+        runs.append(simulate(prepared, policy, seed, seeds=seeds, progress=progress))
+        if runs[-1].get("interrupted"):
+            break
+    return {"runs": runs}
+
+
+def traffic(
+    source: ScenarioRef = None, seed: int | None = None, *, skip_bad_rows: bool = False
+) -> Iterator[tuple[str, int, int]]:
+    """Rows ``(tenant, query, arrival_ns)`` of every open-loop tenant, tenant after tenant.
+
+    Raises:
+        LayerweaverError: If the scenario or a trace is wrong. Tenants that wait for the NPU have no rows.
+    """
+    if isinstance(source, PreparedScenario):
+        scenario = source.scenario
+    elif isinstance(source, Scenario):
+        scenario = source
+    else:
+        scenario = builtin_scenario() if source is None else load_scenario(source)
+    if skip_bad_rows:
+        scenario = scenario.with_skipping(True)
+
+    for index, tenant in enumerate(scenario.spec.tenants):
+        stream = make_source(scenario, index, TrafficRequest(seed=seed))
+        if not isinstance(stream, TimeStream):
+            continue
+        number = 0
+        while len(times := stream.take(1 << 16)):
+            for arrival_ns in times.tolist():
+                yield tenant.name, number, arrival_ns
+                number += 1
+
+
+_T95 = (0.0, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return None
+    mean = math.fsum(known) / len(known)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (len(known) - 1))
+    freedom = len(known) - 1
+    factor = _T95[freedom] if freedom < len(_T95) else 1.96 + 2.4 / freedom
+    half = factor * deviation / math.sqrt(len(known))
+    return {"mean": mean, "sd": deviation, "low": mean - half, "high": mean + half}
+
+
+def _confidence(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean, standard deviation and 95% interval (Student's t) over the repetitions."""
+    tenants = [
+        {
+            "name": first["name"],
+            "qps": _spread([item["tenants"][index]["qps"] for item in documents]),
+            "violation_rate": _spread([item["tenants"][index]["violation_rate"] for item in documents]),
+            "latency_ms": {
+                key: _spread([item["tenants"][index]["latency_ms"][key] for item in documents])
+                for key in first["latency_ms"]
+            },
+        }
+        for index, first in enumerate(documents[0]["tenants"])
+    ]
+    keys = ("stp", "antt", "fairness", "compute_utilization", "dram_utilization")
+    system = {key: _spread([item["system"][key] for item in documents]) for key in keys}
+    return {"level": 0.95, "tenants": tenants, "system": system}
