@@ -1,7 +1,7 @@
 """The true optimum of small cases: the least makespan over every order in which rows could be scheduled.
 
-For a handful of requests that are all there at time 0, every policy produces one interleaving of their rows. This
-searches them all, with exact times, so that a policy's optimality gap can be stated.
+For a handful of requests that are all there at time 0, every policy produces one interleaving of their
+rows. This searches them all, with exact times, so that a policy's optimality gap can be stated.
 """
 
 from __future__ import annotations
@@ -86,11 +86,9 @@ def best_makespan(models: Sequence[ModelProfile]) -> Optimum:
     if not models or len({model.table.machine for model in models}) != 1:
         raise ProfileError("the optimum needs one or more models of one machine")
     lengths = [model.table.rows for model in models]
-    if _interleavings(lengths) > MAX_INTERLEAVINGS:
-        raise ProfileError(
-            f"{_interleavings(lengths)} orders are too many to search",
-            accepted=f"at most {MAX_INTERLEAVINGS}",
-        )
+    orders = _interleavings(lengths)
+    if orders > MAX_INTERLEAVINGS:
+        raise ProfileError(f"{orders} orders are too many", accepted=f"at most {MAX_INTERLEAVINGS}")
     spec = models[0].table.machine
     rate, buffer = spec.bytes_per_cycle, spec.weight_buffer_bytes
     rows = [
@@ -105,11 +103,10 @@ def best_makespan(models: Sequence[ModelProfile]) -> Optimum:
         ]
         for model in models
     ]
-    compute_left = [
-        [sum(row.compute for row in part[first:]) for first in range(len(part) + 1)] for part in rows
-    ]
-    tail_left = [[_tail(part[first:]) for first in range(len(part) + 1)] for part in rows]
-    best, best_order, visited = sum(model.standalone_cycles for model in models) + 1, (), 0
+    compute_left = [[sum(row.compute for row in part[k:]) for k in range(len(part) + 1)] for part in rows]
+    tail_left = [[_tail(part[k:]) for k in range(len(part) + 1)] for part in rows]
+    best, visited = sum(model.standalone_cycles for model in models) + 1, 0
+    best_order: tuple[int, ...] = ()
     stack: list[tuple[_Partial, tuple[int, ...], tuple[int, ...]]] = [
         (_Partial(0, 0, ()), (0,) * len(models), ())
     ]

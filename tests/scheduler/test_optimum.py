@@ -18,6 +18,7 @@ from layerweaver.scheduler.optimum import best_makespan
 from layerweaver.scheduler.policies import load_policy, policy_names
 
 Make = Callable[..., ModelProfile]
+Rows = list[tuple[int, int]]
 COSTS = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 1000)), min_size=1, max_size=4)
 
 
@@ -38,9 +39,7 @@ def _every_order(models: list[ModelProfile]) -> int:
 
 @given(first=COSTS, second=COSTS)
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_order_is_better(
-    make_model: Make, first: list[tuple[int, int]], second: list[tuple[int, int]]
-) -> None:
+def test_no_order_is_better(make_model: Make, first: Rows, second: Rows) -> None:
     models = [make_model("a", first[:3]), make_model("b", second)]
     assert best_makespan(models).makespan_cycles == _every_order(models)
 
