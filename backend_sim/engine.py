@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from layerweaver.backend_sim.engine_windows import Windows
 from layerweaver.backend_sim.load import SimulationInput
 from layerweaver.backend_sim.outcome import SimulationOutcome
 from layerweaver.ir import PolicyError
-from layerweaver.scheduler.jit import bind, compile_bound
+from layerweaver.scheduler.jit import bind, compile_bound, has_cache
 from layerweaver.scheduler.machine import FETCH
 from layerweaver.scheduler.policies.contract import Policy
 
@@ -90,11 +90,13 @@ def run(
     state = build_state(given, policy, record_cycles, LOG_ENTRIES if record_cycles else 0, compiled)
     windows = Windows(given, state)
     advance = _loop(policy, compiled)
+    options: Any = policy.record(given.machine.clock_hz)
+    options = options[0] if compiled else unpacked(options)[0]
     pieces: list[NDArray[np.int64]] = []
     interrupted = False
     try:
         while True:
-            code = _guarded(advance, windows.state, decisions_per_slice, policy, compiled)
+            code = _guarded(advance, (windows.state, options, decisions_per_slice), policy, compiled)
             state = windows.state
             if code == engine_kernel.FINISHED:
                 break
@@ -139,46 +141,37 @@ def _progress(state: State) -> Progress:
     )
 
 
-def _loop(policy: Policy, compiled: bool) -> Callable[[State, int], int]:
-    choose = cast(FunctionType, policy.spec.choose)
-    return _compiled_loop(choose, policy.name) if compiled else bind(_ADVANCE, {"choose": choose})
-
+Loop: TypeAlias = Callable[[State, Any, int], int]
 
 _ADVANCE = cast(FunctionType, engine_kernel.advance)
 
 
+def _loop(policy: Policy, compiled: bool) -> Loop:
+    choose = cast(FunctionType, policy.spec.choose)
+    return _compiled_loop(choose, policy.name) if compiled else bind(_ADVANCE, {"choose": choose})
+
+
 @functools.lru_cache(maxsize=64)
-def _compiled_loop(choose: FunctionType, name: str) -> Callable[[State, int], int]:
-    return compile_bound(_ADVANCE, {"choose": choose}, name)
+def _compiled_loop(choose: FunctionType, name: str) -> Loop:
+    loop = compile_bound(_ADVANCE, {"choose": choose}, name)
+    if not has_cache(loop):
+        LOGGER.info("compiling the engine for policy %s (once; cached on disk)", name)
+    return loop
 
 
-def _guarded(
-    advance: Callable[[State, int], int], state: State, decisions: int, policy: Policy, compiled: bool
-) -> int:
-    """Run a slice; what the policy's own code does wrong becomes a PolicyError."""
+def _guarded(advance: Loop, arguments: tuple[State, Any, int], policy: Policy, compiled: bool) -> int:
+    """Run a slice; a policy that numba cannot compile becomes a PolicyError."""
     if not compiled:
-        return advance(state, decisions)
+        return advance(*arguments)
     from numba.core.errors import NumbaError  # noqa: PLC0415
 
-    dispatcher: Any = advance
-    first = not dispatcher.signatures
-    if first and not _is_cached(dispatcher, state, decisions):
-        LOGGER.info("compiling the engine for policy %s (once; cached on disk)", policy.name)
     try:
-        return advance(state, decisions)
+        return advance(*arguments)
     except NumbaError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise PolicyError(
             f"does not compile: {' '.join(lines[:6])[:600]}", where=policy.name, accepted="see the contract"
         ) from error
-
-
-def _is_cached(dispatcher: Any, state: State, decisions: int) -> bool:
-    """Whether the disk cache has files for this loop; wrong only by a needless or a missing notice."""
-    del state, decisions
-    from pathlib import Path  # noqa: PLC0415
-
-    return (Path(dispatcher._cache.cache_path) / f"{dispatcher._cache._cache_file._index_name}").exists()
 
 
 def _grow(state: State, compiled: bool) -> State:

@@ -6,6 +6,8 @@ policy when the loop is compiled or bound (see :mod:`layerweaver.scheduler.jit`)
 
 from __future__ import annotations
 
+from typing import Any
+
 from layerweaver.backend_sim.engine_queues import admit, drop_front, finish_batch, form_head, load_row
 from layerweaver.backend_sim.engine_state import State
 from layerweaver.scheduler.machine import COUNT_LIMIT, NEVER, append_fetch, fetch_end_of, rebase, release
@@ -17,8 +19,11 @@ FINISHED, PAUSED, REFILL, LOG_FULL, GROW, BAD_CHOICE, BAD_MODE = range(7)
 """Why the loop returned."""
 
 
-def advance(state: State, decisions: int) -> int:
+def advance(state: State, options: Any, decisions: int) -> int:
     """Run until nothing is left to do, or something is needed, or after so many decisions.
+
+    The policy's options are not part of the state: only they differ in type from policy to policy, and
+    what works on the state alone is compiled once for all.
 
     Returns:
         One of the codes of this module.
@@ -51,7 +56,7 @@ def advance(state: State, decisions: int) -> int:
         machine.start = max(machine.fetch_end, now + totals.decision_cycles)
         release(view)
         machine.mode = 0
-        index = choose(view, state.options, state.memory)
+        index = choose(view, options, state.memory)
         if index < 0 or index >= machine.tenant_count or view.heads[index].rows_left <= 0:
             return BAD_CHOICE
         if machine.mode < 0 or machine.mode >= totals.mode_count:

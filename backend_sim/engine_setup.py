@@ -121,7 +121,6 @@ def build_state(
         mode_counts=np.zeros(len(policy.spec.modes), np.int64),
         recent=np.zeros(given.dispatch_ahead + 1, np.int64),
         log=np.zeros((log_entries, len(LOG_COLUMNS)), np.int64),
-        options=form(policy.record(machine_spec.clock_hz))[0],
         memory=np.zeros((len(tenants) + 1, max(1, policy.spec.memory_width))),
     )
 

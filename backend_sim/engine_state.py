@@ -227,7 +227,6 @@ class State(NamedTuple):
         mode_counts: Decisions by mode.
         recent: Ends of the last ``dispatch_ahead + 1`` fetches.
         log: Shape (entries, columns of the schedule log).
-        options: The policy's options.
         memory: What the policy remembers.
     """
 
@@ -243,5 +242,4 @@ class State(NamedTuple):
     mode_counts: NDArray[np.int64]
     recent: NDArray[np.int64]
     log: NDArray[np.int64]
-    options: Any
     memory: NDArray[np.float64]

@@ -22,7 +22,7 @@ from typing import Any
 
 from layerweaver.ir import PolicyError
 
-__all__ = ["bind", "compile_bound", "source_digest"]
+__all__ = ["bind", "compile_bound", "has_cache", "source_digest"]
 
 
 def bind(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
@@ -42,14 +42,37 @@ def compile_bound(
     """
     import numba  # noqa: PLC0415 - half a second that only a simulation should pay
 
-    inner = functools.partial(numba.njit, error_model="numpy")
-    rebuilder = _Rebuilder(dict(replacements), inner)
+    inner = _compile_inner
+    rebuilder = _Rebuilder(dict(replacements), inner, _shared_rebuilder())
     copy = rebuilder.copy(function)
     digest = source_digest(function, replacements)
     copy.__qualname__ = (
         f"{function.__qualname__}_{''.join(c if c.isalnum() else '_' for c in label)}_{digest}"
     )
     return numba.njit(cache=True, error_model="numpy")(copy)
+
+
+def has_cache(compiled: Callable[..., Any]) -> bool:
+    """Whether the disk cache knows a function of :func:`compile_bound`; errs only by a needless notice."""
+    cache: Any = getattr(compiled, "_cache", None)
+    path = getattr(cache, "cache_path", None)
+    name = getattr(getattr(cache, "_cache_file", None), "_index_name", None)
+    return path is not None and name is not None and (Path(path) / name).exists()
+
+
+def _compile_inner(function: FunctionType) -> Callable[..., Any]:
+    """Compile a function that only compiled code calls."""
+    import numba  # noqa: PLC0415
+
+    options: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    compiled: Callable[..., Any] = numba.njit(**options)(function)
+    return compiled
+
+
+@functools.cache
+def _shared_rebuilder() -> _Rebuilder:
+    """What no policy changes is compiled once in a process."""
+    return _Rebuilder({}, _compile_inner)
 
 
 def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> str:
@@ -97,14 +120,20 @@ class _Rebuilder:
     """Copies functions with other globals, each once, and wraps the copies."""
 
     def __init__(
-        self, replacements: dict[str, Callable[..., Any]], wrap: Callable[[FunctionType], Callable[..., Any]]
+        self,
+        replacements: dict[str, Callable[..., Any]],
+        wrap: Callable[[FunctionType], Callable[..., Any]],
+        shared: _Rebuilder | None = None,
     ) -> None:
         self._replacements = replacements
         self._wrap = wrap
+        self._shared = shared
         self._done: dict[FunctionType, Callable[..., Any]] = {}
         self._open: set[FunctionType] = set()
 
     def rebuild(self, function: FunctionType) -> Callable[..., Any]:
+        if self._shared is not None and not self._is_replaced_within(function):
+            return self._shared.rebuild(function)
         if function not in self._done:
             if function in self._open:
                 raise PolicyError("calls itself", where=function.__qualname__, accepted="use a loop")
@@ -112,6 +141,10 @@ class _Rebuilder:
             self._done[function] = self._wrap(self.copy(function))
             self._open.discard(function)
         return self._done[function]
+
+    def _is_replaced_within(self, function: FunctionType) -> bool:
+        reached = _reachable(function, self._replacements)
+        return any(not self._replacements.keys().isdisjoint(item.__code__.co_names) for item in reached)
 
     def copy(self, function: FunctionType) -> FunctionType:
         names = dict(function.__globals__)
