@@ -175,6 +175,7 @@ class LayerColumns:
         for index, layer in enumerate(graph.layers):
             work = layer.matrix
             if work is not None:
+                _bounded(max(work.m, work.n, work.k, work.groups, work.steps), graph, layer, "extent")
                 _bounded(work.macs, graph, layer, "multiply-accumulate", MAX_MACS)
                 conv = work.conv
                 area = 1 if conv is None else conv.kernel_area

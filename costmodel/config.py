@@ -6,7 +6,6 @@ Every quantity accepts a number in the unit that its key names, or text with a u
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -33,6 +32,7 @@ __all__ = [
 
 PEAK_TOLERANCE = 0.02
 MAX_EXTENT = 1 << 20
+SYSTOLIC = ("ws", "os", "is")
 
 
 class Split(StrEnum):
@@ -83,27 +83,29 @@ def _registered(name: str, group: str) -> str:
     return name
 
 
-def _quantity(dimension: str, unit: str) -> Callable[[object], float]:
+def _quantity(dimension: str, unit: str) -> BeforeValidator:
+    """Accept a number in ``unit``, or text with any unit of the dimension; the JSON Schema says so too."""
+
     def read(value: object) -> float:
         _number(value)
         if isinstance(value, int) and abs(value) > 10**30:
             raise ValueError("the number is too large")
         return parse_quantity(value, dimension, unit)  # type: ignore[arg-type]  # refuses other types itself
 
-    return read
+    return BeforeValidator(read, json_schema_input_type=float | str)
 
 
 Count = Annotated[int, BeforeValidator(_number), Field(gt=0, le=MAX_EXTENT)]
 Natural = Annotated[int, BeforeValidator(_number), Field(ge=0, le=1 << 40)]
 Share = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1)]
 Cycles = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1e6)]
-Megahertz = Annotated[float, BeforeValidator(_quantity("frequency", "mhz")), Field(ge=1e-3, le=1e6)]
-Gigahertz = Annotated[float, BeforeValidator(_quantity("frequency", "ghz")), Field(ge=1e-6, le=1e3)]
-GigabytesPerSecond = Annotated[float, BeforeValidator(_quantity("bandwidth", "gb/s")), Field(gt=0, le=1e6)]
-Megabytes = Annotated[float, BeforeValidator(_quantity("bytes", "mb")), Field(gt=0, le=1e9)]
-Mebibytes = Annotated[float, BeforeValidator(_quantity("bytes", "mib")), Field(gt=0, le=1e9)]
-Nanoseconds = Annotated[float, BeforeValidator(_quantity("time", "ns")), Field(ge=0, le=1e9)]
-Picojoules = Annotated[float, BeforeValidator(_quantity("energy", "pj")), Field(ge=0, le=1e12)]
+Megahertz = Annotated[float, _quantity("frequency", "mhz"), Field(ge=1e-3, le=1e6)]
+Gigahertz = Annotated[float, _quantity("frequency", "ghz"), Field(ge=1e-6, le=1e3)]
+GigabytesPerSecond = Annotated[float, _quantity("bandwidth", "gb/s"), Field(gt=0, le=1e6)]
+Megabytes = Annotated[float, _quantity("bytes", "mb"), Field(gt=0, le=1e9)]
+Mebibytes = Annotated[float, _quantity("bytes", "mib"), Field(gt=0, le=1e9)]
+Nanoseconds = Annotated[float, _quantity("time", "ns"), Field(ge=0, le=1e9)]
+Picojoules = Annotated[float, _quantity("energy", "pj"), Field(ge=0, le=1e12)]
 Text = Annotated[str, Field(max_length=2000)]
 
 
@@ -167,6 +169,8 @@ class ArrayConfig(_Section):
     def _capacities(self) -> Self:
         if self.split is Split.TILES and (self.scratchpad_kib is None or self.accumulator_kib is None):
             raise ValueError("split: tiles needs scratchpad_kib and accumulator_kib")
+        if self.pixels > 1 and self.dataflow in SYSTOLIC:
+            raise ValueError(f"pixels is for a MAC grid, not for dataflow {self.dataflow}; leave it out")
         if self.split is Split.TILES and self.dataflow != "ws":
             raise ValueError("split: tiles is for dataflow ws; choose another split")
         return self
@@ -341,7 +345,7 @@ class NpuConfig(_Section):
     cost_model: str = "analytical"
     sources: dict[str, Text] = Field(default_factory=dict)
 
-    @field_validator("precision_bytes", mode="before")
+    @field_validator("precision_bytes", mode="before", json_schema_input_type=float | Precision | None)
     @classmethod
     def _one_number(cls, value: Any) -> Any:
         _number(value)

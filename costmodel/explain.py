@@ -77,6 +77,9 @@ class Roofline:
         bound: ``compute`` or ``memory``.
         attainable_tops: Roof at the model's intensity, 10^12 operations per second.
         achieved_tops: Operations over the longer of total compute and total memory time.
+        peak_tops: The flat roof.
+        dram_gb_s: Slope of the other roof, 10^9 bytes per second.
+        clock_hz: Cycles per second, to place single layers.
     """
 
     arithmetic_intensity: float | None
@@ -84,6 +87,9 @@ class Roofline:
     bound: str
     attainable_tops: float
     achieved_tops: float
+    peak_tops: float
+    dram_gb_s: float
+    clock_hz: int
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -152,6 +158,9 @@ def roofline(costed: CostedModel) -> Roofline:
         bound="memory" if intensity is not None and intensity < ridge else "compute",
         attainable_tops=attainable,
         achieved_tops=_ratio(operations, seconds) / 1e12,
+        peak_tops=peak,
+        dram_gb_s=bandwidth / 1e9,
+        clock_hz=config.clock_hz,
     )
 
 

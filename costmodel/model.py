@@ -53,6 +53,9 @@ def array_work(columns: LayerColumns, config: NpuConfig) -> ArrayWork:
     area = columns.kernel_area
     if config.array.conv_mapping is ConvMapping.IM2COL:
         area = np.ones_like(area)
+    elif config.array.split is Split.TILES:
+        # ONNXim folds the kernel of a grouped convolution into rows.
+        area = np.where(columns.groups > 1, 1, area)
     return ArrayWork(
         m=columns.m,
         n=columns.n,
@@ -84,7 +87,7 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
         per_step = model(work, config.array)
     if config.array.swap_operands and passes is None:
         per_step = np.minimum(per_step, model(replace(work, m=work.n, n=work.m), config.array))
-    array = np.where(columns.matrix, checked_cycles(per_step, columns.steps), 0)
+    array = np.where(columns.macs > 0, checked_cycles(per_step, columns.steps), 0)
     fused = vector_operations(columns, config.vector)
     with_products = fused + np.where(columns.depthwise, mac_operations(columns.macs, config.vector), 0)
     on_array = np.maximum(array, vector_cycles(fused, config.vector))
