@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from layerweaver.ir import GatherWork, Layer, LayerKind, MatrixWork, TensorSpec, VectorWork
 
@@ -28,6 +28,7 @@ class Draft:
         weights: Parameters by name.
         gathers: Table look-ups.
         role: What it is known as.
+        partial: Elements read of storages of which it reads only a part (slices of state).
     """
 
     name: str
@@ -43,6 +44,7 @@ class Draft:
     weights: dict[str, TensorSpec] = field(default_factory=dict)
     gathers: list[GatherWork] = field(default_factory=list)
     role: str = ""
+    partial: dict[str, int] = field(default_factory=dict)
 
 
 class DraftGraph:
@@ -153,6 +155,7 @@ class DraftGraph:
         into.origins.extend(other.origins)
         into.weights.update(other.weights)
         into.gathers.extend(other.gathers)
+        self._merge_partial(into, other)
         readers = self._readers
         for storage in other.reads:
             if storage not in into.writes:
@@ -169,6 +172,17 @@ class DraftGraph:
             if storage in into.writes and storage not in self.pinned and not readers.get(storage):
                 del into.writes[storage]
                 self._writer.pop(storage, None)
+
+    def _merge_partial(self, into: Draft, other: Draft) -> None:
+        for storage in other.reads:
+            part = other.partial.get(storage)
+            if storage not in into.reads:
+                if part is not None:
+                    into.partial[storage] = part
+            elif storage in into.partial:
+                both = into.partial.pop(storage) + (part if part is not None else 0)
+                if part is not None and both < self.storages[storage].elements:
+                    into.partial[storage] = both
 
     def delay(self, draft: Draft, position: int) -> None:
         """Let a draft run later, at a free position before all readers of its results."""
@@ -197,6 +211,10 @@ class DraftGraph:
             vector=tuple(draft.vector),
             weights=tuple(draft.weights.values()),
             gathers=tuple(draft.gathers),
-            state_reads=tuple(self.storages[name] for name in draft.reads if name in self.states),
+            state_reads=tuple(self._state_read(draft, name) for name in draft.reads if name in self.states),
             role=draft.role,
         )
+
+    def _state_read(self, draft: Draft, name: str) -> TensorSpec:
+        tensor = self.storages[name]
+        return replace(tensor, elements=min(draft.partial.get(name, tensor.elements), tensor.elements))

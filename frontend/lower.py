@@ -193,8 +193,15 @@ class _Building:
             weights=weights,
             gathers=[*(self.parameters.gather(gather) for gather in step.gathers), *tables],
             role=step.role,
+            partial=self._parts_of_state(operation, reads),
         )
         self.drafts.append(draft)
+
+    def _parts_of_state(self, operation: Operation, reads: dict[str, None]) -> dict[str, int]:
+        storage = self.storage.get(operation.node.inputs[0]) if operation.node.inputs else None
+        if storage is None or storage not in self.pairs or operation.operator not in ("Gather", "Slice"):
+            return {}
+        return {storage: operation.output_elements()} if storage in reads else {}
 
     def _appended_by_concat(self, operation: Operation, reads: dict[str, None]) -> dict[str, int]:
         """A Concat of a cache and new rows only appends the rows: it does not read the cache."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from layerweaver.frontend.draft import Draft, DraftGraph
 from layerweaver.ir import LayerKind, VectorCategory
 
-__all__ = ["fuse_epilogues", "fuse_region_epilogues", "latest_writer"]
+__all__ = ["fuse_epilogues", "fuse_region_epilogues", "is_streamable", "latest_writer"]
 
 _STREAMABLE = frozenset(
     {
@@ -29,10 +29,15 @@ def latest_writer(graph: DraftGraph, draft: Draft) -> Draft | None:
     return latest
 
 
-def _streamable(graph: DraftGraph, draft: Draft) -> bool:
-    if draft.kind not in (LayerKind.VECTOR, LayerKind.MOVE) or graph.reads_state(draft):
+def is_streamable(draft: Draft) -> bool:
+    """Whether a vector or move layer can run on the results of a product as they appear."""
+    if draft.kind not in (LayerKind.VECTOR, LayerKind.MOVE):
         return False
     return all(work.category in _STREAMABLE for work in draft.vector)
+
+
+def _fusable(graph: DraftGraph, draft: Draft) -> bool:
+    return is_streamable(draft) and not graph.reads_state(draft)
 
 
 def _takes_enough(graph: DraftGraph, draft: Draft, taken: list[str]) -> bool:
@@ -77,7 +82,7 @@ def fuse_epilogues(graph: DraftGraph) -> int:
     """
     merged = 0
     for draft in graph.drafts():
-        host = _latest_host(graph, draft) if _streamable(graph, draft) else None
+        host = _latest_host(graph, draft) if _fusable(graph, draft) else None
         if host is not None:
             graph.merge(host, draft)
             merged += 1
@@ -94,7 +99,7 @@ def fuse_region_epilogues(graph: DraftGraph) -> int:
     """
     merged = fuse_epilogues(graph)
     for draft in graph.drafts():
-        host = _earlier_host(graph, draft) if _streamable(graph, draft) else None
+        host = _earlier_host(graph, draft) if _fusable(graph, draft) else None
         if host is not None:
             position = draft.position
             graph.merge(host, draft)

@@ -13,7 +13,7 @@ from layerweaver.frontend.fusion.fold import fold_batch_normalization, fold_bias
 from layerweaver.frontend.fusion.patterns import recognise_patterns
 from layerweaver.frontend.fusion.prologue import fuse_prologues
 from layerweaver.frontend.fusion.quantized import fold_dequantize
-from layerweaver.frontend.fusion.regions import collapse_regions
+from layerweaver.frontend.fusion.regions import collapse_regions, collapse_streams
 
 __all__ = ["PASSES", "Pass", "fuse_drafts"]
 
@@ -40,9 +40,10 @@ PASSES: tuple[Pass, ...] = (
     Pass("fold-batch-normalization", fold_batch_normalization),
     Pass("fold-bias", fold_bias, requires=("fold-batch-normalization", "recognise-patterns")),
     Pass("fuse-epilogues", fuse_epilogues, requires=("fold-bias",)),
-    Pass("collapse-regions", collapse_regions, requires=("fuse-epilogues",)),
-    Pass("fuse-region-epilogues", fuse_region_epilogues, requires=("collapse-regions",)),
-    Pass("fuse-prologues", fuse_prologues, requires=("fuse-region-epilogues",)),
+    Pass("collapse-streams", collapse_streams, requires=("fuse-epilogues",)),
+    Pass("fuse-stream-epilogues", fuse_region_epilogues, requires=("collapse-streams",)),
+    Pass("collapse-regions", collapse_regions, requires=("fuse-stream-epilogues",)),
+    Pass("fuse-prologues", fuse_prologues, requires=("collapse-regions",)),
     Pass("name-attention", name_attention, requires=("fuse-prologues",)),
 )
 """The passes in the order in which they run."""

@@ -8,6 +8,7 @@ from layerweaver.ir import LayerKind, VectorCategory
 __all__ = ["fuse_prologues"]
 
 
+_PRODUCTS = (LayerKind.MATRIX, LayerKind.RECURRENT)
 _ON_THE_WAY = (VectorCategory.MOVE, VectorCategory.ELEMENTWISE)
 
 
@@ -23,7 +24,7 @@ def _foldable(graph: DraftGraph, draft: Draft, reader: Draft) -> bool:
 
 
 def fuse_prologues(graph: DraftGraph) -> int:
-    """Merge moves into the matrix layer that alone reads their result.
+    """Merge moves into the matrix or recurrent layer that alone reads their result.
 
     A cache that is transposed, scaled or spread over query heads on its way is read by the product itself,
     and so are queries or keys that are scaled or biased for one product of an attention.
@@ -36,7 +37,7 @@ def fuse_prologues(graph: DraftGraph) -> int:
         if draft.kind not in (LayerKind.VECTOR, LayerKind.MOVE):
             continue
         reader = graph.only_reader(draft)
-        if reader is not None and reader.kind is LayerKind.MATRIX and _foldable(graph, draft, reader):
+        if reader is not None and reader.kind in _PRODUCTS and _foldable(graph, draft, reader):
             graph.merge(reader, draft)
             merged += 1
     return merged
