@@ -76,6 +76,7 @@ def inspect_model(
         document["totals"].update(costs["totals"])
         document["totals"]["standalone_cycles"] = int(build_offline(costed.table).remaining_cycles[0])
         document["npu"] = costs["npu"]
+        document["roofline"] = costs["roofline"]
     return Inspection(graph, document)
 
 
