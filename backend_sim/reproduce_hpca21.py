@@ -38,6 +38,7 @@ __all__ = [
     "Setup",
     "paper_ratio_profile",
     "published_gains",
+    "published_memory_over_compute",
     "reproduce_hpca21",
     "weave_streams",
 ]
@@ -98,11 +99,12 @@ def published_gains() -> dict[tuple[str, str, str], float]:
     }
 
 
-def _memory_over_compute(setup: Setup) -> dict[str, float]:
+def published_memory_over_compute(setup_name: str) -> dict[str, float]:
+    """Total memory over total compute time per model (Fig. 15), for ``single`` or ``multi16``."""
     return {
-        row["model"]: float(row[setup.name])
+        row["model"]: float(row[setup_name])
         if row["kind"] == "mem_over_comp"
-        else 1.0 / float(row[setup.name])
+        else 1.0 / float(row[setup_name])
         for row in _published("hpca21_time_ratios.csv")
     }
 
@@ -134,7 +136,7 @@ def paper_ratio_profile(
 
 def _profiles(setup: Setup, costs: str) -> dict[str, ModelProfile]:
     config = load_npu(setup.npu)
-    ratios = _memory_over_compute(setup)
+    ratios = published_memory_over_compute(setup.name)
     profiles = {}
     for name, (source, dims) in MODELS.items():
         if costs == "own":

@@ -1,0 +1,85 @@
+"""What a decision costs: Layerweaver's rule directly and from decision tables, for 2, 4, 8 and 16 tenants.
+
+Run with ``python benchmarks/decision_cost.py``. Tenants always have work, so every decision is contested by
+all of them. The engine's own work is subtracted by replaying the same schedule without deciding
+(``static-weave``): all three runs execute the same rows at the same times. Tables and order are prepared
+before the clock starts. The paper reports 15 layers per microsecond for two models on one core.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.engine import run
+from layerweaver.backend_sim.load import Saturated, SimulationInput, TenantLoad
+from layerweaver.backend_sim.outcome import SimulationOutcome
+from layerweaver.backend_sim.reproduce_hpca21 import (
+    MODELS,
+    paper_ratio_profile,
+    published_memory_over_compute,
+)
+from layerweaver.costmodel import load_npu
+from layerweaver.scheduler.compiler import load_graph
+from layerweaver.scheduler.offline import ModelProfile
+from layerweaver.scheduler.policies import Policy, load_policy
+
+NAMES = ("RN", "BB", "MN", "BL")
+COUNTS = (2, 4, 8, 16)
+REPEATS = 5
+ROUNDS = 1500
+
+
+def timed(policy: Policy, models: Sequence[ModelProfile]) -> tuple[float, SimulationOutcome]:
+    """Best wall time of several runs, and the outcome."""
+    machine = models[0].table.machine
+    duration_ns = ROUNDS * models[0].standalone_cycles * 10**9 // machine.clock_hz
+    best, outcomes = np.inf, []
+    for _ in range(REPEATS + 1):
+        tenants = tuple(
+            TenantLoad(f"{model.entry}{index}", (model,), Saturated(duration_ns=duration_ns))
+            for index, model in enumerate(models)
+        )
+        started = time.perf_counter()
+        outcomes.append(run(SimulationInput(machine, tenants), policy))
+        best = min(best, time.perf_counter() - started)
+    return best, outcomes[-1]
+
+
+def prepared(name: str, models: Sequence[ModelProfile]) -> tuple[Policy, NDArray[np.int64]]:
+    """A policy whose tables exist already, and the tables."""
+    policy = load_policy(name)
+    if policy.spec.prepare is None:
+        return policy, np.zeros(0, np.int64)
+    tables = policy.spec.prepare([[model] for model in models])
+    return replace(policy, spec=replace(policy.spec, prepare=lambda _: tables)), tables
+
+
+def main() -> None:
+    machine, ratios = load_npu("memory-centric").machine(), published_memory_over_compute("single")
+    models = [
+        paper_ratio_profile(name, load_graph(MODELS[name][0], dims=MODELS[name][1]), machine, ratios[name], 1)
+        for name in NAMES
+    ]
+    print("tenants  direct ns  tables ns  looked up  tables KiB  engine ns  direct decisions per us")
+    for count in COUNTS:
+        chosen = [models[index % len(models)] for index in range(count)]
+        ways = [prepared(name, chosen) for name in ("layerweaver", "layerweaver-tables", "static-weave")]
+        (direct_s, direct), (tabled_s, tabled), (replay_s, replay) = [timed(way, chosen) for way, _ in ways]
+        if not direct.end_cycles == tabled.end_cycles == replay.end_cycles:
+            raise SystemExit("the three runs differ")
+        rows = direct.layers_executed
+        covered = sum(n for mode, n in tabled.mode_counts.items() if mode.startswith("table: ")) / rows
+        direct_ns, tabled_ns = (1e9 * (seconds - replay_s) / rows for seconds in (direct_s, tabled_s))
+        print(
+            f"{count:7d}  {direct_ns:9.1f}  {tabled_ns:9.1f}  {covered:9.1%}  {ways[1][1].nbytes / 1024:10.0f}  "
+            f"{1e9 * replay_s / rows:9.1f}  {1e3 / direct_ns:.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
