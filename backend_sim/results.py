@@ -1,0 +1,98 @@
+"""Results as files: JSON, CSV and Parquet, one row per run and tenant, written atomically."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from layerweaver.ir import OutputError, atomic_write, write_text
+
+__all__ = ["result_csv", "result_rows", "save_result"]
+
+
+def _runs(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(document["runs"]) if "runs" in document else [document]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys; lists as text."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        elif isinstance(value, (list, tuple)):
+            flat[f"{prefix}{key}"] = "; ".join(str(item) for item in value)
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def result_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A result as flat rows: of a simulate or compare document one per run and tenant, of a peak one per policy.
+
+    Wall times and dates (the key ``run``) are left out, so equal input gives equal files.
+    """
+    if "results" in document:
+        return [{"bound_qps": document["bound_qps"], **_flat(row)} for row in document["results"]]
+    rows = []
+    for run in _runs(document):
+        shared = {key: run[key] for key in ("policy", "npu", "simulated_s", "layers_executed")}
+        system = _flat(run["system"], "system.")
+        rows.extend({**shared, **_flat(tenant), **system} for tenant in run["tenants"])
+    return rows
+
+
+def _columns(rows: list[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def result_csv(document: Mapping[str, Any]) -> str:
+    """A result as CSV with a header; empty where a value does not apply."""
+    rows = result_rows(document)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def save_result(document: Mapping[str, Any], path: Path | str) -> None:
+    """Write a result; the suffix chooses ``.json``, ``.csv`` or ``.parquet``.
+
+    Raises:
+        OutputError: If the suffix is another, the file cannot be written, or pyarrow is missing for Parquet.
+    """
+    target = Path(path)
+    match target.suffix:
+        case ".json":
+            write_text(target, json.dumps(document, indent=2, allow_nan=False) + "\n")
+        case ".csv":
+            write_text(target, result_csv(document))
+        case ".parquet":
+            _save_parquet(document, target)
+        case other:
+            raise OutputError(
+                f"{other or 'no suffix'} is not a format for results",
+                where=str(target),
+                accepted="give .json, .csv or .parquet",
+            )
+
+
+def _save_parquet(document: Mapping[str, Any], target: Path) -> None:
+    try:
+        import pyarrow  # noqa: PLC0415 - optional and heavy
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise OutputError(
+            "writing Parquet needs pyarrow", where=str(target), accepted="pip install 'layerweaver[data]'"
+        ) from None
+    rows = result_rows(document)
+    table = pyarrow.table({name: [row.get(name) for row in rows] for name in _columns(rows)})
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer)
+    with atomic_write(target) as stream:
+        stream.write(buffer.getvalue())
