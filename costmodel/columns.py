@@ -192,19 +192,19 @@ class LayerColumns:
         flat = np.array(works, dtype=np.int64).reshape(-1, 3)
         entering = {tensor.name for tensor in graph.inputs}
         leaving = {tensor.name for tensor in graph.outputs}
-        columns = np.ascontiguousarray(extents.T)
+        axes = np.ascontiguousarray(extents.T)
         return cls(
             graph=graph,
             matrix=flags[:, 0],
-            m=columns[0],
-            n=columns[1],
-            k=columns[2],
-            groups=columns[3],
-            steps=columns[4],
-            kernel_area=columns[5],
-            kernel_rows=columns[6],
-            out_rows=columns[7],
-            out_columns=columns[8],
+            m=axes[0],
+            n=axes[1],
+            k=axes[2],
+            groups=axes[3],
+            steps=axes[4],
+            kernel_area=axes[5],
+            kernel_rows=axes[6],
+            out_rows=axes[7],
+            out_columns=axes[8],
             depthwise=flags[:, 1],
             weighted=flags[:, 2],
             vector=VectorColumns(flat[:, 0], flat[:, 1], flat[:, 2], len(graph)),

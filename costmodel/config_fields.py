@@ -1,0 +1,110 @@
+"""Field types of the NPU config: choices, bounded numbers, and quantities that may be text with a unit."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from layerweaver.ir import parse_quantity
+
+__all__ = [
+    "ActivationsInDram",
+    "ConvMapping",
+    "Count",
+    "Cycles",
+    "Depthwise",
+    "GigabytesPerSecond",
+    "Gigahertz",
+    "Mebibytes",
+    "Megabytes",
+    "Megahertz",
+    "Nanoseconds",
+    "Natural",
+    "Number",
+    "Picojoules",
+    "Section",
+    "Share",
+    "Split",
+    "Text",
+    "number",
+]
+
+MAX_EXTENT = 1 << 20
+
+
+class Split(StrEnum):
+    """How several identical arrays share a layer."""
+
+    FOLDS = "folds"
+    CHANNELS = "channels"
+    ROWS = "rows"
+    BEST = "best"
+    TILES = "tiles"
+
+
+class ConvMapping(StrEnum):
+    """Where the kernel positions of a convolution go."""
+
+    IM2COL = "im2col"
+    KERNEL_PASSES = "kernel_passes"
+
+
+class ActivationsInDram(StrEnum):
+    """Which activations move through DRAM even if they fit on chip."""
+
+    SPILLED = "spilled"
+    GRAPH_IO = "graph_io"
+    ALL = "all"
+
+
+class Depthwise(StrEnum):
+    """Which unit runs depthwise convolutions."""
+
+    CHEAPER = "cheaper"
+    ARRAY = "array"
+    VECTOR = "vector"
+
+
+def number(value: object) -> object:
+    """Refuse booleans and numbers that are not finite, whatever the field accepts otherwise."""
+    if isinstance(value, bool):
+        raise ValueError("true and false are not numbers")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("the number must be finite")
+    return value
+
+
+def _quantity(dimension: str, unit: str) -> BeforeValidator:
+    """Accept a number in ``unit``, or text with any unit of the dimension; the JSON Schema says so too."""
+
+    def read(value: object) -> float:
+        number(value)
+        if isinstance(value, int) and abs(value) > 10**30:
+            raise ValueError("the number is too large")
+        return parse_quantity(value, dimension, unit)  # type: ignore[arg-type]  # refuses other types itself
+
+    return BeforeValidator(read, json_schema_input_type=float | str)
+
+
+Number = BeforeValidator(number)
+Count = Annotated[int, Number, Field(gt=0, le=MAX_EXTENT)]
+Natural = Annotated[int, Number, Field(ge=0, le=1 << 40)]
+Share = Annotated[float, Number, Field(gt=0, le=1)]
+Cycles = Annotated[float, Number, Field(ge=0, le=1e6)]
+Megahertz = Annotated[float, _quantity("frequency", "mhz"), Field(ge=1e-3, le=1e6)]
+Gigahertz = Annotated[float, _quantity("frequency", "ghz"), Field(ge=1e-6, le=1e3)]
+GigabytesPerSecond = Annotated[float, _quantity("bandwidth", "gb/s"), Field(gt=0, le=1e6)]
+Megabytes = Annotated[float, _quantity("bytes", "mb"), Field(gt=0, le=1e9)]
+Mebibytes = Annotated[float, _quantity("bytes", "mib"), Field(gt=0, le=1e9)]
+Nanoseconds = Annotated[float, _quantity("time", "ns"), Field(ge=0, le=1e9)]
+Picojoules = Annotated[float, _quantity("energy", "pj"), Field(ge=0, le=1e12)]
+Text = Annotated[str, Field(max_length=2000)]
+
+
+class Section(BaseModel):
+    """A mapping of the config: unknown keys are refused, values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
