@@ -1,11 +1,13 @@
-"""Batch normalisation and bias behind a product: folded into its weights and its accumulators."""
+"""Batch normalisation, scale and bias behind a product: folded into its weights and accumulators."""
 
 from __future__ import annotations
 
 from layerweaver.frontend.draft import Draft, DraftGraph
-from layerweaver.ir import LayerKind
+from layerweaver.ir import LayerKind, MatrixWork
 
-__all__ = ["fold_batch_normalization", "fold_bias"]
+__all__ = ["fold_affine", "fold_batch_normalization"]
+
+_AFFINE = frozenset({"Add", "Sub", "Mul", "Div"})
 
 
 def _weighted_host(graph: DraftGraph, draft: Draft) -> Draft | None:
@@ -22,7 +24,11 @@ def _weighted_host(graph: DraftGraph, draft: Draft) -> Draft | None:
 
 
 def fold_batch_normalization(graph: DraftGraph) -> int:
-    """Fold BatchNormalization into the weights and the bias of the product before it: no work is left."""
+    """Fold BatchNormalization into the weights and the bias of the product before it: no work is left.
+
+    Returns:
+        Number of nodes folded.
+    """
     merged = 0
     for draft in graph.drafts():
         if draft.operator == "BatchNormalization" and draft.kind is LayerKind.VECTOR:
@@ -33,17 +39,31 @@ def fold_batch_normalization(graph: DraftGraph) -> int:
     return merged
 
 
-def fold_bias(graph: DraftGraph) -> int:
-    """Let the accumulators start from a constant that Add gives every output channel: no work is left."""
+def _channels(work: MatrixWork) -> int:
+    """Output channels of a product by weights."""
+    per_group = work.conv.out_channels if work.conv is not None else work.n
+    return per_group * work.groups
+
+
+def fold_affine(graph: DraftGraph) -> int:
+    """Fold constant factors and sums per output channel into the weights and the accumulators' start.
+
+    Add and Sub make a bias, Mul and Div by a constant are a batch normalisation's scale: no work is left.
+
+    Returns:
+        Number of nodes folded.
+    """
     merged = 0
     for draft in graph.drafts():
-        if draft.operator != "Add" or draft.kind is not LayerKind.VECTOR or len(draft.weights) != 1:
+        if draft.operator not in _AFFINE or draft.kind is not LayerKind.VECTOR or len(draft.weights) != 1:
+            continue
+        if draft.operator == "Div" and draft.operands[0] not in draft.reads:
             continue
         host = _weighted_host(graph, draft)
         if host is None or host.matrix is None:
             continue
-        (bias,) = draft.weights.values()
-        if bias.elements == host.matrix.n * host.matrix.groups:
+        (constant,) = draft.weights.values()
+        if constant.elements == _channels(host.matrix):
             graph.merge(host, draft, vector=[])
             merged += 1
     return merged

@@ -9,7 +9,7 @@ from layerweaver.frontend.draft import DraftGraph
 from layerweaver.frontend.fusion.attention import name_attention
 from layerweaver.frontend.fusion.concat import write_concat_in_place
 from layerweaver.frontend.fusion.epilogue import fuse_epilogues, fuse_region_epilogues
-from layerweaver.frontend.fusion.fold import fold_batch_normalization, fold_bias
+from layerweaver.frontend.fusion.fold import fold_affine, fold_batch_normalization
 from layerweaver.frontend.fusion.patterns import recognise_patterns
 from layerweaver.frontend.fusion.prologue import fuse_prologues
 from layerweaver.frontend.fusion.quantized import fold_dequantize
@@ -38,8 +38,8 @@ PASSES: tuple[Pass, ...] = (
     Pass("recognise-patterns", recognise_patterns, requires=("fold-dequantize",)),
     Pass("write-concat-in-place", write_concat_in_place, requires=("recognise-patterns",)),
     Pass("fold-batch-normalization", fold_batch_normalization),
-    Pass("fold-bias", fold_bias, requires=("fold-batch-normalization", "recognise-patterns")),
-    Pass("fuse-epilogues", fuse_epilogues, requires=("fold-bias",)),
+    Pass("fold-affine", fold_affine, requires=("fold-batch-normalization", "recognise-patterns")),
+    Pass("fuse-epilogues", fuse_epilogues, requires=("fold-affine",)),
     Pass("collapse-streams", collapse_streams, requires=("fuse-epilogues",)),
     Pass("fuse-stream-epilogues", fuse_region_epilogues, requires=("collapse-streams",)),
     Pass("collapse-regions", collapse_regions, requires=("fuse-stream-epilogues",)),

@@ -183,6 +183,18 @@ FUSED = {
         [("Conv", "BatchNormalization", "Relu")],
         [["Relu"]],
     ),
+    "so does one that was exported as a product and a sum": (
+        """(float[1,4,8,8] x) => (float[1,6,8,8] y) <float[6,4,1,1] w, float[6,1,1] s, float[6,1,1] b> {
+            c = Conv(x, w) m = Mul(c, s) n = Add(m, b) y = Relu(n)
+        }""",
+        [("Conv", "Mul", "Add", "Relu")],
+        [["Relu"]],
+    ),
+    "a constant over a result is no factor": (
+        "(float[2,4] x) => (float[2,6] y) <float[4,6] w, float[6] b> { m = MatMul(x, w) y = Div(b, m) }",
+        [("MatMul", "Div")],
+        [["Div"]],
+    ),
     "a bias costs nothing": (
         "(float[2,4] x) => (float[2,6] y) <float[4,6] w, float[6] b> { m = MatMul(x, w) y = Add(b, m) }",
         [("MatMul", "Add")],
