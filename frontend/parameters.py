@@ -130,6 +130,9 @@ class Parameters:
         elif len(roots) > 1:
             stored = tuple(root for root in roots if root.elements > 1 and root.dtype not in _NEVER)
             roots = stored or (max(roots, key=lambda root: root.elements),)
+        if len(roots) == 1 and roots[0].elements == 1 < elements_of(value) and read.elements is None:
+            # Computed from single numbers (sinusoids of positions): nothing of it is stored.
+            return ()
         if read.elements is not None and len(roots) == 1:
             dtype = roots[0].dtype if read.dtype is None else read.dtype
             roots = (TensorSpec(roots[0].name, read.elements, dtype, batched=False),)
