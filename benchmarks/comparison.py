@@ -1,7 +1,7 @@
 """The comparison: peak rates, mixed deadlines and the MLPerf grid, every policy beside its bound.
 
 Run with ``python benchmarks/comparison.py quick`` (under ten minutes), or with ``peak``, ``mixed``, ``grid``
-or ``all`` for the full tables (hours). Options: ``--jobs N``, ``--seeds N``, ``--queries N``, ``--json FILE``.
+or ``all`` for the full tables (hours). Options: ``--jobs``, ``--seeds``, ``--queries``, ``--json FILE``.
 
 Costs are those of the paper: layer sizes from the ONNX graphs at 16 bit and 16 tokens, compute in proportion
 to multiply-accumulates, scaled per model to the published ratio of memory to compute time, on the

@@ -75,9 +75,10 @@ def main() -> None:
         rows = direct.layers_executed
         covered = sum(n for mode, n in tabled.mode_counts.items() if mode.startswith("table: ")) / rows
         direct_ns, tabled_ns = (1e9 * (seconds - replay_s) / rows for seconds in (direct_s, tabled_s))
+        kib, engine_ns = ways[1][1].nbytes / 1024, 1e9 * replay_s / rows
         print(
-            f"{count:7d}  {direct_ns:9.1f}  {tabled_ns:9.1f}  {covered:9.1%}  {ways[1][1].nbytes / 1024:10.0f}  "
-            f"{1e9 * replay_s / rows:9.1f}  {1e3 / direct_ns:.1f}"
+            f"{count:7d}  {direct_ns:9.1f}  {tabled_ns:9.1f}  {covered:9.1%}  {kib:10.0f}  {engine_ns:9.1f}  "
+            f"{1e3 / direct_ns:.1f}"
         )
 
 
