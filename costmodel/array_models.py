@@ -120,14 +120,18 @@ def _on_arrays(work: ArrayWork, array: ArrayConfig, on_one: Callable[[ArrayWork,
     return functools.reduce(np.minimum, choices)
 
 
-def _systolic(work: ArrayWork, array: ArrayConfig, axes: tuple[str, str, str], load: int) -> IntArray:
+def _systolic(work: ArrayWork, array: ArrayConfig, axes: tuple[str, str, str], *, held: bool) -> IntArray:
     """Cycles of a systolic array whose rows, columns and stream take the extents named by ``axes``.
 
-    One fold costs ``load + stream + R + C - 2`` (``load`` = R when an operand is held). Serially folds follow
-    each other; double-buffered, ``load + (F - 1) max(stream, R) + stream + R + C - 2``: fill and drain are
-    paid once for products that follow each other back to back.
+    One fold costs ``load + stream + R + C - 2``, where ``load`` is the time to fill the rows with the operand
+    that is held: R cycles at one row per cycle, nothing when outputs are held. Serially folds follow each
+    other; double-buffered, ``load + (F - 1) max(stream, R) + stream + R + C - 2`` (with the time to fill in
+    place of R where several rows are filled per cycle): fill and drain are paid once for products that
+    follow each other back to back.
     """
     rows, columns = array.rows, array.columns
+    swap_cycles = -(-rows // array.load_rows_per_cycle)
+    load = swap_cycles if held else 0
     on_rows, on_columns, streamed = axes
     if array.pack_groups:
         work = _packed(work, rows, columns, getattr(work, on_rows), getattr(work, on_columns))
@@ -144,7 +148,7 @@ def _systolic(work: ArrayWork, array: ArrayConfig, axes: tuple[str, str, str], l
         edge = load + rows + columns - 2
         if not array.double_buffered:
             return checked_cycles(folds, stream + edge)
-        middle = checked_cycles(np.maximum(folds - 1, 0), np.maximum(stream, rows))
+        middle = checked_cycles(np.maximum(folds - 1, 0), np.maximum(stream, swap_cycles))
         return np.where(folds > 0, middle + stream + edge, 0)
 
     return _on_arrays(work, array, on_one)
@@ -152,12 +156,12 @@ def _systolic(work: ArrayWork, array: ArrayConfig, axes: tuple[str, str, str], l
 
 def weight_stationary(work: ArrayWork, array: ArrayConfig) -> IntArray:
     """Weights stay, inputs stream: serially ``ceil(K/R) ceil(N/C) (M + 2R + C - 2)`` per product."""
-    return _systolic(work, array, ("k", "n", "m"), array.rows)
+    return _systolic(work, array, ("k", "n", "m"), held=True)
 
 
 def input_stationary(work: ArrayWork, array: ArrayConfig) -> IntArray:
     """Inputs stay, weights stream: serially ``ceil(K/R) ceil(M/C) (N + 2R + C - 2)`` per product."""
-    return _systolic(work, array, ("k", "m", "n"), array.rows)
+    return _systolic(work, array, ("k", "m", "n"), held=True)
 
 
 def output_stationary(work: ArrayWork, array: ArrayConfig) -> IntArray:
@@ -166,7 +170,7 @@ def output_stationary(work: ArrayWork, array: ArrayConfig) -> IntArray:
     Kernel positions that are not folded into K accumulate in place: they lengthen the stream.
     """
     in_place = replace(work, k=work.k * work.kernel_passes, kernel_passes=np.ones_like(work.kernel_passes))
-    return _systolic(in_place, array, ("m", "n", "k"), 0)
+    return _systolic(in_place, array, ("m", "n", "k"), held=False)
 
 
 def mac_grid(work: ArrayWork, array: ArrayConfig) -> IntArray:

@@ -78,6 +78,7 @@ class ArrayConfig(Section):
         pixels: Output pixels done in parallel; a MAC grid only.
         dataflow: Name of the array model: ``ws``, ``os``, ``is``, ``mac_grid`` or a plug-in's.
         double_buffered: Whether the next fold loads under the current one.
+        load_rows_per_cycle: Rows of the held operand that are filled per cycle; 1 in a plain systolic array.
         conv_mapping: ``im2col`` folds the kernel area into rows, ``kernel_passes`` runs a pass per position.
         pack_groups: Whether small groups share a fold block-diagonally.
         split: How several arrays share a layer.
@@ -93,6 +94,7 @@ class ArrayConfig(Section):
     pixels: Count = 1
     dataflow: str = "ws"
     double_buffered: bool = True
+    load_rows_per_cycle: Count = 1
     conv_mapping: ConvMapping = ConvMapping.IM2COL
     pack_groups: bool = False
     split: Split = Split.FOLDS

@@ -68,6 +68,7 @@ array:
   pixels: 1                     # output pixels in parallel (dataflow mac_grid only)
   dataflow: ws                  # ws, os, is: systolic; mac_grid: a grid of MACs without fill and drain
   double_buffered: true         # the next fold loads under the current one
+  load_rows_per_cycle: 1        # rows of the held operand filled per cycle
   conv_mapping: im2col          # im2col: kernel area folded into rows; kernel_passes: one pass per position
   pack_groups: false            # small groups share a fold block-diagonally
   split: folds                  # how several arrays share a layer: folds, channels, rows, best, tiles
