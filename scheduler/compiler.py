@@ -217,10 +217,20 @@ def _checked(requests: Iterable[ModelRequest]) -> tuple[ModelRequest, ...]:
     return checked
 
 
+def _file_hash(path: Path) -> str:
+    """SHA-256 of a model file's bytes (weights kept in other files are not part of it)."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot be read ({error.strerror})", where=str(path)) from None
+
+
 def _compile_one(
     request: ModelRequest, config: NpuConfig, tell: Callable[[str], None]
 ) -> Iterator[tuple[ModelProfile, Provenance]]:
     model, defaults = _read(request.source)
+    sha256 = model.sha256 or _file_hash(Path(request.source))
     for batch in request.batches:
         tell(f"{request.entry} at batch {batch}")
         graph = _import(
@@ -237,7 +247,7 @@ def _compile_one(
             profile_graph(graph, config, entry=request.entry),
             Provenance(
                 source=request.source if request.source.startswith(ZOO_PREFIX) else Path(request.source).name,
-                sha256=model.sha256,
+                sha256=sha256,
                 dims=_bound_dims(model, defaults, request.dims, request.shapes, batch),
                 shapes=dict(request.shapes),
                 trip_counts=dict(request.trip_counts),
