@@ -49,7 +49,8 @@ def compile_bound(
     copy.__qualname__ = (
         f"{function.__qualname__}_{''.join(c if c.isalnum() else '_' for c in label)}_{digest}"
     )
-    return numba.njit(cache=True, error_model="numpy")(copy)
+    options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+    return numba.njit(cache=True, **options)(copy)
 
 
 def has_cache(compiled: Callable[..., Any]) -> bool:
@@ -64,7 +65,8 @@ def _compile_inner(function: FunctionType) -> Callable[..., Any]:
     """Compile a function that only compiled code calls."""
     import numba  # noqa: PLC0415
 
-    options: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     compiled: Callable[..., Any] = numba.njit(**options)(function)
     return compiled
 
@@ -80,7 +82,7 @@ def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..
     import numba  # noqa: PLC0415
     import numpy  # noqa: PLC0415
 
-    files = {reached.__code__.co_filename for reached in _reachable(function, replacements)}
+    files = {__file__, *(reached.__code__.co_filename for reached in _reachable(function, replacements))}
     digest = hashlib.sha256()
     for version in (platform.python_version(), numba.__version__, numpy.__version__):
         digest.update(version.encode() + b"\0")
