@@ -7,8 +7,8 @@ cannot be routed this way and are refused.
 
 - ``round_robin``: NPUs in turn, over all tenants together;
 - ``least_work``: the NPU that would finish the request first;
-- ``balanced``: after the load balancer that the Layerweaver paper suggests, compute and memory work are counted
-  apart, and the NPU is taken whose busier resource would be least so (ties: the least total);
+- ``balanced``: after the load balancer that the Layerweaver paper suggests, compute and memory work are
+  counted apart, and the NPU is taken whose busier resource would be least so (ties: the least total);
 - ``power_of_two``: the better, by ``least_work``, of two NPUs drawn at random (Mitzenmacher 2001).
 
 Ties go to the NPU with the lowest index.

@@ -32,13 +32,13 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def result_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A result as flat rows: of a simulate or compare document one per run and tenant, of a peak one per policy.
+    """A result as flat rows: one per run and tenant, or of a peak search one per policy.
 
     Wall times and dates (the key ``run``) are left out, so equal input gives equal files.
     """
     if "results" in document:
         return [{"bound_qps": document["bound_qps"], **_flat(row)} for row in document["results"]]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run in _runs(document):
         shared = {key: run[key] for key in ("policy", "npu", "simulated_s", "layers_executed")}
         system = _flat(run["system"], "system.")

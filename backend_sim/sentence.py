@@ -45,8 +45,8 @@ def _pick(runs: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], Mapping
 def verdict_sentence(document: Mapping[str, Any]) -> str:
     """One sentence on what weaving bought in a ``compare`` document.
 
-    Below saturation every policy completes what is offered, so the sentence speaks of violations and tails; above
-    it, of the throughput too.
+    Below saturation every policy completes what is offered, so the sentence speaks of violations and tails;
+    above it, of the throughput too.
     """
     runs = document["runs"]
     if not runs:

@@ -93,7 +93,10 @@ class TraceArrivals(TimeStream):
             if row.time_ns < before:
                 late = (before - row.time_ns) / 1e9
                 self._trace.bad_row(
-                    row.line, "", f"goes back in time by {late:g} s", "sort the rows, say sort: true"
+                    row.line,
+                    self._trace.time_column,
+                    f"goes back in time by {late:g} s",
+                    "sort the rows, say sort: true",
                 )
                 continue
             before = row.time_ns

@@ -25,6 +25,7 @@ __all__ = ["FORMATS", "TraceFile", "TraceRow"]
 
 _MAX_LINE_BYTES = 1 << 20
 _MAX_NS = 4 * 10**18
+_TIME_COLUMNS = ("arrival_ns", "timestamp", "TIMESTAMP", "Timestamp", "end_timestamp")
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,12}))?\s*(Z|[+-]\d\d:?\d\d)?", re.ASCII
 )
@@ -160,11 +161,13 @@ class TraceFile:
 
     Attributes:
         skipped: Rows left out so far in the present reading.
+        time_column: Column that holds the time, once the header is read.
     """
 
     def __init__(self, path: Path, kind: str, *, skip_bad_rows: bool = False) -> None:
         self.path, self.format, self.skip_bad_rows = path, FORMATS[kind], skip_bad_rows
         self.kind = kind
+        self.time_column = self.format.columns[0][-1]
         self.skipped = 0
 
     def rows(self) -> Iterator[TraceRow]:
@@ -248,6 +251,7 @@ class TraceFile:
     def _choose(self, names: Sequence[str], line: int) -> tuple[Parse, list[tuple[int, str]]]:
         for columns, parse in zip(self.format.columns, self.format.parse, strict=True):
             if all(column in names for column in columns):
+                self.time_column = next(name for name in _TIME_COLUMNS if name in columns)
                 return parse, [(names.index(column), column) for column in columns]
         missing = next(column for column in self.format.columns[0] if column not in names)
         raise self.refusal(

@@ -1,0 +1,117 @@
+"""Replaying recorded traces: every format, and every way a file can be wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from layerweaver.backend_sim.arrivals.stream import Stopping, take_all
+from layerweaver.backend_sim.arrivals.trace import TraceArrivals
+from layerweaver.backend_sim.arrivals.trace_rows import TraceFile
+from layerweaver.ir import TrafficError
+
+
+def _read(
+    path: Path,
+    kind: str,
+    *tenants: str,
+    scale: float = 1.0,
+    loop: bool = False,
+    sort: bool = False,
+    skip: bool = False,
+    stop: Stopping | None = None,
+) -> tuple[list[int], int]:
+    stream = TraceArrivals(
+        TraceFile(path, kind, skip_bad_rows=skip),
+        tenants=frozenset(tenants) or None,
+        time_scale=scale,
+        loop=loop,
+        sort=sort,
+        stopping=stop or Stopping(),
+    )
+    return take_all(stream).tolist(), stream.skipped
+
+
+FILES = {
+    "csv": ("tenant,query,arrival_ns\na,0,5\nb,0,9\na,1,25\n", ("a",), [0, 20]),
+    "csv-plain": ("timestamp,tenant\n1.5,a\n1.500000001,a\n2,b\n", ("a",), [0, 1]),
+    "csv-dates": (
+        "timestamp,tenant\n2024-02-28T23:59:59Z,a\n2024-02-29 00:00:00.5,a\n",
+        ("a",),
+        [0, 1_500_000_000],
+    ),
+    "azure-llm": (
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n"
+        "2023-11-16 18:15:50.9951690,396,109\n",
+        (),
+        [0, 4_314_579_000],
+    ),
+    "azure-functions": (
+        "app,func,end_timestamp,duration\nx,f,10.5,1.0\nx,g,9.8,9.7\n",
+        (),
+        [0, 9_400_000_000],
+    ),
+    "burstgpt": ("Timestamp,Model,Request tokens\n5,ChatGPT,1\n7,GPT-4,2\n", ("GPT-4",), [2_000_000_000]),
+    "mooncake": ('{"timestamp": 27, "input_length": 1}\n\n{"timestamp": 30}\n', (), [0, 3_000_000]),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_format(tmp_path: Path, name: str) -> None:
+    text, tenants, times = FILES[name]
+    path = tmp_path / "trace"
+    path.write_text(text)
+    kind = "csv" if name.startswith("csv") else name
+    assert _read(path, kind, *tenants) == (times, 0)
+
+
+def test_scaling_looping_and_durations(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("tenant,query,arrival_ns\na,0,100\na,1,110\na,2,130\n")
+    assert _read(path, "csv", scale=2.5)[0] == [0, 25, 75]
+    looped = _read(path, "csv", loop=True, stop=Stopping(100))[0]
+    assert looped == [0, 10, 30, 45, 55, 75, 90]
+    assert _read(path, "csv", stop=Stopping(30))[0] == [0, 10]
+
+
+BAD = {
+    "header": ("a,b\n1,2\n", r"trace:1, column 'tenant': the column is missing"),
+    "empty": ("", r"trace:1: the file has no header"),
+    "rows": ("timestamp,tenant\n", r"no row for"),
+    "short": ("timestamp,tenant\n1,a\n2\n", r"trace:3, column 'tenant'"),
+    "text": ("timestamp,tenant\n1,a\nsoon,a\n", r"trace:3, column 'timestamp': 'soon'"),
+    "infinite": ("timestamp,tenant\n1,a\ninf,a\n", r"trace:3, column 'timestamp'"),
+    "huge": ("timestamp,tenant\n1,a\n1e300,a\n", r"trace:3, column 'timestamp'"),
+    "date": ("timestamp,tenant\n2023-13-40 00:00:00,a\n", r"trace:2, column 'timestamp'"),
+    "order": ("timestamp,tenant\n2,a\n1,a\n", r"trace:3.*goes back in time by 1 s"),
+    "long": ("timestamp,tenant\n1," + "x" * (1 << 20) + "\n", r"trace:2: the line is longer"),
+    "tenant": ("timestamp,tenant\n1,b\n", r"no row for a; the file has b"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_name_file_line_and_column(tmp_path: Path, name: str) -> None:
+    text, message = BAD[name]
+    path = tmp_path / "trace"
+    path.write_text(text)
+    with pytest.raises(TrafficError, match=message):
+        _read(path, "csv", "a")
+
+
+def test_bad_rows_are_skipped_and_counted_if_asked(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes(b"timestamp,tenant\n1,a\nsoon,a\n0.5,a\n3\n\xff\xff,a\n4,a\n")
+    assert _read(path, "csv", "a", skip=True) == ([0, 3_000_000_000], 4)
+    assert _read(path, "csv", "a", skip=True, sort=True) == ([0, 500_000_000, 3_500_000_000], 3)
+    path.write_text('{"timestamp": 1}\n[]\n{"timestamp": true}\n' + "[" * 10_000 + '\n{"timestamp": 2}\n')
+    assert _read(path, "mooncake", skip=True) == ([0, 1_000_000], 3)
+
+
+def test_missing_file_and_a_loop_without_length(tmp_path: Path) -> None:
+    with pytest.raises(TrafficError, match="cannot be read"):
+        _read(tmp_path / "nothing.csv", "csv")
+    path = tmp_path / "trace"
+    path.write_text("timestamp,tenant\n1,a\n1,a\n")
+    with pytest.raises(TrafficError, match="cannot be looped"):
+        _read(path, "csv", loop=True, stop=Stopping(100))
