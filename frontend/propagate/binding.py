@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,10 @@ def _nearest(name: str, known: Sequence[str], kind: str) -> str:
 def _is_batch_name(name: str) -> bool:
     lowered = name.lower()
     return "batch" in lowered or lowered in ("n", "b", "bs", "bsz")
+
+
+_NOT_A_BATCH = re.compile(r"seq|len|time|token|frame|width|height|step|sample|point", re.IGNORECASE)
+"""Names of a first axis that say it is something else than the batch."""
 
 
 class _Binder:
@@ -154,7 +159,9 @@ class _Binder:
             for value in self.inputs:
                 if value.shape and len(value.shape) == 1 and isinstance(value.shape[0], str):
                     first.setdefault(value.shape[0])
-        self.batch_names = tuple(name for name in first if self.expression(name).names == (name,))
+        self.batch_names = tuple(
+            name for name in first if self.expression(name).names == (name,) and not _NOT_A_BATCH.search(name)
+        )
 
     def batch_of(self, batch: int | None) -> int:
         """Bind the batch; its extent is what was asked for, given, declared, or 1."""

@@ -260,7 +260,9 @@ class Body:
             return Info(DType.UNDEFINED, None)
         first = parts[0]
         if self.sequences:
-            elements = tuple(parts) if len(parts) >= self.trips else (first,) * self.trips
+            elements = (
+                tuple(parts) if len(parts) >= self.trips else (first,) * min(self.trips, _SEQUENCE_LIMIT)
+            )
             result = Info(first.dtype, first.shape, elements=elements if self.trips else ())
             return self.enter("SequenceConstruct", f"stack{place}", list(dict.fromkeys(parts)), result)
         shapes = {info.shape for info in parts}

@@ -12,6 +12,9 @@ from layerweaver.ir.dtypes import DType
 
 __all__ = ["reshaped"]
 
+_UNUSED = 1024
+"""Most outputs that a Split may leave unnamed."""
+
 
 @rule("Shape", values_from=(), roots_from=())
 def _shape(call: Call) -> tuple[Info]:
@@ -172,7 +175,10 @@ def _split(call: Call) -> tuple[Info, ...]:
     axis = call.axis(call.integer("axis", 0), len(shape))
     parts = call.integers_of("split", 1)
     if parts is None:
-        parts = _even_parts(shape[axis], call.integer("num_outputs", call.output_count) or 1)
+        count = call.integer("num_outputs", call.output_count)
+        if not call.output_count <= count <= call.output_count + _UNUSED:
+            raise ShapeConflictError(f"it splits into {count} parts but names {call.output_count} outputs")
+        parts = _even_parts(shape[axis], count)
     if sum(parts) != shape[axis] or min(parts, default=0) < 0 or len(parts) < call.output_count:
         raise ShapeConflictError(f"cannot split {text(shape)} along axis {axis} into {parts}")
     outputs, start = [], 0

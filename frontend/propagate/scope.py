@@ -12,7 +12,7 @@ __all__ = ["DEPTH_LIMIT", "NODE_LIMIT", "STEP_LIMIT", "Scope", "UnrollError"]
 NODE_LIMIT = 200_000
 """Most nodes that inlining and unrolling may add."""
 
-STEP_LIMIT = 500_000
+STEP_LIMIT = 400_000
 """Most node visits beyond one per node of the file (trials of branches and loop bodies included)."""
 
 DEPTH_LIMIT = 40

@@ -107,7 +107,7 @@ def _at(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), shape, upper=uneven),)
 
 
-@rule("SequenceLength", roots_from=())
+@rule("SequenceLength", values_from=(), roots_from=())
 def _length(call: Call) -> tuple[Info]:
     return (Info(DType.INT64, (), np.array(len(_steady_elements(call, 0)), dtype=np.int64)),)
 

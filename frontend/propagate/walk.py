@@ -174,8 +174,10 @@ class Walker:
             domain = "" if node.domain == "ai.onnx" else node.domain
             outputs: Sequence[Info]
             if (domain, node.op_type) in functions or (node.domain, node.op_type) in functions:
+                self.spend(node, 2)
                 outputs = call_function(self, node, domain, inputs, scope)
             elif domain == "" and node.op_type in CONTROL:
+                self.spend(node, 2)
                 outputs = CONTROL[node.op_type](self, node, inputs, scope)
             else:
                 self.step(node, domain, inputs, scope)
@@ -184,11 +186,15 @@ class Walker:
                 if name:
                     env[name] = info
 
+    def spend(self, node: OnnxNode, steps: int) -> None:
+        """Count work, so that nested functions, branches and loops stay bounded."""
+        self.steps += steps
+        if self.steps > self.budget:
+            raise self.fail(node, f"functions, branches and loops take more than {self.budget} steps")
+
     def step(self, node: OnnxNode, domain: str, inputs: Sequence[Info | None], scope: Scope) -> None:
         """Apply the rule of one ordinary node and enter its outputs."""
-        self.steps += 1
-        if self.steps > self.budget:
-            raise self.fail(node, f"loops and branches take more than {self.budget} steps to work out")
+        self.spend(node, 1)
         opset = scope.opsets.get(domain, 1)
         entry = RULES.get((domain, node.op_type))
         call = Call(node, inputs, opset)
