@@ -103,6 +103,12 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(operator, inputs, [output], name=name, **attributes))
         return output
 
+    def split(self, x: str, parts: int, name: str, axis: int = -1) -> tuple[str, ...]:
+        """Cut a value into ``parts`` equal ones along ``axis``."""
+        outputs = tuple(f"{name}.{part}" for part in range(parts))
+        self._nodes.append(helper.make_node("Split", [x], outputs, name=name, axis=axis))
+        return outputs
+
     def linear(self, x: str, inputs: int, outputs: int, name: str, *, bias: bool = True) -> str:
         """Fully connected layer on a value of any rank, as exporters write it: MatMul and Add."""
         weight = self.weight(f"{name}.weight", (inputs, outputs), 1.0 / inputs)

@@ -58,11 +58,12 @@ def _layer(graph: GraphBuilder, x: str, past: tuple[str, ...], index: int, grown
     """
     name = f"h.{index}"
     y = graph.layer_norm(x, _HIDDEN, f"{name}.ln_1", 1e-5)
+    joint = graph.linear(y, _HIDDEN, 3 * _HIDDEN, f"{name}.attn.c_attn")
     parts = {
-        part: split_heads(
-            graph, graph.linear(y, _HIDDEN, _HIDDEN, f"{name}.attn.{part}"), _HEADS, f"{name}.attn.{part}"
+        part: split_heads(graph, third, _HEADS, f"{name}.attn.{part}")
+        for part, third in zip(
+            ("query", "key", "value"), graph.split(joint, 3, f"{name}.attn.split"), strict=True
         )
-        for part in ("query", "key", "value")
     }
     for part, old in zip(("key", "value"), past, strict=True):
         parts[part] = graph.op("Concat", old, parts[part], name=f"{name}.attn.cache.{part}", axis=2)
