@@ -16,6 +16,9 @@ from layerweaver.ir.yaml_source import KeyPath, YamlSource, nearest, parse_yaml,
 
 __all__ = ["check_npu", "load_npu", "npu_names"]
 
+MAX_PROBLEMS = 200
+MAX_PLACE = 300
+
 
 def npu_names() -> tuple[str, ...]:
     """Names of all NPU configs that installed packages provide, sorted."""
@@ -51,7 +54,10 @@ def _named(name: str) -> NpuConfig:
 
 
 def check_npu(path: str | Path) -> list[str]:
-    """Every mistake in a config file as ``file:line: field: what; accepted``; empty when it is accepted."""
+    """Every mistake in a config file as ``file:line: field: what; accepted``; empty when it is accepted.
+
+    Of mistaken fields the first 200 are listed.
+    """
     problems: list[LayerweaverError] = []
     try:
         source = read_yaml(Path(path), ConfigError, problems)
@@ -90,7 +96,7 @@ def _validate(source: YamlSource) -> tuple[NpuConfig | None, list[ConfigError]]:
         config = NpuConfig.model_validate(source.value)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True)
-        return None, [_problem(dict(item), source) for item in found]
+        return None, [_problem(dict(item), source) for item in found[:MAX_PROBLEMS]]
     problems: list[ConfigError] = []
     for key in config.sources:
         *section, name = key.split(".")
@@ -120,7 +126,7 @@ def _fields_at(path: KeyPath) -> tuple[str, ...]:
 
 def _problem(item: dict[str, Any], source: YamlSource) -> ConfigError:
     path: KeyPath = tuple(item["loc"])
-    where = source.where(path)
+    where = source.where(path)[:MAX_PLACE]
     given = item.get("input")
     shown = "a section" if isinstance(given, (dict, list)) else repr(given)[:60]
     context = item.get("ctx", {})

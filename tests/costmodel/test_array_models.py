@@ -66,10 +66,12 @@ def test_every_layer_equals_scalesim() -> None:
 
 
 def naive_fold_by_fold(
-    extents: tuple[int, int, int], groups: int, shape: tuple[int, int], held: bool, overlap: bool
+    extents: tuple[int, int, int], shape: tuple[int, int], groups: int, held: bool, options: tuple[bool, int]
 ) -> int:
     """Walk the folds of one array: ``extents`` are those on rows, on columns and streamed."""
     (on_rows, on_columns, stream), (rows, columns) = extents, shape
+    overlap, rows_per_cycle = options
+    fill = len(range(0, rows, rows_per_cycle))
     cycles = 0
     folds = [
         (group, row, column)
@@ -80,9 +82,9 @@ def naive_fold_by_fold(
     for index, _ in enumerate(folds):
         first, last = index == 0, index == len(folds) - 1
         if held and (first or not overlap):
-            cycles += rows
+            cycles += fill
         if overlap and not last:
-            cycles += max(stream, rows)
+            cycles += max(stream, fill)
         else:
             cycles += stream + (rows - 1) + (columns - 1)
     return cycles
@@ -93,19 +95,21 @@ def naive_fold_by_fold(
     extents=st.tuples(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60)),
     groups=st.integers(1, 4),
     shape=st.tuples(st.integers(1, 16), st.integers(1, 16)),
-    overlap=st.booleans(),
+    options=st.tuples(st.booleans(), st.integers(1, 20)),
 )
 def test_systolic_models_equal_the_naive_walk(
-    extents: tuple[int, int, int], groups: int, shape: tuple[int, int], overlap: bool
+    extents: tuple[int, int, int], groups: int, shape: tuple[int, int], options: tuple[bool, int]
 ) -> None:
-    (m, n, k), (rows, columns) = extents, shape
-    array = ArrayConfig(rows=rows, columns=columns, double_buffered=overlap)
+    (m, n, k), (rows, columns), (overlap, rows_per_cycle) = extents, shape, options
+    array = ArrayConfig(
+        rows=rows, columns=columns, double_buffered=overlap, load_rows_per_cycle=rows_per_cycle
+    )
     for model, axes, held in (
         (weight_stationary, (k, n, m), True),
         (input_stationary, (k, m, n), True),
         (output_stationary, (m, n, k), False),
     ):
-        counted = naive_fold_by_fold(axes, groups, shape, held, overlap)
+        counted = naive_fold_by_fold(axes, shape, groups, held, options)
         assert model(one(m, n, k, groups), array).tolist() == [counted]
 
 

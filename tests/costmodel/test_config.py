@@ -132,6 +132,19 @@ def test_yaml_bombs_binary_and_missing_files_are_one_line(tmp_path: Path) -> Non
         assert "\n" not in str(caught.value)
 
 
+def test_thousands_of_mistakes_and_endless_keys_stay_readable(check: Check) -> None:
+    many = GOOD + "\n".join(f"key{index}: 1" for index in range(5000))
+    assert 0 < len(check(many)) <= 200
+    (problem,) = check(GOOD + "k" * 100_000 + ": 1\n")
+    assert len(problem) < 2000
+
+
+def test_mappings_are_checked_too() -> None:
+    for wrong in ({}, {"name": 3}, {1: 2}, {"name": "x", "array": None}):
+        with pytest.raises(ConfigError, match=r"^NPU config"):
+            load_npu(wrong)
+
+
 def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(ConfigError, match="memory-centric"):
         load_npu("memory-centrik")

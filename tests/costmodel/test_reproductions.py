@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layerweaver.costmodel import load_npu
+from layerweaver.costmodel import cost_graph, load_npu
 from layerweaver.costmodel.array_models import ArrayWork
+from layerweaver.costmodel.config import Depthwise
 from layerweaver.costmodel.reproduce_tpu_matmul import predict_us, reproduce_tpu_matmul
 from layerweaver.costmodel.tiles import tile_costs
 from layerweaver.ir import ConfigError
+from layerweaver.scheduler.compiler import load_graph
 from layerweaver.scheduler.reproduce_onnxim import reproduce_onnxim
 
 
@@ -98,6 +100,31 @@ def test_tiles_fit_the_accumulators_and_go_round_the_cores() -> None:
     # 7 x 7 pixels are one tile, so one core runs all 144 folds, each as long as the array is high.
     last = tile_costs(convolution((49, 512, 512), 3, 7, 7), array)
     assert last.cycles.tolist() == [143 * 128 + 49 + 3 * 128 + 128 - 3]
+
+
+def compute_ms(model: str, **array: object) -> float:
+    """Compute time on the memory-centric NPU with another array."""
+    npu = load_npu("memory-centric")
+    changed = npu.model_copy(update={"array": npu.array.model_copy(update=array)})
+    costed = cost_graph(load_graph(f"zoo:{model}"), changed)
+    return int(costed.table.compute_cycles.sum()) / npu.clock_hz * 1e3
+
+
+@pytest.mark.parametrize(
+    ("model", "printed_ms"), [("resnet50", 0.589), ("inception-v3", 0.850), ("mobilenetv2", 0.268)]
+)
+def test_compute_times_of_the_layerweaver_paper(model: str, printed_ms: float) -> None:
+    # One row of weights per cycle, and as shipped; the paper's own times are not exactly of one model.
+    assert compute_ms(model, load_rows_per_cycle=1) == pytest.approx(printed_ms, rel=0.25)
+    assert compute_ms(model) == pytest.approx(printed_ms, rel=0.4)
+
+
+def test_mobilenet_needs_packing_or_the_vector_unit() -> None:
+    on_array = {"pack_groups": False, "depthwise": Depthwise.ARRAY, "load_rows_per_cycle": 1}
+    assert compute_ms("mobilenetv2", **on_array) == pytest.approx(3.83, rel=0.02)
+    assert compute_ms("mobilenetv2") < 0.3
+    chosen = cost_graph(load_graph("zoo:mobilenetv2"), load_npu("memory-centric"))
+    assert {layer.unit for layer in chosen.layers} == {"array", "vector"}
 
 
 def test_planning_tiles_of_enormous_layers_takes_bounded_time() -> None:
