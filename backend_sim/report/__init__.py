@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         as_result,
     )
     from layerweaver.backend_sim.report.roofline import roofline_figure, write_figure
-    from layerweaver.backend_sim.report.sparkline import sparkline
+    from layerweaver.backend_sim.report.sparklines import sparkline
 
 __all__ = [
     "ComparisonResult",
@@ -49,7 +49,7 @@ _HOME = {
     "read_documents": "documents",
     "record_traces": "collect",
     "roofline_figure": "roofline",
-    "sparkline": "sparkline",
+    "sparkline": "sparklines",
     "write_figure": "roofline",
     "write_graph_picture": "graph_picture",
 }

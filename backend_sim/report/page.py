@@ -10,7 +10,7 @@ from typing import Any
 
 from layerweaver.backend_sim.report.charts import latency_charts, load_charts, machine_charts, run_charts
 from layerweaver.backend_sim.report.documents import Documents, Run, read_documents
-from layerweaver.backend_sim.report.markup import Chart, Table, chart_markup, table_markup
+from layerweaver.backend_sim.report.markup import Chart, Table, chart_markup, number, table_markup
 
 __all__ = ["build_report", "headline"]
 
@@ -25,7 +25,7 @@ def headline(documents: Documents) -> str:
         if row.peak_qps is None:
             return "No policy meets its deadlines at any rate."
         share = f", {row.share_of_bound:.0%} of the bound" if row.share_of_bound else ""
-        return f"{row.policy} carries the highest load: {row.peak_qps:,.4g} requests/s{share}."
+        return f"{row.policy} carries the highest load: {number(row.peak_qps)} requests/s{share}."
     worst = {
         run.label: max((tenant.violation_rate or 0.0) for tenant in run.tenants) for run in documents.runs
     }

@@ -40,7 +40,7 @@ MARK = "#7a8594"
 BUSY = "#2f7fc4"
 MOVING = "#1f939c"
 IDLE_COLOURS = {
-    "no_work": "#8a94a3",
+    "no_work": "#818b9a",
     "waiting_for_memory": "#c4641a",
     "buffer_full": "#9a63c9",
     "inherent": "#9a7b23",

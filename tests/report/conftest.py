@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,12 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.load import OpenLoop, SimulationInput, TenantLoad
 from layerweaver.backend_sim.outcome import ScheduleLog, SimulationOutcome, TenantOutcome
+from layerweaver.backend_sim.report.details import simulation_details
+from layerweaver.backend_sim.timeline_trace import scheduled_times
 from layerweaver.costmodel.table import CostTable, MachineSpec
 from layerweaver.scheduler.offline import ModelProfile, build_offline
+
+SHARES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999))
 
 
 class FixedArrivals:
@@ -84,7 +90,9 @@ def _run(given: SimulationInput, times_ns: list[NDArray[np.int64]]) -> Simulatio
             latency[t][nxt[t]] = done_ns - times_ns[t][nxt[t]]
             row[t], nxt[t] = 0, nxt[t] + 1
     columns = np.array(entries, dtype=np.int64).T
-    log = ScheduleLog(*columns, mode_names=("throughput", "deadline"))
+    names = [field.name for field in fields(ScheduleLog)][:-1]
+    named: dict[str, Any] = dict(zip(names, columns, strict=True))
+    log = ScheduleLog(mode_names=("throughput", "deadline"), **named)
     tenants = tuple(
         TenantOutcome(
             name=given.tenants[t].name,
@@ -131,3 +139,88 @@ def hand_made() -> Callable[[], tuple[SimulationInput, SimulationOutcome]]:
         return given, _run(given, times)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_document(
+    hand_made: Callable[[], tuple[SimulationInput, SimulationOutcome]],
+) -> Callable[..., dict[str, Any]]:
+    """A simulate document of the hand-made run, under any policy's name."""
+
+    def make(
+        policy: str = "layerweaver+", *, details: bool = True, names: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        given, outcome = hand_made()
+        tenants = []
+        for index, (tenant, result) in enumerate(zip(given.tenants, outcome.tenants, strict=True)):
+            ms = np.sort(result.latency_ns) / 1e6
+            deadline_ms = None if tenant.deadline_ns is None else tenant.deadline_ns / 1e6
+            tenants.append(
+                {
+                    "name": names[index] if names else tenant.name,
+                    "arrived": len(ms),
+                    "completed": len(ms),
+                    "dropped": 0,
+                    "qps": 13333.3,
+                    "standalone_ms": 0.05,
+                    "latency_ms": {
+                        "mean": float(ms.mean()),
+                        **{key: float(ms[int(len(ms) * share)]) for key, share in SHARES},
+                        "max": float(ms[-1]),
+                    },
+                    "deadline_ms": deadline_ms,
+                    "violation_rate": None if deadline_ms is None else float((ms > deadline_ms).mean()),
+                    "verdict": "INVALID" if deadline_ms else "VALID",
+                    "reasons": ["p99 above the target"] if deadline_ms else [],
+                }
+            )
+        drawn = simulation_details(given, outcome, scheduled_times(given, outcome))
+        if names:
+            for key in ("latency", "in_system", "batches"):
+                for entry, name in zip(drawn[key], names, strict=True):
+                    entry["tenant"] = name
+        document = {
+            "policy": policy,
+            "npu": given.machine.name,
+            "simulated_s": 0.003,
+            "layers_executed": outcome.layers_executed,
+            "tenants": tenants,
+            "system": {
+                "stp": 1.2,
+                "antt": 3.1,
+                "fairness": 0.8,
+                "compute_utilization": 0.8123,
+                "dram_utilization": 0.7345,
+                "idle": {
+                    "no_work": 0.05,
+                    "waiting_for_memory": 0.1,
+                    "buffer_full": 0.05,
+                    "inherent": 0.0266,
+                },
+                "bound_qps": 40000.0,
+                "deadline_mode_share": 0.2,
+            },
+            "run": {"wall_s": 0.1, "version": "0.1.0"},
+        }
+        return document | ({"details": drawn} if details else {})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def peak_document() -> dict[str, Any]:
+    """A peak document."""
+    return {
+        "bound_qps": 40000.0,
+        "results": [
+            {
+                "policy": policy,
+                "peak_qps": rate,
+                "peak_qps_sd": 300.0,
+                "share_of_bound": rate / 40000.0,
+                "bracket_qps": [rate, rate * 1.02],
+                "trials": 12,
+            }
+            for policy, rate in (("fcfs", 12000.0), ("layerweaver+", 33000.0))
+        ],
+    }

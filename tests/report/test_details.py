@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,9 +84,7 @@ def test_the_window_shows_the_first_lost_deadline(hand_made: HandMade) -> None:
 
 def test_without_a_log_the_totals_are_still_there(hand_made: HandMade) -> None:
     given, outcome = hand_made()
-    silent = type(outcome)(
-        **{name: None if name == "log" else getattr(outcome, name) for name in outcome.__slots__}
-    )
+    silent = replace(outcome, log=None)
     details = simulation_details(given, silent, scheduled_times(given, outcome))
     assert details["timeline"] is None
     assert details["utilization"] is None

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+import pytest
+
+from layerweaver.backend_sim.report import ResultError, build_report
+from layerweaver.backend_sim.report.palette import DANGER, IDLE_COLOURS, MARK, MOVING, SERIES
+
+Make = Callable[..., dict[str, Any]]
+
+
+def table_cells(page: str, identifier: str) -> list[list[float | str]]:
+    """Exact values of a table of the page, row by row, without the heading."""
+    table = re.search(rf'<table id="{identifier}">(.*?)</table>', page, re.DOTALL)
+    assert table is not None
+    rows = []
+    for row in re.findall(r"<tr>(.*?)</tr>", table.group(1).split("<tbody>")[1], re.DOTALL):
+        cells = re.findall(r"<t[hd]([^>]*)>(.*?)</t[hd]>", row, re.DOTALL)
+        values = [re.search(r'data-value="([^"]*)"', attributes) for attributes, _ in cells]
+        rows.append(
+            [
+                float(value.group(1)) if value else unescape(text)
+                for value, (_, text) in zip(values, cells, strict=True)
+            ]
+        )
+    return rows
+
+
+def test_the_verdict_table_holds_the_documents_numbers(make_document: Make) -> None:
+    runs = [make_document("fcfs", details=False), make_document("layerweaver+", details=False)]
+    rows = table_cells(build_report([{"runs": runs}]), "verdicts")
+    wanted = [
+        [run["policy"], tenant["name"], tenant["verdict"]]
+        + [tenant["deadline_ms"], tenant["violation_rate"]]
+        + [tenant["latency_ms"][key] for key in ("p50", "p99", "p999", "max")]
+        + [tenant["qps"], tenant["arrived"], tenant["completed"], tenant["dropped"]]
+        + ["; ".join(tenant["reasons"]) or None]
+        for run in runs
+        for tenant in run["tenants"]
+    ]
+    assert rows == [["–" if value is None else value for value in row] for row in wanted]
+
+
+def test_peak_rates_are_listed(peak_document: dict[str, Any]) -> None:
+    page = build_report([peak_document])
+    assert table_cells(page, "peak-0") == [
+        ["fcfs", 12000.0, 300.0, 0.3, 12000.0, 12240.0, 12.0],
+        ["layerweaver+", 33000.0, 300.0, 0.825, 33000.0, 33660.0, 12.0],
+    ]
+    assert "layerweaver+ carries the highest load: 33,000 requests/s, 82% of the bound." in page
+
+
+def test_the_page_asks_the_network_for_nothing(make_document: Make) -> None:
+    page = build_report([make_document()])
+    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"""(src|href|action)\s*=\s*["']?(https?:)?//""", own)
+    assert "default-src 'none'" in own
+    assert page.count("<script>") == 2
+
+
+def test_one_page_is_the_same_every_time(make_document: Make) -> None:
+    assert build_report([make_document()]) == build_report([make_document()])
+
+
+def test_names_from_the_documents_are_text_and_nothing_else(make_document: Make) -> None:
+    names = ('<img src=x onerror="alert(1)">', "</script><script>alert(2)</script>")
+    document = make_document("<b>bold</b>", names=names)
+    page = build_report([document], title="<i>title</i>")
+    own = re.sub(r"<script>.*?</script>\n", "", page, count=1, flags=re.DOTALL)
+    assert "<img" not in own
+    assert "<b>bold" not in own
+    assert "<i>title" not in own
+    assert "<script>alert" not in page
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"runs": []},
+        {"runs": "x"},
+        {"runs": [{"policy": "a"}]},
+        {"tenants": [], "system": {}},
+        {"results": [], "bound_qps": 1.0},
+        {"results": [{"policy": "a"}], "bound_qps": "many"},
+    ],
+)
+def test_what_is_no_result_is_refused_in_one_line(broken: dict[str, Any]) -> None:
+    with pytest.raises(ResultError) as refusal:
+        build_report([broken])
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("tenants", 0, "latency_ms", "p99"), "slow"),
+        (("tenants", 0, "arrived"), -1),
+        (("details", "latency", 0, "counts"), [1, 2]),
+        (("details", "over_time", "edges_ms"), [0.0]),
+        (("details", "timeline", "layer"), ["only one"]),
+        (("details", "utilization", "compute", "busy"), []),
+        (("details", "timeline", "requests", "late"), []),
+        (("system", "idle"), {"no_work": float("nan")}),
+    ],
+)
+def test_damaged_documents_are_refused_with_the_place(
+    make_document: Make, path: tuple[Any, ...], value: Any
+) -> None:
+    document = copy.deepcopy(make_document())
+    spot = document
+    for part in path[:-1]:
+        spot = spot[part]
+    spot[path[-1]] = value
+    with pytest.raises(ResultError) as refusal:
+        build_report([document])
+    assert "result 1" in str(refusal.value)
+    assert str(path[0]) in str(refusal.value)
+
+
+def test_configuration_and_provenance_are_shown(make_document: Make) -> None:
+    document = make_document() | {"npu": "memory-centric", "seeds": 3}
+    shown = re.search(r"<pre tabindex=0>(.*?)</pre>", build_report([document]), re.DOTALL)
+    assert shown is not None
+    configuration = json.loads(unescape(shown.group(1)))
+    assert configuration["npu"] == "memory-centric"
+    assert configuration["seeds"] == 3
+    assert configuration["run"]["version"] == "0.1.0"
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    high, low = sorted((luminance(first), luminance(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("colour", [*SERIES, DANGER, MARK, MOVING, *IDLE_COLOURS.values()])
+@pytest.mark.parametrize("page", ["#ffffff", "#f6f8fa", "#12161b", "#1a2027"])
+def test_series_stand_out_on_both_pages(colour: str, page: str) -> None:
+    assert contrast(colour, page) >= 3
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_text_is_readable_in_both_schemes(make_document: Make, scheme: int) -> None:
+    style = re.search(r"<style>(.*?)</style>", build_report([make_document(details=False)]), re.DOTALL)
+    assert style is not None
+    blocks = re.findall(r":root \{(.*?)\}", style.group(1), re.DOTALL)
+    colours = dict(re.findall(r"--(\w+): (#\w{6})", blocks[scheme]))
+    for ink in ("ink", "muted", "good", "bad", "link"):
+        for ground in ("page", "card"):
+            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
