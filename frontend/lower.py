@@ -21,6 +21,9 @@ __all__ = ["MAX_MACS", "build_drafts", "lower"]
 MAX_MACS = 2**60
 """Most multiply-accumulates of one layer."""
 
+_IN_PLACE = {"TensorScatter": 1, "ScatterND": 2, "ScatterElements": 2, "Scatter": 2}
+_APPENDS = frozenset({"Concat", *_IN_PLACE})
+
 
 def lower(
     resolved: ResolvedGraph,
@@ -160,8 +163,9 @@ class _Building:
         reads = self._activations(node.inputs if step.reads is None else step.reads)
         writes = [name for name in (node.outputs if step.writes is None else step.writes) if name]
         appended = dict(step.appended or {})
-        if node.op_type == "Concat":
-            rows = self._appended_by_concat(operation, reads)
+        rows: dict[str, int] = {}
+        if node.op_type in _APPENDS and node.outputs:
+            rows = self._appended(operation, reads)
             appended.update(rows)
             for count in rows.values():
                 step = replace(step, vector=tuple(replace(work, elements=count) for work in step.vector))
@@ -172,7 +176,7 @@ class _Building:
             if internal is not None:
                 self.sizes[name] = replace(self.sizes[name], batched=operation.batched)
             self.storage[name] = name
-            if grown is not None and node.op_type == "Concat":
+            if name in rows:
                 self.along[name] = self.fed_back[name]
         if step.matrix is not None and step.matrix.macs > MAX_MACS:
             raise operation.error(
@@ -193,24 +197,34 @@ class _Building:
             weights=weights,
             gathers=[*(self.parameters.gather(gather) for gather in step.gathers), *tables],
             role=step.role,
-            partial=self._parts_of_state(operation, reads),
+            partial=self._parts_of_state(operation, step, reads),
         )
         self.drafts.append(draft)
 
-    def _parts_of_state(self, operation: Operation, reads: dict[str, None]) -> dict[str, int]:
-        storage = self.storage.get(operation.node.inputs[0]) if operation.node.inputs else None
-        if storage is None or storage not in self.pairs or operation.operator not in ("Gather", "Slice"):
-            return {}
-        return {storage: operation.output_elements()} if storage in reads else {}
+    def _parts_of_state(self, operation: Operation, step: Step, reads: dict[str, None]) -> dict[str, int]:
+        """Elements read of states of which only a part is read."""
+        node = operation.node
+        partial = dict(step.partial or {})
+        if operation.operator in ("Gather", "Slice") and node.inputs:
+            partial[node.inputs[0]] = operation.output_elements()
+        found = {self.storage.get(name, ""): count for name, count in partial.items()}
+        return {name: count for name, count in found.items() if name in self.pairs and name in reads}
 
-    def _appended_by_concat(self, operation: Operation, reads: dict[str, None]) -> dict[str, int]:
-        """A Concat of a cache and new rows only appends the rows: it does not read the cache."""
-        output = operation.node.outputs[0]
+    def _appended(self, operation: Operation, reads: dict[str, None]) -> dict[str, int]:
+        """A cache that Concat or a scatter extends is not read by it: only the new rows are written."""
+        node = operation.node
+        output = node.outputs[0]
         past = self.fed_back.get(output)
-        if past is None or past not in reads or len(reads) < 2:
+        if past is None or past not in reads:
             return {}
-        del reads[past]
-        return {output: max(0, elements_of(self.values[output]) - elements_of(self.values[past]))}
+        if node.op_type == "Concat" and len(reads) > 1:
+            del reads[past]
+            return {output: max(0, elements_of(self.values[output]) - elements_of(self.values[past]))}
+        update = _IN_PLACE.get(node.op_type)
+        if update is not None and self.storage.get(node.inputs[0]) == past:
+            del reads[past]
+            return {output: operation.elements(update)}
+        return {}
 
     # The result.
 

@@ -147,12 +147,18 @@ def lowers(
     return register
 
 
+_PLUGIN_FAULTS = (
+    *(ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError, LookupError),
+    *(RuntimeError, OSError, ModelError),
+)
+
+
 def _load(entry: EntryPoint) -> None:
     try:
         loaded = entry.load()
         if callable(loaded):
             loaded()
-    except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+    except _PLUGIN_FAULTS as error:
         raise ModelError(
             f"the operator plug-in cannot be loaded ({type(error).__name__}: {error})",
             where=f"entry point {entry.name!r} = {entry.value!r} of group {ENTRY_POINT_GROUP!r}",

@@ -2,8 +2,9 @@
 
 A pair is found by name (``past_key_values.0.key`` and ``present.0.key``, ``h`` and ``hn``, ``state`` and
 ``stateN``, ...) when both have the same element type and the same shape, or shapes that differ in the one
-axis along which a cache grows; or by structure, when an input named like a cache is extended by a Concat
-whose result is a graph output; or it is given. What is read is the whole input; what is written is the
+axis along which a cache grows; or by an attention operator that reads it as past and writes it as present;
+or by structure, when an input named like a cache is extended by a Concat whose result is a graph output; or
+it is given. What is read is the whole input; what is written is the
 whole output of equal shape, or the new rows of a cache, which an NPU appends in place (*ours*).
 """
 
@@ -23,6 +24,19 @@ _STATEFUL = re.compile(
     re.IGNORECASE,
 )
 _SHORT = re.compile(r"[hc](?:x|_?\d+|_?prev|_?in)?", re.IGNORECASE)
+
+_STATEFUL_OPERATORS: Mapping[tuple[str, str], tuple[tuple[int, int], ...]] = {
+    ("", "Attention"): ((4, 1), (5, 2)),
+    ("", "LinearAttention"): ((3, 1),),
+    ("", "CausalConvWithState"): ((3, 1),),
+    ("", "TensorScatter"): ((0, 0),),
+    ("com.microsoft", "Attention"): ((4, 1),),
+    ("com.microsoft", "QAttention"): ((8, 1),),
+    ("com.microsoft", "MultiHeadAttention"): ((6, 1), (7, 2)),
+    ("com.microsoft", "DecoderMaskedMultiHeadAttention"): ((5, 1), (6, 2)),
+    ("com.microsoft", "GroupQueryAttention"): ((3, 1), (4, 2)),
+}
+"""Operand that holds the past and result that holds the present, per stateful operator."""
 
 _REPLACEMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"past_key_values", ("present", "present_key_values")),
@@ -102,6 +116,7 @@ def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> 
                 pairs[name] = output
                 taken.add(output)
                 break
+    _pair_by_operator(graph, pairs, taken)
     _pair_by_concat(graph, pairs, taken)
     return pairs
 
@@ -115,6 +130,20 @@ def _stated(graph: ResolvedGraph, name: str, known: Sequence[str], what: str) ->
             accepted=f"one of {listed}",
         )
     return name
+
+
+def _pair_by_operator(graph: ResolvedGraph, pairs: dict[str, str], taken: set[str]) -> None:
+    """Pair what stateful operators read as past and write as present, whatever it is called."""
+    inputs, outputs = set(graph.inputs), set(graph.outputs)
+    for resolved in graph.nodes:
+        node = resolved.node
+        for past, present in _STATEFUL_OPERATORS.get((node.domain, node.op_type), ()):
+            if past >= len(node.inputs) or present >= len(node.outputs):
+                continue
+            name, output = node.inputs[past], node.outputs[present]
+            if name in inputs and output in outputs and name not in pairs and output not in taken:
+                pairs[name] = output
+                taken.add(output)
 
 
 def _pair_by_concat(graph: ResolvedGraph, pairs: dict[str, str], taken: set[str]) -> None:

@@ -65,6 +65,7 @@ class Step:
         suffix: Distinguishes the steps of one node, for example "scores".
         role: What the step is known as, for example "attention-scores".
         internal: Elements of results that are internal to the node.
+        partial: Elements read of operands of which only a part is read.
         appended: Elements really written of results that hold a grown state (a cache and its new rows).
     """
 
@@ -79,6 +80,7 @@ class Step:
     role: str = ""
     internal: Mapping[str, int] | None = None
     appended: Mapping[str, int] | None = None
+    partial: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ def convolution(
             f"{weights[0]} output channels cannot be divided into {groups} groups",
             accepted="a positive group count that divides the channels",
         )
+    last = channels_last and weights[1] * groups != image[-1] and weights[-1] * groups == image[-1]
+    kernel, in_channels = (weights[1:-1], weights[-1]) if last else (weights[2:], weights[1])
     spatial = len(weights) - 2
     ones = (1,) * spatial
     pixels = output[1:-1] if channels_last else output[2:]
@@ -46,12 +48,12 @@ def convolution(
         weights=operation.constant(weight),
         batch_axis=axis_for(operation.batched),
         conv=ConvGeometry(
-            kernel=weights[2:],
+            kernel=kernel,
             strides=operation.integers("strides", ones),
             dilations=operation.integers("dilations", ones),
             input_size=image[1:-1] if channels_last else image[2:],
             output_size=pixels,
-            in_channels=weights[1],
+            in_channels=in_channels,
             out_channels=weights[0] // groups,
         ),
     )

@@ -64,7 +64,11 @@ def _projected(
         appended=(0, rows * (sizes[1] + sizes[2])),
         extra=1 if operation.has_input(mask) else 0,
     )
-    return (project, *steps)
+    if not earlier:
+        return (project, *steps)
+    # One tensor holds the keys and the values: each step reads its half.
+    half = {operation.node.inputs[past]: operation.elements(past) // 2}
+    return (project, *(replace(step, partial=half) for step in steps))
 
 
 @lowers("Attention", domain=MICROSOFT, treatment=Treatment.MATRIX)

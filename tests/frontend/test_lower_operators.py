@@ -149,6 +149,41 @@ CONTRIBUTED = {
         "{ y = com.microsoft.QGemm(x, s, z, w, ws, wz) }",
         60,
     ),
+    "QAttention": (
+        "(uint8[2,5,8] x) => (float[2,5,8] y) <int8[8,24] w, float[24] b, float s, float ws> "
+        "{ y = com.microsoft.QAttention<num_heads=2>(x, w, b, s, ws) }",
+        2 * 5 * 8 * 24 + 2 * 2 * 5 * 5 * (4 + 4),
+    ),
+    "PackedAttention": (
+        "(float[9,8] x, int32[2,5] o, int32[3] c) => (float[9,8] y) <float[8,24] w, float[24] b> "
+        "{ y = com.microsoft.PackedAttention<num_heads=2>(x, w, b, o, c) }",
+        9 * 8 * 24 + 2 * 2 * 5 * 5 * (4 + 4),
+    ),
+    "GroupQueryAttention": (
+        "(float[2,5,32] q, float[2,5,16] k, float[2,5,16] v, int32[2] s, int32 t) => (float[2,5,32] y) "
+        '{ y = com.microsoft.GroupQueryAttention<num_heads=4, kv_num_heads=2>(q, k, v, "", "", s, t) }',
+        2 * 4 * 5 * 5 * (8 + 8),
+    ),
+    "FusedGemm": (
+        "(float[5,7] x) => (float[5,3] y) <float[7,3] w, float[3] b> "
+        '{ y = com.microsoft.FusedGemm<activation="Relu">(x, w, b) }',
+        5 * 7 * 3,
+    ),
+    "MatMulIntegerToFloat": (
+        "(uint8[3,4] x) => (float[3,5] y) <int8[4,5] w, float s, float ws> "
+        "{ y = com.microsoft.MatMulIntegerToFloat(x, w, s, ws) }",
+        60,
+    ),
+    "DynamicQuantizeLSTM": (
+        "(float[7,2,5] x) => (float[7,1,2,3] y) <int8[1,5,12] w, int8[1,3,12] r, float[1] s, int8[1] z> "
+        '{ y = com.microsoft.DynamicQuantizeLSTM<hidden_size=3>(x, w, r, "", "", "", "", "", s, z, s, z) }',
+        7 * 2 * 12 * (5 + 3),
+    ),
+    "SkipLayerNormalization": (
+        "(float[2,5,8] x, float[2,5,8] z) => (float[2,5,8] y) <float[8] g, float[8] b> "
+        "{ y = com.microsoft.SkipLayerNormalization(x, z, g, b) }",
+        0,
+    ),
     "DynamicQuantizeMatMul": (
         "(float[3,4] x) => (float[3,5] y) <int8[4,5] w, float ws> "
         "{ y = com.microsoft.DynamicQuantizeMatMul(x, w, ws) }",

@@ -63,6 +63,18 @@ COUNTED = {
         30,
         48,
     ),
+    "four bits behind DequantizeLinear": (
+        "(float[2,4] x) => (float[2,6] y) <int4[4,6] w, float s> "
+        "{ v = DequantizeLinear(w, s) y = MatMul(x, v) }",
+        24,
+        12,
+    ),
+    "eight-bit floating point": (
+        "(float[2,4] x) => (float[2,6] y) <float8e4m3fn[4,6] w, float s> "
+        "{ v = DequantizeLinear(w, s) y = MatMul(x, v) }",
+        24,
+        24,
+    ),
     "batch normalisation: scale and bias": (
         "(float[2,4,3] x) => (float[2,4,3] y) <float[4] s, float[4] b, float[4] m, float[4] v> "
         "{ y = BatchNormalization(x, s, b, m, v) }",
@@ -93,7 +105,7 @@ COUNTED = {
 @pytest.mark.parametrize("fuse", [True, False])
 def test_what_counts(import_text: Import, case: str, fuse: bool) -> None:
     text, parameters, weight_bytes = COUNTED[case]
-    graph = import_text(f"g {text}", fuse=fuse)
+    graph = import_text(f"g {text}", opset=21, fuse=fuse)
     assert graph.parameters == parameters
     assert sum(tensor.nbytes() for tensor in graph.parameter_tensors()) == weight_bytes
 

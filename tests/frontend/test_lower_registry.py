@@ -69,10 +69,27 @@ def test_registering_twice_is_an_error() -> None:
         lowers("Thing", registry=registry)(first)
 
 
-def test_a_broken_plugin_is_named_in_one_line() -> None:
-    entry = EntryPoint("broken", "there_is_no_such_module", "layerweaver.operators")
-    with pytest.raises(ModelError, match=r"'broken' = 'there_is_no_such_module'") as caught:
-        load_plugins([entry])
+BROKEN = {
+    "there_is_no_such_module": None,
+    "plugin_with_a_syntax_error": "def (:",
+    "plugin_that_fails": "{}['key']",
+    "plugin_that_registers_twice": "from layerweaver.frontend.operators.pooling import pool\n"
+    "from layerweaver.frontend.registry import lowers\n"
+    "lowers('MaxPool')(pool)",
+}
+
+
+@pytest.mark.parametrize("module", BROKEN)
+def test_a_broken_plugin_is_named_in_one_line(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = BROKEN[module]
+    if text is not None:
+        (tmp_path / f"{module}.py").write_text(text)
+        monkeypatch.syspath_prepend(str(tmp_path))
+    load_operators()
+    with pytest.raises(ModelError, match=f"'broken' = '{module}'") as caught:
+        load_plugins([EntryPoint("broken", module, "layerweaver.operators")])
     assert "\n" not in str(caught.value)
 
 

@@ -106,3 +106,64 @@ def test_gpt2_reads_its_whole_cache_and_writes_one_row(onnx_folder: Path, fuse: 
     if fuse:
         readers = [layer.role for layer in graph if layer.state_reads]
         assert readers == ["attention-scores", "attention-context"] * 12
+
+
+OPERATORS = {
+    "grouped queries, a growing cache": (
+        """g (float[2,1,32] q, float[2,1,16] k, float[2,1,16] v, float[2,2,7,8] a, float[2,2,7,8] b,
+           int32[2] s, int32 t) => (float[2,1,32] y, float[2,2,8,8] c, float[2,2,8,8] d) {
+            y, c, d = com.microsoft.GroupQueryAttention<num_heads=4, kv_num_heads=2>(q, k, v, a, b, s, t)
+        }""",
+        2 * 2 * 2 * 7 * 8,
+        2 * 2 * 2 * 8,
+    ),
+    "keys and values in one tensor": (
+        """g (float[1,1,8] x, float[2,1,2,7,4] a) => (float[1,1,8] y, float[2,1,2,8,4] b)
+        <float[8,24] w, float[24] c> { y, b = com.microsoft.Attention<num_heads=2>(x, w, c, "", a) }""",
+        2 * 2 * 7 * 4,
+        2 * 2 * 4,
+    ),
+    "attention of the standard": (
+        """g (float[1,2,1,4] q, float[1,2,1,4] k, float[1,2,1,4] v, float[1,2,7,4] a, float[1,2,7,4] b)
+        => (float[1,2,1,4] y, float[1,2,8,4] c, float[1,2,8,4] d)
+        { y, c, d = Attention(q, k, v, "", a, b) }""",
+        2 * 2 * 7 * 4,
+        2 * 2 * 4,
+    ),
+    "a cache of fixed size, scattered into": (
+        """g (float[1,2,1,4] q, float[1,2,1,4] k, float[1,2,16,4] a)
+        => (float[1,2,1,16] y, float[1,2,16,4] b) {
+            b = TensorScatter<axis=2>(a, k)
+            t = Transpose<perm=[0,1,3,2]>(b)
+            y = MatMul(q, t)
+        }""",
+        2 * 16 * 4,
+        2 * 4,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OPERATORS)
+@pytest.mark.parametrize("fuse", [True, False])
+def test_stateful_operators_name_their_own_state(import_text: Import, case: str, fuse: bool) -> None:
+    text, read, written = OPERATORS[case]
+    graph = import_text(text, opset=24, domain="com.microsoft", fuse=fuse)
+    assert (_reads(graph), _writes(graph)) == (read, written)
+    assert [tensor.name for tensor in graph.outputs] == ["y"]
+
+
+def test_of_a_packed_state_every_part_is_read_once(import_text: Import) -> None:
+    graph = import_text(
+        """g (float[5,1,4] x, float[2,1,1,3] state) => (float[5,1,1,3] y, float[2,1,1,3] stateN)
+        <float[1,12,4] w, float[1,12,3] r, int64 zero = {0}, int64 one = {1}, int64[1] first = {0}> {
+            h = Gather(state, zero)
+            c = Gather(state, one)
+            y, hn, cn = LSTM<hidden_size=3>(x, w, r, "", "", h, c)
+            hu = Unsqueeze(hn, first)
+            cu = Unsqueeze(cn, first)
+            stateN = Concat<axis=0>(hu, cu)
+        }"""
+    )
+    assert (_reads(graph), _writes(graph)) == (6, 6)
+    (layer,) = [layer for layer in graph if layer.state_reads]
+    assert layer.operators[:3] == ("LSTM", "Gather", "Gather")
