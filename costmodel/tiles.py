@@ -69,11 +69,13 @@ def tile_costs(work: ArrayWork, array: ArrayConfig) -> TileCosts:
     stream = np.array([plan.stream for plan in plans], dtype=np.int64)
     folds = np.array([plan.folds for plan in plans], dtype=np.int64)
     edge = 3 * array.rows + array.columns - 3
-    share = ceil_ratio(pixel_tiles * channel_tiles, array.count)
+    tiles = pixel_tiles * channel_tiles
+    share = np.where(work.groups > 1, tiles, ceil_ratio(tiles, array.count))
     first = checked_cycles(np.maximum(share * folds - 1, 0), np.maximum(stream, array.rows)) + stream + edge
     serial = np.where(work.weighted, ceil_ratio(work.groups, array.count), work.groups)
     cycles = np.where(folds > 0, checked_cycles(first, serial), 0)
-    return TileCosts(cycles, channel_tiles, pixel_tiles)
+    once = work.groups > 1
+    return TileCosts(cycles, np.where(once, 1, channel_tiles), np.where(once, 1, pixel_tiles))
 
 
 def _capacity(array: ArrayConfig, operand_bytes: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,8 @@ def test_thousands_of_mistakes_and_endless_keys_stay_readable(check: Check) -> N
 
 
 def test_mappings_are_checked_too() -> None:
-    for wrong in ({}, {"name": 3}, {1: 2}, {"name": "x", "array": None}):
+    mappings: list[dict[Any, Any]] = [{}, {"name": 3}, {1: 2}, {"name": "x", "array": None}]
+    for wrong in mappings:
         with pytest.raises(ConfigError, match=r"^NPU config"):
             load_npu(wrong)
 
