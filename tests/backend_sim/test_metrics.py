@@ -1,0 +1,132 @@
+"""Percentiles, verdicts and files of results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerweaver.backend_sim.percentiles import SKETCH_ERROR, summarise
+from layerweaver.backend_sim.results import result_csv, save_result
+from layerweaver.backend_sim.sentence import verdict_sentence
+from layerweaver.backend_sim.verdict import RunFacts, early_stopping_queries, judge
+from layerweaver.ir import OutputError
+
+
+@given(st.lists(st.integers(0, 2**50), min_size=1, max_size=300), st.floats(0.001, 0.999))
+def test_percentiles_are_exact_and_the_sketch_is_near(values: list[int], share: float) -> None:
+    latency = np.array(values, np.int64)
+    exact = sorted(values)[min(len(values) - 1, int(len(values) * share))]
+    assert summarise(latency, [share]).percentiles_ns[share] == exact
+    rough = summarise(latency, [share], exact_limit=0)
+    near = rough.percentiles_ns[share]
+    assert not rough.exact
+    assert near is not None
+    assert exact <= near <= exact * (1 + SKETCH_ERROR)
+    assert rough.max_ns == max(values)
+
+
+@pytest.mark.parametrize(("over", "queries"), [(0, 459), (1, 662), (10, 2010), (100, 12571)])
+def test_early_stopping_asks_for_as_many_queries_as_loadgen(over: int, queries: int) -> None:
+    assert early_stopping_queries(over, 0.99) + over == queries
+
+
+def _facts(**changes: Any) -> RunFacts:
+    facts: dict[str, Any] = {
+        "kind": "poisson",
+        "share": 0.99,
+        "target_ns": 100,
+        "last_scheduled_ns": 10**9,
+        "last_completion_ns": 10**9,
+        "min_duration_ns": 10**9,
+        "min_queries": 100,
+        "dropped": 0,
+    }
+    return RunFacts(**{**facts, **changes})
+
+
+@pytest.mark.parametrize(
+    ("late", "count", "changes", "reasons"),
+    [
+        (0, 459, {}, []),
+        (0, 458, {}, ["early stopping: 458 queries with 0 late, needs 459"]),
+        (1, 662, {}, []),
+        (10, 2010, {}, []),
+        (10, 2009, {}, ["early stopping"]),
+        (0, 458, {"dropped": 1}, ["early stopping: 459 queries with 1 late, needs 662"]),
+        (50, 1000, {}, ["p99 latency is above", "early stopping"]),
+        (0, 1000, {"last_scheduled_ns": 5}, ["too short"]),
+        (0, 1000, {"min_queries": 2000}, ["too few queries: 1000 of 2000"]),
+    ],
+)
+def test_verdicts_have_their_reasons(
+    late: int, count: int, changes: dict[str, Any], reasons: list[str]
+) -> None:
+    latency = np.full(count, 100, np.int64)
+    latency[:late] = 101
+    verdict, found = judge(latency, _facts(**changes))
+    assert verdict == ("INVALID" if reasons else "VALID")
+    assert len(found) == len(reasons)
+    for one, start in zip(found, reasons, strict=True):
+        assert one.startswith(start)
+
+
+def test_without_a_deadline_there_is_no_verdict() -> None:
+    assert judge(np.zeros(5, np.int64), _facts(target_ns=None)) == (None, [])
+
+
+def _run(policy: str, rate: float, p99: float) -> dict[str, Any]:
+    latency = {"mean": 1.0, "p50": 1.0, "p90": 2.0, "p99": p99, "p999": 9.0, "max": 9.0}
+    tenant = {
+        "name": "v",
+        "arrived": 100,
+        "qps": 10.0,
+        "violation_rate": rate,
+        "latency_ms": latency,
+        "reasons": [],
+    }
+    return {
+        "policy": policy,
+        "npu": "n",
+        "simulated_s": 1.0,
+        "layers_executed": 3,
+        "tenants": [tenant],
+        "system": {"stp": 0.5, "bound_qps": 20.0, "idle": {"no_work": 0.1}},
+    }
+
+
+def test_the_sentence_speaks_of_what_changed() -> None:
+    better = verdict_sentence({"runs": [_run("fcfs", 0.2, 20.0), _run("layerweaver+", 0.01, 5.0)]})
+    assert "from 20% to 1%" in better
+    assert "0.50 of the bound" in better
+    assert "from 20 to 5 ms against fcfs" in better
+    same = verdict_sentence({"runs": [_run("fcfs", 0.0, 5.0), _run("layerweaver+", 0.0, 5.0)]})
+    assert "do not differ visibly" in same
+    worse = verdict_sentence({"runs": [_run("fcfs", 0.0, 5.0), _run("layerweaver+", 0.2, 9.0)]})
+    assert "raised missed deadlines" in worse
+
+
+def test_results_are_saved_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = {"runs": [_run("fcfs", 0.2, 20.0), _run("edf", 0.1, 10.0)]}
+    save_result(document, tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text()) == document
+    save_result(document, tmp_path / "out.csv")
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[0].startswith("policy,npu,simulated_s,layers_executed,name")
+    assert len(lines) == 3
+    assert result_csv(document).splitlines() == lines
+    parquet = pytest.importorskip("pyarrow.parquet")
+    save_result(document, tmp_path / "out.parquet")
+    table = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["latency_ms.p99"] for row in table] == [20.0, 10.0]
+    with pytest.raises(OutputError, match=r"give \.json, \.csv or \.parquet"):
+        save_result(document, tmp_path / "out.txt")
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(OutputError, match=r"needs pyarrow.*pip install"):
+        save_result(document, tmp_path / "out.parquet")
+    assert parquet.read_table(tmp_path / "out.parquet").num_rows == 2

@@ -1,0 +1,158 @@
+"""Scenario files: what is accepted, and one line with the place for everything that is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layerweaver.backend_sim.prepare import prepare
+from layerweaver.backend_sim.scenario import Scenario, builtin_scenario, load_scenario
+from layerweaver.ir import LayerweaverError, ScenarioError
+
+POISSON = {"kind": "poisson", "qps": 300, "seed": 1}
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no tenant": ({"tenants!": []}, "tenants: there is no tenant"),
+    "zero deadline": (
+        {"tenants": [{"deadline_ms": 0}]},
+        r"tenants\[0\].deadline_ms: 0 ms is not accepted; give",
+    ),
+    "misspelt key": ({"durations_s": 3}, "unknown key 'durations_s'; did you mean 'duration_s'"),
+    "misspelt arrival key": ({"tenants": [{"arrival": {**POISSON, "qqps": 1}}]}, "did you mean 'qps'"),
+    "unknown kind": ({"tenants": [{"arrival": {"kind": "poison", "qps": 1}}]}, "did you mean 'poisson'"),
+    "no kind": ({"tenants": [{"arrival": {"qps": 1}}]}, "the key 'kind' is missing"),
+    "rate too low": (
+        {"tenants": [{"arrival": {**POISSON, "qps": 0.4}}]},
+        "below one query in 2 s; give at least 0.5",
+    ),
+    "rate too high": (
+        {"tenants": [{"arrival": {**POISSON, "qps": 2e9}}]},
+        "is impossible; the largest rate is 1e",
+    ),
+    "rate zero": ({"tenants": [{"arrival": {**POISSON, "qps": 0}}]}, "the rate is 0"),
+    "rate text": ({"tenants": [{"arrival": {**POISSON, "qps": "many"}}]}, "'many' is not a number"),
+    "rate nan": ({"tenants": [{"arrival": {**POISSON, "qps": float("nan")}}]}, "is not a number"),
+    "seed": ({"tenants": [{"arrival": {**POISSON, "seed": -1}}]}, "'-1' is not a seed"),
+    "same name": ({"tenants": [{"name": "chat"}]}, "two tenants are called 'chat'"),
+    "group": (
+        {"groups": [["vision", "chatt"]]},
+        r"groups\[0\]\[1\]: there is no tenant 'chatt'; did you mean 'chat'",
+    ),
+    "endless": ({"duration_s": None}, "the arrivals would never end; give duration_s or min_queries"),
+    "priority": ({"tenants": [{"priority": 2}]}, "'2' is not accepted; give 1, 3 or 9"),
+    "mlperf": ({"tenants": [{"mlperf_model": "resnet50"}]}, "did you mean 'resnet50-v1.5'"),
+    "mlperf tokens": (
+        {"tenants": [{"mlperf_model": "llama2-70b", "deadline_ms": None}]},
+        "no single latency limit for llama2-70b",
+    ),
+    "warm-up": ({"warmup_s": 2}, "the warm-up leaves nothing"),
+    "npu and pool": ({"pool": [{"npu": "tpu-v3"}]}, "give either npu or pool"),
+    "router alone": ({"router": "least_work"}, "a router needs a pool"),
+    "batch": ({"tenants": [{"batch": {"max": 4, "preferred": [8]}}]}, "8 is above the maximum batch of 4"),
+    "percentile": ({"tenants": [{"percentile": 100}]}, "100 is not a percentile"),
+    "model": ({"tenants": [{"model": {"profil": "x.lwp"}}]}, "did you mean 'profile'"),
+    "not a list": ({"tenants!": "vision"}, "tenants: input should be a valid list"),
+    "burst": (
+        {"tenants": [{"arrival": {"kind": "bursts", "qps": [1, 9], "period_s": 1, "burst_s": 1}}]},
+        "the burst fills the whole period",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_wrong_scenarios_are_refused_in_one_line(make_scenario: Any, name: str) -> None:
+    changes, message = REFUSED[name]
+    keys = make_scenario(**{key: value for key, value in changes.items() if not key.endswith("!")})
+    keys.update({key[:-1]: value for key, value in changes.items() if key.endswith("!")})
+    with pytest.raises(ScenarioError, match=message) as caught:
+        load_scenario(keys)
+    assert "\n" not in str(caught.value)
+
+
+def test_messages_have_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "npu: memory-centric\nduration_s: 1\ntenants:\n  - name: a\n    model: zoo:resnet50\n"
+        "    arrival:\n      kind: poisson\n      qps: 300\n      sed: 1\n"
+    )
+    with pytest.raises(ScenarioError, match=r"mine\.yaml:9: tenants\[0\]\.arrival\.sed: unknown key 'sed'"):
+        load_scenario(path)
+    path.write_text("npu: memory-centric\nnpu: tpu-v3\n")
+    with pytest.raises(ScenarioError, match=r"mine\.yaml:2: the key 'npu' appears twice"):
+        load_scenario(path)
+    path.write_text("npu: [unclosed\n")
+    with pytest.raises(ScenarioError, match=r"mine\.yaml:\d: is not YAML"):
+        load_scenario(path)
+    with pytest.raises(ScenarioError, match="cannot be read"):
+        load_scenario(tmp_path / "missing.yaml")
+    path.write_text("just text")
+    with pytest.raises(ScenarioError, match="is not a mapping"):
+        load_scenario(path)
+
+
+def test_limits_of_mlperf(make_scenario: Any) -> None:
+    def loaded(**tenant: Any) -> Scenario:
+        return load_scenario(make_scenario(tenants=[tenant]))
+
+    limits = loaded(deadline_ms=None, mlperf_model="gnmt")
+    assert (limits.deadline_ns(0), limits.percentile(0)) == (250_000_000, 0.97)
+    stated = loaded(deadline_ms="7.5 ms", mlperf_model="resnet50-v1.5", percentile=99.9)
+    assert stated.deadline_ns(0) == 7_500_000
+    assert stated.percentile(0) == pytest.approx(0.999)
+    offline = loaded(deadline_ms=None, mlperf_model="whisper", arrival={"kind": "offline"})
+    assert offline.deadline_ns(0) is None
+
+
+def test_equal_seeds_are_warned_of(make_scenario: Any) -> None:
+    scenario = load_scenario(
+        make_scenario(tenants=[{"arrival": POISSON}, {"arrival": {**POISSON, "qps": 9}}])
+    )
+    assert "share the seed 1" in scenario.warnings[0]
+    assert load_scenario(make_scenario()).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no layers"),
+        ("layer,compute_cycles,dram_bytes\n", "the column 'weight_bytes' is missing"),
+        ("layer,compute_cycles,dram_bytes,weight_bytes\na,1,2,-3\n", "costs.csv:2, column 'weight_bytes'"),
+        ("layer,compute_cycles,dram_bytes,weight_bytes\na,1.5,2,3\n", "column 'compute_cycles': '1.5'"),
+        ("layer,compute_cycles,dram_bytes,weight_bytes\na,1,2,3\n", "weight_bytes is 3 but dram_bytes 2"),
+        ("layer,compute_cycles,dram_bytes,weight_bytes\na,1,3,3\na,1,3,3\n", "'a' appears twice"),
+        ("layer,compute_cycles,dram_bytes,weight_bytes\na,1\n", "costs.csv:2"),
+    ],
+)
+def test_wrong_cost_tables(make_scenario: Any, tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "costs.csv"
+    path.write_text(text)
+    with pytest.raises(LayerweaverError, match=message):
+        prepare(load_scenario(make_scenario(tenants=[{"model": {"costs": str(path)}}])))
+
+
+def test_a_layer_above_the_weight_buffer_is_split(make_scenario: Any, tmp_path: Path) -> None:
+    path = tmp_path / "costs.csv"
+    path.write_text(
+        "layer,compute_cycles,dram_bytes,weight_bytes\nbig,1001,100000000,100000000\nsmall,1,2,2\n"
+    )
+    ready = prepare(load_scenario(make_scenario(tenants=[{"model": {"costs": str(path)}}])))
+    table = ready.npus[0].menus[0][0].table
+    assert table.rows == 5 + 1  # ceil(2 x 100 MB / 48 MB) rows
+    assert table.dram_bytes.sum() == 100_000_002
+    assert table.compute_cycles.sum() == 1002
+
+
+@pytest.mark.parametrize(
+    "missing", [{"model": "nowhere.onnx"}, {"model": {"profile": "no.lwp"}}, {"model": "zoo:nope"}]
+)
+def test_missing_models(make_scenario: Any, missing: dict[str, Any]) -> None:
+    with pytest.raises(LayerweaverError) as caught:
+        prepare(load_scenario(make_scenario(tenants=[missing])))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_builtin_scenario_is_the_example() -> None:
+    example = Path(__file__).parents[2] / "examples" / "resnet-bert.yaml"
+    assert builtin_scenario().spec == load_scenario(example).spec
