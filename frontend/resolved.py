@@ -27,10 +27,13 @@ class ResolvedValue:
         shape: Extents, all known; for a sequence the shape of one element; None only when nothing could
             be found out (then a warning names the value).
         value: The value itself where it is small and follows from constants and shapes.
-        constant: Whether it depends on constants only (a weight, or a weight behind Transpose, Cast, ...).
+        constant: Whether it depends on constants and bound shapes only (a weight, a weight behind
+            Transpose, Cast, ..., or shape arithmetic). What a matrix operator makes of constants is not
+            constant: runtimes execute it, and so it is counted.
         batched: Whether its size grows with the batch: it depends on the values of the graph's inputs
             by more than their shapes.
-        roots: For constants, the initializers (or Constant nodes' outputs) it was computed from.
+        roots: For constants, the initializers (or outputs of Constant, or of ConstantOfShape with a
+            constant shape) it was computed from; empty for what was made from shapes alone.
         upper_bound: Whether the shape is only an upper bound (NonZero, NonMaxSuppression, ...).
         sequence_length: Number of elements of a sequence; None for tensors.
     """
@@ -56,6 +59,10 @@ class ResolvedNode:
         repeats: How often it runs (loop trips); shapes are those of one run. Where shapes change from
             trip to trip, the loop is unrolled into separate nodes instead.
         folded: Whether its outputs are known from constants and shapes: nothing to run.
+
+    Loops add nodes of their own that stand for joining what their trips put out: a ``Concat`` (or
+    ``SequenceConstruct``) named ``<loop>/stack<i>`` without attributes, whose inputs are one copy of
+    the body's output, or one per trip when unrolled.
     """
 
     node: OnnxNode

@@ -14,6 +14,7 @@ import numpy as np
 from layerweaver.frontend.model import OnnxModel, ValueInfo
 from layerweaver.frontend.propagate import (
     attention,
+    casting,
     contributed,
     convolution,
     elementwise,
@@ -41,6 +42,7 @@ __all__ = ["resolve"]
 
 RULE_MODULES = (
     attention,
+    casting,
     contributed,
     convolution,
     elementwise,

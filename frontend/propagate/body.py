@@ -7,13 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
 from layerweaver.frontend.model import OnnxGraph, OnnxNode
-from layerweaver.frontend.propagate.order import captured_names, execution_order, subgraphs
+from layerweaver.frontend.propagate.carried import (
+    SEQUENCE_LIMIT,
+    alike,
+    blurred,
+    condition_moves,
+    condition_slice,
+    copied,
+    grown,
+    known_scalar,
+    passed_through,
+)
 from layerweaver.frontend.propagate.scope import Scope, UnrollError
-from layerweaver.frontend.propagate.values import ELEMENT_LIMIT, Info, numpy_type, text
+from layerweaver.frontend.propagate.values import ELEMENT_LIMIT, Info, text
 from layerweaver.ir.dtypes import DType
+from layerweaver.ir.errors import ModelError
 
 if TYPE_CHECKING:
     from layerweaver.frontend.propagate.walk import Walker
@@ -21,8 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Body", "Steady"]
 
 _Feed: TypeAlias = Callable[[int | None], list[Info]]
-
-_SEQUENCE_LIMIT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,10 +82,8 @@ class Body:
         self.stack_axes: list[int] = []
         self.batch: int | None = None
         self.sequences = False
-        self.passed = _passed_through(graph, lead, tail)
-        self.endless = tail > 0 and not _condition_moves(graph, lead, tail)
-
-    # ------------------------------------------------------------------ single trips
+        self.passed = passed_through(graph, lead, tail)
+        self.endless = tail > 0 and not condition_moves(graph, lead, tail)
 
     def walk(self, feeds: Sequence[Info], tag: str, trips: int) -> list[Info]:
         """Walk the body once with ``feeds`` as its inputs; its nodes count ``trips`` times."""
@@ -109,25 +114,23 @@ class Body:
         self.trips += 1
         return outputs[: self.tail], outputs[self.tail : first]
 
-    # ------------------------------------------------------------------ all trips at once
-
     def steady(
         self, lead: list[Info], carried: list[Info], slices: list[Info] | None = None
     ) -> Steady | None:
         """Try the body with what changes between trips unknown; None when the trips are not alike."""
-        current = [info if place in self.passed else _blurred(info) for place, info in enumerate(carried)]
+        current = [info if place in self.passed else blurred(info) for place, info in enumerate(carried)]
         for _ in range(4):
-            outputs = self.attempt([*map(_copy, lead), *current, *map(_copy, slices or [])])
+            outputs = self.attempt([*map(copied, lead), *current, *map(copied, slices or [])])
             if outputs is None:
                 return None
             after = outputs[self.tail : self.tail + len(carried)]
-            if any(not _alike(old, new) for old, new in zip(current, after, strict=True)):
+            if any(not alike(old, new) for old, new in zip(current, after, strict=True)):
                 return None
             changed = False
             for place, new in enumerate(after):
                 old = current[place]
                 if place not in self.passed and (new.batched > old.batched or new.constant < old.constant):
-                    merged = _copy(old)
+                    merged = copied(old)
                     merged.batched = old.batched or new.batched
                     merged.constant = old.constant and new.constant
                     current[place], changed = merged, True
@@ -136,12 +139,15 @@ class Body:
         return None
 
     def attempt(self, feeds: list[Info]) -> list[Info] | None:
-        """Outputs of a trial, which leaves nothing behind; None when it must be unrolled."""
+        """Outputs of a trial, which leaves nothing behind; None when it must be unrolled.
+
+        A body that fails here may fit once its values are known; if not, unrolling gives the error.
+        """
         mark = self.walker.mark()
         self.walker.trial += 1
         try:
             return self.walk(feeds, "", 1)
-        except UnrollError:
+        except (UnrollError, ModelError):
             return None
         finally:
             self.walker.trial -= 1
@@ -154,7 +160,7 @@ class Body:
         mark = self.walker.mark()
         self.walker.trial += 1
         try:
-            outputs = self.walk([*map(_copy, lead), *found.carried, *map(_copy, slices or [])], "", trips)
+            outputs = self.walk([*map(copied, lead), *found.carried, *map(copied, slices or [])], "", trips)
         finally:
             self.walker.trial -= 1
         if not self.walker.trial:
@@ -165,7 +171,7 @@ class Body:
         before = self.trips
         _, carried = self.split(outputs, len(found.carried))
         self.trips = before + trips
-        carried = [_grown(old, new, trips) for old, new in zip(found.carried, carried, strict=True)]
+        carried = [grown(old, new, trips) for old, new in zip(found.carried, carried, strict=True)]
         return self.finish(carried)
 
     def run_all(self, carried: list[Info], feed: _Feed, length: int) -> list[Info]:
@@ -189,7 +195,7 @@ class Body:
 
     def none(self, carried: list[Info], lead: list[Info], slices: list[Info] | None = None) -> list[Info]:
         """A loop that never runs: carried values stay, stacked ones are empty."""
-        outputs = self.attempt([*lead, *map(_blurred, carried), *(slices or [])])
+        outputs = self.attempt([*lead, *map(blurred, carried), *(slices or [])])
         for place in range(len(self.graph.outputs) - self.tail - len(carried)):
             if outputs is not None:
                 self.stacked[place].append(outputs[self.tail + len(carried) + place])
@@ -200,7 +206,7 @@ class Body:
 
         None when that depends on data after all.
         """
-        nodes, needed = _condition_slice(self.graph, self.lead, self.tail)
+        nodes, needed = condition_slice(self.graph, self.lead, self.tail)
         state = {self.graph.inputs[self.lead + place].name: info for place, info in enumerate(carried)}
         walker = self.walker
         mark = walker.mark()
@@ -214,9 +220,9 @@ class Body:
                     if name in needed:
                         inner.env[name] = walker.constant(tensor, inner.prefix + name)
                 inner.env.update(state)
-                counter = _counter(done + trips)
+                counter = known_scalar(done + trips)
                 inner.env[self.graph.inputs[0].name] = counter
-                inner.env[self.graph.inputs[1].name] = _counter(1, DType.BOOL)
+                inner.env[self.graph.inputs[1].name] = known_scalar(1, DType.BOOL)
                 walker.run(nodes, inner)
                 trips += 1
                 condition = inner.find(self.graph.outputs[0].name)
@@ -233,8 +239,6 @@ class Body:
             return trips
         finally:
             walker.rollback(mark)
-
-    # ------------------------------------------------------------------ results
 
     def finish(self, carried: list[Info]) -> list[Info]:
         """Outputs of the loop: the last carried values, then what was stacked."""
@@ -261,7 +265,7 @@ class Body:
         first = parts[0]
         if self.sequences:
             elements = (
-                tuple(parts) if len(parts) >= self.trips else (first,) * min(self.trips, _SEQUENCE_LIMIT)
+                tuple(parts) if len(parts) >= self.trips else (first,) * min(self.trips, SEQUENCE_LIMIT)
             )
             result = Info(first.dtype, first.shape, elements=elements if self.trips else ())
             return self.enter("SequenceConstruct", f"stack{place}", list(dict.fromkeys(parts)), result)
@@ -296,98 +300,3 @@ class Body:
         node = OnnxNode(operator, "", f"{self.label}/{tag}", tuple(info.name for info in parts), (name,), {})
         walker.emit(node, node.inputs, node.outputs, scope=scope, opset=13, folded=result.constant)
         return result
-
-
-def _counter(value: int, dtype: DType = DType.INT64) -> Info:
-    info = Info(dtype, (), np.array(value, dtype=numpy_type(dtype)))
-    info.constant = True
-    return info
-
-
-def _copy(info: Info) -> Info:
-    copy = Info(
-        info.dtype, info.shape, info.value, upper=info.upper, elements=info.elements, absent=info.absent
-    )
-    copy.name, copy.constant, copy.shaped = info.name, info.constant, info.shaped
-    copy.batched, copy.roots, copy.varying = info.batched, info.roots, info.varying
-    return copy
-
-
-def _blurred(info: Info) -> Info:
-    """``info`` as one trip of many sees it: the same shape, the value unknown."""
-    copy = _copy(info)
-    copy.value = None
-    copy.varying = True
-    return copy
-
-
-def _alike(old: Info, new: Info) -> bool:
-    """Whether a carried value comes out of a trip as it went in, or as a sequence that only grew."""
-    if old.dtype != new.dtype and old.elements is None:
-        return False
-    if old.elements is None or new.elements is None:
-        return old.elements is new.elements and old.shape == new.shape and old.shape is not None
-    kept = len(old.elements)
-    return new.elements[:kept] == old.elements
-
-
-def _grown(old: Info, new: Info, trips: int) -> Info:
-    if old.elements is None or new.elements is None or len(new.elements) == len(old.elements):
-        return new
-    added = new.elements[len(old.elements) :]
-    grown = _copy(new)
-    grown.varying = False
-    grown.elements = old.elements + added * min(trips, _SEQUENCE_LIMIT)
-    return grown
-
-
-def _passed_through(graph: OnnxGraph, lead: int, tail: int) -> frozenset[int]:
-    """Carried values that the body hands on untouched."""
-    source = {
-        node.outputs[0]: node.inputs[0]
-        for node in graph.nodes
-        if node.op_type == "Identity" and len(node.inputs) == 1 and node.outputs
-    }
-    result = set()
-    for place, value in enumerate(graph.outputs[tail : tail + len(graph.inputs) - lead]):
-        name = value.name
-        for _ in range(len(source) + 1):
-            if name not in source:
-                break
-            name = source[name]
-        if name == graph.inputs[lead + place].name:
-            result.add(place)
-    return frozenset(result)
-
-
-def _condition_moves(graph: OnnxGraph, lead: int, tail: int) -> bool:
-    """Whether the body's condition depends on the counter or on a carried value."""
-    _, needed = _condition_slice(graph, lead, tail)
-    return any(value.name in needed for place, value in enumerate(graph.inputs) if place != 1)
-
-
-def _condition_slice(graph: OnnxGraph, lead: int, tail: int) -> tuple[Sequence[OnnxNode], set[str]]:
-    """Nodes and names of the body that its condition depends on, through the carried values too."""
-    makers = {output: node for node in graph.nodes for output in node.outputs if output}
-    carried = {
-        graph.inputs[lead + place].name: value.name
-        for place, value in enumerate(graph.outputs[tail : tail + len(graph.inputs) - lead])
-    }
-    needed: set[str] = set()
-    chosen: dict[int, OnnxNode] = {}
-    stack = [graph.outputs[0].name]
-    while stack:
-        name = stack.pop()
-        if name in needed:
-            continue
-        needed.add(name)
-        if name in carried:
-            stack.append(carried[name])
-        node = makers.get(name)
-        if node is not None:
-            chosen[id(node)] = node
-            stack.extend(source for source in node.inputs if source)
-            for nested in subgraphs(node):
-                stack.extend(sorted(captured_names(nested)))
-    ordered = [node for node in graph.nodes if id(node) in chosen]
-    return execution_order(ordered, lambda name: name not in makers, ""), needed

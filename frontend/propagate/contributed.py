@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from layerweaver.frontend.propagate import (  # the rules that it shares must be there first
+    casting,
     convolution,
     elementwise,
     generators,
@@ -23,6 +24,7 @@ from layerweaver.ir.dtypes import DType
 __all__ = ["SOURCES"]
 
 SOURCES = (
+    casting,
     convolution,
     elementwise,
     generators,

@@ -8,7 +8,7 @@ import numpy as np
 
 from layerweaver.frontend.model import TensorData
 from layerweaver.frontend.propagate.call import Call, rule
-from layerweaver.frontend.propagate.elementwise import TYPE_CODES
+from layerweaver.frontend.propagate.casting import TYPE_CODES
 from layerweaver.frontend.propagate.values import FOLD_LIMIT, Info, ShapeConflictError, storable
 from layerweaver.ir.dtypes import DType
 

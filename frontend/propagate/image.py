@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
 from layerweaver.frontend.propagate.values import Array, Info, ShapeConflictError, UnknownShapeError, text
 
@@ -17,7 +19,7 @@ def _scaled(shape: tuple[int, ...], scales: list[float], axes: list[int]) -> tup
     for axis, scale in zip(axes, scales, strict=True):
         if not (math.isfinite(scale) and scale > 0):
             raise ShapeConflictError(f"scale {scale} is not positive")
-        result[axis] = math.floor(shape[axis] * scale)
+        result[axis] = math.floor(np.float32(shape[axis]) * np.float32(scale))  # as runtimes round
     return tuple(result)
 
 

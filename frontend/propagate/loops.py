@@ -14,6 +14,7 @@ import numpy as np
 
 from layerweaver.frontend.model import OnnxGraph, OnnxNode
 from layerweaver.frontend.propagate.body import Body
+from layerweaver.frontend.propagate.carried import known_scalar
 from layerweaver.frontend.propagate.scope import Scope, UnrollError
 from layerweaver.frontend.propagate.values import Info, text
 from layerweaver.ir.dtypes import DType
@@ -41,12 +42,6 @@ def _scalar(info: Info | None) -> int | None:
     if info is None or info.value is None or info.value.size != 1:
         return None
     return int(info.value.ravel()[0])
-
-
-def _known(dtype: DType, value: int) -> Info:
-    info = Info(dtype, (), np.array(value, dtype=np.bool_ if dtype is DType.BOOL else np.int64))
-    info.constant = True
-    return info
 
 
 def _unknown(dtype: DType) -> Info:
@@ -108,7 +103,7 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
             finished = _rest(walker, node, body, carried, trips=trips, limit=limit, done=count)
             if finished is not None:
                 return finished
-        lead = [_known(DType.INT64, count), _known(DType.BOOL, 1)]
+        lead = [known_scalar(count, DType.INT64), known_scalar(1, DType.BOOL)]
         condition, carried = body.trip(count, lead, carried)
         count += 1
         go_on = _scalar(condition[0])
@@ -137,7 +132,7 @@ def _rest(
     done: int,
 ) -> list[Info] | None:
     """All trips from ``done`` on by one copy of the body, or None when they are not alike."""
-    lead = [_unknown(DType.INT64), _known(DType.BOOL, 1)]
+    lead = [_unknown(DType.INT64), known_scalar(1, DType.BOOL)]
     found = body.steady(lead, carried)
     if found is None:
         return None

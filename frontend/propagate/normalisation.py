@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
-from layerweaver.frontend.propagate.elementwise import TYPE_CODES, broadcast_inputs
+from layerweaver.frontend.propagate.casting import TYPE_CODES
+from layerweaver.frontend.propagate.elementwise import broadcast_inputs
 from layerweaver.frontend.propagate.values import Info, ShapeConflictError, text
 from layerweaver.ir.dtypes import DType
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
-from layerweaver.frontend.propagate.elementwise import TYPE_CODES
+from layerweaver.frontend.propagate.casting import TYPE_CODES
 from layerweaver.frontend.propagate.matrix import gemm_shape, product
 from layerweaver.frontend.propagate.values import Info, ShapeConflictError, broadcast, text
 from layerweaver.ir.dtypes import DType

@@ -9,7 +9,7 @@ from onnx import helper
 
 from layerweaver.frontend.model import Attribute, TensorData
 from layerweaver.frontend.propagate.call import Call
-from layerweaver.frontend.propagate.elementwise import TYPE_CODES
+from layerweaver.frontend.propagate.casting import TYPE_CODES
 from layerweaver.frontend.propagate.values import Info
 from layerweaver.ir.dtypes import DType
 

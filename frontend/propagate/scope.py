@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from layerweaver.frontend.model import ValueInfo
 from layerweaver.frontend.propagate.values import Info
+from layerweaver.frontend.resolved import ResolvedNode
 
-__all__ = ["DEPTH_LIMIT", "NODE_LIMIT", "STEP_LIMIT", "Scope", "UnrollError"]
+__all__ = [
+    "DEPTH_LIMIT",
+    "NODE_LIMIT",
+    "STEP_LIMIT",
+    "Mark",
+    "Recorded",
+    "Scope",
+    "UnrollError",
+    "knowable",
+    "united_roots",
+]
 
 NODE_LIMIT = 200_000
 """Most nodes that inlining and unrolling may add."""
@@ -17,6 +29,16 @@ STEP_LIMIT = 400_000
 
 DEPTH_LIMIT = 40
 """Deepest nesting of functions, branches and loop bodies."""
+
+
+ROOT_LIMIT = 1024
+"""Most roots that a constant remembers."""
+
+Mark: TypeAlias = tuple[int, int, int]
+"""Numbers of nodes, values and warnings at some moment."""
+
+Recorded: TypeAlias = tuple[list[ResolvedNode], list[tuple[str, Info]], list[str]]
+"""Nodes, values and warnings entered since a mark."""
 
 
 class UnrollError(Exception):
@@ -65,3 +87,21 @@ class Scope:
                 return found
             scope = scope.parent
         return None
+
+
+def knowable(inputs: Sequence[Info | None]) -> bool:
+    """Whether unrolling would make known a value that is unknown because it differs between trips."""
+    return any(info is not None and info.varying and info.constant for info in inputs)
+
+
+def united_roots(infos: Sequence[Info | None]) -> tuple[str, ...]:
+    """Roots of all ``infos``, each once."""
+    merged: tuple[str, ...] = ()
+    for info in infos:
+        if info is None or not info.roots or info.roots == merged:
+            continue
+        if not merged:
+            merged = info.roots
+        elif len(merged) < ROOT_LIMIT:
+            merged = tuple(dict.fromkeys(merged + info.roots))[:ROOT_LIMIT]
+    return merged

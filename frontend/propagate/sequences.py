@@ -9,7 +9,7 @@ import numpy as np
 
 from layerweaver.frontend.model import ValueInfo
 from layerweaver.frontend.propagate.call import Call, rule
-from layerweaver.frontend.propagate.elementwise import TYPE_CODES
+from layerweaver.frontend.propagate.casting import TYPE_CODES
 from layerweaver.frontend.propagate.values import Info, ShapeConflictError, UnknownShapeError, text
 from layerweaver.ir.dtypes import DType
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
 
 import numpy as np
 
@@ -15,7 +14,17 @@ from layerweaver.frontend.propagate.expressions import parse_dim
 from layerweaver.frontend.propagate.fallback import guess
 from layerweaver.frontend.propagate.functions import call_function
 from layerweaver.frontend.propagate.order import execution_order, node_label
-from layerweaver.frontend.propagate.scope import DEPTH_LIMIT, NODE_LIMIT, STEP_LIMIT, Scope, UnrollError
+from layerweaver.frontend.propagate.scope import (
+    DEPTH_LIMIT,
+    NODE_LIMIT,
+    STEP_LIMIT,
+    Mark,
+    Recorded,
+    Scope,
+    UnrollError,
+    knowable,
+    united_roots,
+)
 from layerweaver.frontend.propagate.values import (
     ELEMENT_LIMIT,
     Info,
@@ -28,17 +37,7 @@ from layerweaver.frontend.resolved import ResolvedNode
 from layerweaver.ir.dtypes import DType
 from layerweaver.ir.errors import ModelError
 
-__all__ = ["Mark", "Recorded", "Walker"]
-
-ROOT_LIMIT = 1024
-"""Most roots that a constant remembers."""
-
-
-Mark: TypeAlias = tuple[int, int, int]
-"""Numbers of nodes, values and warnings at some moment."""
-
-Recorded: TypeAlias = tuple[list[ResolvedNode], list[tuple[str, Info]], list[str]]
-"""Nodes, values and warnings entered since a mark."""
+__all__ = ["Walker"]
 
 
 class Walker:
@@ -78,8 +77,6 @@ class Walker:
         self.budget = STEP_LIMIT + len(model.graph.nodes)
         self.room = NODE_LIMIT + len(model.graph.nodes)
 
-    # ------------------------------------------------------------------ names and messages
-
     def fail(self, node: OnnxNode, what: str, accepted: str = "") -> ModelError:
         """The error for ``node``."""
         return ModelError(what, where=f"{self.source}: {node_label(node)}", accepted=accepted)
@@ -110,8 +107,6 @@ class Walker:
         info.roots = (info.name,)
         return info
 
-    # ------------------------------------------------------------------ trials
-
     def mark(self) -> Mark:
         """The state now, for :meth:`rollback`."""
         return len(self.nodes), len(self.infos), len(self.warnings)
@@ -130,8 +125,6 @@ class Walker:
         self.nodes.extend(nodes)
         self.infos.update(infos)
         self.warnings.update(dict.fromkeys(warnings))
-
-    # ------------------------------------------------------------------ walking
 
     def graph(self, graph: OnnxGraph, scope: Scope) -> list[Info]:
         """Walk ``graph``, whose inputs are in ``scope`` already, and return its outputs."""
@@ -202,7 +195,7 @@ class Walker:
             outputs = self.outcome(call, entry, domain, scope)
         except ShapeConflictError as conflict:
             raise self.fail(node, str(conflict)) from None
-        if self.trial and call.notes and _knowable(inputs):
+        if self.trial and call.notes and knowable(inputs):
             raise UnrollError
         for message in call.notes:
             self.warn(node, message)
@@ -215,7 +208,7 @@ class Walker:
         try:
             return entry.function(call)
         except UnknownShapeError as unknown:
-            if self.trial and _knowable(call.inputs):
+            if self.trial and knowable(call.inputs):
                 raise UnrollError from None
             return guess(self, call, domain, scope, str(unknown))
         except (ValueError, IndexError, OverflowError, ZeroDivisionError, TypeError, MemoryError) as error:
@@ -254,7 +247,7 @@ class Walker:
         roots: tuple[str, ...] = ()
         if constant:
             chosen = inputs if roots_from is None else [inputs[i] for i in roots_from if i < len(inputs)]
-            roots = _union(chosen)
+            roots = united_roots(chosen)
         own = constant and entry is not None and entry.generates and not shaped
         env, prefix, dims = scope.env, scope.prefix, self.pinned
         names = []
@@ -319,20 +312,3 @@ class Walker:
             extents.append(extent)
         known = value.shape is not None and value.container == "tensor"
         return Info(value.dtype, tuple(extents) if known else None)
-
-
-def _knowable(inputs: Sequence[Info | None]) -> bool:
-    """Whether unrolling would make known a value that is unknown because it differs between trips."""
-    return any(info is not None and info.varying and info.constant for info in inputs)
-
-
-def _union(infos: Sequence[Info | None]) -> tuple[str, ...]:
-    merged: tuple[str, ...] = ()
-    for info in infos:
-        if info is None or not info.roots or info.roots == merged:
-            continue
-        if not merged:
-            merged = info.roots
-        elif len(merged) < ROOT_LIMIT:
-            merged = tuple(dict.fromkeys(merged + info.roots))[:ROOT_LIMIT]
-    return merged

@@ -165,7 +165,7 @@ BRANCHES = """<then_branch = t () => (float[1,4] p) { p = Relu(x) },
 @pytest.mark.parametrize(("condition", "macs"), [("1", 0), ("0", 32)])
 def test_known_condition_takes_its_branch(condition: str, macs: int) -> None:
     graph = _resolve(
-        f"(float[1,4] x, float[4,4] w) => (float[1,4] y) <bool go={{{condition}}}> {{ y = If(go) {BRANCHES} }}"
+        f"(float[1,4] x, float[4,4] w) => (float[1,4] y) <bool g={{{condition}}}> {{ y = If(g) {BRANCHES} }}"
     )
     assert _macs(graph) == macs
     assert graph.warnings == ()

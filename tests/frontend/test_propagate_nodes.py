@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from layerweaver.frontend.propagate import resolve
-from layerweaver.frontend.propagate.elementwise import TYPE_CODES
+from layerweaver.frontend.propagate.casting import TYPE_CODES
 from layerweaver.frontend.reader import read_model_bytes
 
 DATA_DEPENDENT = re.compile(
