@@ -26,6 +26,7 @@ from layerweaver.frontend.wire import (
     fields,
     int64_of,
     packed_varints,
+    release,
     text,
 )
 
@@ -69,6 +70,7 @@ _LIST_FIELDS = frozenset(field for field, many in _FIELD_OF_TYPE.values() if man
 _EMPTY_SCALARS: dict[int, Attribute] = {2: 0.0, 3: 0, 4: ""}
 _FLOAT = struct.Struct("<f")
 _VALUE_ITEMS = 4
+_RELEASE_BYTES = 1 << 24
 _CACHED_BYTES, _CACHED_ATTRIBUTES = 256, 4096
 
 
@@ -91,6 +93,7 @@ class GraphReader:
         self._nodes = 0
         self._items = 0
         self._depth = 0
+        self._released = 0
         self._attributes: dict[bytes, tuple[str, Attribute]] = {}
 
     def graph(self, start: int, end: int) -> OnnxGraph:
@@ -110,6 +113,9 @@ class GraphReader:
         initializers: dict[str, TensorData] = {}
         value_infos: dict[str, ValueInfo] = {}
         for tag, a, b in fields(buffer, start, end):
+            if b - self._released > _RELEASE_BYTES:
+                release(buffer)
+                self._released = b
             if tag == _GRAPH_NODE:
                 nodes.append(self.node(a, b, len(nodes)))
             elif tag == _GRAPH_INITIALIZER:

@@ -22,6 +22,7 @@ __all__ = [
     "int32_of",
     "int64_of",
     "packed_varints",
+    "release",
     "text",
 ]
 
@@ -75,6 +76,16 @@ def _varint(buffer: Buffer, position: int, end: int) -> tuple[int, int]:
         if position - start >= _MAX_VARINT_BYTES:
             raise WireError("a number runs over more than 10 bytes", start)
     raise WireError("the data end within a number", start)
+
+
+def release(buffer: Buffer) -> None:
+    """Let go of the pages of a mapped file that were touched so far; they come back when needed.
+
+    The system maps up to some megabytes around every byte that is looked at, which would add up to the size
+    of the weights even though none of them is read.
+    """
+    if isinstance(buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        buffer.madvise(mmap.MADV_DONTNEED)
 
 
 def fields(buffer: Buffer, start: int, end: int) -> Iterator[tuple[int, int, int]]:
