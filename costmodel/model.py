@@ -17,7 +17,7 @@ from layerweaver.costmodel.spills import MAX_TRAFFIC_BYTES
 from layerweaver.costmodel.table import CostTable, overlapped_cycles, row_pieces, split_into_rows
 from layerweaver.costmodel.tiles import tile_costs
 from layerweaver.costmodel.vector_unit import mac_operations, vector_cycles, vector_operations
-from layerweaver.ir import LayerGraph, ModelError
+from layerweaver.ir import ConfigError, LayerGraph, ModelError
 
 __all__ = ["ComputeCosts", "CostedModel", "analytical", "cost_columns", "cost_graph"]
 
@@ -70,6 +70,18 @@ def array_work(columns: LayerColumns, config: NpuConfig) -> ArrayWork:
     )
 
 
+def _sound(cycles: IntArray, work: ArrayWork, config: NpuConfig) -> IntArray:
+    """What an array model returned, if it is one whole number of cycles per layer."""
+    given = np.asarray(cycles)
+    if given.shape != work.m.shape or given.dtype.kind not in "iu" or (given.size and int(given.min()) < 0):
+        raise ConfigError(
+            f"array model {config.array.dataflow!r} returned {given.dtype} of shape {given.shape}",
+            where=config.name,
+            accepted=f"whole numbers from 0 of shape {work.m.shape}",
+        )
+    return given.astype(np.int64)
+
+
 def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     """The shipped cost model: array and vector unit work side by side, fixed overhead after them.
 
@@ -84,7 +96,7 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
         per_step = tiles.cycles
         passes = Passes(tiles.input_passes, tiles.weight_passes)
     else:
-        per_step = model(work, config.array)
+        per_step = _sound(model(work, config.array), work, config)
     if config.array.swap_operands and passes is None:
         per_step = np.minimum(per_step, model(replace(work, m=work.n, n=work.m), config.array))
     array = np.where(columns.macs > 0, checked_cycles(per_step, columns.steps), 0)

@@ -16,12 +16,14 @@ from layerweaver.costmodel import (
     cost_graph,
     cost_sweep,
     costed_document,
+    model,
     roofline,
     share_activation_buffer,
 )
 from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.costmodel.table import split_into_rows
 from layerweaver.ir import (
+    ConfigError,
     GatherWork,
     Layer,
     LayerGraph,
@@ -265,6 +267,15 @@ def test_pipelined_layers_overlap_within(npu: MakeNpu, chain: GraphOf) -> None:
     pieces = cut.table.rows
     assert pieces == 9
     assert cut.layer_latency_cycles.tolist() == [max(compute, memory) - (-min(compute, memory) // pieces)]
+
+
+def test_array_models_that_return_nonsense_are_named(
+    npu: MakeNpu, chain: GraphOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for nonsense in (np.array([1.5, 2, 3]), np.array([1]), np.array([-1, 2, 3])):
+        monkeypatch.setattr(model, "array_model", lambda _name, given=nonsense: lambda _work, _array: given)
+        with pytest.raises(ConfigError, match="array model 'ws'"):
+            cost_graph(chain(), npu())
 
 
 def test_huge_layers_are_refused(npu: MakeNpu) -> None:
