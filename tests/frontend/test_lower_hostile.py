@@ -100,11 +100,11 @@ def test_an_if_of_unknown_condition_takes_the_heavier_branch(import_text: Import
     assert len(graph.warnings) == 1
 
 
-def test_fifty_thousand_nodes_keep_their_order() -> None:
+def test_long_chains_keep_every_node() -> None:
     import onnx
     from onnx import TensorProto, helper
 
-    count = 50_000
+    count = 12_000
     nodes = [
         helper.make_node(("Relu", "Neg", "MatMul", "Add")[index % 4], inputs, [f"v{index + 1}"])
         for index in range(count)
