@@ -50,7 +50,8 @@ def compile_bound(
         f"{function.__qualname__}_{''.join(c if c.isalnum() else '_' for c in label)}_{digest}"
     )
     options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-    return numba.njit(cache=True, **options)(copy)
+    compiled: Callable[..., Any] = numba.njit(cache=True, **options)(copy)
+    return compiled
 
 
 def has_cache(compiled: Callable[..., Any]) -> bool:

@@ -56,9 +56,8 @@ class Tenant:
         table = profile.table
         columns = (table.compute_cycles, table.dram_bytes, table.weight_bytes, table.live_bytes)
         remaining = profile.offline.remaining_cycles
-        return [
-            RowCost(*map(int, row), int(left)) for *row, left in zip(*columns, remaining[:-1], strict=True)
-        ]
+        rows = zip(*columns, remaining[:-1], strict=True)
+        return [RowCost(*(int(cost) for cost in row)) for row in rows]
 
     def to_cycle(self, ns: int) -> int:
         return math.ceil(Fraction(ns * self.clock, 10**9))
@@ -183,7 +182,9 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                     k == running,
                 )
             )
-        index = naive_choice(name, options, candidates, machine, start, len(kinds) == 1, clock)
+        index = naive_choice(
+            name, options, candidates, machine, start, one_kind=len(kinds) == 1, clock_hz=clock
+        )
         tenant = tenants[index]
         rows, deadline = tenant.rows[tenant.profile], tenant.deadline()
         alone = tenant.load.profiles[tenant.profile].standalone_cycles

@@ -37,6 +37,7 @@ def _weave(
     candidates: list[Candidate],
     machine: NaiveMachine,
     start: int,
+    *,
     one_kind: bool,
     by_slack: bool,
     hopeless_last: bool,
@@ -69,6 +70,7 @@ def _guarded(
     candidates: list[Candidate],
     machine: NaiveMachine,
     start: int,
+    *,
     clock_hz: int,
     options: dict[str, Any],
 ) -> int:
@@ -95,6 +97,7 @@ def naive_choice(
     candidates: list[Candidate],
     machine: NaiveMachine,
     start: int,
+    *,
     one_kind: bool,
     clock_hz: int,
 ) -> int:
@@ -107,7 +110,14 @@ def naive_choice(
     if name == "llf":
         return min(candidates, key=lambda c: (_late(c), c.tenant)).tenant
     hopeless_last = options.get("hopeless") == "last"
-    chosen = _weave(candidates, machine, start, one_kind, name == "slackweave", hopeless_last)
+    chosen = _weave(
+        candidates,
+        machine,
+        start,
+        one_kind=one_kind,
+        by_slack=name == "slackweave",
+        hopeless_last=hopeless_last,
+    )
     if name == "layerweaver":
         return chosen
-    return _guarded(chosen, candidates, machine, start, clock_hz, options)
+    return _guarded(chosen, candidates, machine, start, clock_hz=clock_hz, options=options)
