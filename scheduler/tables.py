@@ -179,12 +179,17 @@ def changes(first: Any, second: Any, setting: Setting, marks: Any, out: Any) -> 
     marks[0] = 0
     count = breakpoints(first, setting, marks, 1)
     count = breakpoints(second, setting, marks, count)
-    ordered = np.sort(marks[:count])
+    for k in range(1, count):
+        mark, place = marks[k], k
+        while place > 0 and marks[place - 1] > mark:
+            marks[place] = marks[place - 1]
+            place -= 1
+        marks[place] = mark
     written = 0
     last = -2
     for k in range(count):
-        at = ordered[k]
-        high = at if k + 1 == count else ordered[k + 1] - 1
+        at = marks[k]
+        high = at if k + 1 == count else marks[k + 1] - 1
         while at <= high:
             here = winner(at, first, second, setting)
             if here != last:
@@ -204,28 +209,41 @@ def changes(first: Any, second: Any, setting: Setting, marks: Any, out: Any) -> 
     return written
 
 
-def fill(left: Any, right: Any, setting: Setting, starts: Any, entries: Any) -> int:
+class Work(NamedTuple):
+    """Arrays that :func:`fill` writes; compiled code allocates nothing.
+
+    Attributes:
+        starts: Shape (pairs,): counts are written here, or say where each pair's entries go.
+        entries: Empty to count, or shape (entries,) to be filled.
+        marks: Scratch for breakpoints.
+        out: Scratch for one pair's entries.
+    """
+
+    starts: NDArray[np.int64]
+    entries: NDArray[np.int64]
+    marks: NDArray[np.int64]
+    out: NDArray[np.int64]
+
+
+def fill(left: Any, right: Any, setting: Setting, work: Work) -> int:
     """All pairs of two classes' rows: without room for entries their counts, else the entries themselves.
 
     Args:
         left: Shape (rows, 3): compute cycles, fetch cycles, scaled weight.
         right: The same of the other class.
         setting: Longest fetch, bandwidth and buffer.
-        starts: Shape (pairs,): counts are written here, or say where each pair's entries go.
-        entries: Empty, or shape (entries,) to be filled.
+        work: What is written.
     """
-    marks = np.zeros(_MOST_CHANGES, np.int64)
-    out = np.zeros(4 * _MOST_CHANGES, np.int64)
     total = 0
     pair = 0
     for a in range(len(left)):
         for b in range(len(right)):
-            count = changes(left[a], right[b], setting, marks, out)
-            if len(entries) == 0:
-                starts[pair] = count
+            count = changes(left[a], right[b], setting, work.marks, work.out)
+            if len(work.entries) == 0:
+                work.starts[pair] = count
             else:
                 for k in range(count):
-                    entries[starts[pair] + k] = out[k]
+                    work.entries[work.starts[pair] + k] = work.out[k]
             total += count
             pair += 1
     return total
@@ -295,14 +313,15 @@ def build_tables(tenants: Sequence[Sequence[ModelProfile]]) -> NDArray[np.int64]
     entries: list[NDArray[np.int64]] = []
     offset = 0
     nothing = np.zeros(0, np.int64)
+    scratch = np.zeros(_MOST_CHANGES, np.int64), np.zeros(4 * _MOST_CHANGES, np.int64)
     for p, q, level in wanted:
         run = fills[0] if level >= 0 else fills[1]
         setting = Setting(levels[level] if level >= 0 else 0, rate, buffer)
         counts = np.zeros(len(rows[p]) * len(rows[q]), np.int64)
-        total = run(rows[p], rows[q], setting, counts, nothing)
+        total = run(rows[p], rows[q], setting, Work(counts, nothing, *scratch))
         begin = np.cumsum(counts) - counts
         block = np.zeros(total, np.int64)
-        run(rows[p], rows[q], setting, begin, block)
+        run(rows[p], rows[q], setting, Work(begin, block, *scratch))
         starts.append(begin + offset)
         entries.append(block)
         offset += total
