@@ -146,7 +146,10 @@ def _conv_transpose(call: Call) -> tuple[Info]:
     strides = _per_axis(call, "strides", count, 1)
     dilations = _per_axis(call, "dilations", count, 1)
     extra = _per_axis(call, "output_padding", count, 0)
-    pads = _pads(call, count)
+    dynamic = call.op == "ConvTransposeWithDynamicPads" and call.has(2)
+    pads = call.integers(2) if dynamic else _pads(call, count)
+    if len(pads) != 2 * count:
+        raise ShapeConflictError(f"pads {pads} do not fit {count} spatial axes")
     auto_pad = call.text("auto_pad", "NOTSET") or "NOTSET"
     explicit = call.integer_list("output_shape")
     if explicit:

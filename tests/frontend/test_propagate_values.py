@@ -212,3 +212,48 @@ def test_initializers_that_are_inputs_are_constants() -> None:
     graph = resolve(read_model_bytes(model.SerializeToString(), "m"))
     assert graph.inputs == ("x",)
     assert graph.values["w"].constant
+
+
+@pytest.mark.parametrize(
+    ("nodes", "inputs", "shape"),
+    [
+        ("y = com.microsoft.FusedMatMul<transB=1>(a, b)", "float[2,3,4] a, float[2,5,4] b", (2, 3, 5)),
+        ("y = com.microsoft.FusedMatMul<transBatchA=1>(a, b)", "float[3,2,4] a, float[2,4,5] b", (2, 3, 5)),
+        ("y = com.microsoft.Attention<num_heads=4>(a, b)", "float[2,5,16] a, float[16,48] b", (2, 5, 16)),
+        (
+            "y = com.microsoft.MultiHeadAttention<num_heads=4>(a, b, c)",
+            "float[2,5,16] a, float[2,7,16] b, float[2,7,24] c",
+            (2, 5, 24),
+        ),
+        (
+            "z, y = com.microsoft.Attention<num_heads=4>(a, b, d, , c)",
+            "float[2,5,16] a, float[16,48] b, float[48] d, float[2,2,4,3,4] c",
+            (2, 2, 4, 8, 4),
+        ),
+        (
+            "y = com.microsoft.MatMulNBits<K=64, N=10, bits=4, block_size=32>(a, b, c)",
+            "float[2,3,64] a, uint8[10,2,16] b, float[20] c",
+            (2, 3, 10),
+        ),
+        (
+            "y = com.microsoft.NhwcMaxPool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>(a)",
+            "uint8[1,8,8,3] a",
+            (1, 4, 4, 3),
+        ),
+        (
+            "z, y = com.microsoft.DynamicQuantizeLSTM<hidden_size=5>(a, b, c, , , , , , s, t, s, t)",
+            "float[3,2,4] a, uint8[1,4,20] b, uint8[1,5,20] c, float[1] s, uint8[1] t",
+            (1, 2, 5),
+        ),
+        (
+            "p = Constant<value_ints=[1,1,1,1]>() y = com.microsoft.ConvTransposeWithDynamicPads"
+            "<strides=[2,2]>(a, b, p)",
+            "float[1,3,4,4] a, float[3,2,3,3] b",
+            (1, 2, 7, 7),
+        ),
+    ],
+)
+def test_contributed_operators_as_onnx_runtime_shapes_them(
+    nodes: str, inputs: str, shape: tuple[int, ...]
+) -> None:
+    assert _shape(f"({inputs}) => (float[Y] y) {{ {nodes} }}") == shape
