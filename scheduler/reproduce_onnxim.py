@@ -19,6 +19,8 @@ __all__ = ["bert_layer", "reproduce_onnxim"]
 NPU = "onnxim-tpuv4"
 RESNET18_CYCLES = 459_507
 BERT_LAYER_CYCLES = 105_907
+PRODUCTS_PER_LAYER = 8
+"""Query, key, value, scores, context, output and two feed-forward products."""
 
 
 def reproduce_onnxim() -> dict[str, Any]:
@@ -44,8 +46,7 @@ def bert_layer(graph: LayerGraph) -> LayerGraph:
     """The first encoder layer of a BERT graph: from its first product to the second normalisation's end."""
     layers = list(graph.layers)
     products = [index for index, layer in enumerate(layers) if layer.matrix is not None]
-    per_layer = PRODUCTS_PER_LAYER
-    part = layers[products[0] : products[per_layer]]
+    part = layers[products[0] : products[PRODUCTS_PER_LAYER]]
     made = {tensor.name for layer in part for tensor in layer.outputs}
     read = {tensor.name: tensor for layer in part for tensor in layer.inputs}
     return LayerGraph(
@@ -55,10 +56,6 @@ def bert_layer(graph: LayerGraph) -> LayerGraph:
         outputs=part[-1].outputs,
         batch=graph.batch,
     )
-
-
-PRODUCTS_PER_LAYER = 8
-"""Query, key, value, scores, context, output and two feed-forward products."""
 
 
 def _network(name: str, costed: CostedModel, onnxim_cycles: int) -> dict[str, Any]:
