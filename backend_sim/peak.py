@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from multiprocessing import get_context
 from typing import Any
 
@@ -268,22 +269,33 @@ def search_peak(passes: Callable[[float], bool], resolution: float) -> Search:
         while math.isfinite(high) and low > 0 and high - low > resolution:
             middle = (low + high) / 2
             low, high = (middle, high) if attempt(middle) else (low, middle)
-        above = high + max(0.04 * high, 2 * resolution)
-        if low == 0 or not math.isfinite(high) or above >= _HIGHEST or not attempt(above):
+        if low == 0 or not math.isfinite(high):
             break
-        low, high = (
-            above,
-            min((t.share for t in trials if not t.passed and t.share > above), default=math.inf),
+        passed = next((probe for probe in _probes_above(high, resolution, trials) if attempt(probe)), None)
+        if passed is None:
+            break
+        low = passed
+        high = min(
+            (trial.share for trial in trials if not trial.passed and trial.share > low), default=math.inf
         )
-        if not math.isfinite(high):
-            step = above
-            while attempt(step := step * 1.1):
-                low = step
-            high = step
+        while not math.isfinite(high):
+            if attempt(1.1 * low):
+                low *= 1.1
+            else:
+                high = 1.1 * low
     if low > 0:
         attempt(0.9 * low)
     worst_failure = min((trial.share for trial in trials if not trial.passed), default=math.inf)
     return Search(low, high, tuple(trials), monotone=worst_failure > low)
+
+
+def _probes_above(high: float, resolution: float, trials: Sequence[Trial]) -> list[float]:
+    """Loads above the bracket worth a look: just above it, and amid the widest gaps between failures."""
+    failed = sorted(trial.share for trial in trials if not trial.passed and trial.share >= high)
+    gaps = sorted(pairwise(failed), key=lambda gap: gap[0] - gap[1])[:2]
+    probes = [high + max(0.04 * high, 2 * resolution), *(sum(gap) / 2 for gap in gaps)]
+    tried = {trial.share for trial in trials}
+    return [probe for probe in probes if probe not in tried]
 
 
 def _search(plan: PeakPlan, job: tuple[PolicyRef | None, int]) -> Search:

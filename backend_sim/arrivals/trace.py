@@ -23,8 +23,9 @@ _MAX_SCALE_PART = 1_000_000
 class TraceArrivals(TimeStream):
     """Arrivals of one tenant out of a trace. The first row of the *file* is time 0, whoever's it is.
 
-    Rows are read as they are needed. A format whose rows are not in order of arrival (``azure-functions``) is
-    read and sorted first, at eight bytes a row.
+    Rows are read as they are needed; a tenant's own must be in order, and none before the first row. A format
+    whose rows are not in order of arrival (``azure-functions``) is read and sorted first, at eight bytes a
+    row.
 
     Args:
         trace: The file.
@@ -90,6 +91,8 @@ class TraceArrivals(TimeStream):
         for row in self._trace.rows():
             if origin is None:
                 origin = before = row.time_ns
+            if not self._wanted(row.tenant):
+                continue
             if row.time_ns < before:
                 late = (before - row.time_ns) / 1e9
                 self._trace.bad_row(
@@ -100,8 +103,7 @@ class TraceArrivals(TimeStream):
                 )
                 continue
             before = row.time_ns
-            if self._wanted(row.tenant):
-                yield row.time_ns - origin
+            yield row.time_ns - origin
 
     def _sorted_times(self) -> Iterator[int]:
         times, origin = array("q"), None

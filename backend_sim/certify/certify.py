@@ -170,7 +170,9 @@ def _loadgen_request(run: Run, index: int, request: TrafficRequest) -> dict[str,
         case OfflineSpec():
             made.update(qps=_offline_rate(made["min_duration_ms"], count), min_queries=count)
         case SingleStreamSpec() | MultiStreamSpec():
+            # LoadGen stops where our loop stopped; it still finds fault with fewer than were asked for.
             made.update(expected_ns=max(1, int(latency_ns.min(initial=10**6))), max_queries=count)
+            made.update(min_queries=max(spec.min_queries, count))
             made.update(samples=getattr(arrival, "samples", 1))
     return made
 

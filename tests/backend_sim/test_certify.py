@@ -1,0 +1,75 @@
+"""The official LoadGen agrees, to the nanosecond."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layerweaver.backend_sim.certify.certify import certify
+from layerweaver.ir import ScenarioError
+
+needs_loadgen = pytest.mark.skipif(
+    importlib.util.find_spec("mlperf_loadgen") is None or shutil.which("c++") is None,
+    reason="needs mlcommons-loadgen and a C++ compiler",
+)
+
+
+@needs_loadgen
+def test_server_verdicts_and_percentiles_agree(make_scenario: Any) -> None:
+    tenants = [{"deadline_ms": 1.2, "arrival": {"kind": "poisson", "qps": 700, "seed": 3622009729038561421}}]
+    found = certify(make_scenario(tenants=tenants))
+    late, valid = found["tenants"]
+    assert (late["verdict"], late["loadgen_verdict"], late["agree"]) == ("INVALID", "INVALID", True)
+    assert (valid["verdict"], valid["loadgen_verdict"], valid["agree"]) == ("VALID", "VALID", True)
+    assert late["p99_ns"] == late["loadgen_p99_ns"] > 1_200_000
+    assert "99.00 percentile latency" in valid["loadgen_summary"]
+    assert found["unofficial"] is True
+
+
+@needs_loadgen
+def test_the_other_scenarios_agree(make_scenario: Any) -> None:
+    arrivals = [
+        {"kind": "single_stream", "queries": 70},
+        {"kind": "multi_stream", "queries": 30, "samples": 2},
+    ]
+    found = certify(make_scenario(duration_s=None, tenants=[{"arrival": arrival} for arrival in arrivals]))
+    assert [tenant["agree"] for tenant in found["tenants"]] == [True, True]
+    assert [tenant["verdict"] for tenant in found["tenants"]] == ["VALID", "INVALID"]
+    offline = certify(
+        make_scenario(duration_s=None, tenants=[{"arrival": {"kind": "offline", "samples": 300}}] * 2)
+    )
+    assert all(tenant["agree"] for tenant in offline["tenants"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tenants": [{"arrival": {"kind": "gamma", "qps": 100}}]}, "LoadGen has no gamma arrivals"),
+        ({"tenants": [{"deadline_ms": None}]}, "needs a latency limit"),
+        ({"duration_s": 1.0000001}, "whole milliseconds"),
+    ],
+)
+@needs_loadgen
+def test_what_loadgen_cannot_replay_is_refused(
+    make_scenario: Any, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        certify(make_scenario(**changes))
+
+
+def test_without_loadgen_or_compiler_one_line_says_so(
+    make_scenario: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    message = "needs a C.. compiler" if importlib.util.find_spec("mlperf_loadgen") else "pip install"
+    with pytest.raises(ScenarioError, match=message):
+        certify(make_scenario())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ScenarioError, match=r"pip install 'layerweaver\[mlperf\]'"):
+        certify(make_scenario())

@@ -1,0 +1,86 @@
+"""Peak search: on made-up verdicts, and on a small scenario."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerweaver.backend_sim.peak import peak, plan_peak, search_peak
+from layerweaver.backend_sim.simulate import simulate
+from layerweaver.ir import ScenarioError
+
+
+@given(st.floats(0.01, 20.0))
+def test_a_monotone_limit_is_found(limit: float) -> None:
+    search = search_peak(lambda share: share <= limit, 0.005)
+    assert search.low <= limit < search.high
+    assert search.high - search.low <= 0.005
+    assert search.monotone
+    assert len(search.trials) < 30
+
+
+def test_nothing_passes_or_everything_does() -> None:
+    nothing = search_peak(lambda _: False, 0.01)
+    assert nothing.low == 0
+    everything = search_peak(lambda _: True, 0.01)
+    assert everything.low >= 64
+
+
+def test_a_hole_below_the_peak_is_reported() -> None:
+    search = search_peak(lambda share: share <= 0.7 or 0.8 < share < 0.9, 0.005)
+    assert not search.monotone
+    assert search.low == pytest.approx(0.9, abs=0.01)
+    assert search.low < 0.9 <= search.high
+
+
+def test_peaks_lie_between_the_trials_and_below_the_bound(make_scenario: Any) -> None:
+    keys = make_scenario(min_queries=100)
+    document = peak(keys, ["fcfs", "layerweaver+"], queries=2000)
+    first, second = document["results"]
+    for row in (first, second):
+        assert set(row) >= {"policy", "peak_qps", "peak_qps_sd", "share_of_bound", "bracket_qps", "trials"}
+        low, high = row["bracket_qps"]
+        assert low == row["peak_qps"] < high
+        assert high - low <= 0.0051 * document["bound_qps"]
+        assert row["share_of_bound"] == pytest.approx(row["peak_qps"] / document["bound_qps"])
+    assert first["peak_qps"] < second["peak_qps"]
+    # What the search found holds in a simulation of its own.
+    plan = plan_peak(keys, queries=2000)
+    factor = first["peak_qps"] / sum(plan.rates_qps)
+    at_peak = make_scenario(duration_s=None, min_queries=1000)
+    for tenant in at_peak["tenants"]:
+        tenant["arrival"]["qps"] *= factor
+    assert all(tenant["violation_rate"] <= 0.01 for tenant in simulate(at_peak, "fcfs")["tenants"])
+
+
+def test_one_tenant_several_seeds_and_processes_agree(make_scenario: Any) -> None:
+    one = peak(make_scenario(), ["fcfs"], queries=600, seeds=2, tenant="vision")
+    two = peak(make_scenario(), ["fcfs"], queries=600, seeds=2, tenant="vision", jobs=2)
+    assert one == two
+    assert one["results"][0]["peak_qps_sd"] > 0
+    assert len(one["results"][0]["peaks_qps"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tenants": [{"arrival": {"kind": "saturated"}}]}, "saturated has no rate that can be scaled"),
+        ({"tenants": [{"deadline_ms": None}, {"deadline_ms": None}]}, "no tenant has a deadline"),
+    ],
+)
+def test_scenarios_without_a_peak_are_refused(
+    make_scenario: Any, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        peak(make_scenario(**changes))
+    with pytest.raises(ScenarioError, match="there is no tenant 'visionn'; did you mean 'vision'"):
+        peak(make_scenario(), tenant="visionn")
+
+
+def test_a_deadline_below_the_standalone_time_has_no_peak(make_scenario: Any) -> None:
+    found = peak(make_scenario(tenants=[{"deadline_ms": 0.01}]), ["fcfs"])
+    assert found["results"][0]["peak_qps"] == 0
+    assert found["results"][0]["trials"] == 0

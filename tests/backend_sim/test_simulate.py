@@ -1,0 +1,206 @@
+"""Simulations end to end, on own costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from layerweaver.backend_sim.pool import ROUTER_CODES, route
+from layerweaver.backend_sim.simulate import as_prepared, compare, policy_of, run_once, simulate, traffic
+from layerweaver.ir import LayerweaverError, ScenarioError, TrafficError
+
+TENANT_KEYS = {
+    *("name", "arrived", "completed", "dropped", "qps", "standalone_ms", "latency_ms", "deadline_ms"),
+    *("violation_rate", "verdict", "reasons"),
+}
+SYSTEM_KEYS = {
+    *("stp", "antt", "fairness", "compute_utilization", "dram_utilization", "idle", "bound_qps"),
+    "deadline_mode_share",
+}
+
+
+def test_the_document_has_its_keys_and_repeats(make_scenario: Any) -> None:
+    keys = make_scenario()
+    first, second = simulate(keys), simulate(keys)
+    assert set(first.pop("run")) >= {"wall_s"}
+    second.pop("run")
+    assert json.dumps(first) == json.dumps(second)
+    assert set(first) == {"policy", "npu", "simulated_s", "layers_executed", "tenants", "system"}
+    for tenant in first["tenants"]:
+        assert set(tenant) >= TENANT_KEYS
+        assert set(tenant["latency_ms"]) == {"mean", "p50", "p90", "p99", "p999", "max"}
+        assert tenant["completed"] + tenant["dropped"] == tenant["arrived"]
+        assert tenant["qps"] == pytest.approx(tenant["completed"] / first["simulated_s"])
+    system = first["system"]
+    assert set(system) >= SYSTEM_KEYS
+    busy = (system["compute_utilization"] + system["dram_utilization"]) / 2
+    assert busy + sum(system["idle"].values()) == pytest.approx(1, abs=1e-3)
+    stp = sum(tenant["qps"] * tenant["standalone_ms"] / 1e3 for tenant in first["tenants"])
+    assert system["stp"] == pytest.approx(stp)
+    assert sum(tenant["qps"] for tenant in first["tenants"]) < system["bound_qps"]
+
+
+def test_latencies_count_from_the_scheduled_time(make_scenario: Any) -> None:
+    alone = make_scenario(
+        tenants=[
+            {"arrival": {"kind": "periodic", "period_ms": 100}},
+            {"arrival": {"kind": "periodic", "period_ms": 1e6}},
+        ],
+        duration_s=None,
+        min_queries=1,
+    )
+    document = simulate(alone)
+    chat = document["tenants"][1]
+    assert document["simulated_s"] * 1e3 == pytest.approx(chat["latency_ms"]["max"], abs=1.0)
+    single = make_scenario(duration_s=None, min_queries=20)
+    single["tenants"] = single["tenants"][:1]
+    single["tenants"][0]["arrival"] = {"kind": "periodic", "period_ms": 50}
+    vision = simulate(single)["tenants"][0]
+    assert vision["latency_ms"]["max"] == pytest.approx(vision["standalone_ms"], abs=1e-4)
+    assert vision["latency_ms"]["p50"] == vision["latency_ms"]["max"]
+
+
+def test_compare_uses_the_same_traffic_and_seeds_change_it(make_scenario: Any) -> None:
+    runs = compare(make_scenario(), ["fcfs", "layerweaver+"])["runs"]
+    assert [run["policy"] for run in runs] == ["fcfs", "layerweaver+"]
+    assert [t["arrived"] for t in runs[0]["tenants"]] == [t["arrived"] for t in runs[1]["tenants"]]
+    assert runs[0]["tenants"][0]["latency_ms"]["p99"] > runs[1]["tenants"][0]["latency_ms"]["p99"]
+    other = simulate(make_scenario(), seed=5)
+    assert other["tenants"][0]["latency_ms"] != runs[0]["tenants"][0]["latency_ms"]
+    repeated = simulate(make_scenario(), seeds=3)
+    interval = repeated["confidence"]["tenants"][0]["latency_ms"]["p99"]
+    assert repeated["seeds"] == 3
+    assert interval["low"] < interval["mean"] < interval["high"]
+    assert repeated["tenants"] == simulate(make_scenario())["tenants"]
+
+
+def test_warm_up_is_cut(make_scenario: Any) -> None:
+    whole, cut = simulate(make_scenario()), simulate(make_scenario(warmup_s=1))
+    for one, two in zip(whole["tenants"], cut["tenants"], strict=True):
+        assert 0.4 * one["arrived"] < two["arrived"] < 0.6 * one["arrived"]
+        assert two["qps"] == pytest.approx(two["completed"] / (cut["simulated_s"] - 1))
+
+
+def test_batches_queues_and_drops_show(make_scenario: Any, tmp_path: Path) -> None:
+    heavy = str(tmp_path / "heavy.csv")
+    batch = {"max": 4, "sizes": [1, 4], "delay_ms": 1}
+    tenant = {
+        "model": {"costs": {"1": heavy, "4": heavy}},
+        "batch": batch,
+        "arrival": {"kind": "poisson", "qps": 3000},
+    }
+    document = simulate(
+        make_scenario(tenants=[tenant, {"queue": {"limit": 1}, "arrival": {"kind": "poisson", "qps": 5000}}])
+    )
+    batches = document["tenants"][0]["batches"]
+    assert sum(int(size) * count for size, count in batches.items()) == document["tenants"][0]["completed"]
+    assert batches["4"] > batches["1"]
+    chat = document["tenants"][1]
+    assert chat["dropped"] > 0
+    assert chat["completed"] + chat["dropped"] == chat["arrived"]
+    assert chat["violation_rate"] >= chat["dropped"] / chat["arrived"]
+    assert "INVALID" in chat["verdict"]
+
+
+@pytest.mark.parametrize(
+    "arrival",
+    [
+        {"kind": "closed_loop", "concurrency": 2, "think_ms": 1},
+        {"kind": "saturated"},
+        {"kind": "single_stream", "queries": 50},
+        {"kind": "multi_stream", "queries": 20, "samples": 3},
+        {"kind": "offline", "samples": 70},
+        {"kind": "gamma", "qps": 300, "cv": 2},
+        {"kind": "mmpp", "qps": [100, 600], "mean_s": [0.1, 0.1]},
+        {"kind": "ramp", "qps": [1, 500]},
+        {"kind": "bursts", "qps": [10, 900], "period_s": 0.5, "burst_s": 0.1},
+    ],
+    ids=lambda arrival: arrival["kind"],
+)
+def test_every_kind_of_arrival_runs(make_scenario: Any, arrival: dict[str, Any]) -> None:
+    document = simulate(make_scenario(tenants=[{"arrival": arrival}]))
+    tenant = document["tenants"][0]
+    assert tenant["arrived"] == tenant["completed"] > 10
+    expected = arrival.get("queries") or arrival.get("samples") if arrival["kind"] != "saturated" else None
+    if expected:
+        assert tenant["arrived"] == expected
+    if arrival["kind"] == "multi_stream":
+        assert tenant["standalone_ms"] > 1.5
+
+
+def test_traffic_can_be_replayed(make_scenario: Any, tmp_path: Path) -> None:
+    rows = list(traffic(make_scenario()))
+    assert [row[1] for row in rows if row[0] == "chat"] == list(range(sum(row[0] == "chat" for row in rows)))
+    path = tmp_path / "traffic.csv"
+    path.write_text("tenant,query,arrival_ns\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows))
+    replayed = {"kind": "trace", "file": str(path)}
+    # One row per tenant lies past the duration, as LoadGen schedules it.
+    again = simulate(make_scenario(tenants=[{"arrival": replayed}] * 2, duration_s=60))
+    first = simulate(make_scenario())
+    for one, two in zip(first["tenants"], again["tenants"], strict=True):
+        assert one["latency_ms"] == two["latency_ms"]
+
+
+def test_bad_rows_stop_a_simulation_or_are_counted(make_scenario: Any, tmp_path: Path) -> None:
+    path = tmp_path / "traffic.csv"
+    path.write_text("timestamp,tenant\n0,vision\nx,vision\n0.5,vision\n")
+    keys = make_scenario(tenants=[{"arrival": {"kind": "trace", "file": str(path)}}])
+    with pytest.raises(TrafficError, match=r"traffic\.csv:3, column 'timestamp'"):
+        simulate(keys)
+    tenant = simulate(keys, skip_bad_rows=True)["tenants"][0]
+    assert (tenant["arrived"], tenant["skipped_rows"]) == (2, 1)
+
+
+def test_a_stopped_run_says_what_was_reached(make_scenario: Any) -> None:
+    ready = as_prepared(make_scenario())
+    run = run_once(ready, policy_of(ready, "fcfs"), progress=lambda _: True, decisions_per_slice=500)
+    assert run.interrupted
+    assert 0 < len(run.latencies(0)) < 700
+    document = simulate(make_scenario(duration_s=2000), progress=lambda _: True)
+    assert document["interrupted"]
+    assert document["tenants"][0]["verdict"] == "INVALID"
+    assert document["tenants"][0]["reasons"][0] == "the run was interrupted"
+
+
+@pytest.mark.parametrize("router", ROUTER_CODES)
+def test_a_pool_shares_the_work(make_scenario: Any, router: str) -> None:
+    rates = [{"arrival": {"kind": "poisson", "qps": 1100, "seed": seed}} for seed in (1, 2)]
+    one = simulate(make_scenario(tenants=rates))
+    keys = make_scenario(tenants=rates, npu=None, pool=[{"npu": "memory-centric", "count": 2}], router=router)
+    two = simulate(keys)
+    assert [t["arrived"] for t in one["tenants"]] == [t["arrived"] for t in two["tenants"]]
+    assert all(t["completed"] == t["arrived"] for t in two["tenants"])
+    assert two["tenants"][1]["latency_ms"]["p99"] < one["tenants"][1]["latency_ms"]["p99"]
+    assert two["system"]["bound_qps"] == pytest.approx(2 * one["system"]["bound_qps"])
+    assert two["npu"] == "2 x memory-centric"
+    repeated = simulate(keys)
+    assert repeated["tenants"] == two["tenants"]
+
+
+def test_a_pool_refuses_sources_that_wait_for_it(make_scenario: Any) -> None:
+    keys = make_scenario(
+        tenants=[{"arrival": {"kind": "saturated"}}], npu=None, pool=[{"npu": "memory-centric", "count": 2}]
+    )
+    with pytest.raises(ScenarioError, match="saturated cannot be routed over a pool"):
+        simulate(keys)
+
+
+def test_routers_by_hand() -> None:
+    times = np.zeros(4, np.int64)
+    tenants = np.array([0, 1, 0, 1])
+    # Tenant 0 needs compute, tenant 1 memory; NPU 1 is slower for both.
+    costs = np.array([[[10, 12], [10, 12]], [[9, 11], [1, 1]], [[1, 1], [9, 11]]])
+    assert route(times, tenants, costs, "round_robin").tolist() == [0, 1, 0, 1]
+    assert route(times, tenants, costs, "least_work", compiled=False).tolist() == [0, 1, 0, 1]
+    assert route(times, tenants, costs, "balanced", compiled=False).tolist() == [0, 0, 1, 1]
+    drawn = route(times, tenants, costs, "power_of_two", 3)
+    assert drawn.tolist() == route(times, tenants, costs, "power_of_two", 3, compiled=False).tolist()
+
+
+def test_wrong_policies_are_refused(make_scenario: Any) -> None:
+    with pytest.raises(LayerweaverError, match="no policy is called 'layerweave'"):
+        simulate(make_scenario(), "layerweave")
