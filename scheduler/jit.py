@@ -12,6 +12,7 @@ the versions of Python, numba and NumPy: a stale entry can never be found.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import hashlib
 import platform
@@ -50,7 +51,10 @@ def compile_bound(
         f"{function.__qualname__}_{''.join(c if c.isalnum() else '_' for c in label)}_{digest}"
     )
     options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-    compiled: Callable[..., Any] = numba.njit(cache=True, **options)(copy)
+    compiled: Callable[..., Any] = numba.njit(**options)(copy)
+    # Without any directory that can be written, numba refuses to cache: then every process compiles anew.
+    with contextlib.suppress(RuntimeError):
+        compiled.enable_caching()  # type: ignore[attr-defined]
     return compiled
 
 

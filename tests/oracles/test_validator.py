@@ -50,9 +50,10 @@ def test_an_executed_schedule_passes(log: ScheduleLog) -> None:
 
 def test_a_window_of_a_schedule_passes_when_it_is_called_one(log: ScheduleLog) -> None:
     columns: dict[str, Any] = {field.name: getattr(log, field.name) for field in dataclasses.fields(log)}
-    window = ScheduleLog(
-        **{name: value[2:-2] if isinstance(value, np.ndarray) else value for name, value in columns.items()}
-    )
+    inner: dict[str, Any] = {
+        name: value[2:-2] if isinstance(value, np.ndarray) else value for name, value in columns.items()
+    }
+    window = ScheduleLog(**inner)
     assert _check(window, complete=False) == ()
     assert "a request begins with row 0" in {violation.invariant for violation in _check(window)}
 
