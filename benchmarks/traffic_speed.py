@@ -83,8 +83,8 @@ def main() -> None:
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         layers = document["layers_executed"]
         print(
-            f"{total:>10,} queries: {took:8.2f} s ({took / unit:8.1f} x), {1e6 * took / total:6.2f} us a
-            query, " f"{layers / took / 1e6:5.2f} M layers/s, peak memory {peak_mb:.0f} MB"
+            f"{total:>10,} queries: {took:8.2f} s ({took / unit:8.1f} x), {1e6 * took / total:6.2f} us each, "
+            f"{layers / took / 1e6:5.2f} M layers/s, peak memory {peak_mb:.0f} MB"
         )
 
     for models in (("resnet50", "bert-base"), ("mobilenetv2", "bert-base")):
@@ -93,7 +93,6 @@ def main() -> None:
         found = peak(ready, POLICIES, queries=20_000)
         took = time.perf_counter() - began
         shares = np.array([row["share_of_bound"] for row in found["results"]]).round(3).tolist()
-        print(
         names = " + ".join(models)
         print(f"peak of {names}, 6 policies: {took:.1f} s ({took / unit:.1f} x), shares {shares}")
 
