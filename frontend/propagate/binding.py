@@ -43,10 +43,8 @@ def _nearest(name: str, known: Sequence[str], kind: str) -> str:
     return f"did you mean {close[0]}? The model has: {others}"
 
 
-def _is_batch_name(name: str) -> bool:
-    lowered = name.lower()
-    return "batch" in lowered or lowered in ("n", "b", "bs", "bsz")
-
+_SHORT_FOR_BATCH = frozenset(("n", "b", "bs", "bsz"))
+"""Names that mean the batch where they stand first."""
 
 _NOT_A_BATCH = re.compile(r"seq|len|time|token|frame|width|height|step|sample|point", re.IGNORECASE)
 """Names of a first axis that say it is something else than the batch."""
@@ -144,10 +142,10 @@ class _Binder:
 
     def find_batch(self) -> None:
         """Which names mean the batch: names that say so, else the first axis of inputs."""
-        names = self.names()
-        said = [name for name in names if self.expression(name).names == (name,) and _is_batch_name(name)]
-        if any("batch" in name.lower() for name in said):
-            said = [name for name in said if "batch" in name.lower()]
+        plain = [name for name in self.names() if self.expression(name).names == (name,)]
+        leading = {value.shape[0] for value in self.inputs if value.shape}
+        said = [name for name in plain if "batch" in name.lower()]
+        said = said or [name for name in plain if name in leading and name.lower() in _SHORT_FOR_BATCH]
         if said:
             self.batch_names = tuple(said)
             return

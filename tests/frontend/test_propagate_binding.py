@@ -120,6 +120,7 @@ def test_given_shape_overrides_a_wrong_one() -> None:
     [
         ((["batch", "seq"],), {}, ("x0", "seq", "--dim seq=N")),
         (([1, -1],), {}, ("x0", "axis 1", "--shape x0=1x?")),
+        (([1, "N"],), {}, ("x0", "axis 1", "--dim N=N")),
         ((["seq_len", 4],), {}, ("seq_len", "--dim seq_len=N")),
         ((["batch", "length"],), {"dims": {"lenght": 3}}, ("lenght", "did you mean length")),
         ((["N", 3],), {"shapes": {"x": (1, 3)}}, ("no input is named x", "x0")),
