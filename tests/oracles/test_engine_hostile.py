@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -151,3 +153,11 @@ def test_bad_policies_are_refused(reference: object, message: str) -> None:
     with pytest.raises(PolicyError) as refusal:
         load_policy(reference)  # type: ignore[arg-type]
     assert message in str(refusal.value)
+
+
+def test_the_example_policy_runs_from_its_path_with_options() -> None:
+    example = Path(__file__).parents[2] / "examples" / "longest_wait.py"
+    policy = load_policy({"name": str(example), "alarm_us": 1e6})
+    outcome = run(_mix("equal models"), policy, record_cycles=(0, 2**62), compiled=False)
+    assert outcome.mode_counts["deadline"] > 0
+    assert run(_mix("equal models"), load_policy(example), compiled=False).mode_counts["longest wait"] > 0
