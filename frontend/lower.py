@@ -203,6 +203,8 @@ class _Building:
 
     def _parts_of_state(self, operation: Operation, step: Step, reads: dict[str, None]) -> dict[str, int]:
         """Elements read of states of which only a part is read."""
+        if not self.pairs:
+            return {}
         node = operation.node
         partial = dict(step.partial or {})
         if operation.operator in ("Gather", "Slice") and node.inputs:

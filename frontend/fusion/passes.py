@@ -96,7 +96,7 @@ def fuse_drafts(graph: DraftGraph, passes: Sequence[Pass] = PASSES) -> dict[str,
         if missing:
             raise RuntimeError(f"fusion pass {one.name!r} needs {missing[0]!r} to run before it")
         merged[one.name] = one.apply(graph)
-        after = _measure(graph)
+        after = _measure(graph) if merged[one.name] else before
         if after != before:
             earlier = ", ".join(merged)
             raise RuntimeError(f"fusion pass {one.name!r} (after {earlier}) changed {before} to {after}")
