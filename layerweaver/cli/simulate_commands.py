@@ -87,15 +87,13 @@ def _policies_of(text: str | None) -> list[PolicyRef] | None:
     return [_policy(name) for name in names]
 
 
-def _deliver(
-    session: Session, document: dict[str, Any], output: Path | None, as_json: bool, *, rows: str = "runs"
-) -> None:
+def _deliver(session: Session, document: dict[str, Any], output: Path | None, as_json: bool) -> None:
     """Write a result to its file and print it when JSON was asked for."""
     if output is not None:
-        from layerweaver.backend_sim.results import write_result
+        from layerweaver.backend_sim.results import save_result
 
-        write_result(document, output)
-        session.note(f"wrote {output} ({rows})" if session.verbose else f"wrote {output}")
+        save_result(document, output)
+        session.note(f"wrote {output}")
     if as_json:
         print_document(document)
 
@@ -258,17 +256,14 @@ def _traffic(
 
 
 def _certify(
-    context: typer.Context,
     scenario: ScenarioArgument,
     policy: PolicyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay the simulated completions through the official LoadGen and compare verdicts (unofficial)."""
-    from layerweaver.backend_sim.certify import certify
+    from layerweaver.backend_sim.certify.certify import certify
 
-    session = session_of(context)
-    with session.progress("certifying") as progress:
-        document = certify(scenario, _policy(policy) if policy is not None else None, progress=progress)
+    document = certify(scenario, _policy(policy) if policy is not None else None)
     if as_json:
         print_document(document)
     else:

@@ -1,0 +1,121 @@
+"""Wrong input: one line that says what, where and what would be accepted; exit code 2; nothing lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+Run = Callable[..., Any]
+
+GOOD_NPU = """\
+name: mine
+clock_mhz: 700
+array: {rows: 128, columns: 128}
+dram: {bandwidth_gb_s: 225}
+sram: {weights_mb: 48, activations_mb: 60}
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    run("models", "export", "ncf", "-o", "ncf.onnx")
+    run("compile", "ncf.onnx", "--npu", "memory-centric", "-o", "good.lwp")
+    content = Path("ncf.onnx").read_bytes()
+    Path("cut.onnx").write_bytes(content[: len(content) // 2])
+    Path("text.onnx").write_text("this is not a model")
+    Path("half.lwp").write_bytes(Path("good.lwp").read_bytes()[:700])
+    Path("negative.yaml").write_text(GOOD_NPU.replace("225", "-225"))
+    Path("misspelt.yaml").write_text(GOOD_NPU.replace("bandwidth", "bandwith"))
+    Path("odd_unit.yaml").write_text(GOOD_NPU.replace("225", "68 GBps per core"))
+    tenant = {"name": "a", "model": "zoo:ncf", "arrival": {"kind": "poisson", "qps": 10, "seed": 1}}
+    scenario = {"npu": "memory-centric", "duration_s": 1, "tenants": [tenant]}
+    for name, changed in {
+        "missing_model": {"tenants": [tenant | {"model": "nowhere.onnx"}]},
+        "no_tenants": {"tenants": []},
+        "zero_deadline": {"tenants": [tenant | {"deadline_ms": 0}]},
+        "too_slow": {"tenants": [tenant | {"arrival": {"kind": "poisson", "qps": 0.01, "seed": 1}}]},
+        "misspelt_key": {"tennants": [tenant]},
+        "fine": {},
+    }.items():
+        Path(f"{name}.yaml").write_text(yaml.safe_dump(scenario | changed))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("inspect text.onnx", "text.onnx"),
+        ("inspect cut.onnx", "cut.onnx"),
+        ("inspect nowhere.onnx", "nowhere.onnx"),
+        ("inspect .", "folder"),
+        ("inspect ncf.onnx --dim bach=4", "batch"),
+        ("inspect ncf.onnx --dim batch=x", "whole number"),
+        ("inspect ncf.onnx --shape user=3x3", "user"),
+        ("inspect zoo:restnet50", "resnet50"),
+        ("inspect ncf.onnx --npu negative.yaml", "bandwidth_gb_s"),
+        ("inspect ncf.onnx --npu misspelt.yaml", "bandwidth_gb_s"),
+        ("inspect ncf.onnx --npu odd_unit.yaml", "GB/s"),
+        ("inspect ncf.onnx --npu tpu-v33", "tpu-v3"),
+        ("npu check negative.yaml", "bandwidth_gb_s"),
+        ("show half.lwp", "half.lwp"),
+        ("show ncf.onnx", "ncf.onnx"),
+        ("show nowhere.lwp", "nowhere.lwp"),
+        ("compile ncf.onnx ncf.onnx --npu tpu-v3 -o out.lwp", "ncf"),
+        ("compile ncf.onnx --npu tpu-v3 --batch 0 -o out.lwp", "--batch"),
+        ("compile ncf.onnx --npu tpu-v3 -o no/such/folder/out.lwp", "folder"),
+        ("simulate missing_model.yaml", "nowhere.onnx"),
+        ("simulate no_tenants.yaml", "tenants"),
+        ("simulate zero_deadline.yaml", "deadline_ms"),
+        ("simulate too_slow.yaml", "at least 1 per second"),
+        ("simulate misspelt_key.yaml", "tenants"),
+        ("simulate fine.yaml --policy layerweever+", "layerweaver+"),
+        ("simulate fine.yaml --policy layerweaver+:margin=3", "margin_us"),
+        ("simulate fine.yaml --policy ./nowhere.py", "nowhere.py"),
+        ("simulate fine.yaml --trace t.json --trace-window 5", "window"),
+        ("simulate nowhere.yaml", "nowhere.yaml"),
+        ("models export restnet -o x.onnx", "resnet"),
+        ("report nowhere.json -o r.html", "nowhere.json"),
+        ("frobnicate", "--help"),
+        ("simulate --frobnicate", "--frobnicate"),
+    ],
+)
+def test_one_line_and_exit_code_2(run: Run, place: Path, words: str, says: str) -> None:
+    before = {path: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    ran = run(*words.split())
+    assert ran.code == 2
+    assert ran.out == ""
+    assert says in ran.err
+    assert "Traceback" not in ran.err
+    assert ran.err.count("\n") == 1
+    assert {path: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
+
+
+def test_an_existing_output_survives_a_failed_command(run: Run, place: Path) -> None:
+    kept = place / "kept.lwp"
+    kept.write_bytes(b"precious")
+    assert run("compile", "cut.onnx", "--npu", "tpu-v3", "-o", kept).code == 2
+    assert run("compile", "ncf.onnx", "--npu", "negative.yaml", "-o", kept).code == 2
+    assert kept.read_bytes() == b"precious"
+
+
+def test_a_profile_of_a_newer_version_is_named_as_such(run: Run, place: Path) -> None:
+    import json
+    import zipfile
+
+    newer = place / "newer.lwp"
+    with zipfile.ZipFile(place / "good.lwp") as old, zipfile.ZipFile(newer, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name.endswith(".json"):
+                manifest = json.loads(content)
+                manifest["version"] = 999
+                content = json.dumps(manifest).encode()
+            new.writestr(name, content)
+    ran = run("show", newer)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "999" in ran.err
