@@ -83,7 +83,7 @@ class Body:
         self.batch: int | None = None
         self.sequences = False
         self.passed = passed_through(graph, lead, tail)
-        self.endless = tail > 0 and not condition_moves(graph, lead, tail)
+        self.endless = tail > 0 and not condition_moves(graph, lead, tail, walker.source)
 
     def walk(self, feeds: Sequence[Info], tag: str, trips: int) -> list[Info]:
         """Walk the body once with ``feeds`` as its inputs; its nodes count ``trips`` times."""
@@ -206,7 +206,7 @@ class Body:
 
         None when that depends on data after all.
         """
-        nodes, needed = condition_slice(self.graph, self.lead, self.tail)
+        nodes, needed = condition_slice(self.graph, self.lead, self.tail, self.walker.source)
         state = {self.graph.inputs[self.lead + place].name: info for place, info in enumerate(carried)}
         walker = self.walker
         mark = walker.mark()

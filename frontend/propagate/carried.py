@@ -92,13 +92,15 @@ def passed_through(graph: OnnxGraph, lead: int, tail: int) -> frozenset[int]:
     return frozenset(result)
 
 
-def condition_moves(graph: OnnxGraph, lead: int, tail: int) -> bool:
+def condition_moves(graph: OnnxGraph, lead: int, tail: int, source: str) -> bool:
     """Whether the body's condition depends on the counter or on a carried value."""
-    _, needed = condition_slice(graph, lead, tail)
+    _, needed = condition_slice(graph, lead, tail, source)
     return any(value.name in needed for place, value in enumerate(graph.inputs) if place != 1)
 
 
-def condition_slice(graph: OnnxGraph, lead: int, tail: int) -> tuple[Sequence[OnnxNode], set[str]]:
+def condition_slice(
+    graph: OnnxGraph, lead: int, tail: int, source: str
+) -> tuple[Sequence[OnnxNode], set[str]]:
     """Nodes and names of the body that its condition depends on, through the carried values too."""
     makers = {output: node for node in graph.nodes for output in node.outputs if output}
     carried = {
@@ -122,4 +124,4 @@ def condition_slice(graph: OnnxGraph, lead: int, tail: int) -> tuple[Sequence[On
             for nested in subgraphs(node):
                 stack.extend(sorted(captured_names(nested)))
     ordered = [node for node in graph.nodes if id(node) in chosen]
-    return execution_order(ordered, lambda name: name not in makers, ""), needed
+    return execution_order(ordered, lambda name: name not in makers, source), needed

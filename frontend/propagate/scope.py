@@ -21,10 +21,10 @@ __all__ = [
     "united_roots",
 ]
 
-NODE_LIMIT = 200_000
+NODE_LIMIT = 100_000
 """Most nodes that inlining and unrolling may add."""
 
-STEP_LIMIT = 400_000
+STEP_LIMIT = 200_000
 """Most node visits beyond one per node of the file (trials of branches and loop bodies included)."""
 
 DEPTH_LIMIT = 40
