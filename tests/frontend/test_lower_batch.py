@@ -53,34 +53,37 @@ def test_exports_that_bake_the_batch_in_are_rescaled(onnx_folder: Path, name: st
 
 
 AXES = {
-    "weights": ("(float[N,4] x) => (float[N,6] y) <float[4,6] w> { y = MatMul(x, w) }", BatchAxis.M),
+    "weights": ("(float[batch,4] x) => (float[batch,6] y) <float[4,6] w> { y = MatMul(x, w) }", BatchAxis.M),
     "weights on the left": (
-        "(float[N,4,5] x) => (float[N,6,5] y) <float[6,4] w> { y = MatMul(w, x) }",
+        "(float[batch,4,5] x) => (float[batch,6,5] y) <float[6,4] w> { y = MatMul(w, x) }",
         BatchAxis.M,
     ),
     "two activations": (
-        "(float[N,3,4] x, float[N,4,5] z) => (float[N,3,5] y) { y = MatMul(x, z) }",
+        "(float[batch,3,4] x, float[batch,4,5] z) => (float[batch,3,5] y) { y = MatMul(x, z) }",
         BatchAxis.GROUPS,
     ),
     "einsum": (
-        '(float[N,3,4] x, float[N,4,5] z) => (float[N,3,5] y) { y = Einsum<equation="bij,bjk->bik">(x, z) }',
+        "(float[batch,3,4] x, float[batch,4,5] z) => (float[batch,3,5] y) "
+        '{ y = Einsum<equation="bij,bjk->bik">(x, z) }',
         BatchAxis.GROUPS,
     ),
     "einsum with weights": (
-        '(float[N,3,4] x) => (float[N,3,5] y) <float[4,5] w> { y = Einsum<equation="bij,jk->bik">(x, w) }',
+        "(float[batch,3,4] x) => (float[batch,3,5] y) <float[4,5] w> "
+        '{ y = Einsum<equation="bij,jk->bik">(x, w) }',
         BatchAxis.M,
     ),
     "einsum with weights per head": (
-        '(float[N,3,4] x) => (float[N,3,5] y) <float[3,4,5] w> { y = Einsum<equation="bhj,hjk->bhk">(x, w) }',
+        "(float[batch,3,4] x) => (float[batch,3,5] y) <float[3,4,5] w> "
+        '{ y = Einsum<equation="bhj,hjk->bhk">(x, w) }',
         BatchAxis.M,
     ),
     "recurrent": (
-        "(float[7,N,5] x) => (float[7,1,N,3] y) <float[1,3,5] w, float[1,3,3] r> "
+        "(float[7,batch,5] x) => (float[7,1,batch,3] y) <float[1,3,5] w, float[1,3,3] r> "
         "{ y = RNN<hidden_size=3>(x, w, r) }",
         BatchAxis.M,
     ),
     "attention": (
-        "(float[N,4,5,8] q, float[N,4,6,8] k, float[N,4,6,8] v) => (float[N,4,5,8] y) "
+        "(float[batch,4,5,8] q, float[batch,4,6,8] k, float[batch,4,6,8] v) => (float[batch,4,5,8] y) "
         "{ y = Attention(q, k, v) }",
         BatchAxis.GROUPS,
     ),
@@ -90,8 +93,8 @@ AXES = {
 @pytest.mark.parametrize("case", AXES)
 def test_the_axis_that_grows(import_text: Import, case: str) -> None:
     text, axis = AXES[case]
-    one = import_text(f"g {text}", opset=23, dims={"N": 1})
-    many = import_text(f"g {text}", opset=23, dims={"N": 6})
+    one = import_text(f"g {text}", opset=23, dims={"batch": 1})
+    many = import_text(f"g {text}", opset=23, dims={"batch": 6})
     assert one.layers[0].matrix is not None
     assert one.layers[0].matrix.batch_axis is axis
     _same(one.with_batch(6), many)
