@@ -26,6 +26,22 @@ from layerweaver.ir import PolicyError
 __all__ = ["bind", "compile_bound", "has_cache", "source_digest"]
 
 
+INLINED = frozenset(
+    {
+        "_next_decision",
+        "_schedule",
+        "append_fetch",
+        "choose",
+        "fetch_end_of",
+        "guard",
+        "idle_after",
+        "load_row",
+    }
+    | {"release", "weave"}
+)
+"""Functions of every decision: as calls they would copy the whole state onto the stack, a hundred words."""
+
+
 def bind(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
     """A copy of ``function`` in which some global names lead elsewhere, also in the functions it calls."""
     return _Rebuilder(dict(replacements), lambda copy: copy).rebuild(function)
@@ -72,6 +88,7 @@ def _compile_inner(function: FunctionType) -> Callable[..., Any]:
 
     options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
     options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options["forceinline"] = function.__name__ in INLINED
     compiled: Callable[..., Any] = numba.njit(**options)(function)
     return compiled
 
