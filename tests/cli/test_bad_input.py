@@ -32,16 +32,21 @@ def place(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("negative.yaml").write_text(GOOD_NPU.replace("225", "-225"))
     Path("misspelt.yaml").write_text(GOOD_NPU.replace("bandwidth", "bandwith"))
     Path("odd_unit.yaml").write_text(GOOD_NPU.replace("225", "68 GBps per core"))
-    tenant = {"name": "a", "model": "zoo:ncf", "arrival": {"kind": "poisson", "qps": 10, "seed": 1}}
-    scenario = {"npu": "memory-centric", "duration_s": 1, "tenants": [tenant]}
-    for name, changed in {
+    tenant: dict[str, Any] = {
+        "name": "a",
+        "model": "zoo:ncf",
+        "arrival": {"kind": "poisson", "qps": 10, "seed": 1},
+    }
+    scenario: dict[str, Any] = {"npu": "memory-centric", "duration_s": 1, "tenants": [tenant]}
+    variants: dict[str, dict[str, Any]] = {
         "missing_model": {"tenants": [tenant | {"model": "nowhere.onnx"}]},
         "no_tenants": {"tenants": []},
         "zero_deadline": {"tenants": [tenant | {"deadline_ms": 0}]},
         "too_slow": {"tenants": [tenant | {"arrival": {"kind": "poisson", "qps": 0.01, "seed": 1}}]},
         "misspelt_key": {"tennants": [tenant]},
         "fine": {},
-    }.items():
+    }
+    for name, changed in variants.items():
         Path(f"{name}.yaml").write_text(yaml.safe_dump(scenario | changed))
     return tmp_path
 

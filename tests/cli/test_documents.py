@@ -11,7 +11,7 @@ import yaml
 
 Run = Callable[..., Any]
 
-SCENARIO = {
+SCENARIO: dict[str, Any] = {
     "npu": "memory-centric",
     "policy": "layerweaver+",
     "duration_s": 0.2,
@@ -126,7 +126,7 @@ def test_traffic_is_csv_and_feeds_back_as_a_trace(run: Run, scenario: Path, tmp_
     trace = tmp_path / "trace.csv"
     trace.write_text(ran.out)
     # LoadGen's last query may fall behind the duration, so the replay is given longer.
-    replay = {**SCENARIO, "duration_s": 1, "tenants": [dict(tenant) for tenant in SCENARIO["tenants"]]}  # type: ignore[attr-defined]
+    replay = {**SCENARIO, "duration_s": 1, "tenants": [dict(tenant) for tenant in SCENARIO["tenants"]]}
     for tenant in replay["tenants"]:
         tenant["arrival"] = {"kind": "trace", "file": "trace.csv", "format": "csv", "tenant": tenant["name"]}
     path = tmp_path / "replay.yaml"
