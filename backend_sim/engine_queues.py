@@ -37,11 +37,13 @@ def cycles_to_ns(cycles: int, clock_hz: int) -> int:
 def issue(state: State, index: int, time_ns: int) -> None:
     """A source that reacts to the machine issues a request, unless it has ended."""
     tenant = state.tenants[index]
+    compared_ns = tenant.issued_ns if tenant.past_the_end else time_ns
     if tenant.issued >= tenant.max_queries or (
-        time_ns >= tenant.duration_ns and tenant.issued >= tenant.min_queries
+        compared_ns >= tenant.duration_ns and tenant.issued >= tenant.min_queries
     ):
         return
     tenant.issued += 1
+    tenant.issued_ns = time_ns
     position = tenant.offset + tenant.known
     earliest = tenant.offset + tenant.arrived
     while position > earliest and state.sched[position - 1] > time_ns:

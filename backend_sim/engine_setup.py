@@ -166,6 +166,7 @@ def _fill_tenant(record: np.record, tenant: TenantLoad, clock_hz: int) -> None:
     record.reserve = 2 * batching.sizes[-1] + 2
     if isinstance(source, ClosedLoop):
         record.source, record.think_ns = CLOSED, source.think_ns
+        record.past_the_end = source.past_the_end
         record.back_off_ns = max(record.back_off_ns, source.think_ns)
         record.reserve += source.concurrency
     else:

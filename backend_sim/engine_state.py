@@ -91,6 +91,8 @@ class Tenant(Protocol):
         min_queries: ... or until so many were issued.
         max_queries: Never more than these.
         issued: Requests issued by a source that reacts.
+        issued_ns: Scheduled time of the last one issued.
+        past_the_end: 1 to compare that time with the duration, not the next one's.
         deadline_ns: From scheduled time; -1 for none.
         queue_limit: Requests waiting at most.
         drop_hopeless: 1 to drop what cannot meet its deadline even alone.
@@ -128,6 +130,8 @@ class Tenant(Protocol):
     min_queries: int
     max_queries: int
     issued: int
+    issued_ns: int
+    past_the_end: int
     deadline_ns: int
     queue_limit: int
     drop_hopeless: int

@@ -45,6 +45,8 @@ class ClosedLoop:
     time is below ``duration_ns`` or fewer than ``min_queries`` were issued, and fewer than ``max_queries``.
     A client whose request is dropped issues its next one after ``think_ns``, but at least one standalone time
     of the smallest batch size (*ours*: else a full queue would be hammered without end).
+    With ``past_the_end`` the request issued *before* is compared with the duration, as LoadGen's streams do:
+    the last one is issued at or past the end.
     """
 
     concurrency: int
@@ -52,6 +54,7 @@ class ClosedLoop:
     duration_ns: int = 0
     min_queries: int = 0
     max_queries: int | None = None
+    past_the_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)

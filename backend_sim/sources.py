@@ -135,7 +135,8 @@ def _loop(
         return Saturated(duration_ns=duration_ns, min_queries=least, max_queries=most)
     concurrency = arrival.concurrency if isinstance(arrival, ClosedLoopSpec) else 1
     think_ns = ns(arrival.think_ms / 1e3) if isinstance(arrival, ClosedLoopSpec) else 0
-    return ClosedLoop(concurrency, think_ns, duration_ns, least, most)
+    streams = isinstance(arrival, SingleStreamSpec | MultiStreamSpec)
+    return ClosedLoop(concurrency, think_ns, duration_ns, least, most, past_the_end=streams)
 
 
 def _offline_samples(scenario: Scenario, index: int, arrival: OfflineSpec) -> int:

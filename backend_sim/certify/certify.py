@@ -170,9 +170,10 @@ def _loadgen_request(run: Run, index: int, request: TrafficRequest) -> dict[str,
         case OfflineSpec():
             made.update(qps=_offline_rate(made["min_duration_ms"], count), min_queries=count)
         case SingleStreamSpec() | MultiStreamSpec():
-            # LoadGen stops where our loop stopped; it still finds fault with fewer than were asked for.
-            made.update(expected_ns=max(1, int(latency_ns.min(initial=10**6))), max_queries=count)
-            made.update(min_queries=max(spec.min_queries, count))
+            made.update(expected_ns=max(1, int(latency_ns.min(initial=10**6))), max_queries=0)
+            if arrival.queries is not None:
+                # LoadGen stops where the loop was told to, and finds fault with fewer than were asked for.
+                made.update(max_queries=count, min_queries=max(spec.min_queries, count))
             made.update(samples=getattr(arrival, "samples", 1))
     return made
 

@@ -39,6 +39,9 @@ def test_the_other_scenarios_agree(make_scenario: Any) -> None:
     found = certify(make_scenario(duration_s=None, tenants=[{"arrival": arrival} for arrival in arrivals]))
     assert [tenant["agree"] for tenant in found["tenants"]] == [True, True]
     assert [tenant["verdict"] for tenant in found["tenants"]] == ["VALID", "INVALID"]
+    until = certify(make_scenario(duration_s=1, tenants=[{"arrival": {"kind": "single_stream"}}]))
+    assert [tenant["agree"] for tenant in until["tenants"]] == [True, True]
+    assert until["tenants"][0]["verdict"] == "VALID"
     offline = certify(
         make_scenario(duration_s=None, tenants=[{"arrival": {"kind": "offline", "samples": 300}}] * 2)
     )

@@ -40,7 +40,7 @@ class Tenant:
         self.row = 0
         self.batch: list[int] = []
         self.profile = 0
-        self.issued = 0
+        self.issued = self.issued_ns = 0
         self.rows = [self._costs(profile) for profile in load.profiles]
         source = load.source
         if isinstance(source, OpenLoop):
@@ -70,8 +70,10 @@ class Tenant:
         assert not isinstance(source, OpenLoop)
         if source.max_queries is not None and self.issued >= source.max_queries:
             return
-        if ns < source.duration_ns or self.issued < source.min_queries:
+        compared_ns = self.issued_ns if getattr(source, "past_the_end", False) else ns
+        if compared_ns < source.duration_ns or self.issued < source.min_queries:
             self.issued += 1
+            self.issued_ns = ns
             self.future.append(ns)
             self.future.sort()
 

@@ -118,7 +118,9 @@ def recipes(draw: st.DrawFn, *, most_tenants: int = 4) -> Recipe:
         if kind == "open":
             source = OpenLoop(FixedArrivals([]))
         elif kind == "closed":
-            source = ClosedLoop(draw(st.integers(1, 3)), draw(st.integers(0, alone)), **end)
+            source = ClosedLoop(
+                draw(st.integers(1, 3)), draw(st.integers(0, alone)), past_the_end=draw(st.booleans()), **end
+            )
         else:
             source = Saturated(**end)
         batching = BatchRule(
