@@ -2,8 +2,9 @@
 
 Run with ``python benchmarks/decision_cost.py``. Tenants always have work, so every decision is contested by
 all of them. It prints CPU time per scheduled row, engine included; the engine's own work is seen by replaying
-the same schedule without deciding (``static-weave``). All three runs execute the same rows at the same times. Tables and order are prepared
-before the clock starts. The paper reports 15 layers per microsecond for two models on one core.
+the same schedule without deciding (``static-weave``). All three runs execute the same rows at the same
+times. Tables and order are prepared before the clock starts. The paper reports 15 layers per microsecond for
+two models on one core.
 """
 
 from __future__ import annotations
