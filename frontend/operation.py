@@ -61,6 +61,11 @@ class Operation:
             what, where=f"{self.source}: node {self.name!r} ({self.operator})", accepted=accepted
         )
 
+    @property
+    def key(self) -> str:
+        """Name of the first result: unlike the node's own name, unique in a graph."""
+        return next((name for name in self.node.outputs if name), self.name)
+
     # Operands and results.
 
     def has_input(self, index: int) -> bool:

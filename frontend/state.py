@@ -51,7 +51,7 @@ _REPLACEMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"0_", ("n_",)),
 )
 _SUFFIXES = ("n", "N", "_n", "_N", "_out", "_output", "_new", "_next", "out", "Out", ".1", "_1", "_final")
-_PREFIXES = ("new_", "next_", "out_", "output_", "updated_", "present_", "final_", "last_", "n", "new", "o")
+_PREFIXES = ("new_", "next_", "out_", "output_", "updated_", "present_", "n", "new", "o")
 
 
 def _candidates(name: str) -> Iterable[str]:

@@ -54,7 +54,7 @@ def attention_steps(
     groups = heads.batch * heads.heads
     axis = axis_for(operation.batched, BatchAxis.GROUPS)
     scores = groups * heads.queries * heads.keys
-    weights_name = f"{operation.name}:scores"
+    weights_name = f"{operation.key}:scores"
     names = {name for name in operation.node.outputs[1:] if name and name not in caches}
     passes = tuple(operation.vector(VectorCategory.ELEMENTWISE, scores) for _ in range(extra))
     return (

@@ -98,7 +98,7 @@ def einsum(operation: Operation) -> Step | tuple[Step, ...]:
         elif right_batched and not batched and not constant:
             axis = BatchAxis.N
         kept = "".join([*groups, *rows, *columns])
-        output = f"{operation.name}:partial{index}"
+        output = f"{operation.key}:partial{index}"
         steps.append(
             Step(
                 LayerKind.MATRIX,

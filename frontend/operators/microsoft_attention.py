@@ -30,7 +30,7 @@ def _projected(
     if packed and operation.has_input(4):
         offsets = operation.shape(3, least_rank=2)
         batch, tokens = offsets[0], offsets[1]
-    joined = f"{operation.name}:qkv"
+    joined = f"{operation.key}:qkv"
     parameters = operation.weights(1, 2)
     if quantized:
         parameters += operation.weights(3, 4, 6, 7, role="vector")

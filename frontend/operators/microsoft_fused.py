@@ -82,7 +82,7 @@ def mixture_of_experts(operation: Operation) -> Lowered:
     experts, inner = operation.shape(2, least_rank=3)[0], operation.elements(2)
     inner = inner // max(1, experts * width)
     rows = -(-tokens * max(1, operation.integer("k", 1)) // max(1, experts))
-    hidden = f"{operation.name}:hidden"
+    hidden = f"{operation.key}:hidden"
     axis = axis_for(operation.batched)
     gate = inner if operation.has_input(6) else 0
     entry = MatrixWork(experts, rows, inner + gate, width, operation.constant(2), 1, axis)

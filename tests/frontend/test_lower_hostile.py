@@ -56,6 +56,18 @@ def test_repeated_node_names_become_distinct_layers(import_text: Import) -> None
     assert [layer.nodes for layer in graph] == [("n",)] * 3
 
 
+def test_attentions_of_the_same_name_keep_their_own_scores(import_text: Import) -> None:
+    graph = import_text(
+        """g (float[1,2,3,4] q) => (float[1,2,3,4] y) {
+            [n] a = Attention(q, q, q)
+            [n] y = Attention(a, a, a)
+        }""",
+        opset=23,
+    )
+    assert [layer.name for layer in graph] == ["n/scores", "n/context", "n/scores#2", "n/context#2"]
+    assert graph.layers[3].inputs[0].name == graph.layers[2].outputs[0].name
+
+
 def test_results_that_nobody_reads_still_cost(import_text: Import) -> None:
     graph = import_text(
         "g (float[2,3] x) => (float[2,3] y) <float[3,3] w> { dead = MatMul(x, w) y = Relu(x) }"

@@ -89,6 +89,14 @@ def test_wrong_names_are_refused(import_text: Import, pair: tuple[str, str]) -> 
         import_text(text, state=[pair])
 
 
+def test_features_are_no_state(import_text: Import) -> None:
+    graph = import_text(
+        "g (float[1,4,8] hidden_state) => (float[1,4,8] last_hidden_state) "
+        "{ last_hidden_state = Relu(hidden_state) }"
+    )
+    assert _reads(graph) == 0
+
+
 def test_images_are_no_state(import_text: Import) -> None:
     graph = import_text(
         "g (float[1,3,8,8] image_in) => (float[1,3,8,8] image_out) { image_out = Relu(image_in) }"
