@@ -81,14 +81,16 @@ def mixture_of_experts(operation: Operation) -> Lowered:
     tokens, width = operation.elements(0) // max(1, shape[-1]), shape[-1]
     experts, inner = operation.shape(2, least_rank=3)[0], operation.elements(2)
     inner = inner // max(1, experts * width)
-    rows = -(-tokens * max(1, operation.integer("k", 1)) // max(1, experts))
+    sent = tokens * max(1, operation.integer("k", 1))
+    groups = experts if experts and sent % experts == 0 else 1
+    rows = sent // groups
     hidden = f"{operation.key}:hidden"
     axis = axis_for(operation.batched)
     gate = inner if operation.has_input(6) else 0
-    entry = MatrixWork(experts, rows, inner + gate, width, operation.constant(2), 1, axis)
-    leave = MatrixWork(experts, rows, width, inner, operation.constant(4), 1, axis)
+    entry = MatrixWork(groups, rows, inner + gate, width, operation.constant(2), 1, axis)
+    leave = MatrixWork(groups, rows, width, inner, operation.constant(4), 1, axis)
     activation = VectorWork(
-        operation.operator, VectorCategory.TRANSCENDENTAL, experts * rows * inner, 1, operation.batched
+        operation.operator, VectorCategory.TRANSCENDENTAL, sent * inner, 1, operation.batched
     )
     return (
         Step(
@@ -99,7 +101,7 @@ def mixture_of_experts(operation: Operation) -> Lowered:
             vector=(activation,),
             weights=operation.weights(2, 3, 6, 7),
             suffix="expand",
-            internal={hidden: experts * rows * inner},
+            internal={hidden: sent * inner},
         ),
         Step(
             LayerKind.MATRIX,

@@ -179,6 +179,17 @@ CONTRIBUTED = {
         '{ y = com.microsoft.DynamicQuantizeLSTM<hidden_size=3>(x, w, r, "", "", "", "", "", s, z, s, z) }',
         7 * 2 * 12 * (5 + 3),
     ),
+    "MoE": (
+        "(float[10,8] x, float[10,4] r) => (float[10,8] y) "
+        "<float[4,8,16] a, float[4,16] ab, float[4,16,8] b, float[4,8] bb> "
+        '{ y = com.microsoft.MoE<k=2, activation_type="relu">(x, r, a, ab, b, bb) }',
+        10 * 2 * (8 * 16 + 16 * 8),
+    ),
+    "NhwcMaxPool": (
+        "(int8[1,6,6,2] x) => (int8[1,3,3,2] y) "
+        "{ y = com.microsoft.NhwcMaxPool<kernel_shape=[2,2], strides=[2,2]>(x) }",
+        0,
+    ),
     "SkipLayerNormalization": (
         "(float[2,5,8] x, float[2,5,8] z) => (float[2,5,8] y) <float[8] g, float[8] b> "
         "{ y = com.microsoft.SkipLayerNormalization(x, z, g, b) }",
