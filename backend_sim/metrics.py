@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -199,15 +200,31 @@ def _bounds(run: Run, tenants: Sequence[_Tenant]) -> dict[str, Any]:
             result["bound_qps"] = mix_bound(npus[0].menus, shares)
         else:
             result["bound_qps"] = pool_bound([npu.menus for npu in npus], shares, [npu.count for npu in npus])
+    if result["bound_qps"] == math.inf:
+        result["bound_qps"] = None
     spec = run.prepared.scenario.spec
     loops = {"closed_loop": True, "saturated": True}
     if len(run.prepared.machines) == 1 and all(loops.get(tenant.arrival.kind) for tenant in spec.tenants):
         result["bound_stp"] = closed_loop_bound(
             npus[0].menus,
             concurrency=[getattr(tenant.arrival, "concurrency", None) for tenant in spec.tenants],
+            weights=[
+                run.prepared.standalone_s(index) * run.prepared.request_share(index)
+                for index in range(len(spec.tenants))
+            ],
             think_s=[getattr(tenant.arrival, "think_ms", 0.0) / 1e3 for tenant in spec.tenants],
         ).value
     return result
+
+
+def _throughput(run: Run, tenants: Sequence[_Tenant], window_s: float) -> float:
+    """STP: sum over tenants of the completed rate times the standalone time of a request."""
+    if window_s <= 0:
+        return 0.0
+    return sum(
+        tenant.completed / window_s * tenant.standalone_s * run.prepared.request_share(index)
+        for index, tenant in enumerate(tenants)
+    )
 
 
 def _system(run: Run, tenants: Sequence[_Tenant], window_s: float) -> dict[str, Any]:
@@ -229,9 +246,7 @@ def _system(run: Run, tenants: Sequence[_Tenant], window_s: float) -> dict[str, 
             modes[mode] = modes.get(mode, 0) + count
     decisions = sum(modes.values())
     return {
-        "stp": sum(tenant.completed / window_s * tenant.standalone_s for tenant in tenants)
-        if window_s
-        else 0.0,
+        "stp": _throughput(run, tenants, window_s),
         "antt": sum(known) / len(known) if complete and known else None,
         "fairness": min(progress) / max(progress) if complete and max(progress) > 0 else None,
         **_machine_shares(run, span_ns),

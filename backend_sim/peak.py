@@ -1,10 +1,8 @@
 """Peak search: the largest load at which every tenant still meets its percentile.
 
 All rates (or one tenant's) are scaled by one factor. A trial runs the same seeds and the same number of
-queries at one factor, and stops as soon as its verdict is certain. The search doubles from half of the
-two-resource bound until a trial fails, then bisects. Afterwards it probes a little above and below the
-bracket: a pass above or a failure below shows that meeting the deadlines is not monotone in the load, which
-is reported; a pass above also moves the search up.
+queries at one factor, and stops as soon as its verdict is certain. The search itself is in
+:mod:`layerweaver.backend_sim.peak_search`.
 """
 
 from __future__ import annotations
@@ -14,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from multiprocessing import get_context
 from typing import Any
 
+from layerweaver.backend_sim.peak_search import Search, search_peak
 from layerweaver.backend_sim.percentiles import percentile_index
 from layerweaver.backend_sim.prepare import PreparedScenario
 from layerweaver.backend_sim.scenario_rates import mean_rate_qps
@@ -34,41 +32,9 @@ from layerweaver.ir import ScenarioError
 from layerweaver.ir.yaml_source import nearest
 from layerweaver.scheduler.bounds import pool_bound
 
-__all__ = ["PeakPlan", "Search", "Trial", "peak", "plan_peak", "search_peak"]
+__all__ = ["PeakPlan", "peak", "plan_peak"]
 
 _SLICE = 40_000
-_LOWEST = 1 / 1024
-_HIGHEST = 64.0
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One run of a search.
-
-    Attributes:
-        share: Load as a share of the bound.
-        passed: Whether every tenant met its percentile.
-    """
-
-    share: float
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """Outcome of one search, loads as shares of the bound.
-
-    Attributes:
-        low: The largest load that passed; 0 if none did.
-        high: The least load above it that failed; infinity if none did.
-        trials: All trials, in order.
-        monotone: Whether no failure was seen below a pass.
-    """
-
-    low: float
-    high: float
-    trials: tuple[Trial, ...]
-    monotone: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,66 +202,6 @@ def _passes(plan: PeakPlan, policy: PolicyRef | None, replica: int, share: float
         if len(latency_ns) and met <= percentile_index(len(latency_ns), scenario.percentile(index)):
             return False
     return True
-
-
-def search_peak(passes: Callable[[float], bool], resolution: float) -> Search:
-    """Find the largest load that passes.
-
-    Args:
-        passes: Whether a load, as a share of the bound, passes.
-        resolution: Width of the final bracket.
-    """
-    trials: list[Trial] = []
-
-    def attempt(share: float) -> bool:
-        passed = passes(share)
-        trials.append(Trial(share, passed))
-        return passed
-
-    low, high = 0.0, math.inf
-    probe = 0.5
-    while True:
-        if attempt(probe):
-            low = probe
-            if math.isfinite(high) or probe >= _HIGHEST:
-                break
-            probe *= 2
-        else:
-            high = probe
-            if low > 0 or probe <= _LOWEST:
-                break
-            probe /= 2
-    while True:
-        while math.isfinite(high) and low > 0 and high - low > resolution:
-            middle = (low + high) / 2
-            low, high = (middle, high) if attempt(middle) else (low, middle)
-        if low == 0 or not math.isfinite(high):
-            break
-        passed = next((probe for probe in _probes_above(high, resolution, trials) if attempt(probe)), None)
-        if passed is None:
-            break
-        low = passed
-        high = min(
-            (trial.share for trial in trials if not trial.passed and trial.share > low), default=math.inf
-        )
-        while not math.isfinite(high):
-            if attempt(1.1 * low):
-                low *= 1.1
-            else:
-                high = 1.1 * low
-    if low > 0:
-        attempt(0.9 * low)
-    worst_failure = min((trial.share for trial in trials if not trial.passed), default=math.inf)
-    return Search(low, high, tuple(trials), monotone=worst_failure > low)
-
-
-def _probes_above(high: float, resolution: float, trials: Sequence[Trial]) -> list[float]:
-    """Loads above the bracket worth a look: just above it, and amid the widest gaps between failures."""
-    failed = sorted(trial.share for trial in trials if not trial.passed and trial.share >= high)
-    gaps = sorted(pairwise(failed), key=lambda gap: gap[0] - gap[1])[:2]
-    probes = [high + max(0.04 * high, 2 * resolution), *(sum(gap) / 2 for gap in gaps)]
-    tried = {trial.share for trial in trials}
-    return [probe for probe in probes if probe not in tried]
 
 
 def _search(plan: PeakPlan, job: tuple[PolicyRef | None, int]) -> Search:

@@ -75,6 +75,10 @@ class PreparedScenario:
         """Cold makespan of one request of a tenant alone, on the pool's fastest NPU for it, in seconds."""
         return min(npu.menus[index][0].standalone_cycles / npu.machine.clock_hz for npu in self.npus)
 
+    def request_share(self, index: int) -> float:
+        """How much of its smallest batch one request is: below 1 if the model only runs in larger ones."""
+        return 1 / self.npus[0].menus[index][0].table.batch
+
     def tenant_load(self, index: int, menus: Menus, source: Any) -> TenantLoad:
         """One tenant as the engine sees it, with its requests from ``source``."""
         tenant = self.scenario.spec.tenants[index]
@@ -98,7 +102,7 @@ class PreparedScenario:
 
 def _batch_rule(tenant: TenantSpec, menu: tuple[ModelProfile, ...]) -> BatchRule:
     if not isinstance(tenant.batch, BatchSpec) or isinstance(tenant.arrival, MultiStreamSpec):
-        return BatchRule()
+        return BatchRule(sizes=(menu[0].table.batch,))
     return BatchRule(
         sizes=tuple(profile.table.batch for profile in menu),
         delay_ns=ns(tenant.batch.delay_ms / 1e3),

@@ -42,7 +42,13 @@ class Scenario:
         return self.source.where(path)
 
     def path_of(self, text: str) -> Path:
-        """A path given in the file."""
+        """A path given in the file.
+
+        Raises:
+            ScenarioError: If it cannot be one.
+        """
+        if "\0" in text:
+            raise ScenarioError(f"{text[:80]!r} is not a path", where=self.source.source)
         return self.folder / Path(text).expanduser()
 
     def deadline_ns(self, index: int) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.backend_sim.arrivals.stream import Tap, TimeStream
+from layerweaver.backend_sim.confidence import confidence
 from layerweaver.backend_sim.load import OpenLoop, SimulationInput
 from layerweaver.backend_sim.metrics import Run, run_document
 from layerweaver.backend_sim.pool import ArrayArrivals, route_requests
@@ -19,6 +19,7 @@ from layerweaver.backend_sim.prepare import PreparedScenario, prepare
 from layerweaver.backend_sim.scenario import Scenario, builtin_scenario, load_scenario
 from layerweaver.backend_sim.scenario_values import ns
 from layerweaver.backend_sim.sources import TrafficRequest, make_source
+from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.policies import load_policy
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ def simulation(
     compiling: Callable[[float, str], None] | None = None,
 ) -> Simulation:
     """Simulate and keep the run itself; arguments as :func:`simulate`."""
+    if seeds < 1:
+        raise ScenarioError(f"{seeds} seeds", accepted="give 1 or more")
     began = time.perf_counter()
     prepared = as_prepared(source, skip_bad_rows=skip_bad_rows, progress=compiling)
     chosen = policy_of(prepared, policy)
@@ -213,7 +216,7 @@ def simulation(
     ended = time.perf_counter()
     if seeds > 1:
         document["seeds"] = len(documents)
-        document["confidence"] = _confidence(documents)
+        document["confidence"] = confidence(documents)
     layers = sum(item["layers_executed"] for item in documents)
     document["run"] = {
         "wall_s": ended - began,
@@ -327,37 +330,3 @@ def traffic(
             for arrival_ns in times.tolist():
                 yield tenant.name, number, arrival_ns
                 number += 1
-
-
-_T95 = (0.0, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-
-
-def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
-    known = [value for value in values if value is not None]
-    if len(known) < 2:
-        return None
-    mean = math.fsum(known) / len(known)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (len(known) - 1))
-    freedom = len(known) - 1
-    factor = _T95[freedom] if freedom < len(_T95) else 1.96 + 2.4 / freedom
-    half = factor * deviation / math.sqrt(len(known))
-    return {"mean": mean, "sd": deviation, "low": mean - half, "high": mean + half}
-
-
-def _confidence(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean, standard deviation and 95% interval (Student's t) over the repetitions."""
-    tenants = [
-        {
-            "name": first["name"],
-            "qps": _spread([item["tenants"][index]["qps"] for item in documents]),
-            "violation_rate": _spread([item["tenants"][index]["violation_rate"] for item in documents]),
-            "latency_ms": {
-                key: _spread([item["tenants"][index]["latency_ms"][key] for item in documents])
-                for key in first["latency_ms"]
-            },
-        }
-        for index, first in enumerate(documents[0]["tenants"])
-    ]
-    keys = ("stp", "antt", "fairness", "compute_utilization", "dram_utilization")
-    system = {key: _spread([item["system"][key] for item in documents]) for key in keys}
-    return {"level": 0.95, "tenants": tenants, "system": system}

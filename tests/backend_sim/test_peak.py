@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerweaver.backend_sim.peak import peak, plan_peak, search_peak
+from layerweaver.backend_sim.peak import peak, plan_peak
+from layerweaver.backend_sim.peak_search import search_peak
 from layerweaver.backend_sim.simulate import simulate
 from layerweaver.ir import ScenarioError
 
