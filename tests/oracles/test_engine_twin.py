@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from layerweaver.backend_sim.engine import run
 from layerweaver.backend_sim.outcome import SimulationOutcome
-from layerweaver.scheduler.policies import load_policy
+from layerweaver.scheduler.policies import load_policy, policy_names
 from layerweaver.scheduler.validator import find_violations
 from oracles.naive_engine import naive_run
 from oracles.random_inputs import Recipe, recipes
@@ -100,7 +100,18 @@ def test_every_executed_schedule_is_valid_and_nothing_is_lost(recipe: Recipe, na
     assert 2 * outcome.end_cycles <= busy + idle + 2 * outcome.layers_executed
 
 
-@pytest.mark.parametrize("name", ["fcfs", "layerweaver+"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fcfs",
+        "layerweaver+",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in policy_names()
+            if name not in ("fcfs", "layerweaver+", "static-weave")
+        ),
+    ],
+)
 @given(recipe=recipes())
 @QUICK
 def test_compiled_equals_uncompiled(name: str, recipe: Recipe) -> None:
