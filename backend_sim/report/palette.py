@@ -69,7 +69,7 @@ def dash(index: int) -> str:
 def log_ticks(low: float, high: float) -> dict[str, Any]:
     """Ticks at 1, 2 and 5 times powers of ten around a range, or at the powers alone when it is wide."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    steps = (1, 2, 5) if last - first <= 3 else (1,)
+    steps = (1, 2, 5) if last - first <= 4 else (1,)
     values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
     return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:g}" for value in values]}
 

@@ -51,6 +51,7 @@ def timeline_figure(run: Run) -> go.Figure | None:
         return None
     figure = go.Figure()
     names = [tenant.name for tenant in run.tenants]
+    outline = {"width": 0.4 if len(timeline["layer"]) <= 600 else 0, "color": "rgba(255,255,255,0.5)"}
     for index, name in enumerate(names):
         for track in ("DRAM", "compute"):
             figure.add_bar(
@@ -59,7 +60,7 @@ def timeline_figure(run: Run) -> go.Figure | None:
                 name=plain(name),
                 legendgroup=name,
                 showlegend=track == "DRAM",
-                marker=hatched(index) | {"line": {"width": 0.35, "color": "rgba(255,255,255,0.4)"}},
+                marker=hatched(index) | {"line": outline},
                 hovertemplate="%{customdata[0]}<br>request %{customdata[1]}, %{customdata[2]:.4g} us, "
                 "%{customdata[3]:.4g} kB<br>%{customdata[4]}<extra>" + plain(name) + "</extra>",
                 width=0.72,
@@ -74,7 +75,7 @@ def timeline_figure(run: Run) -> go.Figure | None:
         dragmode="pan",
     )
     figure.update_xaxes(range=[timeline["from_ms"], timeline["to_ms"]])
-    rows = ["compute", "DRAM", *(f"{plain(name)}: requests" for name in names)]
+    rows = ["DRAM", "compute", *(f"{plain(name)}: requests" for name in names)]
     figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1], fixedrange=True)
     return figure
 
