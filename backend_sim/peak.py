@@ -1,7 +1,8 @@
 """Peak search: the largest load at which every tenant still meets its percentile.
 
 All rates (or one tenant's) are scaled by one factor. A trial runs the same seeds and the same number of
-queries at one factor, and stops as soon as its verdict is certain. The search itself is in
+queries at one factor, and stops as soon as its verdict is certain. No load
+above the bound is tried: a short trial could pass there only because it ends. The search itself is in
 :mod:`layerweaver.backend_sim.peak_search`.
 """
 
@@ -211,7 +212,7 @@ def _search(plan: PeakPlan, job: tuple[PolicyRef | None, int]) -> Search:
         due = scenario.deadline_ns(index)
         if due is not None and plan.prepared.standalone_s(index) * 1e9 > due:
             return Search(0.0, 0.0, (), True)
-    return search_peak(partial(_passes, plan, policy, replica), plan.resolution)
+    return search_peak(partial(_passes, plan, policy, replica), plan.resolution, ceiling=1.0)
 
 
 def _searches(plan: PeakPlan, todo: Sequence[tuple[PolicyRef | None, int]], jobs: int) -> Iterator[Search]:

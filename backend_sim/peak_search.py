@@ -16,7 +16,6 @@ from itertools import pairwise
 __all__ = ["Search", "Trial", "search_peak"]
 
 _LOWEST = 1 / 1024
-_HIGHEST = 64.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Search:
 
     Attributes:
         low: The largest load that passed; 0 if none did.
-        high: The least load above it that failed; infinity if none did.
+        high: The least load above it that failed, or the ceiling if none did.
         trials: All trials, in order.
         monotone: Whether no failure was seen below a pass.
     """
@@ -49,12 +48,13 @@ class Search:
     monotone: bool
 
 
-def search_peak(passes: Callable[[float], bool], resolution: float) -> Search:
+def search_peak(passes: Callable[[float], bool], resolution: float, ceiling: float = 64.0) -> Search:
     """Find the largest load that passes.
 
     Args:
         passes: Whether a load, as a share of the bound, passes.
         resolution: Width of the final bracket.
+        ceiling: No load above is tried; a power of two.
     """
     trials: list[Trial] = []
 
@@ -68,7 +68,7 @@ def search_peak(passes: Callable[[float], bool], resolution: float) -> Search:
     while True:
         if attempt(probe):
             low = probe
-            if math.isfinite(high) or probe >= _HIGHEST:
+            if math.isfinite(high) or probe >= ceiling:
                 break
             probe *= 2
         else:
@@ -82,7 +82,14 @@ def search_peak(passes: Callable[[float], bool], resolution: float) -> Search:
             low, high = (middle, high) if attempt(middle) else (low, middle)
         if low == 0 or not math.isfinite(high):
             break
-        passed = next((probe for probe in _probes_above(high, resolution, trials) if attempt(probe)), None)
+        passed = next(
+            (
+                probe
+                for probe in _probes_above(high, resolution, trials)
+                if probe < ceiling and attempt(probe)
+            ),
+            None,
+        )
         if passed is None:
             break
         low = passed
@@ -90,14 +97,16 @@ def search_peak(passes: Callable[[float], bool], resolution: float) -> Search:
             (trial.share for trial in trials if not trial.passed and trial.share > low), default=math.inf
         )
         while not math.isfinite(high):
-            if attempt(1.1 * low):
+            if 1.1 * low >= ceiling:
+                high = ceiling
+            elif attempt(1.1 * low):
                 low *= 1.1
             else:
                 high = 1.1 * low
     if low > 0:
         attempt(0.9 * low)
     worst_failure = min((trial.share for trial in trials if not trial.passed), default=math.inf)
-    return Search(low, high, tuple(trials), monotone=worst_failure > low)
+    return Search(low, min(high, ceiling) if low else high, tuple(trials), monotone=worst_failure > low)
 
 
 def _probes_above(high: float, resolution: float, trials: Sequence[Trial]) -> list[float]:
