@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from layerweaver.backend_sim.engine import run
 from layerweaver.backend_sim.load import SimulationInput
 from layerweaver.backend_sim.outcome import DROPPED, SimulationOutcome
 from layerweaver.backend_sim.report.details import (
@@ -16,6 +17,7 @@ from layerweaver.backend_sim.report.details import (
     window_of_interest,
 )
 from layerweaver.backend_sim.timeline_trace import scheduled_times
+from layerweaver.scheduler.policies import load_policy
 
 HandMade = Callable[[], tuple[SimulationInput, SimulationOutcome]]
 
@@ -89,3 +91,25 @@ def test_without_a_log_the_totals_are_still_there(hand_made: HandMade) -> None:
     assert details["timeline"] is None
     assert details["utilization"] is None
     assert sum(details["latency"][0]["counts"]) == 40
+
+
+@pytest.mark.parametrize("policy", ["fcfs-prefetch", "llf", "layerweaver+"])
+def test_idle_time_is_that_of_the_engine(hand_made: HandMade, policy: str) -> None:
+    outcome = run(hand_made()[0], load_policy(policy), record_cycles=(0, 10**9), compiled=False)
+    given = hand_made()[0]
+    details = simulation_details(given, outcome, scheduled_times(given, outcome))["utilization"]
+    spans = np.diff(details["edges_ms"]) * 700e3
+    cycles = {
+        (engine, cause): float((np.array(shares) * spans).sum())
+        for engine in ("compute", "dram")
+        for cause, shares in details[engine].items()
+    }
+    idle = outcome.idle_cycles
+    began = int(outcome.log.fetch_start.min()) if outcome.log is not None else 0
+    assert cycles["compute", "busy"] == pytest.approx(outcome.compute_busy_cycles)
+    assert cycles["compute", "waiting_for_memory"] == pytest.approx(idle["waiting_for_memory"])
+    assert cycles["compute", "no_work"] + cycles["dram", "no_work"] == pytest.approx(
+        idle["no_work"] - 2 * began
+    )
+    assert cycles["dram", "buffer_full"] == pytest.approx(idle["buffer_full"] + idle["inherent"])
+    assert cycles["dram", "held_by_policy"] == pytest.approx(idle["held_by_policy"], abs=1e-6)
