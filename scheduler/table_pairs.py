@@ -48,11 +48,11 @@ def slack_key(x: int, row: Any, setting: Setting) -> tuple[int, int, int]:
 
 
 def scarce_key(taken: int, row: Any, setting: Setting) -> tuple[int, int, int]:
-    """The same with scarce space, where only ``taken = buffer - room`` matters (``x`` cancels)."""
-    compute, fetch, weight = row[0], row[1], row[2]
+    """The same with scarce space, where only ``taken = buffer - room`` matters; distances are left open."""
+    compute, weight = row[0], row[2]
     inherent = max(0, compute * setting.rate - max(0, setting.buffer - weight))
     total = max(0, compute * setting.rate - max(0, taken)) - inherent
-    return total, 1 if inherent > 0 else 0, fetch - compute
+    return total, 1 if inherent > 0 else 0, 0
 
 
 def key(at: int, row: Any, setting: Setting) -> tuple[int, int, int]:

@@ -1,13 +1,13 @@
 """Decision tables: Layerweaver's choice between any two rows, over the state of the machine (*ours*).
 
 Let ``x = max(0, tc - s)`` be how far fetched work reaches beyond the decision, and ``room`` what space
-alone would let the DMA fetch by ``tc``. Where no candidate's fetch stalls (its weights fit the free space),
-the total idle that the rule compares depends on little:
+alone would let the DMA fetch by ``tc``. In two cases the total idle that the rule compares depends on little:
 
-- *slack space* (what bandwidth lets every candidate leave to be fetched until ``tc`` also fits): on ``x``
-  alone;
-- *scarce space* (for every candidate, space binds instead, and ``x`` is so large that neither compute idle
-  nor potential compute idle remain): on ``buffer - room`` alone.
+- *slack space* (no candidate's fetch stalls, and what bandwidth lets every candidate leave to be fetched
+  until ``tc`` also fits): on ``x`` alone;
+- *scarce space* (space binds for every candidate, stalling or not, and neither compute idle nor potential
+  compute idle remain): on ``buffer - room`` alone. Equal rows are told apart by their distances, which do
+  depend on the ends of their fetches.
 
 In both cases it is piecewise linear in one integer, so between two given rows the winner changes at a few
 thresholds, which are found exactly. A decision among several candidates is then a chain of look-ups: the

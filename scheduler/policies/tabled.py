@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from layerweaver.scheduler.machine import View
+from layerweaver.scheduler.machine import Head, View, fetch_end_of
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 from layerweaver.scheduler.policies.guard import DEADLINE, GUARDED_MODES, guard
 from layerweaver.scheduler.policies.layerweaver_plus import Options
@@ -50,6 +50,7 @@ class Lookup(NamedTuple):
         blocks: Start of the block table.
         level: Which longest fetch is in flight (0 with scarce space).
         levels: How many blocks a pair of classes has.
+        scarce: Whether space is scarce, so that equal rows are told apart by their distances.
         mode: Throughput or one of the starvation rules.
     """
 
@@ -57,6 +58,7 @@ class Lookup(NamedTuple):
     blocks: int
     level: int
     levels: int
+    scarce: bool
     mode: int
 
 
@@ -66,17 +68,15 @@ def table_choice(view: View) -> int:
     if machine.one_kind != 0 or machine.ready_count == 1:
         return NOT_COVERED
     x = max(0, machine.compute_end - machine.start)
-    over = x * machine.rate - machine.room_scaled
     slack_space, scarce_space = True, True
     for k in range(machine.ready_count):
         head = heads[ready[k]]
-        if head.weight_scaled > machine.free_scaled:
-            return NOT_COVERED
-        margin = head.fetch_cycles * machine.rate - head.weight_scaled
-        if x > head.fetch_cycles and over > margin:
+        ahead = machine.compute_end - fetch_end_of(view, head)
+        fits = machine.room_scaled - head.weight_scaled
+        if head.weight_scaled > machine.free_scaled or (ahead > 0 and ahead * machine.rate > fits):
             slack_space = False
-        hidden = machine.longest_fetch_cycles + head.fetch_cycles - head.compute_cycles
-        if over < margin or x <= head.fetch_cycles or x < hidden:
+        idles = x < head.fetch_cycles or ahead + head.compute_cycles < machine.longest_fetch_cycles
+        if idles or ahead <= 0 or ahead * machine.rate < fits:
             scarce_space = False
     if slack_space:
         return _best(view, _slack(view, x))
@@ -97,7 +97,7 @@ def _slack(view: View, x: int) -> Lookup:
     level = 0
     while tables[tables[LEVELS] + level] < machine.longest_fetch_cycles:
         level += 1
-    return Lookup(x, int(tables[SLACK]), level, int(tables[LEVEL_COUNT]), mode)
+    return Lookup(x, int(tables[SLACK]), level, int(tables[LEVEL_COUNT]), False, mode)
 
 
 def _scarce(view: View, taken: int) -> Lookup:
@@ -106,7 +106,7 @@ def _scarce(view: View, taken: int) -> Lookup:
     for k in range(machine.ready_count):
         if taken >= tables[tables[PHI] + _row(view, ready[k])]:
             mode = THROUGHPUT
-    return Lookup(taken, int(tables[SCARCE]), 0, 1, mode)
+    return Lookup(taken, int(tables[SCARCE]), 0, 1, True, mode)
 
 
 def _row(view: View, tenant: int) -> int:
@@ -146,7 +146,15 @@ def _beats(view: View, lookup: Lookup, tenant: int, best: int) -> bool:
     entry, end = tables[ENTRIES] + tables[pair], tables[ENTRIES] + tables[pair + 1]
     while entry + 1 < end and tables[entry + 1] >> 2 <= lookup.at:
         entry += 1
-    return bool(((tables[entry] & 3) - 1) * sign > 0)
+    won = ((tables[entry] & 3) - 1) * sign
+    if won == 0 and lookup.scarce:
+        return _distance(view, heads[tenant]) > _distance(view, heads[best])
+    return bool(won > 0)
+
+
+def _distance(view: View, head: Head) -> int:
+    """Decoupling distance ``tc' - tm'``, less ``tc``, of a head whose fetch ends before ``tc``."""
+    return head.compute_cycles - fetch_end_of(view, head)
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
