@@ -1,4 +1,10 @@
-"""Layers, tensors and the layer graph: what every other room speaks of."""
+"""Layers, tensors and the layer graph: what every other room speaks of.
+
+:class:`LayerGraph` loads on first use: networkx and NumPy take a quarter of a second, and most of the
+program (errors, files, ``--help``) needs neither.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from layerweaver.ir.dtypes import DType, packed_bytes
 from layerweaver.ir.errors import (
@@ -12,7 +18,6 @@ from layerweaver.ir.errors import (
     TrafficError,
 )
 from layerweaver.ir.files import atomic_write, write_text
-from layerweaver.ir.graph import LayerGraph
 from layerweaver.ir.layer import (
     BatchAxis,
     ConvGeometry,
@@ -25,6 +30,9 @@ from layerweaver.ir.layer import (
     VectorWork,
 )
 from layerweaver.ir.units import ceil_div, parse_quantity
+
+if TYPE_CHECKING:
+    from layerweaver.ir.graph import LayerGraph
 
 __all__ = [
     "BatchAxis",
@@ -52,3 +60,11 @@ __all__ = [
     "parse_quantity",
     "write_text",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "LayerGraph":
+        raise AttributeError(f"module 'layerweaver.ir' has no attribute {name!r}")
+    from layerweaver.ir.graph import LayerGraph  # noqa: PLC0415
+
+    return LayerGraph
