@@ -7,14 +7,26 @@
     scrollZoom: false,
   };
 
+  // A narrow chart keeps its plot's height and gets room for a legend in lines of its own.
+  function fitPhone(figure) {
+    const layout = figure.layout;
+    const named = figure.data.filter(function (trace) { return trace.showlegend !== false; }).length;
+    const lines = named > 3 ? named : 1;
+    layout.font.size = 12;
+    layout.margin.l = 44;
+    layout.margin.r = 8;
+    layout.margin.b = 62 + 18 * lines;
+    layout.height += 18 * lines;
+    layout.legend = { orientation: "h", x: 0, y: 0, yref: "container", yanchor: "bottom" };
+  }
+
   function draw(source) {
     const plot = document.getElementById("plot-" + source.dataset.plot);
     const figure = JSON.parse(source.textContent);
     const narrow = plot.clientWidth < 480;
     if (narrow) {
-      figure.layout.font.size = 12;
-      figure.layout.margin.l = 44;
-      figure.layout.margin.r = 8;
+      fitPhone(figure);
+      plot.style.height = figure.layout.height + "px";
     }
     return Plotly.newPlot(plot, figure.data, figure.layout, config);
   }
