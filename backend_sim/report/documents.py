@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -156,8 +156,12 @@ def _simulations(
     return found
 
 
-def read_documents(documents: Iterable[Mapping[str, Any]]) -> Documents:
+def read_documents(documents: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Documents:
     """Check documents of ``simulate``, ``compare`` and ``peak`` and lay their runs side by side.
+
+    Args:
+        documents: Parsed JSON documents.
+        names: What errors call them, such as their files; by default ``result 1`` and so on.
 
     Raises:
         ResultError: If one is of no known kind, lacks a key or has one of the wrong type.
@@ -165,7 +169,7 @@ def read_documents(documents: Iterable[Mapping[str, Any]]) -> Documents:
     simulations: list[tuple[_Simulate, Mapping[str, Any]]] = []
     peaks = []
     for number, document in enumerate(documents, start=1):
-        where = f"result {number}"
+        where = names[number - 1] if number <= len(names) else f"result {number}"
         match _kind(document):
             case "simulate":
                 simulations += _simulations([document], where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -162,6 +162,11 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
     if documents.runs:
         body = table_markup(_verdicts(documents), identifier="verdicts")
         body += table_markup(_systems(documents), identifier="systems")
+        if any(run.details is None for run in documents.runs):
+            body += (
+                '<p class="muted">Runs without details have no timeline, time series or histograms here: '
+                "simulate or compare with --details to add them.</p>"
+            )
         sections.append(_section("verdict", "Verdict", body))
     if documents.peaks:
         body = "".join(
@@ -196,7 +201,9 @@ def _configuration(documents: Documents) -> tuple[str, str, str]:
     return _section("configuration", "Configuration and provenance", "".join(parts))
 
 
-def build_report(documents: Iterable[Mapping[str, Any]], *, title: str = "layerweaver report") -> str:
+def build_report(
+    documents: Iterable[Mapping[str, Any]], *, title: str = "layerweaver report", names: Sequence[str] = ()
+) -> str:
     """Build the page from documents of ``simulate``, ``compare`` and ``peak``, in any mixture.
 
     The page holds its style, its script, plotly and the data; a content security policy forbids everything
@@ -205,6 +212,7 @@ def build_report(documents: Iterable[Mapping[str, Any]], *, title: str = "layerw
     Args:
         documents: Parsed JSON documents.
         title: Heading of the page.
+        names: What errors call the documents, such as their files.
 
     Returns:
         The HTML text.
@@ -214,7 +222,7 @@ def build_report(documents: Iterable[Mapping[str, Any]], *, title: str = "layerw
     """
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - large, and only needed here
 
-    read = read_documents(documents)
+    read = read_documents(documents, names)
     sections = [*_sections(read), _configuration(read)]
     here = files("layerweaver.backend_sim.report")
     style = here.joinpath("page.css").read_text(encoding="utf-8")

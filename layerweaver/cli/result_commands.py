@@ -24,7 +24,7 @@ def _report(
     from layerweaver.ir import write_text
 
     documents = [load_json(path) for path in result]
-    write_text(output, build_report(documents, title=title))
+    write_text(output, build_report(documents, title=title, names=[str(path) for path in result]))
     session_of(context).note(f"wrote {output}")
 
 

@@ -105,3 +105,10 @@ def test_links_lead_somewhere(page: Path) -> None:
         if re.match(r"[a-z]+:", target) or target.startswith("#"):
             continue
         assert (page.parent / target.split("#")[0]).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identifier)
+def test_every_block_says_what_it_is(page: Path) -> None:
+    known = SHELL | {"python", "py", "yaml", "yml", "text", "csv", "json", "toml"}
+    for block in blocks(page):
+        assert block.language in known, f"{page.name}:{block.line} has a block of language {block.language!r}"

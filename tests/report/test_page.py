@@ -124,6 +124,13 @@ def test_damaged_documents_are_refused_with_the_place(
     assert str(path[0]) in str(refusal.value)
 
 
+def test_errors_name_the_file_and_plain_runs_say_what_they_lack(make_document: Make) -> None:
+    with pytest.raises(ResultError, match=r"^b\.json: is not a result"):
+        build_report([make_document(), {}], names=["a.json", "b.json"])
+    assert "--details to add them" in build_report([make_document(details=False)])
+    assert "--details to add them" not in build_report([make_document()])
+
+
 def test_configuration_and_provenance_are_shown(make_document: Make) -> None:
     document = make_document() | {"npu": "memory-centric", "seeds": 3}
     shown = re.search(r"<pre tabindex=0>(.*?)</pre>", build_report([document]), re.DOTALL)
