@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
 
-from layerweaver.ir.errors import LayerweaverError
+from layerweaver.ir.errors import LayerweaverError, OutputError
 
 __all__ = ["main"]
 
@@ -24,23 +26,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when done, 2 when the input is wrong (one line on stderr says what), 130 after Ctrl-C, 1 where a
         command says so (``certify`` when verdicts differ). A fault of the tool itself raises.
     """
-    from layerweaver.cli.app import CommandLineError, run  # noqa: PLC0415
-
     try:
-        return run(list(sys.argv[1:] if arguments is None else arguments))
+        with _standard_output():
+            from layerweaver.cli.app import run  # noqa: PLC0415
+
+            return run(list(sys.argv[1:] if arguments is None else arguments))
+        return 0
     except LayerweaverError as error:
-        print(f"layerweaver: {error}", file=sys.stderr)
-        return EXIT_WRONG_INPUT
-    except CommandLineError as error:
-        print(f"layerweaver: {error}", file=sys.stderr)
+        _complain(str(error))
         return EXIT_WRONG_INPUT
     except KeyboardInterrupt:
-        print("layerweaver: interrupted; nothing was written", file=sys.stderr)
+        _complain("interrupted; nothing was written")
         return EXIT_INTERRUPTED
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    """Bear with a standard output that may be closed, full, or read by nobody any more.
+
+    Raises:
+        OutputError: If what was printed cannot be written.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open to the end
+    try:
+        yield
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output went away (as `head` does): say nothing, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _drop(sys.stdout)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _drop(sys.stdout)
+        raise OutputError(f"cannot be written ({error.strerror})", where="standard output") from None
+
+
+def _complain(text: str) -> None:
+    try:
+        print(f"layerweaver: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        _drop(sys.stderr)
+
+
+def _drop(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

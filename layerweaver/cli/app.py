@@ -16,6 +16,7 @@ from layerweaver.cli import (
     simulate_commands,
 )
 from layerweaver.cli.session import Session
+from layerweaver.ir.errors import LayerweaverError
 
 __all__ = ["CommandLineError", "app", "run"]
 
@@ -27,7 +28,7 @@ _USAGE_ERROR: type[Exception] = next(
 """What typer raises for unusable words; its module moved between versions, its name did not."""
 
 
-class CommandLineError(Exception):
+class CommandLineError(LayerweaverError):
     """A command line that cannot be understood."""
 
 
@@ -89,6 +90,11 @@ def run(arguments: list[str]) -> int:
         return int(finished.exit_code)
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit as ended:
+        # typer turns a broken pipe into exit code 1, which says here that the tool is wrong.
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        raise
     except _USAGE_ERROR as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(str(error))

@@ -117,7 +117,12 @@ def console() -> Console:
     """A console on stdout: colour on a terminal only, NO_COLOR respected, 80 columns when piped."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 100, highlight=False, soft_wrap=False)
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            # rich would exit with 1, which says here that the tool is wrong.
+            raise BrokenPipeError
+
+    return Screen(width=None if sys.stdout.isatty() else 100, highlight=False, soft_wrap=False)
 
 
 def table(title: str, columns: Sequence[tuple[str, str]]) -> Table:

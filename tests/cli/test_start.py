@@ -1,13 +1,14 @@
-"""Starting up: what is not needed is not loaded."""
+"""The process itself: what it loads, and what becomes of its output."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-HEAVY = ("matplotlib", "networkx", "numba", "numpy", "onnx", "pandas", "plotly", "pydantic", "scipy", "yaml")
+HEAVY = ("matplotlib", "networkx", "numba", "numpy", "onnx", "pandas", "plotly", "scipy", "yaml")
 
 
 @pytest.mark.parametrize("words", ["--help", "simulate --help", "inspect --help", "--version", "frobnicate"])
@@ -20,3 +21,36 @@ def test_help_and_usage_errors_load_nothing_heavy(words: str) -> None:
         [sys.executable, "-c", program, *words.split()], capture_output=True, text=True, check=True
     )
     assert ran.stderr.splitlines()[-1] == "[]"
+
+
+COMMANDS = ["--help", "policies", "npu list", "npu list --json", "npu show tpu-v3", "-v inspect zoo:ncf"]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_a_reader_that_goes_away_is_no_fault(words: str) -> None:
+    program = [sys.executable, "-m", "layerweaver", *words.split()]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", COMMANDS)
+def test_a_full_output_is_one_line_and_exit_code_2(words: str) -> None:
+    program = [sys.executable, "-m", "layerweaver", *words.split()]
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines() == [ran.stderr.strip()]
+    assert "standard output" in ran.stderr
+
+
+def test_nobody_to_complain_to_keeps_the_exit_code() -> None:
+    program = [sys.executable, "-m", "layerweaver", "inspect", "nowhere.onnx"]
+    with subprocess.Popen(program, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+    assert process.returncode == 2
