@@ -1,4 +1,4 @@
-"""Element types as ONNX numbers them, and the operators that change them."""
+"""Operators that change element types."""
 
 from __future__ import annotations
 
@@ -6,40 +6,8 @@ import numpy as np
 
 from layerweaver.frontend.propagate.call import Call, rule
 from layerweaver.frontend.propagate.values import Array, Info, storable
+from layerweaver.frontend.read_tensor import ONNX_TYPES
 from layerweaver.ir.dtypes import DType
-
-__all__ = ["TYPE_CODES"]
-
-TYPE_CODES: dict[int, DType] = {
-    0: DType.UNDEFINED,
-    1: DType.FLOAT32,
-    2: DType.UINT8,
-    3: DType.INT8,
-    4: DType.UINT16,
-    5: DType.INT16,
-    6: DType.INT32,
-    7: DType.INT64,
-    8: DType.STRING,
-    9: DType.BOOL,
-    10: DType.FLOAT16,
-    11: DType.FLOAT64,
-    12: DType.UINT32,
-    13: DType.UINT64,
-    14: DType.COMPLEX64,
-    15: DType.COMPLEX128,
-    16: DType.BFLOAT16,
-    17: DType.FLOAT8E4M3FN,
-    18: DType.FLOAT8E4M3FNUZ,
-    19: DType.FLOAT8E5M2,
-    20: DType.FLOAT8E5M2FNUZ,
-    21: DType.UINT4,
-    22: DType.INT4,
-    23: DType.FLOAT4E2M1,
-    24: DType.FLOAT8E8M0,
-    25: DType.UINT2,
-    26: DType.INT2,
-}
-"""ONNX's numbers of element types (TensorProto.DataType)."""
 
 
 def _cast_value(value: Array | None, source: DType, target: DType, shape: tuple[int, ...]) -> Array | None:
@@ -66,7 +34,7 @@ def _cast(call: Call) -> tuple[Info]:
         target = next((dtype for dtype in DType if dtype.value == code.lower()), DType.UNDEFINED)
         target = DType.FLOAT32 if code.upper() == "FLOAT" else target
     else:
-        target = TYPE_CODES.get(call.integer("to", 0), DType.UNDEFINED)
+        target = ONNX_TYPES.get(call.integer("to", 0), DType.UNDEFINED)
     shape = call.shape(0)
     return (Info(target, shape, _cast_value(call.value(0), call.dtype(0), target, shape)),)
 
@@ -79,7 +47,7 @@ def _cast_like(call: Call) -> tuple[Info]:
 
 @rule("BitCast")
 def _bit_cast(call: Call) -> tuple[Info]:
-    source, target = call.dtype(0), TYPE_CODES.get(call.integer("to", 0), DType.UNDEFINED)
+    source, target = call.dtype(0), ONNX_TYPES.get(call.integer("to", 0), DType.UNDEFINED)
     shape = call.shape(0)
     if source.bits != target.bits and shape:
         last = shape[-1] * source.bits // target.bits

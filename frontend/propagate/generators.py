@@ -8,8 +8,8 @@ import numpy as np
 
 from layerweaver.frontend.model import TensorData
 from layerweaver.frontend.propagate.call import Call, rule
-from layerweaver.frontend.propagate.casting import TYPE_CODES
 from layerweaver.frontend.propagate.values import FOLD_LIMIT, Info, ShapeConflictError, storable
+from layerweaver.frontend.read_tensor import ONNX_TYPES
 from layerweaver.ir.dtypes import DType
 
 __all__: list[str] = []
@@ -70,7 +70,7 @@ def _constant_of_shape(call: Call) -> tuple[Info]:
 
 @rule("EyeLike", roots_from=(), values_from=(), generates=True)
 def _eye_like(call: Call) -> tuple[Info]:
-    dtype = TYPE_CODES.get(call.integer("dtype", 0)) if "dtype" in call.attributes else call.dtype(0)
+    dtype = ONNX_TYPES.get(call.integer("dtype", 0)) if "dtype" in call.attributes else call.dtype(0)
     return (Info(dtype or DType.FLOAT32, call.shape(0)),)
 
 
@@ -96,7 +96,7 @@ def _range(call: Call) -> tuple[Info]:
 @rule("RandomNormal", "RandomUniform", random=True)
 def _random(call: Call) -> tuple[Info]:
     shape = call.integer_list("shape") or []
-    dtype = TYPE_CODES.get(call.integer("dtype", 1), DType.FLOAT32)
+    dtype = ONNX_TYPES.get(call.integer("dtype", 1), DType.FLOAT32)
     if min(shape, default=0) < 0:
         raise ShapeConflictError(f"{shape} is not a shape")
     return (Info(dtype, tuple(shape)),)
@@ -105,7 +105,7 @@ def _random(call: Call) -> tuple[Info]:
 @rule("RandomNormalLike", "RandomUniformLike", values_from=(), random=True)
 def _random_like(call: Call) -> tuple[Info]:
     dtype = (
-        TYPE_CODES.get(call.integer("dtype", 0), DType.FLOAT32)
+        ONNX_TYPES.get(call.integer("dtype", 0), DType.FLOAT32)
         if "dtype" in call.attributes
         else call.dtype(0)
     )
@@ -115,7 +115,7 @@ def _random_like(call: Call) -> tuple[Info]:
 @rule("Bernoulli", random=True)
 def _bernoulli(call: Call) -> tuple[Info]:
     dtype = (
-        TYPE_CODES.get(call.integer("dtype", 0), DType.FLOAT32)
+        ONNX_TYPES.get(call.integer("dtype", 0), DType.FLOAT32)
         if "dtype" in call.attributes
         else call.dtype(0)
     )
@@ -124,17 +124,17 @@ def _bernoulli(call: Call) -> tuple[Info]:
 
 @rule("Multinomial", random=True)
 def _multinomial(call: Call) -> tuple[Info]:
-    dtype = TYPE_CODES.get(call.integer("dtype", 6), DType.INT32)
+    dtype = ONNX_TYPES.get(call.integer("dtype", 6), DType.INT32)
     return (Info(dtype, (call.shape(0)[0], call.integer("sample_size", 1))),)
 
 
 @rule("BlackmanWindow", "HammingWindow", "HannWindow")
 def _window(call: Call) -> tuple[Info]:
-    return (Info(TYPE_CODES.get(call.integer("output_datatype", 1), DType.FLOAT32), (call.integers(0)[0],)),)
+    return (Info(ONNX_TYPES.get(call.integer("output_datatype", 1), DType.FLOAT32), (call.integers(0)[0],)),)
 
 
 @rule("MelWeightMatrix")
 def _mel_weight_matrix(call: Call) -> tuple[Info]:
-    dtype = TYPE_CODES.get(call.integer("output_datatype", 1), DType.FLOAT32)
+    dtype = ONNX_TYPES.get(call.integer("output_datatype", 1), DType.FLOAT32)
     bins, length = call.integers(0)[0], call.integers(1)[0]
     return (Info(dtype, (length // 2 + 1, bins)),)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
-from layerweaver.frontend.propagate.casting import TYPE_CODES
 from layerweaver.frontend.propagate.elementwise import broadcast_inputs
 from layerweaver.frontend.propagate.values import Info, ShapeConflictError, text
+from layerweaver.frontend.read_tensor import ONNX_TYPES
 from layerweaver.ir.dtypes import DType
 
 __all__: list[str] = []
@@ -40,7 +40,7 @@ def _statistics_shape(call: Call) -> tuple[int, ...]:
 
 @rule("LayerNormalization")
 def _layer_normalization(call: Call) -> tuple[Info, ...]:
-    statistic = TYPE_CODES.get(call.integer("stash_type", 1), DType.FLOAT32)
+    statistic = ONNX_TYPES.get(call.integer("stash_type", 1), DType.FLOAT32)
     shape, mean = call.shape(0), _statistics_shape(call)
     return Info(call.dtype(0), shape), Info(statistic, mean), Info(statistic, mean)
 

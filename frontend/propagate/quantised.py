@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from layerweaver.frontend.propagate.call import MICROSOFT, Call, rule
-from layerweaver.frontend.propagate.casting import TYPE_CODES
 from layerweaver.frontend.propagate.matrix import gemm_shape, product
 from layerweaver.frontend.propagate.values import Info, ShapeConflictError, broadcast, text
+from layerweaver.frontend.read_tensor import ONNX_TYPES
 from layerweaver.ir.dtypes import DType
 
 __all__: list[str] = []
@@ -14,7 +14,7 @@ __all__: list[str] = []
 def _quantised_type(call: Call) -> DType:
     if call.has(2):
         return call.dtype(2)
-    return TYPE_CODES.get(call.integer("output_dtype", 0) or 2, DType.UINT8)
+    return ONNX_TYPES.get(call.integer("output_dtype", 0) or 2, DType.UINT8)
 
 
 def _quantize(call: Call) -> tuple[Info]:
@@ -23,7 +23,7 @@ def _quantize(call: Call) -> tuple[Info]:
 
 def _dequantize(call: Call) -> tuple[Info]:
     asked = call.integer("output_dtype", 0)
-    dtype = TYPE_CODES.get(asked, DType.FLOAT32) if asked else call.dtype(1)
+    dtype = ONNX_TYPES.get(asked, DType.FLOAT32) if asked else call.dtype(1)
     return (Info(dtype, call.shape(0)),)
 
 

@@ -9,13 +9,13 @@ from onnx import helper
 
 from layerweaver.frontend.model import Attribute, TensorData
 from layerweaver.frontend.propagate.call import Call
-from layerweaver.frontend.propagate.casting import TYPE_CODES
 from layerweaver.frontend.propagate.values import Info
+from layerweaver.frontend.read_tensor import ONNX_TYPES
 from layerweaver.ir.dtypes import DType
 
 __all__ = ["infer"]
 
-_CODES = {dtype: code for code, dtype in TYPE_CODES.items()}
+_CODES = {dtype: code for code, dtype in ONNX_TYPES.items()}
 
 
 def infer(call: Call, domain: str) -> Sequence[Info | None]:
@@ -66,7 +66,7 @@ def _info(inferred: onnx.TypeProto | None) -> Info | None:
     if inferred is None or not inferred.HasField("tensor_type"):
         return None
     tensor = inferred.tensor_type
-    dtype = TYPE_CODES.get(tensor.elem_type, DType.UNDEFINED)
+    dtype = ONNX_TYPES.get(tensor.elem_type, DType.UNDEFINED)
     if not tensor.HasField("shape") or any(not dim.HasField("dim_value") for dim in tensor.shape.dim):
         return Info(dtype, None)
     return Info(dtype, tuple(dim.dim_value for dim in tensor.shape.dim))

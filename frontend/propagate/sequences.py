@@ -9,8 +9,8 @@ import numpy as np
 
 from layerweaver.frontend.model import ValueInfo
 from layerweaver.frontend.propagate.call import Call, rule
-from layerweaver.frontend.propagate.casting import TYPE_CODES
 from layerweaver.frontend.propagate.values import Info, ShapeConflictError, UnknownShapeError, text
+from layerweaver.frontend.read_tensor import ONNX_TYPES
 from layerweaver.ir.dtypes import DType
 
 __all__: list[str] = []
@@ -64,7 +64,7 @@ def _construct(call: Call) -> tuple[Info]:
 
 @rule("SequenceEmpty")
 def _empty(call: Call) -> tuple[Info]:
-    return (Info(TYPE_CODES.get(call.integer("dtype", 1), DType.FLOAT32), None, elements=()),)
+    return (Info(ONNX_TYPES.get(call.integer("dtype", 1), DType.FLOAT32), None, elements=()),)
 
 
 @rule("SequenceInsert")

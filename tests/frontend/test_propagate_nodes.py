@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from layerweaver.frontend.propagate import resolve
-from layerweaver.frontend.propagate.casting import TYPE_CODES
+from layerweaver.frontend.read_tensor import ONNX_TYPES
 from layerweaver.frontend.reader import read_model_bytes
 
 DATA_DEPENDENT = re.compile(
@@ -77,7 +77,7 @@ def _differences(case: Any) -> list[str]:
         if ours.shape != shape:
             found.append(f"{case.name}: {name} is {ours.shape}, not {shape}")
         elif declared.type.HasField("tensor_type"):
-            dtype = TYPE_CODES[declared.type.tensor_type.elem_type]
+            dtype = ONNX_TYPES[declared.type.tensor_type.elem_type]
             if ours.dtype is not dtype:
                 found.append(f"{case.name}: {name} is of {ours.dtype}, not {dtype}")
             if ours.value is not None and isinstance(value, np.ndarray) and value.dtype.kind in "iubf":
