@@ -10,20 +10,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layerweaver.backend_sim.arrivals.stream import Tap, TimeStream
+from layerweaver.backend_sim.arrivals.stream import TimeStream
 from layerweaver.backend_sim.confidence import confidence
-from layerweaver.backend_sim.load import OpenLoop, SimulationInput
-from layerweaver.backend_sim.metrics import Run, run_document
-from layerweaver.backend_sim.pool import ArrayArrivals, route_requests
+from layerweaver.backend_sim.metrics import run_document
 from layerweaver.backend_sim.prepare import PreparedScenario, prepare
+from layerweaver.backend_sim.run import Run, run_once
 from layerweaver.backend_sim.scenario import Scenario, builtin_scenario, load_scenario
-from layerweaver.backend_sim.scenario_values import ns
 from layerweaver.backend_sim.sources import TrafficRequest, make_source
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.policies import load_policy
 
 if TYPE_CHECKING:
-    from layerweaver.backend_sim.engine import Progress, ProgressCallback
+    from layerweaver.backend_sim.engine import ProgressCallback
     from layerweaver.scheduler.policies import Policy
 
 __all__ = [
@@ -33,7 +31,6 @@ __all__ = [
     "as_prepared",
     "compare",
     "policy_of",
-    "run_once",
     "simulate",
     "simulation",
     "traffic",
@@ -69,97 +66,6 @@ def policy_of(prepared: PreparedScenario, reference: PolicyRef | Policy | None) 
     if isinstance(own, str) and own.endswith(".py"):
         return load_policy(prepared.scenario.path_of(own))
     return load_policy(own)
-
-
-def run_once(
-    prepared: PreparedScenario,
-    policy: Policy,
-    request: TrafficRequest | None = None,
-    *,
-    record_cycles: tuple[int, int] | None = None,
-    compiled: bool = True,
-    progress: ProgressCallback | None = None,
-    decisions_per_slice: int | None = None,
-) -> Run:
-    """One simulation; with a pool, one engine run per NPU.
-
-    Args:
-        prepared: The scenario.
-        policy: A configured policy.
-        request: Seeds, rates and number of queries; default as the scenario says.
-        record_cycles: Decisions in this range of cycles go into the schedule log.
-        compiled: Whether numba compiles the engine.
-        progress: Called about once per million rows; returns True to stop.
-        decisions_per_slice: Rows between two calls of ``progress`` instead.
-    """
-    from layerweaver.backend_sim import engine  # noqa: PLC0415 - loads numba
-
-    asked = request or TrafficRequest()
-    spec = prepared.scenario.spec
-    warmup_ns = ns(spec.warmup_s)
-    stopped = False
-
-    def watch(reached: Progress) -> bool:
-        nonlocal stopped
-        stopped = progress is not None and bool(progress(reached))
-        return stopped
-
-    outcomes, warm = [], []
-    last_ns = [0] * len(spec.tenants)
-    skipped = [0] * len(spec.tenants)
-    for (machine, menus), sources in zip(prepared.machines, _sources(prepared, asked), strict=True):
-        taps: list[Tap | None] = []
-        loads = []
-        for index, source in enumerate(sources):
-            tap = Tap(source, warmup_ns) if hasattr(source, "take") else None
-            taps.append(tap)
-            loads.append(prepared.tenant_load(index, menus, OpenLoop(tap) if tap else source))
-        given = SimulationInput(
-            machine, tuple(loads), dispatch_ahead=spec.dispatch_ahead, decision_cycles=spec.decision_cycles
-        )
-        outcome = engine.run(
-            given,
-            policy,
-            record_cycles=record_cycles,
-            compiled=compiled,
-            progress=watch,
-            decisions_per_slice=decisions_per_slice or engine.DECISIONS_PER_SLICE,
-        )
-        counts = []
-        for index, (tap, source, tenant) in enumerate(zip(taps, sources, outcome.tenants, strict=True)):
-            scheduled_ns = tenant.scheduled_ns
-            if tap is not None:
-                counts.append(min(tap.warm, len(tenant.latency_ns)))
-                last_ns[index] = max(last_ns[index], tap.last_ns)
-                skipped[index] += getattr(source, "skipped", 0)
-            elif scheduled_ns is not None and len(scheduled_ns):
-                counts.append(int((scheduled_ns < warmup_ns).sum()))
-                last_ns[index] = max(last_ns[index], int(scheduled_ns[-1]))
-            else:
-                counts.append(0)
-        outcomes.append(outcome)
-        warm.append(tuple(counts))
-        if outcome.interrupted:
-            break
-    return Run(
-        prepared=prepared,
-        policy=policy.name,
-        outcomes=tuple(outcomes),
-        warm=tuple(warm),
-        last_scheduled_ns=tuple(last_ns),
-        skipped_rows=tuple(skipped),
-        fixed_queries=asked.queries is not None,
-        stopped=stopped,
-    )
-
-
-def _sources(prepared: PreparedScenario, request: TrafficRequest) -> Iterator[Sequence[Any]]:
-    """Sources of all tenants, NPU by NPU."""
-    if len(prepared.machines) == 1:
-        yield prepared.sources(request)
-        return
-    for times in route_requests(prepared, request):
-        yield [ArrayArrivals(piece) for piece in times]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.arrival_models import MultiStreamSpec, OfflineSpec, PoissonSpec, SingleStreamSpec
 from layerweaver.backend_sim.arrivals.stream import take_all
 from layerweaver.backend_sim.certify.clock import virtual_clock
-from layerweaver.backend_sim.metrics import LOADGEN_KINDS, Run
 from layerweaver.backend_sim.outcome import DROPPED
 from layerweaver.backend_sim.percentiles import percentile_index
+from layerweaver.backend_sim.run import Run, run_once
 from layerweaver.backend_sim.scenario_values import ns
-from layerweaver.backend_sim.simulate import PolicyRef, ScenarioRef, as_prepared, policy_of, run_once
+from layerweaver.backend_sim.simulate import PolicyRef, ScenarioRef, as_prepared, policy_of
 from layerweaver.backend_sim.sources import TrafficRequest, tenant_seed
+from layerweaver.backend_sim.tenant_metrics import LOADGEN_KINDS
 from layerweaver.backend_sim.verdict import RunFacts, judge
 from layerweaver.ir import LayerweaverError, ScenarioError
 

@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.load import OpenLoop, SimulationInput
-from layerweaver.backend_sim.metrics import Run
 from layerweaver.backend_sim.outcome import ScheduleLog
 from layerweaver.backend_sim.pool import ArrayArrivals, route_requests
 from layerweaver.backend_sim.prepare import PreparedScenario
 from layerweaver.backend_sim.report.details import Window, simulation_details, window_of_interest
-from layerweaver.backend_sim.simulate import run_once
+from layerweaver.backend_sim.run import Run, run_once
 from layerweaver.backend_sim.sources import TrafficRequest
 from layerweaver.backend_sim.timeline_trace import TraceRun, scheduled_times
 

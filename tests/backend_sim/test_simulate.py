@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from layerweaver.backend_sim.pool import ROUTER_CODES, route
-from layerweaver.backend_sim.simulate import as_prepared, compare, policy_of, run_once, simulate, traffic
+from layerweaver.backend_sim.run import run_once
+from layerweaver.backend_sim.simulate import as_prepared, compare, policy_of, simulate, traffic
 from layerweaver.ir import LayerweaverError, ScenarioError, TrafficError
 
 TENANT_KEYS = {
@@ -179,6 +180,32 @@ def test_a_pool_shares_the_work(make_scenario: Any, router: str) -> None:
     assert two["npu"] == "2 x memory-centric"
     repeated = simulate(keys)
     assert repeated["tenants"] == two["tenants"]
+    assert "npus" not in one
+
+
+def test_every_npu_of_a_pool_is_reported(make_scenario: Any, tmp_path: Path) -> None:
+    slow = {"name": "slow", "clock_mhz": 350, "array": {"rows": 128, "columns": 128, "dataflow": "ws"}}
+    slow |= {"vector": {"lanes": 64}, "dram": {"bandwidth_gb_s": 100}}
+    slow |= {"sram": {"weights_mb": 48, "activations_mb": 60}}
+    members = [{"npu": "memory-centric", "count": 2}, {"npu": slow}]
+    rates = [{"arrival": {"kind": "poisson", "qps": 1100, "seed": seed}} for seed in (1, 2)]
+    keys = make_scenario(tenants=rates, npu=None, pool=members, router="least_work", warmup_s=0.5)
+    document = simulate(keys)
+    npus = document["npus"]
+    assert [npu["name"] for npu in npus] == ["memory-centric#0", "memory-centric#1", "slow#2"]
+    assert [npu["npu"] for npu in npus] == ["memory-centric", "memory-centric", "slow"]
+    assert sum(npu["share_of_requests"] for npu in npus) == pytest.approx(1)
+    assert sum(npu["layers_executed"] for npu in npus) == document["layers_executed"]
+    assert 0 < npus[2]["arrived"] < npus[0]["arrived"]
+    for place, tenant in enumerate(document["tenants"]):
+        name = "vision" if place == 0 else "chat"
+        assert sum(npu["requests"][name] for npu in npus) == tenant["arrived"]
+    for npu in npus:
+        assert npu["arrived"] == npu["completed"] == sum(npu["requests"].values())
+        busy = (npu["compute_utilization"] + npu["dram_utilization"]) / 2
+        assert busy + sum(npu["idle"].values()) == pytest.approx(1, abs=1e-3)
+    for key in ("compute_utilization", "dram_utilization"):
+        assert document["system"][key] == pytest.approx(sum(npu[key] for npu in npus) / 3)
 
 
 def test_a_pool_refuses_sources_that_wait_for_it(make_scenario: Any) -> None:
