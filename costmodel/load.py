@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,11 @@ def _validate(source: YamlSource) -> tuple[NpuConfig | None, list[ConfigError]]:
         config = NpuConfig.model_validate(source.value)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True)
-        return None, [_problem(dict(item), source) for item in found[:MAX_PROBLEMS]]
+        unknown = [tuple(item["loc"]) for item in found if item["type"] == "extra_forbidden"]
+        meant = {(*path[:-1], _meant(path)) for path in unknown}
+        # A misspelt key is one mistake: that the right one is missing need not be said as well.
+        items = [item for item in found if item["type"] != "missing" or tuple(item["loc"]) not in meant]
+        return None, [_problem(dict(item), source) for item in items[:MAX_PROBLEMS]]
     problems: list[ConfigError] = []
     for key in config.sources:
         *section, name = key.split(".")
@@ -124,11 +129,19 @@ def _fields_at(path: KeyPath) -> tuple[str, ...]:
     return tuple(model.model_fields)
 
 
+def _meant(path: KeyPath) -> str | None:
+    """The known key that an unknown one is a misspelling of."""
+    close = get_close_matches(str(path[-1]), _fields_at(path[:-1]), n=1)
+    return close[0] if close else None
+
+
 def _problem(item: dict[str, Any], source: YamlSource) -> ConfigError:
     path: KeyPath = tuple(item["loc"])
     where = source.where(path)[:MAX_PLACE]
     given = item.get("input")
-    shown = "a section" if isinstance(given, (dict, list)) else repr(given)[:60]
+    shown = (
+        "a section" if isinstance(given, (dict, list)) else "nothing" if given is None else repr(given)[:60]
+    )
     context = item.get("ctx", {})
     match item["type"]:
         case "extra_forbidden":

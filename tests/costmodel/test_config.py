@@ -99,6 +99,13 @@ def test_every_mistake_is_listed_in_order(check: Check) -> None:
     assert [problem.split(":")[0] for problem in check(text)] == ["2", "4", "5"]
 
 
+@pytest.mark.parametrize("key", ["name", "array", "rows", "bandwidth_gb_s", "weights_mb"])
+def test_a_misspelt_key_is_one_mistake_even_where_the_right_one_is_required(check: Check, key: str) -> None:
+    (problem,) = check(GOOD.replace(f"{key}:", f"{key}z:"))
+    assert f"{key}z" in problem
+    assert f"did you mean {key!r}?" in problem
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
