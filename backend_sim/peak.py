@@ -19,6 +19,7 @@ from typing import Any
 from layerweaver.backend_sim.peak_search import Search, search_peak
 from layerweaver.backend_sim.percentiles import percentile_index
 from layerweaver.backend_sim.prepare import PreparedScenario
+from layerweaver.backend_sim.run import run_once
 from layerweaver.backend_sim.scenario_rates import mean_rate_qps
 from layerweaver.backend_sim.simulate import (
     DEFAULT_POLICIES,
@@ -26,14 +27,13 @@ from layerweaver.backend_sim.simulate import (
     ScenarioRef,
     as_prepared,
     policy_of,
-    run_once,
 )
 from layerweaver.backend_sim.sources import TrafficRequest, is_scalable, make_source
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.yaml_source import nearest
 from layerweaver.scheduler.bounds import pool_bound
 
-__all__ = ["PeakPlan", "peak", "plan_peak"]
+__all__ = ["PeakPlan", "peak", "plan_peak", "search_one"]
 
 _SLICE = 40_000
 
@@ -205,8 +205,8 @@ def _passes(plan: PeakPlan, policy: PolicyRef | None, replica: int, share: float
     return True
 
 
-def _search(plan: PeakPlan, job: tuple[PolicyRef | None, int]) -> Search:
-    policy, replica = job
+def search_one(plan: PeakPlan, policy: PolicyRef | None, replica: int = 0) -> Search:
+    """The search under one policy with one repetition's seeds."""
     scenario = plan.prepared.scenario
     for index in range(len(plan.rates_qps)):
         due = scenario.deadline_ns(index)
@@ -217,11 +217,11 @@ def _search(plan: PeakPlan, job: tuple[PolicyRef | None, int]) -> Search:
 
 def _searches(plan: PeakPlan, todo: Sequence[tuple[PolicyRef | None, int]], jobs: int) -> Iterator[Search]:
     if jobs <= 1 or len(todo) == 1:
-        yield from (_search(plan, job) for job in todo)
+        yield from (search_one(plan, *job) for job in todo)
         return
     with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=get_context("spawn")) as pool:
         try:
-            yield from pool.map(partial(_search, plan), todo)
+            yield from pool.map(partial(search_one, plan), *zip(*todo, strict=True))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -13,33 +13,21 @@ MLPerf grid takes our own costs and the real deadlines.
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import json
-import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mixes import FACTORS, FOURS, PAIRS, RIVALS, paper_models, scenario
+from peaks import peak_rows, targets
+
 from layerweaver.backend_sim.peak import peak
-from layerweaver.backend_sim.reproduce_hpca21 import (
-    MODELS,
-    paper_ratio_profile,
-    published_memory_over_compute,
-)
 from layerweaver.backend_sim.simulate import simulate
-from layerweaver.costmodel import load_npu
-from layerweaver.scheduler.bounds import mix_bound
-from layerweaver.scheduler.compiler import load_graph
-from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import load_policy, policy_names
 
-PAIRS = tuple(f"{left}+{right}" for left in ("RN", "MN", "IC", "RX") for right in ("BB", "BL"))
-FOURS = ("RN+MN+BB+BL", "RN+IC+BB+BL", "IC+RX+BB+BL")
-FACTORS = (3, 10, 30)
-RIVALS = ("fcfs", "edf", "llf", "prema", "sjf")
 LEFT_OUT = {"layerweaver-tables", "layerweaver+tables", "static-weave"}
 QUICK_POLICIES = (*RIVALS, "layerweaver", "layerweaver+", "slackweave")
 MIXED = (
@@ -50,83 +38,23 @@ MIXED = (
     ("RN 30, MN 30, BB 10, BL 3", (("RN", 30), ("MN", 30), ("BB", 10), ("BL", 3))),
 )
 LOADS = (0.6, 0.8, 0.95, 1.1)
-NPU = "memory-centric"
 
 
 def every_policy() -> tuple[str, ...]:
     return tuple(name for name in policy_names() if name not in LEFT_OUT)
 
 
-def paper_models(names: Sequence[str]) -> dict[str, ModelProfile]:
-    ratios, machine = published_memory_over_compute("single"), load_npu(NPU).machine()
-    models = {}
-    for name in names:
-        source, dims = MODELS[name]
-        models[name] = paper_ratio_profile(name, load_graph(source, dims=dims), machine, ratios[name], 1)
-    return models
-
-
-def write_costs(model: ModelProfile, folder: Path) -> str:
-    table = model.table
-    path = folder / f"{model.entry}.csv"
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("layer", "compute_cycles", "dram_bytes", "weight_bytes"))
-        columns = (table.compute_cycles, table.dram_bytes, table.weight_bytes)
-        writer.writerows(zip(table.layer_names, *(column.tolist() for column in columns), strict=True))
-    return str(path)
-
-
-def scenario(
-    models: Sequence[ModelProfile], factors: Sequence[float], load: float, folder: Path
-) -> dict[str, Any]:
-    """Poisson tenants with equal shares of standalone time at a share of the bound."""
-    standalone_s = [model.standalone_cycles / model.table.machine.clock_hz for model in models]
-    shares = [1.0 / seconds for seconds in standalone_s]
-    total_qps = load * mix_bound([[model] for model in models], shares)
-    return {
-        "npu": NPU,
-        "min_queries": 1,
-        "tenants": [
-            {
-                "name": f"{model.entry}{index}",
-                "model": {"costs": write_costs(model, folder)},
-                "deadline_ms": 1e3 * factor * seconds,
-                "arrival": {"kind": "poisson", "qps": total_qps * share / sum(shares), "seed": 1 + index},
-            }
-            for index, (model, factor, seconds, share) in enumerate(
-                zip(models, factors, standalone_s, shares, strict=True)
-            )
-        ],
-    }
-
-
 def peak_table(
     mixes: Sequence[str], factors: Sequence[int], policies: Sequence[str], args: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    models = paper_models(sorted({name for mix in mixes for name in mix.split("+")}))
-    with tempfile.TemporaryDirectory() as folder:
-        for mix, factor in itertools.product(mixes, factors):
-            chosen = [models[name] for name in mix.split("+")]
-            given = scenario(chosen, [factor] * len(chosen), 0.5, Path(folder))
-            found = peak(
-                given,
-                policies,
-                queries=args.queries,
-                seeds=args.seeds,
-                jobs=args.jobs,
-                resolution=args.resolution,
-            )
-            for result in found["results"]:
-                deviation = result["peak_qps_sd"]
-                yield {
-                    "table": "peak",
-                    "mix": mix,
-                    "factor": factor,
-                    "policy": result["policy"],
-                    "share_of_bound": round(result["share_of_bound"], 4),
-                    "sd": None if deviation is None else round(deviation / found["bound_qps"], 4),
-                }
+    return peak_rows(
+        list(itertools.product(mixes, factors)),
+        policies,
+        queries=args.queries,
+        seeds=args.seeds,
+        resolution=args.resolution,
+        jobs=args.jobs,
+    )
 
 
 def mixed_table(policies: Sequence[Any], args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -197,40 +125,6 @@ def grid_table(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def _gain(ours: float, theirs: float) -> float | None:
     return round(100 * (ours / theirs - 1), 1) if theirs > 0 else None
-
-
-def targets(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The comparison's targets against the peak table, in words."""
-    shares = {
-        (row["mix"], row["factor"], row["policy"]): row["share_of_bound"]
-        for row in rows
-        if row["table"] == "peak"
-    }
-    gains = []
-    for (mix, factor, policy), share in shares.items():
-        if policy == "layerweaver+" and factor in (10, 30):
-            best = max(shares.get((mix, factor, rival), 0.0) for rival in RIVALS)
-            if best > 0:
-                gains.append(share / best)
-    if gains:
-        mean = math.exp(math.fsum(map(math.log, gains)) / len(gains))
-        yield f"layerweaver+ over the best of {', '.join(RIVALS)}, geometric mean at 10 and 30: {mean:.3f}"
-    for factor in (10, 30):
-        cells = [
-            v
-            for (mix, f, p), v in shares.items()
-            if p == "layerweaver+" and f == factor and mix in PAIRS and "RX" not in mix
-        ]
-        if cells:
-            yield f"layerweaver+, least share of the bound on pairs without RX at {factor}: {min(cells):.3f}"
-    ratios = [
-        (shares[mix, factor, "slackweave"] / value, mix, factor)
-        for (mix, factor, policy), value in shares.items()
-        if policy == "layerweaver+" and value > 0 and (mix, factor, "slackweave") in shares
-    ]
-    if ratios:
-        ratio, mix, factor = min(ratios)
-        yield f"slackweave over layerweaver+, least: {ratio:.3f} ({mix} at {factor})"
 
 
 def winners(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
