@@ -17,7 +17,7 @@ from layerweaver.ir.errors import (
     ScenarioError,
     TrafficError,
 )
-from layerweaver.ir.files import atomic_write, write_text
+from layerweaver.ir.files import atomic_write, read_bounded, write_text
 from layerweaver.ir.layer import (
     BatchAxis,
     ConvGeometry,
@@ -58,6 +58,7 @@ __all__ = [
     "ceil_div",
     "packed_bytes",
     "parse_quantity",
+    "read_bounded",
     "write_text",
 ]
 

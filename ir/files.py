@@ -11,7 +11,18 @@ from typing import IO
 
 from layerweaver.ir.errors import OutputError
 
-__all__ = ["atomic_write", "write_text"]
+__all__ = ["atomic_write", "read_bounded", "write_text"]
+
+
+def read_bounded(path: Path, most_bytes: int) -> bytes | None:
+    """Read a file of at most ``most_bytes``; None when it holds more (devices and pipes may never end).
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    with Path(path).open("rb") as stream:
+        data = stream.read(most_bytes + 1)
+    return data if len(data) <= most_bytes else None
 
 
 @contextlib.contextmanager

@@ -63,14 +63,18 @@ class Container:
 
     def _bytes(self, path: Path) -> bytes:
         try:
-            if path.stat().st_size > MAX_FILE_BYTES:
-                self.refuse(f"is larger than {MAX_FILE_BYTES} bytes", "split it into several profiles")
-            return path.read_bytes()
+            with path.open("rb") as stream:
+                data = stream.read(2)
+                if data == b"PK":
+                    data += stream.read(MAX_FILE_BYTES - 1)
         except FileNotFoundError:
             self.refuse("no such file", "give the path of a .lwp file")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "unusable path"
             self.refuse(f"cannot be read ({reason})", "give the path of a .lwp file")
+        if len(data) > MAX_FILE_BYTES:
+            self.refuse(f"is larger than {MAX_FILE_BYTES} bytes", "split it into several profiles")
+        return data
 
     def refuse(self, what: str, accepted: str = "") -> NoReturn:
         """Raise the one error that every fault of a profile gives."""

@@ -15,6 +15,8 @@ from layerweaver.cli.session import JsonOption, console, print_document, session
 
 __all__ = ["register"]
 
+MAX_DOCUMENT_BYTES = 1 << 28
+
 ModelArgument = Annotated[str, typer.Argument(help="An ONNX file or a zoo model such as zoo:resnet50.")]
 DimOption = Annotated[
     list[str] | None,
@@ -161,8 +163,13 @@ def load_json(path: Path) -> Mapping[str, Any]:
     Raises:
         typer.BadParameter: If the file is missing or is not a JSON object.
     """
+    from layerweaver.ir import read_bounded
+
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        data = read_bounded(path, MAX_DOCUMENT_BYTES)
+        if data is None:
+            raise typer.BadParameter(f"{path} is larger than {number(MAX_DOCUMENT_BYTES)} bytes")
+        document = json.loads(data.decode())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise typer.BadParameter(f"{path} is not a readable JSON document ({error})") from None
     if not isinstance(document, dict):

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from layerweaver.ir import PolicyError
+from layerweaver.ir import PolicyError, read_bounded
 from layerweaver.scheduler.policies.contract import Policy, PolicySpec
 from layerweaver.scheduler.policies.spelling import nearest
 
 __all__ = ["ENTRY_POINT_GROUP", "load_policy", "load_spec", "policy_names", "policy_rows"]
 
 ENTRY_POINT_GROUP = "layerweaver.policies"
+_MAX_FILE_BYTES = 1 << 20
 
 
 def policy_names() -> tuple[str, ...]:
@@ -85,11 +86,13 @@ def _from_entry_point(point: EntryPoint) -> PolicySpec:
 def _from_file(path: Path) -> PolicySpec:
     """Run a policy file as a module of its own name; the same file is loaded once."""
     try:
-        content = path.read_bytes()
+        content = read_bounded(path, _MAX_FILE_BYTES)
     except OSError as error:
         raise PolicyError(
             f"cannot be read: {error.strerror}", where=str(path), accepted="give a Python file with POLICY"
         ) from error
+    if content is None:
+        raise PolicyError(f"is larger than {_MAX_FILE_BYTES} bytes", where=str(path))
     digest = hashlib.sha256(str(path.resolve()).encode() + content).hexdigest()[:16]
     name = f"layerweaver_policy_{digest}"
     module = sys.modules.get(name)

@@ -124,3 +124,22 @@ def test_a_profile_of_a_newer_version_is_named_as_such(run: Run, place: Path) ->
     ran = run("show", newer)
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "999" in ran.err
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no endless file")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "inspect /dev/zero",
+        "inspect zoo:ncf --npu /dev/zero",
+        "npu check /dev/zero",
+        "show /dev/zero",
+        "simulate /dev/zero",
+        "simulate --policy /dev/zero",
+        "report /dev/zero -o out.html",
+    ],
+)
+def test_endless_files_are_refused(run: Run, words: str) -> None:
+    ran = run(*words.split())
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "/dev/zero" in ran.err
