@@ -8,26 +8,18 @@ from dataclasses import replace
 import numpy as np
 
 from layerweaver.backend_sim.arrival_models import MultiStreamSpec
-from layerweaver.backend_sim.cost_csv import read_cost_csv
 from layerweaver.backend_sim.scenario import Scenario
-from layerweaver.backend_sim.scenario_models import BatchSpec, CostsRef, ProfileRef, TenantSpec
-from layerweaver.costmodel import share_activation_buffer
+from layerweaver.backend_sim.scenario_models import CostsRef, ProfileRef, TenantSpec
+from layerweaver.costmodel import load_cost_csv, share_activation_buffer
 from layerweaver.costmodel.table import CostTable, MachineSpec
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile import Profile
 
-__all__ = ["Menus", "batch_sizes", "share_activations", "tenant_menus"]
+__all__ = ["Menus", "share_activations", "tenant_menus"]
 
 Menus = tuple[tuple[ModelProfile, ...], ...]
 """Per tenant, its model at every batch size, ascending."""
-
-
-def batch_sizes(tenant: TenantSpec) -> tuple[int, ...]:
-    """Batch sizes that need a profile; an ordinary number is the one size that runs."""
-    if isinstance(tenant.batch, BatchSpec):
-        return tenant.batch.profile_sizes()
-    return (tenant.batch,)
 
 
 def tenant_menus(
@@ -51,7 +43,7 @@ def tenant_menus(
     """
     menus = []
     for index, tenant in enumerate(scenario.spec.tenants):
-        ref, sizes = tenant.model_ref(), batch_sizes(tenant)
+        ref, sizes = tenant.model_ref(), tenant.batch_sizes()
         where = scenario.where("tenants", index, "model")
         if isinstance(ref, CostsRef):
             menu = _from_costs(scenario, tenant, ref, machine, where)
@@ -89,7 +81,7 @@ def _from_profile(
 def _from_costs(
     scenario: Scenario, tenant: TenantSpec, ref: CostsRef, machine: MachineSpec, where: str
 ) -> tuple[ModelProfile, ...]:
-    sizes = batch_sizes(tenant)
+    sizes = tenant.batch_sizes()
     files = {str(sizes[0]): ref.costs} if isinstance(ref.costs, str) else ref.costs
     menu = []
     for size in sizes:
@@ -97,7 +89,7 @@ def _from_costs(
             raise ScenarioError(
                 f"no cost table for batch {size}", where=where, accepted=f"costs: {{{size}: table.csv, ...}}"
             )
-        table = read_cost_csv(scenario.path_of(files[str(size)]), machine, model=tenant.name, batch=size)
+        table = load_cost_csv(scenario.path_of(files[str(size)]), machine, model=tenant.name, batch=size)
         menu.append(ModelProfile(tenant.name, table, build_offline(table)))
     return tuple(menu)
 

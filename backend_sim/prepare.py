@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from layerweaver.backend_sim.arrival_models import MultiStreamSpec
+from layerweaver.backend_sim.groups import group_documents
 from layerweaver.backend_sim.load import BatchRule, TenantLoad
-from layerweaver.backend_sim.menus import Menus, batch_sizes, share_activations, tenant_menus
+from layerweaver.backend_sim.menus import Menus, share_activations, tenant_menus
 from layerweaver.backend_sim.scenario import Scenario
 from layerweaver.backend_sim.scenario_models import BatchSpec, ProfileRef, TenantSpec
 from layerweaver.backend_sim.scenario_values import ns
@@ -67,6 +68,12 @@ class PreparedScenario:
         if len(self.machines) == 1:
             return self.npus[0].machine.name
         return " + ".join(f"{npu.count} x {npu.machine.name}" for npu in self.npus)
+
+    @cached_property
+    def groups(self) -> list[dict[str, Any]]:
+        """The static woven schedules of the declared groups (:func:`group_documents`)."""
+        names = [tenant.name for tenant in self.scenario.spec.tenants]
+        return group_documents(self.npus, self.scenario.group_indices, names)
 
     def standalone_s(self, index: int) -> float:
         """Cold makespan of one request of a tenant alone, on the pool's fastest NPU for it, in seconds."""
@@ -184,10 +191,11 @@ def _model_requests(scenario: Scenario) -> tuple[list[ModelRequest], dict[int, s
             continue
         source = ref if ref.startswith("zoo:") else str(scenario.path_of(ref))
         shapes = tuple(sorted((name, tuple(shape)) for name, shape in tenant.shapes.items()))
-        key = (source, tuple(sorted(tenant.dims.items())), shapes)
+        measured = tuple(sorted(tenant.override_files().items()))
+        key = (source, tuple(sorted(tenant.dims.items())), shapes, measured)
         entry = entries.setdefault(key, tenant.name)
         keys[index] = entry
-        batches.setdefault(entry, set()).update(batch_sizes(tenant))
+        batches.setdefault(entry, set()).update(tenant.batch_sizes())
         made.setdefault(entry, (source, tenant))
     requests = [
         ModelRequest(
@@ -196,6 +204,7 @@ def _model_requests(scenario: Scenario) -> tuple[list[ModelRequest], dict[int, s
             batches=tuple(sorted(batches[entry])),
             dims=dict(tenant.dims),
             shapes={name: tuple(shape) for name, shape in tenant.shapes.items()},
+            overrides={size: scenario.path_of(file) for size, file in tenant.override_files().items()},
         )
         for entry, (source, tenant) in made.items()
     ]

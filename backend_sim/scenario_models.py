@@ -90,6 +90,7 @@ class TenantSpec(StrictModel):
     dims: dict[str, PositiveCount] = Field(default_factory=dict)
     shapes: dict[str, list[PositiveCount]] = Field(default_factory=dict)
     batch: PositiveCount | BatchSpec = 1
+    overrides: str | dict[str, str] | None = None
     deadline_ms: PositiveMilliseconds | None = None
     mlperf_model: str | None = None
     percentile: Number | None = None
@@ -116,6 +117,36 @@ class TenantSpec(StrictModel):
             hint = nearest(self.mlperf_model[:60], list(mlperf_limits()))
             raise refusal(f"MLPerf has no model {self.mlperf_model[:60]!r}; {hint}", "mlperf_model")
         return self
+
+    @model_validator(mode="after")
+    def _overridable(self) -> Self:
+        if self.overrides is None:
+            return self
+        if not isinstance(self.model, str):
+            raise refusal("measured layers are for a model file or zoo:NAME, not for a table", "overrides")
+        sizes = self.batch_sizes()
+        if isinstance(self.overrides, str):
+            if len(sizes) > 1:
+                example = f"{{{sizes[0]}: measured.csv, ...}}"
+                raise refusal(f"measured costs are of one batch size; give {example}", "overrides")
+            return self
+        for size in self.overrides:
+            if size not in map(str, sizes):
+                accepted = ", ".join(map(str, sizes))
+                raise refusal(f"batch {size[:20]!r} is not compiled; batch sizes: {accepted}", "overrides")
+        return self
+
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Batch sizes that need a profile; an ordinary number is the one size that runs."""
+        return self.batch.profile_sizes() if isinstance(self.batch, BatchSpec) else (self.batch,)
+
+    def override_files(self) -> dict[int, str]:
+        """Per batch size, the file of measured layers."""
+        if self.overrides is None:
+            return {}
+        if isinstance(self.overrides, str):
+            return {self.batch_sizes()[0]: self.overrides}
+        return {int(size): file for size, file in self.overrides.items()}
 
     def model_ref(self) -> str | ProfileRef | CostsRef:
         """The model reference, checked."""
@@ -171,6 +202,8 @@ class ScenarioSpec(StrictModel):
         named = any(isinstance(tenant.model, dict) and "profile" in tenant.model for tenant in self.tenants)
         if (self.npu is None and self.pool is None and not named) or (self.npu and self.pool):
             raise refusal("give either npu or pool", "npu" if self.npu is not None else "")
+        if self.pool and len(self.pool) > 1 and any(tenant.overrides for tenant in self.tenants):
+            raise refusal("measured layers are in cycles of one NPU; give npu, or a pool of one kind", "pool")
         if self.pool is None and "router" in self.model_fields_set:
             raise refusal("a router needs a pool of NPUs", "router")
         if self.pool and sum(member.count for member in self.pool) > _MAX_NPUS:

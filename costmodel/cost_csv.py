@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import difflib
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,11 @@ from layerweaver.costmodel.model import CostedModel
 from layerweaver.costmodel.spills import MAX_TRAFFIC_BYTES
 from layerweaver.costmodel.table import CostTable, MachineSpec, row_pieces, split_into_rows
 from layerweaver.ir import ConfigError
-from layerweaver.ir.yaml_source import nearest
 
 __all__ = ["COLUMNS", "load_cost_csv", "override_costs"]
 
 COLUMNS = ("layer", "compute_cycles", "dram_bytes", "weight_bytes")
+MAX_FILE_BYTES = 64 << 20
 MAX_LAYERS = 100_000
 MAX_CYCLES = 2**45
 MAX_NAME = 500
@@ -32,45 +34,62 @@ class _Row:
     where: str
 
 
-def _read(path: Path) -> list[_Row]:
-    accepted = f"columns {','.join(COLUMNS)}"
+def _text(path: Path) -> str:
+    accepted = f"give a CSV with the columns {','.join(COLUMNS)}"
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
-            header = [name.strip() for name in next(reader, [])]
-            unknown = [name for name in header if name not in COLUMNS]
-            missing = [name for name in COLUMNS if name not in header]
-            if unknown or missing:
-                what = (
-                    f"column {missing[0]!r} is missing"
-                    if missing
-                    else f"column {unknown[0][:40]!r} is not known"
-                )
-                raise ConfigError(what, where=f"{path}:1", accepted=accepted)
-            if len(set(header)) != len(header):
-                raise ConfigError("a column appears twice", where=f"{path}:1", accepted=accepted)
-            rows = []
-            for cells in islice(reader, MAX_LAYERS + 1):
-                if cells:
-                    rows.append(
-                        _row(dict(zip(header, cells, strict=False)), len(cells), f"{path}:{reader.line_num}")
-                    )
+        with path.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise ConfigError(
-            f"cannot be read ({error.strerror})", where=str(path), accepted="give a CSV"
-        ) from None
-    except (UnicodeDecodeError, csv.Error):
-        raise ConfigError("is not a CSV file", where=str(path), accepted=accepted) from None
+        raise ConfigError(f"cannot be read ({error.strerror})", where=str(path), accepted=accepted) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"is larger than {MAX_FILE_BYTES >> 20} MiB", where=str(path), accepted=accepted)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError("is not UTF-8 text", where=str(path), accepted=accepted) from None
+
+
+def _read(path: Path) -> list[_Row]:
+    """Rows of the file; empty lines, lines that start with ``#`` and further columns are left out."""
+    reader = csv.reader(io.StringIO(_text(path), newline=""))
+    header: list[str] | None = None
+    rows: dict[str, _Row] = {}
+    try:
+        for cells in reader:
+            where = f"{path}:{reader.line_num}"
+            if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
+                continue
+            if header is None:
+                header = _header(cells, where)
+                continue
+            row = _row(cells, header, where)
+            if row.layer in rows:
+                raise ConfigError(f"layer {row.layer[:80]!r} appears twice", where=where, accepted="keep one")
+            rows[row.layer] = row
+            if len(rows) > MAX_LAYERS:
+                raise ConfigError(f"has more than {MAX_LAYERS} layers", where=str(path))
+    except csv.Error as error:
+        raise ConfigError(f"is not CSV ({error})", where=f"{path}:{reader.line_num}") from None
     if not rows:
-        raise ConfigError("has no layers", where=str(path), accepted=accepted)
-    if len(rows) > MAX_LAYERS:
-        raise ConfigError(f"has more than {MAX_LAYERS} layers", where=str(path))
-    return rows
+        raise ConfigError("has no layers", where=str(path), accepted=f"columns {','.join(COLUMNS)}")
+    return list(rows.values())
 
 
-def _row(cells: dict[str, str], count: int, where: str) -> _Row:
-    if count != len(COLUMNS):
-        raise ConfigError(f"has {count} columns", where=where, accepted=f"give {len(COLUMNS)}")
+def _header(cells: list[str], where: str) -> list[str]:
+    header = [name.strip() for name in cells]
+    accepted = f"columns {','.join(COLUMNS)}"
+    for column in COLUMNS:
+        if column not in header:
+            raise ConfigError(f"column {column!r} is missing", where=where, accepted=accepted)
+        if header.count(column) > 1:
+            raise ConfigError(f"column {column!r} appears twice", where=where, accepted=accepted)
+    return header
+
+
+def _row(values: list[str], header: list[str], where: str) -> _Row:
+    if len(values) != len(header):
+        raise ConfigError(f"has {len(values)} columns", where=where, accepted=f"give {len(header)}")
+    cells = dict(zip(header, values, strict=True))
     numbers = []
     for column, limit in zip(COLUMNS[1:], (MAX_CYCLES, MAX_TRAFFIC_BYTES, MAX_TRAFFIC_BYTES), strict=True):
         text = cells[column].strip()
@@ -109,7 +128,8 @@ def load_cost_csv(
         batch: Batch size that the costs refer to.
 
     Raises:
-        ConfigError: If the file cannot be read or a value is wrong, with line and column.
+        ConfigError: If the file cannot be read, a value is wrong or a layer appears twice, with line and
+            column.
     """
     path = Path(path)
     rows = _read(path)
@@ -133,11 +153,16 @@ def load_cost_csv(
     )
 
 
+def _like(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6) or list(known[:1])
+    return f"did you mean {close[0]!r}? `layerweaver inspect` lists the layers"
+
+
 def override_costs(costed: CostedModel, path: str | Path) -> CostTable:
     """The model's table with the layers that a measured profile names replaced by its figures.
 
     A replaced layer keeps its number of rows and its liveness; its traffic no longer changes with the
-    activation budget.
+    activation budget. Energy follows the traffic; that of its operations stays as modelled.
 
     Args:
         costed: The model as costed.
@@ -163,19 +188,21 @@ def override_costs(costed: CostedModel, path: str | Path) -> CostTable:
             raise ConfigError(
                 f"{table.model} has no layer {row.layer[:80]!r}",
                 where=row.where,
-                accepted=nearest(row.layer, table.layer_names[:20]),
+                accepted=_like(row.layer, table.layer_names),
             )
-        if replaced[index]:
-            raise ConfigError(f"layer {row.layer[:80]!r} appears twice", where=row.where, accepted="keep one")
         if -(-row.weight_bytes // int(pieces[index])) > table.machine.weight_buffer_bytes:
             raise ConfigError("weight_bytes exceeds the weight buffer", where=row.where)
         layers[:, index] = row.compute_cycles, row.dram_bytes, row.weight_bytes
         replaced[index] = True
     spills = None if table.spills is None else table.spills.without(replaced)
+    energy = table.energy_pj
+    if energy is not None:
+        energy += round((int(layers[1].sum()) - int(table.dram_bytes.sum())) * table.dram_byte_pj)
     return replace(
         table,
         compute_cycles=split_into_rows(layers[0], pieces),
         dram_bytes=split_into_rows(layers[1], pieces),
         weight_bytes=split_into_rows(layers[2], pieces),
         spills=spills,
+        energy_pj=energy,
     )

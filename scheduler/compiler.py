@@ -49,6 +49,7 @@ class ModelRequest:
         trip_counts: Trip counts of loops that cannot be known from the graph.
         state: Pairs of graph input and output that feed back; None matches them by name.
         strict: Refuse operators that nobody knows instead of pricing them by their outputs.
+        overrides: Per batch size, a CSV whose measured costs replace those of the layers that it names.
     """
 
     entry: str
@@ -59,6 +60,7 @@ class ModelRequest:
     trip_counts: Mapping[str, int] = field(default_factory=dict)
     state: Sequence[tuple[str, str]] | None = None
     strict: bool = False
+    overrides: Mapping[int, str | Path] = field(default_factory=dict)
 
 
 def entry_name(source: str) -> str:
@@ -186,11 +188,25 @@ def _import(
     return import_model(model, dims=bound, shapes=shapes, batch=batch, **options)
 
 
-def profile_graph(graph: LayerGraph, npu: NpuConfig, *, entry: str | None = None) -> ModelProfile:
-    """Cost a layer graph on an NPU and build its offline tables."""
-    from layerweaver.costmodel import cost_graph  # noqa: PLC0415 - loads on first use
+def profile_graph(
+    graph: LayerGraph, npu: NpuConfig, *, entry: str | None = None, overrides: str | Path | None = None
+) -> ModelProfile:
+    """Cost a layer graph on an NPU and build its offline tables.
 
-    table = cost_graph(graph, npu).table
+    Args:
+        graph: The layers, at their batch size.
+        npu: The NPU.
+        entry: Entry name; None takes the graph's.
+        overrides: CSV of measured costs that replace those of the layers it names, in cycles of the NPU.
+
+    Raises:
+        ConfigError: If the CSV is wrong or names a layer that the graph does not have.
+        ModelError: If a layer is too large.
+    """
+    from layerweaver.costmodel import cost_graph, override_costs  # noqa: PLC0415 - loads on first use
+
+    costed = cost_graph(graph, npu)
+    table = costed.table if overrides is None else override_costs(costed, overrides)
     name = graph.name if entry is None else entry
     if table.model != name:
         table = replace(table, model=name)
@@ -214,6 +230,13 @@ def _checked(requests: Iterable[ModelRequest]) -> tuple[ModelRequest, ...]:
             raise ProfileError("batch sizes must be 1 or more", where=request.source, accepted="such as 1,16")
         if len(set(request.batches)) != len(request.batches):
             raise ProfileError("a batch size is given twice", where=request.source, accepted="such as 1,16")
+        for batch in request.overrides:
+            if batch not in request.batches:
+                raise ProfileError(
+                    f"measured costs are given for batch {batch}, which is not compiled",
+                    where=request.entry,
+                    accepted=f"one of {', '.join(map(str, request.batches))}",
+                )
     return checked
 
 
@@ -243,8 +266,12 @@ def _compile_one(
             strict=request.strict,
             state=request.state,
         )
+        measured = request.overrides.get(batch)
+        taken = (
+            () if measured is None else (f"batch {batch} takes measured costs from {Path(measured).name}",)
+        )
         yield (
-            profile_graph(graph, config, entry=request.entry),
+            profile_graph(graph, config, entry=request.entry, overrides=measured),
             Provenance(
                 source=request.source if request.source.startswith(ZOO_PREFIX) else Path(request.source).name,
                 sha256=sha256,
@@ -252,7 +279,7 @@ def _compile_one(
                 shapes=dict(request.shapes),
                 trip_counts=dict(request.trip_counts),
                 tool_version=metadata.version("layerweaver"),
-                warnings=graph.warnings,
+                warnings=(*graph.warnings, *taken),
             ),
         )
 

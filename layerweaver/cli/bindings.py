@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
 
-__all__ = ["Bindings", "parse_batches", "parse_bindings", "parse_models"]
+__all__ = ["Bindings", "parse_batches", "parse_bindings", "parse_models", "parse_overrides"]
 
 _INTEGER = re.compile(r"[0-9]{1,12}")
 
@@ -86,6 +86,37 @@ def parse_batches(text: str) -> tuple[int, ...]:
     if len(set(sizes)) != len(sizes):
         raise typer.BadParameter(f"--batch {text!r} names a size twice")
     return tuple(sorted(sizes))
+
+
+def parse_overrides(
+    texts: Iterable[str], entries: Iterable[str], batches: Sequence[int]
+) -> dict[str, dict[int, str]]:
+    """Read ``[NAME[@BATCH]=]FILE`` words into entry -> batch size -> file.
+
+    The name may be left out where there is one entry, the batch size where there is one.
+
+    Raises:
+        typer.BadParameter: If the entry or the batch size is not known or has two files.
+    """
+    names = tuple(entries)
+    measured: dict[str, dict[int, str]] = {name: {} for name in names}
+    form = "is not of the form NAME=FILE or NAME@BATCH=FILE"
+    for text in texts:
+        owner, equals, file = text.partition("=")
+        name, at, size = owner.rpartition("@") if owner not in names else (owner, "", "")
+        if not equals or name not in names:
+            name, at, size, file = names[0], "", "", text
+            if len(names) > 1:
+                raise typer.BadParameter(f"--override {text!r} {form}; NAME is one of {', '.join(names)}")
+        if not file or (not at and len(batches) > 1):
+            raise typer.BadParameter(f"--override {text!r} {form}; measured costs are of one batch size")
+        batch = _number(size, "--override", text, 1) if at else batches[0]
+        if batch not in batches:
+            raise typer.BadParameter(f"--override {text!r}: batch {batch} is not compiled")
+        if batch in measured[name]:
+            raise typer.BadParameter(f"--override {text!r}: batch {batch} of {name!r} has two files")
+        measured[name][batch] = file
+    return measured
 
 
 def parse_models(texts: Iterable[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from layerweaver.cli.bindings import merged, parse_batches, parse_bindings, parse_models
+from layerweaver.cli.bindings import merged, parse_batches, parse_bindings, parse_models, parse_overrides
 from layerweaver.cli.model_commands import (
     DimOption,
     ShapeOption,
@@ -40,6 +40,14 @@ def _compile(
             "--group", help="Entries whose static woven schedule is precomputed: A,B.", metavar="A,B"
         ),
     ] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--override",
+            help="CSV of measured costs that replace those of the layers it names.",
+            metavar="NAME[@BATCH]=FILE",
+        ),
+    ] = None,
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,6 +59,8 @@ def _compile(
     session = session_of(context)
     models = parse_models(model)
     bound = parse_bindings(dim or (), shape or (), trip_count or (), models)
+    batches = parse_batches(batch)
+    measured = parse_overrides(override or (), models, batches)
     requests = []
     for entry, reference in models.items():
         own = merged(bound, entry)
@@ -58,12 +68,13 @@ def _compile(
             ModelRequest(
                 entry=entry,
                 source=reference,
-                batches=parse_batches(batch),
+                batches=batches,
                 dims=own.dims,
                 shapes=own.shapes,
                 trip_counts=own.trip_counts,
                 state=parse_state(state),
                 strict=strict,
+                overrides=measured[entry],
             )
         )
     groups = tuple(tuple(names.split(",")) for names in group or ())

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from layerweaver.backend_sim.prepare import prepare
 from layerweaver.backend_sim.scenario import Scenario, builtin_scenario, load_scenario
 from layerweaver.ir import LayerweaverError, ScenarioError
 
+NCF_LAYER = "mlp_user_embedding"
 POISSON = {"kind": "poisson", "qps": 300, "seed": 1}
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -117,10 +119,10 @@ def test_equal_seeds_are_warned_of(make_scenario: Any) -> None:
     ("text", "message"),
     [
         ("", "has no layers"),
-        ("layer,compute_cycles,dram_bytes\n", "the column 'weight_bytes' is missing"),
-        ("layer,compute_cycles,dram_bytes,weight_bytes\na,1,2,-3\n", "costs.csv:2, column 'weight_bytes'"),
-        ("layer,compute_cycles,dram_bytes,weight_bytes\na,1.5,2,3\n", "column 'compute_cycles': '1.5'"),
-        ("layer,compute_cycles,dram_bytes,weight_bytes\na,1,2,3\n", "weight_bytes is 3 but dram_bytes 2"),
+        ("layer,compute_cycles,dram_bytes\n", "column 'weight_bytes' is missing"),
+        ("layer,compute_cycles,dram_bytes,weight_bytes\na,1,2,-3\n", "costs.csv:2: weight_bytes: '-3'"),
+        ("layer,compute_cycles,dram_bytes,weight_bytes\na,1.5,2,3\n", "compute_cycles: '1.5'"),
+        ("layer,compute_cycles,dram_bytes,weight_bytes\na,1,2,3\n", "weight_bytes 3 exceeds dram_bytes 2"),
         ("layer,compute_cycles,dram_bytes,weight_bytes\na,1,3,3\na,1,3,3\n", "'a' appears twice"),
         ("layer,compute_cycles,dram_bytes,weight_bytes\na,1\n", "costs.csv:2"),
     ],
@@ -130,6 +132,36 @@ def test_wrong_cost_tables(make_scenario: Any, tmp_path: Path, text: str, messag
     path.write_text(text)
     with pytest.raises(LayerweaverError, match=message):
         prepare(load_scenario(make_scenario(tenants=[{"model": {"costs": str(path)}}])))
+
+
+def test_measured_layers_override_a_tenants_model(make_scenario: Any, tmp_path: Path) -> None:
+    (tmp_path / "measured.csv").write_text(
+        "layer,compute_cycles,dram_bytes,weight_bytes\n" + NCF_LAYER + ",7654321,9,9\n"
+    )
+    model = {"model": "zoo:ncf", "overrides": str(tmp_path / "measured.csv")}
+    ready = prepare(load_scenario(make_scenario(tenants=[model, {"model": "zoo:ncf"}])))
+    (measured,), (modelled,) = ready.npus[0].menus
+    difference = measured.table.compute_cycles - modelled.table.compute_cycles
+    place = measured.table.layer_names.index(NCF_LAYER)
+    assert np.flatnonzero(difference).tolist() == [place]
+    assert measured.table.compute_cycles[place] == 7654321
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"overrides": "m.csv"}, "not for a table"),
+        (
+            {"model": "zoo:ncf", "batch": {"max": 4}, "overrides": "m.csv"},
+            r"give \{1: measured\.csv, \.\.\.\}",
+        ),
+        ({"model": "zoo:ncf", "batch": 2, "overrides": {"1": "m.csv"}}, "batch '1' is not compiled"),
+    ],
+)
+def test_measured_layers_that_cannot_be(make_scenario: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(LayerweaverError, match=message) as caught:
+        load_scenario(make_scenario(tenants=[changes]))
+    assert "tenants[0].overrides" in str(caught.value)
 
 
 def test_a_layer_above_the_weight_buffer_is_split(make_scenario: Any, tmp_path: Path) -> None:

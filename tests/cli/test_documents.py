@@ -78,6 +78,29 @@ def test_compile_then_show(run: Run, tmp_path: Path) -> None:
     assert run("show", profile, "--csv").out.count("\n") > 20
 
 
+def test_measured_layers_replace_modelled_ones(run: Run, tmp_path: Path) -> None:
+    measured = tmp_path / "gemessen = x.csv"
+    measured.write_text("layer,compute_cycles,dram_bytes,weight_bytes\nmlp_user_embedding,7654321,9,9\n")
+    words = ("compile", "a=zoo:ncf", "b=zoo:ncf", "--npu", "memory-centric", "-o", tmp_path / "mix.lwp")
+    assert run(*words, "--override", f"b={measured}").code == 0
+    a, b = (model["layers"] for model in run("show", tmp_path / "mix.lwp", "--json").document["models"])
+    assert [layer["name"] for layer in b if layer["compute_cycles"] == 7654321] == ["mlp_user_embedding"]
+    assert sum(mine["dram_bytes"] != other["dram_bytes"] for mine, other in zip(a, b, strict=True)) == 1
+    for wrong, says in (
+        (measured, "NAME is one of a, b"),
+        (f"b@2={measured}", "batch 2 is not compiled"),
+        (f"b@x={measured}", "not a whole number"),
+        ("b=", "not of the form"),
+        ("b=absent.csv", "absent.csv: cannot be read"),
+    ):
+        refused = run(*words, "--override", wrong)
+        assert refused.code == 2
+        assert says in refused.err
+    twice = run(*words, "--override", f"b={measured}", "--override", f"b@1={measured}")
+    assert twice.code == 2
+    assert "two files" in twice.err
+
+
 def test_the_same_input_compiles_to_the_same_bytes(run: Run, tmp_path: Path) -> None:
     first, second = tmp_path / "a.lwp", tmp_path / "b.lwp"
     for path in (first, second):

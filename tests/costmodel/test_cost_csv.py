@@ -37,14 +37,21 @@ def test_columns_may_come_in_any_order(npu: MakeNpu, tmp_path: Path) -> None:
     assert (table.compute_cycles[0], table.dram_bytes[0], table.weight_bytes[0]) == (2, 8, 4)
 
 
+def test_comments_empty_lines_and_further_columns_are_left_out(npu: MakeNpu, tmp_path: Path) -> None:
+    text = "# measured\n\n" + HEADER.strip() + ",note\na,1,2,1,warm\n# b,1,2,1,cold\n,,,,\nc,3,4,0,\n"
+    table = load_cost_csv(write(tmp_path, text), npu().machine())
+    assert (table.layer_names, table.compute_cycles.tolist()) == (("a", "c"), [1, 3])
+
+
 @pytest.mark.parametrize(
     ("text", "where", "words"),
     [
-        ("", ":1", "layer"),
+        ("", "", "no layers"),
         (HEADER, "", "no layers"),
         ("layer,compute_cycles,dram_bytes\n", ":1", "weight_bytes"),
         (HEADER.replace("layer", "name"), ":1", "'layer' is missing"),
-        (HEADER.strip() + ",energy\n", ":1", "energy"),
+        (HEADER.strip() + ",layer\n", ":1", "twice"),
+        (HEADER + "a,1,2,1\nb,1,2,1\na,1,2,1\n", ":4", "'a' appears twice"),
         (HEADER + "a,1,2\n", ":2", "columns"),
         (HEADER + "a,1,2,1\nb,x,2,1\n", ":3: compute_cycles", "'x'"),
         (HEADER + "a,-1,2,1\n", ":2: compute_cycles", "whole number"),

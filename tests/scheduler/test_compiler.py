@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from onnx import parser as onnx_text
 
-from layerweaver.ir import ModelError, ProfileError
+from layerweaver.ir import ConfigError, ModelError, ProfileError
 from layerweaver.scheduler.compiler import ModelRequest, compile_models, load_graph, parse_request
 from layerweaver.scheduler.profile import load_profile, profile_document, save_profile
 
@@ -111,3 +112,24 @@ def test_zoo_models_take_defaults_unless_bound() -> None:
         ModelError, match=r"zoo:resnet51: the zoo has no model 'resnet51'; nearest: zoo:resnet50"
     ):
         load_graph("zoo:resnet51")
+
+
+def test_measured_layers_override_the_modelled_ones(model_file: Path, tmp_path: Path) -> None:
+    measured = tmp_path / "measured.csv"
+    measured.write_text("layer,compute_cycles,dram_bytes,weight_bytes\nh,12345,2000,1024\n")
+    plain = ModelRequest("net", str(model_file), (1, 2), dims={"seq": 4})
+    profile = compile_models([replace(plain, overrides={2: measured})], NPU)
+    modelled = compile_models([plain], NPU)
+    assert profile.find("net", 1).table.compute_cycles.tolist() == (
+        modelled.find("net", 1).table.compute_cycles.tolist()
+    )
+    changed, before = profile.find("net", 2), modelled.find("net", 2)
+    assert changed.table.compute_cycles[0] == 12345
+    assert changed.table.compute_cycles[1:].tolist() == before.table.compute_cycles[1:].tolist()
+    assert changed.standalone_cycles > 12345 > before.standalone_cycles
+    assert "net: batch 2 takes measured costs from measured.csv" in profile.warnings
+    with pytest.raises(ProfileError, match="batch 4, which is not compiled"):
+        compile_models([replace(plain, overrides={4: measured})], NPU)
+    measured.write_text("layer,compute_cycles,dram_bytes,weight_bytes\nhh,1,1,1\n")
+    with pytest.raises(ConfigError, match=r"measured\.csv:2: .*no layer 'hh'; did you mean 'h'"):
+        compile_models([replace(plain, overrides={2: measured})], NPU)
