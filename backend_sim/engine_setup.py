@@ -106,7 +106,8 @@ def build_state(
 
     empty = np.zeros(0, np.int64)
     prepare = policy.spec.prepare
-    tables = empty if prepare is None else prepare([tenant.profiles for tenant in tenants])
+    grouped = (given.groups,) if policy.spec.by_group else ()
+    tables = empty if prepare is None else prepare([tenant.profiles for tenant in tenants], *grouped)
     ready = np.zeros(len(tenants), np.int64)
     return State(
         visible=View(machine, heads, ready, form(columns(FETCH, _RING)), tables),  # type: ignore[arg-type]

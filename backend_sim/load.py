@@ -124,6 +124,7 @@ class SimulationInput:
         run_ahead_cycles: The DMA decides nothing while the compute engine has more than this before it; None
             for the most that exact arithmetic allows (*ours*: rows without weights would else be committed
             without bound).
+        groups: Indices of tenants whose static woven schedule a policy may replay; empty for all together.
     """
 
     machine: MachineSpec
@@ -131,3 +132,4 @@ class SimulationInput:
     dispatch_ahead: int = 0
     decision_cycles: int = 0
     run_ahead_cycles: int | None = None
+    groups: tuple[tuple[int, ...], ...] = ()

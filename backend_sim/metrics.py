@@ -31,6 +31,8 @@ def run_document(run: Run) -> dict[str, Any]:
     }
     if len(run.prepared.machines) > 1:
         document["npus"] = npu_documents(run)
+    if run.prepared.scenario.spec.groups:
+        document["groups"] = run.prepared.groups
     if run.prepared.warnings:
         document["warnings"] = list(run.prepared.warnings)
     if run.interrupted:

@@ -123,7 +123,11 @@ def run_once(
             taps.append(tap)
             loads.append(prepared.tenant_load(index, menus, OpenLoop(tap) if tap else source))
         given = SimulationInput(
-            machine, tuple(loads), dispatch_ahead=spec.dispatch_ahead, decision_cycles=spec.decision_cycles
+            machine,
+            tuple(loads),
+            dispatch_ahead=spec.dispatch_ahead,
+            decision_cycles=spec.decision_cycles,
+            groups=prepared.scenario.group_indices,
         )
         outcome = engine.run(
             given,

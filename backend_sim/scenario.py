@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from layerweaver.backend_sim.groups import check_groups
 from layerweaver.backend_sim.mlperf_limits import mlperf_limits
 from layerweaver.backend_sim.scenario_models import ScenarioSpec, TenantSpec
 from layerweaver.backend_sim.scenario_rates import check_rates
@@ -86,6 +87,12 @@ class Scenario:
                 )
             seen.setdefault(seed % 2**32, tenant.name)
         return tuple(found)
+
+    @property
+    def group_indices(self) -> tuple[tuple[int, ...], ...]:
+        """The declared groups as tenant indices."""
+        places = {tenant.name: index for index, tenant in enumerate(self.spec.tenants)}
+        return tuple(tuple(places[name] for name in group) for group in self.spec.groups)
 
     def with_skipping(self, skip_bad_rows: bool) -> Scenario:
         """The same scenario with bad trace rows skipped or refused."""
@@ -171,14 +178,7 @@ def _check_names(scenario: Scenario) -> None:
                 accepted="give every tenant its own name",
             )
         names[tenant.name] = index
-    for number, group in enumerate(scenario.spec.groups):
-        for place, member in enumerate(group):
-            if member not in names:
-                raise ScenarioError(
-                    f"there is no tenant {member!r}",
-                    where=scenario.where("groups", number, place),
-                    accepted=nearest(member, list(names)),
-                )
+    check_groups(scenario.spec.groups, list(names), scenario.where)
 
 
 def _check_limits(scenario: Scenario) -> None:

@@ -43,7 +43,7 @@ fields.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -52,7 +52,6 @@ from numpy.typing import NDArray
 
 from layerweaver.ir import PolicyError
 from layerweaver.scheduler.machine import NEVER, Fetch, Head, Machine, View
-from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies.spelling import nearest
 
 __all__ = [
@@ -103,6 +102,7 @@ class PolicySpec:
         memory_width: Columns of ``memory``.
         prepare: From the tenants' profiles (per tenant, one per batch size) to what ``choose`` finds under
             ``view.tables``: a flat int64 array, built once before the run.
+        by_group: Whether ``prepare`` also gets the declared groups, as sequences of tenant indices.
         drops_hopeless: From the options: whether a request that can no longer meet its deadline even alone is
             dropped before it starts, for every tenant.
     """
@@ -116,7 +116,8 @@ class PolicySpec:
     overlap: bool = True
     checkpoints: bool = False
     memory_width: int = 0
-    prepare: Callable[[Sequence[Sequence[ModelProfile]]], NDArray[np.int64]] | None = None
+    prepare: Callable[..., NDArray[np.int64]] | None = None
+    by_group: bool = False
     drops_hopeless: Callable[[Any], bool] = field(default=_never)
 
     def configure(self, **given: object) -> Policy:

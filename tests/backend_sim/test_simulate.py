@@ -183,7 +183,7 @@ def test_a_pool_shares_the_work(make_scenario: Any, router: str) -> None:
     assert "npus" not in one
 
 
-def test_every_npu_of_a_pool_is_reported(make_scenario: Any, tmp_path: Path) -> None:
+def test_every_npu_of_a_pool_is_reported(make_scenario: Any) -> None:
     slow = {"name": "slow", "clock_mhz": 350, "array": {"rows": 128, "columns": 128, "dataflow": "ws"}}
     slow |= {"vector": {"lanes": 64}, "dram": {"bandwidth_gb_s": 100}}
     slow |= {"sram": {"weights_mb": 48, "activations_mb": 60}}
@@ -206,6 +206,36 @@ def test_every_npu_of_a_pool_is_reported(make_scenario: Any, tmp_path: Path) -> 
         assert busy + sum(npu["idle"].values()) == pytest.approx(1, abs=1e-3)
     for key in ("compute_utilization", "dram_utilization"):
         assert document["system"][key] == pytest.approx(sum(npu[key] for npu in npus) / 3)
+
+
+def test_a_declared_group_is_woven_and_replayed(make_scenario: Any) -> None:
+    saturated = [{"arrival": {"kind": "saturated"}}] * 2
+    keys = make_scenario(tenants=saturated, groups=[["chat", "vision"]])
+    document = simulate(keys, "static-weave")
+    group = document["groups"][0]
+    assert group["tenants"] == ["vision", "chat"]
+    assert group["qps"] == pytest.approx(sum(t["qps"] for t in document["tenants"]), rel=0.01)
+    assert group["stp"] == pytest.approx(document["system"]["stp"], rel=0.01)
+    assert sum(group["requests_per_period"].values()) == pytest.approx(
+        group["qps"] * group["period_ms"] / 1e3, rel=1e-9
+    )
+    direct = simulate(keys, "layerweaver")
+    assert direct["groups"] == document["groups"]
+    assert direct["tenants"] == document["tenants"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([["vision", "chatt"]], r"groups.*there is no tenant 'chatt'.*chat"),
+        ([["vision", "vision"]], "twice in the group"),
+        ([[]], "a group without tenants"),
+        ([["vision", "chat"], ["chat", "vision"]], "the same tenants as group 1"),
+    ],
+)
+def test_wrong_groups_are_refused(make_scenario: Any, groups: list[list[str]], message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        simulate(make_scenario(groups=groups))
 
 
 def test_a_pool_refuses_sources_that_wait_for_it(make_scenario: Any) -> None:

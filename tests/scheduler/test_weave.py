@@ -72,6 +72,35 @@ def test_out_of_step_the_rule_decides(make_model: Make) -> None:
     assert not find_violations(outcome.log, models[0].table.machine, tables, scheduled)
 
 
+def test_declared_groups_are_replayed_while_nobody_else_has_work(make_model: Make) -> None:
+    models = [
+        make_model("a", [(60, 10), (50, 20), (70, 40)]),
+        make_model("x", [(30, 30), (10, 60)]),
+        make_model("b", [(8, 50), (10, 80)]),
+    ]
+    machine = models[0].table.machine
+    streams = [TenantLoad(m.entry, (m,), Saturated(min_queries=60)) for m in models]
+    streams[1] = TenantLoad("x", (models[1],), ClosedLoop(1, think_ns=4_000, min_queries=5))
+    order = find_weave([models[0], models[2]])[0]
+    given = SimulationInput(machine, tuple(streams), groups=((2, 0),))
+    outcome = run(given, load_policy("static-weave"), record_cycles=FOREVER, compiled=False)
+    log = outcome.log
+    assert log is not None
+    replayed = log.mode == log.mode_names.index("replayed")
+    assert not replayed[log.tenant == 1].any()
+    assert replayed.sum() > 50
+    # Wherever it runs, the replay begins with the order's beginning, as members of the group.
+    begins = np.flatnonzero(replayed & ~np.concatenate([[False], replayed[:-1]]))
+    members = np.array([0, 2])[np.concatenate([order.prefix, *[order.period] * 60])]
+    for begin in begins:
+        end = begin + int(np.argmin(np.append(replayed[begin:], False)))
+        assert log.tenant[begin:end].tolist() == members[: end - begin].tolist()
+    scheduled = [tenant.scheduled_ns for tenant in outcome.tenants if tenant.scheduled_ns is not None]
+    assert not find_violations(log, machine, [[model.table] for model in models], scheduled)
+    compiled = run(given, load_policy("static-weave"))
+    assert compiled.end_cycles == outcome.end_cycles
+
+
 def test_groups_name_entries_of_a_profile(make_model: Make) -> None:
     entries = (
         make_model("a", [(60, 10)]),
