@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from layerweaver.costmodel.config_fields import (
     ActivationsInDram,
+    AtField,
     ConvMapping,
     Depthwise,
     Gigahertz,
@@ -114,21 +115,24 @@ class NpuConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.clock_mhz is None) == (self.clock_ghz is None):
-            raise ValueError("give one of clock_mhz and clock_ghz")
+            raise AtField("give one of clock_mhz and clock_ghz", "clock_ghz")
         if self.sram.activation_bytes is None and not self.fits_activations:
-            raise ValueError("no activation buffer; give sram.activations_mb, or fits_activations: true")
+            what = "no activation buffer; give sram.activations_mb, or fits_activations: true"
+            raise AtField(what, "sram")
         fold = self.array.rows * self.array.columns * (self.weight_bits or 8) // 8
         if self.sram.weight_bytes < fold:
-            raise ValueError(
+            raise AtField(
                 f"the weight buffer holds {self.sram.weight_bytes} bytes, less than one fold of "
-                f"{self.array.rows} x {self.array.columns} weights ({fold} bytes)"
+                f"{self.array.rows} x {self.array.columns} weights; give at least {fold} bytes",
+                "sram",
             )
         if self.peak_tops is not None:
             actual = self.computed_peak_tops
             if abs(actual - self.peak_tops) > PEAK_TOLERANCE * actual:
-                raise ValueError(
+                raise AtField(
                     f"peak_tops is {self.peak_tops:g}, but the array makes {actual:.4g} "
-                    "(MACs per cycle x 2 x clock)"
+                    "(MACs per cycle x 2 x clock); leave it out or mend the array or the clock",
+                    "peak_tops",
                 )
         return self
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from layerweaver.ir import parse_quantity
 
 __all__ = [
+    "AtField",
     "ActivationsInDram",
     "ConvMapping",
     "Count",
@@ -66,6 +67,18 @@ class Depthwise(StrEnum):
     CHEAPER = "cheaper"
     ARRAY = "array"
     VECTOR = "vector"
+
+
+class AtField(ValueError):
+    """A mistake that several fields make together, reported at one of them.
+
+    Attributes:
+        path: Keys from the section that refuses to the field.
+    """
+
+    def __init__(self, message: str, *path: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def number(value: object) -> object:

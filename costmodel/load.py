@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from layerweaver.costmodel.config import NpuConfig
+from layerweaver.costmodel.config_fields import AtField
 from layerweaver.costmodel.plugins import npu_files
 from layerweaver.ir import ConfigError, LayerweaverError
 from layerweaver.ir.yaml_source import KeyPath, YamlSource, nearest, parse_yaml, read_yaml
@@ -152,7 +153,10 @@ def _problem(item: dict[str, Any], source: YamlSource) -> ConfigError:
             fields = ", ".join(_fields_at(path[:-1]))
             return ConfigError(f"{path[-1]} is missing", where=where, accepted=f"keys here: {fields}")
         case "value_error":
-            what, _, accepted = str(context.get("error", item["msg"])).partition("; ")
+            mistake = context.get("error", item["msg"])
+            if isinstance(mistake, AtField):
+                where = source.where((*path, *mistake.path))[:MAX_PLACE]
+            what, _, accepted = str(mistake).partition("; ")
             return ConfigError(what, where=where, accepted=accepted)
         case "greater_than":
             return ConfigError(
