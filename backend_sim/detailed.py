@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layerweaver.backend_sim.share_done import as_part
 from layerweaver.backend_sim.simulate import (
     DEFAULT_POLICIES,
     PolicyRef,
@@ -55,7 +56,7 @@ def simulate_in_detail(
         trace_window: Part to trace, such as ``10ms:20ms``; None: all, or the beginning of a long run.
         announce: Told the size of the trace in bytes before it is written.
         progress: As ``simulate``.
-        compiling: As ``simulate``.
+        compiling: As ``simulate``; also told when the schedule is recorded and the trace written.
 
     Raises:
         LayerweaverError: If anything in the scenario or the window is wrong, or the trace cannot be written.
@@ -69,12 +70,19 @@ def simulate_in_detail(
         return document
     request = TrafficRequest(seed=seed)
     if details:
+        _tell(compiling, f"{result.run.policy}: recording the schedule")
         from layerweaver.backend_sim.report.collect import collect_details  # noqa: PLC0415 - loads numba
 
         document["details"] = collect_details(result.run, result.policy, request)
     if trace is not None:
-        _trace(result, request, trace, trace_window, announce)
+        _tell(compiling, "recording the schedule")
+        _trace(result, request, trace, trace_window, announce=announce, progress=compiling)
     return document
+
+
+def _tell(compiling: Callable[[float, str], None] | None, text: str) -> None:
+    if compiling is not None:
+        compiling(-1.0, text)
 
 
 def compare_in_detail(
@@ -92,9 +100,12 @@ def compare_in_detail(
     prepared = as_prepared(source, skip_bad_rows=skip_bad_rows, progress=compiling)
     chosen = policies or tuple(prepared.scenario.spec.policies) or DEFAULT_POLICIES
     runs = []
-    for policy in [policy_of(prepared, reference) for reference in chosen]:
+    for index, policy in enumerate([policy_of(prepared, reference) for reference in chosen]):
+        part = as_part(progress, index, len(chosen))
         runs.append(
-            simulate_in_detail(prepared, policy, seed, seeds=seeds, details=details, progress=progress)
+            simulate_in_detail(
+                prepared, policy, seed, seeds=seeds, details=details, progress=part, compiling=compiling
+            )
         )
         if runs[-1].get("interrupted"):
             break
@@ -106,7 +117,9 @@ def _trace(
     request: TrafficRequest,
     path: Path,
     window: str | None,
+    *,
     announce: Callable[[int], None] | None,
+    progress: Callable[[float, str], None] | None,
 ) -> None:
     from layerweaver.backend_sim.report.collect import RECORDED_LAYERS, record_traces  # noqa: PLC0415
     from layerweaver.backend_sim.timeline_trace import write_trace  # noqa: PLC0415
@@ -122,4 +135,4 @@ def _trace(
             LOGGER.warning("the run has %d layers: tracing %s only; choose --trace-window", layers, window)
         cycles = parse_window(window, clock_hz)
     traces = record_traces(run, result.policy, cycles, request)
-    write_trace(path, traces, window_cycles=cycles, announce=announce)
+    write_trace(path, traces, window_cycles=cycles, announce=announce, progress=progress)

@@ -49,6 +49,7 @@ class Progress:
         completed: Requests completed, per tenant.
         late: Those after their deadline, per tenant.
         dropped: Requests dropped, per tenant.
+        share: Share of the whole job that is done, where the caller knows it; the engine does not.
     """
 
     now_cycles: int
@@ -57,6 +58,7 @@ class Progress:
     completed: tuple[int, ...]
     late: tuple[int, ...]
     dropped: tuple[int, ...]
+    share: float | None = None
 
 
 ProgressCallback = Callable[[Progress], bool | None]

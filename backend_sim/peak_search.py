@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 __all__ = ["Search", "Trial", "search_peak"]
 
@@ -40,12 +41,14 @@ class Search:
         high: The least load above it that failed, or the ceiling if none did.
         trials: All trials, in order.
         monotone: Whether no failure was seen below a pass.
+        points: What the trials measured, if whoever ran them kept it.
     """
 
     low: float
     high: float
     trials: tuple[Trial, ...]
     monotone: bool
+    points: tuple[dict[str, Any], ...] = ()
 
 
 def search_peak(passes: Callable[[float], bool], resolution: float, ceiling: float = 64.0) -> Search:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from layerweaver.backend_sim.outcome import SimulationOutcome
 from layerweaver.backend_sim.pool import ArrayArrivals, route_requests
 from layerweaver.backend_sim.prepare import PreparedScenario
 from layerweaver.backend_sim.scenario_values import ns
+from layerweaver.backend_sim.share_done import share_done
 from layerweaver.backend_sim.sources import TrafficRequest
 
 if TYPE_CHECKING:
@@ -106,13 +107,16 @@ def run_once(
     spec = prepared.scenario.spec
     warmup_ns = ns(spec.warmup_s)
     stopped = False
+    outcomes: list[SimulationOutcome] = []
+    warm: list[tuple[int, ...]] = []
 
     def watch(reached: Progress) -> bool:
         nonlocal stopped
-        stopped = progress is not None and bool(progress(reached))
+        if progress is not None:
+            share = share_done(prepared, asked, reached, len(outcomes))
+            stopped = bool(progress(replace(reached, share=share)))
         return stopped
 
-    outcomes, warm = [], []
     last_ns = [0] * len(spec.tenants)
     skipped = [0] * len(spec.tenants)
     for (machine, menus), sources in zip(prepared.machines, _sources(prepared, asked), strict=True):

@@ -16,6 +16,7 @@ from layerweaver.backend_sim.metrics import run_document
 from layerweaver.backend_sim.prepare import PreparedScenario, prepare
 from layerweaver.backend_sim.run import Run, run_once
 from layerweaver.backend_sim.scenario import Scenario, builtin_scenario, load_scenario
+from layerweaver.backend_sim.share_done import as_part
 from layerweaver.backend_sim.sources import TrafficRequest, make_source
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.policies import load_policy
@@ -109,7 +110,7 @@ def simulation(
             TrafficRequest(seed=seed),
             record_cycles=record_cycles,
             compiled=compiled,
-            progress=progress,
+            progress=as_part(progress, 0, seeds),
         )
     ]
     document = run_document(runs[0])
@@ -117,7 +118,14 @@ def simulation(
     for replica in range(1, seeds):
         if runs[-1].interrupted:
             break
-        runs.append(run_once(prepared, chosen, TrafficRequest(seed=seed, replica=replica), progress=progress))
+        runs.append(
+            run_once(
+                prepared,
+                chosen,
+                TrafficRequest(seed=seed, replica=replica),
+                progress=as_part(progress, replica, seeds),
+            )
+        )
         documents.append(run_document(runs[-1]))
     ended = time.perf_counter()
     if seeds > 1:
@@ -203,8 +211,9 @@ def compare(
     prepared = as_prepared(source, skip_bad_rows=skip_bad_rows, progress=compiling)
     chosen = policies or tuple(prepared.scenario.spec.policies) or DEFAULT_POLICIES
     runs = []
-    for policy in [policy_of(prepared, reference) for reference in chosen]:
-        runs.append(simulate(prepared, policy, seed, seeds=seeds, progress=progress))
+    for index, policy in enumerate([policy_of(prepared, reference) for reference in chosen]):
+        part = as_part(progress, index, len(chosen))
+        runs.append(simulate(prepared, policy, seed, seeds=seeds, progress=part))
         if runs[-1].get("interrupted"):
             break
     return {"runs": runs}

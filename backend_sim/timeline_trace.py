@@ -35,6 +35,8 @@ __all__ = [
     "write_trace",
 ]
 
+_EVENTS_PER_REPORT = 10_000
+
 MAX_TRACE_BYTES = 512 * 10**6
 """Larger traces are refused: no viewer opens them."""
 
@@ -96,6 +98,7 @@ def write_trace(
     *,
     window_cycles: tuple[int, int] | None = None,
     announce: Callable[[int], None] | None = None,
+    progress: Callable[[float, str], None] | None = None,
 ) -> int:
     """Write the trace; compressed when the name ends in ``.gz``.
 
@@ -104,6 +107,7 @@ def write_trace(
         runs: What to show: a run, or one per NPU.
         window_cycles: Keep only rows that overlap ``[start, end)``; None keeps the whole log.
         announce: Called with the estimated bytes before anything is written.
+        progress: Told the share written (of the estimate) now and then.
 
     Returns:
         Bytes of the trace before compression.
@@ -123,14 +127,19 @@ def write_trace(
             where=str(path),
             accepted="choose a shorter --trace-window",
         )
+
+    def tell(written: int) -> None:
+        if progress is not None:
+            progress(min(written / estimate, 1.0), f"writing {path.name}")
+
     with atomic_write(path) as stream:
         if not str(path).endswith(".gz"):
-            return _write_events(stream, shown)
+            return _write_events(stream, shown, tell)
         with gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) as packed:
-            return _write_events(cast(IO[bytes], packed), shown)
+            return _write_events(cast(IO[bytes], packed), shown, tell)
 
 
-def _write_events(stream: IO[bytes], runs: Sequence[TraceRun]) -> int:
+def _write_events(stream: IO[bytes], runs: Sequence[TraceRun], tell: Callable[[int], None]) -> int:
     about = [
         {
             "npu": run.simulation_input.machine.name,
@@ -143,4 +152,6 @@ def _write_events(stream: IO[bytes], runs: Sequence[TraceRun]) -> int:
     written = stream.write(head)
     for number, event in enumerate(trace_events(runs)):
         written += stream.write((b",\n" if number else b"") + _encode(event))
+        if number % _EVENTS_PER_REPORT == 0:
+            tell(written)
     return written + stream.write(b"\n]}\n")

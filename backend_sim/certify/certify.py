@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,11 @@ _NS_PER_MS = 1_000_000
 
 
 def certify(
-    source: ScenarioRef = None, policy: PolicyRef | None = None, seed: int | None = None
+    source: ScenarioRef = None,
+    policy: PolicyRef | None = None,
+    seed: int | None = None,
+    *,
+    progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, Any]:
     """Simulate a scenario and let LoadGen judge it.
 
@@ -50,6 +55,7 @@ def certify(
         source: Path or keys of a scenario; None is the built-in one.
         policy: Policy; None is the scenario's.
         seed: Replaces all seeds by ones derived from it.
+        progress: Told the share done and what is being done.
 
     Returns:
         ``{"tenants": [{"name", "verdict", "loadgen_verdict", "p99_ns", "loadgen_p99_ns", "agree", ...}]}``.
@@ -68,9 +74,19 @@ def certify(
     _check(prepared)
     chosen = policy_of(prepared, policy)
     request = TrafficRequest(seed=seed)
+    names = [tenant.name for tenant in prepared.scenario.spec.tenants]
+    tell = progress or _say_nothing
+    tell(0.0, "simulating")
     run = run_once(prepared, chosen, request)
-    tenants = [_certified(run, index, request, clock) for index in range(len(prepared.scenario.spec.tenants))]
+    tenants = []
+    for index, name in enumerate(names):
+        tell((1 + index) / (1 + len(names)), f"LoadGen replays {name}")
+        tenants.append(_certified(run, index, request, clock))
     return {"policy": chosen.name, "unofficial": True, "tenants": tenants}
+
+
+def _say_nothing(share: float, text: str) -> None:
+    """Nobody asked."""
 
 
 def _check(prepared: Any) -> None:
