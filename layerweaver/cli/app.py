@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+import sys
+from typing import Annotated, TextIO
 
 import typer
 
@@ -30,6 +31,14 @@ _USAGE_ERROR: type[Exception] = next(
 
 class CommandLineError(LayerweaverError):
     """A command line that cannot be understood."""
+
+
+class _CurrentStderr(logging.StreamHandler[TextIO]):
+    """Logs to what ``sys.stderr`` is at the time, so that a progress bar is not written over."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.setStream(sys.stderr)
+        super().emit(record)
 
 
 app = typer.Typer(
@@ -62,7 +71,7 @@ def root(
     ] = False,
 ) -> None:
     """Options that every command understands."""
-    handler = logging.StreamHandler()
+    handler = _CurrentStderr()
     handler.setFormatter(logging.Formatter("layerweaver: %(message)s"))
     logger = logging.getLogger("layerweaver")
     logger.handlers[:] = [handler]

@@ -88,17 +88,18 @@ def _inspect(
     sizes = parse_batches(batch) if batch is not None else (None,)
     if len(sizes) > 1:
         raise typer.BadParameter("inspect takes one batch size")
-    inspection = inspect_model(
-        model,
-        npu=npu,
-        dims=bound.dims,
-        shapes=bound.shapes,
-        trip_counts=bound.trip_counts,
-        state=parse_state(state),
-        batch=sizes[0],
-        strict=strict,
-        fuse=fuse,
-    )
+    with session.progress("importing"):
+        inspection = inspect_model(
+            model,
+            npu=npu,
+            dims=bound.dims,
+            shapes=bound.shapes,
+            trip_counts=bound.trip_counts,
+            state=parse_state(state),
+            batch=sizes[0],
+            strict=strict,
+            fuse=fuse,
+        )
     document = inspection.document
     if csv is not None:
         from layerweaver.ir import write_text
@@ -108,12 +109,14 @@ def _inspect(
     if plot is not None:
         from layerweaver.backend_sim.report import roofline_figure, write_figure
 
-        write_figure(roofline_figure(document), plot)
+        with session.progress("drawing the roofline"):
+            write_figure(roofline_figure(document), plot)
         session.note(f"wrote {plot}")
     if graph is not None:
         from layerweaver.backend_sim.report import write_graph_picture
 
-        write_graph_picture(inspection.graph, graph, document)
+        with session.progress("drawing the graph"):
+            write_graph_picture(inspection.graph, graph, document)
         session.note(f"wrote {graph}")
     session.warn(document["warnings"])
     if as_json:

@@ -13,11 +13,12 @@ from layerweaver.cli.session import JsonOption, console, print_document, session
 __all__ = ["register"]
 
 
-def _scalesim(as_json: JsonOption = False) -> None:
+def _scalesim(context: typer.Context, as_json: JsonOption = False) -> None:
     """Cycles of SCALE-Sim 3.0.0 for ResNet-50 and BERT-base, layer by layer."""
     from layerweaver.costmodel.reproduce_scalesim import reproduce_scalesim
 
-    document = reproduce_scalesim()
+    with session_of(context).progress("computing cycles"):
+        document = reproduce_scalesim()
     if as_json:
         print_document(document)
     else:
@@ -25,6 +26,7 @@ def _scalesim(as_json: JsonOption = False) -> None:
 
 
 def _tpu_matmul(
+    context: typer.Context,
     csv: Annotated[Path, typer.Option("--csv", help="Measured products: columns m,n,k,time_us.")],
     fit: Annotated[bool, typer.Option("--fit", help="Fit on one half and report on the other.")] = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
@@ -33,18 +35,20 @@ def _tpu_matmul(
     """Matrix products timed on a TPU, against the shipped tpu-v3 config."""
     from layerweaver.costmodel.reproduce_tpu_matmul import reproduce_tpu_matmul
 
-    document = reproduce_tpu_matmul(csv, fit=fit, seed=seed)
+    with session_of(context).progress("fitting" if fit else "costing products"):
+        document = reproduce_tpu_matmul(csv, fit=fit, seed=seed)
     if as_json:
         print_document(document)
     else:
         console().print(fields_table("TPU matrix products", document))
 
 
-def _onnxim(as_json: JsonOption = False) -> None:
+def _onnxim(context: typer.Context, as_json: JsonOption = False) -> None:
     """Cycles of ONNXim for ResNet-18 and a BERT layer on four 128 x 128 cores."""
     from layerweaver.scheduler.reproduce_onnxim import reproduce_onnxim
 
-    document = reproduce_onnxim()
+    with session_of(context).progress("costing networks"):
+        document = reproduce_onnxim()
     if as_json:
         print_document(document)
         return

@@ -23,9 +23,11 @@ def _report(
     from layerweaver.backend_sim.report import build_report
     from layerweaver.ir import write_text
 
-    documents = [load_json(path) for path in result]
-    write_text(output, build_report(documents, title=title, names=[str(path) for path in result]))
-    session_of(context).note(f"wrote {output}")
+    session = session_of(context)
+    with session.progress("drawing"):
+        documents = [load_json(path) for path in result]
+        write_text(output, build_report(documents, title=title, names=[str(path) for path in result]))
+    session.note(f"wrote {output}")
 
 
 def register(app: typer.Typer) -> None:

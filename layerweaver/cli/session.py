@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,15 +19,23 @@ if TYPE_CHECKING:
     from layerweaver.backend_sim.engine import Progress as EngineProgress
     from layerweaver.backend_sim.engine import ProgressCallback as EngineCallback
 
-__all__ = ["JsonOption", "ProgressCallback", "Session", "print_document", "session_of"]
+__all__ = [
+    "JsonOption",
+    "ProgressCallback",
+    "Session",
+    "console",
+    "plain_terminal",
+    "print_document",
+    "session_of",
+    "table",
+]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 ProgressCallback = Callable[[float, str], None]
 """Called with the share done (0 to 1, negative where unknown) and what is being done."""
 
-_PATIENCE_S = 1.0
-"""Work shorter than this shows no progress bar."""
+_PIPED_COLUMNS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,51 +67,35 @@ class Session:
 
     @contextmanager
     def progress(self, title: str) -> Iterator[ProgressCallback]:
-        """A progress bar on stderr for work that turns out to take long, on a terminal only."""
+        """A progress bar on stderr for work that turns out to take long, on a terminal only.
+
+        Work that never reports shows a moving bar and the time it has taken.
+        """
         if self.quiet or not sys.stderr.isatty():
             yield _no_progress
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from layerweaver.cli.progress import ProgressBar
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        task = bar.add_task(title, total=1.0)
-        started = time.monotonic()
-
-        def report(share: float, text: str) -> None:
-            if not bar.live.is_started and time.monotonic() - started > _PATIENCE_S:
-                bar.start()
-            bar.update(
-                task,
-                completed=max(share, 0.0),
-                total=None if share < 0 else 1.0,
-                description=f"{title}: {text}" if text else title,
-            )
-
-        try:
-            yield report
-        finally:
-            bar.stop()
+        with ProgressBar(title) as bar:
+            yield bar.report
 
     @contextmanager
     def simulation_progress(self, title: str) -> Iterator[tuple[ProgressCallback, EngineCallback]]:
         """Progress for models being compiled and for the engine, which counts rows."""
-        with self.progress(title) as report:
+        if self.quiet or not sys.stderr.isatty():
+            yield _no_progress, _no_engine_progress
+            return
+        from layerweaver.cli.progress import ProgressBar
 
-            def engine(progress: EngineProgress) -> None:
-                report(-1.0, f"{progress.layers_executed:,} rows")
-
-            yield report, engine
+        with ProgressBar(title) as bar:
+            yield bar.report, bar.report_engine
 
 
 def _no_progress(share: float, text: str) -> None:
+    """Nothing to show."""
+
+
+def _no_engine_progress(progress: EngineProgress) -> None:
     """Nothing to show."""
 
 
@@ -114,7 +106,10 @@ def session_of(context: typer.Context) -> Session:
 
 
 def console() -> Console:
-    """A console on stdout: colour on a terminal only, NO_COLOR respected, 80 columns when piped."""
+    """A console on stdout: colour on a terminal only, NO_COLOR respected.
+
+    It is as wide as the terminal, or as the variable COLUMNS says; 80 columns when piped.
+    """
     from rich.console import Console
 
     class Screen(Console):
@@ -122,7 +117,14 @@ def console() -> Console:
             # rich would exit with 1, which says here that the tool is wrong.
             raise BrokenPipeError
 
-    return Screen(width=None if sys.stdout.isatty() else 100, highlight=False, soft_wrap=False)
+    columns = os.environ.get("COLUMNS", "")
+    piped = None if columns.isdecimal() and int(columns) else _PIPED_COLUMNS
+    return Screen(width=None if sys.stdout.isatty() else piped, highlight=False, soft_wrap=False)
+
+
+def plain_terminal() -> bool:
+    """Whether stdout shows ASCII only."""
+    return not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
 
 
 def table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
@@ -130,7 +132,15 @@ def table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, title_style="bold")
+    grid = Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        title_style="bold",
+    )
     for heading, side in columns:
         grid.add_column(heading, justify="right" if side == "right" else "left", no_wrap=side == "right")
     return grid
@@ -138,4 +148,4 @@ def table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
 
 def print_document(document: Mapping[str, Any]) -> None:
     """Print a document as JSON on stdout."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=plain_terminal(), allow_nan=False))

@@ -35,7 +35,12 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", help="Write the result to this file (.json, .csv or .parquet)."),
 ]
 DetailsOption = Annotated[
-    bool, typer.Option("--details", help="Add what a report draws: distributions, series, a timeline window.")
+    bool | None,
+    typer.Option(
+        "--details/--no-details",
+        help="Add what a report draws: distributions, series, a timeline window; "
+        "by default to a .json file of --output.",
+    ),
 ]
 
 
@@ -87,15 +92,32 @@ def _policies_of(text: str | None) -> list[PolicyRef] | None:
     return [_policy(name) for name in names]
 
 
-def _deliver(session: Session, document: dict[str, Any], output: Path | None, as_json: bool) -> None:
-    """Write a result to its file and print it when JSON was asked for."""
+def _wants_details(details: bool | None, output: Path | None) -> bool:
+    """A report is made of result files, so these have what it draws unless they shall not."""
+    return output is not None and output.suffix == ".json" if details is None else details
+
+
+def _without_details(document: dict[str, Any]) -> dict[str, Any]:
+    if "runs" in document:
+        return document | {"runs": [_without_details(run) for run in document["runs"]]}
+    return {key: value for key, value in document.items() if key != "details"}
+
+
+def _deliver(
+    session: Session,
+    document: dict[str, Any],
+    output: Path | None,
+    as_json: bool,
+    details: bool | None = None,
+) -> None:
+    """Write a result to its file and print it when JSON was asked for, small unless with ``--details``."""
     if output is not None:
         from layerweaver.backend_sim.results import save_result
 
         save_result(document, output)
         session.note(f"wrote {output}")
     if as_json:
-        print_document(document)
+        print_document(document if details else _without_details(document))
 
 
 def _finish(documents: list[dict[str, Any]]) -> None:
@@ -118,7 +140,7 @@ def _simulate(
         str | None,
         typer.Option("--trace-window", help="Part to trace, for example 10ms:20ms.", metavar="A:B"),
     ] = None,
-    details: DetailsOption = False,
+    details: DetailsOption = None,
     output: OutputOption = None,
     skip_bad_rows: SkipOption = False,
     as_json: JsonOption = False,
@@ -141,13 +163,13 @@ def _simulate(
             skip_bad_rows=skip_bad_rows,
             trace=trace,
             trace_window=trace_window,
-            details=details,
+            details=_wants_details(details, output),
             announce=lambda size: session.note(f"writing {trace}, about {size:,} bytes"),
             progress=progress,
             compiling=compiling,
         )
     session.warn(document.get("warnings", []))
-    _deliver(session, document, output, as_json)
+    _deliver(session, document, output, as_json, details)
     if not as_json:
         screen = console()
         for item in outcome_tables(document):
@@ -161,7 +183,7 @@ def _run_comparison(
     policies: list[PolicyRef] | None,
     seed: int | None,
     seeds: int,
-    details: bool,
+    details: bool | None,
     output: Path | None,
     skip_bad_rows: bool,
     as_json: bool,
@@ -176,13 +198,13 @@ def _run_comparison(
             seed,
             seeds=seeds,
             skip_bad_rows=skip_bad_rows,
-            details=details,
+            details=_wants_details(details, output),
             progress=progress,
             compiling=compiling,
         )
     runs = document["runs"]
     session.warn(list(dict.fromkeys(text for run in runs for text in run.get("warnings", []))))
-    _deliver(session, document, output, as_json)
+    _deliver(session, document, output, as_json, details)
     if not as_json:
         screen = console()
         for item in comparison_tables(document):
@@ -199,7 +221,7 @@ def _compare(
     policies: PoliciesOption = None,
     seed: SeedOption = None,
     seeds: SeedsOption = 1,
-    details: DetailsOption = False,
+    details: DetailsOption = None,
     output: OutputOption = None,
     skip_bad_rows: SkipOption = False,
     as_json: JsonOption = False,
@@ -256,6 +278,7 @@ def _traffic(
 
 
 def _certify(
+    context: typer.Context,
     scenario: ScenarioArgument,
     policy: PolicyOption = None,
     as_json: JsonOption = False,
@@ -263,7 +286,8 @@ def _certify(
     """Replay the simulated completions through the official LoadGen and compare verdicts (unofficial)."""
     from layerweaver.backend_sim.certify.certify import certify
 
-    document = certify(scenario, _policy(policy) if policy is not None else None)
+    with session_of(context).progress("certifying") as progress:
+        document = certify(scenario, _policy(policy) if policy is not None else None, progress=progress)
     if as_json:
         print_document(document)
     else:
