@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ConfigError
 
-__all__ = ["ModelKind", "ModelProfile", "OfflineTables", "build_offline", "remaining_cycles"]
+__all__ = [
+    "DecisionTables",
+    "ModelKind",
+    "ModelProfile",
+    "OfflineTables",
+    "StaticWeave",
+    "build_offline",
+    "remaining_cycles",
+]
 
 _INT64_SAFE = 2**61
 
@@ -44,12 +52,59 @@ class OfflineTables:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class StaticWeave:
+    """A woven schedule of a group of tenants that always have work, found periodic (*ours*).
+
+    The schedule is the order of tenants; every tenant runs its rows in order, over and over. After the
+    ``prefix`` the order is the ``period``, repeated for ever.
+
+    Attributes:
+        members: (entry, batch) of every tenant of the group, in the group's order.
+        prefix: Shape (n,), int64: member index per appended row before the schedule repeats.
+        period: Shape (p,), int64: member index per appended row of one period.
+        period_cycles: Cycles from one period's start to the next.
+        requests_per_period: Shape (members,), int64: requests of every member that one period completes.
+        policy: Name of the rule that produced the order.
+    """
+
+    members: tuple[tuple[str, int], ...]
+    prefix: NDArray[np.int64]
+    period: NDArray[np.int64]
+    period_cycles: int
+    requests_per_period: NDArray[np.int64]
+    policy: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecisionTables:
+    """Decision tables of a declared group (:mod:`layerweaver.scheduler.tables`).
+
+    Attributes:
+        members: (entry, batch) of every model that they cover, each once; ``class_of`` has one value each.
+        tables: The flat int64 array.
+    """
+
+    members: tuple[tuple[str, int], ...]
+    tables: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ModelProfile:
-    """One entry of a schedule profile: a model at one batch size with its offline tables."""
+    """One entry of a schedule profile: a model at one batch size with its offline tables.
+
+    Attributes:
+        entry: Entry name.
+        table: Its costs.
+        offline: Its tables.
+        weaves: Stored static woven schedules of the groups that it belongs to.
+        decisions: Stored decision tables of these groups.
+    """
 
     entry: str
     table: CostTable
     offline: OfflineTables
+    weaves: tuple[StaticWeave, ...] = ()
+    decisions: tuple[DecisionTables, ...] = ()
 
     @property
     def standalone_cycles(self) -> int:

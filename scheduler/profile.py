@@ -6,7 +6,7 @@ import csv
 import difflib
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from layerweaver.costmodel.table import MachineSpec
 from layerweaver.ir import ProfileError
-from layerweaver.scheduler.offline import ModelProfile
+from layerweaver.scheduler.offline import DecisionTables, ModelProfile, StaticWeave
 
 __all__ = [
+    "DecisionTables",
     "Profile",
     "Provenance",
     "StaticWeave",
@@ -53,30 +54,6 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StaticWeave:
-    """A woven schedule of a group of tenants that always have work, found periodic (*ours*).
-
-    The schedule is the order of tenants; every tenant runs its rows in order, over and over. After the
-    ``prefix`` the order is the ``period``, repeated for ever.
-
-    Attributes:
-        members: (entry, batch) of every tenant of the group, in the group's order.
-        prefix: Shape (n,), int64: member index per appended row before the schedule repeats.
-        period: Shape (p,), int64: member index per appended row of one period.
-        period_cycles: Cycles from one period's start to the next.
-        requests_per_period: Shape (members,), int64: requests of every member that one period completes.
-        policy: Name of the rule that produced the order.
-    """
-
-    members: tuple[tuple[str, int], ...]
-    prefix: NDArray[np.int64]
-    period: NDArray[np.int64]
-    period_cycles: int
-    requests_per_period: NDArray[np.int64]
-    policy: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """Everything that scheduling and simulation need, for one NPU.
 
@@ -86,6 +63,7 @@ class Profile:
         entries: One per (model, batch), in the order compiled.
         provenance: One per entry, in the same order.
         weaves: Static woven schedules of declared groups.
+        decisions: Decision tables of declared groups.
 
     Raises:
         ProfileError: If two entries have the same name and batch.
@@ -96,6 +74,7 @@ class Profile:
     entries: tuple[ModelProfile, ...]
     provenance: tuple[Provenance, ...]
     weaves: tuple[StaticWeave, ...] = ()
+    decisions: tuple[DecisionTables, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.entries) != len(self.provenance):
@@ -139,7 +118,7 @@ class Profile:
         return tuple(found)
 
     def find(self, name: str, batch: int = 1) -> ModelProfile:
-        """The entry of a model at a batch size.
+        """The entry of a model at a batch size, with what is stored of the groups that it belongs to.
 
         Raises:
             ProfileError: If there is no such entry or it was not compiled at that batch size.
@@ -147,7 +126,11 @@ class Profile:
         batches = self.batches(name)
         for entry in self.entries:
             if entry.entry == name and entry.table.batch == batch:
-                return entry
+                return replace(
+                    entry,
+                    weaves=tuple(weave for weave in self.weaves if (name, batch) in weave.members),
+                    decisions=tuple(item for item in self.decisions if (name, batch) in item.members),
+                )
         raise ProfileError(
             f"entry {name!r} was not compiled at batch {batch}",
             accepted=f"it has batch {', '.join(map(str, batches))}",
@@ -215,6 +198,13 @@ def profile_document(profile: Profile) -> dict[str, Any]:
                 "requests_per_period": weave.requests_per_period.tolist(),
             }
             for weave in profile.weaves
+        ],
+        "decision_tables": [
+            {
+                "members": [{"name": name, "batch": batch} for name, batch in item.members],
+                "bytes": item.tables.nbytes,
+            }
+            for item in profile.decisions
         ],
     }
 

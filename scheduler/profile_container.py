@@ -103,7 +103,16 @@ class Container:
             self.refuse(f"its manifest is wrong at {detail}", MEND)
 
     def array(self, name: str, rows: int, kind: str) -> NDArray[Any]:
-        """A one-dimensional array of ``rows`` elements of element type ``kind``, not negative, finite."""
+        """As :meth:`numbers`, and neither negative nor infinite nor above the largest quantity."""
+        values = self.numbers(name, rows, kind)
+        if len(values) and not (
+            np.isfinite(values).all() and values.min() >= 0 and values.max() <= MAX_QUANTITY
+        ):
+            self.refuse(f"{name} has values outside 0..2^45", MEND)
+        return values
+
+    def numbers(self, name: str, rows: int, kind: str) -> NDArray[Any]:
+        """A one-dimensional array of ``rows`` elements of element type ``kind``."""
         if name not in self.names:
             self.refuse(f"lacks {name}", MEND)
         try:
@@ -116,9 +125,4 @@ class Container:
             self.refuse(f"{name} is damaged", MEND)
         if dtype != np.dtype(kind) or shape != (rows,) or len(body) != rows * 8:
             self.refuse(f"{name} is not {rows} numbers of type {kind}", MEND)
-        values = np.frombuffer(body, dtype=kind).astype(np.dtype(kind).newbyteorder("="))
-        if len(values) and not (
-            np.isfinite(values).all() and values.min() >= 0 and values.max() <= MAX_QUANTITY
-        ):
-            self.refuse(f"{name} has values outside 0..2^45", MEND)
-        return values
+        return np.frombuffer(body, dtype=kind).astype(np.dtype(kind).newbyteorder("="))

@@ -10,7 +10,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from pydantic import ValidationError
 from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.costmodel.table import CostTable, MachineSpec
 from layerweaver.ir import ProfileError, atomic_write
-from layerweaver.scheduler.offline import ModelProfile, OfflineTables
-from layerweaver.scheduler.profile import Profile, Provenance, StaticWeave
+from layerweaver.scheduler.offline import DecisionTables, ModelProfile, OfflineTables, StaticWeave
+from layerweaver.scheduler.profile import Profile, Provenance
 from layerweaver.scheduler.profile_container import MANIFEST, MEND, Container
 from layerweaver.scheduler.profile_manifest import (
     MAX_QUANTITY,
+    DecisionRecord,
     EntryRecord,
     MachineRecord,
     Manifest,
@@ -96,6 +97,9 @@ def _manifest(profile: Profile) -> Manifest:
             )
             for weave in profile.weaves
         ],
+        decisions=[
+            DecisionRecord(members=list(item.members), length=len(item.tables)) for item in profile.decisions
+        ],
     )
 
 
@@ -111,6 +115,8 @@ def _members(profile: Profile) -> Iterator[tuple[str, NDArray[Any]]]:
     for index, weave in enumerate(profile.weaves):
         for column in ("prefix", "period", "requests_per_period"):
             yield f"weaves/{index}/{column}.npy", getattr(weave, column).astype("<i8")
+    for index, item in enumerate(profile.decisions):
+        yield f"decisions/{index}/tables.npy", item.tables.astype("<i8")
 
 
 def save_profile(profile: Profile, path: Path | str) -> None:
@@ -194,6 +200,15 @@ def _weave(reader: Container, index: int, record: WeaveRecord) -> StaticWeave:
     )
 
 
+def _decisions(reader: Container, index: int, record: DecisionRecord, profile: Profile) -> DecisionTables:
+    from layerweaver.scheduler.tables import tables_fit  # noqa: PLC0415 - loads numba
+
+    tables = reader.numbers(f"decisions/{index}/tables.npy", record.length, "<i8")
+    if not tables_fit(tables, [profile.find(*member) for member in record.members]):
+        reader.refuse(f"decision tables {index} are not those of their models", MEND)
+    return DecisionTables(tuple(record.members), tables)
+
+
 def load_profile(path: Path | str) -> Profile:
     """Read and validate a profile.
 
@@ -209,6 +224,7 @@ def load_profile(path: Path | str) -> Profile:
         expected.update(f"entries/{index}/spill_{name}.npy" for name in SPILL_COLUMNS if record.spills)
     for index in range(len(manifest.weaves)):
         expected.update(f"weaves/{index}/{name}.npy" for name in ("prefix", "period", "requests_per_period"))
+    expected.update(f"decisions/{index}/tables.npy" for index in range(len(manifest.decisions)))
     if unknown := sorted(reader.names - expected):
         reader.refuse(f"has an unexpected member {unknown[0][:80]!r}", MEND)
     provenance = tuple(
@@ -224,7 +240,7 @@ def load_profile(path: Path | str) -> Profile:
         for record in manifest.entries
     )
     try:
-        return Profile(
+        profile = Profile(
             npu=manifest.npu,
             machine=machine,
             entries=tuple(_entry(reader, i, record, machine) for i, record in enumerate(manifest.entries)),
@@ -235,3 +251,5 @@ def load_profile(path: Path | str) -> Profile:
         if error.where:
             raise
         reader.refuse(error.what, error.accepted)
+    decisions = tuple(_decisions(reader, i, record, profile) for i, record in enumerate(manifest.decisions))
+    return replace(profile, decisions=decisions)

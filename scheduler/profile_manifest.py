@@ -15,6 +15,7 @@ __all__ = [
     "MAX_LAYERS",
     "MAX_QUANTITY",
     "VERSION",
+    "DecisionRecord",
     "EntryRecord",
     "MachineRecord",
     "Manifest",
@@ -23,7 +24,8 @@ __all__ = [
 ]
 
 FORMAT = "layerweaver-profile"
-VERSION = 1
+VERSION = 2
+"""Version 2 added decision tables; files of version 1 are read."""
 MAX_QUANTITY = 2**45
 """Largest cycle or byte count, of a cell and of a total: products with the bandwidth still fit 64 bits."""
 MAX_LAYERS = 1_000_000
@@ -85,23 +87,35 @@ class WeaveRecord(_Record):
     policy: Text
 
 
+class DecisionRecord(_Record):
+    """Decision tables of one group."""
+
+    members: Annotated[list[tuple[Text, Positive]], Field(min_length=1, max_length=64)]
+    length: Annotated[int, Field(ge=1, le=2**27)]
+
+
 class Manifest(_Record):
     """The whole document."""
 
     format: Literal["layerweaver-profile"] = "layerweaver-profile"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     npu: dict[str, JsonValue]
     machine: MachineRecord
     entries: Annotated[list[EntryRecord], Field(max_length=4096)]
     weaves: Annotated[list[WeaveRecord], Field(max_length=256)] = []
+    decisions: Annotated[list[DecisionRecord], Field(max_length=256)] = []
 
     @model_validator(mode="after")
     def _members_exist(self) -> Manifest:
         known = {(entry.name, entry.batch) for entry in self.entries}
-        for weave in self.weaves:
-            for member in weave.members:
+        groups = [weave.members for weave in self.weaves] + [tables.members for tables in self.decisions]
+        for members in groups:
+            for member in members:
                 if tuple(member) not in known:
                     raise ValueError(f"a woven group names {member[0]!r} at batch {member[1]}, not an entry")
+        for tables in self.decisions:
+            if len(set(tables.members)) < len(tables.members):
+                raise ValueError("decision tables name an entry twice")
         return self
 
 

@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from layerweaver.ir import ProfileError
 from layerweaver.scheduler.jit import compile_bound
 from layerweaver.scheduler.machine import NEVER
-from layerweaver.scheduler.offline import ModelProfile
+from layerweaver.scheduler.offline import DecisionTables, ModelProfile
 from layerweaver.scheduler.table_pairs import MOST_CHANGES, Setting, Work, fill, scarce_key, slack_key
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "SLACK",
     "THETA",
     "build_tables",
+    "tables_fit",
 ]
 
 MAX_PAIRS = 1 << 22
@@ -139,8 +140,54 @@ def _thresholds(group: _Class, rate: int, buffer: int) -> tuple[NDArray[np.int64
     return np.where(phi > 0, theta, NEVER), phi
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layout:
+    """All of the tables but the pairs: cheap to compute, so stored tables are checked against it.
+
+    Attributes:
+        classes: The distinct models.
+        levels: Values that the longest fetch in flight can take.
+        wanted: (class, class, level) of every block, level -1 for scarce space.
+        sections: The sections before ``pairs``.
+        pairs: Number of pairs of rows.
+    """
+
+    classes: list[_Class]
+    levels: list[int]
+    wanted: list[tuple[int, int, int]]
+    sections: list[NDArray[np.int64]]
+    pairs: int
+
+    @property
+    def header(self) -> NDArray[np.int64]:
+        """Offsets of all sections, number of classes and of levels."""
+        lengths = [_HEADER, *(len(section) for section in self.sections), self.pairs + 1]
+        return np.array([*np.cumsum(lengths), len(self.classes), len(self.levels)], np.int64)
+
+
+def _layout(profiles: Sequence[ModelProfile]) -> _Layout:
+    spec = profiles[0].table.machine
+    rate, buffer = spec.bandwidth_numerator, spec.weight_buffer_bytes * spec.bandwidth_denominator
+    classes, class_of = _classes(profiles)
+    levels = sorted({group.longest for group in classes})
+    wanted, slack, scarce = _blocks(classes, levels)
+    limits = [_thresholds(group, rate, buffer) for group in classes]
+    lengths = [len(group.compute) for group in classes]
+    sections = [
+        np.array(class_of, np.int64),
+        np.cumsum([0, *lengths[:-1]]).astype(np.int64),
+        np.array(lengths, np.int64),
+        np.array(levels, np.int64),
+        np.concatenate([theta for theta, _ in limits]),
+        np.concatenate([phi for _, phi in limits]),
+        np.array(slack, np.int64),
+        np.array(scarce, np.int64),
+    ]
+    return _Layout(classes, levels, wanted, sections, sum(lengths[p] * lengths[q] for p, q, _ in wanted))
+
+
 def build_tables(tenants: Sequence[Sequence[ModelProfile]]) -> NDArray[np.int64]:
-    """Build the decision tables of a group.
+    """Decision tables of a group: taken from the profile that its models come from, or built.
 
     Args:
         tenants: Per tenant, its model at every batch size it may run, in the order of the scenario; all of
@@ -153,21 +200,22 @@ def build_tables(tenants: Sequence[Sequence[ModelProfile]]) -> NDArray[np.int64]
         ProfileError: If there are too many pairs of rows.
     """
     profiles = [profile for menu in tenants for profile in menu]
+    for stored in profiles[0].decisions:
+        if all(any(stored is other for other in profile.decisions) for profile in profiles):
+            return _for_profiles(stored, profiles)
+    layout = _layout(profiles)
     spec = profiles[0].table.machine
     rate, buffer = spec.bandwidth_numerator, spec.weight_buffer_bytes * spec.bandwidth_denominator
-    classes, class_of = _classes(profiles)
-    levels = sorted({group.longest for group in classes})
-    wanted, slack, scarce = _blocks(classes, levels)
-    rows = [np.stack([group.compute, group.fetch, group.weight], axis=1) for group in classes]
+    rows = [np.stack([group.compute, group.fetch, group.weight], axis=1) for group in layout.classes]
     fills = _compiled_fills()
     starts: list[NDArray[np.int64]] = []
     entries: list[NDArray[np.int64]] = []
     offset = 0
     nothing = np.zeros(0, np.int64)
     scratch = np.zeros(MOST_CHANGES, np.int64), np.zeros(4 * MOST_CHANGES, np.int64)
-    for p, q, level in wanted:
+    for p, q, level in layout.wanted:
         run = fills[0] if level >= 0 else fills[1]
-        setting = Setting(levels[level] if level >= 0 else 0, rate, buffer)
+        setting = Setting(layout.levels[level] if level >= 0 else 0, rate, buffer)
         counts = np.zeros(len(rows[p]) * len(rows[q]), np.int64)
         total = run(rows[p], rows[q], setting, Work(counts, nothing, *scratch))
         begin = np.cumsum(counts) - counts
@@ -176,23 +224,39 @@ def build_tables(tenants: Sequence[Sequence[ModelProfile]]) -> NDArray[np.int64]
         starts.append(begin + offset)
         entries.append(block)
         offset += total
-    limits = [_thresholds(group, rate, buffer) for group in classes]
-    lengths = [len(group.compute) for group in classes]
-    sections = [
-        np.array(class_of, np.int64),
-        np.cumsum([0, *lengths[:-1]]).astype(np.int64),
-        np.array(lengths, np.int64),
-        np.array(levels, np.int64),
-        np.concatenate([theta for theta, _ in limits]),
-        np.concatenate([phi for _, phi in limits]),
-        np.array(slack, np.int64),
-        np.array(scarce, np.int64),
-        np.concatenate([*starts, np.array([offset], np.int64)]),
-        np.concatenate(entries),
-    ]
-    offsets = np.cumsum([_HEADER, *(len(section) for section in sections[:-1])])
-    header = np.array([*offsets, len(classes), len(levels)], np.int64)
-    return np.concatenate([header, *sections])
+    return np.concatenate([layout.header, *layout.sections, *starts, np.array([offset], np.int64), *entries])
+
+
+def _for_profiles(stored: DecisionTables, profiles: Sequence[ModelProfile]) -> NDArray[np.int64]:
+    """Stored tables with ``class_of`` for these profiles instead of the group's members."""
+    tables = stored.tables
+    first, after = int(tables[CLASS_OF]), int(tables[FIRST_ROW])
+    members = tables[first:after]
+    place = {member: index for index, member in enumerate(stored.members)}
+    class_of = members[[place[profile.entry, profile.table.batch] for profile in profiles]]
+    header = tables[:_HEADER].copy()
+    header[FIRST_ROW:CLASSES] += len(class_of) - len(members)
+    return np.concatenate([header, class_of, tables[after:]])
+
+
+def tables_fit(tables: NDArray[np.int64], profiles: Sequence[ModelProfile]) -> bool:
+    """Whether stored tables can be those of these models: no look-up then leaves the array.
+
+    All sections are compared with what the models give, except the thresholds between pairs of rows, of which
+    only the form is checked.
+    """
+    try:
+        layout = _layout(profiles)
+    except ProfileError:
+        return False
+    fixed = np.concatenate([layout.header, *layout.sections])
+    first = len(fixed) + layout.pairs + 1
+    if len(tables) <= first or not np.array_equal(tables[: len(fixed)], fixed):
+        return False
+    starts, entries = tables[len(fixed) : first], tables[first:]
+    if starts[0] != 0 or starts[-1] != len(entries) or (np.diff(starts) < 1).any():
+        return False
+    return bool((entries >= 0).all() and ((entries & 3) < 3).all())
 
 
 def _compiled_fills() -> tuple[Callable[..., int], Callable[..., int]]:

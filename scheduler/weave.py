@@ -15,15 +15,18 @@ import numpy as np
 
 from layerweaver.ir import ProfileError
 from layerweaver.scheduler.machine import NEVER, Machine, View, append_fetch, fetch_end_of, rebase, release
-from layerweaver.scheduler.offline import ModelKind, ModelProfile
+from layerweaver.scheduler.offline import DecisionTables, ModelKind, ModelProfile, StaticWeave
 from layerweaver.scheduler.policies.contract import NoOptions
 from layerweaver.scheduler.policies.layerweaver import choose
-from layerweaver.scheduler.profile import Profile, StaticWeave
+from layerweaver.scheduler.profile import Profile
+from layerweaver.scheduler.tables import build_tables
 
-__all__ = ["MAX_WEAVE_ROWS", "SaturatedLoop", "find_weave", "weave_group"]
+__all__ = ["MAX_TABLED", "MAX_WEAVE_ROWS", "SaturatedLoop", "find_weave", "table_group", "weave_group"]
 
 MAX_WEAVE_ROWS = 1_000_000
 """Rows after which the search for a period gives up."""
+MAX_TABLED = 64
+"""Models (times batch sizes) that the decision tables of one group may cover."""
 _RING = 1 << 12
 _REBASE_CYCLES = 1 << 32
 _NO_MEMORY = np.zeros((0, 0))
@@ -176,6 +179,8 @@ def find_weave(
         models: One profile per tenant, all of one machine.
         max_rows: Rows after which to give up.
 
+    A schedule that the models' profile stores for just these members is taken from it.
+
     Returns:
         The periodic schedule, and the members that never run in its period (they starve under the rule).
 
@@ -186,6 +191,11 @@ def find_weave(
         raise ProfileError("a woven group has no members", accepted="name one or more entries")
     if len({model.table.machine for model in models}) != 1:
         raise ProfileError("the members of a woven group are compiled for different NPUs")
+    members = tuple((model.entry, model.table.batch) for model in models)
+    for stored in models[0].weaves:
+        known = all(any(stored is weave for weave in model.weaves) for model in models)
+        if known and stored.members == members and len(stored.prefix) + len(stored.period) <= max_rows:
+            return stored, tuple(np.flatnonzero(stored.requests_per_period == 0).tolist())
     loop = SaturatedLoop(models)
     seen: dict[tuple[object, ...], tuple[int, int, tuple[int, ...]]] = {}
     order: list[int] = []
@@ -232,10 +242,32 @@ def weave_group(profile: Profile, group: Sequence[str]) -> StaticWeave:
     Raises:
         ProfileError: If an entry does not exist or the schedule does not repeat.
     """
-    models = []
-    for reference in group:
-        name, at, batch = reference.strip().rpartition("@")
-        if not (at and batch.isascii() and batch.isdigit()):
-            name, batch = reference.strip(), str(profile.batches(reference.strip())[0])
-        models.append(profile.find(name, int(batch[:12])))
-    return find_weave(models)[0]
+    return find_weave([profile.find(*_sizes_of(profile, reference)[0]) for reference in group])[0]
+
+
+def table_group(profile: Profile, group: Sequence[str]) -> DecisionTables | None:
+    """The decision tables of some entries of a profile; None if they would be too large.
+
+    Args:
+        profile: The profile.
+        group: ``NAME`` (all its batch sizes) or ``NAME@BATCH``.
+
+    Raises:
+        ProfileError: If an entry does not exist.
+    """
+    members = dict.fromkeys(member for reference in group for member in _sizes_of(profile, reference))
+    models = [profile.find(*member) for member in members]
+    if len(members) > MAX_TABLED:
+        return None
+    try:
+        return DecisionTables(tuple(members), build_tables([models]))
+    except ProfileError:
+        return None
+
+
+def _sizes_of(profile: Profile, reference: str) -> list[tuple[str, int]]:
+    """(entry, batch) of a reference: the one it names, or all of an entry, smallest first."""
+    name, at, batch = reference.strip().rpartition("@")
+    if at and batch.isascii() and batch.isdigit():
+        return [(name, int(batch[:12]))]
+    return [(reference.strip(), size) for size in profile.batches(reference.strip())]
