@@ -11,9 +11,9 @@ from pydantic import Field, field_validator, model_validator
 
 from layerweaver.costmodel.config_fields import (
     ActivationsInDram,
-    AtField,
     ConvMapping,
     Depthwise,
+    FieldError,
     Gigahertz,
     Megabytes,
     Megahertz,
@@ -115,13 +115,13 @@ class NpuConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.clock_mhz is None) == (self.clock_ghz is None):
-            raise AtField("give one of clock_mhz and clock_ghz", "clock_ghz")
+            raise FieldError("give one of clock_mhz and clock_ghz", "clock_ghz")
         if self.sram.activation_bytes is None and not self.fits_activations:
             what = "no activation buffer; give sram.activations_mb, or fits_activations: true"
-            raise AtField(what, "sram")
+            raise FieldError(what, "sram")
         fold = self.array.rows * self.array.columns * (self.weight_bits or 8) // 8
         if self.sram.weight_bytes < fold:
-            raise AtField(
+            raise FieldError(
                 f"the weight buffer holds {self.sram.weight_bytes} bytes, less than one fold of "
                 f"{self.array.rows} x {self.array.columns} weights; give at least {fold} bytes",
                 "sram",
@@ -129,7 +129,7 @@ class NpuConfig(Section):
         if self.peak_tops is not None:
             actual = self.computed_peak_tops
             if abs(actual - self.peak_tops) > PEAK_TOLERANCE * actual:
-                raise AtField(
+                raise FieldError(
                     f"peak_tops is {self.peak_tops:g}, but the array makes {actual:.4g} "
                     "(MACs per cycle x 2 x clock); leave it out or mend the array or the clock",
                     "peak_tops",

@@ -11,12 +11,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from layerweaver.ir import parse_quantity
 
 __all__ = [
-    "AtField",
     "ActivationsInDram",
     "ConvMapping",
     "Count",
     "Cycles",
     "Depthwise",
+    "FieldError",
     "GigabytesPerSecond",
     "Gigahertz",
     "Mebibytes",
@@ -69,7 +69,7 @@ class Depthwise(StrEnum):
     VECTOR = "vector"
 
 
-class AtField(ValueError):
+class FieldError(ValueError):
     """A mistake that several fields make together, reported at one of them.
 
     Attributes:

@@ -7,11 +7,11 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from layerweaver.costmodel.config_fields import (
-    AtField,
     ConvMapping,
     Count,
     Cycles,
     Depthwise,
+    FieldError,
     GigabytesPerSecond,
     Mebibytes,
     Megabytes,
@@ -107,12 +107,12 @@ class ArrayConfig(Section):
     @model_validator(mode="after")
     def _capacities(self) -> Self:
         if self.split is Split.TILES and (self.scratchpad_kib is None or self.accumulator_kib is None):
-            raise AtField("split: tiles needs scratchpad_kib and accumulator_kib", "split")
+            raise FieldError("split: tiles needs scratchpad_kib and accumulator_kib", "split")
         if self.pixels > 1 and self.dataflow in SYSTOLIC:
             what = f"pixels is for a MAC grid, not for dataflow {self.dataflow}; leave it out"
-            raise AtField(what, "pixels")
+            raise FieldError(what, "pixels")
         if self.split is Split.TILES and self.dataflow != "ws":
-            raise AtField("split: tiles is for dataflow ws; choose another split", "split")
+            raise FieldError("split: tiles is for dataflow ws; choose another split", "split")
         return self
 
     @field_validator("dataflow")
@@ -197,13 +197,13 @@ class SramConfig(Section):
         for name in ("weights", "activations", "unified"):
             if getattr(self, f"{name}_mb") is not None and getattr(self, f"{name}_mib") is not None:
                 what = f"{name}_mb and {name}_mib are both given; give one of them"
-                raise AtField(what, f"{name}_mib")
+                raise FieldError(what, f"{name}_mib")
         unified = self._bytes(self.unified_mb, self.unified_mib) is not None
         weights = self._bytes(self.weights_mb, self.weights_mib) is not None
         activations = self._bytes(self.activations_mb, self.activations_mib) is not None
         if unified and (weights or activations):
             key = "unified_mb" if self.unified_mb is not None else "unified_mib"
-            raise AtField("a unified buffer excludes weights_* and activations_*", key)
+            raise FieldError("a unified buffer excludes weights_* and activations_*", key)
         if not unified and not weights:
             raise ValueError("no weight buffer; give weights_mb (and activations_mb), or unified_mb")
         return self

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from layerweaver.costmodel.config import NpuConfig
-from layerweaver.costmodel.config_fields import AtField
+from layerweaver.costmodel.config_fields import FieldError
 from layerweaver.costmodel.plugins import npu_files
 from layerweaver.ir import ConfigError, LayerweaverError
 from layerweaver.ir.yaml_source import KeyPath, YamlSource, nearest, parse_yaml, read_yaml
@@ -154,7 +154,7 @@ def _problem(item: dict[str, Any], source: YamlSource) -> ConfigError:
             return ConfigError(f"{path[-1]} is missing", where=where, accepted=f"keys here: {fields}")
         case "value_error":
             mistake = context.get("error", item["msg"])
-            if isinstance(mistake, AtField):
+            if isinstance(mistake, FieldError):
                 where = source.where((*path, *mistake.path))[:MAX_PLACE]
             what, _, accepted = str(mistake).partition("; ")
             return ConfigError(what, where=where, accepted=accepted)

@@ -163,15 +163,14 @@ def test_inconsistent_peak_is_refused(check: Check) -> None:
     assert check(GOOD + "peak_tops: 0.3584\n") == []
     (problem,) = check(GOOD + "peak_tops: 0.5\n")
     assert "0.3584" in problem
-    assert f":{GOOD.count(chr(10)) + 1}: peak_tops:" in problem
+    assert problem.startswith("7: peak_tops:")
 
 
 def test_a_weight_buffer_below_one_fold_is_refused(check: Check) -> None:
     (problem,) = check(GOOD.replace("weights_mb: 1,", "weights_mb: 500 B,"))
     assert "one fold" in problem
     assert "512 bytes" in problem
-    line = 1 + GOOD.splitlines().index(next(line for line in GOOD.splitlines() if line.startswith("sram")))
-    assert f":{line}: sram:" in problem
+    assert problem.startswith("6: sram:")
 
 
 def test_buffer_of_activations_is_required_or_waived(check: Check) -> None:
