@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.offline import ModelProfile
@@ -123,6 +122,8 @@ def closed_loop_bound(
     rows = [0, 1, *(2 + tenant for tenant in range(tenants) if clients[tenant] is not None)]
     room = np.array([1.0, 1.0, *(float(count) for count in clients if count is not None)])
     gains = np.array([values[tenant] * profile.table.batch for tenant, profile in columns])
+    from scipy.optimize import linprog  # noqa: PLC0415 - loads slowly
+
     solution = linprog(-gains, A_ub=limits[rows], b_ub=room, bounds=(0, None), method="highs")
     if solution.x is None or solution.fun is None:
         return LoopBound(math.inf, (math.inf,) * tenants)
@@ -175,6 +176,8 @@ def pool_bound(
         routing[tenant, column] = profile.table.batch
     gains = np.zeros(len(columns) + 1)
     gains[-1] = -1.0
+    from scipy.optimize import linprog  # noqa: PLC0415 - loads slowly
+
     solution = linprog(
         gains,
         A_ub=capacity,
