@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["verdict_sentence"]
+__all__ = ["peak_sentence", "verdict_sentence"]
 
 _WEAVING = ("layerweaver+", "layerweaver", "slackweave")
 _VISIBLE = 0.02
+_SAME_LOAD = 0.1
 
 
 def _violations(run: Mapping[str, Any]) -> float | None:
@@ -35,11 +36,60 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2g}%" if share < 0.1 else f"{100 * share:.0f}%"
 
 
+def _rate(qps: float) -> str:
+    return f"{qps:,.0f}" if qps >= 100 else f"{qps:.3g}"
+
+
+def _load(run: Mapping[str, Any]) -> float:
+    return float(sum(tenant["qps"] for tenant in run["tenants"]))
+
+
 def _pick(runs: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The run to compare with and the run that speaks; the same one if nothing can be compared.
+
+    Where one policy ran at several loads, its highest load speaks, beside the nearest load of the other.
+    """
     names = [run["policy"] for run in runs]
-    woven = next((name for name in _WEAVING if name in names), names[-1])
-    base = names.index("fcfs") if "fcfs" in names and woven != "fcfs" else 0
-    return runs[base], runs[names.index(woven)]
+    spoken = next((name for name in _WEAVING if name in names), names[-1])
+    swept = len(set(names)) < len(names)
+    woven = max((run for run in runs if run["policy"] == spoken), key=_load)
+    tenants = [tenant["name"] for tenant in woven["tenants"]]
+    others = [
+        run
+        for run in runs
+        if run["policy"] != spoken and [tenant["name"] for tenant in run["tenants"]] == tenants
+    ]
+    if swept:
+        others = [run for run in others if abs(_load(run) - _load(woven)) <= _SAME_LOAD * _load(woven)]
+    if not others:
+        return woven, woven
+    first = [run for run in others if run["policy"] == "fcfs"] or [
+        run for run in others if run["policy"] == others[0]["policy"]
+    ]
+    return min(first, key=lambda run: abs(_load(run) - _load(woven))), woven
+
+
+def _alone(run: Mapping[str, Any]) -> str:
+    """What one run says by itself."""
+    late = _violations(run)
+    if late is None:
+        stp = run["system"].get("stp") or 0.0
+        return f"{run['policy']} reaches a system throughput of {stp:.3g}; no tenant has a deadline."
+    broken = [tenant["name"] for tenant in run["tenants"] if tenant.get("verdict") == "INVALID"]
+    text = f"{run['policy']} misses the deadlines of {_percent(late)} of all requests"
+    return f"{text}; the verdict on {', '.join(broken)} is INVALID." if broken else f"{text}."
+
+
+def peak_sentence(document: Mapping[str, Any]) -> str:
+    """One sentence on which policy carries the highest load in a ``peak`` document."""
+    best = max(document["results"], key=lambda row: row["peak_qps"] or 0.0)
+    if not best["peak_qps"]:
+        return "No policy meets its deadlines at any rate."
+    share = best.get("share_of_bound")
+    text = f"{best['policy']} carries the highest load: {_rate(best['peak_qps'])} queries per second"
+    if share:
+        text += f", {_percent(share)} of the bound"
+    return f"{text}."
 
 
 def verdict_sentence(document: Mapping[str, Any]) -> str:
@@ -52,13 +102,13 @@ def verdict_sentence(document: Mapping[str, Any]) -> str:
     if not runs:
         return "Nothing was simulated."
     base, woven = _pick(runs)
-    offered = sum(tenant["qps"] for tenant in woven["tenants"])
-    bound = woven["system"]["bound_qps"]
-    load = f"At {offered:.0f} queries per second"
+    offered = _load(woven)
+    bound = woven["system"].get("bound_qps")
+    load = f"At {_rate(offered)} queries per second"
     if bound:
         load += f" ({offered / bound:.2f} of the bound)"
     if base is woven:
-        return f"{load}, {woven['policy']} ran alone, so there is nothing to compare it with."
+        return f"{load}, {_alone(woven)}"
     gains = []
     before, after = _violations(base), _violations(woven)
     if before is not None and after is not None and before != after:
@@ -67,7 +117,8 @@ def verdict_sentence(document: Mapping[str, Any]) -> str:
     tail = _worst_tail(base, woven)
     if tail is not None and tail[1] / tail[2] > 1 + _VISIBLE:
         gains.append(f"cut the 99th percentile of {tail[0]} from {tail[1]:.3g} to {tail[2]:.3g} ms")
-    stp = woven["system"]["stp"] / base["system"]["stp"] - 1 if base["system"]["stp"] else 0.0
+    before, after = (run["system"].get("stp") for run in (base, woven))
+    stp = after / before - 1 if before and after else 0.0
     if stp > _VISIBLE:
         gains.append(f"raised system throughput by {_percent(stp)}")
     if not gains:

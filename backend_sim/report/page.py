@@ -10,7 +10,8 @@ from typing import Any
 
 from layerweaver.backend_sim.report.charts import latency_charts, load_charts, machine_charts, run_charts
 from layerweaver.backend_sim.report.documents import Documents, Run, read_documents
-from layerweaver.backend_sim.report.markup import Chart, Table, chart_markup, number, table_markup
+from layerweaver.backend_sim.report.markup import Chart, Table, chart_markup, table_markup
+from layerweaver.backend_sim.sentence import peak_sentence, verdict_sentence
 
 __all__ = ["build_report", "headline"]
 
@@ -21,24 +22,8 @@ _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inl
 def headline(documents: Documents) -> str:
     """What the runs say, in one sentence."""
     if not documents.runs:
-        row = max(documents.peaks[0].results, key=lambda found: found.peak_qps or 0.0)
-        if row.peak_qps is None:
-            return "No policy meets its deadlines at any rate."
-        share = f", {row.share_of_bound:.0%} of the bound" if row.share_of_bound else ""
-        return f"{row.policy} carries the highest load: {number(row.peak_qps)} requests/s{share}."
-    worst = {
-        run.label: max((tenant.violation_rate or 0.0) for tenant in run.tenants) for run in documents.runs
-    }
-    if all(tenant.deadline_ms is None for run in documents.runs for tenant in run.tenants):
-        best = max(documents.runs, key=lambda run: run.system.stp or 0.0)
-        stp = best.system.stp or 0.0
-        return f"No tenant has a deadline; the highest throughput (STP) is {best.label}'s, {stp:.3g}."
-    best_label = min(worst, key=lambda label: worst[label])
-    text = f"{best_label}: at worst {worst[best_label]:.2%} of a tenant's requests are late or dropped"
-    others = [label for label in worst if label != best_label]
-    if others:
-        text += "; " + ", ".join(f"{label} {worst[label]:.2%}" for label in others[:6])
-    return text + "."
+        return peak_sentence(documents.peaks[0].model_dump())
+    return verdict_sentence({"runs": [run.raw for run in documents.runs]})
 
 
 def _verdicts(documents: Documents) -> Table:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from layerweaver.backend_sim.percentiles import SKETCH_ERROR, summarise
 from layerweaver.backend_sim.results import result_csv, save_result
-from layerweaver.backend_sim.sentence import verdict_sentence
+from layerweaver.backend_sim.sentence import peak_sentence, verdict_sentence
 from layerweaver.backend_sim.verdict import RunFacts, early_stopping_queries, judge
 from layerweaver.ir import OutputError
 
@@ -109,6 +109,41 @@ def test_the_sentence_speaks_of_what_changed() -> None:
     assert "do not differ visibly" in same
     worse = verdict_sentence({"runs": [_run("fcfs", 0.0, 5.0), _run("layerweaver+", 0.2, 9.0)]})
     assert "raised missed deadlines" in worse
+
+
+def _at_load(run: dict[str, Any], factor: float) -> dict[str, Any]:
+    return run | {"tenants": [tenant | {"qps": factor * tenant["qps"]} for tenant in run["tenants"]]}
+
+
+def test_the_sentence_compares_equal_loads_only() -> None:
+    runs = [_run("fcfs", 0.0, 5.0), _run("layerweaver+", 0.0, 5.0)]
+    runs += [_at_load(_run("layerweaver+", 0.03, 8.0), 2), _at_load(_run("fcfs", 0.6, 80.0), 2)]
+    swept = verdict_sentence({"runs": runs})
+    assert swept.startswith("At 20 queries")
+    assert "from 60% to 3%" in swept
+    unlike = verdict_sentence({"runs": runs[:3]})
+    assert unlike == "At 20 queries per second (1.00 of the bound), layerweaver+ misses the deadlines of " + (
+        "3% of all requests."
+    )
+
+
+def test_one_run_and_other_tenants_speak_for_themselves() -> None:
+    alone = verdict_sentence({"runs": [_run("fcfs", 0.25, 20.0)]})
+    assert "fcfs misses the deadlines of 25% of all requests" in alone
+    other = _run("fcfs", 0.5, 20.0)
+    other["tenants"][0] = other["tenants"][0] | {"name": "another"}
+    assert "layerweaver+ misses" in verdict_sentence({"runs": [other, _run("layerweaver+", 0.0, 5.0)]})
+
+
+def test_the_sentence_of_a_peak_search() -> None:
+    rows = [
+        {"policy": "fcfs", "peak_qps": 120.0, "share_of_bound": 0.3},
+        {"policy": "edf", "peak_qps": 33_000.0, "share_of_bound": 0.8},
+    ]
+    said = peak_sentence({"bound_qps": 40_000.0, "results": rows})
+    assert said == "edf carries the highest load: 33,000 queries per second, 80% of the bound."
+    nothing = peak_sentence({"bound_qps": 1.0, "results": [rows[0] | {"peak_qps": 0.0}]})
+    assert nothing == "No policy meets its deadlines at any rate."
 
 
 def test_results_are_saved_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

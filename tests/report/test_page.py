@@ -53,7 +53,7 @@ def test_peak_rates_are_listed(peak_document: dict[str, Any]) -> None:
         ["fcfs", 12000.0, 300.0, 0.3, 12000.0, 12240.0, 12.0],
         ["layerweaver+", 33000.0, 300.0, 0.825, 33000.0, 33660.0, 12.0],
     ]
-    assert "layerweaver+ carries the highest load: 33,000 requests/s, 82% of the bound." in page
+    assert "layerweaver+ carries the highest load: 33,000 queries per second, 82% of the bound." in page
 
 
 def test_the_page_asks_the_network_for_nothing(make_document: Make) -> None:
