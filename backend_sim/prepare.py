@@ -10,7 +10,6 @@ from typing import Any
 
 from layerweaver.backend_sim.arrival_models import MultiStreamSpec
 from layerweaver.backend_sim.groups import group_documents
-from layerweaver.backend_sim.groups import group_documents
 from layerweaver.backend_sim.load import BatchRule, TenantLoad
 from layerweaver.backend_sim.menus import Menus, share_activations, tenant_menus
 from layerweaver.backend_sim.scenario import Scenario
@@ -69,12 +68,6 @@ class PreparedScenario:
         if len(self.machines) == 1:
             return self.npus[0].machine.name
         return " + ".join(f"{npu.count} x {npu.machine.name}" for npu in self.npus)
-
-    @cached_property
-    def groups(self) -> list[dict[str, Any]]:
-        """The static woven schedules of the declared groups (:func:`group_documents`)."""
-        names = [tenant.name for tenant in self.scenario.spec.tenants]
-        return group_documents(self.npus, self.scenario.group_indices, names)
 
     @cached_property
     def groups(self) -> list[dict[str, Any]]:
