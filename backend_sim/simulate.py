@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -236,12 +236,18 @@ def traffic(
     if skip_bad_rows:
         scenario = scenario.with_skipping(True)
 
-    for index, tenant in enumerate(scenario.spec.tenants):
-        stream = make_source(scenario, index, TrafficRequest(seed=seed))
-        if not isinstance(stream, TimeStream):
-            continue
+    request = TrafficRequest(seed=seed)
+    sources = [make_source(scenario, index, request) for index in range(len(scenario.spec.tenants))]
+    names = [tenant.name for tenant in scenario.spec.tenants]
+    return _arrivals(
+        (name, source) for name, source in zip(names, sources, strict=True) if isinstance(source, TimeStream)
+    )
+
+
+def _arrivals(streams: Iterable[tuple[str, TimeStream]]) -> Iterator[tuple[str, int, int]]:
+    for name, stream in streams:
         number = 0
         while len(times := stream.take(1 << 16)):
             for arrival_ns in times.tolist():
-                yield tenant.name, number, arrival_ns
+                yield name, number, arrival_ns
                 number += 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import sys
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -260,21 +262,27 @@ def _peak(
     _deliver(session, document, output, as_json)
     if not as_json:
         console().print(peak_table(document))
+    _finish([document])
 
 
 def _traffic(
     scenario: ScenarioArgument,
     seed: SeedOption = None,
     skip_bad_rows: SkipOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the arrivals as CSV: tenant,query,arrival_ns."""
     from layerweaver.backend_sim.simulate import traffic
 
-    write = sys.stdout.write
     rows = traffic(scenario, seed, skip_bad_rows=skip_bad_rows)
-    write("tenant,query,arrival_ns\n")
-    for name, query, arrival_ns in rows:
-        write(f"{name},{query},{arrival_ns}\n")
+    columns = ("tenant", "query", "arrival_ns")
+    if as_json:
+        print_document({"arrivals": [dict(zip(columns, row, strict=True)) for row in rows]})
+        return
+    first = list(islice(rows, 1))  # so that what is wrong from the start leaves no half-written table
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(chain(first, rows))
 
 
 def _certify(

@@ -161,6 +161,30 @@ def test_traffic_is_csv_and_feeds_back_as_a_trace(run: Run, scenario: Path, tmp_
     ]
 
 
+def test_traffic_of_tenants_with_awkward_names_reads_back(run: Run, scenario: Path) -> None:
+    import csv
+    import io
+
+    name = 'a,"b"\nc'
+    tenants = [SCENARIO["tenants"][0] | {"name": name}]
+    scenario.write_text(yaml.safe_dump(SCENARIO | {"tenants": tenants}))
+    rows = list(csv.DictReader(io.StringIO(run("traffic", scenario).out, newline="")))
+    assert {row["tenant"] for row in rows} == {name}
+    document = run("traffic", scenario, "--json").document
+    assert document["arrivals"] == [
+        {"tenant": name, "query": int(row["query"]), "arrival_ns": int(row["arrival_ns"])} for row in rows
+    ]
+
+
+def test_traffic_that_cannot_start_prints_nothing(run: Run, scenario: Path) -> None:
+    arrival = {"kind": "trace", "file": "nowhere.csv", "format": "csv"}
+    tenants = [SCENARIO["tenants"][0], SCENARIO["tenants"][1] | {"arrival": arrival}]
+    scenario.write_text(yaml.safe_dump(SCENARIO | {"tenants": tenants}))
+    ran = run("traffic", scenario)
+    assert (ran.code, ran.out) == (2, "")
+    assert "nowhere.csv" in ran.err
+
+
 def test_lists(run: Run) -> None:
     npus = run("npu", "list", "--json").document["npus"]
     assert {"name", "peak_tops", "dram_gb_s", "ridge_ops_per_byte"} <= set(npus[0])
