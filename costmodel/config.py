@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from layerweaver.costmodel.config_fields import (
@@ -71,6 +73,8 @@ class NpuConfig(Section):
             inputs and outputs, ``all`` every layer's inputs and outputs.
         pipeline_mb: DRAM traffic (10^6 bytes) above which a layer is cut into pieces that overlap each other,
             each fetched while the one before computes; None: only weights beyond the buffer are cut.
+        pipeline_from_mb: DRAM traffic up to which a layer is nevertheless fetched whole before it computes,
+            because all of it fits on chip; None: layers are cut whatever their traffic.
         weight_compression: How many times smaller weights are in DRAM and buffer than uncompressed.
         pinned_models: Models whose weights stay on chip beside the weight buffer and are never fetched.
         energy: Optional energy table.
@@ -92,6 +96,7 @@ class NpuConfig(Section):
     fits_activations: bool = False
     activations_in_dram: ActivationsInDram = ActivationsInDram.SPILLED
     pipeline_mb: Megabytes | None = None
+    pipeline_from_mb: Megabytes | None = None
     weight_compression: Annotated[float, Number, Field(ge=1, le=1000)] = 1.0
     pinned_models: tuple[Text, ...] = ()
     energy: EnergyConfig | None = None
@@ -116,6 +121,8 @@ class NpuConfig(Section):
     def _consistent(self) -> Self:
         if (self.clock_mhz is None) == (self.clock_ghz is None):
             raise FieldError("give one of clock_mhz and clock_ghz", "clock_ghz")
+        if self.pipeline_from_mb is not None and self.pipeline_mb is None:
+            raise FieldError("no size of a piece; give pipeline_mb, too", "pipeline_from_mb")
         if self.sram.activation_bytes is None and not self.fits_activations:
             what = "no activation buffer; give sram.activations_mb, or fits_activations: true"
             raise FieldError(what, "sram")
@@ -167,6 +174,14 @@ class NpuConfig(Section):
     def activation_buffer_bytes(self) -> int | None:
         """Capacity for activations, or None when the config states that they fit."""
         return None if self.fits_activations else self.sram.activation_bytes
+
+    def overlapping_pieces(self, dram_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pieces that a layer with this DRAM traffic is cut into, each fetched while the one before computes."""
+        if self.pipeline_mb is None:
+            return np.ones_like(dram_bytes)
+        pieces = np.maximum(1, -(-dram_bytes // round(self.pipeline_mb * 10**6)))
+        whole = round((self.pipeline_from_mb or 0.0) * 10**6)
+        return np.where(dram_bytes > whole, pieces, 1)
 
     @property
     def effective_bandwidth_bytes_per_s(self) -> int:

@@ -193,8 +193,7 @@ def cost_columns(
         raise ModelError(f"a layer moves more than {MAX_TRAFFIC_BYTES} bytes", where=graph.name)
     energy = layer_energy_pj(columns, config, compute, moved, dram)
     pieces = row_pieces(moved.weight_bytes, machine.weight_buffer_bytes)
-    if config.pipeline_mb is not None:
-        pieces = np.maximum(pieces, -(-dram // round(config.pipeline_mb * 10**6)))
+    pieces = np.maximum(pieces, config.overlapping_pieces(dram))
     if int(pieces.sum()) > MAX_ROWS:
         raise ModelError(
             f"{graph.name} needs {int(pieces.sum())} rows, more than {MAX_ROWS}",

@@ -1,9 +1,10 @@
 """Reproduce matrix products timed on a Cloud TPU with the shipped ``tpu-v3`` config, or fit it again.
 
 The prediction is the latency of a one-layer graph under the ordinary cost model: operands of four bytes come
-from DRAM and the result goes back there. Three parameters of the config are fitted, one set for all products:
-the fixed overhead of a layer, the share of the DRAM bandwidth that is reached, and the traffic from which on
-a layer is worked off in overlapping pieces.
+from DRAM and the result goes back there; a product that fits on chip as a whole is fetched before it
+computes. Three parameters of the config are fitted, one set for all products: the fixed overhead of a layer,
+the share of the DRAM bandwidth that is reached, and the traffic of the overlapping pieces into which larger
+products are cut.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def fit_parameters(config: NpuConfig, extents: IntArray, times_us: FloatArray, s
     def error(parameters: FloatArray) -> float:
         overhead, efficiency, pipeline_mb = parameters
         memory = np.ceil(traffic / (per_cycle * efficiency)).astype(np.int64)
-        pieces = np.ceil(traffic / (pipeline_mb * 1e6)).astype(np.int64)
+        pieces = config.model_copy(update={"pipeline_mb": pipeline_mb}).overlapping_pieces(traffic)
         cycles = overhead + overlapped_cycles(compute, memory, pieces)
         return float(np.mean(np.abs(cycles / measured_cycles - 1)))
 

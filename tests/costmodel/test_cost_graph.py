@@ -259,6 +259,17 @@ def test_sweep_equals_single_costs(npu: MakeNpu, chain: GraphOf) -> None:
         assert (row.compute_cycles, row.dram_bytes) == (table.compute_cycles.sum(), table.dram_bytes.sum())
 
 
+def test_layers_that_fit_are_fetched_whole(npu: MakeNpu, chain: GraphOf) -> None:
+    whole, cut = cost_graph(chain(1), npu()), cost_graph(chain(1), npu(pipeline_mb=0.001))
+    traffic = int(whole.dram_bytes[0])
+    at = cost_graph(chain(1), npu(pipeline_mb=0.001, pipeline_from_mb=f"{traffic} B"))
+    below = cost_graph(chain(1), npu(pipeline_mb=0.001, pipeline_from_mb=f"{traffic - 1} B"))
+    assert at.table.rows == whole.table.rows == 1
+    assert below.table.rows == cut.table.rows == -(-traffic // 1000)
+    with pytest.raises(ConfigError, match="give pipeline_mb"):
+        npu(pipeline_from_mb=1)
+
+
 def test_pipelined_layers_overlap_within(npu: MakeNpu, chain: GraphOf) -> None:
     whole = cost_graph(chain(1), npu())
     cut = cost_graph(chain(1), npu(pipeline_mb=0.001))
