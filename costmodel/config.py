@@ -176,7 +176,7 @@ class NpuConfig(Section):
         return None if self.fits_activations else self.sram.activation_bytes
 
     def overlapping_pieces(self, dram_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Pieces that a layer with this DRAM traffic is cut into, each fetched while the one before computes."""
+        """Pieces that layers with this DRAM traffic are cut into, each fetched while the one before computes."""
         if self.pipeline_mb is None:
             return np.ones_like(dram_bytes)
         pieces = np.maximum(1, -(-dram_bytes // round(self.pipeline_mb * 10**6)))
