@@ -47,6 +47,8 @@ class ArrayWork:
         out_columns: Output columns of a convolution, 1 elsewhere.
         weighted: Whether the stationary operand is weights (bool), else an activation.
         operand_bytes: Bytes of one operand.
+        scores: Whether the products are attention scores (bool); None: none are.
+        context: Whether the products weigh attention's values (bool); None: none do.
     """
 
     m: IntArray
@@ -59,6 +61,8 @@ class ArrayWork:
     out_columns: IntArray
     weighted: NDArray[np.bool_]
     operand_bytes: int = 2
+    scores: NDArray[np.bool_] | None = None
+    context: NDArray[np.bool_] | None = None
 
     @classmethod
     def products(cls, m: IntArray, n: IntArray, k: IntArray) -> Self:

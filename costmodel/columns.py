@@ -124,6 +124,8 @@ class LayerColumns:
         out_columns: Output extent of a convolution along the last axis, 1 elsewhere.
         depthwise: Grouped convolution with one input channel per group (bool).
         weighted: Whether the K x N operand is fetched (bool).
+        scores: Whether the products are attention scores, softmax included (bool).
+        context: Whether the products weigh attention's values by its scores (bool).
         vector: Vector work.
         inputs: Activations read.
         outputs: Activations written.
@@ -147,6 +149,8 @@ class LayerColumns:
     out_columns: IntArray
     depthwise: BoolArray
     weighted: BoolArray
+    scores: BoolArray
+    context: BoolArray
     vector: VectorColumns
     inputs: TensorColumns
     outputs: TensorColumns
@@ -207,6 +211,8 @@ class LayerColumns:
             out_columns=axes[8],
             depthwise=flags[:, 1],
             weighted=flags[:, 2],
+            scores=np.array([layer.role == "attention-scores" for layer in graph.layers], dtype=np.bool_),
+            context=np.array([layer.role == "attention-context" for layer in graph.layers], dtype=np.bool_),
             vector=VectorColumns(flat[:, 0], flat[:, 1], flat[:, 2], len(graph)),
             inputs=TensorColumns.collect(graph, lambda layer: layer.inputs, "input element"),
             outputs=TensorColumns.collect(graph, lambda layer: layer.outputs, "output element"),

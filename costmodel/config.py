@@ -70,7 +70,7 @@ class NpuConfig(Section):
         overhead_cycles: Fixed cycles that every layer with work costs.
         fits_activations: States that activations always fit, so nothing spills.
         activations_in_dram: What moves through DRAM even if it fits: ``spilled`` nothing, ``graph_io`` graph
-            inputs and outputs, ``all`` every layer's inputs and outputs.
+            inputs and outputs, ``products`` those of layers with matrix products, ``all`` every layer's.
         pipeline_mb: DRAM traffic (10^6 bytes) above which a layer is cut into pieces that overlap each other,
             each fetched while the one before computes; None: only weights beyond the buffer are cut.
         pipeline_from_mb: DRAM traffic up to which a layer is nevertheless fetched whole before it computes,
@@ -176,7 +176,7 @@ class NpuConfig(Section):
         return None if self.fits_activations else self.sram.activation_bytes
 
     def overlapping_pieces(self, dram_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Pieces that layers with this DRAM traffic are cut into, each fetched while the one before computes."""
+        """Pieces, each fetched while the one before computes, of layers with this DRAM traffic."""
         if self.pipeline_mb is None:
             return np.ones_like(dram_bytes)
         pieces = np.maximum(1, -(-dram_bytes // round(self.pipeline_mb * 10**6)))

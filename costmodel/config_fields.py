@@ -58,6 +58,7 @@ class ActivationsInDram(StrEnum):
 
     SPILLED = "spilled"
     GRAPH_IO = "graph_io"
+    PRODUCTS = "products"
     ALL = "all"
 
 

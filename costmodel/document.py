@@ -102,7 +102,7 @@ sram:
 
 overhead_cycles: 0              # fixed cycles of every layer with work
 fits_activations: false         # true: activations never spill to DRAM
-activations_in_dram: spilled    # what moves through DRAM even if it fits: spilled (nothing), graph_io, all
+activations_in_dram: spilled    # what moves even if it fits: spilled (nothing), graph_io, products, all
 # pipeline_mb: 12               # cut layers with more DRAM traffic into pieces that overlap each other
 # pipeline_from_mb: 32           # ... but fetch layers with no more traffic than this whole
 weight_compression: 1.0         # how many times smaller weights are in DRAM and buffer

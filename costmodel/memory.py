@@ -95,6 +95,8 @@ def _resting_bytes(columns: LayerColumns, config: NpuConfig, every: IntArray) ->
         return np.zeros_like(every)
     if config.activations_in_dram is ActivationsInDram.ALL:
         return every
+    if config.activations_in_dram is ActivationsInDram.PRODUCTS:
+        return np.where(columns.matrix, every, 0)
     bits = config.activation_bits
     reads = _channel_bytes(config, columns.graph_inputs, columns.graph_inputs.tensor_bytes(bits))
     return reads + _channel_bytes(config, columns.graph_outputs, columns.graph_outputs.tensor_bytes(bits))

@@ -67,6 +67,8 @@ def array_work(columns: LayerColumns, config: NpuConfig) -> ArrayWork:
         out_columns=columns.out_columns,
         weighted=columns.weighted,
         operand_bytes=max(1, (config.activation_bits or 16) // 8),
+        scores=columns.scores,
+        context=columns.context,
     )
 
 

@@ -59,9 +59,8 @@ def tile_costs(work: ArrayWork, array: ArrayConfig) -> TileCosts:
     """Plan every layer's tiles and count the cycles of the busiest array.
 
     An array runs its tiles back to back: ``2R - 1`` to bring the first weights from the scratchpad,
-    ``max(stream, R)`` per fold, and the drain of the last. Products of two activations run head after head on
-    one array, each waiting for the one before, as ONNXim's fused attention does; convolution groups are one
-    tile each.
+    ``max(stream, R)`` per fold, and the drain of the last. Convolution groups are one tile each; products of
+    two activations run one after the other on one array, unless they are attention.
     """
     plans = [_plan(work, array, layer) for layer in range(len(work.m))]
     pixel_tiles = np.array([plan.pixel_tiles for plan in plans], dtype=np.int64)
@@ -74,8 +73,25 @@ def tile_costs(work: ArrayWork, array: ArrayConfig) -> TileCosts:
     first = checked_cycles(np.maximum(share * folds - 1, 0), np.maximum(stream, array.rows)) + stream + edge
     serial = np.where(work.weighted, ceil_ratio(work.groups, array.count), work.groups)
     cycles = np.where(folds > 0, checked_cycles(first, serial), 0)
+    cycles = np.where(folds > 0, _attention_cycles(work, array, cycles), 0)
     once = work.groups > 1
     return TileCosts(cycles, np.where(once, 1, channel_tiles), np.where(once, 1, pixel_tiles))
+
+
+def _attention_cycles(work: ArrayWork, array: ArrayConfig, otherwise: IntArray) -> IntArray:
+    """What ONNXim's fused attention counts: heads go round the arrays, without loads of weights.
+
+    A head's scores stream once per row of arrays and drain before two reductions per row of the softmax; its
+    context product streams one cycle per *element* of its result, and drains under the next head's scores.
+    """
+    if work.scores is None or work.context is None:
+        return otherwise
+    heads = ceil_ratio(work.groups, array.count)
+    drain = array.rows + array.columns - 2
+    scores = checked_cycles(ceil_ratio(work.m, array.rows), work.n) + drain + 2 * work.m
+    context = checked_cycles(heads, work.m, work.n) + drain
+    of_scores = np.where(work.scores, checked_cycles(heads, scores), otherwise)
+    return np.where(work.context, context, of_scores)
 
 
 def _capacity(array: ArrayConfig, operand_bytes: int) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from layerweaver.costmodel.array_models import (
 )
 from layerweaver.costmodel.config import ArrayConfig, Split
 from layerweaver.costmodel.reproduce_scalesim import reproduce_scalesim
+from layerweaver.costmodel.tiles import tile_costs
 from layerweaver.ir import ModelError
 
 HEADS = 12
@@ -153,3 +154,22 @@ def test_overflow_is_refused() -> None:
     huge = np.array([2**40], dtype=np.int64)
     with pytest.raises(ModelError, match=r"2\^62"):
         checked_cycles(huge, huge)
+
+
+def test_tiles_count_attention_head_by_head() -> None:
+    array = ArrayConfig(
+        rows=128, columns=128, count=4, split=Split.TILES, scratchpad_kib=32768, accumulator_kib=4096
+    )
+    extents = [np.array(values) for values in ([128, 384, 1], [64, 64, 64], [128, 384, 77])]
+    one, yes = np.ones(3, dtype=np.int64), np.ones(3, dtype=np.bool_)
+    work = ArrayWork(*extents, 12 * one, one, one, one, one, ~yes, scores=~yes, context=yes)
+    assert tile_costs(work, array).cycles.tolist() == [3 * m * 64 + 254 for m in (128, 384, 1)]
+    scores = replace(work, n=extents[2], k=extents[1], scores=yes, context=~yes)
+    assert tile_costs(scores, array).cycles.tolist() == [
+        3 * (rows * n + 254 + 2 * m) for rows, n, m in ((1, 128, 128), (3, 384, 384), (1, 77, 1))
+    ]
+    # Where nothing is attention, products of activations follow each other on one array.
+    other = replace(work, context=~yes)
+    assert tile_costs(other, array).cycles.tolist() == [
+        tile_costs(replace(other, groups=one), array).cycles[i] * 12 for i in range(3)
+    ]

@@ -259,6 +259,33 @@ def test_sweep_equals_single_costs(npu: MakeNpu, chain: GraphOf) -> None:
         assert (row.compute_cycles, row.dram_bytes) == (table.compute_cycles.sum(), table.dram_bytes.sum())
 
 
+def test_products_alone_move_through_dram(npu: MakeNpu) -> None:
+    image, made, pooled = TensorSpec("x", 4096), TensorSpec("y", 4096), TensorSpec("z", 1024)
+    product = Layer(
+        "y", LayerKind.MATRIX, ("MatMul",), (), (image,), (made,), MatrixWork(1, 64, 64, 64, weights=False)
+    )
+    pool = Layer(
+        "z",
+        LayerKind.VECTOR,
+        ("MaxPool",),
+        (),
+        (made,),
+        (pooled,),
+        vector=(VectorWork("MaxPool", VectorCategory.POOLING, 1024, 4),),
+    )
+    graph = LayerGraph("g", (product, pool), inputs=(image,), outputs=(pooled,))
+    moved = {
+        choice: cost_graph(graph, npu(activations_in_dram=choice)).dram_bytes.tolist()
+        for choice in ("spilled", "graph_io", "products", "all")
+    }
+    assert moved == {
+        "spilled": [0, 0],
+        "graph_io": [8192, 2048],
+        "products": [16384, 0],
+        "all": [16384, 10240],
+    }
+
+
 def test_layers_that_fit_are_fetched_whole(npu: MakeNpu, chain: GraphOf) -> None:
     whole, cut = cost_graph(chain(1), npu()), cost_graph(chain(1), npu(pipeline_mb=0.001))
     traffic = int(whole.dram_bytes[0])
