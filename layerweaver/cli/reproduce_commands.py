@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from layerweaver.cli.render import fields_table, rows_table
+from layerweaver.cli.render_hpca21 import hpca21_tables
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
 
 __all__ = ["register"]
@@ -65,8 +66,8 @@ def _hpca21(context: typer.Context, as_json: JsonOption = False) -> None:
     if as_json:
         print_document(document)
         return
-    console().print(rows_table("STP gain over one model at a time, percent", document["rows"]))
-    console().print(rows_table("Mean absolute error, points", document["groups"]))
+    for grid in hpca21_tables(document):
+        console().print(grid)
 
 
 def register(app: typer.Typer) -> None:

@@ -7,6 +7,7 @@ import pytest
 from layerweaver.backend_sim.reproduce_hpca21 import (
     MIXES_OF_FOUR,
     MODELS,
+    fold_cycles,
     paper_ratio_profile,
     published_gains,
     published_memory_over_compute,
@@ -14,6 +15,8 @@ from layerweaver.backend_sim.reproduce_hpca21 import (
     weave_streams,
 )
 from layerweaver.costmodel import load_npu
+from layerweaver.costmodel.config_sections import ArrayConfig
+from layerweaver.ir import Layer, LayerKind, MatrixWork
 from layerweaver.scheduler.compiler import load_graph
 from layerweaver.scheduler.policies import load_policy
 
@@ -57,3 +60,16 @@ def test_the_whole_figure() -> None:
         if (group["scenario"], group["costs"], group["policy"]) == ("single", "paper-ratios", "layerweaver")
     )
     assert group["mean_abs_error_core_pct"] <= 3.0
+
+
+def test_folds_are_counted_block_by_block() -> None:
+    # 128 x 128 x 3 x 3 weights on two arrays of 64 x 64: K = 1152 takes 18 folds, N = 128 one block per
+    # array, M = 100 pixels each. A depthwise layer of 96 channels: 96 products of one fold, each of at least
+    # 64 cycles.
+    array = ArrayConfig(rows=64, columns=64, count=2)
+    layers = [
+        Layer("conv", LayerKind.MATRIX, ("Conv",), matrix=MatrixWork(groups=1, m=100, n=128, k=1152)),
+        Layer("depthwise", LayerKind.MATRIX, ("Conv",), matrix=MatrixWork(groups=96, m=49, n=1, k=9)),
+        Layer("pool", LayerKind.VECTOR, ("MaxPool",)),
+    ]
+    assert [fold_cycles(layer, array) for layer in layers] == [1800, 96 * 64, 0]
