@@ -123,7 +123,7 @@ def _inspect(
         print_document(document)
         return
     screen = console()
-    screen.print(layers_table(document, full=session.verbose))
+    screen.print(layers_table(document, full=session.verbose, width=screen.width))
     for line in totals_lines(document):
         screen.print(line)
 

@@ -53,31 +53,37 @@ def _shortened(name: str, width: int = 26) -> str:
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-(width - width // 2) :]}"
 
 
-def layers_table(document: Document, *, full: bool) -> Table:
+def _operators(names: Sequence[str]) -> str:
+    """The first operator of a layer, and how many more are in it."""
+    first = _shortened(names[0], 12) if names else "-"
+    return first if len(names) < 2 else f"{first} +{len(names) - 1}"
+
+
+def layers_table(document: Document, *, full: bool, width: int = 80) -> Table:
     """Layers of an ``inspect`` document, the first and last ones unless ``full``."""
     layers: Sequence[Document] = document["layers"]
     costed = bool(layers) and "compute_cycles" in layers[0]
     columns = [
         ("layer", "left"),
-        ("kind", "left"),
         ("operators", "left"),
         ("MACs", "right"),
         ("weights", "right"),
     ]
     columns += (
-        [("compute", "right"), ("memory", "right"), ("bound", "left")] if costed else [("M x N x K", "right")]
+        [("compute", "right"), ("memory", "right"), ("bound", "left")]
+        if costed
+        else [("kind", "left"), ("M x N x K", "right")]
     )
     grid = table(f"{document['model']}, batch {document['batch']}", columns)
     hidden = 0 if full else max(0, len(layers) - _LAYERS_SHOWN)
     for position, layer in enumerate(layers):
         if hidden and position == _LAYERS_SHOWN // 2:
-            grid.add_row(f"… {hidden} more (-v shows all)")
+            grid.add_row(f"… {hidden} more: -v")
         if hidden and _LAYERS_SHOWN // 2 <= position < _LAYERS_SHOWN // 2 + hidden:
             continue
         cells = [
-            _shortened(layer["name"]),
-            layer["kind"],
-            _shortened("+".join(layer["operators"]), 18),
+            _shortened(layer["name"], max(20, width - 60)),
+            _operators(layer["operators"]),
             number(layer["macs"]),
             f"{number(layer['weight_bytes'])}B",
         ]
@@ -85,7 +91,7 @@ def layers_table(document: Document, *, full: bool) -> Table:
             cells += [number(layer["compute_cycles"]), number(layer["memory_cycles"]), layer["bound_by"]]
         else:
             extents = (layer["m"], layer["n"], layer["k"])
-            cells.append("-" if None in extents else " x ".join(map(str, extents)))
+            cells += [layer["kind"], "-" if None in extents else " x ".join(map(str, extents))]
         grid.add_row(*cells)
     return grid
 
@@ -146,6 +152,8 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
             *(f"{model[key]:,}" for key in ("compute_cycles", "memory_cycles", "standalone_cycles")),
         )
     yield grid
+    if document["weaves"]:
+        yield _groups_table(document)
     if not layers:
         return
     columns = [("layer", "left"), ("compute", "right"), ("memory", "right"), ("weights", "right")]
@@ -161,6 +169,28 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
                 f"{layer['remaining_cycles']:,}",
             )
         yield grid
+
+
+def _groups_table(document: Document) -> Table:
+    """The static woven schedules of declared groups, and what their decision tables take."""
+    sizes = {_members(item): f"{number(item['bytes'])}B" for item in document["decision_tables"]}
+    columns = [("group", "left"), ("rows before", "right"), ("rows repeated", "right")]
+    columns += [("period", "right"), ("requests per period", "right"), ("decision tables", "right")]
+    grid = table("woven groups", columns)
+    for weave in document["weaves"]:
+        grid.add_row(
+            "+".join(name for name, _ in _members(weave)),
+            f"{weave['prefix_rows']:,}",
+            f"{weave['period_rows']:,}",
+            f"{weave['period_cycles']:,}",
+            ", ".join(map(str, weave["requests_per_period"])),
+            next((size for members, size in sizes.items() if {*members} >= {*_members(weave)}), "-"),
+        )
+    return grid
+
+
+def _members(group: Document) -> tuple[tuple[str, int], ...]:
+    return tuple((member["name"], member["batch"]) for member in group["members"])
 
 
 def _cell(value: object) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.cli.render import number, percent
-from layerweaver.cli.session import table
+from layerweaver.cli.session import plain_terminal, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,23 +23,46 @@ def _ms(value: float | None) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _tenant_cells(tenant: Document) -> tuple[str, ...]:
+def _tenant_cells(tenant: Document, span_ms: tuple[float, float] | None) -> tuple[RenderableType, ...]:
+    from layerweaver.backend_sim.report import sparkline
+
     latency = tenant["latency_ms"]
+    histogram = tenant.get("latency_histogram")
+    shape = ""
+    if histogram is not None and span_ms is not None:
+        shape = sparkline(histogram, width=_SHAPE_WIDTH, ascii_only=plain_terminal(), span_ms=span_ms)
     return (
         f"{tenant['qps']:.4g}",
         _ms(latency["p50"]),
         _ms(latency["p99"]),
+        shape,
         _ms(tenant["deadline_ms"]),
         percent(tenant["violation_rate"]),
-        tenant["verdict"] or "-",
+        _verdict(tenant["verdict"]),
     )
 
 
+def _verdict(verdict: str | None) -> RenderableType:
+    from rich.text import Text
+
+    return Text(verdict or "-", style={"VALID": "green", "INVALID": "red"}.get(verdict or "", ""))
+
+
+def _span_ms(tenants: Iterable[Document]) -> tuple[float, float] | None:
+    """Latencies that the distributions of one tenant under all policies are drawn over."""
+    from layerweaver.backend_sim.report.sparklines import common_range
+
+    return common_range(tenant["latency_histogram"] for tenant in tenants if "latency_histogram" in tenant)
+
+
+_SHAPE_WIDTH = 10
+
 _TENANT_COLUMNS = [
     ("q/s", "right"),
-    ("p50 ms", "right"),
-    ("p99 ms", "right"),
-    ("deadline", "right"),
+    ("p50\nms", "right"),
+    ("p99\nms", "right"),
+    ("latency\n(log)", "left"),
+    ("due\nms", "right"),
     ("late", "right"),
     ("verdict", "left"),
 ]
@@ -81,9 +104,11 @@ def outcome_tables(document: Document) -> Iterator[RenderableType]:
     """One simulation."""
     grid = table(f"{document['policy']} on {_headline(document)}", [("tenant", "left"), *_TENANT_COLUMNS])
     for tenant in document["tenants"]:
-        grid.add_row(tenant["name"], *_tenant_cells(tenant))
+        grid.add_row(tenant["name"], *_tenant_cells(tenant, _span_ms([tenant])))
     yield grid
+    yield ""
     yield _system_rows([document])
+    yield ""
     idle = ", ".join(
         f"{cause.replace('_', ' ')} {percent(share)}" for cause, share in document["system"]["idle"].items()
     )
@@ -98,15 +123,18 @@ def comparison_tables(document: Document) -> Iterator[RenderableType]:
     runs: Sequence[Document] = document["runs"]
     grid = table(_headline(runs[0]), [("tenant", "left"), ("policy", "left"), *_TENANT_COLUMNS])
     for index, tenant in enumerate(runs[0]["tenants"]):
+        span_ms = _span_ms(run["tenants"][index] for run in runs)
         for position, run in enumerate(runs):
             grid.add_row(
                 tenant["name"] if position == 0 else "",
                 run["policy"],
-                *_tenant_cells(run["tenants"][index]),
+                *_tenant_cells(run["tenants"][index], span_ms),
                 end_section=position == len(runs) - 1,
             )
     yield grid
+    yield ""
     yield _system_rows(runs)
+    yield ""
 
 
 def peak_table(document: Document) -> Table:

@@ -1,0 +1,175 @@
+"""What people see: widths, sparklines, progress, colour, and which stream says what."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from layerweaver.backend_sim.engine import Progress
+from layerweaver.cli import progress as progress_module
+from layerweaver.cli.progress import ProgressBar
+
+ROOT = Path(__file__).parents[2]
+SCENARIO = """
+npu: memory-centric
+duration_s: 0.3
+tenants:
+  - name: a-tenant-with-a-name-that-goes-on-and-on
+    model: zoo:ncf
+    deadline_ms: 1
+    arrival: {kind: poisson, qps: 400, seed: 1}
+  - name: second
+    model: zoo:resnet18
+    deadline_ms: 0.1
+    arrival: {kind: poisson, qps: 300, seed: 2}
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "two.yaml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def layerweaver(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "NO_COLOR"}}
+    return subprocess.run(
+        [sys.executable, "-m", "layerweaver", *words],
+        capture_output=True,
+        env=environment | variables,
+        encoding=variables.get("PYTHONIOENCODING", "utf-8"),
+        check=False,
+    )
+
+
+def on_a_terminal(*words: str, **variables: str) -> str:
+    """What a command shows on a terminal of its own."""
+    parent, child = pty.openpty()
+    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    environment |= {"TERM": "xterm-256color", "COLUMNS": "100", **variables}
+    with subprocess.Popen(
+        [sys.executable, "-m", "layerweaver", *words], stdout=child, stderr=child, env=environment
+    ):
+        os.close(child)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(parent, 1 << 16)
+            except OSError:
+                break
+            if not piece:
+                break
+            shown += piece
+    os.close(parent)
+    return shown.decode()
+
+
+def test_piped_tables_take_80_columns_without_colour(scenario: Path) -> None:
+    ran = layerweaver("compare", str(scenario), "--policies", "fcfs,layerweaver+,static-weave")
+    assert ran.returncode == 0
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+    assert "\x1b" not in ran.stdout + ran.stderr
+    assert "█" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "inspect zoo:bert-base --npu tpu-v3",
+        "inspect zoo:vgg16",
+        "policies",
+        "models list",
+    ],
+)
+def test_other_tables_fit_too(words: str) -> None:
+    ran = layerweaver(*words.split())
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+
+
+def test_a_terminal_without_unicode_gets_ascii(scenario: Path) -> None:
+    ran = layerweaver("simulate", str(scenario), PYTHONIOENCODING="ascii")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "#" in ran.stdout
+    ran = layerweaver("simulate", str(scenario), "--json", PYTHONIOENCODING="ascii")
+    assert json.loads(ran.stdout)["tenants"][1]["name"] == "second"
+
+
+def test_colour_on_a_terminal_only_and_not_when_unwanted(scenario: Path) -> None:
+    assert "\x1b[31mINVALID" in on_a_terminal("simulate", str(scenario), "--policy", "fcfs")
+    assert "\x1b[31m" not in on_a_terminal("simulate", str(scenario), "--policy", "fcfs", NO_COLOR="1")
+
+
+def test_result_files_have_details_and_printed_documents_are_small(scenario: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    ran = layerweaver("simulate", str(scenario), "--policy", "fcfs", "--json", "-o", str(kept))
+    assert "details" not in json.loads(ran.stdout)
+    assert json.loads(kept.read_text())["details"]["timeline"]["layer"]
+    layerweaver("compare", str(scenario), "--policies", "fcfs,edf", "--no-details", "-o", str(kept))
+    assert not any("details" in run for run in json.loads(kept.read_text())["runs"])
+    ran = layerweaver("compare", str(scenario), "--policies", "fcfs", "--details", "--json")
+    assert "details" in json.loads(ran.stdout)["runs"][0]
+
+
+def bar_on(screen: io.StringIO) -> ProgressBar:
+    return ProgressBar("working", Console(file=screen, force_terminal=True, width=120, color_system=None))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_module, "PATIENCE_S", 0.0)
+
+
+def seen(screen: io.StringIO, text: str) -> bool:
+    for _ in range(200):
+        if text in screen.getvalue():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.usefixtures("impatient")
+def test_work_that_never_reports_still_shows_a_bar() -> None:
+    screen = io.StringIO()
+    with bar_on(screen):
+        assert seen(screen, "working")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_bar_tells_share_rate_and_remaining_time() -> None:
+    screen = io.StringIO()
+    with bar_on(screen) as bar:
+        bar.report(0.25, "first half")
+        assert seen(screen, "working: first half")
+        assert seen(screen, " 25%")
+        assert seen(screen, "/s")
+        assert seen(screen, "left")
+        rows = Progress(0, 3_000_000, (), (), (), (), share=0.5)
+        bar.report_engine(rows)
+        assert seen(screen, "3.0 M rows")
+        assert seen(screen, "M/s")
+
+
+def test_short_work_shows_nothing() -> None:
+    screen = io.StringIO()
+    with bar_on(screen) as bar:
+        bar.report(0.5, "quick")
+    assert screen.getvalue() == ""
+
+
+@pytest.mark.parametrize("words", [("-q", "inspect", "zoo:ncf"), ("inspect", "zoo:ncf")])
+def test_quiet_or_not_stderr_is_for_what_is_to_be_said(words: tuple[str, ...]) -> None:
+    assert layerweaver(*words).stderr == ""
+    wrong: Any = layerweaver(*words[:-1], "zoo:nothing")
+    assert wrong.stdout == ""
+    assert len(wrong.stderr.splitlines()) == 1
