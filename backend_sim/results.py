@@ -31,18 +31,24 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _of_one_row(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What belongs into one row: distributions and single trials do not."""
+    return {key: value for key, value in values.items() if key not in {"latency_histogram", "trial_points"}}
+
+
 def result_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A result as flat rows: one per run and tenant, or of a peak search one per policy.
 
     Wall times and dates (the key ``run``) are left out, so equal input gives equal files.
     """
     if "results" in document:
-        return [{"bound_qps": document["bound_qps"], **_flat(row)} for row in document["results"]]
+        bound = {"bound_qps": document["bound_qps"]}
+        return [{**bound, **_flat(_of_one_row(row))} for row in document["results"]]
     rows: list[dict[str, Any]] = []
     for run in _runs(document):
         shared = {key: run[key] for key in ("policy", "npu", "simulated_s", "layers_executed")}
         system = _flat(run["system"], "system.")
-        rows.extend({**shared, **_flat(tenant), **system} for tenant in run["tenants"])
+        rows.extend({**shared, **_flat(_of_one_row(tenant)), **system} for tenant in run["tenants"])
     return rows
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from layerweaver.backend_sim.latency_histogram import SMALL_BINS, latency_histogram
 from layerweaver.backend_sim.outcome import DROPPED
 from layerweaver.backend_sim.percentiles import LatencySummary, summarise
 from layerweaver.backend_sim.run import Run, cycles_to_ns
@@ -89,6 +91,7 @@ def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
         "reasons": reasons,
         "percentile": 100 * share,
         "percentile_ms": _ms(summary.percentiles_ns[share]),
+        "latency_histogram": _histogram(completed_ns),
     }
     document.update(_service(run, index, summary))
     if not summary.exact:
@@ -96,6 +99,11 @@ def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
     if run.skipped_rows[index]:
         document["skipped_rows"] = run.skipped_rows[index]
     return TenantResult(document, arrived, completed, summary.mean_ns, standalone_s)
+
+
+def _histogram(completed_ns: NDArray[np.int64]) -> dict[str, Any]:
+    counted = latency_histogram(completed_ns, SMALL_BINS)
+    return {key: counted[key] for key in ("edges_ms", "counts")}
 
 
 def _latency_document(summary: LatencySummary) -> dict[str, float | None]:

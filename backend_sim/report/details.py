@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.backend_sim.latency_histogram import LATENCY_BINS, latency_histogram
 from layerweaver.backend_sim.load import SimulationInput
 from layerweaver.backend_sim.outcome import DROPPED, ScheduleLog, SimulationOutcome
 from layerweaver.backend_sim.report.activity import activity_over_time
@@ -25,7 +26,6 @@ __all__ = [
     "window_of_interest",
 ]
 
-LATENCY_BINS = 96
 TIME_BINS = 60
 MAX_TIMELINE_ROWS = 1500
 _MAX_IN_SYSTEM = 64
@@ -33,27 +33,6 @@ _MAX_IN_SYSTEM = 64
 IntArray = NDArray[np.int64]
 Window: TypeAlias = tuple[int, int, str]
 """Start and end in ns, and why."""
-
-
-def latency_histogram(latency_ns: IntArray, bins: int = LATENCY_BINS) -> dict[str, Any]:
-    """Counts of completed requests in bins of equal ratio from the least to the greatest latency.
-
-    Returns:
-        ``edges_ms`` (bins + 1), ``counts`` (bins) and ``dropped``. Each bin holds ``edge < latency <= next``;
-        the first also holds its lower edge, so the counts add up to the completed requests.
-    """
-    done = latency_ns[latency_ns != DROPPED]
-    dropped = int(len(latency_ns) - len(done))
-    if not len(done):
-        return {"edges_ms": [], "counts": [], "dropped": dropped}
-    low, high = max(1, int(done.min())), max(1, int(done.max()))
-    edges = np.unique(np.rint(np.geomspace(low, high, bins + 1)).astype(np.int64)) if high > low else None
-    if edges is None or len(edges) < 2:
-        edges = np.array([low - 1, high], dtype=np.int64)
-    edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)
-    place = np.clip(np.searchsorted(edges, done, side="left") - 1, 0, len(edges) - 2)
-    counts = np.bincount(place, minlength=len(edges) - 1)
-    return {"edges_ms": (edges / 1e6).tolist(), "counts": counts.tolist(), "dropped": dropped}
 
 
 def window_of_interest(
