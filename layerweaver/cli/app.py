@@ -94,7 +94,8 @@ def run(arguments: list[str]) -> int:
         CommandLineError: If the words do not form a command.
     """
     try:
-        code = app(arguments, prog_name="layerweaver", standalone_mode=False)
+        words = model_commands.name_standard_output(arguments)
+        code = app(words, prog_name="layerweaver", standalone_mode=False)
     except typer.Exit as finished:
         return int(finished.exit_code)
     except typer.Abort:

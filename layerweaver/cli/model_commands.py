@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +13,10 @@ from layerweaver.cli.bindings import parse_batches, parse_bindings
 from layerweaver.cli.render import layers_table, models_table, number, totals_lines
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
 
-__all__ = ["register"]
+__all__ = ["name_standard_output", "register"]
 
 MAX_DOCUMENT_BYTES = 1 << 28
+STANDARD_OUTPUT = Path("-")
 
 ModelArgument = Annotated[str, typer.Argument(help="An ONNX file or a zoo model such as zoo:resnet50.")]
 DimOption = Annotated[
@@ -56,6 +57,17 @@ def parse_state(pairs: list[str] | None) -> list[tuple[str, str]] | None:
     return state
 
 
+def name_standard_output(arguments: Sequence[str]) -> list[str]:
+    """``inspect MODEL --csv`` without a file prints: the words with ``-`` in the file's place."""
+    words: list[str] = []
+    for place, word in enumerate(arguments):
+        words.append(word)
+        following = arguments[place + 1 : place + 2]
+        if word == "--csv" and "inspect" in words and (not following or following[0].startswith("--")):
+            words.append(str(STANDARD_OUTPUT))
+    return words
+
+
 def _inspect(
     context: typer.Context,
     model: ModelArgument,
@@ -69,7 +81,10 @@ def _inspect(
     ] = None,
     strict: StrictOption = False,
     fuse: Annotated[bool, typer.Option("--fuse/--no-fuse", help="Fuse as a compiler would.")] = True,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write the layers to this file.")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Write the layers to this file, or print them.", metavar="[FILE]"),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the roofline (.svg, .png or .html); needs --npu.")
     ] = None,
@@ -85,6 +100,8 @@ def _inspect(
     bound = parse_bindings(dim or (), shape or (), trip_count or ())[None]
     if plot is not None and npu is None:
         raise typer.BadParameter("--plot draws a roofline, which needs --npu")
+    if csv == STANDARD_OUTPUT and as_json:
+        raise typer.BadParameter("--csv without a file and --json both print; give one of them")
     sizes = parse_batches(batch) if batch is not None else (None,)
     if len(sizes) > 1:
         raise typer.BadParameter("inspect takes one batch size")
@@ -101,7 +118,7 @@ def _inspect(
             fuse=fuse,
         )
     document = inspection.document
-    if csv is not None:
+    if csv is not None and csv != STANDARD_OUTPUT:
         from layerweaver.ir import write_text
 
         write_text(csv, layers_csv(document))
@@ -119,6 +136,9 @@ def _inspect(
             write_graph_picture(inspection.graph, graph, document)
         session.note(f"wrote {graph}")
     session.warn(document["warnings"])
+    if csv == STANDARD_OUTPUT:
+        typer.echo(layers_csv(document), nl=False)
+        return
     if as_json:
         print_document(document)
         return

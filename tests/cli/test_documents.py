@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,21 @@ def test_inspect_with_an_npu_adds_costs_that_add_up(run: Run) -> None:
     assert all(0 <= layer["utilization"] <= 1 for layer in document["layers"])
     assert max(totals["compute_cycles"], totals["memory_cycles"]) <= totals["standalone_cycles"]
     assert totals["standalone_cycles"] <= totals["compute_cycles"] + totals["memory_cycles"]
+
+
+def test_layers_as_csv_are_printed_or_written(run: Run, tmp_path: Path) -> None:
+    words = ("inspect", "zoo:ncf", "--npu", "memory-centric")
+    written = tmp_path / "layers.csv"
+    assert run(*words, "--csv", written).code == 0
+    printed = run(*words, "--csv")
+    assert printed.out == written.read_text()
+    assert run("inspect", "zoo:ncf", "--csv", "--npu", "memory-centric").out == printed.out
+    rows = list(csv.DictReader(printed.out.splitlines()))
+    layers = run(*words, "--json").document["layers"]
+    assert [row["name"] for row in rows] == [layer["name"] for layer in layers]
+    assert [int(row["compute_cycles"]) for row in rows] == [layer["compute_cycles"] for layer in layers]
+    both = run(*words, "--csv", "--json")
+    assert (both.code, both.out) == (2, "")
 
 
 def test_compile_then_show(run: Run, tmp_path: Path) -> None:
