@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from layerweaver.backend_sim.run import Run
 from layerweaver.backend_sim.system_metrics import npu_documents, system_document
 from layerweaver.backend_sim.tenant_metrics import tenant_result
 
-__all__ = ["run_document"]
+__all__ = ["STARVING", "run_document"]
+
+STARVING = 50
+"""A head that waits for so many times what all tenants' requests take alone is called starving (*ours*)."""
 
 
 def run_document(run: Run) -> dict[str, Any]:
@@ -33,8 +37,25 @@ def run_document(run: Run) -> dict[str, Any]:
         document["npus"] = npu_documents(run)
     if run.prepared.scenario.spec.groups:
         document["groups"] = run.prepared.groups
-    if run.prepared.warnings:
-        document["warnings"] = list(run.prepared.warnings)
+    warnings = [*run.prepared.warnings, *_starving(run, [tenant.document for tenant in tenants])]
+    if warnings:
+        document["warnings"] = warnings
     if run.interrupted:
         document["interrupted"] = True
     return document
+
+
+def _starving(run: Run, tenants: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Who was ready to run and passed over for very long, in words."""
+    round_ms = 1e3 * sum(
+        max(menus[index][-1].standalone_cycles / machine.clock_hz for machine, menus in run.prepared.machines)
+        for index in range(len(tenants))
+    )
+    for tenant in tenants:
+        waited_ms = tenant["longest_wait_ms"]
+        if len(tenants) > 1 and waited_ms > STARVING * round_ms:
+            yield (
+                f"{run.policy} starves {tenant['name']}: a request at the head of its queue waited "
+                f"{waited_ms:.4g} ms for its next layer, {waited_ms / round_ms:.0f} times what one request "
+                "of every tenant takes"
+            )
