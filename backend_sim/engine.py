@@ -95,10 +95,12 @@ def run(
     options: Any = policy.record(given.machine.clock_hz)
     options = options[0] if compiled else unpacked(options)[0]
     pieces: list[NDArray[np.int64]] = []
-    interrupted = False
+    interrupted, reported = False, 0
     try:
         while True:
-            code = _guarded(advance, (windows.state, options, decisions_per_slice), policy, compiled)
+            # The loop also returns to have its windows refilled, which is no reason to report any later.
+            due = max(1, decisions_per_slice - (int(windows.state.totals.layers) - reported))
+            code = _guarded(advance, (windows.state, options, due), policy, compiled)
             state = windows.state
             if code == engine_kernel.FINISHED:
                 break
@@ -121,9 +123,11 @@ def run(
                     where=policy.name,
                     accepted=f"its modes are 0 to {len(policy.spec.modes) - 1}",
                 )
-            elif progress is not None and progress(_progress(state)):
-                interrupted = True
-                break
+            else:
+                reported = int(state.totals.layers)
+                if progress is not None and progress(_progress(state)):
+                    interrupted = True
+                    break
     except KeyboardInterrupt:
         interrupted = True
     state = windows.state

@@ -9,14 +9,13 @@ above the bound is tried: a short trial could pass there only because it ends. T
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from operator import itemgetter
 from typing import Any
 
+from layerweaver.backend_sim.peak_jobs import in_processes
 from layerweaver.backend_sim.peak_plan import PeakPlan, plan_peak
 from layerweaver.backend_sim.peak_search import Search, search_peak
 from layerweaver.backend_sim.percentiles import percentile_index
@@ -104,22 +103,25 @@ def _searches(
     plan: PeakPlan,
     todo: Sequence[tuple[PolicyRef | None, int]],
     jobs: int,
-    tell: Callable[[float], None],
-) -> Iterator[Search]:
-    if jobs <= 1 or len(todo) == 1:
-        for number, job in enumerate(todo):
+    tell: Callable[[float, int], None],
+) -> list[Search | None]:
+    """One search per job, in order; None where Ctrl-C came before it had begun (or ended, in processes)."""
+    if jobs > 1 and len(todo) > 1:
+        searches = [partial(search_one, plan, *job) for job in todo]
+        return in_processes(searches, jobs, lambda ended: tell(ended / len(todo), ended))
+    found: list[Search | None] = []
+    for number, job in enumerate(todo):
 
-            def tried(trials: int, number: int = number) -> None:
-                tell((number + min(trials / _USUAL_TRIALS, 0.95)) / len(todo))
+        def tried(trials: int, number: int = number) -> None:
+            tell((number + min(trials / _USUAL_TRIALS, 0.95)) / len(todo), number)
 
-            yield search_one(plan, *job, tried=tried)
-        return
-    with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=get_context("spawn")) as pool:
-        try:
-            yield from pool.map(partial(search_one, plan), *zip(*todo, strict=True))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        search = search_one(plan, *job, tried=tried)
+        if search.interrupted:
+            found.append(search if search.trials else None)
+            break
+        found.append(search)
+        tell((number + 1) / len(todo), number + 1)
+    return found + [None] * (len(todo) - len(found))
 
 
 def peak(
@@ -152,7 +154,8 @@ def peak(
     Returns:
         ``{"bound_qps", "results": [...]}``; rates are totals over tenants. ``peak_qps`` is the mean over the
         seeds, ``bracket_qps`` the widest bracket, ``trials`` the number of runs, and
-        ``trial_points`` what each trial of the first repetition measured, by load.
+        ``trial_points`` what each trial of the first repetition measured, by load. Ctrl-C gives what was
+        reached, with ``interrupted``.
 
     Raises:
         LayerweaverError: If the scenario is wrong or has no peak to search for.
@@ -166,20 +169,22 @@ def peak(
     chosen = list(policies or prepared.scenario.spec.policies or DEFAULT_POLICIES)
     names = [policy_of(prepared, reference).name for reference in chosen]
     todo = [(reference, replica) for reference in chosen for replica in range(seeds)]
-    found: list[Search] = []
 
-    def tell(share: float) -> None:
+    def tell(share: float, ended: int) -> None:
         if progress is not None:
-            progress(share, names[min(len(found), len(todo) - 1) // seeds])
+            progress(share, names[min(ended, len(todo) - 1) // seeds])
 
-    tell(0.0)
-    for search in _searches(plan, todo, jobs, tell):
-        found.append(search)
-        tell(len(found) / len(todo))
-    results = [
-        _result(plan, name, found[place * seeds : (place + 1) * seeds]) for place, name in enumerate(names)
-    ]
-    return {"bound_qps": plan.total_qps(1.0), "results": results}
+    tell(0.0, 0)
+    found = _searches(plan, todo, jobs, tell)
+    results = []
+    for place, name in enumerate(names):
+        searches = [search for search in found[place * seeds : (place + 1) * seeds] if search is not None]
+        if searches:
+            results.append(_result(plan, name, searches))
+    document: dict[str, Any] = {"bound_qps": plan.total_qps(1.0), "results": results}
+    if any(search is None or search.interrupted for search in found):
+        document["interrupted"] = True
+    return document
 
 
 def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> dict[str, Any]:
@@ -189,7 +194,7 @@ def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> dict[str
     if len(peaks) > 1:
         deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in peaks) / (len(peaks) - 1))
     high = max(search.high for search in searches)
-    return {
+    document: dict[str, Any] = {
         "policy": policy,
         "peak_qps": mean,
         "peak_qps_sd": deviation,
@@ -200,3 +205,6 @@ def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> dict[str
         "peaks_qps": peaks,
         "trial_points": sorted(searches[0].points, key=itemgetter("qps")),
     }
+    if any(search.interrupted for search in searches):
+        document["interrupted"] = True
+    return document

@@ -42,6 +42,7 @@ class Search:
         trials: All trials, in order.
         monotone: Whether no failure was seen below a pass.
         points: What the trials measured, if whoever ran them kept it.
+        interrupted: Whether it was stopped before it had ended.
     """
 
     low: float
@@ -49,10 +50,11 @@ class Search:
     trials: tuple[Trial, ...]
     monotone: bool
     points: tuple[dict[str, Any], ...] = ()
+    interrupted: bool = False
 
 
 def search_peak(passes: Callable[[float], bool], resolution: float, ceiling: float = 64.0) -> Search:
-    """Find the largest load that passes.
+    """Find the largest load that passes. Ctrl-C during a trial ends the search with what it knows.
 
     Args:
         passes: Whether a load, as a share of the bound, passes.
@@ -66,6 +68,24 @@ def search_peak(passes: Callable[[float], bool], resolution: float, ceiling: flo
         trials.append(Trial(share, passed))
         return passed
 
+    try:
+        low, high = _bracket(attempt, resolution, ceiling, trials)
+        interrupted = False
+    except KeyboardInterrupt:
+        low = max((trial.share for trial in trials if trial.passed), default=0.0)
+        high = min(
+            (trial.share for trial in trials if not trial.passed and trial.share > low), default=math.inf
+        )
+        interrupted = True
+    worst_failure = min((trial.share for trial in trials if not trial.passed), default=math.inf)
+    high = min(high, ceiling) if low else high
+    return Search(low, high, tuple(trials), monotone=worst_failure > low, interrupted=interrupted)
+
+
+def _bracket(
+    attempt: Callable[[float], bool], resolution: float, ceiling: float, trials: Sequence[Trial]
+) -> tuple[float, float]:
+    """The final bracket; ``attempt`` adds to ``trials``."""
     low, high = 0.0, math.inf
     probe = 0.5
     while True:
@@ -108,8 +128,7 @@ def search_peak(passes: Callable[[float], bool], resolution: float, ceiling: flo
                 high = 1.1 * low
     if low > 0:
         attempt(0.9 * low)
-    worst_failure = min((trial.share for trial in trials if not trial.passed), default=math.inf)
-    return Search(low, min(high, ceiling) if low else high, tuple(trials), monotone=worst_failure > low)
+    return low, high
 
 
 def _probes_above(high: float, resolution: float, trials: Sequence[Trial]) -> list[float]:

@@ -78,6 +78,8 @@ def certify(
     tell = progress or _say_nothing
     tell(0.0, "simulating")
     run = run_once(prepared, chosen, request)
+    if run.interrupted:
+        raise KeyboardInterrupt
     tenants = []
     for index, name in enumerate(names):
         tell((1 + index) / (1 + len(names)), f"LoadGen replays {name}")

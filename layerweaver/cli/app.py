@@ -87,11 +87,15 @@ npu_commands.register(app)
 reproduce_commands.register(app)
 
 
+_INTERRUPTED = 130
+
+
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code.
 
     Raises:
         CommandLineError: If the words do not form a command.
+        KeyboardInterrupt: After Ctrl-C.
     """
     try:
         words = model_commands.name_standard_output(arguments)
@@ -113,4 +117,8 @@ def run(arguments: list[str]) -> int:
         command = context.command_path if context is not None else "layerweaver"
         message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
         raise CommandLineError(f"{message.rstrip('.')}; see '{command} --help'") from None
+    if code == _INTERRUPTED:
+        # Either typer caught Ctrl-C, or a command printed what it had reached by then.
+        sys.stdout.flush()
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

@@ -1,0 +1,173 @@
+"""Ctrl-C and kill: what was reached is printed, and a file is complete or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layerweaver.__main__ import main
+from layerweaver.cli import session
+
+SCENARIO = """
+npu: memory-centric
+policy: fcfs
+min_queries: {queries}
+tenants:
+  - name: one
+    model: {{costs: costs.csv}}
+    deadline_ms: 5
+    arrival: {{kind: poisson, qps: 900, seed: 1}}
+"""
+COSTS = "layer,compute_cycles,dram_bytes,weight_bytes\nfirst,100000,9000000,9000000\nsecond,200000,0,0\n"
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    """A scenario that would run for minutes."""
+    (tmp_path / "costs.csv").write_text(COSTS)
+    path = tmp_path / "long.yaml"
+    path.write_text(SCENARIO.format(queries=100_000_000))
+    return path
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C as soon as the engine reports for the first time."""
+    monkeypatch.setattr(session, "_no_engine_progress", lambda _: signal.raise_signal(signal.SIGINT))
+
+
+@pytest.mark.usefixtures("soon")
+def test_ctrl_c_prints_what_was_reached(
+    scenario: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "result.json"
+    assert main(["simulate", str(scenario), "--json", "-o", str(output), "--no-details"]) == 130
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document["interrupted"] is True
+    assert 100_000 < document["tenants"][0]["completed"] < 100_000_000
+    assert document["tenants"][0]["reasons"][0] == "the run was interrupted"
+    assert captured.err.splitlines()[-1] == "layerweaver: interrupted"
+    assert json.loads(output.read_text())["tenants"] == document["tenants"]
+
+
+@pytest.mark.usefixtures("soon")
+def test_ctrl_c_ends_a_comparison(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(scenario), "--policies", "fcfs,edf", "--json"]) == 130
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [(run["policy"], run["interrupted"]) for run in runs] == [("fcfs", True)]
+
+
+def test_a_peak_search_keeps_its_trials(
+    scenario: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+
+    def at_the_second(share: float, _: str) -> None:
+        told.append(share)
+        if share > 0 and len(told) > 3:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(session, "_no_progress", at_the_second)
+    words = ["peak", str(scenario), "--policies", "fcfs,edf", "--queries", "500", "--json"]
+    assert main(words) == 130
+    document = json.loads(capsys.readouterr().out)
+    assert document["interrupted"] is True
+    (result,) = document["results"]
+    assert (result["policy"], result["trials"], result["interrupted"]) == ("fcfs", 2, True)
+    low, high = result["bracket_qps"]
+    assert 0 < low < high
+    assert result["peak_qps"] == low
+
+
+KILLED = """
+import os, signal, sys
+from layerweaver.backend_sim.results import save_result
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+run = dict(policy="fcfs", npu="x", simulated_s=1.0, layers_executed=1, system={}, tenants=[{"name": "one"}])
+save_result(run, sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("suffix", ["json", "csv"])
+def test_a_killed_run_leaves_the_earlier_result(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"result.{suffix}"
+    path.write_text("as it was")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_text() == "as it was"
+
+
+LISTENING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may ignore it
+from layerweaver.__main__ import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
+def _interrupted(words: list[str], folder: Path, after_s: float) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process group of its own, as a terminal does, and press Ctrl-C."""
+    command = [sys.executable, "-c", LISTENING, *words]
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        time.sleep(after_s)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal(scenario: Path) -> None:
+    for after_s in (0.3, 4.0, 8.0, 16.0, 32.0):
+        done = _interrupted(["simulate", scenario.name, "--json"], scenario.parent, after_s)
+        assert done.returncode == 130
+        assert done.stderr.splitlines()[-1] == "layerweaver: interrupted"
+        assert "Traceback" not in done.stderr
+        if done.stdout:
+            break
+    assert json.loads(done.stdout)["tenants"][0]["completed"] > 0
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_processes_of_a_peak_search(scenario: Path) -> None:
+    words = ["peak", scenario.name, "--policies", "fcfs,edf,llf", "--queries", "20000000", "--jobs", "2"]
+    began = time.monotonic()
+    done = _interrupted([*words, "--json", "-o", "peak.json"], scenario.parent, 12.0)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    # Every process had the pipe; communicate() would wait for the last of them.
+    assert time.monotonic() - began < 60
+    assert json.loads(done.stdout) == json.loads((scenario.parent / "peak.json").read_text())
+
+
+@pytest.mark.slow
+def test_compiled_engines_are_found_by_the_next_process(scenario: Path, tmp_path: Path) -> None:
+    scenario.write_text(SCENARIO.format(queries=1000))
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    notices: list[bool] = []
+    documents: list[Any] = []
+    for policy in ("fcfs", "fcfs", "edf"):
+        command = [sys.executable, "-m", "layerweaver", "simulate", str(scenario), "--json"]
+        done = subprocess.run(
+            [*command, "--policy", policy], env=environment, check=True, capture_output=True, text=True
+        )
+        notices.append("compiling the engine for policy" in done.stderr)
+        documents.append(json.loads(done.stdout)["tenants"])
+    assert notices == [True, False, True]
+    assert documents[0] == documents[1]
