@@ -8,15 +8,24 @@ from __future__ import annotations
 from layerweaver.scheduler.machine import Head, View, fetch_end_of
 from layerweaver.scheduler.policies.fcfs import earliest_arrival
 
-__all__ = ["BY_DISTANCE", "BY_SLACK", "WEAVING_MODES", "idle_after", "weave"]
+__all__ = [
+    "BY_DISTANCE",
+    "BY_RESCUE",
+    "BY_SLACK",
+    "SINGLE",
+    "WEAVING_MODES",
+    "idle_after",
+    "urgency",
+    "weave",
+]
 
 WEAVING_MODES = ("throughput", "single", "starved compute", "starved memory", "failsafe")
 """Why a row was chosen: least idle, the only candidate, a starvation rule, or weaving being off."""
 
 THROUGHPUT, SINGLE, STARVED_COMPUTE, STARVED_MEMORY, FAILSAFE = range(5)
 
-BY_DISTANCE, BY_SLACK = 0, 1
-"""How ties of total idle are broken: largest decoupling distance, or least slack."""
+BY_DISTANCE, BY_SLACK, BY_RESCUE = 0, 1, 2
+"""How ties of total idle are broken: largest decoupling distance, least slack, or least :func:`urgency`."""
 
 
 def idle_after(view: View, head: Head) -> tuple[int, int, int, int]:
@@ -42,6 +51,17 @@ def idle_after(view: View, head: Head) -> tuple[int, int, int, int]:
         start = fetch_end
     memory_idle = max(0, head.compute_scaled - max(0, beside)) - head.inherent_scaled
     return compute_idle, memory_idle, fetch_end, start + head.compute_cycles
+
+
+def urgency(head: Head, now: int) -> int:
+    """A head's slack, or twice the standalone time of its tenant's whole queue if it cannot be in time.
+
+    The latter is what it takes, woven, until the tenant's next requests can be in time again (*ours*).
+    """
+    slack = head.latest_start - now
+    if slack >= 0:
+        return slack
+    return 2 * (head.remaining_cycles + (head.queued - 1) * head.standalone_cycles)
 
 
 def weave(
@@ -87,12 +107,14 @@ def weave(
             inherent = 1 if head.inherent_scaled > 0 else 0
             hopeless = 0
             rank = -distance
-            if tie_break == BY_SLACK or hopeless_last:
+            if tie_break != BY_DISTANCE or hopeless_last:
                 slack = head.latest_start - now
                 if hopeless_last and slack < 0:
                     hopeless = 1
-                if tie_break == BY_SLACK:
+                if tie_break != BY_DISTANCE:
                     rank = slack
+                if tie_break == BY_RESCUE:
+                    rank = urgency(head, now)
             if best >= 0 and total == least:
                 if inherent != least_inherent:
                     if inherent > least_inherent:
