@@ -108,6 +108,7 @@ def _multi_stream(menu: tuple[ModelProfile, ...], arrival: MultiStreamSpec) -> t
 def _joined(parts: list[CostTable]) -> CostTable:
     names = parts[0].layer_names
     layer_index = np.concatenate([part.layer_index + len(names) * place for place, part in enumerate(parts)])
+    energy = [part.energy_pj for part in parts]
     every_name = tuple(f"{name}#{place}" for place, part in enumerate(parts) for name in part.layer_names)
     return replace(
         parts[0],
@@ -119,7 +120,7 @@ def _joined(parts: list[CostTable]) -> CostTable:
         layer_index=layer_index,
         layer_names=every_name,
         spills=None,
-        energy_pj=None,
+        energy_pj=None if None in energy else sum(part or 0 for part in energy),
     )
 
 

@@ -75,6 +75,7 @@ def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) 
         for mode, count in outcome.mode_counts.items():
             modes[mode] = modes.get(mode, 0) + count
     decisions = sum(modes.values())
+    energy_j = [tenant.document["energy_j"] for tenant in tenants if "energy_j" in tenant.document]
     return {
         "stp": _throughput(run, tenants, window_s),
         "antt": sum(known) / len(known) if complete and known else None,
@@ -82,6 +83,7 @@ def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) 
         **_machine_shares(run),
         **_bounds(run, tenants),
         "deadline_mode_share": modes["deadline"] / decisions if decisions and "deadline" in modes else None,
+        **({"energy_j": sum(energy_j)} if len(energy_j) == len(tenants) else {}),
     }
 
 

@@ -141,6 +141,7 @@ def _service(run: Run, index: int, summary: LatencySummary) -> dict[str, Any]:
     }
     if any(len(menus[index]) > 1 for _, menus in run.prepared.machines):
         result["batches"] = {str(size): counted[size] for size in sorted(counted)}
-    if energy_known and requests:
-        result["energy_per_inference_mj"] = energy_pj / requests / 1e9
+    if energy_known:
+        result["energy_j"] = energy_pj * 1e-12
+        result["energy_per_inference_mj"] = energy_pj / requests / 1e9 if requests else None
     return result

@@ -113,6 +113,13 @@ def outcome_tables(document: Document) -> Iterator[RenderableType]:
         f"{cause.replace('_', ' ')} {percent(share)}" for cause, share in document["system"]["idle"].items()
     )
     yield f"idle: {idle}"
+    if (energy_j := document["system"].get("energy_j")) is not None:
+        each = (
+            f"{tenant['name']} {value:.4g} mJ"
+            for tenant in document["tenants"]
+            if (value := tenant["energy_per_inference_mj"]) is not None
+        )
+        yield f"energy: {energy_j:.4g} J; per inference: {', '.join(each) or '-'}"
     for tenant in document["tenants"]:
         if tenant["reasons"]:
             yield f"{tenant['name']}: {'; '.join(tenant['reasons'])}"

@@ -261,3 +261,29 @@ def test_routers_by_hand() -> None:
 def test_wrong_policies_are_refused(make_scenario: Any) -> None:
     with pytest.raises(LayerweaverError, match="no policy is called 'layerweave'"):
         simulate(make_scenario(), "layerweave")
+
+
+def test_energy_is_reported_per_inference_and_in_total(make_scenario: Any) -> None:
+    npu = {
+        "name": "warm",
+        "clock_mhz": 700,
+        "array": {"rows": 32, "columns": 32},
+        "dram": {"bandwidth_gb_s": 50},
+        "sram": {"weights_mb": 1, "activations_mb": 1},
+        "energy": {"mac_pj": 0.5, "dram_byte_pj": 30},
+    }
+    loop = {"kind": "closed_loop", "concurrency": 1}
+    tenants = [{"model": "zoo:ncf", "arrival": loop}, {"model": "zoo:ncf", "batch": 2, "arrival": loop}]
+    keys = make_scenario(npu=npu, duration_s=0.002, tenants=tenants)
+    document = simulate(keys)
+    total = 0.0
+    for tenant in document["tenants"]:
+        assert tenant["completed"] > 0
+        each_j = tenant["energy_per_inference_mj"] / 1e3
+        assert tenant["energy_j"] == pytest.approx(each_j * tenant["completed"])
+        total += tenant["energy_j"]
+    assert document["system"]["energy_j"] == pytest.approx(total)
+    del npu["energy"]
+    without = simulate(keys)
+    assert "energy_j" not in without["system"]
+    assert "energy_per_inference_mj" not in without["tenants"][0]
