@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["compare_in_detail", "simulate_in_detail"]
 
 LOGGER = logging.getLogger("layerweaver")
+_LOGGED_LAYERS = 2_000_000
 
 
 def simulate_in_detail(
@@ -39,6 +41,7 @@ def simulate_in_detail(
     details: bool = True,
     trace: Path | None = None,
     trace_window: str | None = None,
+    log: Path | None = None,
     announce: Callable[[int], None] | None = None,
     progress: ProgressCallback | None = None,
     compiling: Callable[[float, str], None] | None = None,
@@ -53,7 +56,8 @@ def simulate_in_detail(
         skip_bad_rows: As ``simulate``.
         details: Whether the document gets the key ``details`` that reports draw.
         trace: Where to write a Perfetto trace; None writes none.
-        trace_window: Part to trace, such as ``10ms:20ms``; None: all, or the beginning of a long run.
+        trace_window: Part to trace and log, such as ``10ms:20ms``; None: all, or the beginning of a long run.
+        log: Where to write the decision log (CSV); None writes none.
         announce: Told the size of the trace in bytes before it is written.
         progress: As ``simulate``.
         compiling: As ``simulate``; also told when the schedule is recorded and the trace written.
@@ -74,9 +78,28 @@ def simulate_in_detail(
         from layerweaver.backend_sim.report.collect import collect_details  # noqa: PLC0415 - loads numba
 
         document["details"] = collect_details(result.run, result.policy, request)
+    if trace is None and log is None:
+        return document
+    from layerweaver.backend_sim.decision_log import write_decisions  # noqa: PLC0415 - loads numba
+    from layerweaver.backend_sim.report.collect import RECORDED_LAYERS, record_traces  # noqa: PLC0415
+    from layerweaver.backend_sim.timeline_trace import write_trace  # noqa: PLC0415
+    from layerweaver.backend_sim.trace_events import clip_log  # noqa: PLC0415
+
     if trace is not None:
         _tell(compiling, "recording the schedule")
-        _trace(result, request, trace, trace_window, announce=announce, progress=compiling)
+        cycles = _window(result, trace_window, "tracing", RECORDED_LAYERS)
+        write_trace(
+            trace,
+            record_traces(result.run, result.policy, cycles, request),
+            window_cycles=cycles,
+            announce=announce,
+            progress=compiling,
+        )
+    if log is not None:
+        _tell(compiling, "recording the schedule")
+        cycles = _window(result, trace_window, "logging", _LOGGED_LAYERS)
+        traces = record_traces(result.run, result.policy, cycles, request)
+        write_decisions(log, [replace(item, log=clip_log(item.log, cycles)) for item in traces])
     return document
 
 
@@ -112,27 +135,13 @@ def compare_in_detail(
     return {"runs": runs}
 
 
-def _trace(
-    result: Simulation,
-    request: TrafficRequest,
-    path: Path,
-    window: str | None,
-    *,
-    announce: Callable[[int], None] | None,
-    progress: Callable[[float, str], None] | None,
-) -> None:
-    from layerweaver.backend_sim.report.collect import RECORDED_LAYERS, record_traces  # noqa: PLC0415
-    from layerweaver.backend_sim.timeline_trace import write_trace  # noqa: PLC0415
-
+def _window(result: Simulation, window: str | None, doing: str, most_layers: int) -> tuple[int, int]:
+    """The cycles to record: those asked for, or all, or the beginning of a run that is too long."""
     run = result.run
-    clock_hz = run.prepared.machines[0][0].clock_hz
     layers = sum(outcome.layers_executed for outcome in run.outcomes)
-    if window is None and layers <= RECORDED_LAYERS:
-        cycles = (0, max(outcome.end_cycles for outcome in run.outcomes) + 1)
-    else:
-        if window is None:
-            window = DEFAULT_TRACE_WINDOW
-            LOGGER.warning("the run has %d layers: tracing %s only; choose --trace-window", layers, window)
-        cycles = parse_window(window, clock_hz)
-    traces = record_traces(run, result.policy, cycles, request)
-    write_trace(path, traces, window_cycles=cycles, announce=announce, progress=progress)
+    if window is None and layers <= most_layers:
+        return 0, max(outcome.end_cycles for outcome in run.outcomes) + 1
+    if window is None:
+        window = DEFAULT_TRACE_WINDOW
+        LOGGER.warning("the run has %d layers: %s %s only; choose --trace-window", layers, doing, window)
+    return parse_window(window, run.prepared.machines[0][0].clock_hz)

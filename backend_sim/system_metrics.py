@@ -83,6 +83,7 @@ def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) 
         **_machine_shares(run),
         **_bounds(run, tenants),
         "deadline_mode_share": modes["deadline"] / decisions if decisions and "deadline" in modes else None,
+        "decision_modes": {mode: count / decisions for mode, count in modes.items()} if decisions else {},
         **({"energy_j": sum(energy_j)} if len(energy_j) == len(tenants) else {}),
     }
 

@@ -140,7 +140,11 @@ def _simulate(
     ] = None,
     trace_window: Annotated[
         str | None,
-        typer.Option("--trace-window", help="Part to trace, for example 10ms:20ms.", metavar="A:B"),
+        typer.Option("--trace-window", help="Part to trace or log, for example 10ms:20ms.", metavar="A:B"),
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option("--log", help="Write every decision and its reason (.csv).", metavar="<path>"),
     ] = None,
     details: DetailsOption = None,
     output: OutputOption = None,
@@ -149,9 +153,9 @@ def _simulate(
 ) -> None:
     """Simulate a scenario; without one, compare policies on the built-in example."""
     session = session_of(context)
-    if trace_window is not None and trace is None:
-        raise typer.BadParameter("--trace-window needs --trace")
-    if scenario is None and policy is None and trace is None:
+    if trace_window is not None and trace is None and log is None:
+        raise typer.BadParameter("--trace-window needs --trace or --log")
+    if scenario is None and policy is None and trace is None and log is None:
         _run_comparison(session, None, None, seed, seeds, details, output, skip_bad_rows, as_json)
         return
     from layerweaver.backend_sim.detailed import simulate_in_detail
@@ -165,6 +169,7 @@ def _simulate(
             skip_bad_rows=skip_bad_rows,
             trace=trace,
             trace_window=trace_window,
+            log=log,
             details=_wants_details(details, output),
             announce=lambda size: session.note(f"writing {trace}, about {size:,} bytes"),
             progress=progress,

@@ -25,7 +25,7 @@ def policy_names() -> tuple[str, ...]:
 
 
 def policy_rows() -> list[dict[str, object]]:
-    """Every registered policy with its one-line rule, source and options (type and default of each)."""
+    """Every registered policy: one-line rule, source, options (type and default of each) and modes."""
     rows: list[dict[str, object]] = []
     for name in policy_names():
         spec = load_spec(name)
@@ -33,7 +33,15 @@ def policy_rows() -> list[dict[str, object]]:
             option: {"type": kind, "default": default}
             for option, (kind, default) in spec.option_fields().items()
         }
-        rows.append({"name": name, "summary": spec.summary, "source": spec.source, "options": options})
+        rows.append(
+            {
+                "name": name,
+                "summary": spec.summary,
+                "source": spec.source,
+                "options": options,
+                "modes": list(spec.modes),
+            }
+        )
     return rows
 
 
