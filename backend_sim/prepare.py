@@ -153,16 +153,20 @@ def _npu_kinds(
     if spec.npu is None and spec.pool is None:
         return [(None, next(iter(profiles.values())).machine, 1)]
     wanted = (
-        [(spec.npu, 1)]
+        [(spec.npu, 1, ("npu",))]
         if spec.npu is not None
-        else [(member.npu, member.count) for member in spec.pool or []]
+        else [
+            (member.npu, member.count, ("pool", number, "npu"))
+            for number, member in enumerate(spec.pool or [])
+        ]
     )
     kinds: list[tuple[NpuConfig | None, MachineSpec, int]] = []
-    for npu, count in wanted:
-        if isinstance(npu, str) and npu not in npu_names() and ("/" in npu or Path(npu).suffix):
-            config = load_npu(scenario.path_of(npu))
-        else:
-            config = load_npu(npu or "")
+    for npu, count, key in wanted:
+        with scenario.place(*key):
+            if isinstance(npu, str) and npu not in npu_names() and ("/" in npu or Path(npu).suffix):
+                config = load_npu(scenario.path_of(npu))
+            else:
+                config = load_npu(npu or "")
         kinds.append((config, config.machine(), count))
     return kinds
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +16,8 @@ from layerweaver.backend_sim.groups import check_groups
 from layerweaver.backend_sim.mlperf_limits import mlperf_limits
 from layerweaver.backend_sim.scenario_models import ScenarioSpec, TenantSpec
 from layerweaver.backend_sim.scenario_rates import check_rates
-from layerweaver.ir import ScenarioError
+from layerweaver.costmodel.load import INLINE_NPU
+from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.ir.yaml_source import YamlSource, nearest, parse_yaml, read_yaml
 
 __all__ = ["Scenario", "builtin_scenario", "load_scenario"]
@@ -48,9 +51,31 @@ class Scenario:
         Raises:
             ScenarioError: If it cannot be one.
         """
-        if "\0" in text:
-            raise ScenarioError(f"{text[:80]!r} is not a path", where=self.source.source)
-        return self.folder / Path(text).expanduser()
+        refusal = ScenarioError(
+            f"{text[:80]!r} is not a path",
+            where=self.source.source,
+            accepted="give the path of a file, relative to the scenario's folder",
+        )
+        if not text or "\0" in text:
+            raise refusal
+        try:
+            path = self.folder / Path(text).expanduser()
+            os.fsencode(path)
+        except (RuntimeError, UnicodeEncodeError):  # a home that nobody has; text that no file can be named
+            raise refusal from None
+        return path
+
+    @contextmanager
+    def place(self, *path: str | int) -> Iterator[None]:
+        """Errors that do not say where they are get the place of a key; those of an inline mapping too."""
+        try:
+            yield
+        except LayerweaverError as error:
+            inline = error.where.removeprefix(INLINE_NPU)
+            if inline and inline == error.where:
+                raise
+            where = f"{self.where(*path)}{inline}"
+            raise type(error)(error.what, where=where, accepted=error.accepted) from None
 
     def deadline_ns(self, index: int) -> int | None:
         """The deadline of a tenant, stated or MLPerf's."""

@@ -63,10 +63,14 @@ def policy_of(prepared: PreparedScenario, reference: PolicyRef | Policy | None) 
     """The policy asked for, or the scenario's own (whose path is relative to the scenario file)."""
     if reference is not None:
         return load_policy(reference)
-    own = prepared.scenario.spec.policy
-    if isinstance(own, str) and own.endswith(".py"):
-        return load_policy(prepared.scenario.path_of(own))
-    return load_policy(own)
+    scenario = prepared.scenario
+    own = scenario.spec.policy
+    name = own if isinstance(own, str) else own.get("name")
+    with scenario.place("policy"):
+        if isinstance(name, str) and name.endswith(".py"):
+            file = scenario.path_of(name)
+            return load_policy(file if isinstance(own, str) else {**own, "name": str(file)})
+        return load_policy(own)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

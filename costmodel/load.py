@@ -16,7 +16,10 @@ from layerweaver.costmodel.plugins import npu_files
 from layerweaver.ir import ConfigError, LayerweaverError
 from layerweaver.ir.yaml_source import KeyPath, YamlSource, nearest, parse_yaml, read_yaml
 
-__all__ = ["check_npu", "load_npu", "npu_names"]
+__all__ = ["INLINE_NPU", "check_npu", "load_npu", "npu_names"]
+
+INLINE_NPU = "NPU config"
+"""What stands for the file name in complaints about a mapping."""
 
 MAX_PROBLEMS = 200
 MAX_PLACE = 300
@@ -38,7 +41,7 @@ def load_npu(npu: str | Path | Mapping[str, Any]) -> NpuConfig:
             with line and field; :func:`check_npu` lists all).
     """
     if isinstance(npu, Mapping):
-        return _accepted(YamlSource(dict(npu), "NPU config", {}))
+        return _accepted(YamlSource(dict(npu), INLINE_NPU, {}))
     if isinstance(npu, str):
         if npu in npu_files():
             return _named(npu)
