@@ -9,6 +9,7 @@ from layerweaver.frontend.lower import lower
 from layerweaver.frontend.model import OnnxModel
 from layerweaver.frontend.propagate import resolve
 from layerweaver.frontend.reader import read_model
+from layerweaver.frontend.registry import load_operators
 from layerweaver.ir import LayerGraph
 
 __all__ = ["import_model"]
@@ -45,6 +46,7 @@ def import_model(
             wrong.
     """
     read = model if isinstance(model, OnnxModel) else read_model(model)
+    load_operators()  # plug-ins bring rules for shapes too
     resolved = resolve(read, dims=dims or {}, shapes=shapes or {}, batch=batch, trip_counts=trip_counts or {})
     graph = lower(resolved, strict=strict, fuse=fuse, state=state)
     return graph if batch is None else graph.with_batch(batch)

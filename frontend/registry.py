@@ -23,6 +23,7 @@ __all__ = [
     "ENTRY_POINT_GROUP",
     "MICROSOFT",
     "ML",
+    "NCHWC",
     "SHIPPED",
     "Lowering",
     "LoweringFunction",
@@ -39,6 +40,7 @@ ENTRY_POINT_GROUP = "layerweaver.operators"
 SHIPPED = "layerweaver.frontend.operators"
 ML = "ai.onnx.ml"
 MICROSOFT = "com.microsoft"
+NCHWC = "com.microsoft.nchwc"
 
 LoweringFunction: TypeAlias = Callable[[Operation], Lowered]
 _Function = TypeVar("_Function", bound=LoweringFunction)

@@ -12,11 +12,21 @@ _PRODUCTS = (LayerKind.MATRIX, LayerKind.RECURRENT)
 _ON_THE_WAY = (VectorCategory.MOVE, VectorCategory.ELEMENTWISE)
 
 
+def _is_scale(graph: DraftGraph, draft: Draft, reader: Draft) -> bool:
+    """Whether single numbers make at most one factor per output channel."""
+    if reader.matrix is None or not draft.reads:
+        return False
+    channels = reader.matrix.n * reader.matrix.groups
+    return graph.elements(draft.reads) == len(draft.reads) and graph.elements(draft.writes) <= channels
+
+
 def _foldable(graph: DraftGraph, draft: Draft, reader: Draft) -> bool:
     if draft.kind is LayerKind.MOVE:
         return True
     if any(work.category not in _ON_THE_WAY for work in draft.vector):
         return False
+    if _is_scale(graph, draft, reader):
+        return True
     if graph.reads_state(draft):
         return True
     between_activations = reader.matrix is not None and not reader.matrix.weights
@@ -26,6 +36,7 @@ def _foldable(graph: DraftGraph, draft: Draft, reader: Draft) -> bool:
 def fuse_prologues(graph: DraftGraph) -> int:
     """Merge moves into the matrix or recurrent layer that alone reads their result.
 
+    Scales that single numbers make (of dynamically quantised operands) are made by the product itself.
     A cache that is transposed, scaled or spread over query heads on its way is read by the product itself,
     and so are queries or keys that are scaled or biased for one product of an attention.
 

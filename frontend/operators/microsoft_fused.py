@@ -6,7 +6,7 @@ from layerweaver.frontend.operation import Lowered, Operation, Step, axis_for
 from layerweaver.frontend.operators.convolution import convolution
 from layerweaver.frontend.operators.elementwise import ELEMENTWISE, TRANSCENDENTAL, vector_step
 from layerweaver.frontend.operators.product import gemm_product, matrix_product, product_step
-from layerweaver.frontend.registry import MICROSOFT, Treatment, lowers
+from layerweaver.frontend.registry import MICROSOFT, NCHWC, Treatment, lowers
 from layerweaver.ir import LayerKind, MatrixWork, VectorCategory, VectorWork
 
 _PIECEWISE_LINEAR = ("Relu", "LeakyRelu", "Clip", "HardSigmoid", "ThresholdedRelu")
@@ -21,6 +21,7 @@ def _activation(operation: Operation) -> tuple[VectorWork, ...]:
 
 
 @lowers("FusedConv", domain=MICROSOFT, treatment=Treatment.MATRIX)
+@lowers("Conv", domain=NCHWC, treatment=Treatment.MATRIX)
 def fused_conv(operation: Operation) -> Step:
     """Convolution, bias, an optional residual and an activation."""
     residual = operation.vector(ELEMENTWISE, operation.output_elements(), operator="Add")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from layerweaver.frontend.operation import Lowered, Operation, Step, View
 from layerweaver.frontend.operators.elementwise import vector_step
-from layerweaver.frontend.registry import Treatment, lowers
+from layerweaver.frontend.registry import NCHWC, Treatment, lowers
 from layerweaver.ir import LayerKind, VectorCategory
 
 MOVE = VectorCategory.MOVE
@@ -76,6 +76,12 @@ def move(operation: Operation) -> Lowered:
     if operation.operator == "Pad" and operation.elements(0) == operation.output_elements():
         return View(0)
     return move_step(operation, operation.output_elements(), (0,))
+
+
+@lowers("ReorderInput", "ReorderOutput", domain=NCHWC, treatment=Treatment.MOVE, category=MOVE)
+def reorder(operation: Operation) -> Step:
+    """Channels are gathered into blocks, or taken out of them."""
+    return move_step(operation, operation.output_elements(), ())
 
 
 @lowers("Scatter", "ScatterElements", "ScatterND", "TensorScatter", treatment=Treatment.MOVE, category=MOVE)

@@ -6,7 +6,7 @@ import math
 
 from layerweaver.frontend.operation import Operation, Step
 from layerweaver.frontend.operators.elementwise import vector_step
-from layerweaver.frontend.registry import MICROSOFT, lowers
+from layerweaver.frontend.registry import MICROSOFT, NCHWC, lowers
 from layerweaver.ir import LayerKind, VectorCategory
 
 POOLING = VectorCategory.POOLING
@@ -15,6 +15,7 @@ REDUCTION = VectorCategory.REDUCTION
 
 @lowers("MaxPool", "AveragePool", "LpPool", category=POOLING)
 @lowers("MaxpoolWithMask", "NhwcMaxPool", domain=MICROSOFT, category=POOLING)
+@lowers("MaxPool", "AveragePool", domain=NCHWC, category=POOLING)
 def pool(operation: Operation) -> Step:
     """Every output looks at the kernel's window."""
     window = math.prod(operation.integers("kernel_shape", (1,)))
@@ -22,6 +23,7 @@ def pool(operation: Operation) -> Step:
 
 
 @lowers("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", category=REDUCTION)
+@lowers("GlobalAveragePool", "GlobalMaxPool", domain=NCHWC, category=REDUCTION)
 def global_pool(operation: Operation) -> Step:
     """Every input element is read once."""
     return vector_step(operation, REDUCTION, operation.elements(0), parameters=())

@@ -5,12 +5,13 @@ from __future__ import annotations
 from layerweaver.frontend.operation import Lowered, Operation, Step, View
 from layerweaver.frontend.operators.elementwise import ELEMENTWISE, vector_step
 from layerweaver.frontend.operators.movement import move_step
-from layerweaver.frontend.registry import lowers
+from layerweaver.frontend.registry import NCHWC, lowers
 
 _POINTS = {"linear": 2, "bilinear": 2, "cubic": 4, "bicubic": 4}
 
 
 @lowers("Resize", "Upsample", category=ELEMENTWISE)
+@lowers("Upsample", domain=NCHWC, category=ELEMENTWISE)
 def resize(operation: Operation) -> Lowered:
     """Interpolate between 2 (linear) or 4 (cubic) points per resized axis; nearest only moves."""
     before, after = operation.shape(0), operation.output_shape()

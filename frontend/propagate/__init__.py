@@ -14,6 +14,7 @@ import numpy as np
 from layerweaver.frontend.model import OnnxModel, ValueInfo
 from layerweaver.frontend.propagate import (
     attention,
+    blocked,
     casting,
     contributed,
     convolution,
@@ -42,6 +43,7 @@ __all__ = ["resolve"]
 
 RULE_MODULES = (
     attention,
+    blocked,
     casting,
     contributed,
     convolution,

@@ -10,10 +10,11 @@ from layerweaver.frontend.model import Attribute, OnnxNode, TensorData
 from layerweaver.frontend.propagate.values import Array, Info, ShapeConflictError, UnknownShapeError, integers
 from layerweaver.ir.dtypes import DType
 
-__all__ = ["MICROSOFT", "ML", "RULES", "Call", "Rule", "RuleFunction", "rule"]
+__all__ = ["MICROSOFT", "ML", "NCHWC", "RULES", "Call", "Rule", "RuleFunction", "rule"]
 
 ML = "ai.onnx.ml"
 MICROSOFT = "com.microsoft"
+NCHWC = "com.microsoft.nchwc"
 
 
 class Call:

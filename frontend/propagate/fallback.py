@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from layerweaver.frontend.propagate.call import RULES, Call
 from layerweaver.frontend.propagate.schema import infer
-from layerweaver.frontend.propagate.values import Info
+from layerweaver.frontend.propagate.values import Info, ShapeConflictError
 from layerweaver.ir.dtypes import DType
 
 if TYPE_CHECKING:
     from layerweaver.frontend.propagate.scope import Scope
     from layerweaver.frontend.propagate.walk import Walker
 
-__all__ = ["guess"]
+__all__ = ["guess", "withdraw"]
 
 
 def guess(walker: Walker, call: Call, domain: str, scope: Scope, reason: str) -> Sequence[Info]:
@@ -40,10 +40,27 @@ def guess(walker: Walker, call: Call, domain: str, scope: Scope, reason: str) ->
                     call.note(f"{reason}, so the shape of {name} is unknown; give --shape {name}=...")
             else:
                 call.note(f"{reason}; {name} is taken to be of its first input's shape")
-                info.shape = first.shape
+                info.shape, info.guessed = first.shape, True
         elif name and not known:
             call.note(f"{reason}; the shape of {name} is taken as declared")
         if info.dtype is DType.UNDEFINED:
             info.dtype = next((found.dtype for found in call.inputs if found is not None), info.dtype)
         outputs.append(info)
     return outputs
+
+
+def withdraw(
+    walker: Walker, call: Call, domain: str, scope: Scope, conflict: ShapeConflictError
+) -> Sequence[Info] | None:
+    """Give up guessed shapes that do not fit ``call``; None when none of its inputs is a guess.
+
+    The operators that nobody knows were warned about, so this is one warning more and no error.
+    """
+    guessed = [info for info in call.inputs if info is not None and info.guessed]
+    if not guessed:
+        return None
+    for info in guessed:
+        info.shape = info.value = None
+    names = ", ".join(info.name for info in guessed)
+    call.note(f"{conflict}; the shape of {names} had been guessed and is taken as unknown")
+    return guess(walker, call, domain, scope, str(conflict))

@@ -86,6 +86,7 @@ class Info:
         elements: For a sequence, its elements in order; None for a tensor.
         absent: For an optional, whether it is known to be empty.
         varying: Within a trial of a loop body, whether the value differs from trip to trip.
+        guessed: Whether the shape follows from what was assumed of an operator that nobody knows.
     """
 
     __slots__ = (
@@ -94,6 +95,7 @@ class Info:
         "constant",
         "dtype",
         "elements",
+        "guessed",
         "name",
         "roots",
         "shape",
@@ -125,6 +127,7 @@ class Info:
         self.elements = elements
         self.absent = absent
         self.varying = False
+        self.guessed = False
 
 
 def numpy_type(dtype: DType) -> np.dtype[Any] | None:

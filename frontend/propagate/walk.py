@@ -11,7 +11,7 @@ from layerweaver.frontend.model import OnnxGraph, OnnxModel, OnnxNode, TensorDat
 from layerweaver.frontend.propagate.call import RULES, Call, Rule
 from layerweaver.frontend.propagate.control import CONTROL
 from layerweaver.frontend.propagate.expressions import parse_dim
-from layerweaver.frontend.propagate.fallback import guess
+from layerweaver.frontend.propagate.fallback import guess, withdraw
 from layerweaver.frontend.propagate.functions import call_function
 from layerweaver.frontend.propagate.order import execution_order, node_label
 from layerweaver.frontend.propagate.scope import (
@@ -194,7 +194,10 @@ class Walker:
         try:
             outputs = self.outcome(call, entry, domain, scope)
         except ShapeConflictError as conflict:
-            raise self.fail(node, str(conflict)) from None
+            withdrawn = withdraw(self, call, domain, scope, conflict)
+            if withdrawn is None:
+                raise self.fail(node, str(conflict)) from None
+            outputs = withdrawn
         if self.trial and call.notes and knowable(inputs):
             raise UnrollError
         for message in call.notes:
@@ -225,7 +228,7 @@ class Walker:
         opset: int,
     ) -> None:
         """Name and flag the outputs and append the node."""
-        constant, batched, shaped, upper, varying = True, False, False, False, False
+        constant, batched, shaped, upper, varying, guessed = True, False, False, False, False, False
         for info in inputs:
             if info is not None:
                 constant = constant and info.constant
@@ -233,6 +236,7 @@ class Walker:
                 shaped = shaped or info.shaped
                 upper = upper or info.upper
                 varying = varying or info.varying
+                guessed = guessed or info.guessed
         roots_from = None
         if entry is not None:
             roots_from = entry.roots_from
@@ -256,10 +260,10 @@ class Walker:
                 names.append("")
                 continue
             info = outputs[index] if index < len(outputs) else self.declared(name, scope)
+            info.upper = info.upper or upper
+            info.guessed = info.guessed or guessed
             if dims and name in dims:
-                info.shape, info.value, info.upper = dims[name], None, False
-            elif upper:
-                info.upper = True
+                info.shape, info.value, info.upper, info.guessed = dims[name], None, False, False
             shape = info.shape
             if shape is not None and math.prod(shape) > ELEMENT_LIMIT:
                 raise self.fail(node, f"its output {name} of {text(shape)} is too large")

@@ -262,3 +262,18 @@ def test_pool_windows_are_kept(import_text: Import) -> None:
     )
     (work,) = graph.layers[0].vector
     assert (work.category, work.elements, work.window) == (VectorCategory.POOLING, 64, 9)
+
+
+def test_scales_of_dynamic_quantisation_are_no_layers(import_text: Import) -> None:
+    graph = import_text(
+        """g (float[4, 8] x) => (float[4, 6] y)
+        <int8[8, 6] w, int8 z, float[6] s> {
+            q, t, o = DynamicQuantizeLinear(x)
+            f = Mul(t, s)
+            [product] i = MatMulInteger(q, w, o, z)
+            c = Cast<to=1>(i)
+            y = Mul(c, f)
+        }"""
+    )
+    assert [layer.kind.value for layer in graph] == ["vector", "matrix"]
+    assert Counter(graph["product"].operators) == {"MatMulInteger": 1, "Mul": 2, "Cast": 1}

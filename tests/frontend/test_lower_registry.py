@@ -128,3 +128,62 @@ def test_unknown_operators_are_costed_by_size_and_named(import_text: Callable[..
     assert graph["mystery"].vector[0].elements == 16
     with pytest.raises(ModelError, match=r"mystery.*other.domain"):
         import_text(text, domain="other.domain", strict=True)
+
+
+PATCHES = """
+g (float[2, 3, 8, 8] x) => (float[2, 4, 16] y) <float[48, 16] w> {
+    [patches] a = other.domain.Patches(x)
+    b = Relu(a)
+    [product] y = MatMul(b, w)
+}"""
+
+
+def test_a_wrong_guess_of_an_unknown_operators_shape_is_no_error(
+    import_text: Callable[..., LayerGraph],
+) -> None:
+    graph = import_text(PATCHES, domain="other.domain")
+    assert any("product" in warning and "guessed" in warning for warning in graph.warnings)
+    assert graph.parameters == 48 * 16
+    given = import_text(PATCHES, domain="other.domain", shapes={"a": (2, 4, 48)})
+    assert given.macs == 2 * 4 * 48 * 16
+    with pytest.raises(ModelError, match=r"patches.*other.domain"):
+        import_text(PATCHES, domain="other.domain", strict=True)
+
+
+def test_a_plugin_can_tell_the_shape_of_its_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, import_text: Callable[..., LayerGraph]
+) -> None:
+    (tmp_path / "my_patches_plugin.py").write_text(
+        "from layerweaver.frontend.operators.movement import move_step\n"
+        "from layerweaver.frontend.propagate.call import rule\n"
+        "from layerweaver.frontend.propagate.values import Info\n"
+        "from layerweaver.frontend.registry import lowers\n"
+        "@rule('Patches', domain='my.patches')\n"
+        "def shape(call):\n"
+        "    batch, channels, height, width = call.shape(0)\n"
+        "    return (Info(call.dtype(0), (batch, height * width // 16, channels * 16)),)\n"
+        "@lowers('Patches', domain='my.patches', treatment='move')\n"
+        "def patches(operation):\n"
+        "    return move_step(operation, operation.output_elements(), ())\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    load_plugins([EntryPoint("patches", "my_patches_plugin", "layerweaver.operators")])
+    graph = import_text(PATCHES.replace("other.domain", "my.patches"), domain="my.patches", strict=True)
+    assert graph.warnings == ()
+    assert graph.macs == 2 * 4 * 48 * 16
+
+
+def test_graphs_with_blocked_channels_count_what_is_stored(import_text: Callable[..., LayerGraph]) -> None:
+    nchwc = "com.microsoft.nchwc"
+    graph = import_text(
+        f"""g (float[1, 3, 16, 16] x) => (float[1, 8, 8, 8] y) <float[16, 3, 3, 3] w, float[16] b> {{
+            a = {nchwc}.Conv<activation="Relu", pads=[1, 1, 1, 1], kernel_shape=[3, 3]>(x, w, b)
+            p = {nchwc}.MaxPool<kernel_shape=[2, 2], strides=[2, 2]>(a)
+            y = {nchwc}.ReorderOutput<channels=8>(p)
+        }}""",
+        domain=nchwc,
+        strict=True,
+    )
+    assert graph.macs == 16 * 16 * 16 * 3 * 9
+    assert graph.warnings == ()
+    assert graph.outputs[0].elements == 8 * 8 * 8
