@@ -49,6 +49,7 @@ class ArrayWork:
         operand_bytes: Bytes of one operand.
         scores: Whether the products are attention scores (bool); None: none are.
         context: Whether the products weigh attention's values (bool); None: none do.
+        reads: Input elements that a convolution reads, 0 elsewhere; None: unknown.
     """
 
     m: IntArray
@@ -63,6 +64,7 @@ class ArrayWork:
     operand_bytes: int = 2
     scores: NDArray[np.bool_] | None = None
     context: NDArray[np.bool_] | None = None
+    reads: IntArray | None = None
 
     @classmethod
     def products(cls, m: IntArray, n: IntArray, k: IntArray) -> Self:

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.ir import Layer, LayerGraph, ModelError, TensorSpec, VectorCategory
+from layerweaver.ir import (
+    ConvGeometry,
+    Layer,
+    LayerGraph,
+    MatrixWork,
+    ModelError,
+    TensorSpec,
+    VectorCategory,
+)
 
 __all__ = ["CATEGORIES", "LayerColumns", "TensorColumns", "VectorColumns"]
 
@@ -34,6 +42,19 @@ def _bounded(count: int, graph: LayerGraph, layer: Layer, what: str, limit: int 
             accepted="give smaller dimensions",
         )
     return count
+
+
+def _conv_reads(work: MatrixWork, conv: ConvGeometry) -> int:
+    """Input elements that a convolution reads if it steps over its input by the stride, 0 if transposed."""
+    if conv.transposed:
+        return 0
+    positions, outputs = 1, 1
+    for axis, extent in enumerate(conv.output_size):
+        stride = conv.strides[axis]
+        reach = (extent - 1) * stride + conv.dilations[axis] * (conv.kernel[axis] - 1) + 1
+        positions *= min(conv.input_size[axis], -(-reach // stride))
+        outputs *= extent
+    return min(MAX_ELEMENTS, positions * (work.m // max(1, outputs)) * conv.in_channels * work.groups)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,6 +143,7 @@ class LayerColumns:
         kernel_rows: Kernel extent along the first axis, 1 elsewhere.
         out_rows: Output extent of a convolution along all axes but the last, 1 elsewhere.
         out_columns: Output extent of a convolution along the last axis, 1 elsewhere.
+        conv_reads: Input elements that a convolution reads at its stride, 0 elsewhere.
         depthwise: Grouped convolution with one input channel per group (bool).
         weighted: Whether the K x N operand is fetched (bool).
         scores: Whether the products are attention scores, softmax included (bool).
@@ -147,6 +169,7 @@ class LayerColumns:
     kernel_rows: IntArray
     out_rows: IntArray
     out_columns: IntArray
+    conv_reads: IntArray
     depthwise: BoolArray
     weighted: BoolArray
     scores: BoolArray
@@ -165,6 +188,18 @@ class LayerColumns:
         """Multiply-accumulates per layer."""
         return self.steps * self.groups * self.m * self.n * self.k
 
+    @property
+    def operands(self) -> TensorColumns:
+        """The inputs as products read them: convolutions at their stride, nothing of what is fused behind."""
+        tensors = self.inputs
+        _, first = np.unique(tensors.layer, return_index=True)
+        position = np.arange(len(tensors.layer)) - np.repeat(first, np.diff(first, append=len(tensors.layer)))
+        needed = np.where(self.matrix, np.where(self.weighted, 1, 2), 0)[tensors.layer]
+        reads = self.conv_reads[tensors.layer]
+        streamed = (position == 0) & (reads > 0)
+        elements = np.where(streamed, np.minimum(tensors.elements, reads), tensors.elements)
+        return replace(tensors, elements=np.where(position < needed, elements, 0))
+
     @classmethod
     def from_graph(cls, graph: LayerGraph) -> Self:
         """Read the columns off a graph.
@@ -172,8 +207,8 @@ class LayerColumns:
         Raises:
             ModelError: If a layer's counts do not fit 64-bit arithmetic.
         """
-        extents = np.zeros((len(graph), 9), dtype=np.int64)
-        extents[:, 5:] = 1
+        extents = np.zeros((len(graph), 10), dtype=np.int64)
+        extents[:, 5:9] = 1
         flags = np.zeros((len(graph), 3), dtype=np.bool_)
         works: list[tuple[int, int, int]] = []
         for index, layer in enumerate(graph.layers):
@@ -188,7 +223,8 @@ class LayerColumns:
                 extents[index, :6] = (work.m, work.n, work.k, work.groups, work.steps, area)
                 if conv is not None and conv.output_size:
                     *rows, columns = conv.output_size
-                    extents[index, 6:] = (conv.kernel[0], math.prod(rows), columns)
+                    extents[index, 6:9] = (conv.kernel[0], math.prod(rows), columns)
+                    extents[index, 9] = _conv_reads(work, conv)
                 flags[index] = (True, conv is not None and conv.in_channels == 1 < work.groups, work.weights)
             for vector in layer.vector:
                 operands = _bounded(vector.elements * vector.window, graph, layer, "vector operand")
@@ -209,6 +245,7 @@ class LayerColumns:
             kernel_rows=axes[6],
             out_rows=axes[7],
             out_columns=axes[8],
+            conv_reads=axes[9],
             depthwise=flags[:, 1],
             weighted=flags[:, 2],
             scores=np.array([layer.role == "attention-scores" for layer in graph.layers], dtype=np.bool_),

@@ -70,7 +70,7 @@ class NpuConfig(Section):
         overhead_cycles: Fixed cycles that every layer with work costs.
         fits_activations: States that activations always fit, so nothing spills.
         activations_in_dram: What moves through DRAM even if it fits: ``spilled`` nothing, ``graph_io`` graph
-            inputs and outputs, ``products`` those of layers with matrix products, ``all`` every layer's.
+            inputs and outputs, ``products`` operands and results of matrix products, ``all`` every layer's.
         pipeline_mb: DRAM traffic (10^6 bytes) above which a layer is cut into pieces that overlap each other,
             each fetched while the one before computes; None: only weights beyond the buffer are cut.
         pipeline_from_mb: DRAM traffic up to which a layer is nevertheless fetched whole before it computes,

@@ -86,6 +86,8 @@ class ArrayConfig(Section):
         depthwise: Which unit runs depthwise convolutions.
         scratchpad_kib: Operand memory of one array in KiB, both halves (split ``tiles``).
         accumulator_kib: Accumulators of one array in KiB, both halves (split ``tiles``).
+        port_bytes_per_cycle: What one array's scratchpad takes from or gives to DRAM per cycle (split
+            ``tiles``); None: as much as the DRAM.
         swap_operands: Whether a product may run transposed where that is shorter.
     """
 
@@ -103,11 +105,14 @@ class ArrayConfig(Section):
     swap_operands: bool = False
     scratchpad_kib: Count | None = None
     accumulator_kib: Count | None = None
+    port_bytes_per_cycle: Count | None = None
 
     @model_validator(mode="after")
     def _capacities(self) -> Self:
         if self.split is Split.TILES and (self.scratchpad_kib is None or self.accumulator_kib is None):
             raise FieldError("split: tiles needs scratchpad_kib and accumulator_kib", "split")
+        if self.split is not Split.TILES and self.port_bytes_per_cycle is not None:
+            raise FieldError("is for split tiles; leave it out", "port_bytes_per_cycle")
         if self.pixels > 1 and self.dataflow in SYSTOLIC:
             what = f"pixels is for a MAC grid, not for dataflow {self.dataflow}; leave it out"
             raise FieldError(what, "pixels")

@@ -76,6 +76,7 @@ array:
   swap_operands: false          # a product may run transposed where that is shorter
   # scratchpad_kib: 32768       # operand memory of one array, both halves (split: tiles)
   # accumulator_kib: 4096       # accumulators of one array, both halves (split: tiles)
+  # port_bytes_per_cycle: 256   # between DRAM and the scratchpad of one array (split: tiles)
 
 vector:
   lanes: 1024                   # elements in parallel

@@ -90,13 +90,20 @@ def _channel_bytes(config: NpuConfig, tensors: TensorColumns, size: IntArray) ->
     return tensors.per_layer(moved + np.where(moved > 0, per_request, 0))
 
 
-def _resting_bytes(columns: LayerColumns, config: NpuConfig, every: IntArray) -> IntArray:
+def _resting_bytes(
+    columns: LayerColumns, config: NpuConfig, passes: Passes, read: IntArray, written: IntArray
+) -> IntArray:
+    """Activation traffic of layers that do not spill."""
     if config.activations_in_dram is ActivationsInDram.SPILLED:
-        return np.zeros_like(every)
+        return np.zeros_like(read)
     if config.activations_in_dram is ActivationsInDram.ALL:
-        return every
+        return read + written
     if config.activations_in_dram is ActivationsInDram.PRODUCTS:
-        return np.where(columns.matrix, every, 0)
+        operands = columns.operands
+        size = operands.tensor_bytes(config.activation_bits)
+        reads = _channel_bytes(config, operands, size)
+        again = (passes.inputs - 1) * operands.first_of_layer(size)
+        return np.where(columns.matrix, reads + again + written, 0)
     bits = config.activation_bits
     reads = _channel_bytes(config, columns.graph_inputs, columns.graph_inputs.tensor_bytes(bits))
     return reads + _channel_bytes(config, columns.graph_outputs, columns.graph_outputs.tensor_bytes(bits))
@@ -144,7 +151,7 @@ def traffic(
         left_bytes=left,
         right_bytes=right,
         groups=by_group,
-        resting_bytes=_resting_bytes(columns, config, read + written),
+        resting_bytes=_resting_bytes(columns, config, passes, read, written),
     )
     return Traffic(
         weight_bytes,

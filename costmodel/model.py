@@ -69,6 +69,7 @@ def array_work(columns: LayerColumns, config: NpuConfig) -> ArrayWork:
         operand_bytes=max(1, (config.activation_bits or 16) // 8),
         scores=columns.scores,
         context=columns.context,
+        reads=columns.conv_reads,
     )
 
 

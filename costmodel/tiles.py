@@ -74,8 +74,28 @@ def tile_costs(work: ArrayWork, array: ArrayConfig) -> TileCosts:
     serial = np.where(work.weighted, ceil_ratio(work.groups, array.count), work.groups)
     cycles = np.where(folds > 0, checked_cycles(first, serial), 0)
     cycles = np.where(folds > 0, _attention_cycles(work, array, cycles), 0)
+    cycles = _through_ports(work, array, cycles, (pixel_tiles, channel_tiles))
     once = work.groups > 1
     return TileCosts(cycles, np.where(once, 1, channel_tiles), np.where(once, 1, pixel_tiles))
+
+
+def _through_ports(
+    work: ArrayWork, array: ArrayConfig, cycles: IntArray, tiles: tuple[IntArray, IntArray]
+) -> IntArray:
+    """Convolutions whose arrays take their operands and give their results through ports of limited width.
+
+    An array starts a tile when all inputs of the tile are there; inputs of its later tiles and all weights
+    come while it computes. A layer takes no less than its busiest port.
+    """
+    if array.port_bytes_per_cycle is None or work.reads is None:
+        return cycles
+    pixel_tiles, channel_tiles = tiles
+    share = np.minimum(array.count, pixel_tiles * channel_tiles)
+    moved = work.reads * channel_tiles + work.n * (work.k * work.kernel_passes * pixel_tiles + work.m)
+    port = ceil_ratio(moved * work.operand_bytes, share * array.port_bytes_per_cycle)
+    first = ceil_ratio(work.reads * work.operand_bytes, pixel_tiles * array.port_bytes_per_cycle)
+    convolutions = (work.reads > 0) & (work.groups == 1)
+    return np.where(convolutions, np.maximum(cycles + first, port), cycles)
 
 
 def _attention_cycles(work: ArrayWork, array: ArrayConfig, otherwise: IntArray) -> IntArray:

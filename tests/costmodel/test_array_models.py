@@ -173,3 +173,24 @@ def test_tiles_count_attention_head_by_head() -> None:
     other = replace(work, context=~yes)
     twice = tile_costs(replace(other, groups=2 * other.groups), array).cycles
     assert twice.tolist() == (2 * tile_costs(other, array).cycles).tolist()
+
+
+def test_tiles_wait_for_their_inputs_and_no_port_is_overrun() -> None:
+    array = ArrayConfig(
+        rows=128, columns=128, count=4, split=Split.TILES, scratchpad_kib=32768, accumulator_kib=4096
+    )
+    pixels = np.array([56 * 56, 14 * 14])
+    n, k, kernel = np.array([64, 1024]), np.array([64, 8]), np.array([9, 1])
+    one = np.ones(2, dtype=np.int64)
+    rows, kernel_rows = np.array([56, 14]), np.array([3, 1])
+    work = ArrayWork(
+        pixels, n, k, one, kernel, kernel_rows, rows, rows, one.astype(np.bool_), reads=pixels * k
+    )
+    free = tile_costs(work, array).cycles.tolist()
+    # One tile that computes for longer than its port is busy: its inputs come first.
+    wide = tile_costs(work, array.model_copy(update={"port_bytes_per_cycle": 256})).cycles.tolist()
+    assert wide[0] == free[0] + math.ceil(56 * 56 * 64 * 2 / 256)
+    # Results of 14 x 14 x 1024 through narrow ports take longer than making them.
+    narrow = tile_costs(work, array.model_copy(update={"port_bytes_per_cycle": 8})).cycles.tolist()
+    assert free[1] < 14 * 14 * 1024 * 2 / 8 / 4 <= narrow[1] < 1.5 * 14 * 14 * 1024 * 2 / 8
+    assert tile_costs(replace(work, reads=None), array).cycles.tolist() == free

@@ -24,6 +24,7 @@ from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.costmodel.table import split_into_rows
 from layerweaver.ir import (
     ConfigError,
+    ConvGeometry,
     GatherWork,
     Layer,
     LayerGraph,
@@ -284,6 +285,26 @@ def test_products_alone_move_through_dram(npu: MakeNpu) -> None:
         "products": [16384, 0],
         "all": [16384, 10240],
     }
+
+
+def test_products_read_their_operands_at_the_stride(npu: MakeNpu) -> None:
+    image, skip, made = TensorSpec("x", 8 * 8 * 4), TensorSpec("s", 4 * 4 * 2), TensorSpec("y", 4 * 4 * 2)
+    geometry = ConvGeometry((1, 1), (2, 2), (1, 1), (8, 8), (4, 4), 4, 2)
+    layer = Layer(
+        "y",
+        LayerKind.MATRIX,
+        ("Conv", "Add"),
+        inputs=(image, skip),
+        outputs=(made,),
+        weights=(TensorSpec("w", 8),),
+        matrix=MatrixWork(1, 16, 2, 4, conv=geometry),
+    )
+    graph = LayerGraph("g", (layer,), inputs=(image, skip), outputs=(made,))
+    weights = 8 * 2
+    moved = int(cost_graph(graph, npu(activations_in_dram="products")).dram_bytes[0])
+    assert moved == weights + 4 * 4 * 4 * 2 + 4 * 4 * 2 * 2
+    every = int(cost_graph(graph, npu(activations_in_dram="all")).dram_bytes[0])
+    assert every == weights + (8 * 8 * 4 + 2 * 4 * 4 * 2) * 2
 
 
 def test_layers_that_fit_are_fetched_whole(npu: MakeNpu, chain: GraphOf) -> None:
