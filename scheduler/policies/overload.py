@@ -26,6 +26,8 @@ WIDTH = 11
 _DECISIONS_PER_LOOK = 64
 _WINDOW_ARRIVALS = 2000
 _LEAST_ARRIVALS = 200
+_TARGET_LOAD = 0.9
+_LEAST_SAVED = 0.001
 _PRIOR_LOAD = 0.6
 _PRIOR_REQUESTS = 20
 
@@ -48,7 +50,7 @@ def watch(view: View, options: Any, memory: Memory) -> None:
     arrived = _measure(view, memory)
     load = memory[common, LOAD]
     if memory[common, ANY] != 0.0:
-        if load < options.overload - 0.04 or _caught_up(view, memory):
+        if load < options.overload - 0.04 or _caught_up(view, memory) or _kept_in_vain(view, memory):
             for tenant in range(common):
                 memory[tenant, GIVEN_UP] = 0.0
             memory[common, ANY] = 0.0
@@ -101,37 +103,69 @@ def _caught_up(view: View, memory: Memory) -> bool:
     return True
 
 
-def _give_up(view: View, options: Any, memory: Memory) -> None:
-    """Give up the tenants with the longest requests until the rest fits, if that saves more than it costs.
+def _kept_in_vain(view: View, memory: Memory) -> bool:
+    """Whether one of those kept turned out to overload the machine alone."""
+    common = view.machine.tenant_count
+    capacity = _work(view, memory, False) / memory[common, LOAD]
+    for tenant in range(common):
+        if memory[tenant, GIVEN_UP] == 0.0 and _own_work(view, tenant) > capacity:
+            return True
+    return False
 
-    What it may save are the late requests of the rest; what it costs are those of the given up that are in
-    time now, times ``worth``.
+
+def _give_up(view: View, options: Any, memory: Memory) -> None:
+    """Give up tenants until the rest fits, if that saves more than it costs.
+
+    First goes who overloads the machine alone and cannot be in time whatever is done, then those with the
+    longest requests. What it may save are the late requests of the rest; what it costs are those of the given
+    up that are in time now, times ``worth``.
     """
-    heads, common = view.heads, view.machine.tenant_count
-    target = 0.9 / memory[common, LOAD]
-    everything, saved, lost = 0.0, 0.0, 0.0
+    common = view.machine.tenant_count
+    capacity = _work(view, memory, False) / memory[common, LOAD]
+    saved, lost, kept = 0.0, 0.0, common
     for tenant in range(common):
         saved += memory[tenant, LATE]
-    for _ in range(common):
-        longest, rest_compute, rest_fetch = -1, 0.0, 0.0
-        for tenant in range(common):
-            if memory[tenant, GIVEN_UP] != 0.0 or heads[tenant].batch == 0:
-                continue
-            rest_compute += _arrived(view, tenant) * heads[tenant].model_compute_cycles
-            rest_fetch += _arrived(view, tenant) * heads[tenant].model_fetch_cycles
-            if longest < 0 or (
-                heads[tenant].standalone_cycles * heads[longest].batch
-                > heads[longest].standalone_cycles * heads[tenant].batch
-            ):
-                longest = tenant
-        everything = max(everything, rest_compute, rest_fetch)
-        if longest < 0 or max(rest_compute, rest_fetch) < target * everything:
+    while kept > 1 and _work(view, memory, True) > _TARGET_LOAD * capacity:
+        tenant = _least_worth_keeping(view, memory, capacity)
+        if tenant < 0:
             break
-        memory[longest, GIVEN_UP] = 1.0
-        saved -= memory[longest, LATE]
-        lost += memory[longest, SHARE] - memory[longest, LATE]
-    if saved > options.worth * lost:
+        memory[tenant, GIVEN_UP] = 1.0
+        saved -= memory[tenant, LATE]
+        lost += memory[tenant, SHARE] - memory[tenant, LATE]
+        kept -= 1
+    if saved > options.worth * lost and saved > _LEAST_SAVED:
         memory[common, ANY] = 1.0
         return
     for tenant in range(common):
         memory[tenant, GIVEN_UP] = 0.0
+
+
+def _work(view: View, memory: Memory, kept_only: bool) -> float:
+    """Work offered so far, on the engine that has more of it; by all or by those not given up."""
+    compute, fetch = 0.0, 0.0
+    for tenant in range(view.machine.tenant_count):
+        if not kept_only or memory[tenant, GIVEN_UP] == 0.0:
+            arrived = _arrived(view, tenant)
+            compute += arrived * view.heads[tenant].model_compute_cycles
+            fetch += arrived * view.heads[tenant].model_fetch_cycles
+    return max(compute, fetch)
+
+
+def _own_work(view: View, tenant: int) -> float:
+    head = view.heads[tenant]
+    return _arrived(view, tenant) * max(head.model_compute_cycles, head.model_fetch_cycles)
+
+
+def _least_worth_keeping(view: View, memory: Memory, capacity: float) -> int:
+    """Who is given up next; -1 for nobody."""
+    first, most = -1, 0.0
+    for tenant in range(view.machine.tenant_count):
+        head = view.heads[tenant]
+        if memory[tenant, GIVEN_UP] != 0.0 or head.batch == 0:
+            continue
+        length = head.standalone_cycles / head.batch
+        if _own_work(view, tenant) > capacity:
+            length += capacity
+        if first < 0 or length > most:
+            first, most = tenant, length
+    return first
