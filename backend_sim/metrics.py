@@ -38,6 +38,11 @@ def run_document(run: Run) -> dict[str, Any]:
     if run.prepared.scenario.spec.groups:
         document["groups"] = run.prepared.groups
     warnings = [*run.prepared.warnings, *_starving(run, [tenant.document for tenant in tenants])]
+    warnings.extend(
+        f"{tenant.document['name']}: {tenant.document['skipped_rows']} bad rows of its trace were skipped"
+        for tenant in tenants
+        if "skipped_rows" in tenant.document
+    )
     if warnings:
         document["warnings"] = warnings
     if run.interrupted:

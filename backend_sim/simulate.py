@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ __all__ = [
 
 ScenarioRef = str | Path | Mapping[str, Any] | Scenario | PreparedScenario | None
 PolicyRef = str | Path | Mapping[str, Any]
+LOGGER = logging.getLogger("layerweaver")
 DEFAULT_POLICIES: tuple[PolicyRef, ...] = ("fcfs", "layerweaver", "layerweaver+")
 
 
@@ -255,3 +257,5 @@ def _arrivals(streams: Iterable[tuple[str, TimeStream]]) -> Iterator[tuple[str, 
             for arrival_ns in times.tolist():
                 yield name, number, arrival_ns
                 number += 1
+        if skipped := getattr(stream, "skipped", 0):
+            LOGGER.warning("%s: %d bad rows of its trace were skipped", name, skipped)

@@ -253,6 +253,7 @@ def _peak(
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes.")] = 1,
     output: OutputOption = None,
+    skip_bad_rows: SkipOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find the highest rate at which every tenant still meets its deadline."""
@@ -262,7 +263,14 @@ def _peak(
     names = _policies_of(policies)
     with session.progress("searching") as progress:
         document = peak(
-            scenario, names, queries=queries, seeds=seeds, tenant=tenant, jobs=jobs, progress=progress
+            scenario,
+            names,
+            queries=queries,
+            seeds=seeds,
+            tenant=tenant,
+            jobs=jobs,
+            skip_bad_rows=skip_bad_rows,
+            progress=progress,
         )
     _deliver(session, document, output, as_json)
     if not as_json:

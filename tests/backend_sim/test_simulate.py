@@ -146,14 +146,21 @@ def test_traffic_can_be_replayed(make_scenario: Any, tmp_path: Path) -> None:
         assert one["latency_ms"] == two["latency_ms"]
 
 
-def test_bad_rows_stop_a_simulation_or_are_counted(make_scenario: Any, tmp_path: Path) -> None:
+def test_bad_rows_stop_a_simulation_or_are_counted(
+    make_scenario: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "traffic.csv"
     path.write_text("timestamp,tenant\n0,vision\nx,vision\n0.5,vision\n")
     keys = make_scenario(tenants=[{"arrival": {"kind": "trace", "file": str(path)}}])
     with pytest.raises(TrafficError, match=r"traffic\.csv:3, column 'timestamp'"):
         simulate(keys)
-    tenant = simulate(keys, skip_bad_rows=True)["tenants"][0]
+    document = simulate(keys, skip_bad_rows=True)
+    tenant = document["tenants"][0]
     assert (tenant["arrived"], tenant["skipped_rows"]) == (2, 1)
+    said = "vision: 1 bad rows of its trace were skipped"
+    assert said in document["warnings"]
+    assert [row[0] for row in traffic(keys, skip_bad_rows=True)].count("vision") == 2
+    assert said in caplog.text
 
 
 def test_a_stopped_run_says_what_was_reached(make_scenario: Any) -> None:
