@@ -14,9 +14,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import LayerGraph, ModelError, ProfileError
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile import Profile, Provenance
+from layerweaver.scheduler.profile_manifest import MAX_QUANTITY
 
 if TYPE_CHECKING:
     from layerweaver.costmodel import NpuConfig
@@ -201,7 +205,7 @@ def profile_graph(
 
     Raises:
         ConfigError: If the CSV is wrong or names a layer that the graph does not have.
-        ModelError: If a layer is too large.
+        ModelError: If a layer is too large, or all together take more cycles or bytes than are counted.
     """
     from layerweaver.costmodel import cost_graph, override_costs  # noqa: PLC0415 - loads on first use
 
@@ -210,7 +214,22 @@ def profile_graph(
     name = graph.name if entry is None else entry
     if table.model != name:
         table = replace(table, model=name)
+    _check_size(table, graph.name)
     return ModelProfile(name, table, build_offline(table))
+
+
+def _check_size(table: CostTable, source: str) -> None:
+    bytes_per_cycle = table.machine.bandwidth_numerator / table.machine.bandwidth_denominator
+    cycles = table.compute_cycles.sum(dtype=np.float64)
+    traffic = table.dram_bytes.sum(dtype=np.float64)
+    # Every total that is stored or counted is at most this sum, give or take a cycle of rounding per row.
+    if max(traffic, cycles + traffic / bytes_per_cycle + table.rows) > MAX_QUANTITY:
+        raise ModelError(
+            f"takes about {cycles:.2g} cycles of compute and {traffic:.2g} bytes per request at batch "
+            f"{table.batch}; beyond 2^45 nothing is counted exactly",
+            where=source,
+            accepted="bind a smaller batch or smaller shapes, or give a faster NPU",
+        )
 
 
 def _checked(requests: Iterable[ModelRequest]) -> tuple[ModelRequest, ...]:

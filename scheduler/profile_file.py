@@ -134,9 +134,20 @@ def save_profile(profile: Profile, path: Path | str) -> None:
     with atomic_write(Path(path)) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(MANIFEST, _TIME), text.encode())
         for name, array in _members(profile):
+            if array.dtype == np.dtype("<i8") and not name.startswith("decisions/"):
+                _check_storable(array, name, path)
             member = io.BytesIO()
             npy_format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(name, _TIME), member.getvalue())
+
+
+def _check_storable(array: NDArray[Any], name: str, path: Path | str) -> None:
+    if array.max(initial=0) > MAX_QUANTITY:
+        raise ProfileError(
+            f"cannot be stored: {name} has values above 2^45",
+            where=str(path),
+            accepted="compile with a smaller batch or smaller shapes",
+        )
 
 
 def _entry(reader: Container, index: int, record: EntryRecord, machine: MachineSpec) -> ModelProfile:

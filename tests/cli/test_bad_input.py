@@ -31,6 +31,7 @@ def place(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("half.lwp").write_bytes(Path("good.lwp").read_bytes()[:700])
     Path("negative.yaml").write_text(GOOD_NPU.replace("225", "-225"))
     Path("misspelt.yaml").write_text(GOOD_NPU.replace("bandwidth", "bandwith"))
+    Path("tiny.yaml").write_text(GOOD_NPU.replace("128", "1"))
     Path("odd_unit.yaml").write_text(GOOD_NPU.replace("225", "68 GBps per core"))
     tenant: dict[str, Any] = {
         "name": "a",
@@ -79,6 +80,8 @@ def place(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("compile ncf.onnx ncf.onnx --npu tpu-v3 -o out.lwp", "ncf"),
         ("compile ncf.onnx --npu tpu-v3 --batch 0 -o out.lwp", "--batch"),
         ("compile ncf.onnx --npu tpu-v3 -o no/such/folder/out.lwp", "folder"),
+        ("compile ncf.onnx --npu tiny.yaml --batch 1000000000 -o out.lwp", "smaller batch"),
+        ("inspect ncf.onnx --npu tiny.yaml --batch 900000000000", "batch"),
         ("simulate missing_model.yaml", "nowhere.onnx"),
         ("simulate no_tenants.yaml", "tenants"),
         ("simulate zero_deadline.yaml", "deadline_ms"),
