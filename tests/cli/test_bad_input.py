@@ -81,7 +81,6 @@ def place(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("compile ncf.onnx --npu tpu-v3 --batch 0 -o out.lwp", "--batch"),
         ("compile ncf.onnx --npu tpu-v3 -o no/such/folder/out.lwp", "folder"),
         ("compile ncf.onnx --npu tiny.yaml --batch 1000000000 -o out.lwp", "smaller batch"),
-        ("inspect ncf.onnx --npu tiny.yaml --batch 900000000000", "batch"),
         ("simulate missing_model.yaml", "nowhere.onnx"),
         ("simulate no_tenants.yaml", "tenants"),
         ("simulate zero_deadline.yaml", "deadline_ms"),
