@@ -36,8 +36,13 @@ _USUAL_TRIALS = 16
 """About so many trials a search takes."""
 
 
-def _trial(plan: PeakPlan, policy: PolicyRef | None, replica: int, share: float) -> tuple[bool, Run]:
-    """One trial: whether every tenant with a deadline has its percentile within it."""
+def _trial(
+    plan: PeakPlan, policy: PolicyRef | None, replica: int, share: float, *, whole: bool = False
+) -> tuple[bool, Run]:
+    """One trial: whether every tenant with a deadline has its percentile within it.
+
+    It stops when that is certain, unless the ``whole`` run is wanted.
+    """
     prepared = plan.prepared
     scenario = prepared.scenario
     request = plan.request(share, replica)
@@ -54,7 +59,7 @@ def _trial(plan: PeakPlan, policy: PolicyRef | None, replica: int, share: float)
             for limit, late, dropped in zip(allowed, progress.late, progress.dropped, strict=True)
         )
 
-    watch = hopeless if len(prepared.machines) == 1 else None
+    watch = hopeless if len(prepared.machines) == 1 and not whole else None
     run = run_once(prepared, policy_of(prepared, policy), request, progress=watch, decisions_per_slice=_SLICE)
     if run.interrupted and not run.stopped:
         raise KeyboardInterrupt
@@ -96,7 +101,18 @@ def search_one(
             tried(len(points))
         return passed
 
-    return replace(search_peak(passes, plan.resolution, ceiling=1.0), points=tuple(points))
+    search = search_peak(passes, plan.resolution, ceiling=1.0)
+    if replica == 0 and not search.interrupted:
+        complete = [point["qps"] for point in points if not point["stopped_early"]]
+        for share in (step / plan.curve for step in range(1, plan.curve + 1)):
+            qps = plan.total_qps(share)
+            if all(abs(qps - known) > plan.total_qps(plan.resolution) for known in complete):
+                try:
+                    passed, run = _trial(plan, policy, replica, share, whole=True)
+                except KeyboardInterrupt:
+                    return replace(search, points=tuple(points), interrupted=True)
+                points.append(trial_point(run, qps, passed=passed))
+    return replace(search, points=tuple(points))
 
 
 def _searches(
@@ -134,6 +150,7 @@ def peak(
     seed: int | None = None,
     jobs: int = 1,
     resolution: float = 0.005,
+    curve: int = 0,
     skip_bad_rows: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, Any]:
@@ -148,6 +165,8 @@ def peak(
         seed: Replaces all seeds by ones derived from it.
         jobs: Processes.
         resolution: Width of the final bracket as a share of the bound.
+        curve: Also run so many evenly spaced loads up to the bound to their ends, for curves over load; they
+            are among ``trial_points`` and not among ``trials``.
         skip_bad_rows: Leave bad rows of traces out.
         progress: Told the share done and what comes next.
 
@@ -160,10 +179,16 @@ def peak(
     Raises:
         LayerweaverError: If the scenario is wrong or has no peak to search for.
     """
-    if seeds < 1 or jobs < 1 or not 0 < resolution < 1:
+    if seeds < 1 or jobs < 1 or curve < 0 or not 0 < resolution < 1:
         raise ScenarioError("seeds and jobs are 1 or more, the resolution lies between 0 and 1")
     plan = plan_peak(
-        source, queries=queries, tenant=tenant, seed=seed, resolution=resolution, skip_bad_rows=skip_bad_rows
+        source,
+        queries=queries,
+        tenant=tenant,
+        seed=seed,
+        resolution=resolution,
+        curve=curve,
+        skip_bad_rows=skip_bad_rows,
     )
     prepared = plan.prepared
     chosen = list(policies or prepared.scenario.spec.policies or DEFAULT_POLICIES)

@@ -29,6 +29,7 @@ class PeakPlan:
         bound_factor: Factor at which the two-resource bound is reached.
         seed: As :func:`~layerweaver.backend_sim.simulate.simulate`.
         resolution: Width of the final bracket as a share of the bound.
+        curve: Evenly spaced loads up to the bound that are run to their ends besides the search.
     """
 
     prepared: PreparedScenario
@@ -38,6 +39,7 @@ class PeakPlan:
     bound_factor: float
     seed: int | None
     resolution: float
+    curve: int = 0
 
     def scaled_qps(self, share: float) -> tuple[float, ...]:
         """Rates of all tenants at a share of the bound."""
@@ -71,6 +73,7 @@ def plan_peak(
     tenant: str | None = None,
     seed: int | None = None,
     resolution: float = 0.005,
+    curve: int = 0,
     skip_bad_rows: bool = False,
 ) -> PeakPlan:
     """Check that a scenario has a peak to search for, and bound it.
@@ -106,7 +109,7 @@ def plan_peak(
     rates = tuple(_rate_qps(prepared, index) for index in range(len(names)))
     only = None if tenant is None else names.index(tenant)
     factor = _bound_factor(prepared, rates, only)
-    return PeakPlan(prepared, rates, only, queries, factor, seed, resolution)
+    return PeakPlan(prepared, rates, only, queries, factor, seed, resolution, curve)
 
 
 def _rate_qps(prepared: PreparedScenario, index: int) -> float:

@@ -26,6 +26,10 @@ from layerweaver.backend_sim.report.palette import (
 __all__ = ["LoadPoint", "load_points", "p99_over_load_figure", "peak_figure", "violations_over_load_figure"]
 
 
+_APART = 1.03
+"""Bounds closer than this are drawn as one: runs differ a little in what happened to arrive."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadPoint:
     """One run at one load.
@@ -74,7 +78,15 @@ def _recorded_trials(row: Any) -> list[dict[str, Any]]:
     recorded = extra.get("trial_points", row.trials)
     if not isinstance(recorded, list):
         return []
-    return [trial for trial in recorded if isinstance(trial, dict) and "qps" in trial and "tenants" in trial]
+    # A trial that was stopped when its verdict was certain would understate how late its requests became.
+    return [
+        trial
+        for trial in recorded
+        if isinstance(trial, dict)
+        and "qps" in trial
+        and "tenants" in trial
+        and not trial.get("stopped_early")
+    ]
 
 
 def _bounds(documents: Documents) -> list[float]:
@@ -83,7 +95,11 @@ def _bounds(documents: Documents) -> list[float]:
 
 
 def _bound_lines(figure: go.Figure, bounds: Sequence[float]) -> None:
+    shown: list[float] = []
     for bound in bounds:
+        if not shown or bound > _APART * shown[-1]:
+            shown.append(bound)
+    for bound in shown:
         mark_x(figure, bound, f"bound {number(bound)}/s", MARK)
 
 
@@ -118,17 +134,24 @@ def violations_over_load_figure(documents: Documents, tenant: str) -> go.Figure 
     return figure
 
 
+def _deadlines(documents: Documents, tenant: str) -> set[float]:
+    entries = [(entry.name, entry.deadline_ms) for run in documents.runs for entry in run.tenants]
+    entries += [
+        (str(entry.get("name")), entry.get("deadline_ms"))
+        for peak in documents.peaks
+        for row in peak.results
+        for trial in _recorded_trials(row)
+        for entry in trial["tenants"]
+    ]
+    return {deadline for name, deadline in entries if name == tenant and deadline is not None}
+
+
 def p99_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
     """99th percentile of a tenant over offered load, with the bound and the deadline."""
     figure = _over_load(documents, tenant, "p99_ms", "p99 latency, ms")
     if figure is None:
         return None
-    deadlines = {
-        entry.deadline_ms
-        for run in documents.runs
-        for entry in run.tenants
-        if entry.name == tenant and entry.deadline_ms is not None
-    }
+    deadlines = _deadlines(documents, tenant)
     found = [value for line in figure.data for value in line.y if value > 0] + sorted(deadlines)
     if found:
         low, high = min(found), max(found)
@@ -143,8 +166,8 @@ def p99_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
 def _peak_text(row: PeakRow) -> str:
     if row.peak_qps is None:
         return " no rate"
-    share = f", {row.share_of_bound:.0%} of bound" if row.share_of_bound else ""
-    return f"  {number(row.peak_qps)}/s{share}"
+    share = f" ({row.share_of_bound:.0%})" if row.share_of_bound else ""
+    return f" {number(row.peak_qps)}/s{share}"
 
 
 def peak_figure(peak: PeakDocument) -> go.Figure:

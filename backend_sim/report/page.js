@@ -61,7 +61,34 @@
     document.querySelectorAll(".plot").forEach(function (plot) { Plotly.Plots.resize(plot); });
   }
 
-  window.addEventListener("beforeprint", resize);
-  window.addEventListener("afterprint", resize);
+  // Hatches of hundreds of blocks take a printer minutes and tens of megabytes; colours remain.
+  const hatched = new Map();
+
+  function dense(plot) {
+    return plot.data.some(function (trace) {
+      return trace.type === "bar" && trace.marker && trace.marker.pattern && (trace.y || []).length > 200;
+    });
+  }
+
+  function plainBlocks() {
+    document.querySelectorAll(".plot").forEach(function (plot) {
+      if (hatched.has(plot) || !plot.data || !dense(plot)) { return; }
+      const bars = plot.data.map(function (_, index) { return index; }).filter(function (index) {
+        return plot.data[index].type === "bar" && plot.data[index].marker.pattern;
+      });
+      hatched.set(plot, bars.map(function (index) { return [index, plot.data[index].marker.pattern.shape]; }));
+      Plotly.restyle(plot, { "marker.pattern.shape": "" }, bars);
+    });
+  }
+
+  function hatchedBlocks() {
+    hatched.forEach(function (shapes, plot) {
+      shapes.forEach(function (pair) { Plotly.restyle(plot, { "marker.pattern.shape": pair[1] }, [pair[0]]); });
+    });
+    hatched.clear();
+  }
+
+  window.addEventListener("beforeprint", function () { plainBlocks(); resize(); });
+  window.addEventListener("afterprint", function () { hatchedBlocks(); resize(); });
   start();
 })();

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+_CURVE = 8
+
 ScenarioArgument = Annotated[Path, typer.Argument(help="A scenario file (YAML).")]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", min=0, help="Replace every tenant's seed by one derived from this.")
@@ -240,6 +242,11 @@ def _compare(
     )
 
 
+def _curve(asked: int | None, output: Path | None) -> int:
+    """Loads that are run for curves: a report is made of result files."""
+    return (_CURVE if _wants_details(None, output) else 0) if asked is None else asked
+
+
 def _peak(
     context: typer.Context,
     scenario: ScenarioArgument,
@@ -252,6 +259,16 @@ def _peak(
         str | None, typer.Option("--tenant", help="Scale this tenant's rate only; default: all.")
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes.")] = 1,
+    curve: Annotated[
+        int | None,
+        typer.Option(
+            "--curve",
+            min=0,
+            max=1000,
+            help="Also run so many evenly spaced loads up to the bound, for the curves of a report; "
+            "by default 8 with a .json file, else none.",
+        ),
+    ] = None,
     output: OutputOption = None,
     skip_bad_rows: SkipOption = False,
     as_json: JsonOption = False,
@@ -269,6 +286,7 @@ def _peak(
             seeds=seeds,
             tenant=tenant,
             jobs=jobs,
+            curve=_curve(curve, output),
             skip_bad_rows=skip_bad_rows,
             progress=progress,
         )

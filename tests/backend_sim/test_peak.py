@@ -65,6 +65,24 @@ def test_peaks_lie_between_the_trials_and_below_the_bound(make_scenario: Any) ->
     assert all(tenant["violation_rate"] <= 0.01 for tenant in simulate(at_peak, "fcfs")["tenants"])
 
 
+def test_every_trial_is_a_point_and_the_curve_goes_up_to_the_bound(make_scenario: Any) -> None:
+    plain, curved = (
+        peak(make_scenario(), ["fcfs"], queries=600, curve=curve)["results"][0] for curve in (0, 4)
+    )
+    assert len(plain["trial_points"]) == plain["trials"] == curved["trials"]
+    assert plain["peak_qps"] == curved["peak_qps"]
+    loads = [point["qps"] for point in curved["trial_points"]]
+    assert loads == sorted(loads)
+    assert len(loads) > len(plain["trial_points"])
+    for point in curved["trial_points"]:
+        assert point["passed"] == all(
+            tenant["violation_rate"] is None or tenant["violation_rate"] <= 0.01
+            for tenant in point["tenants"]
+        )
+    whole = [point for point in curved["trial_points"] if not point["stopped_early"]]
+    assert whole[-1]["tenants"][0]["p99_ms"] > whole[0]["tenants"][0]["p99_ms"]
+
+
 def test_one_tenant_several_seeds_and_processes_agree(make_scenario: Any) -> None:
     one = peak(make_scenario(), ["fcfs"], queries=600, seeds=2, tenant="vision")
     two = peak(make_scenario(), ["fcfs"], queries=600, seeds=2, tenant="vision", jobs=2)
