@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeAlias, cast
 
@@ -174,10 +176,29 @@ def _guarded(advance: Loop, arguments: tuple[State, Any, int], policy: Policy, c
     try:
         return advance(*arguments)
     except NumbaError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise PolicyError(
-            f"does not compile: {' '.join(lines[:6])[:600]}", where=policy.name, accepted="see the contract"
-        ) from error
+        raise _not_compiled(policy, str(error)) from error
+    except KeyError as error:  # numba's answer to a field that a record does not have
+        raise _not_compiled(policy, f"there is no field {error}") from error
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise PolicyError(f"fails: {type(error).__name__}: {error}", where=policy.name) from error
+
+
+def _not_compiled(policy: Policy, text: str) -> PolicyError:
+    """What numba dislikes, in one line, with the line of the policy's file that it names last."""
+    file = Path(policy.spec.choose.__code__.co_filename).name
+    lines = [line.strip() for line in text.splitlines()]
+    reason = next((line for line in lines if line and not line.startswith("Failed in")), "")
+    if reason.startswith("No implementation of function"):
+        reason = f"{reason} {next((line for line in lines if line.startswith('>>>')), '')[3:]}".strip()
+    places = re.findall(rf'{re.escape(file)}", line (\d+)', text)
+    hint = "arithmetic, loops and calls of plain functions; see docs/policies.md"
+    if not places and "argument" not in reason and "field" not in reason:
+        hint = f"choose returns an integer on every path and keeps to {hint}"
+    return PolicyError(
+        f"does not compile: {reason[:200]}",
+        where=f"policy {policy.name}, {file}" + (f" line {places[-1]}" if places else ""),
+        accepted=hint,
+    )
 
 
 def _grow(state: State, compiled: bool) -> State:

@@ -16,6 +16,7 @@ from layerweaver.scheduler.policies.spelling import nearest
 __all__ = ["ENTRY_POINT_GROUP", "load_policy", "load_spec", "policy_names", "policy_rows"]
 
 ENTRY_POINT_GROUP = "layerweaver.policies"
+_ARGUMENTS = 3
 _MAX_FILE_BYTES = 1 << 20
 
 
@@ -128,5 +129,12 @@ def _as_spec(found: object, where: str) -> PolicySpec:
             f"is a {type(found).__name__}, not a policy",
             where=where,
             accepted="define POLICY = PolicySpec(...)",
+        )
+    code = getattr(found.choose, "__code__", None)
+    if code is None or code.co_argcount != _ARGUMENTS:
+        raise PolicyError(
+            "choose is not a function of three arguments",
+            where=where,
+            accepted="def choose(view, options, memory)",
         )
     return found

@@ -1,0 +1,63 @@
+"""Policy files that are wrong give one line that names the file, whatever is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layerweaver.backend_sim.simulate import simulate
+from layerweaver.ir import PolicyError
+
+FILE = """
+from typing import Any
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec, View
+
+
+def choose({arguments}) -> int:
+    {body}
+
+
+POLICY = PolicySpec("mine", choose, "a policy")
+"""
+
+
+def _refused(make_scenario: Any, path: Path, body: str, arguments: str) -> str:
+    path.write_text(FILE.format(body=body, arguments=arguments), encoding="utf-8")
+    with pytest.raises(PolicyError) as caught:
+        simulate(make_scenario(duration_s=0.1), policy=str(path))
+    text = str(caught.value)
+    assert "\n" not in text
+    assert len(text) < 500
+    return text
+
+
+def test_a_wrong_signature(make_scenario: Any, tmp_path: Path) -> None:
+    text = _refused(make_scenario, tmp_path / "p.py", "return 0", "view")
+    assert "p.py: choose is not a function of three arguments" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return view.machine.nosuch", "p\u00e4.py: does not compile: there is no field 'nosuch'"),
+        ("return view.ready[options.nosuch]", "there is no field 'nosuch'"),
+        ("pass", "choose returns an integer on every path"),
+        ("return 'a'", "choose returns an integer on every path"),
+        ("return sorted([view.ready[0]], key=lambda x: {x: 1}[x])[0]", "p\u00e4.py line 7: does not compile"),
+        ("raise ValueError('boo')", "does not compile|fails: ValueError: boo"),
+        ("return 99", "chose a tenant that has no request"),
+    ],
+)
+def test_a_wrong_rule(make_scenario: Any, tmp_path: Path, body: str, message: str) -> None:
+    text = _refused(make_scenario, tmp_path / "p\u00e4.py", body, "view: View, options: Any, memory: Memory")
+    assert any(part in text for part in message.split("|")), text
+
+
+@pytest.mark.slow
+def test_an_error_while_it_runs(make_scenario: Any, tmp_path: Path) -> None:
+    body = "if view.machine.now > 1000:\n        raise ValueError('boo')\n    return view.ready[0]"
+    text = _refused(make_scenario, tmp_path / "p.py", body, "view: View, options: Any, memory: Memory")
+    assert "mine: fails: ValueError: boo" in text
