@@ -96,10 +96,27 @@ class Body:
             depth=self.scope.depth + 1,
         )
         for value, info in zip(self.graph.inputs, feeds, strict=True):
+            whole = self.walker.infos.get(info.name) if info.name else None
+            if whole is not None and whole.shape != info.shape and info.elements is None:
+                inner.env[value.name] = self.part(inner, value.name, info, trips)
+                continue
             if not info.name:
                 self.walker.add(inner.prefix + value.name, info)
             inner.env[value.name] = info
         return self.walker.graph(self.graph, inner)
+
+    def part(self, inner: Scope, name: str, info: Info, trips: int) -> Info:
+        """Enter what a trip sees of a larger value, with a node that stands for cutting it out.
+
+        All trips together use all of a constant, so only a single trip's part is cut out of one.
+        """
+        walker = self.walker
+        entered = copied(info)
+        walker.add(inner.prefix + name, entered)
+        if trips == 1 or not info.constant:
+            node = OnnxNode("Slice", "", name, (info.name,), (entered.name,), {})
+            walker.emit(node, node.inputs, node.outputs, scope=inner, opset=13, folded=info.constant)
+        return entered
 
     def trip(self, trip: int, lead: list[Info], carried: list[Info]) -> tuple[list[Info], list[Info]]:
         """One trip of its own: what precedes the carried outputs, and the carried outputs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import onnx.parser
 import pytest
@@ -11,7 +12,7 @@ from onnx import TensorProto, helper
 from layerweaver.frontend.propagate import resolve
 from layerweaver.frontend.reader import read_model_bytes
 from layerweaver.frontend.resolved import ResolvedGraph
-from layerweaver.ir import ModelError
+from layerweaver.ir import LayerGraph, ModelError
 
 
 def _resolve(body: str, **options: object) -> ResolvedGraph:
@@ -216,3 +217,45 @@ def test_functions_that_call_themselves_are_refused() -> None:
     function = helper.make_function("my", "Again", ["x"], ["y"], body, opsets)
     with pytest.raises(ModelError, match="deeper than"):
         resolve(read_model_bytes(_with_functions(function).SerializeToString(), "m"))
+
+
+def test_a_scans_body_sees_slices(import_text: Callable[..., LayerGraph]) -> None:
+    text = """g (float[3,4] h0, float[3,11,6] x) => (float[3,4] h, float[11,3,4] y) <float[6,4] w> {
+        h, y = Scan<num_scan_inputs=1, scan_input_axes=[1], body = b (float[3,4] a, float[3,6] xt)
+            => (float[3,4] out, float[3,4] o) {
+                p = MatMul(xt, w)
+                out = Add(a, p)
+                o = Identity(out)
+            }>(h0, x)
+    }"""
+    for fuse in (True, False):
+        graph = import_text(text, fuse=fuse)
+        assert graph.macs == 11 * 3 * 6 * 4
+        assert graph.parameters == 6 * 4
+
+
+def test_a_scan_over_stacked_weights_reads_all_of_them(import_text: Callable[..., LayerGraph]) -> None:
+    graph = import_text(
+        """g (float[3,4] h0) => (float[3,4] h) <float[5,4,4] w> {
+            h = Scan<num_scan_inputs=1, body = b (float[3,4] a, float[4,4] wt) => (float[3,4] out) {
+                out = MatMul(a, wt)
+            }>(h0, w)
+        }"""
+    )
+    assert graph.macs == 5 * 3 * 4 * 4
+    assert graph.parameters == 5 * 4 * 4
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(8, (2, 2, 2, 2)), (7, (2, 2, 2, 1))])
+def test_a_sequence_map_sees_elements(
+    import_text: Callable[..., LayerGraph], rows: int, sizes: tuple[int, ...]
+) -> None:
+    graph = import_text(
+        f"""g (float[{rows},8] x) => (float[{rows},6] y) <float[8,6] w, int64 two = {{2}}> {{
+            s = SplitToSequence<axis=0>(x, two)
+            t = SequenceMap<body = b (float[n,8] e) => (float[n,6] f) {{ f = MatMul(e, w) }}>(s)
+            y = ConcatFromSequence<axis=0>(t)
+        }}"""
+    )
+    assert graph.macs == sum(sizes) * 8 * 6
+    assert graph.parameters == 8 * 6
