@@ -56,14 +56,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from layerweaver.ir.errors import LayerweaverError
-
 if TYPE_CHECKING:
     from layerweaver.backend_sim.certify.certify import certify
     from layerweaver.backend_sim.peak import peak
     from layerweaver.backend_sim.report import build_report
     from layerweaver.backend_sim.simulate import compare, simulate, traffic
     from layerweaver.costmodel import NpuConfig, check_npu, cost_graph, load_npu
+    from layerweaver.ir.errors import LayerweaverError
     from layerweaver.ir.graph import LayerGraph
     from layerweaver.scheduler.compiler import compile_models
     from layerweaver.scheduler.compiler import load_graph as import_model
@@ -95,6 +94,7 @@ __all__ = [
 
 _HOMES = {
     "LayerGraph": "ir.graph",
+    "LayerweaverError": "ir.errors",
     "NpuConfig": "costmodel",
     "Profile": "scheduler.profile",
     "build_report": "backend_sim.report",

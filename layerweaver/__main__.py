@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TextIO
 
-from layerweaver.ir.errors import LayerweaverError, OutputError
-
 __all__ = ["main"]
 
 EXIT_WRONG_INPUT = 2
@@ -28,14 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command says so (``certify`` when verdicts differ). A fault of the tool itself raises.
     """
     try:
-        with _standard_output():
-            from layerweaver.cli.app import run  # noqa: PLC0415
+        # Loaded here, so that Ctrl-C is understood from the start.
+        from layerweaver.cli.app import run  # noqa: PLC0415
+        from layerweaver.ir.errors import LayerweaverError  # noqa: PLC0415
 
-            return run(list(sys.argv[1:] if arguments is None else arguments))
-        return 0
-    except LayerweaverError as error:
-        _complain(str(error))
-        return EXIT_WRONG_INPUT
+        try:
+            with _standard_output():
+                return run(list(sys.argv[1:] if arguments is None else arguments))
+            return 0
+        except LayerweaverError as error:
+            _complain(str(error))
+            return EXIT_WRONG_INPUT
     except KeyboardInterrupt:
         _complain("interrupted")
         return EXIT_INTERRUPTED
@@ -62,6 +63,8 @@ def _standard_output() -> Iterator[None]:
     except OSError as error:
         if error.filename is not None:
             raise
+        from layerweaver.ir.errors import OutputError  # noqa: PLC0415
+
         _drop(sys.stdout)
         raise OutputError(f"cannot be written ({error.strerror})", where="standard output") from None
 
