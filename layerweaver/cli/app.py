@@ -16,6 +16,7 @@ from layerweaver.cli import (
     result_commands,
     simulate_commands,
 )
+from layerweaver.cli.manual import EXIT_CODES
 from layerweaver.cli.session import Session
 from layerweaver.ir.errors import LayerweaverError
 
@@ -48,6 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
+    epilog=f"Start with 'layerweaver simulate', which needs nothing. {EXIT_CODES}",
 )
 
 

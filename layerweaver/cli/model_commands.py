@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from layerweaver.cli.bindings import parse_batches, parse_bindings
+from layerweaver.cli.completion import complete_model, complete_npu, complete_zoo_name
+from layerweaver.cli.manual import epilog
 from layerweaver.cli.render import layers_table, models_table, number, totals_lines
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
 
@@ -18,7 +20,10 @@ __all__ = ["name_standard_output", "register"]
 MAX_DOCUMENT_BYTES = 1 << 28
 STANDARD_OUTPUT = Path("-")
 
-ModelArgument = Annotated[str, typer.Argument(help="An ONNX file or a zoo model such as zoo:resnet50.")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(help="An ONNX file or a zoo model such as zoo:resnet50.", autocompletion=complete_model),
+]
 DimOption = Annotated[
     list[str] | None,
     typer.Option("--dim", help="Bind a symbolic dimension: NAME=NUMBER.", metavar="NAME=N"),
@@ -77,7 +82,10 @@ def _inspect(
     state: StateOption = None,
     batch: Annotated[str | None, typer.Option("--batch", help="Batch size.")] = None,
     npu: Annotated[
-        str | None, typer.Option("--npu", help="Cost the layers on this NPU (name or file).")
+        str | None,
+        typer.Option(
+            "--npu", help="Cost the layers on this NPU (name or file).", autocompletion=complete_npu
+        ),
     ] = None,
     strict: StrictOption = False,
     fuse: Annotated[bool, typer.Option("--fuse/--no-fuse", help="Fuse as a compiler would.")] = True,
@@ -161,7 +169,7 @@ def _list_models(as_json: JsonOption = False) -> None:
 
 def _export_model(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of a zoo model.")],
+    name: Annotated[str, typer.Argument(help="Name of a zoo model.", autocompletion=complete_zoo_name)],
     output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
 ) -> None:
     """Write a zoo model as an ONNX file (structure only: its weights are constants of one value)."""
@@ -173,7 +181,7 @@ def _export_model(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("inspect")(_inspect)
+    app.command("inspect", epilog=epilog("inspect"))(_inspect)
     models = typer.Typer(help="The built-in model zoo.", no_args_is_help=True)
     models.command("list")(_list_models)
     models.command("export")(_export_model)

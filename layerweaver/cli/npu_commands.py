@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from layerweaver.cli.completion import complete_npu
 from layerweaver.cli.render import npus_table
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
 
@@ -26,7 +27,8 @@ def _list(as_json: JsonOption = False) -> None:
 
 
 def _show(
-    npu: Annotated[str, typer.Argument(help="Shipped name or YAML file.")], as_json: JsonOption = False
+    npu: Annotated[str, typer.Argument(help="Shipped name or YAML file.", autocompletion=complete_npu)],
+    as_json: JsonOption = False,
 ) -> None:
     """Print an NPU config in the form that 'npu check' accepts."""
     from layerweaver.costmodel import load_npu, npu_document, npu_yaml

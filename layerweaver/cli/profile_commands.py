@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from layerweaver.cli.bindings import merged, parse_batches, parse_bindings, parse_models, parse_overrides
+from layerweaver.cli.completion import complete_npu
+from layerweaver.cli.manual import epilog
 from layerweaver.cli.model_commands import (
     DimOption,
     ShapeOption,
@@ -27,7 +29,10 @@ def _compile(
     model: Annotated[
         list[str], typer.Argument(help="[NAME=]MODEL: ONNX files or zoo models.", metavar="[NAME=]MODEL...")
     ],
-    npu: Annotated[str, typer.Option("--npu", help="NPU config: a shipped name or a YAML file.")],
+    npu: Annotated[
+        str,
+        typer.Option("--npu", help="NPU config: a shipped name or a YAML file.", autocompletion=complete_npu),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Schedule profile (.lwp) to write.")],
     dim: DimOption = None,
     shape: ShapeOption = None,
@@ -115,5 +120,5 @@ def _show(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("compile")(_compile)
-    app.command("show")(_show)
+    app.command("compile", epilog=epilog("compile"))(_compile)
+    app.command("show", epilog=epilog("show"))(_show)

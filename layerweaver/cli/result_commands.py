@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from layerweaver.cli.manual import epilog
 from layerweaver.cli.model_commands import load_json
 from layerweaver.cli.session import session_of
 
@@ -32,4 +33,4 @@ def _report(
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("report")(_report)
+    app.command("report", epilog=epilog("report"))(_report)

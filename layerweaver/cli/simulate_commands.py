@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from layerweaver.cli.completion import complete_policies, complete_policy
+from layerweaver.cli.manual import epilog
 from layerweaver.cli.render_results import (
     certify_table,
     comparison_tables,
@@ -52,13 +54,18 @@ PolicyOption = Annotated[
     str | None,
     typer.Option(
         "--policy",
+        autocompletion=complete_policy,
         help="A policy's name or file, options after colons (layerweaver+:margin_us=50); "
         "default: the scenario's.",
     ),
 ]
 PoliciesOption = Annotated[
     str | None,
-    typer.Option("--policies", help="Policies, for example fcfs,edf,layerweaver+:margin_us=50."),
+    typer.Option(
+        "--policies",
+        autocompletion=complete_policies,
+        help="Policies, for example fcfs,edf,layerweaver+:margin_us=50.",
+    ),
 ]
 
 
@@ -105,6 +112,14 @@ def _without_details(document: dict[str, Any]) -> dict[str, Any]:
     if "runs" in document:
         return document | {"runs": [_without_details(run) for run in document["runs"]]}
     return {key: value for key, value in document.items() if key != "details"}
+
+
+def _check_output(output: Path | None) -> None:
+    """Complain about a result file before the work, not after it."""
+    if output is not None:
+        from layerweaver.backend_sim.results import check_result_path
+
+        check_result_path(output)
 
 
 def _deliver(
@@ -162,6 +177,7 @@ def _simulate(
         return
     from layerweaver.backend_sim.detailed import simulate_in_detail
 
+    _check_output(output)
     with session.simulation_progress("simulating") as (compiling, progress):
         document = simulate_in_detail(
             scenario,
@@ -200,6 +216,7 @@ def _run_comparison(
     from layerweaver.backend_sim.detailed import compare_in_detail
     from layerweaver.backend_sim.sentence import verdict_sentence
 
+    _check_output(output)
     with session.simulation_progress("simulating") as (compiling, progress):
         document = compare_in_detail(
             scenario,
@@ -276,6 +293,7 @@ def _peak(
     """Find the highest rate at which every tenant still meets its deadline."""
     from layerweaver.backend_sim.peak import peak
 
+    _check_output(output)
     session = session_of(context)
     names = _policies_of(policies)
     with session.progress("searching") as progress:
@@ -356,4 +374,4 @@ def register(app: typer.Typer) -> None:
         ("certify", _certify),
         ("policies", _policies),
     ):
-        app.command(name)(command)
+        app.command(name, epilog=epilog(name))(command)

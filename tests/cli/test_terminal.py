@@ -173,3 +173,29 @@ def test_quiet_or_not_stderr_is_for_what_is_to_be_said(words: tuple[str, ...]) -
     wrong: Any = layerweaver(*words[:-1], "zoo:nothing")
     assert wrong.stdout == ""
     assert len(wrong.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("inspect zoo:res", "zoo:resnet50"),
+        ("inspect zoo:ncf --npu mem", "memory-centric"),
+        ("simulate two.yaml --policy layerw", "layerweaver+"),
+        ("compare two.yaml --policies fcfs,ed", "fcfs,edf"),
+        ("models export bert-b", "bert-base"),
+    ],
+)
+def test_the_shell_completes_names(typed: str, offered: str) -> None:
+    line = f"layerweaver {typed}"
+    answer = layerweaver(
+        _LAYERWEAVER_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=line, COMP_WORDS=line, COMP_CWORD="9"
+    )
+    assert offered in answer.stdout.replace("\\", "")
+
+
+@pytest.mark.parametrize("command", ["inspect", "compile", "simulate", "compare", "peak", "report"])
+def test_help_has_examples_units_and_exit_codes(command: str) -> None:
+    shown = layerweaver(command, "--help").stdout
+    assert f"  layerweaver {command} " in shown
+    assert "Units:" in shown
+    assert "Exit codes: 0 done; 2 the input is wrong" in shown

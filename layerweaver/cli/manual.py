@@ -1,0 +1,62 @@
+"""What follows the options in every command's ``--help``: examples, units, exit codes."""
+
+from __future__ import annotations
+
+__all__ = ["EXIT_CODES", "epilog"]
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 2 the input is wrong (one line on stderr says what, where, and what would be "
+    "accepted); 130 after Ctrl-C; 1 where a command says so, or the tool itself is at fault."
+)
+_UNITS = (
+    "Units: keys and headings carry them; rates are per second, ratios are fractions of 1 in JSON, "
+    "cycles are the NPU's, MB is 10^6 bytes."
+)
+_EXAMPLES = {
+    "inspect": (
+        "inspect zoo:resnet50",
+        "inspect bert.onnx --dim tokens=128 --batch 4 --npu tpu-v3",
+        "inspect model.onnx --shape input=1x3x224x224 --npu my_npu.yaml --plot roofline.svg",
+        "inspect zoo:bert-base --npu memory-centric --graph layers.html --csv layers.csv",
+    ),
+    "compile": (
+        "compile resnet50.onnx bert.onnx --npu memory-centric --dim bert:tokens=16 -o mix.lwp",
+        "compile vision=zoo:resnet50 --npu my_npu.yaml --batch 1,8,16 -o vision.lwp",
+    ),
+    "show": ("show mix.lwp", "-v show mix.lwp", "show mix.lwp --csv > layers.csv"),
+    "simulate": (
+        "simulate",
+        "simulate service.yaml --policy layerweaver+:margin_us=50 -o run.json",
+        "simulate service.yaml --trace trace.json.gz --trace-window 10ms:20ms",
+        "simulate service.yaml --seeds 10 --json",
+    ),
+    "compare": (
+        "compare service.yaml --policies fcfs,edf,layerweaver+ -o comparison.json",
+        "compare service.yaml --policies fcfs,./mine.py --seed 7",
+    ),
+    "peak": (
+        "peak service.yaml --policies fcfs,layerweaver+ -o peak.json",
+        "peak service.yaml --tenant vision --seeds 5 --jobs 4",
+    ),
+    "traffic": ("traffic service.yaml > arrivals.csv", "traffic service.yaml --seed 7 | head"),
+    "certify": ("certify service.yaml", "certify service.yaml --policy fcfs --json"),
+    "policies": ("policies", "policies --json"),
+    "report": (
+        "report comparison.json peak.json -o report.html",
+        'report monday.json tuesday.json -o week.html --title "The week"',
+    ),
+}
+_NOTES = {
+    "certify": "It exits with 0 when all verdicts and percentiles agree, whatever they are, else with 1.",
+    "simulate": "Ctrl-C prints what was reached by then.",
+    "peak": "Rates are totals over all tenants; the bracket goes from the last pass to the first failure.",
+}
+
+
+def epilog(command: str) -> str:
+    """The text below a command's options."""
+    examples = "\n".join(f"  layerweaver {line}" for line in _EXAMPLES.get(command, ()))
+    parts = [f"\b\nExamples:\n{examples}"] if examples else []
+    if command in _NOTES:
+        parts.append(_NOTES[command])
+    return "\n\n".join([*parts, _UNITS, EXIT_CODES])
