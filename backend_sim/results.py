@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 from layerweaver.ir import OutputError, atomic_write, write_text
 
-__all__ = ["result_csv", "result_rows", "save_result"]
+__all__ = ["check_result_path", "result_csv", "result_rows", "save_result"]
 
 
 def _runs(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -66,36 +67,48 @@ def result_csv(document: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
+def check_result_path(path: Path | str) -> None:
+    """Refuse a file that no result could be written to, before the work is done.
+
+    Raises:
+        OutputError: If the suffix is not one of results, the folder does not exist, or pyarrow is missing for
+            Parquet.
+    """
+    target = Path(path)
+    if target.suffix not in {".json", ".csv", ".parquet"}:
+        raise OutputError(
+            f"{target.suffix or 'no suffix'} is not a format for results",
+            where=str(target),
+            accepted="give .json, .csv or .parquet",
+        )
+    if not target.parent.is_dir():
+        raise OutputError("there is no such folder", where=str(target.parent), accepted="make it first")
+    if target.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise OutputError(
+            "writing Parquet needs pyarrow", where=str(target), accepted="pip install 'layerweaver[data]'"
+        )
+
+
 def save_result(document: Mapping[str, Any], path: Path | str) -> None:
     """Write a result; the suffix chooses ``.json``, ``.csv`` or ``.parquet``.
 
     Raises:
         OutputError: If the suffix is another, the file cannot be written, or pyarrow is missing for Parquet.
     """
+    check_result_path(path)
     target = Path(path)
-    match target.suffix:
-        case ".json":
-            write_text(target, json.dumps(document, indent=2, allow_nan=False) + "\n")
-        case ".csv":
-            write_text(target, result_csv(document))
-        case ".parquet":
-            _save_parquet(document, target)
-        case other:
-            raise OutputError(
-                f"{other or 'no suffix'} is not a format for results",
-                where=str(target),
-                accepted="give .json, .csv or .parquet",
-            )
+    if target.suffix == ".json":
+        write_text(target, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    elif target.suffix == ".csv":
+        write_text(target, result_csv(document))
+    else:
+        _save_parquet(document, target)
 
 
 def _save_parquet(document: Mapping[str, Any], target: Path) -> None:
-    try:
-        import pyarrow  # noqa: PLC0415 - optional and heavy
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError:
-        raise OutputError(
-            "writing Parquet needs pyarrow", where=str(target), accepted="pip install 'layerweaver[data]'"
-        ) from None
+    import pyarrow  # noqa: PLC0415 - optional and heavy
+    from pyarrow import parquet  # noqa: PLC0415
+
     rows = result_rows(document)
     table = pyarrow.table({name: [row.get(name) for row in rows] for name in _columns(rows)})
     buffer = io.BytesIO()

@@ -82,6 +82,8 @@ def _alone(run: Mapping[str, Any]) -> str:
 
 def peak_sentence(document: Mapping[str, Any]) -> str:
     """One sentence on which policy carries the highest load in a ``peak`` document."""
+    if not document["results"]:
+        return "No search has ended."
     best = max(document["results"], key=lambda row: row["peak_qps"] or 0.0)
     if not best["peak_qps"]:
         return "No policy meets its deadlines at any rate."

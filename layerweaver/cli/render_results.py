@@ -162,6 +162,19 @@ def peak_table(document: Document) -> Table:
     return grid
 
 
+def peak_notes(document: Document) -> list[str]:
+    """What a table of peak rates does not say: where passing is not monotone in the load, what is missing."""
+    notes = [
+        f"{row['policy']}: not monotone: a load below {row['peak_qps']:.4g} q/s failed too; "
+        "trial_points of --json has every load tried"
+        for row in document["results"]
+        if not row["monotone"]
+    ]
+    if document.get("interrupted"):
+        notes.append("interrupted: brackets are as wide as they were then, and later policies are missing")
+    return notes
+
+
 def certify_table(document: Document) -> Table:
     """Our verdicts beside LoadGen's."""
     columns = [("tenant", "left"), ("ours", "left"), ("LoadGen", "left"), ("p99 ns", "right")]

@@ -16,6 +16,7 @@ from layerweaver.cli.render_results import (
     certify_table,
     comparison_tables,
     outcome_tables,
+    peak_notes,
     peak_table,
     policies_table,
 )
@@ -310,7 +311,10 @@ def _peak(
         )
     _deliver(session, document, output, as_json)
     if not as_json:
-        console().print(peak_table(document))
+        screen = console()
+        screen.print(peak_table(document))
+        for note in peak_notes(document):
+            screen.print(note)
     _finish([document])
 
 

@@ -144,6 +144,7 @@ def test_the_sentence_of_a_peak_search() -> None:
     assert said == "edf carries the highest load: 33,000 queries per second, 80% of the bound."
     nothing = peak_sentence({"bound_qps": 1.0, "results": [rows[0] | {"peak_qps": 0.0}]})
     assert nothing == "No policy meets its deadlines at any rate."
+    assert peak_sentence({"bound_qps": 1.0, "results": [], "interrupted": True}) == "No search has ended."
 
 
 def test_results_are_saved_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,14 @@ def test_a_peak_search_keeps_its_trials(
     assert result["peak_qps"] == low
 
 
+def test_a_result_file_is_checked_before_the_work(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("simulate", "compare", "peak"):
+        assert main([command, str(scenario), "-o", str(scenario.parent / "result.txt")]) == 2
+        assert "give .json, .csv or .parquet" in capsys.readouterr().err
+        assert main([command, str(scenario), "-o", str(scenario.parent / "none" / "result.json")]) == 2
+        assert "there is no such folder" in capsys.readouterr().err
+
+
 KILLED = """
 import os, signal, sys
 from layerweaver.backend_sim.results import save_result
