@@ -107,6 +107,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target.split("#")[0]).exists(), f"{page.name} links to {target}"
 
 
+def test_the_index_lists_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"\]\(([^)#\s]+)\)", index))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"} <= listed
+
+
 @pytest.mark.parametrize("page", PAGES, ids=identifier)
 def test_every_block_says_what_it_is(page: Path) -> None:
     known = SHELL | {"python", "py", "yaml", "yml", "text", "csv", "json", "toml"}
