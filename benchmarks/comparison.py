@@ -82,7 +82,12 @@ def _label(policy: Any) -> str:
     return policy if isinstance(policy, str) else " ".join(str(value) for value in policy.values())
 
 
-GRID = (("resnet50", {}, 15.0), ("bert-base", {"tokens": 384}, 130.0), ("bert-large", {"tokens": 384}, 130.0))
+GRID = (
+    ("mobilenetv1", {}, 10.0),
+    ("resnet50", {}, 15.0),
+    ("bert-base", {"tokens": 384}, 130.0),
+    ("bert-large", {"tokens": 384}, 130.0),
+)
 
 
 def grid_table(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
