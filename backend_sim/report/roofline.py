@@ -121,7 +121,7 @@ def roofline_figure(document: Mapping[str, Any]) -> RooflineFigure:
     whole = None
     if roof["arithmetic_intensity"] and roof["achieved_tops"]:
         whole = (roof["arithmetic_intensity"], roof["achieved_tops"])
-    title = f"{document['model']}, batch {document['batch']}, on {document['npu']}"
+    title = f"{Path(document['model']).name}, batch {document['batch']}, on {document['npu']}"
     return RooflineFigure(title, roof["peak_tops"], roof["dram_gb_s"], points, whole)
 
 
