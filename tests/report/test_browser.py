@@ -156,6 +156,20 @@ def test_the_page_prints(browser: Any, page: Any, tmp_path: Path) -> None:
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_many_blocks_print_without_hatches(browser: Any, page: Any) -> None:
+    browser.view(1200, 900)
+    browser.open(page[0], until=READY)
+    shape = "document.querySelector('.plot').data[0].marker.pattern.shape"
+    browser.ask(
+        "Plotly.newPlot(document.querySelector('.plot'), [{type: 'bar', "
+        "y: Array.from({length: 300}, (_, i) => i), marker: {pattern: {shape: '/'}}}], {}).then(() => 1)"
+    )
+    browser.ask("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.ask(shape) == ""
+    browser.ask("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.ask(shape) == "/"
+
+
 def test_a_run_without_details_still_has_its_charts(
     browser: Any, make_document: Make, tmp_path: Path
 ) -> None:
