@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["peak_sentence", "verdict_sentence"]
 
-_WEAVING = ("layerweaver+", "layerweaver", "slackweave")
+_WEAVING = ("layerweaver+", "layerweaver", "slackweave+", "slackweave")
 _VISIBLE = 0.02
 _SAME_LOAD = 0.1
 
