@@ -96,7 +96,9 @@ def _system_rows(documents: Sequence[Document]) -> Table:
 def _headline(document: Document) -> str:
     bound = document["system"].get("bound_qps")
     offered = sum(tenant["arrived"] for tenant in document["tenants"]) / max(document["simulated_s"], 1e-12)
-    text = f"{document['npu']}, {document['simulated_s']:.3g} s simulated"
+    simulated_s = document["simulated_s"]
+    length = f"{simulated_s:,.0f}" if simulated_s >= 100 else f"{simulated_s:.3g}"
+    text = f"{document['npu']}, {length} s simulated"
     return f"{text}, offered {offered / bound:.0%} of the bound of {bound:.4g} q/s" if bound else text
 
 
