@@ -174,9 +174,9 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
 def _groups_table(document: Document) -> Table:
     """The static woven schedules of declared groups, and what their decision tables take."""
     sizes = {_members(item): f"{number(item['bytes'])}B" for item in document["decision_tables"]}
-    columns = [("group", "left"), ("rows before", "right"), ("rows repeated", "right")]
-    columns += [("period", "right"), ("requests per period", "right"), ("decision tables", "right")]
-    grid = table("woven groups", columns)
+    columns = [("group", "left"), ("before", "right"), ("period", "right"), ("cycles", "right")]
+    columns += [("requests", "right"), ("tables", "right")]
+    grid = table("woven groups (rows before the period, of it, cycles, requests; decision tables)", columns)
     for weave in document["weaves"]:
         grid.add_row(
             "+".join(name for name, _ in _members(weave)),
