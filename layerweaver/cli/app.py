@@ -15,6 +15,7 @@ from layerweaver.cli import (
     reproduce_commands,
     result_commands,
     simulate_commands,
+    study_commands,
 )
 from layerweaver.cli.manual import EXIT_CODES
 from layerweaver.cli.session import Session
@@ -84,6 +85,7 @@ def root(
 model_commands.register(app)
 profile_commands.register(app)
 simulate_commands.register(app)
+study_commands.register(app)
 result_commands.register(app)
 npu_commands.register(app)
 reproduce_commands.register(app)

@@ -1,0 +1,152 @@
+"""What the commands that serve tenants share: options, policies as words, and handing over results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from layerweaver.cli.completion import complete_policies, complete_policy
+from layerweaver.cli.session import Session, print_document
+
+if TYPE_CHECKING:
+    from layerweaver.backend_sim.simulate import PolicyRef
+
+__all__ = [
+    "DetailsOption",
+    "OutputOption",
+    "PoliciesOption",
+    "PolicyOption",
+    "ScenarioArgument",
+    "SeedOption",
+    "SeedsOption",
+    "SkipOption",
+    "check_output",
+    "deliver",
+    "finish",
+    "parse_policies",
+    "parse_policy",
+    "wants_details",
+]
+
+ScenarioArgument = Annotated[Path, typer.Argument(help="A scenario file (YAML).")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Replace every tenant's seed by one derived from this.")
+]
+SeedsOption = Annotated[
+    int, typer.Option("--seeds", min=1, max=1000, help="Repetitions with derived seeds, for intervals.")
+]
+SkipOption = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip and count bad rows of traces.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Write the result to this file (.json, .csv or .parquet)."),
+]
+DetailsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--details/--no-details",
+        help="Add what a report draws: distributions, series, a timeline window; "
+        "by default to a .json file of --output.",
+    ),
+]
+
+
+PolicyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        autocompletion=complete_policy,
+        help="A policy's name or file, options after colons (layerweaver+:margin_us=50); "
+        "default: the scenario's.",
+    ),
+]
+PoliciesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--policies",
+        autocompletion=complete_policies,
+        help="Policies, for example fcfs,edf,layerweaver+:margin_us=50.",
+    ),
+]
+
+
+def _option_value(text: str) -> bool | int | float | str:
+    if text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def parse_policy(text: str) -> PolicyRef:
+    """Read ``NAME[:OPTION=VALUE...]``.
+
+    Raises:
+        typer.BadParameter: If it has another form.
+    """
+    name, *words = text.strip().split(":")
+    if not words:
+        return name
+    options: dict[str, Any] = {}
+    for word in words:
+        option, equals, value = word.partition("=")
+        if not (equals and option and value):
+            raise typer.BadParameter(f"policy {text!r} is not of the form NAME[:OPTION=VALUE...]")
+        options[option] = _option_value(value)
+    return {"name": name, **options}
+
+
+def parse_policies(text: str | None) -> list[PolicyRef] | None:
+    """Read a comma list of :func:`parse_policy` words; None stays None."""
+    if text is None:
+        return None
+    names = [name for name in text.split(",") if name.strip()]
+    if not names:
+        raise typer.BadParameter("--policies names no policy; see 'layerweaver policies'")
+    return [parse_policy(name) for name in names]
+
+
+def wants_details(details: bool | None, output: Path | None) -> bool:
+    """A report is made of result files, so these have what it draws unless they shall not."""
+    return output is not None and output.suffix == ".json" if details is None else details
+
+
+def _without_details(document: dict[str, Any]) -> dict[str, Any]:
+    if "runs" in document:
+        return document | {"runs": [_without_details(run) for run in document["runs"]]}
+    return {key: value for key, value in document.items() if key != "details"}
+
+
+def check_output(output: Path | None) -> None:
+    """Complain about a result file before the work, not after it."""
+    if output is not None:
+        from layerweaver.backend_sim.results import check_result_path
+
+        check_result_path(output)
+
+
+def deliver(
+    session: Session,
+    document: dict[str, Any],
+    output: Path | None,
+    as_json: bool,
+    details: bool | None = None,
+) -> None:
+    """Write a result to its file and print it when JSON was asked for, small unless with ``--details``."""
+    if output is not None:
+        from layerweaver.backend_sim.results import save_result
+
+        save_result(document, output)
+        session.note(f"wrote {output}")
+    if as_json:
+        print_document(document if details else _without_details(document))
+
+
+def finish(documents: list[dict[str, Any]]) -> None:
+    """Leave with the exit code of an interruption if anything was interrupted."""
+    if any(document.get("interrupted") for document in documents):
+        raise typer.Exit(130)

@@ -1,0 +1,153 @@
+"""``peak``, ``traffic``, ``certify`` and ``policies``: what studies need beside simulations."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from layerweaver.cli.manual import epilog
+from layerweaver.cli.render_results import certify_table, peak_notes, peak_table, policies_table
+from layerweaver.cli.serving import (
+    OutputOption,
+    PoliciesOption,
+    PolicyOption,
+    ScenarioArgument,
+    SeedOption,
+    SeedsOption,
+    SkipOption,
+    check_output,
+    deliver,
+    finish,
+    parse_policies,
+    parse_policy,
+    wants_details,
+)
+from layerweaver.cli.session import JsonOption, console, print_document, session_of
+
+__all__ = ["register"]
+
+_CURVE = 8
+
+
+def _curve(asked: int | None, output: Path | None) -> int:
+    """Loads that are run for curves: a report is made of result files."""
+    return (_CURVE if wants_details(None, output) else 0) if asked is None else asked
+
+
+def _peak(
+    context: typer.Context,
+    scenario: ScenarioArgument,
+    policies: PoliciesOption = None,
+    queries: Annotated[
+        int, typer.Option("--queries", min=1, help="Queries per trial, all tenants.")
+    ] = 20_000,
+    seeds: SeedsOption = 1,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", help="Scale this tenant's rate only; default: all.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes.")] = 1,
+    curve: Annotated[
+        int | None,
+        typer.Option(
+            "--curve",
+            min=0,
+            max=1000,
+            help="Also run so many evenly spaced loads up to the bound, for the curves of a report; "
+            "by default 8 with a .json file, else none.",
+        ),
+    ] = None,
+    output: OutputOption = None,
+    skip_bad_rows: SkipOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the highest rate at which every tenant still meets its deadline."""
+    from layerweaver.backend_sim.peak import peak
+
+    check_output(output)
+    session = session_of(context)
+    names = parse_policies(policies)
+    with session.progress("searching") as progress:
+        document = peak(
+            scenario,
+            names,
+            queries=queries,
+            seeds=seeds,
+            tenant=tenant,
+            jobs=jobs,
+            curve=_curve(curve, output),
+            skip_bad_rows=skip_bad_rows,
+            progress=progress,
+        )
+    deliver(session, document, output, as_json)
+    if not as_json:
+        screen = console()
+        screen.print(peak_table(document))
+        for note in peak_notes(document):
+            screen.print(note)
+    finish([document])
+
+
+def _traffic(
+    scenario: ScenarioArgument,
+    seed: SeedOption = None,
+    skip_bad_rows: SkipOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the arrivals as CSV: tenant,query,arrival_ns."""
+    from layerweaver.backend_sim.simulate import traffic
+
+    rows = traffic(scenario, seed, skip_bad_rows=skip_bad_rows)
+    columns = ("tenant", "query", "arrival_ns")
+    if as_json:
+        print_document({"arrivals": [dict(zip(columns, row, strict=True)) for row in rows]})
+        return
+    first = list(islice(rows, 1))  # so that what is wrong from the start leaves no half-written table
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(chain(first, rows))
+
+
+def _certify(
+    context: typer.Context,
+    scenario: ScenarioArgument,
+    policy: PolicyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay the simulated completions through the official LoadGen and compare verdicts (unofficial)."""
+    from layerweaver.backend_sim.certify.certify import certify
+
+    with session_of(context).progress("certifying") as progress:
+        document = certify(scenario, parse_policy(policy) if policy is not None else None, progress=progress)
+    if as_json:
+        print_document(document)
+    else:
+        console().print(certify_table(document))
+    if not all(item["agree"] for item in document["tenants"]):
+        raise typer.Exit(1)
+
+
+def _policies(as_json: JsonOption = False) -> None:
+    """List the policies with their options."""
+    from layerweaver.scheduler.policies import policy_rows
+
+    rows = policy_rows()
+    if as_json:
+        print_document({"policies": rows})
+    else:
+        console().print(policies_table(rows))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, command in (
+        ("peak", _peak),
+        ("traffic", _traffic),
+        ("certify", _certify),
+        ("policies", _policies),
+    ):
+        app.command(name, epilog=epilog(name))(command)
