@@ -30,7 +30,8 @@ from layerweaver.costmodel import CostTable, MachineSpec, load_npu
 from layerweaver.costmodel.config_sections import ArrayConfig
 from layerweaver.ir import Layer, LayerGraph
 from layerweaver.scheduler.bounds import closed_loop_bound
-from layerweaver.scheduler.compiler import load_graph, profile_graph
+from layerweaver.scheduler.compiler import profile_graph
+from layerweaver.scheduler.model_sources import load_graph
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.policies import Policy, load_policy
 

@@ -25,7 +25,7 @@ from layerweaver.backend_sim.reproduce_hpca21 import (
     published_memory_over_compute,
 )
 from layerweaver.costmodel import load_npu
-from layerweaver.scheduler.compiler import load_graph
+from layerweaver.scheduler.model_sources import load_graph
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import Policy, load_policy
 

@@ -20,7 +20,7 @@ from layerweaver.backend_sim.reproduce_hpca21 import (
 )
 from layerweaver.costmodel import load_npu
 from layerweaver.scheduler.bounds import mix_bound
-from layerweaver.scheduler.compiler import load_graph
+from layerweaver.scheduler.model_sources import load_graph
 from layerweaver.scheduler.offline import ModelProfile
 
 PAIRS = tuple(f"{left}+{right}" for left in ("RN", "MN", "IC", "RX") for right in ("BB", "BL"))

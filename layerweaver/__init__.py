@@ -65,8 +65,8 @@ if TYPE_CHECKING:
     from layerweaver.ir.errors import LayerweaverError
     from layerweaver.ir.graph import LayerGraph
     from layerweaver.scheduler.compiler import compile_models
-    from layerweaver.scheduler.compiler import load_graph as import_model
     from layerweaver.scheduler.inspection import inspect_model
+    from layerweaver.scheduler.model_sources import load_graph as import_model
     from layerweaver.scheduler.policies import load_policy
     from layerweaver.scheduler.profile import Profile, load_profile, save_profile
 
@@ -103,7 +103,7 @@ _HOMES = {
     "compare": "backend_sim.simulate",
     "compile_models": "scheduler.compiler",
     "cost_graph": "costmodel",
-    "import_model": "scheduler.compiler",
+    "import_model": "scheduler.model_sources",
     "inspect_model": "scheduler.inspection",
     "load_npu": "costmodel",
     "load_policy": "scheduler.policies",

@@ -1,11 +1,7 @@
-"""From model files to a schedule profile: import, cost, table, for several models and batch sizes.
-
-This is the one place that joins the importer, the zoo and the cost model; all three load only when used.
-"""
+"""From model files to a schedule profile: import, cost, table, for several models and batch sizes."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,25 +14,22 @@ import numpy as np
 
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import LayerGraph, ModelError, ProfileError
+from layerweaver.scheduler.model_sources import ZOO_PREFIX, bound_dims, import_read_model, read_source
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile import Profile, Provenance
 from layerweaver.scheduler.profile_manifest import MAX_QUANTITY
 
 if TYPE_CHECKING:
     from layerweaver.costmodel import NpuConfig
-    from layerweaver.frontend.model import OnnxModel
 
 __all__ = [
-    "ZOO_PREFIX",
     "ModelRequest",
     "compile_models",
     "entry_name",
-    "load_graph",
     "parse_request",
     "profile_graph",
 ]
 
-ZOO_PREFIX = "zoo:"
 _ENTRY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -86,110 +79,6 @@ def parse_request(text: str) -> ModelRequest:
     if not source.strip():
         raise ModelError("no model is given", where=text, accepted="give a path or zoo:NAME")
     return ModelRequest(name, source)
-
-
-def _zoo_model(name: str) -> tuple[OnnxModel, dict[str, int]]:
-    from layerweaver import models  # noqa: PLC0415 - the zoo loads onnx
-    from layerweaver.frontend.reader import read_model_bytes  # noqa: PLC0415
-
-    known = models.names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
-        raise ModelError(
-            f"the zoo has no model {name!r}",
-            where=ZOO_PREFIX + name,
-            accepted=f"nearest: {', '.join(ZOO_PREFIX + other for other in near)}",
-        )
-    data = models.build(name).SerializeToString(deterministic=True)
-    model = read_model_bytes(data, ZOO_PREFIX + name)
-    if not model.sha256:
-        model = replace(model, sha256=hashlib.sha256(data).hexdigest())
-    return model, dict(models.defaults(name))
-
-
-def _read(ref: str | Path) -> tuple[OnnxModel, dict[str, int]]:
-    """The model and the dimensions it is bound to unless told otherwise."""
-    from layerweaver.frontend.reader import read_model  # noqa: PLC0415 - loads on first use
-
-    text = str(ref)
-    if text.startswith(ZOO_PREFIX):
-        return _zoo_model(text[len(ZOO_PREFIX) :])
-    return read_model(Path(ref)), {}
-
-
-def _bound_dims(
-    model: OnnxModel,
-    defaults: Mapping[str, int],
-    dims: Mapping[str, int],
-    shapes: Mapping[str, tuple[int, ...]],
-    batch: int | None,
-) -> dict[str, int]:
-    """The user's dimensions over the defaults that neither a shape nor a batch size already fixes."""
-    fixed = {
-        dim
-        for value in model.graph.inputs
-        if value.name in shapes and value.shape is not None
-        for dim in value.shape
-        if isinstance(dim, str)
-    }
-    if batch is not None:
-        fixed.add("batch")
-    return {**{name: size for name, size in defaults.items() if name not in fixed}, **dims}
-
-
-def load_graph(
-    ref: str | Path,
-    *,
-    dims: Mapping[str, int] | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
-    batch: int | None = None,
-    trip_counts: Mapping[str, int] | None = None,
-    strict: bool = False,
-    fuse: bool = True,
-    state: Sequence[tuple[str, str]] | None = None,
-) -> LayerGraph:
-    """Import a model as a layer graph.
-
-    Args:
-        ref: Path of an ONNX file, or ``zoo:NAME``; what is left unbound of a zoo model takes its defaults.
-        dims: Symbolic dimensions, by name.
-        shapes: Input shapes, by input name.
-        batch: Batch size; None leaves it to the model and the bindings.
-        trip_counts: Trip counts of loops, by node name.
-        strict: Refuse operators that nobody knows instead of pricing them by their outputs.
-        fuse: Fuse vector work with the matrix layer before it.
-        state: Pairs of state inputs and outputs; None lets the importer find them.
-
-    Raises:
-        ModelError: If the model does not exist, cannot be read, bound or lowered.
-    """
-    model, defaults = _read(ref)
-    return _import(
-        model,
-        defaults,
-        dims=dims or {},
-        shapes=shapes or {},
-        batch=batch,
-        trip_counts=trip_counts or {},
-        strict=strict,
-        fuse=fuse,
-        state=state,
-    )
-
-
-def _import(
-    model: OnnxModel,
-    defaults: Mapping[str, int],
-    *,
-    dims: Mapping[str, int],
-    shapes: Mapping[str, tuple[int, ...]],
-    batch: int | None,
-    **options: Any,
-) -> LayerGraph:
-    from layerweaver.frontend import import_model  # noqa: PLC0415 - loads every operator
-
-    bound = _bound_dims(model, defaults, dims, shapes, batch)
-    return import_model(model, dims=bound, shapes=shapes, batch=batch, **options)
 
 
 def profile_graph(
@@ -271,11 +160,11 @@ def _file_hash(path: Path) -> str:
 def _compile_one(
     request: ModelRequest, config: NpuConfig, tell: Callable[[str], None]
 ) -> Iterator[tuple[ModelProfile, Provenance]]:
-    model, defaults = _read(request.source)
+    model, defaults = read_source(request.source)
     sha256 = model.sha256 or _file_hash(Path(request.source))
     for batch in request.batches:
         tell(f"{request.entry} at batch {batch}")
-        graph = _import(
+        graph = import_read_model(
             model,
             defaults,
             dims=request.dims,
@@ -294,7 +183,7 @@ def _compile_one(
             Provenance(
                 source=request.source if request.source.startswith(ZOO_PREFIX) else Path(request.source).name,
                 sha256=sha256,
-                dims=_bound_dims(model, defaults, request.dims, request.shapes, batch),
+                dims=bound_dims(model, defaults, request.dims, request.shapes, batch),
                 shapes=dict(request.shapes),
                 trip_counts=dict(request.trip_counts),
                 tool_version=metadata.version("layerweaver"),

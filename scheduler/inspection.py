@@ -13,7 +13,7 @@ from layerweaver import models
 from layerweaver.costmodel import cost_graph, costed_document, load_npu
 from layerweaver.ir import LayerGraph, ModelError, atomic_write
 from layerweaver.ir.export import graph_document
-from layerweaver.scheduler.compiler import load_graph
+from layerweaver.scheduler.model_sources import load_graph
 from layerweaver.scheduler.offline import build_offline
 
 __all__ = ["Inspection", "export_zoo_model", "inspect_model", "layers_csv", "zoo_rows"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from layerweaver.costmodel import CostedModel, cost_graph, load_npu
 from layerweaver.ir import LayerGraph
-from layerweaver.scheduler.compiler import load_graph
+from layerweaver.scheduler.model_sources import load_graph
 
 __all__ = ["bert_layer", "reproduce_onnxim"]
 

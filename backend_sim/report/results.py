@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,9 +53,9 @@ class _Result(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self.document)
 
+    @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
         """The table behind :meth:`to_dataframe`."""
-        raise NotImplementedError
 
     def to_dataframe(self, library: str | None = None) -> Any:
         """The result as a data frame; see :func:`data_frame`."""

@@ -17,7 +17,7 @@ from layerweaver.backend_sim.reproduce_hpca21 import (
 from layerweaver.costmodel import load_npu
 from layerweaver.costmodel.config_sections import ArrayConfig
 from layerweaver.ir import Layer, LayerKind, MatrixWork
-from layerweaver.scheduler.compiler import load_graph
+from layerweaver.scheduler.model_sources import load_graph
 from layerweaver.scheduler.policies import load_policy
 
 

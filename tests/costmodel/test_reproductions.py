@@ -13,7 +13,7 @@ from layerweaver.costmodel.config import Depthwise
 from layerweaver.costmodel.reproduce_tpu_matmul import predict_us, reproduce_tpu_matmul
 from layerweaver.costmodel.tiles import tile_costs
 from layerweaver.ir import ConfigError
-from layerweaver.scheduler.compiler import load_graph
+from layerweaver.scheduler.model_sources import load_graph
 from layerweaver.scheduler.reproduce_onnxim import reproduce_onnxim
 
 

@@ -9,7 +9,8 @@ import pytest
 from onnx import parser as onnx_text
 
 from layerweaver.ir import ConfigError, ModelError, ProfileError
-from layerweaver.scheduler.compiler import ModelRequest, compile_models, load_graph, parse_request
+from layerweaver.scheduler.compiler import ModelRequest, compile_models, parse_request
+from layerweaver.scheduler.model_sources import load_graph
 from layerweaver.scheduler.profile import load_profile, profile_document, save_profile
 
 NPU = {
