@@ -11,9 +11,9 @@ from typing import Any
 
 from layerweaver import models
 from layerweaver.costmodel import cost_graph, costed_document, load_npu
-from layerweaver.ir import LayerGraph, ModelError, atomic_write
+from layerweaver.ir import LayerGraph, atomic_write
 from layerweaver.ir.export import graph_document
-from layerweaver.scheduler.model_sources import load_graph
+from layerweaver.scheduler.model_sources import load_graph, zoo_bytes
 from layerweaver.scheduler.offline import build_offline
 
 __all__ = ["Inspection", "export_zoo_model", "inspect_model", "layers_csv", "zoo_rows"]
@@ -117,9 +117,7 @@ def export_zoo_model(name: str, path: Path) -> int:
         ModelError: If there is no such model.
         OutputError: If the file cannot be written.
     """
-    if name not in models.names():
-        raise ModelError(f"there is no zoo model {name!r}", accepted=f"one of {', '.join(models.names())}")
-    content = models.build(name).SerializeToString(deterministic=True)
+    content = zoo_bytes(name)
     with atomic_write(path) as stream:
         stream.write(content)
     return len(content)

@@ -5,7 +5,6 @@ This is the one place that joins the importer and the zoo; both load only when u
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,24 +16,36 @@ from layerweaver.ir import LayerGraph, ModelError
 if TYPE_CHECKING:
     from layerweaver.frontend.model import OnnxModel
 
-__all__ = ["ZOO_PREFIX", "bound_dims", "import_read_model", "load_graph", "read_source"]
+__all__ = ["ZOO_PREFIX", "bound_dims", "import_read_model", "load_graph", "read_source", "zoo_bytes"]
 
 ZOO_PREFIX = "zoo:"
+
+
+def zoo_bytes(name: str) -> bytes:
+    """A zoo model as the bytes of its ONNX file.
+
+    Raises:
+        ModelError: If there is no such model.
+    """
+    from layerweaver import models  # noqa: PLC0415 - the zoo loads onnx
+
+    try:
+        content: bytes = models.build(name).SerializeToString(deterministic=True)
+    except models.UnknownModelError as error:
+        near = error.nearest or models.names()
+        raise ModelError(
+            f"the zoo has no model {name!r}",
+            where=ZOO_PREFIX + name,
+            accepted=f"nearest: {', '.join(ZOO_PREFIX + other for other in near)}",
+        ) from None
+    return content
 
 
 def _zoo_model(name: str) -> tuple[OnnxModel, dict[str, int]]:
     from layerweaver import models  # noqa: PLC0415 - the zoo loads onnx
     from layerweaver.frontend.reader import read_model_bytes  # noqa: PLC0415
 
-    known = models.names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
-        raise ModelError(
-            f"the zoo has no model {name!r}",
-            where=ZOO_PREFIX + name,
-            accepted=f"nearest: {', '.join(ZOO_PREFIX + other for other in near)}",
-        )
-    data = models.build(name).SerializeToString(deterministic=True)
+    data = zoo_bytes(name)
     model = read_model_bytes(data, ZOO_PREFIX + name)
     if not model.sha256:
         model = replace(model, sha256=hashlib.sha256(data).hexdigest())

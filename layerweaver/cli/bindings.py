@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import typer
 
@@ -123,17 +122,17 @@ def parse_models(texts: Iterable[str]) -> dict[str, str]:
     """Read ``[NAME=]MODEL`` words into entry name -> model reference, in order.
 
     Raises:
+        ModelError: If a word has another form.
         typer.BadParameter: If two entries have the same name.
     """
+    from layerweaver.scheduler.compiler import parse_request
+
     models: dict[str, str] = {}
     for text in texts:
-        name, equals, reference = text.partition("=")
-        if not equals or Path(text).exists():
-            reference = text
-            name = text.removeprefix("zoo:") if text.startswith("zoo:") else Path(text).stem
-        if not name or not reference:
-            raise typer.BadParameter(f"{text!r} is not of the form [NAME=]MODEL")
-        if name in models:
-            raise typer.BadParameter(f"two models are named {name!r}; give one a name of its own: NAME=MODEL")
-        models[name] = reference
+        request = parse_request(text)
+        if request.entry in models:
+            raise typer.BadParameter(
+                f"two models are named {request.entry!r}; give one a name of its own: NAME=MODEL"
+            )
+        models[request.entry] = request.source
     return models
