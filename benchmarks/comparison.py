@@ -21,14 +21,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixes import FACTORS, FOURS, PAIRS, RIVALS, paper_models, scenario
+from mixes import FACTORS, FOURS, PAIRS, RIVALS, every_policy, paper_models, scenario
 from peaks import peak_rows, targets
 
-from layerweaver.backend_sim.peak import peak
-from layerweaver.backend_sim.simulate import simulate
-from layerweaver.scheduler.policies import load_policy, policy_names
+from layerweaver.backend_sim.study.peak.peak import peak
+from layerweaver.backend_sim.study.simulate import simulate
+from layerweaver.scheduler.policies import load_policy
 
-LEFT_OUT = {"layerweaver-tables", "layerweaver+tables", "static-weave"}
 QUICK_POLICIES = (*RIVALS, "layerweaver", "layerweaver+", "slackweave")
 MIXED = (
     ("RN 3, BB 30", (("RN", 3), ("BB", 30))),
@@ -38,10 +37,6 @@ MIXED = (
     ("RN 30, MN 30, BB 10, BL 3", (("RN", 30), ("MN", 30), ("BB", 10), ("BL", 3))),
 )
 LOADS = (0.6, 0.8, 0.95, 1.1)
-
-
-def every_policy() -> tuple[str, ...]:
-    return tuple(name for name in policy_names() if name not in LEFT_OUT)
 
 
 def peak_table(

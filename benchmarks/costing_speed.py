@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from layerweaver.costmodel import NpuConfig, cost_graph, cost_sweep, load_npu
-from layerweaver.scheduler.model_sources import load_graph
+from layerweaver.scheduler.compile.sources import load_graph
 
 REPEATS = 5
 

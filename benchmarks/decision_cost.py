@@ -16,16 +16,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.load import Saturated, SimulationInput, TenantLoad
-from layerweaver.backend_sim.outcome import SimulationOutcome
-from layerweaver.backend_sim.reproduce_hpca21 import (
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.engine.outcome import SimulationOutcome
+from layerweaver.backend_sim.study.reproduce.hpca21 import (
     MODELS,
     paper_ratio_profile,
     published_memory_over_compute,
 )
+from layerweaver.backend_sim.traffic.source import Saturated
 from layerweaver.costmodel import load_npu
-from layerweaver.scheduler.model_sources import load_graph
+from layerweaver.scheduler.compile.sources import load_graph
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import Policy, load_policy
 

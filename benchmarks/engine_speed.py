@@ -20,10 +20,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.load import OpenLoop, SimulationInput, TenantLoad
-from layerweaver.backend_sim.outcome import ScheduleLog
-from layerweaver.costmodel.table import CostTable, MachineSpec
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.engine.outcome import ScheduleLog
+from layerweaver.backend_sim.traffic.source import OpenLoop
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.policies import Policy, load_policy
 

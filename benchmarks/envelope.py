@@ -25,10 +25,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from comparison import LOADS, MIXED, every_policy
-from mixes import paper_models, scenario
+from comparison import LOADS, MIXED
+from mixes import every_policy, paper_models, scenario
 
-from layerweaver.backend_sim.simulate import as_prepared, simulate
+from layerweaver.backend_sim.study.inputs import as_prepared
+from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.scheduler.offline import ModelProfile
 
 OURS = "slackweave+"

@@ -131,10 +131,10 @@ def peak_kilobytes() -> int:
 
 def measure(path: Path, read_only: bool) -> None:
     """Import one file and print what it took as JSON (runs in a process of its own)."""
-    from layerweaver.frontend.reader import read_model  # noqa: PLC0415
+    from layerweaver.frontend.reader.file import read_model  # noqa: PLC0415
 
     if not read_only:
-        from layerweaver.frontend import import_model  # noqa: PLC0415
+        from layerweaver.frontend.importer import import_model  # noqa: PLC0415
     baseline = peak_kilobytes()
     start = time.perf_counter()
     model = read_model(path)

@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from layerweaver.backend_sim.reproduce_hpca21 import (
+from layerweaver.backend_sim.study.reproduce.hpca21 import (
     MODELS,
     paper_ratio_profile,
     published_memory_over_compute,
 )
 from layerweaver.costmodel import load_npu
 from layerweaver.scheduler.bounds import mix_bound
-from layerweaver.scheduler.model_sources import load_graph
+from layerweaver.scheduler.compile.sources import load_graph
 from layerweaver.scheduler.offline import ModelProfile
+from layerweaver.scheduler.policies import policy_names
 
 PAIRS = tuple(f"{left}+{right}" for left in ("RN", "MN", "IC", "RX") for right in ("BB", "BL"))
 FOURS = ("RN+MN+BB+BL", "RN+IC+BB+BL", "IC+RX+BB+BL")
@@ -72,3 +73,10 @@ def scenario(
             )
         ],
     }
+
+
+LEFT_OUT = {"layerweaver-tables", "layerweaver+tables", "static-weave"}
+
+
+def every_policy() -> tuple[str, ...]:
+    return tuple(name for name in policy_names() if name not in LEFT_OUT)

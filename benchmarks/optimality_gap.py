@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.load import ClosedLoop, SimulationInput, TenantLoad
-from layerweaver.costmodel.table import CostTable, MachineSpec
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.traffic.source import ClosedLoop
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.optimum import best_makespan
 from layerweaver.scheduler.policies import load_policy, policy_names

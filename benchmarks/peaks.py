@@ -22,9 +22,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from mixes import FACTORS, FOURS, PAIRS, RIVALS, paper_models, scenario
+from mixes import FACTORS, FOURS, PAIRS, RIVALS, every_policy, paper_models, scenario
 
-from layerweaver.backend_sim.peak import PeakPlan, plan_peak, search_one
+from layerweaver.backend_sim.study.peak.peak import search_one
+from layerweaver.backend_sim.study.peak.plan import PeakPlan, plan_peak
 
 BEST_RIVAL = "llf"
 """The best of fcfs, edf, llf, prema and sjf in every cell of the full table at 10 and 30."""
@@ -156,7 +157,6 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def main() -> None:
-    from comparison import every_policy  # noqa: PLC0415 - that module imports this one
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

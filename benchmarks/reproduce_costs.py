@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from layerweaver.costmodel.reproduce_scalesim import reproduce_scalesim
-from layerweaver.costmodel.reproduce_tpu_matmul import reproduce_tpu_matmul
-from layerweaver.scheduler.reproduce_onnxim import reproduce_onnxim
+from layerweaver.backend_sim.study.reproduce.onnxim import reproduce_onnxim
+from layerweaver.backend_sim.study.reproduce.scalesim import reproduce_scalesim
+from layerweaver.backend_sim.study.reproduce.tpu_matmul import reproduce_tpu_matmul
 
 
 def main(arguments: list[str]) -> None:

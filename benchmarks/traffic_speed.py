@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from layerweaver.backend_sim.arrivals.poisson import LoadGenPoisson
-from layerweaver.backend_sim.peak import peak
-from layerweaver.backend_sim.scenario import load_scenario
-from layerweaver.backend_sim.simulate import as_prepared, simulate
+from layerweaver.backend_sim.scenario.reading import load_scenario
+from layerweaver.backend_sim.study.inputs import as_prepared
+from layerweaver.backend_sim.study.peak.peak import peak
+from layerweaver.backend_sim.study.simulate import simulate
+from layerweaver.backend_sim.traffic.poisson import LoadGenPoisson
 
 POLICIES = ("fcfs", "fcfs-prefetch", "edf", "llf", "layerweaver", "layerweaver+")
 

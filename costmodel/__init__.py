@@ -6,20 +6,21 @@
 48000000
 """
 
-from layerweaver.costmodel.config import NpuConfig
-from layerweaver.costmodel.cost_csv import load_cost_csv, override_costs
-from layerweaver.costmodel.document import (
+from layerweaver.costmodel.explain import CostedLayer, costed_document, roofline
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.measured import load_cost_csv, override_costs
+from layerweaver.costmodel.model import CostedModel, cost_columns, cost_graph
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.document import (
     npu_document,
     npu_json_schema,
     npu_rows,
     npu_template,
     npu_yaml,
 )
-from layerweaver.costmodel.explain import CostedLayer, costed_document, roofline
-from layerweaver.costmodel.load import check_npu, load_npu, npu_names
-from layerweaver.costmodel.model import CostedModel, cost_columns, cost_graph
+from layerweaver.costmodel.npu.reading import check_npu, load_npu, npu_names
 from layerweaver.costmodel.sweep import cost_sweep
-from layerweaver.costmodel.table import CostTable, MachineSpec, share_activation_buffer
+from layerweaver.costmodel.table import CostTable, share_activation_buffer
 
 __all__ = [
     "CostTable",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from layerweaver.costmodel.model import CostedModel
+from layerweaver.costmodel.model import CostedModel
 
 __all__ = ["Bound", "CostedLayer", "Roofline", "Unit", "costed_document", "explain", "roofline"]
 
@@ -180,7 +179,7 @@ def costed_document(costed: CostedModel) -> dict[str, Any]:
         "npu": costed.config.name,
         "layers": [
             {key: value for key, value in asdict(layer).items() if key not in ("name", "weight_bytes")}
-            for layer in costed.layers
+            for layer in explain(costed)
         ],
         "totals": totals,
         "roofline": asdict(roofline(costed)),

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from layerweaver.costmodel.columns import LayerColumns
-from layerweaver.costmodel.config import NpuConfig
 from layerweaver.costmodel.model import CostedModel, cost_columns
+from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.ir import LayerGraph
 
 __all__ = ["SweepRow", "cost_sweep"]

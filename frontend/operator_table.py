@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from layerweaver.frontend.registry import SHIPPED, Lowering, load_shipped
+from layerweaver.frontend.node.registry import SHIPPED, Lowering, load_shipped
 from layerweaver.ir import write_text
 
 __all__ = ["operator_table"]
@@ -33,8 +33,8 @@ operator; `--strict` refuses it. A package adds operators by an entry point of t
 `layerweaver.operators` that names a module which registers them:
 
 ```python
-from layerweaver.frontend.operation import Operation, Step
-from layerweaver.frontend.registry import lowers
+from layerweaver.frontend.node.operation import Operation, Step
+from layerweaver.frontend.node.registry import lowers
 from layerweaver.ir import LayerKind, VectorCategory
 
 
@@ -48,8 +48,9 @@ Where the file does not declare the shape of the result, it is assumed to be the
 warning. The same module can say what it is:
 
 ```python
-from layerweaver.frontend.propagate.call import Call, rule
-from layerweaver.frontend.propagate.values import Info
+from layerweaver.frontend.node.call import Call
+from layerweaver.frontend.node.registry import rule
+from layerweaver.frontend.node.values import Info
 
 
 @rule("MyNorm", domain="my.domain")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,25 @@ import yaml
 
 from layerweaver.ir.errors import LayerweaverError
 
-__all__ = ["YamlSource", "nearest", "parse_yaml", "read_yaml"]
+__all__ = ["YamlSource", "parse_yaml", "read_yaml"]
+
 
 _MAX_BYTES = 1 << 20
+
+
 _MAX_DEPTH = 32
+
+
 _MAX_VALUES = 100_000
+
+
 _EXPONENT = re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+")
+
+
 _SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "timestamp")}
 
+
 KeyPath = tuple[str | int, ...]
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """``did you mean 'x'?`` when a known name is close, followed by the names accepted."""
-    listed = ", ".join(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}? accepted: {listed}" if close else f"accepted: {listed}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,18 +57,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layerweaver.backend_sim.certify.certify import certify
-    from layerweaver.backend_sim.peak import peak
-    from layerweaver.backend_sim.report import build_report
-    from layerweaver.backend_sim.simulate import compare, simulate, traffic
+    from layerweaver.backend_sim.report.page import build_report
+    from layerweaver.backend_sim.study.certify.certify import certify
+    from layerweaver.backend_sim.study.peak.peak import peak
+    from layerweaver.backend_sim.study.simulate import compare, simulate
+    from layerweaver.backend_sim.study.traffic import traffic
     from layerweaver.costmodel import NpuConfig, check_npu, cost_graph, load_npu
     from layerweaver.ir.errors import LayerweaverError
     from layerweaver.ir.graph import LayerGraph
-    from layerweaver.scheduler.compiler import compile_models
-    from layerweaver.scheduler.inspection import inspect_model
-    from layerweaver.scheduler.model_sources import load_graph as import_model
+    from layerweaver.scheduler.compile.compiler import compile_models
+    from layerweaver.scheduler.compile.inspection import inspect_model
+    from layerweaver.scheduler.compile.sources import load_graph as import_model
     from layerweaver.scheduler.policies import load_policy
-    from layerweaver.scheduler.profile import Profile, load_profile, save_profile
+    from layerweaver.scheduler.profile.file import load_profile, save_profile
+    from layerweaver.scheduler.profile.profile import Profile
 
 __all__ = [
     "LayerGraph",
@@ -96,22 +98,22 @@ _HOMES = {
     "LayerGraph": "ir.graph",
     "LayerweaverError": "ir.errors",
     "NpuConfig": "costmodel",
-    "Profile": "scheduler.profile",
-    "build_report": "backend_sim.report",
-    "certify": "backend_sim.certify.certify",
+    "Profile": "scheduler.profile.profile",
+    "build_report": "backend_sim.report.page",
+    "certify": "backend_sim.study.certify.certify",
     "check_npu": "costmodel",
-    "compare": "backend_sim.simulate",
-    "compile_models": "scheduler.compiler",
+    "compare": "backend_sim.study.simulate",
+    "compile_models": "scheduler.compile.compiler",
     "cost_graph": "costmodel",
-    "import_model": "scheduler.model_sources",
-    "inspect_model": "scheduler.inspection",
+    "import_model": "scheduler.compile.sources",
+    "inspect_model": "scheduler.compile.inspection",
     "load_npu": "costmodel",
     "load_policy": "scheduler.policies",
-    "load_profile": "scheduler.profile",
-    "peak": "backend_sim.peak",
-    "save_profile": "scheduler.profile",
-    "simulate": "backend_sim.simulate",
-    "traffic": "backend_sim.simulate",
+    "load_profile": "scheduler.profile.file",
+    "peak": "backend_sim.study.peak.peak",
+    "save_profile": "scheduler.profile.file",
+    "simulate": "backend_sim.study.simulate",
+    "traffic": "backend_sim.study.traffic",
 }
 """Where the public names live; they load on first use, so that ``import layerweaver`` costs nothing."""
 

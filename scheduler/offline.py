@@ -77,7 +77,7 @@ class StaticWeave:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecisionTables:
-    """Decision tables of a declared group (:mod:`layerweaver.scheduler.tables`).
+    """Decision tables of a declared group (:mod:`layerweaver.scheduler.static.tables`).
 
     Attributes:
         members: (entry, batch) of every model that they cover, each once; ``class_of`` has one value each.

@@ -18,7 +18,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.costmodel.table import CostTable, MachineSpec
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.table import CostTable
 
 __all__ = ["ExecutedSchedule", "Violation", "find_violations"]
 

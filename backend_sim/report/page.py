@@ -8,10 +8,13 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from layerweaver.backend_sim.report.charts import latency_charts, load_charts, machine_charts, run_charts
-from layerweaver.backend_sim.report.documents import Documents, Run, read_documents
+from layerweaver.backend_sim.report.charts.inside import run_charts
+from layerweaver.backend_sim.report.charts.latency import latency_charts
+from layerweaver.backend_sim.report.charts.load import load_charts
+from layerweaver.backend_sim.report.charts.machine import machine_charts
 from layerweaver.backend_sim.report.markup import Chart, Table, chart_markup, table_markup
-from layerweaver.backend_sim.sentence import peak_sentence, verdict_sentence
+from layerweaver.backend_sim.results.schema import Documents, Run, read_documents
+from layerweaver.backend_sim.results.sentence import peak_sentence, verdict_sentence
 
 __all__ = ["build_report", "headline"]
 

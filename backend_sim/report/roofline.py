@@ -9,7 +9,7 @@ from math import log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layerweaver.backend_sim.report.documents import ResultError
+from layerweaver.backend_sim.results.schema import ResultError
 from layerweaver.ir import OutputError, atomic_write, write_text
 
 if TYPE_CHECKING:
@@ -128,7 +128,13 @@ def roofline_figure(document: Mapping[str, Any]) -> RooflineFigure:
 def _interactive(roofline: RooflineFigure) -> go.Figure:
     import plotly.graph_objects as go  # noqa: PLC0415 - an optional extra
 
-    from layerweaver.backend_sim.report.palette import DANGER, MARK, colour, plain, styled  # noqa: PLC0415
+    from layerweaver.backend_sim.report.palette import (  # noqa: PLC0415
+        DANGER,
+        MARK,
+        colour,
+        plain,
+        styled,
+    )
 
     figure = go.Figure()
     roof_x, roof_y = roofline.roof()

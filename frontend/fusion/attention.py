@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.draft import Draft, DraftGraph
+from layerweaver.frontend.lowering.draft import Draft, DraftGraph
 from layerweaver.ir import LayerKind, VectorCategory
 
 __all__ = ["name_attention"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.draft import DraftGraph
 from layerweaver.frontend.fusion.epilogue import latest_writer
+from layerweaver.frontend.lowering.draft import DraftGraph
 from layerweaver.ir import LayerKind
 
 __all__ = ["MAX_PARTS", "write_concat_in_place"]

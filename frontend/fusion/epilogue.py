@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.draft import Draft, DraftGraph
+from layerweaver.frontend.lowering.draft import Draft, DraftGraph
 from layerweaver.ir import LayerKind, VectorCategory
 
 __all__ = ["fuse_epilogues", "fuse_region_epilogues", "is_streamable", "latest_writer"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.draft import Draft, DraftGraph
+from layerweaver.frontend.lowering.draft import Draft, DraftGraph
 from layerweaver.ir import LayerKind, MatrixWork
 
 __all__ = ["fold_affine", "fold_batch_normalization"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from layerweaver.frontend.draft import Draft, DraftGraph
+from layerweaver.frontend.lowering.draft import Draft, DraftGraph
 
 __all__ = ["Constant", "Input", "Match", "Operator", "Pattern", "find"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from layerweaver.frontend.draft import DraftGraph
 from layerweaver.frontend.fusion.attention import name_attention
 from layerweaver.frontend.fusion.concat import write_concat_in_place
 from layerweaver.frontend.fusion.epilogue import fuse_epilogues, fuse_region_epilogues
@@ -14,6 +13,7 @@ from layerweaver.frontend.fusion.patterns import recognise_patterns
 from layerweaver.frontend.fusion.prologue import fuse_prologues
 from layerweaver.frontend.fusion.quantized import fold_dequantize
 from layerweaver.frontend.fusion.regions import collapse_regions, collapse_streams
+from layerweaver.frontend.lowering.draft import DraftGraph
 
 __all__ = ["PASSES", "Pass", "fuse_drafts"]
 

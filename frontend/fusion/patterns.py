@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerweaver.frontend.draft import Draft, DraftGraph
 from layerweaver.frontend.fusion.match import Constant, Input, Match, Operator, Pattern, find
+from layerweaver.frontend.lowering.draft import Draft, DraftGraph
 from layerweaver.ir import LayerKind, VectorCategory, VectorWork
 
 __all__ = ["NAMED_PATTERNS", "NamedPattern", "recognise_patterns"]

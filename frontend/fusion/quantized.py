@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.draft import DraftGraph
+from layerweaver.frontend.lowering.draft import DraftGraph
 from layerweaver.ir import LayerKind
 
 __all__ = ["fold_dequantize"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.draft import DraftGraph
 from layerweaver.frontend.fusion.epilogue import is_streamable
+from layerweaver.frontend.lowering.draft import DraftGraph
 from layerweaver.ir import LayerKind
 
 __all__ = ["collapse_regions", "collapse_streams"]

@@ -1,29 +1,30 @@
-"""The shipped operator lowerings: importing this package registers them all."""
+"""The shipped operators, one file per topic: how their shapes follow and which work they are.
+
+Importing this package registers them all.
+"""
 
 from layerweaver.frontend.operators import (
     activation,
     attention,
     constants,
-    contraction,
     control,
     convolution,
+    einsum,
     elementwise,
-    gather,
+    image,
+    indexing,
     machine_learning,
+    microsoft,
     microsoft_attention,
-    microsoft_fused,
-    microsoft_quantized,
     movement,
     normalization,
     pooling,
-    product,
-    quantization,
+    products,
+    quantized,
     recurrent,
     reduction,
-    sampling,
     sequences,
     signal,
-    training,
     views,
 )
 
@@ -31,25 +32,25 @@ __all__ = [
     "activation",
     "attention",
     "constants",
-    "contraction",
     "control",
     "convolution",
+    "einsum",
     "elementwise",
-    "gather",
+    "image",
+    "indexing",
     "machine_learning",
+    "microsoft",
     "microsoft_attention",
-    "microsoft_fused",
-    "microsoft_quantized",
     "movement",
     "normalization",
     "pooling",
-    "product",
-    "quantization",
+    "products",
+    "quantized",
     "recurrent",
     "reduction",
-    "sampling",
     "sequences",
     "signal",
-    "training",
     "views",
 ]
+
+microsoft.repeat_rules()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.operation import Operation, Step
+from layerweaver.frontend.node.operation import Operation
+from layerweaver.frontend.node.registry import MICROSOFT, lowers
+from layerweaver.frontend.node.work import Step
 from layerweaver.frontend.operators.elementwise import ELEMENTWISE, TRANSCENDENTAL, vector_step
-from layerweaver.frontend.registry import MICROSOFT, lowers
 from layerweaver.ir import VectorCategory
 
 SOFTMAX = VectorCategory.SOFTMAX

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.operation import Operation, Step
-from layerweaver.frontend.registry import Treatment, lowers
+from layerweaver.frontend.node.operation import Operation
+from layerweaver.frontend.node.registry import Treatment, lowers
+from layerweaver.frontend.node.work import Step
 
 
 @lowers("If", "Loop", "Scan", "SequenceMap", treatment=Treatment.CONTROL)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from layerweaver.frontend.operation import Operation, Step, axis_for
-from layerweaver.frontend.operators.attention import Heads, attention_steps, given, result, split_heads
-from layerweaver.frontend.registry import MICROSOFT, Treatment, lowers
+from layerweaver.frontend.node.operation import Operation, axis_for
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, lowers
+from layerweaver.frontend.node.work import Step
+from layerweaver.frontend.operators.attention import (
+    Heads,
+    attention_steps,
+    given,
+    result,
+    split_heads,
+)
 from layerweaver.ir import LayerKind, MatrixWork, VectorCategory
 
 

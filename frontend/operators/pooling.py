@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 
-from layerweaver.frontend.operation import Operation, Step
+from layerweaver.frontend.node.call import Call
+from layerweaver.frontend.node.operation import Operation
+from layerweaver.frontend.node.registry import MICROSOFT, NCHWC, lowers, rule
+from layerweaver.frontend.node.values import Info, ShapeConflictError, text
+from layerweaver.frontend.node.work import Step
+from layerweaver.frontend.operators.convolution import _pads, _per_axis, _windows
 from layerweaver.frontend.operators.elementwise import vector_step
-from layerweaver.frontend.registry import MICROSOFT, NCHWC, lowers
 from layerweaver.ir import LayerKind, VectorCategory
+from layerweaver.ir.dtypes import DType
+
+__all__ = ["pooled"]
+
 
 POOLING = VectorCategory.POOLING
+
+
 REDUCTION = VectorCategory.REDUCTION
 
 
@@ -55,3 +65,87 @@ def unpool(operation: Operation) -> Step:
         kind=LayerKind.MOVE,
         parameters=(),
     )
+
+
+def pooled(call: Call, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Output shape of pooling ``shape`` (N, C, ...).
+
+    Raises:
+        ShapeConflictError: The windows do not fit.
+    """
+    kernel = call.integer_list("kernel_shape")
+    if kernel is None or len(shape) < 3 or len(kernel) != len(shape) - 2 or min(kernel) < 1:
+        raise ShapeConflictError(f"kernel_shape {kernel} does not fit an input of {text(shape)}")
+    return (*shape[:2], *_windows(call, shape[2:], kernel, ceil=bool(call.integer("ceil_mode", 0))))
+
+
+@rule("AveragePool", "LpPool")
+def _pool(call: Call) -> tuple[Info]:
+    return (Info(call.dtype(0), pooled(call, call.shape(0))),)
+
+
+@rule("MaxPool")
+def _max_pool(call: Call) -> tuple[Info, Info]:
+    shape = pooled(call, call.shape(0))
+    return Info(call.dtype(0), shape), Info(DType.INT64, shape)
+
+
+def _channels_last(call: Call) -> tuple[Info]:
+    shape = call.shape(0)
+    if len(shape) < 3:
+        raise ShapeConflictError(f"cannot pool {text(shape)}")
+    batch, channels, *spatial = pooled(call, (shape[0], shape[-1], *shape[1:-1]))
+    return (Info(call.dtype(0), (batch, *spatial, channels)),)
+
+
+rule("NhwcMaxPool", domain=MICROSOFT)(_channels_last)
+
+
+@rule("QLinearAveragePool", domain=MICROSOFT)
+def _q_linear_average_pool(call: Call) -> tuple[Info]:
+    if call.integer("channels_last", 0):
+        return _channels_last(call)
+    return (Info(call.dtype(0), pooled(call, call.shape(0))),)
+
+
+@rule("QLinearGlobalAveragePool", domain=MICROSOFT)
+def _q_linear_global_average_pool(call: Call) -> tuple[Info]:
+    shape = call.shape(0)
+    if call.integer("channels_last", 0):
+        return (Info(call.dtype(0), (shape[0], *(1,) * (len(shape) - 2), shape[-1])),)
+    return (Info(call.dtype(0), (*shape[:2], *(1,) * (len(shape) - 2))),)
+
+
+@rule("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+def _global_pool(call: Call) -> tuple[Info]:
+    shape = call.shape(0)
+    return (Info(call.dtype(0), (*shape[:2], *(1,) * (len(shape) - 2))),)
+
+
+@rule("MaxUnpool", roots_from=(0,))
+def _max_unpool(call: Call) -> tuple[Info]:
+    shape = call.shape(0)
+    if call.has(2):
+        return (Info(call.dtype(0), tuple(call.integers(2))),)
+    kernel = call.integer_list("kernel_shape") or []
+    count = len(kernel)
+    if count != len(shape) - 2:
+        raise ShapeConflictError(f"kernel_shape {kernel} does not fit an input of {text(shape)}")
+    strides, pads = _per_axis(call, "strides", count, 1), _pads(call, count)
+    spatial = [
+        strides[axis] * (shape[axis + 2] - 1) + kernel[axis] - pads[axis] - pads[axis + count]
+        for axis in range(count)
+    ]
+    return (Info(call.dtype(0), (*shape[:2], *spatial)),)
+
+
+@rule("MaxRoiPool")
+def _max_roi_pool(call: Call) -> tuple[Info]:
+    pooled_shape = call.integer_list("pooled_shape") or []
+    return (Info(call.dtype(0), (call.shape(1)[0], call.shape(0)[1], *pooled_shape)),)
+
+
+@rule("RoiAlign")
+def _roi_align(call: Call) -> tuple[Info]:
+    size = (call.integer("output_height", 1), call.integer("output_width", 1))
+    return (Info(call.dtype(0), (call.shape(1)[0], call.shape(0)[1], *size)),)

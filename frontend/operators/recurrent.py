@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.operation import Operation, Step, WeightRead, axis_for
-from layerweaver.frontend.registry import MICROSOFT, Treatment, lowers
+from layerweaver.frontend.node.call import Call
+from layerweaver.frontend.node.operation import Operation, axis_for
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, lowers, rule
+from layerweaver.frontend.node.values import Info, ShapeConflictError, text
+from layerweaver.frontend.node.work import Step, WeightRead
 from layerweaver.ir import BatchAxis, LayerKind, MatrixWork, VectorCategory
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1, "DynamicQuantizeLSTM": 4}
@@ -77,3 +80,46 @@ def linear_attention(operation: Operation) -> Step:
     )
     decay = operation.vector(VectorCategory.TRANSCENDENTAL, batch * tokens * kv_heads * size)
     return Step(LayerKind.RECURRENT, matrix=work, vector=(decay,))
+
+
+_GATES_shape = {"RNN": 1, "GRU": 3, "LSTM": 4, "DynamicQuantizeLSTM": 4}
+
+
+def _recurrent_shape(call: Call) -> tuple[Info, ...]:
+    shape, weight, dtype = call.shape(0), call.shape(1), call.dtype(0)
+    quantised = call.op == "DynamicQuantizeLSTM"
+    if len(shape) != 3 or len(weight) != 3:
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+    depth, rows = (weight[1], weight[2]) if quantised else (weight[2], weight[1])
+    hidden = call.integer("hidden_size", 0) or rows // _GATES_shape[call.op]
+    directions = 2 if call.text("direction", "forward") == "bidirectional" else 1
+    if depth != shape[2] or weight[0] != directions or rows != hidden * _GATES_shape[call.op]:
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+    if call.integer("layout", 0):
+        batch, steps, _ = shape
+        sequence = (batch, steps, directions, hidden)
+        state: tuple[int, ...] = (batch, directions, hidden)
+    else:
+        steps, batch, _ = shape
+        sequence = (steps, directions, batch, hidden)
+        state = (directions, batch, hidden)
+    return Info(dtype, sequence), Info(dtype, state), Info(dtype, state)
+
+
+rule("RNN", "GRU", "LSTM", foldable=False)(_recurrent_shape)
+
+
+rule("DynamicQuantizeLSTM", domain=MICROSOFT, foldable=False)(_recurrent_shape)
+
+
+@rule("AttnLSTM", domain=MICROSOFT, foldable=False)
+def _attention_lstm(call: Call) -> tuple[Info, ...]:
+    steps, batch, _ = call.shape(0)
+    directions = call.shape(1)[0]
+    hidden = call.integer("hidden_size", 0) or call.shape(2)[-1]
+    state = (directions, batch, hidden)
+    return (
+        Info(call.dtype(0), (steps, directions, batch, hidden)),
+        Info(call.dtype(0), state),
+        Info(call.dtype(0), state),
+    )

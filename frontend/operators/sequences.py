@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.operation import Operation, Step, View
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from layerweaver.frontend.node.call import Call
+from layerweaver.frontend.node.operation import Operation
+from layerweaver.frontend.node.registry import Treatment, lowers, rule
+from layerweaver.frontend.node.values import Info, ShapeConflictError, UnknownShapeError, text
+from layerweaver.frontend.node.work import Step, View
 from layerweaver.frontend.operators.movement import MOVE, move_step
-from layerweaver.frontend.registry import Treatment, lowers
+from layerweaver.frontend.reader.model import ValueInfo
+from layerweaver.frontend.reader.tensor import ONNX_TYPES
+from layerweaver.ir.dtypes import DType
 
 
 @lowers("SequenceConstruct", "SequenceInsert", treatment=Treatment.MOVE, category=MOVE)
@@ -32,3 +43,179 @@ def take(operation: Operation) -> Step:
 def erase(_operation: Operation) -> View:
     """Nothing moves."""
     return View(0)
+
+
+_LIMIT = 1 << 16
+
+
+def _largest(elements: Sequence[Info]) -> tuple[int, ...] | None:
+    """The element shape of most elements, to stand for the sequence."""
+    shapes = [element.shape for element in elements if element.shape is not None]
+    return max(shapes, key=math.prod) if shapes else None
+
+
+def _sequence(dtype: DType, elements: tuple[Info, ...]) -> Info:
+    if len(elements) > _LIMIT:
+        raise ShapeConflictError(f"a sequence of {len(elements)} elements is too long")
+    return Info(dtype, _largest(elements), elements=elements)
+
+
+def _elements(call: Call, index: int) -> tuple[Info, ...]:
+    found = call.info(index)
+    if found.elements is None:
+        raise UnknownShapeError(f"the length of the sequence {found.name} is unknown")
+    return found.elements
+
+
+def _steady_elements(call: Call, index: int) -> tuple[Info, ...]:
+    elements = _elements(call, index)
+    if call.info(index).varying:
+        raise UnknownShapeError(f"the length of the sequence {call.info(index).name} changes")
+    return elements
+
+
+def _position(call: Call, index: int, count: int, *, end: int) -> int | None:
+    """The position that input ``index`` gives; None when it depends on data."""
+    value = call.value(index)
+    if value is None or value.size != 1:
+        return None
+    place = int(value.ravel()[0])
+    place = place + count if place < 0 else place
+    if not 0 <= place < count + end:
+        raise ShapeConflictError(f"position {place} is out of range for a sequence of {count}")
+    return place
+
+
+@rule("SequenceConstruct")
+def _construct(call: Call) -> tuple[Info]:
+    elements = tuple(found for found in call.inputs if found is not None)
+    return (_sequence(call.dtype(0), elements),)
+
+
+@rule("SequenceEmpty")
+def _empty(call: Call) -> tuple[Info]:
+    return (Info(ONNX_TYPES.get(call.integer("dtype", 1), DType.FLOAT32), None, elements=()),)
+
+
+@rule("SequenceInsert")
+def _insert(call: Call) -> tuple[Info]:
+    elements, added = _elements(call, 0), call.info(1)
+    place: int | None = len(elements)
+    if call.has(2):
+        elements = _steady_elements(call, 0)
+        place = _position(call, 2, len(elements), end=1)
+    if place is None:
+        place = len(elements)
+    return (_sequence(added.dtype, (*elements[:place], added, *elements[place:])),)
+
+
+@rule("SequenceErase")
+def _erase(call: Call) -> tuple[Info]:
+    elements = _steady_elements(call, 0)
+    place = _position(call, 1, len(elements), end=0) if call.has(1) else len(elements) - 1
+    if not elements:
+        raise ShapeConflictError("it erases from an empty sequence")
+    place = len(elements) - 1 if place is None else place
+    return (_sequence(call.dtype(0), elements[:place] + elements[place + 1 :]),)
+
+
+@rule("SequenceAt")
+def _at(call: Call) -> tuple[Info]:
+    if call.info(0).elements is None:
+        return (Info(call.dtype(0), call.shape(0)),)
+    elements = _steady_elements(call, 0)
+    if not elements:
+        raise ShapeConflictError("it takes an element of an empty sequence")
+    place = _position(call, 1, len(elements), end=0)
+    if place is not None:
+        chosen = elements[place]
+        return (Info(chosen.dtype, chosen.shape, chosen.value, upper=chosen.upper),)
+    shape = _largest(elements)
+    uneven = any(element.shape != shape for element in elements)
+    if uneven:
+        call.note(f"which element depends on data: taken as one of {text(shape or ())}")
+    return (Info(call.dtype(0), shape, upper=uneven),)
+
+
+@rule("SequenceLength", values_from=(), roots_from=())
+def _length(call: Call) -> tuple[Info]:
+    return (Info(DType.INT64, (), np.array(len(_steady_elements(call, 0)), dtype=np.int64)),)
+
+
+@rule("SplitToSequence", roots_from=(0,))
+def _split_to_sequence(call: Call) -> tuple[Info]:
+    found, shape = call.info(0), call.shape(0)
+    axis = call.axis(call.integer("axis", 0), len(shape))
+    extent = shape[axis]
+    keep = call.integer("keepdims", 1) or call.has(1)
+    parts = [1] * min(extent, _LIMIT + 1)
+    if call.has(1):
+        sizes = call.integers(1)
+        if call.shape(1) == ():
+            size = sizes[0]
+            if size < 1 or extent // size > _LIMIT:
+                raise ShapeConflictError(f"cannot split {text(shape)} into parts of {size}")
+            parts = [min(size, extent - start) for start in range(0, extent, size)]
+        else:
+            parts = sizes
+        if sum(parts) != extent:
+            raise ShapeConflictError(f"cannot split {text(shape)} along axis {axis} into {parts[:16]}")
+    elements = []
+    for part in parts:
+        middle = (part,) if keep else ()
+        element = Info(found.dtype, (*shape[:axis], *middle, *shape[axis + 1 :]), upper=found.upper)
+        element.name, element.batched, element.constant = found.name, found.batched, found.constant
+        element.roots, element.shaped = found.roots, found.shaped
+        elements.append(element)
+    return (_sequence(found.dtype, tuple(elements)),)
+
+
+@rule("ConcatFromSequence")
+def _concat_from_sequence(call: Call) -> tuple[Info]:
+    elements = _steady_elements(call, 0)
+    if not elements:
+        raise ShapeConflictError("it joins an empty sequence")
+    shapes = []
+    for element in elements:
+        if element.shape is None:
+            raise UnknownShapeError(f"the shape of {element.name} is unknown")
+        shapes.append(element.shape)
+    first, new_axis = shapes[0], call.integer("new_axis", 0)
+    axis = call.axis(call.integer("axis", 0), len(first) + (1 if new_axis else 0))
+    for shape in shapes:
+        same = (
+            shape == first
+            if new_axis
+            else len(shape) == len(first)
+            and (shape[:axis] + shape[axis + 1 :] == first[:axis] + first[axis + 1 :])
+        )
+        if not same:
+            raise ShapeConflictError(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
+    if new_axis:
+        return (Info(call.dtype(0), (*first[:axis], len(shapes), *first[axis:])),)
+    total = sum(shape[axis] for shape in shapes)
+    return (Info(call.dtype(0), (*first[:axis], total, *first[axis + 1 :])),)
+
+
+@rule("Optional")
+def _optional(call: Call) -> tuple[Info]:
+    if call.has(0):
+        found = call.info(0)
+        return (Info(found.dtype, found.shape, found.value, elements=found.elements),)
+    declared = call.attributes.get("type")
+    dtype = declared.dtype if isinstance(declared, ValueInfo) else DType.UNDEFINED
+    return (Info(dtype, None, absent=True),)
+
+
+@rule("OptionalGetElement")
+def _optional_get(call: Call) -> tuple[Info]:
+    found = call.info(0)
+    if found.absent:
+        raise ShapeConflictError(f"it takes the element of {found.name}, which is empty")
+    return (Info(found.dtype, found.shape, found.value, elements=found.elements),)
+
+
+@rule("OptionalHasElement", values_from=(), roots_from=())
+def _optional_has(call: Call) -> tuple[Info]:
+    present = call.has(0) and not call.info(0).absent
+    return (Info(DType.BOOL, (), np.array(present)),)

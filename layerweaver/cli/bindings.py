@@ -125,7 +125,7 @@ def parse_models(texts: Iterable[str]) -> dict[str, str]:
         ModelError: If a word has another form.
         typer.BadParameter: If two entries have the same name.
     """
-    from layerweaver.scheduler.compiler import parse_request
+    from layerweaver.scheduler.compile.compiler import parse_request
 
     models: dict[str, str] = {}
     for text in texts:

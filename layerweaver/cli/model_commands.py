@@ -102,7 +102,7 @@ def _inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Show a model's layers: shapes, multiply-accumulates, bytes, and costs when an NPU is given."""
-    from layerweaver.scheduler.inspection import inspect_model, layers_csv
+    from layerweaver.scheduler.compile.inspection import inspect_model, layers_csv
 
     session = session_of(context)
     bound = parse_bindings(dim or (), shape or (), trip_count or ())[None]
@@ -132,13 +132,13 @@ def _inspect(
         write_text(csv, layers_csv(document))
         session.note(f"wrote {csv}")
     if plot is not None:
-        from layerweaver.backend_sim.report import roofline_figure, write_figure
+        from layerweaver.backend_sim.report.roofline import roofline_figure, write_figure
 
         with session.progress("drawing the roofline"):
             write_figure(roofline_figure(document), plot)
         session.note(f"wrote {plot}")
     if graph is not None:
-        from layerweaver.backend_sim.report import write_graph_picture
+        from layerweaver.backend_sim.report.graph_picture import write_graph_picture
 
         with session.progress("drawing the graph"):
             write_graph_picture(inspection.graph, graph, document)
@@ -158,7 +158,7 @@ def _inspect(
 
 def _list_models(as_json: JsonOption = False) -> None:
     """List the zoo."""
-    from layerweaver.scheduler.inspection import zoo_rows
+    from layerweaver.scheduler.compile.inspection import zoo_rows
 
     rows = zoo_rows()
     if as_json:
@@ -173,7 +173,7 @@ def _export_model(
     output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
 ) -> None:
     """Write a zoo model as an ONNX file (structure only: its weights are constants of one value)."""
-    from layerweaver.scheduler.inspection import export_zoo_model
+    from layerweaver.scheduler.compile.inspection import export_zoo_model
 
     size = export_zoo_model(name.removeprefix("zoo:"), output)
     session_of(context).note(f"wrote {output} ({number(size)} bytes)")

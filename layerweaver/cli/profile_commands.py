@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from layerweaver.cli.bindings import merged, parse_batches, parse_bindings, parse_models, parse_overrides
+from layerweaver.cli.bindings import (
+    merged,
+    parse_batches,
+    parse_bindings,
+    parse_models,
+    parse_overrides,
+)
 from layerweaver.cli.completion import complete_npu
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.model_commands import (
@@ -57,9 +63,9 @@ def _compile(
     as_json: JsonOption = False,
 ) -> None:
     """Compile ONNX models into a schedule profile; options with NAME: before apply to that entry only."""
-    from layerweaver.scheduler.compiler import ModelRequest, compile_models
-    from layerweaver.scheduler.profile import profile_document
-    from layerweaver.scheduler.profile_file import save_profile
+    from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
+    from layerweaver.scheduler.profile.document import profile_document
+    from layerweaver.scheduler.profile.file import save_profile
 
     session = session_of(context)
     models = parse_models(model)
@@ -103,8 +109,8 @@ def _show(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a schedule profile holds."""
-    from layerweaver.scheduler.profile import profile_csv, profile_document
-    from layerweaver.scheduler.profile_file import load_profile
+    from layerweaver.scheduler.profile.document import profile_csv, profile_document
+    from layerweaver.scheduler.profile.file import load_profile
 
     loaded = load_profile(profile)
     if csv:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from layerweaver.backend_sim.engine import Progress as EngineProgress
+    from layerweaver.backend_sim.engine.loop import Progress as EngineProgress
 
 __all__ = ["PATIENCE_S", "ProgressBar"]
 

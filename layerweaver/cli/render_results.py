@@ -24,7 +24,7 @@ def _ms(value: float | None) -> str:
 
 
 def _tenant_cells(tenant: Document, span_ms: tuple[float, float] | None) -> tuple[RenderableType, ...]:
-    from layerweaver.backend_sim.report import sparkline
+    from layerweaver.cli.sparkline import sparkline
 
     latency = tenant["latency_ms"]
     histogram = tenant.get("latency_histogram")
@@ -50,7 +50,7 @@ def _verdict(verdict: str | None) -> RenderableType:
 
 def _span_ms(tenants: Iterable[Document]) -> tuple[float, float] | None:
     """Latencies that the distributions of one tenant under all policies are drawn over."""
-    from layerweaver.backend_sim.report.sparklines import common_range
+    from layerweaver.cli.sparkline import common_range
 
     return common_range(tenant["latency_histogram"] for tenant in tenants if "latency_histogram" in tenant)
 

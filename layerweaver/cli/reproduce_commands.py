@@ -16,7 +16,7 @@ __all__ = ["register"]
 
 def _scalesim(context: typer.Context, as_json: JsonOption = False) -> None:
     """Cycles of SCALE-Sim 3.0.0 for ResNet-50 and BERT-base, layer by layer."""
-    from layerweaver.costmodel.reproduce_scalesim import reproduce_scalesim
+    from layerweaver.backend_sim.study.reproduce.scalesim import reproduce_scalesim
 
     with session_of(context).progress("computing cycles"):
         document = reproduce_scalesim()
@@ -34,7 +34,7 @@ def _tpu_matmul(
     as_json: JsonOption = False,
 ) -> None:
     """Matrix products timed on a TPU, against the shipped tpu-v3 config."""
-    from layerweaver.costmodel.reproduce_tpu_matmul import reproduce_tpu_matmul
+    from layerweaver.backend_sim.study.reproduce.tpu_matmul import reproduce_tpu_matmul
 
     with session_of(context).progress("fitting" if fit else "costing products"):
         document = reproduce_tpu_matmul(csv, fit=fit, seed=seed)
@@ -46,7 +46,7 @@ def _tpu_matmul(
 
 def _onnxim(context: typer.Context, as_json: JsonOption = False) -> None:
     """Cycles of ONNXim for ResNet-18 and a BERT layer on four 128 x 128 cores."""
-    from layerweaver.scheduler.reproduce_onnxim import reproduce_onnxim
+    from layerweaver.backend_sim.study.reproduce.onnxim import reproduce_onnxim
 
     with session_of(context).progress("costing networks"):
         document = reproduce_onnxim()
@@ -59,7 +59,7 @@ def _onnxim(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def _hpca21(context: typer.Context, as_json: JsonOption = False) -> None:
     """STP gains of the Layerweaver paper (Fig. 14), pair by pair."""
-    from layerweaver.backend_sim.reproduce_hpca21 import reproduce_hpca21
+    from layerweaver.backend_sim.study.reproduce.hpca21 import reproduce_hpca21
 
     with session_of(context).progress("simulating pairs") as progress:
         document = reproduce_hpca21(progress=progress)

@@ -21,7 +21,7 @@ def _report(
     title: Annotated[str, typer.Option("--title", help="Heading of the page.")] = "Sharing an NPU",
 ) -> None:
     """Make one self-contained HTML page of results."""
-    from layerweaver.backend_sim.report import build_report
+    from layerweaver.backend_sim.report.page import build_report
     from layerweaver.ir import write_text
 
     session = session_of(context)

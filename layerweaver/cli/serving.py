@@ -11,7 +11,7 @@ from layerweaver.cli.completion import complete_policies, complete_policy
 from layerweaver.cli.session import Session, print_document
 
 if TYPE_CHECKING:
-    from layerweaver.backend_sim.simulate import PolicyRef
+    from layerweaver.backend_sim.study.inputs import PolicyRef
 
 __all__ = [
     "DetailsOption",
@@ -124,7 +124,7 @@ def _without_details(document: dict[str, Any]) -> dict[str, Any]:
 def check_output(output: Path | None) -> None:
     """Complain about a result file before the work, not after it."""
     if output is not None:
-        from layerweaver.backend_sim.results import check_result_path
+        from layerweaver.backend_sim.results.files import check_result_path
 
         check_result_path(output)
 
@@ -138,7 +138,7 @@ def deliver(
 ) -> None:
     """Write a result to its file and print it when JSON was asked for, small unless with ``--details``."""
     if output is not None:
-        from layerweaver.backend_sim.results import save_result
+        from layerweaver.backend_sim.results.files import save_result
 
         save_result(document, output)
         session.note(f"wrote {output}")

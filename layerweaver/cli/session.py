@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from layerweaver.backend_sim.engine import Progress as EngineProgress
-    from layerweaver.backend_sim.engine import ProgressCallback as EngineCallback
+    from layerweaver.backend_sim.engine.loop import Progress as EngineProgress
+    from layerweaver.backend_sim.engine.loop import ProgressCallback as EngineCallback
 
 __all__ = [
     "JsonOption",

@@ -27,7 +27,7 @@ from layerweaver.cli.serving import (
 from layerweaver.cli.session import JsonOption, Session, console, session_of
 
 if TYPE_CHECKING:
-    from layerweaver.backend_sim.simulate import PolicyRef
+    from layerweaver.backend_sim.study.inputs import PolicyRef
 
 __all__ = ["register"]
 
@@ -63,23 +63,25 @@ def _simulate(
     if scenario is None and policy is None and trace is None and log is None:
         _run_comparison(session, None, None, seed, seeds, details, output, skip_bad_rows, as_json)
         return
-    from layerweaver.backend_sim.detailed import simulate_in_detail
+    from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
 
     check_output(output)
     with session.simulation_progress("simulating") as (compiling, progress):
-        document = simulate_in_detail(
+        document = simulate_with(
             scenario,
             parse_policy(policy) if policy is not None else None,
-            seed,
-            seeds=seeds,
-            skip_bad_rows=skip_bad_rows,
-            trace=trace,
-            trace_window=trace_window,
-            log=log,
-            details=wants_details(details, output),
-            announce=lambda size: session.note(f"writing {trace}, about {size:,} bytes"),
-            progress=progress,
-            compiling=compiling,
+            RunOptions(
+                seed=seed,
+                seeds=seeds,
+                skip_bad_rows=skip_bad_rows,
+                trace=trace,
+                trace_window=trace_window,
+                log=log,
+                details=wants_details(details, output),
+                announce=lambda size: session.note(f"writing {trace}, about {size:,} bytes"),
+                progress=progress,
+                compiling=compiling,
+            ),
         )
     session.warn(document.get("warnings", []))
     deliver(session, document, output, as_json, details)
@@ -101,20 +103,22 @@ def _run_comparison(
     skip_bad_rows: bool,
     as_json: bool,
 ) -> None:
-    from layerweaver.backend_sim.detailed import compare_in_detail
-    from layerweaver.backend_sim.sentence import verdict_sentence
+    from layerweaver.backend_sim.results.sentence import verdict_sentence
+    from layerweaver.backend_sim.study.simulate import RunOptions, compare_with
 
     check_output(output)
     with session.simulation_progress("simulating") as (compiling, progress):
-        document = compare_in_detail(
+        document = compare_with(
             scenario,
             policies,
-            seed,
-            seeds=seeds,
-            skip_bad_rows=skip_bad_rows,
-            details=wants_details(details, output),
-            progress=progress,
-            compiling=compiling,
+            RunOptions(
+                seed=seed,
+                seeds=seeds,
+                skip_bad_rows=skip_bad_rows,
+                details=wants_details(details, output),
+                progress=progress,
+                compiling=compiling,
+            ),
         )
     runs = document["runs"]
     session.warn(list(dict.fromkeys(text for run in runs for text in run.get("warnings", []))))

@@ -66,7 +66,7 @@ def _peak(
     as_json: JsonOption = False,
 ) -> None:
     """Find the highest rate at which every tenant still meets its deadline."""
-    from layerweaver.backend_sim.peak import peak
+    from layerweaver.backend_sim.study.peak.peak import peak
 
     check_output(output)
     session = session_of(context)
@@ -99,7 +99,7 @@ def _traffic(
     as_json: JsonOption = False,
 ) -> None:
     """Print the arrivals as CSV: tenant,query,arrival_ns."""
-    from layerweaver.backend_sim.simulate import traffic
+    from layerweaver.backend_sim.study.traffic import traffic
 
     rows = traffic(scenario, seed, skip_bad_rows=skip_bad_rows)
     columns = ("tenant", "query", "arrival_ns")
@@ -119,7 +119,7 @@ def _certify(
     as_json: JsonOption = False,
 ) -> None:
     """Replay the simulated completions through the official LoadGen and compare verdicts (unofficial)."""
-    from layerweaver.backend_sim.certify.certify import certify
+    from layerweaver.backend_sim.study.certify.certify import certify
 
     with session_of(context).progress("certifying") as progress:
         document = certify(scenario, parse_policy(policy) if policy is not None else None, progress=progress)

@@ -30,14 +30,16 @@ names the ``POLICY`` attribute; the shipped policies register in the same way.
 ``choose`` is called whenever a row is to be scheduled and returns the tenant whose head request goes on: one
 of the first ``view.machine.ready_count`` entries of ``view.ready`` (ascending; at least one). It is compiled
 by numba together with the engine and must therefore stay within plain arithmetic, loops and calls of other
-plain functions (for example those of :mod:`layerweaver.scheduler.machine`, which append a row tentatively).
-It sets ``view.machine.mode`` to say why it chose. Nothing else may be written, except ``memory``: a float64
+plain functions (for example those of :mod:`layerweaver.scheduler.machine.timelines`, which append a row
+tentatively). It sets ``view.machine.mode`` to say why it chose. Nothing else may be written, except
+``memory``: a float64
 array of shape (tenants + 1, ``memory_width``) that starts at zero and persists from decision to decision
 (the last row belongs to no tenant).
 
-Times are int64 cycles, amounts of data are scaled bytes: see :class:`~layerweaver.scheduler.machine.View`,
-:class:`~layerweaver.scheduler.machine.Machine` and :class:`~layerweaver.scheduler.machine.Head` for the
-fields.
+Times are int64 cycles, amounts of data are scaled bytes: see
+:class:`~layerweaver.scheduler.machine.timelines.View`,
+:class:`~layerweaver.scheduler.machine.timelines.Machine` and
+:class:`~layerweaver.scheduler.machine.timelines.Head` for the fields.
 """
 
 from __future__ import annotations
@@ -45,14 +47,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.ir import PolicyError
-from layerweaver.scheduler.machine import NEVER, Fetch, Head, Machine, View
-from layerweaver.scheduler.policies.spelling import nearest
+from layerweaver.ir.spelling import nearest
+from layerweaver.scheduler.machine.timelines import NEVER, Fetch, Head, Machine, Memory, View
 
 __all__ = [
     "NEVER",
@@ -66,8 +68,6 @@ __all__ = [
     "View",
 ]
 
-Memory: TypeAlias = NDArray[np.float64]
-"""What a policy remembers: shape (tenants + 1, memory_width), zero at the start."""
 
 _NS_PER_UNIT = {"_ns": 1.0, "_us": 1e3, "_ms": 1e6}
 
@@ -134,7 +134,7 @@ class PolicySpec:
                 raise PolicyError(
                     f"has no option {name!r}",
                     where=f"policy {self.name}",
-                    accepted=nearest(name, list(known)),
+                    accepted=nearest(name, list(known), "known"),
                 )
             values[name] = _checked(f"policy {self.name}, option {name}", value, known[name])
         return Policy(self, self.options(**values))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from layerweaver.scheduler.policies.contract import NEVER, Memory, PolicySpec, View
+from layerweaver.scheduler.machine.timelines import NEVER, View
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 
 __all__ = ["POLICY", "Options", "choose"]
 

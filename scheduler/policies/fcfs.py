@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerweaver.scheduler.policies.contract import Memory, PolicySpec, View
+from layerweaver.scheduler.machine.timelines import View
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec
+from layerweaver.scheduler.rules.least_idle import earliest_arrival
 
-__all__ = ["POLICY", "PREFETCH_POLICY", "choose", "earliest_arrival"]
-
-
-def earliest_arrival(view: View) -> int:
-    """The head that arrived first (ties: lowest tenant index); a request once begun is finished."""
-    machine, heads, ready = view.machine, view.heads, view.ready
-    if machine.running >= 0:
-        return machine.running
-    best = ready[0]
-    for k in range(1, machine.ready_count):
-        if heads[ready[k]].arrival < heads[best].arrival:
-            best = ready[k]
-    return best
+__all__ = ["POLICY", "PREFETCH_POLICY", "choose"]
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
@@ -34,6 +24,7 @@ POLICY = PolicySpec(
     modes=("arrival order",),
     overlap=False,
 )
+
 
 PREFETCH_POLICY = PolicySpec(
     "fcfs-prefetch",

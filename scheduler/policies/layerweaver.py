@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerweaver.scheduler.policies.contract import Memory, PolicySpec, View
-from layerweaver.scheduler.policies.weaving import BY_DISTANCE, WEAVING_MODES, weave
+from layerweaver.scheduler.machine.timelines import View
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec
+from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, WEAVING_MODES, weave
 
 __all__ = ["POLICY", "choose"]
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
-    """The least total idle, see :func:`layerweaver.scheduler.policies.weaving.weave`."""
+    """The least total idle, see :func:`layerweaver.scheduler.rules.least_idle.weave`."""
     return weave(view, BY_DISTANCE, False)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerweaver.scheduler.policies.contract import Memory, PolicySpec, View
+from layerweaver.scheduler.machine.timelines import View
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 
 __all__ = ["POLICY", "choose"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from layerweaver.scheduler.policies.contract import Memory, PolicySpec, View
-from layerweaver.scheduler.policies.guard import GUARDED_MODES, guard
-from layerweaver.scheduler.policies.weaving import BY_SLACK, weave
+from layerweaver.scheduler.machine.timelines import View
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec
+from layerweaver.scheduler.rules.deadline_guard import GUARDED_MODES, guard
+from layerweaver.scheduler.rules.least_idle import BY_SLACK, weave
 
 __all__ = ["POLICY", "Options", "choose"]
 

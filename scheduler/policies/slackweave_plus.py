@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from layerweaver.scheduler.machine import NEVER, View, fetch_end_of
+from layerweaver.scheduler.machine.timelines import NEVER, View, fetch_end_of
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
-from layerweaver.scheduler.policies.guard import GUARDED_MODES, guard
-from layerweaver.scheduler.policies.overload import ALONE, GIVEN_UP, LOAD, WIDTH, count_completion, watch
-from layerweaver.scheduler.policies.weaving import BY_RESCUE, SINGLE, urgency, weave
+from layerweaver.scheduler.rules.deadline_guard import GUARDED_MODES, guard
+from layerweaver.scheduler.rules.least_idle import BY_RESCUE, SINGLE, urgency, weave
+from layerweaver.scheduler.rules.overload import ALONE, GIVEN_UP, LOAD, WIDTH, count_completion, watch
 
 __all__ = ["POLICY", "Options", "choose"]
 

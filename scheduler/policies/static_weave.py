@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.scheduler.machine import View
+from layerweaver.scheduler.machine.timelines import View
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
-from layerweaver.scheduler.policies.weaving import BY_DISTANCE, WEAVING_MODES, weave
-from layerweaver.scheduler.weave import find_weave
+from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, WEAVING_MODES, weave
+from layerweaver.scheduler.static.weave import find_weave
 
 __all__ = ["POLICY", "choose", "prepare_order"]
 

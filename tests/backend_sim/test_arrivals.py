@@ -7,15 +7,20 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from layerweaver.backend_sim.arrivals.stream import NS_PER_S, Stopping, TimeStream, derive_seed, take_all
-from layerweaver.backend_sim.arrivals.varied import (
-    AllAtOnce,
-    GammaArrivals,
+from layerweaver.backend_sim.traffic.modulated import (
     ModulatedPoisson,
-    PeriodicArrivals,
     RampedPoisson,
     burst_phases,
     two_state_phases,
+)
+from layerweaver.backend_sim.traffic.offline import AllAtOnce
+from layerweaver.backend_sim.traffic.renewal import GammaArrivals, PeriodicArrivals
+from layerweaver.backend_sim.traffic.stream import (
+    NS_PER_S,
+    Stopping,
+    TimeStream,
+    derive_seed,
+    take_all,
 )
 
 TEN_SECONDS = Stopping(10 * NS_PER_S)

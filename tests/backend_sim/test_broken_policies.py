@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from layerweaver.backend_sim.simulate import simulate
+from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.ir import PolicyError
 
 FILE = """

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from layerweaver.backend_sim.certify.certify import certify
+from layerweaver.backend_sim.study.certify.certify import certify
 from layerweaver.ir import ScenarioError
 
 needs_loadgen = pytest.mark.skipif(

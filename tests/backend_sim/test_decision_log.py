@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from layerweaver.backend_sim.decision_log import DECISION_COLUMNS
-from layerweaver.backend_sim.detailed import simulate_in_detail
-from layerweaver.backend_sim.simulate import simulate
+from layerweaver.backend_sim.study.simulate import RunOptions, simulate, simulate_with
+from layerweaver.backend_sim.timeline.decision_log import DECISION_COLUMNS
 from layerweaver.ir import OutputError, ScenarioError
 
 
@@ -23,7 +22,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 def test_every_decision_is_logged_with_its_reason(make_scenario: Any, tmp_path: Path) -> None:
     path = tmp_path / "decisions.csv"
     keys = make_scenario(policy="layerweaver+", duration_s=0.2)
-    document = simulate_in_detail(keys, details=False, log=path)
+    document = simulate_with(keys, None, RunOptions(log=path))
     rows = _read(path)
     assert tuple(rows[0]) == DECISION_COLUMNS
     assert len(rows) == document["layers_executed"]
@@ -43,13 +42,13 @@ def test_every_decision_is_logged_with_its_reason(make_scenario: Any, tmp_path: 
 def test_models_of_one_kind_are_logged_as_failsafe(make_scenario: Any, tmp_path: Path) -> None:
     model = make_scenario()["tenants"][1]["model"]
     keys = make_scenario(policy="layerweaver", duration_s=0.2, tenants=[{"model": model}, {}])
-    simulate_in_detail(keys, details=False, log=tmp_path / "log.csv")
+    simulate_with(keys, None, RunOptions(log=tmp_path / "log.csv"))
     assert {row["mode"] for row in _read(tmp_path / "log.csv")} == {"failsafe"}
 
 
 def test_a_window_of_the_log(make_scenario: Any, tmp_path: Path) -> None:
     keys, path = make_scenario(duration_s=0.2), tmp_path / "log.csv"
-    simulate_in_detail(keys, details=False, log=path, trace_window="10ms:20ms")
+    simulate_with(keys, None, RunOptions(log=path, trace_window="10ms:20ms"))
     rows = _read(path)
     assert rows
     begin, end = 7_000_000, 14_000_000  # 700 MHz
@@ -57,9 +56,9 @@ def test_a_window_of_the_log(make_scenario: Any, tmp_path: Path) -> None:
         assert int(row["fetch_start_cycles"]) < end
         assert int(row["compute_end_cycles"]) > begin
     with pytest.raises(ScenarioError):
-        simulate_in_detail(keys, details=False, log=path, trace_window="20ms:10ms")
+        simulate_with(keys, None, RunOptions(log=path, trace_window="20ms:10ms"))
     with pytest.raises(OutputError):
-        simulate_in_detail(keys, details=False, log=tmp_path / "no" / "log.csv")
+        simulate_with(keys, None, RunOptions(log=tmp_path / "no" / "log.csv"))
 
 
 def test_starvation_is_said(make_scenario: Any) -> None:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerweaver.backend_sim.percentiles import SKETCH_ERROR, summarise
-from layerweaver.backend_sim.results import result_csv, save_result
-from layerweaver.backend_sim.sentence import peak_sentence, verdict_sentence
-from layerweaver.backend_sim.verdict import RunFacts, early_stopping_queries, judge
+from layerweaver.backend_sim.results.files import result_csv, save_result
+from layerweaver.backend_sim.results.latency import SKETCH_ERROR, summarise
+from layerweaver.backend_sim.results.sentence import peak_sentence, verdict_sentence
+from layerweaver.backend_sim.results.verdict import RunFacts, early_stopping_queries, judge
 from layerweaver.ir import OutputError
 
 

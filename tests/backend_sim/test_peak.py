@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerweaver.backend_sim.peak import peak, plan_peak
-from layerweaver.backend_sim.peak_search import search_peak
-from layerweaver.backend_sim.simulate import simulate
+from layerweaver.backend_sim.study.peak.peak import peak
+from layerweaver.backend_sim.study.peak.plan import plan_peak
+from layerweaver.backend_sim.study.peak.search import search_peak
+from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.ir import ScenarioError
 
 

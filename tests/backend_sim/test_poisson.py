@@ -11,8 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerweaver.backend_sim.arrivals.poisson import LOG_ERROR, ExponentialGaps, LoadGenPoisson, rounded_log
-from layerweaver.backend_sim.arrivals.stream import take_all
+from layerweaver.backend_sim.traffic.poisson import (
+    LOG_ERROR,
+    ExponentialGaps,
+    LoadGenPoisson,
+    rounded_log,
+)
+from layerweaver.backend_sim.traffic.stream import take_all
 
 DATA = Path(__file__).parent.parent / "data" / "mlperf"
 

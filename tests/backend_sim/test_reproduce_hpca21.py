@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerweaver.backend_sim.reproduce_hpca21 import (
+from layerweaver.backend_sim.study.reproduce.hpca21 import (
     MIXES_OF_FOUR,
     MODELS,
     fold_cycles,
@@ -15,9 +15,9 @@ from layerweaver.backend_sim.reproduce_hpca21 import (
     weave_streams,
 )
 from layerweaver.costmodel import load_npu
-from layerweaver.costmodel.config_sections import ArrayConfig
+from layerweaver.costmodel.npu.sections import ArrayConfig
 from layerweaver.ir import Layer, LayerKind, MatrixWork
-from layerweaver.scheduler.model_sources import load_graph
+from layerweaver.scheduler.compile.sources import load_graph
 from layerweaver.scheduler.policies import load_policy
 
 

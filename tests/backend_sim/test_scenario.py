@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layerweaver.backend_sim.prepare import prepare
-from layerweaver.backend_sim.scenario import Scenario, builtin_scenario, load_scenario
+from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
+from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.ir import LayerweaverError, ScenarioError
 
 NCF_LAYER = "mlp_user_embedding"

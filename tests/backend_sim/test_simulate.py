@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layerweaver.backend_sim.pool import ROUTER_CODES, route
-from layerweaver.backend_sim.run import run_once
-from layerweaver.backend_sim.simulate import as_prepared, compare, policy_of, simulate, traffic
+from layerweaver.backend_sim.run.router import ROUTER_CODES, route
+from layerweaver.backend_sim.run.run import run_once
+from layerweaver.backend_sim.study.inputs import as_prepared, policy_of
+from layerweaver.backend_sim.study.simulate import compare, simulate
+from layerweaver.backend_sim.study.traffic import traffic
 from layerweaver.ir import LayerweaverError, ScenarioError, TrafficError
 
 TENANT_KEYS = {

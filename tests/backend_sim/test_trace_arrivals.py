@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from layerweaver.backend_sim.arrivals.stream import Stopping, take_all
-from layerweaver.backend_sim.arrivals.trace import TraceArrivals
-from layerweaver.backend_sim.arrivals.trace_rows import TraceFile
+from layerweaver.backend_sim.traffic.recorded import TraceArrivals
+from layerweaver.backend_sim.traffic.stream import Stopping, take_all
+from layerweaver.backend_sim.traffic.trace_formats import TraceFile
 from layerweaver.ir import TrafficError
 
 

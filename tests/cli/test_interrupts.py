@@ -98,7 +98,7 @@ def test_a_result_file_is_checked_before_the_work(scenario: Path, capsys: pytest
 
 KILLED = """
 import os, signal, sys
-from layerweaver.backend_sim.results import save_result
+from layerweaver.backend_sim.results.files import save_result
 os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 run = dict(policy="fcfs", npu="x", simulated_s=1.0, layers_executed=1, system={}, tenants=[{"name": "one"}])
 save_result(run, sys.argv[1])

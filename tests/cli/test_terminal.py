@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from layerweaver.backend_sim.engine import Progress
+from layerweaver.backend_sim.engine.loop import Progress
 from layerweaver.cli import progress as progress_module
 from layerweaver.cli.progress import ProgressBar
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerweaver.costmodel.array_models import (
+from layerweaver.backend_sim.study.reproduce.scalesim import reproduce_scalesim
+from layerweaver.costmodel.compute.arrays import (
     ArrayModel,
     ArrayWork,
     checked_cycles,
@@ -21,9 +22,9 @@ from layerweaver.costmodel.array_models import (
     output_stationary,
     weight_stationary,
 )
-from layerweaver.costmodel.config import ArrayConfig, Split
-from layerweaver.costmodel.reproduce_scalesim import reproduce_scalesim
-from layerweaver.costmodel.tiles import tile_costs
+from layerweaver.costmodel.compute.tiles import tile_costs
+from layerweaver.costmodel.npu.fields import Split
+from layerweaver.costmodel.npu.sections import ArrayConfig
 from layerweaver.ir import ModelError
 
 HEADS = 12
@@ -31,7 +32,11 @@ BERT_REPEATS = (12, 12, 12, 12 * HEADS, 12 * HEADS, 12, 12, 12)
 
 
 def products(name: str) -> ArrayWork:
-    text = resources.files("layerweaver.costmodel.data").joinpath(f"scalesim_{name}.csv").read_text()
+    text = (
+        resources.files("layerweaver.backend_sim.study.reproduce.data")
+        .joinpath(f"scalesim_{name}.csv")
+        .read_text()
+    )
     rows = [[int(row[axis]) for axis in "MNK"] for row in csv.DictReader(text.splitlines())]
     m, n, k = np.array(rows, dtype=np.int64).T
     return ArrayWork.products(m, n, k)

@@ -19,7 +19,7 @@ from layerweaver.costmodel import (
     npu_template,
     npu_yaml,
 )
-from layerweaver.costmodel.plugins import SHIPPED
+from layerweaver.costmodel.plugins import ARRAY_MODELS, COST_MODELS, NPU_LIBRARIES
 from layerweaver.ir import ConfigError
 
 GOOD = """\
@@ -223,5 +223,5 @@ def test_shipped_plugins_are_registered_like_anyones() -> None:
     import tomllib
 
     groups = tomllib.loads(project.read_text())["project"]["entry-points"]
-    for group, entries in SHIPPED.items():
-        assert groups[group] == entries
+    for plugins in (ARRAY_MODELS, COST_MODELS, NPU_LIBRARIES):
+        assert groups[plugins.group] == plugins.shipped

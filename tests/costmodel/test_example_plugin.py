@@ -18,7 +18,7 @@ BUILDS_WHEELS_SINCE = 77
 PROGRAM = """
 import json
 from layerweaver.costmodel import check_npu, cost_graph, load_npu, npu_names, npu_rows
-from layerweaver.costmodel.plugins import npu_files
+from layerweaver.costmodel.npu.reading import npu_files
 from layerweaver.ir import Layer, LayerGraph, LayerKind, MatrixWork, TensorSpec, VectorCategory, VectorWork
 x, y, z = (TensorSpec(name, 128 * 128) for name in "xyz")
 product = Layer("y", LayerKind.MATRIX, ("MatMul",), (), (x,), (y,), MatrixWork(1, 128, 128, 128))

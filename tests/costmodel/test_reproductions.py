@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from layerweaver.backend_sim.study.reproduce.onnxim import reproduce_onnxim
+from layerweaver.backend_sim.study.reproduce.tpu_matmul import predict_us, reproduce_tpu_matmul
 from layerweaver.costmodel import cost_graph, load_npu
-from layerweaver.costmodel.array_models import ArrayWork
-from layerweaver.costmodel.config import Depthwise
-from layerweaver.costmodel.reproduce_tpu_matmul import predict_us, reproduce_tpu_matmul
-from layerweaver.costmodel.tiles import tile_costs
+from layerweaver.costmodel.compute.arrays import ArrayWork
+from layerweaver.costmodel.compute.tiles import tile_costs
+from layerweaver.costmodel.explain import explain
+from layerweaver.costmodel.npu.fields import Depthwise
 from layerweaver.ir import ConfigError
-from layerweaver.scheduler.model_sources import load_graph
-from layerweaver.scheduler.reproduce_onnxim import reproduce_onnxim
+from layerweaver.scheduler.compile.sources import load_graph
 
 
 def extents(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
@@ -124,7 +125,7 @@ def test_mobilenet_needs_packing_or_the_vector_unit() -> None:
     assert compute_ms("mobilenetv2", **on_array) == pytest.approx(3.83, rel=0.02)
     assert compute_ms("mobilenetv2") < 0.3
     chosen = cost_graph(load_graph("zoo:mobilenetv2"), load_npu("memory-centric"))
-    assert {layer.unit for layer in chosen.layers} == {"array", "vector"}
+    assert {layer.unit for layer in explain(chosen)} == {"array", "vector"}
 
 
 def test_planning_tiles_of_enormous_layers_takes_bounded_time() -> None:

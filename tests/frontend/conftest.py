@@ -10,8 +10,8 @@ import onnx
 import onnx.parser
 import pytest
 
-from layerweaver.frontend import import_model
-from layerweaver.frontend.reader import read_model_bytes
+from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.reader.file import read_model_bytes
 from layerweaver.ir import LayerGraph
 
 ImportText = Callable[..., LayerGraph]

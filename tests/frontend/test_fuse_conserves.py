@@ -8,9 +8,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from layerweaver.frontend import import_model
-from layerweaver.frontend.draft import DraftGraph
 from layerweaver.frontend.fusion import PASSES, Pass, fuse_drafts
+from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.lowering.draft import DraftGraph
 from layerweaver.ir import LayerGraph, TensorSpec
 
 EXPORTED = Path(__file__).parent.parent / "data" / "onnx"
@@ -83,8 +83,8 @@ def test_a_pass_without_what_it_requires_is_named() -> None:
 
 
 def _drafts(path: Path) -> DraftGraph:
-    from layerweaver.frontend.lower import build_drafts
-    from layerweaver.frontend.propagate import resolve
-    from layerweaver.frontend.reader import read_model
+    from layerweaver.frontend.importer import build_drafts
+    from layerweaver.frontend.reader.file import read_model
+    from layerweaver.frontend.resolve.resolve import resolve
 
     return build_drafts(resolve(read_model(path)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from layerweaver.frontend import import_model
+from layerweaver.frontend.importer import import_model
 from layerweaver.ir import DType, LayerGraph, VectorCategory
 
 Import = Callable[..., LayerGraph]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from layerweaver.frontend import import_model
+from layerweaver.frontend.importer import import_model
 from layerweaver.ir import BatchAxis, LayerGraph
 
 Import = Callable[..., LayerGraph]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from layerweaver.frontend import import_model
-from layerweaver.frontend.reader import read_model_bytes
+from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.reader.file import read_model_bytes
 from layerweaver.ir import LayerGraph, ModelError
 from layerweaver.ir.export import graph_document
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from layerweaver.frontend import import_model
+from layerweaver.frontend.importer import import_model
 from layerweaver.ir import DType, LayerGraph
 from layerweaver.ir.export import graph_document
 

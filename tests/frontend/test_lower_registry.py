@@ -7,9 +7,16 @@ from pathlib import Path
 import onnx
 import pytest
 
-from layerweaver.frontend.operation import FREE, Free, Operation
+from layerweaver.frontend.node.operation import Operation
+from layerweaver.frontend.node.registry import (
+    Registry,
+    Treatment,
+    load_operators,
+    load_plugins,
+    lowers,
+)
+from layerweaver.frontend.node.work import FREE, Free
 from layerweaver.frontend.operator_table import operator_table
-from layerweaver.frontend.registry import Registry, Treatment, load_operators, load_plugins, lowers
 from layerweaver.ir import LayerGraph, ModelError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -74,7 +81,7 @@ BROKEN = {
     "plugin_with_a_syntax_error": "def (:",
     "plugin_that_fails": "{}['key']",
     "plugin_that_registers_twice": "from layerweaver.frontend.operators.pooling import pool\n"
-    "from layerweaver.frontend.registry import lowers\n"
+    "from layerweaver.frontend.node.registry import lowers\n"
     "lowers('MaxPool')(pool)",
 }
 
@@ -95,8 +102,8 @@ def test_a_broken_plugin_is_named_in_one_line(
 
 def test_a_plugin_module_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_operator_plugin.py").write_text(
-        "from layerweaver.frontend.operation import View\n"
-        "from layerweaver.frontend.registry import lowers\n"
+        "from layerweaver.frontend.node.operation import View\n"
+        "from layerweaver.frontend.node.registry import lowers\n"
         "@lowers('MyView', domain='my.test.domain', treatment='view')\n"
         "def view(operation):\n"
         "    return View(0)\n"
@@ -155,9 +162,9 @@ def test_a_plugin_can_tell_the_shape_of_its_operator(
 ) -> None:
     (tmp_path / "my_patches_plugin.py").write_text(
         "from layerweaver.frontend.operators.movement import move_step\n"
-        "from layerweaver.frontend.propagate.call import rule\n"
-        "from layerweaver.frontend.propagate.values import Info\n"
-        "from layerweaver.frontend.registry import lowers\n"
+        "from layerweaver.frontend.node.registry import rule\n"
+        "from layerweaver.frontend.node.values import Info\n"
+        "from layerweaver.frontend.node.registry import lowers\n"
         "@rule('Patches', domain='my.patches')\n"
         "def shape(call):\n"
         "    batch, channels, height, width = call.shape(0)\n"

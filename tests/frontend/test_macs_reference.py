@@ -14,8 +14,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from layerweaver.frontend import import_model
-from layerweaver.frontend.reader import read_model, read_model_bytes
+from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.reader.file import read_model, read_model_bytes
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 from onnx import TensorProto, helper
 
-from layerweaver.frontend.propagate import resolve
-from layerweaver.frontend.propagate.expressions import parse_dim, solve
-from layerweaver.frontend.reader import read_model_bytes
-from layerweaver.frontend.resolved import ResolvedGraph
+from layerweaver.frontend.node.resolved import ResolvedGraph
+from layerweaver.frontend.reader.file import read_model_bytes
+from layerweaver.frontend.resolve.expressions import parse_dim, solve
+from layerweaver.frontend.resolve.resolve import resolve
 from layerweaver.ir import ModelError
 
 Dims = Sequence[int | str | None]

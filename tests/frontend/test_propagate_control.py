@@ -9,9 +9,9 @@ import onnx.parser
 import pytest
 from onnx import TensorProto, helper
 
-from layerweaver.frontend.propagate import resolve
-from layerweaver.frontend.reader import read_model_bytes
-from layerweaver.frontend.resolved import ResolvedGraph
+from layerweaver.frontend.node.resolved import ResolvedGraph
+from layerweaver.frontend.reader.file import read_model_bytes
+from layerweaver.frontend.resolve.resolve import resolve
 from layerweaver.ir import LayerGraph, ModelError
 
 

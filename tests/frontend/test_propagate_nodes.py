@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
-from layerweaver.frontend.propagate import resolve
-from layerweaver.frontend.read_tensor import ONNX_TYPES
-from layerweaver.frontend.reader import read_model_bytes
+from layerweaver.frontend.reader.file import read_model_bytes
+from layerweaver.frontend.reader.tensor import ONNX_TYPES
+from layerweaver.frontend.resolve.resolve import resolve
 
 DATA_DEPENDENT = re.compile(
     "image_decoder|strnorm|string_split|nonmaxsuppression_(suppress_by_IOU_and|identical)|unique_bfloat16"

@@ -12,7 +12,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
-from layerweaver.frontend.model import (
+from layerweaver.frontend.reader.file import read_model, read_model_bytes
+from layerweaver.frontend.reader.model import (
     MATERIALIZE_LIMIT,
     AttributeReference,
     OnnxFunction,
@@ -22,7 +23,6 @@ from layerweaver.frontend.model import (
     TensorData,
     ValueInfo,
 )
-from layerweaver.frontend.reader import read_model, read_model_bytes
 from layerweaver.ir.dtypes import DType
 
 DATA = Path(__file__).parents[1] / "data" / "onnx"

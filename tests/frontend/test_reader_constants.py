@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from layerweaver.frontend.model import MATERIALIZE_LIMIT
-from layerweaver.frontend.reader import file_sha256, read_model, read_model_bytes
+from layerweaver.frontend.reader.file import file_sha256, read_model, read_model_bytes
+from layerweaver.frontend.reader.model import MATERIALIZE_LIMIT
 
 
 @pytest.mark.parametrize("size", [MATERIALIZE_LIMIT, MATERIALIZE_LIMIT + 1])

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from layerweaver.frontend.reader import read_model, read_model_bytes
+from layerweaver.frontend.reader.file import read_model, read_model_bytes
 from layerweaver.ir.errors import ModelError
 
 

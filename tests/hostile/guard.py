@@ -10,8 +10,8 @@ from types import FrameType
 
 import pytest
 
-from layerweaver.frontend import import_model
-from layerweaver.frontend.reader import read_model
+from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.reader.file import read_model
 from layerweaver.ir import LayerweaverError
 
 __all__ = ["bounded", "examine"]

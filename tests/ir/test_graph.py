@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerweaver.ir import BatchAxis, DType, Layer, LayerGraph, LayerKind, MatrixWork, ModelError, TensorSpec
+from layerweaver.ir import (
+    BatchAxis,
+    DType,
+    Layer,
+    LayerGraph,
+    LayerKind,
+    MatrixWork,
+    ModelError,
+    TensorSpec,
+)
 
 
 def tensor(name: str, elements: int = 1, *, batched: bool = True) -> TensorSpec:

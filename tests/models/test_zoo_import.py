@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from layerweaver import models
-from layerweaver.frontend import import_model
-from layerweaver.frontend.reader import read_model_bytes
+from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.reader.file import read_model_bytes
 from layerweaver.ir import LayerGraph
 
 EXPORTED = Path(__file__).parents[1] / "data" / "onnx"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from layerweaver.backend_sim.load import ClosedLoop, OpenLoop, Saturated, SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
 from oracles.naive_machine import NaiveMachine, RowCost
 from oracles.naive_policies import Candidate, naive_choice
 

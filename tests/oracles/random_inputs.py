@@ -8,15 +8,10 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.load import (
-    BatchRule,
-    ClosedLoop,
-    OpenLoop,
-    Saturated,
-    SimulationInput,
-    TenantLoad,
-)
-from layerweaver.costmodel.table import CostTable, MachineSpec
+from layerweaver.backend_sim.engine.input import BatchRule, SimulationInput, TenantLoad
+from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 
 __all__ = ["FixedArrivals", "Recipe", "profile_of", "recipes"]

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layerweaver.backend_sim.engine import Progress, run
-from layerweaver.backend_sim.load import ClosedLoop, OpenLoop, Saturated, SimulationInput, TenantLoad
-from layerweaver.costmodel.table import MachineSpec
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import Progress, run
+from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
+from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import PolicyError, ScenarioError, TrafficError
 from layerweaver.scheduler.policies import load_policy, policy_names
 from layerweaver.scheduler.validator import find_violations

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.outcome import SimulationOutcome
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.engine.outcome import SimulationOutcome
 from layerweaver.scheduler.policies import load_policy, policy_names
 from layerweaver.scheduler.validator import find_violations
 from oracles.naive_engine import naive_run

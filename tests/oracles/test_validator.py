@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.load import OpenLoop, SimulationInput, TenantLoad
-from layerweaver.backend_sim.outcome import ScheduleLog
-from layerweaver.costmodel.table import MachineSpec
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.engine.outcome import ScheduleLog
+from layerweaver.backend_sim.traffic.source import OpenLoop
+from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.validator import Violation, find_violations
 from oracles.random_inputs import FixedArrivals, profile_of

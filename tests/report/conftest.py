@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.load import OpenLoop, SimulationInput, TenantLoad
-from layerweaver.backend_sim.outcome import ScheduleLog, SimulationOutcome, TenantOutcome
-from layerweaver.backend_sim.report.details import simulation_details
-from layerweaver.backend_sim.timeline_trace import scheduled_times
-from layerweaver.costmodel.table import CostTable, MachineSpec
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome, TenantOutcome
+from layerweaver.backend_sim.timeline.details import simulation_details
+from layerweaver.backend_sim.timeline.record import scheduled_times
+from layerweaver.backend_sim.traffic.source import OpenLoop
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 
 SHARES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999))

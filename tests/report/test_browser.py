@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from layerweaver.backend_sim.report import build_report
+from layerweaver.backend_sim.report.page import build_report
 
 Make = Callable[..., dict[str, Any]]
 READY = "document.documentElement.dataset.charts"

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from layerweaver.backend_sim.detailed import compare_in_detail, simulate_in_detail
-from layerweaver.backend_sim.report import build_report
-from layerweaver.backend_sim.simulate import simulate
+from layerweaver.backend_sim.report.page import build_report
+from layerweaver.backend_sim.study.simulate import RunOptions, compare_with, simulate, simulate_with
 from layerweaver.ir import LayerweaverError
 
 VISION = {"name": "vision", "model": "zoo:resnet50", "deadline_ms": 3}
@@ -54,7 +53,7 @@ POOL = {
 def test_details_and_trace_hold_the_whole_run(name: str, tmp_path: Path) -> None:
     given = POOL if name == "pool" else SCENARIOS[name]
     path = tmp_path / "trace.json.gz"
-    document = simulate_in_detail(given, "layerweaver+", trace=path)
+    document = simulate_with(given, "layerweaver+", RunOptions(details=True, trace=path))
     for tenant, entry in zip(document["tenants"], document["details"]["latency"], strict=True):
         assert sum(entry["counts"]) == tenant["completed"]
         assert entry["dropped"] == tenant["dropped"]
@@ -67,21 +66,21 @@ def test_details_and_trace_hold_the_whole_run(name: str, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_details_change_nothing_else() -> None:
     given = SCENARIOS["drops"]
-    detailed = simulate_in_detail(given, "layerweaver+")
+    detailed = simulate_with(given, "layerweaver+", RunOptions(details=True))
     plain = simulate(given, "layerweaver+")
     for key in ("details", "run"):
         detailed.pop(key)
         plain.pop(key, None)
     assert detailed == plain
     assert (
-        simulate_in_detail(given, "layerweaver+")["details"]
-        == simulate_in_detail(given, "layerweaver+")["details"]
+        simulate_with(given, "layerweaver+", RunOptions(details=True))["details"]
+        == simulate_with(given, "layerweaver+", RunOptions(details=True))["details"]
     )
 
 
 @pytest.mark.slow
 def test_every_run_of_a_comparison_has_its_own_details() -> None:
-    runs = compare_in_detail(SCENARIOS["drops"], ["fcfs", "layerweaver+"])["runs"]
+    runs = compare_with(SCENARIOS["drops"], ["fcfs", "layerweaver+"], RunOptions(details=True))["runs"]
     assert [run["policy"] for run in runs] == ["fcfs", "layerweaver+"]
     assert runs[0]["details"]["timeline"] != runs[1]["details"]["timeline"]
 
@@ -91,7 +90,7 @@ def test_a_window_of_a_trace_holds_only_what_overlaps_it(tmp_path: Path) -> None
     path = tmp_path / "trace.json"
     sizes: list[int] = []
     given = SCENARIOS["batches"]
-    simulate_in_detail(given, trace=path, trace_window="10ms:12ms", details=False, announce=sizes.append)
+    simulate_with(given, None, RunOptions(trace=path, trace_window="10ms:12ms", announce=sizes.append))
     assert abs(path.stat().st_size - sizes[0]) < 0.1 * sizes[0]
     events = json.loads(path.read_text())["traceEvents"]
     computes = [event for event in events if event["ph"] == "X" and event["cat"] == "compute"]
@@ -104,5 +103,7 @@ def test_a_window_of_a_trace_holds_only_what_overlaps_it(tmp_path: Path) -> None
 def test_a_wrong_window_is_refused_before_anything_runs(tmp_path: Path) -> None:
     given = {"npu": "memory-centric", "duration_s": 1, "tenants": [{**CLICKS, "arrival": poisson(10, 1)}]}
     with pytest.raises(LayerweaverError, match="window"):
-        simulate_in_detail(given, trace=tmp_path / "t.json", trace_window="5ms:1ms")
+        simulate_with(
+            given, None, RunOptions(details=True, trace=tmp_path / "t.json", trace_window="5ms:1ms")
+        )
     assert list(tmp_path.iterdir()) == []

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.load import SimulationInput
-from layerweaver.backend_sim.outcome import DROPPED, SimulationOutcome
-from layerweaver.backend_sim.report.details import (
+from layerweaver.backend_sim.engine.input import SimulationInput
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.engine.outcome import DROPPED, SimulationOutcome
+from layerweaver.backend_sim.results.latency import latency_histogram
+from layerweaver.backend_sim.timeline.details import (
     MAX_TIMELINE_ROWS,
-    latency_histogram,
     simulation_details,
     window_of_interest,
 )
-from layerweaver.backend_sim.timeline_trace import scheduled_times
+from layerweaver.backend_sim.timeline.record import scheduled_times
 from layerweaver.scheduler.policies import load_policy
 
 HandMade = Callable[[], tuple[SimulationInput, SimulationOutcome]]

@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layerweaver.backend_sim.report import (
+from layerweaver.backend_sim.report.graph_layout import place
+from layerweaver.backend_sim.report.graph_picture import write_graph_picture
+from layerweaver.backend_sim.report.notebook import (
     ComparisonResult,
     PeakResult,
-    ResultError,
     SimulationResult,
     as_result,
-    roofline_figure,
-    sparkline,
-    write_figure,
-    write_graph_picture,
 )
-from layerweaver.backend_sim.report.details import latency_histogram
-from layerweaver.backend_sim.report.graph_layout import place
+from layerweaver.backend_sim.report.roofline import roofline_figure, write_figure
+from layerweaver.backend_sim.results.latency import latency_histogram
+from layerweaver.backend_sim.results.schema import ResultError
+from layerweaver.cli.sparkline import sparkline
 from layerweaver.ir import (
     Layer,
     LayerGraph,

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from layerweaver.backend_sim.report import ResultError, build_report
+from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.report.palette import DANGER, IDLE_COLOURS, MARK, MOVING, SERIES
+from layerweaver.backend_sim.results.schema import ResultError
 
 Make = Callable[..., dict[str, Any]]
 

@@ -10,15 +10,11 @@ from typing import Any
 
 import pytest
 
-from layerweaver.backend_sim.load import SimulationInput
-from layerweaver.backend_sim.outcome import SimulationOutcome
-from layerweaver.backend_sim.timeline_trace import (
-    TraceRun,
-    estimate_trace_bytes,
-    scheduled_times,
-    write_trace,
-)
-from layerweaver.backend_sim.trace_window import parse_window
+from layerweaver.backend_sim.engine.input import SimulationInput
+from layerweaver.backend_sim.engine.outcome import SimulationOutcome
+from layerweaver.backend_sim.timeline.perfetto import estimate_trace_bytes, write_trace
+from layerweaver.backend_sim.timeline.record import TraceRun, scheduled_times
+from layerweaver.backend_sim.timeline.window import parse_window
 from layerweaver.ir import OutputError, ScenarioError
 
 HandMade = Callable[[], tuple[SimulationInput, SimulationOutcome]]
@@ -199,7 +195,7 @@ def test_refused_trace_leaves_the_old_file(hand_made: HandMade, tmp_path: Path) 
 def test_estimate_from_a_sample_is_close(hand_made: HandMade, tmp_path: Path, monkeypatch: Any) -> None:
     run = trace_run(hand_made)
     written = write_trace(tmp_path / "out.json", run)
-    monkeypatch.setattr("layerweaver.backend_sim.timeline_trace._SAMPLE_ROWS", 32)
+    monkeypatch.setattr("layerweaver.backend_sim.timeline.perfetto._SAMPLE_ROWS", 32)
     assert abs(estimate_trace_bytes([run]) - written) < 0.35 * written
 
 

@@ -9,8 +9,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from layerweaver.costmodel.table import CostTable, MachineSpec
-from layerweaver.scheduler.machine import NEVER, View
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.table import CostTable
+from layerweaver.scheduler.machine.timelines import NEVER, View
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.policies import PolicySpec
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from layerweaver.costmodel.table import MachineSpec
+from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.bounds import closed_loop_bound, mix_bound, pool_bound
 from layerweaver.scheduler.offline import ModelProfile

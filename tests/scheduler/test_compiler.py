@@ -9,9 +9,10 @@ import pytest
 from onnx import parser as onnx_text
 
 from layerweaver.ir import ConfigError, ModelError, ProfileError
-from layerweaver.scheduler.compiler import ModelRequest, compile_models, parse_request
-from layerweaver.scheduler.model_sources import load_graph
-from layerweaver.scheduler.profile import load_profile, profile_document, save_profile
+from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models, parse_request
+from layerweaver.scheduler.compile.sources import load_graph
+from layerweaver.scheduler.profile.document import profile_document
+from layerweaver.scheduler.profile.file import load_profile, save_profile
 
 NPU = {
     "name": "tiny",

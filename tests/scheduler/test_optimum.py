@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from oracles.naive_machine import NaiveMachine, RowCost
 from oracles.random_inputs import FixedArrivals
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.load import OpenLoop, SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.traffic.source import OpenLoop
 from layerweaver.ir import ProfileError
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.optimum import best_makespan

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from oracles.random_inputs import FixedArrivals, Recipe, recipes
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.load import OpenLoop, Saturated, SimulationInput, TenantLoad
-from layerweaver.backend_sim.outcome import SimulationOutcome
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.engine.outcome import SimulationOutcome
+from layerweaver.backend_sim.traffic.source import OpenLoop, Saturated
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import load_policy, policy_names
 from layerweaver.scheduler.validator import find_violations

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from oracles.random_inputs import FixedArrivals
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.load import OpenLoop, SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.traffic.source import OpenLoop
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.policies.slackweave_plus import POLICY

@@ -15,20 +15,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.spills import SpillColumns
-from layerweaver.costmodel.table import CostTable, MachineSpec
+from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import OutputError, ProfileError
-from layerweaver.scheduler.offline import ModelProfile, OfflineTables
-from layerweaver.scheduler.profile import (
-    Profile,
-    Provenance,
-    StaticWeave,
+from layerweaver.scheduler.offline import ModelProfile, OfflineTables, StaticWeave
+from layerweaver.scheduler.profile.document import profile_csv, profile_document
+from layerweaver.scheduler.profile.file import (
+    OFFLINE_COLUMNS,
+    SPILL_COLUMNS,
+    TABLE_COLUMNS,
     load_profile,
-    profile_csv,
-    profile_document,
     save_profile,
 )
-from layerweaver.scheduler.profile_file import OFFLINE_COLUMNS, SPILL_COLUMNS, TABLE_COLUMNS
+from layerweaver.scheduler.profile.profile import Profile, Provenance
 
 Make = Callable[..., ModelProfile]
 Edit = Callable[[dict[str, bytes]], None]

@@ -14,16 +14,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.load import Saturated, SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.traffic.source import Saturated
 from layerweaver.ir import ProfileError
-from layerweaver.scheduler import tables as decision_tables
-from layerweaver.scheduler import weave as weaving
+from layerweaver.scheduler.compile.groups import table_group, weave_group
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import load_policy
-from layerweaver.scheduler.profile import Profile, Provenance, load_profile, profile_document, save_profile
-from layerweaver.scheduler.tables import MAX_PAIRS, build_tables
-from layerweaver.scheduler.weave import find_weave, table_group, weave_group
+from layerweaver.scheduler.profile.document import profile_document
+from layerweaver.scheduler.profile.file import load_profile, save_profile
+from layerweaver.scheduler.profile.profile import Profile, Provenance
+from layerweaver.scheduler.static import tables as decision_tables
+from layerweaver.scheduler.static import weave as weaving
+from layerweaver.scheduler.static.tables import MAX_PAIRS, build_tables
+from layerweaver.scheduler.static.weave import find_weave
 
 Make = Callable[..., ModelProfile]
 ROWS = {

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracles.random_inputs import Recipe, recipes
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.load import Saturated, SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.traffic.source import Saturated
 from layerweaver.ir import ProfileError
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import load_policy
-from layerweaver.scheduler.tables import MAX_PAIRS, build_tables
+from layerweaver.scheduler.static.tables import MAX_PAIRS, build_tables
 
 Make = Callable[..., ModelProfile]
 FOREVER = (0, 2**62)

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from layerweaver.backend_sim.engine import run
-from layerweaver.backend_sim.load import ClosedLoop, Saturated, SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.traffic.source import ClosedLoop, Saturated
 from layerweaver.ir import ProfileError
+from layerweaver.scheduler.compile.groups import weave_group
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import load_policy
-from layerweaver.scheduler.profile import Profile, Provenance
+from layerweaver.scheduler.profile.profile import Profile, Provenance
+from layerweaver.scheduler.static.weave import find_weave
 from layerweaver.scheduler.validator import find_violations
-from layerweaver.scheduler.weave import find_weave, weave_group
 
 Make = Callable[..., ModelProfile]
 FOREVER = (0, 2**62)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.costmodel import NpuConfig
-from layerweaver.costmodel.array_models import ArrayWork, ceil_ratio, checked_cycles
 from layerweaver.costmodel.columns import LayerColumns
-from layerweaver.costmodel.config import ArrayConfig
-from layerweaver.costmodel.model import ComputeCosts, analytical
+from layerweaver.costmodel.compute.analytical import ComputeCosts, analytical
+from layerweaver.costmodel.compute.arrays import ArrayWork, ceil_ratio, checked_cycles
+from layerweaver.costmodel.npu.sections import ArrayConfig
 
 HOST_CYCLES = 200
 

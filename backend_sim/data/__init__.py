@@ -1,1 +1,0 @@
-"""Data that the simulator ships: MLPerf limits per model."""

@@ -1,0 +1,147 @@
+"""Requests in flight: the windows that Python empties and refills whenever the loop returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.engine.input import MAX_TIME_NS, SimulationInput
+from layerweaver.backend_sim.engine.state import State
+from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
+from layerweaver.ir import TrafficError
+from layerweaver.ir.clock import ns_to_cycles_up
+
+__all__ = ["Windows"]
+
+CHUNK = 65_536
+_FIRST_WINDOW = 1024
+
+
+class Windows:
+    """Moves scheduled times in and latencies out.
+
+    Args:
+        given: The input; sources are consumed.
+        state: The engine's state, windows empty. Use :attr:`state` from here on: it is replaced when windows
+            grow.
+    """
+
+    def __init__(self, given: SimulationInput, state: State) -> None:
+        self.state = state
+        self._given = given
+        count = len(given.tenants)
+        self._latencies: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
+        self._times: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
+        self._last_ns = [0] * count
+        self._allocate([_FIRST_WINDOW + 1 + 4 * int(record.reserve) for record in state.tenants])
+        for index, tenant in enumerate(given.tenants):
+            if not isinstance(tenant.source, OpenLoop):
+                self._start_source(index)
+        self.refill()
+
+    def refill(self) -> None:
+        """Take finished requests out, make room where requests in flight need it, fetch new arrivals."""
+        tenants = self.state.tenants
+        for index in range(len(tenants)):
+            self._take_finished(index)
+        capacities = [int(record.capacity) * (2 if self._is_small(record) else 1) for record in tenants]
+        if any(wanted > int(record.capacity) for wanted, record in zip(capacities, tenants, strict=True)):
+            self._allocate(capacities)
+        for index in range(len(tenants)):
+            self._fetch_arrivals(index)
+        self.state.totals.refill = 0
+        self.state.totals.next_event = min(
+            min(int(record.next_cycle), int(record.timer)) for record in tenants
+        )
+
+    def _is_small(self, record: Any) -> bool:
+        """Whether requests in flight fill half of the window, or a long stream comes in short pieces."""
+        streaming = record.number > 0 and int(record.capacity) < CHUNK
+        return bool(streaming or 2 * int(record.known + record.reserve) > int(record.capacity))
+
+    def finish(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """Latencies of a tenant's requests and, for sources that react, their scheduled times."""
+        self._take_finished(index)
+        open_loop = isinstance(self._given.tenants[index].source, OpenLoop)
+        latencies, times = self._latencies[index], self._times[index]
+        self._latencies[index], self._times[index] = [], []
+        return _joined(latencies), None if open_loop else _joined(times)
+
+    def _allocate(self, capacities: list[int]) -> None:
+        sched = np.zeros(sum(capacities), np.int64)
+        latency = np.zeros(sum(capacities), np.int64)
+        base = 0
+        for record, capacity in zip(self.state.tenants, capacities, strict=True):
+            old = slice(int(record.offset), int(record.offset + record.known))
+            new = slice(base, base + int(record.known))
+            sched[new] = self.state.sched[old]
+            latency[new] = self.state.latency[old]
+            record.offset, record.capacity = base, capacity
+            base += capacity
+        self.state = self.state._replace(sched=sched, latency=latency)
+
+    def _take_finished(self, index: int) -> None:
+        record, state = self.state.tenants[index], self.state
+        base, front, known = int(record.offset), int(record.front), int(record.known)
+        if front == 0:
+            return
+        self._latencies[index].append(state.latency[base : base + front].copy())
+        if not isinstance(self._given.tenants[index].source, OpenLoop):
+            self._times[index].append(state.sched[base : base + front].copy())
+        for array in (state.sched, state.latency):
+            array[base : base + known - front] = array[base + front : base + known].copy()
+        record.front = 0
+        record.arrived -= front
+        record.known -= front
+        record.number += front
+
+    def _fetch_arrivals(self, index: int) -> None:
+        record, state = self.state.tenants[index], self.state
+        tenant = self._given.tenants[index]
+        if not isinstance(tenant.source, OpenLoop) or record.ended:
+            return
+        wanted = int(record.capacity - 1 - record.known)
+        if wanted > 0 and record.arrived == record.known:
+            times = tenant.source.arrivals.take(wanted)
+            if len(times) == 0:
+                record.ended = 1
+            else:
+                self._check_times(index, times)
+                at = int(record.offset + record.known)
+                state.sched[at : at + len(times)] = times
+                record.known += len(times)
+        if record.arrived < record.known:
+            ns = int(state.sched[int(record.offset + record.arrived)])
+            record.next_cycle = ns_to_cycles_up(ns, int(state.visible.machine.clock_hz))
+
+    def _check_times(self, index: int, times: NDArray[np.int64]) -> None:
+        where = f"tenant {self._given.tenants[index].name}"
+        if times[0] < self._last_ns[index] or bool(np.any(times[1:] < times[:-1])):
+            raise TrafficError("scheduled times go back", where=where, accepted="they must ascend from 0")
+        if times[-1] > MAX_TIME_NS:
+            raise TrafficError(
+                f"a request at {times[-1]} ns", where=where, accepted=f"up to {MAX_TIME_NS} ns"
+            )
+        self._last_ns[index] = int(times[-1])
+
+    def _start_source(self, index: int) -> None:
+        record, source = self.state.tenants[index], self._given.tenants[index].source
+        first = source.concurrency if isinstance(source, ClosedLoop) else int(record.max_batch)
+        if int(record.duration_ns) == 0:
+            first = min(first, int(record.min_queries))
+        record.known = record.issued = min(first, int(record.max_queries))
+        if record.known:
+            record.next_cycle = 0
+
+
+def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """One array; the parts are given up one by one, so that memory is not needed twice."""
+    whole = np.empty(sum(len(part) for part in parts), np.int64)
+    at = 0
+    for position, part in enumerate(parts):
+        whole[at : at + len(part)] = part
+        at += len(part)
+        parts[position] = part[:0]
+    return whole

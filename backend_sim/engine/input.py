@@ -1,0 +1,173 @@
+"""What the engine is given: tenants with their profiles, queues and sources of requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.ir import ScenarioError
+from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER
+from layerweaver.scheduler.offline import ModelProfile
+
+__all__ = ["MAX_TIME_NS", "BatchRule", "SimulationInput", "TenantLoad"]
+
+
+MAX_TIME_NS = 10**16
+"""Times beyond 115 days are refused: cycles of any clock stay far from 64 bits."""
+
+
+MAX_CLOCK_HZ = 9_000_000_000
+
+
+MAX_TENANTS = 4096
+
+
+def _check(given: SimulationInput) -> None:
+    machine = given.machine
+    if not 0 < machine.clock_hz <= MAX_CLOCK_HZ:
+        raise ScenarioError(
+            f"clock is {machine.clock_hz} Hz", where=machine.name, accepted="give up to 9 GHz"
+        )
+    _bounded(machine.weight_buffer_bytes * machine.bandwidth_denominator, "weight buffer", machine.name)
+    if not given.tenants:
+        raise ScenarioError("there are no tenants", where="tenants", accepted="give at least one")
+    if len(given.tenants) > MAX_TENANTS:
+        raise ScenarioError(
+            f"{len(given.tenants)} tenants", where="tenants", accepted=f"give up to {MAX_TENANTS}"
+        )
+    names = [tenant.name for tenant in given.tenants]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ScenarioError(f"the name {twice!r} is used twice", where="tenants", accepted="names are unique")
+    for name, value, most in (
+        ("dispatch_ahead", given.dispatch_ahead, 10_000),
+        ("decision_cycles", given.decision_cycles, 10**9),
+        ("run_ahead_cycles", given.run_ahead_cycles or 0, NEVER),
+    ):
+        if not 0 <= value <= most:
+            raise ScenarioError(f"{name} is {value}", where="engine", accepted=f"give 0 to {most}")
+    for tenant in given.tenants:
+        _check_tenant(tenant, given)
+
+
+def _check_tenant(tenant: TenantLoad, given: SimulationInput) -> None:
+    where = f"tenant {tenant.name}"
+    _check_batching(tenant.batching, len(tenant.profiles), where)
+    machine, source = given.machine, tenant.source
+    times = {
+        "deadline_ns": (tenant.deadline_ns, 1),
+        "queue_limit": (tenant.queue_limit, 1),
+        "priority": (tenant.priority, 1),
+        "delay_ns": (tenant.batching.delay_ns, 0),
+    }
+    if not isinstance(source, OpenLoop):
+        times |= {
+            "duration_ns": (source.duration_ns, 0),
+            "min_queries": (source.min_queries, 0),
+            "max_queries": (source.max_queries, 1),
+        }
+        if all(profile.standalone_cycles == 0 for profile in tenant.profiles):
+            raise ScenarioError("the model costs nothing", where=where, accepted="such a loop never ends")
+    if isinstance(source, ClosedLoop):
+        times |= {"concurrency": (source.concurrency, 1), "think_ns": (source.think_ns, 0)}
+    for name, (value, least) in times.items():
+        most = 1_000_000 if name == "concurrency" else MAX_TIME_NS
+        if value is not None and not least <= value <= most:
+            raise ScenarioError(f"{name} is {value}", where=where, accepted=f"give {least} to {most}")
+    for profile in tenant.profiles:
+        table = profile.table
+        own = (table.machine.bandwidth_numerator, table.machine.bandwidth_denominator, table.machine.clock_hz)
+        if own != (machine.bandwidth_numerator, machine.bandwidth_denominator, machine.clock_hz):
+            raise ScenarioError(f"costs are for another machine ({table.machine.name})", where=where)
+        if int(table.weight_bytes.max()) > machine.weight_buffer_bytes:
+            raise ScenarioError("a row's weights exceed the weight buffer", where=where)
+        _bounded(int(table.dram_bytes.max()) * machine.bandwidth_denominator, "traffic of a row", where)
+        _bounded(int(table.compute_cycles.max()) * machine.bandwidth_numerator, "compute of a row", where)
+        _bounded(int(table.live_bytes.max()) * machine.bandwidth_denominator, "activations", where)
+
+
+def _check_batching(rule: BatchRule, profiles: int, where: str) -> None:
+    sizes = rule.sizes
+    if not sizes or list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or sizes[-1] > 100_000:
+        raise ScenarioError(f"batch sizes are {sizes}", where=where, accepted="ascending, 1 to 100,000")
+    if len(sizes) != profiles:
+        raise ScenarioError(f"{profiles} profiles for batch sizes {sizes}", where=where, accepted="one each")
+    if any(not 1 <= size <= sizes[-1] for size in rule.preferred):
+        raise ScenarioError(
+            f"preferred batch sizes are {rule.preferred}", where=where, accepted=f"give 1 to {sizes[-1]}"
+        )
+
+
+def _bounded(value: int, what: str, where: str) -> None:
+    if value > COUNT_LIMIT // 4:
+        raise ScenarioError(
+            f"{what} is too large for exact 64-bit arithmetic",
+            where=where,
+            accepted="use smaller numbers or a bandwidth with a smaller denominator",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRule:
+    """Dynamic batching of one tenant.
+
+    Attributes:
+        sizes: Batch sizes that have a profile, ascending; the first is the least that can run (a smaller
+            batch runs at the cost of the next larger size). The last is the maximum.
+        delay_ns: Longest time the oldest request waits for company; 0 takes what is there.
+        preferred: Sizes at which a batch is dispatched at once; others wait for the delay.
+    """
+
+    sizes: tuple[int, ...] = (1,)
+    delay_ns: int = 0
+    preferred: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLoad:
+    """One tenant.
+
+    Attributes:
+        name: Unique name.
+        profiles: One per size of ``batching.sizes``, in that order.
+        source: Where its requests come from.
+        batching: How requests are put together.
+        deadline_ns: From scheduled time to completion; None for no deadline.
+        priority: 1, 3 or 9.
+        queue_limit: Requests waiting at most (the head batch included); None for no limit.
+        drop_hopeless: Whether a request that cannot meet its deadline even alone is dropped at the head.
+    """
+
+    name: str
+    profiles: tuple[ModelProfile, ...]
+    source: OpenLoop | ClosedLoop | Saturated
+    batching: BatchRule = field(default_factory=BatchRule)
+    deadline_ns: int | None = None
+    priority: int = 1
+    queue_limit: int | None = None
+    drop_hopeless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationInput:
+    """One NPU and the tenants that share it.
+
+    Attributes:
+        machine: The machine that all cost tables refer to.
+        tenants: In order of index; ties of a policy go to the lowest.
+        dispatch_ahead: Rows committed before the DMA needs them: a decision is taken when the fetch so many
+            rows back ends.
+        decision_cycles: Cycles from a decision to the start of the fetch it decided.
+        run_ahead_cycles: The DMA decides nothing while the compute engine has more than this before it; None
+            for the most that exact arithmetic allows (*ours*: rows without weights would else be committed
+            without bound).
+        groups: Indices of tenants whose static woven schedule a policy may replay; empty for all together.
+    """
+
+    machine: MachineSpec
+    tenants: tuple[TenantLoad, ...]
+    dispatch_ahead: int = 0
+    decision_cycles: int = 0
+    run_ahead_cycles: int | None = None
+    groups: tuple[tuple[int, ...], ...] = ()

@@ -1,0 +1,209 @@
+"""The engine's loop: decide, schedule one row on the two timelines, repeat.
+
+Plain functions over :class:`~layerweaver.backend_sim.engine.state.State`; ``choose`` is replaced by the
+policy when the loop is compiled or bound (see :mod:`layerweaver.scheduler.machine.jit`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layerweaver.backend_sim.engine.batching import admit, finish_batch, form_head, load_row
+from layerweaver.backend_sim.engine.queues import drop_front
+from layerweaver.backend_sim.engine.state import State
+from layerweaver.scheduler.machine.timelines import (
+    COUNT_LIMIT,
+    NEVER,
+    append_fetch,
+    fetch_end_of,
+    rebase,
+    release,
+)
+from layerweaver.scheduler.policies.fcfs import choose
+
+__all__ = ["BAD_CHOICE", "BAD_MODE", "FINISHED", "GROW", "LOG_FULL", "PAUSED", "REFILL", "advance"]
+
+FINISHED, PAUSED, REFILL, LOG_FULL, GROW, BAD_CHOICE, BAD_MODE = range(7)
+"""Why the loop returned."""
+
+
+def advance(state: State, options: Any, decisions: int) -> int:
+    """Run until nothing is left to do, or something is needed, or after so many decisions.
+
+    The policy's options are not part of the state: only they differ in type from policy to policy, and
+    what works on the state alone is compiled once for all.
+
+    Returns:
+        One of the codes of this module.
+    """
+    view, totals = state.visible, state.totals
+    machine = view.machine
+    for _ in range(decisions):
+        if totals.refill != 0:
+            return REFILL
+        now = _next_decision(state)
+        while True:
+            if totals.next_event <= now:
+                admit(state, now)
+                if totals.refill != 0:
+                    machine.now = now
+                    return REFILL
+            if machine.ready_count > 0:
+                break
+            if totals.next_event == NEVER:
+                machine.now = now
+                return FINISHED
+            now = max(now, totals.next_event)
+            totals.waited_until = now
+        machine.now = now
+        if machine.last - machine.first > machine.mask:
+            return GROW
+        recording = totals.record_from <= now < totals.record_to
+        if recording and totals.recorded == len(state.log):
+            return LOG_FULL
+        machine.start = max(machine.fetch_end, now + totals.decision_cycles)
+        release(view)
+        machine.mode = 0
+        index = choose(view, options, state.memory)
+        if index < 0 or index >= machine.tenant_count or view.heads[index].rows_left <= 0:
+            return BAD_CHOICE
+        if machine.mode < 0 or machine.mode >= totals.mode_count:
+            return BAD_MODE
+        head = view.heads[index]
+        tenant = state.tenants[index]
+        if (
+            tenant.started == 0
+            and tenant.drop_hopeless != 0
+            and machine.start + head.standalone_cycles > head.deadline
+        ):
+            drop_front(state, index, now)
+            form_head(state, index, now)
+            continue
+        _schedule(state, index, recording)
+    return PAUSED
+
+
+def _next_decision(state: State) -> int:
+    """Cycle at which the DMA needs the next row, ``dispatch_ahead`` rows early."""
+    machine, totals = state.visible.machine, state.totals
+    now: int = max(machine.now, state.recent[totals.recent], machine.compute_end - totals.run_ahead_cycles)
+    if totals.overlap == 0 and machine.running < 0:
+        now = max(now, machine.compute_end)
+    return now
+
+
+def _schedule(state: State, index: int, recording: bool) -> None:
+    """Append the next row of a tenant's head to the timelines and account for it."""
+    view, totals = state.visible, state.totals
+    machine = view.machine
+    head = view.heads[index]
+    tenant = state.tenants[index]
+    if tenant.started == 0:
+        _begin(state, index)
+    if machine.running != index and (totals.overlap == 0 or totals.checkpoints != 0):
+        _switch(state)
+    start, last_fetch, last_compute = machine.start, machine.fetch_end, machine.compute_end
+    fetch_end = fetch_end_of(view, head)
+    compute_start = max(last_compute, fetch_end)
+    done = compute_start + head.compute_cycles
+
+    if start > last_fetch:
+        without_work = max(0, totals.waited_until - last_fetch)
+        totals.dma_idle_no_work += without_work
+        totals.dma_idle_held += start - last_fetch - without_work
+    if fetch_end > last_compute:
+        without_work = max(0, min(totals.waited_until, fetch_end) - last_compute)
+        totals.compute_idle_no_work += without_work
+        totals.compute_idle_memory += fetch_end - last_compute - without_work
+    stall = fetch_end - start - head.fetch_cycles
+    if stall > 0:
+        inherent = min(stall, totals.inherent_credit // machine.rate)
+        totals.inherent_credit -= inherent * machine.rate
+        totals.dma_idle_inherent += inherent
+        totals.dma_idle_full += stall - inherent
+    if head.inherent_scaled > 0:
+        totals.inherent_credit = min(COUNT_LIMIT, totals.inherent_credit + head.inherent_scaled)
+    totals.waited_until = 0
+    totals.layers += 1
+    state.mode_counts[machine.mode] += 1
+
+    if tenant.started == 0:
+        tenant.started = 1
+        tenant.batch_start = start
+    wait = start - head.last_start
+    tenant.longest_wait_cycles = max(tenant.longest_wait_cycles, wait)
+    head.last_start = start
+
+    append_fetch(view, head.weight_scaled, done)
+    machine.fetch_end, machine.compute_end = fetch_end, done
+    if recording:
+        _record(state, index, compute_start)
+    state.recent[totals.recent] = fetch_end
+    if totals.recent < totals.dispatch_ahead:
+        totals.recent += 1
+    else:
+        totals.recent = 0
+    if machine.appended_scaled > COUNT_LIMIT or (done - machine.origin) * machine.rate > COUNT_LIMIT:
+        rebase(view, start)
+
+    head.served_compute_cycles += head.compute_cycles
+    head.served_fetch_cycles += head.fetch_cycles
+    head.rows_left -= 1
+    if head.rows_left == 0:
+        machine.running = -1
+        finish_batch(state, index, done, machine.now)
+    else:
+        machine.running = index
+        head.row += 1
+        load_row(state, index)
+
+
+def _begin(state: State, index: int) -> None:
+    """Count a batch that begins."""
+    head = state.visible.heads[index]
+    state.profiles[head.profile].batches += 1
+    state.batch_counts[head.profile, head.batch] += 1
+    state.tenants[index].timer = NEVER
+
+
+def _switch(state: State) -> None:
+    """Turn to another request: wait for the last compute and save activations, as the policy demands."""
+    machine, totals = state.visible.machine, state.totals
+    if totals.overlap == 0:
+        machine.start = max(machine.start, machine.compute_end)
+    if machine.running >= 0:
+        totals.pre_emptions += 1
+        if totals.checkpoints != 0:
+            live_scaled = state.visible.heads[machine.running].live_bytes * machine.scale
+            cycles = (live_scaled + machine.rate - 1) // machine.rate
+            totals.checkpoint_cycles += cycles
+            machine.start += cycles
+    release(state.visible)
+
+
+def _record(state: State, index: int, compute_start: int) -> None:
+    """Write the row just scheduled into the log."""
+    machine, totals = state.visible.machine, state.totals
+    head = state.visible.heads[index]
+    entry = state.log[totals.recorded]
+    entry[0] = index
+    entry[1] = head.request
+    entry[2] = head.batch
+    entry[3] = head.profile - state.tenants[index].first_profile
+    entry[4] = head.row
+    entry[5] = machine.start
+    entry[6] = machine.fetch_end
+    entry[7] = compute_start
+    entry[8] = machine.compute_end
+    entry[9] = machine.now
+    entry[10] = machine.mode
+    entry[11] = machine.ready_count
+    resident = head.weight_scaled
+    for position in range(machine.first, machine.last - 1):
+        live = state.visible.fetches[position & machine.mask]
+        if live.done > machine.fetch_end:
+            following = state.visible.fetches[(position + 1) & machine.mask]
+            resident += following.before_scaled - live.before_scaled
+    entry[12] = resident // machine.scale
+    entry[13] = machine.queued
+    totals.recorded += 1

@@ -1,0 +1,173 @@
+"""From a simulation's input to the engine's arrays; everything that could overflow is refused here."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad, _check
+from layerweaver.backend_sim.engine.outcome import ScheduleLog
+from layerweaver.backend_sim.engine.state import (
+    CLOSED,
+    OPEN,
+    PROFILE,
+    ROW,
+    SATURATED,
+    TENANT,
+    TOTALS,
+    State,
+    unpacked,
+)
+from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
+from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_up
+from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, FETCH, HEAD, MACHINE, NEVER, View
+from layerweaver.scheduler.offline import ModelKind, ModelProfile
+from layerweaver.scheduler.policies.contract import Policy
+
+__all__ = ["LOG_COLUMNS", "build_state", "columns"]
+
+
+LOG_COLUMNS = tuple(field.name for field in dataclasses.fields(ScheduleLog))[:-1]
+
+
+_RING = 256
+
+
+def columns(dtype: np.dtype[np.void], length: int) -> NDArray[np.void]:
+    """Records of zeros whose fields can be read as attributes, compiled or not."""
+    return np.zeros(length, dtype).view(np.recarray)
+
+
+def build_state(
+    given: SimulationInput,
+    policy: Policy,
+    record_cycles: tuple[int, int] | None,
+    log_entries: int,
+    compiled: bool,
+) -> State:
+    """Validate the input and lay out the engine's state, windows still empty.
+
+    Raises:
+        ScenarioError: If a tenant, rule or quantity is out of range.
+    """
+    _check(given)
+    machine_spec, tenants = given.machine, given.tenants
+    form: Any = _as_they_are if compiled else unpacked
+    rate, scale = machine_spec.bandwidth_numerator, machine_spec.bandwidth_denominator
+    machine = form(columns(MACHINE, 1))[0]
+    machine.rate, machine.scale = rate, scale
+    machine.buffer_scaled = machine_spec.weight_buffer_bytes * scale
+    machine.clock_hz = machine_spec.clock_hz
+    machine.tenant_count = len(tenants)
+    machine.one_kind = int(len({item.offline.kind for tenant in tenants for item in tenant.profiles}) == 1)
+    machine.running, machine.mask = -1, _RING - 1
+
+    totals = form(columns(TOTALS, 1))[0]
+    totals.dispatch_ahead, totals.decision_cycles = given.dispatch_ahead, given.decision_cycles
+    longest = COUNT_LIMIT // 2 // rate
+    totals.run_ahead_cycles = min(
+        longest, longest if given.run_ahead_cycles is None else given.run_ahead_cycles
+    )
+    totals.overlap, totals.checkpoints = int(policy.spec.overlap), int(policy.spec.checkpoints)
+    totals.mode_count = len(policy.spec.modes)
+    totals.record_from, totals.record_to = record_cycles or (0, 0)
+
+    every = [profile for tenant in tenants for profile in tenant.profiles]
+    profiles, rows = form(columns(PROFILE, len(every))), columns(ROW, sum(item.table.rows for item in every))
+    sizes = [size for tenant in tenants for size in tenant.batching.sizes]
+    first = 0
+    for index, (item, size) in enumerate(zip(every, sizes, strict=True)):
+        rows[first : first + item.table.rows] = _rows(item)
+        entry = profiles[index]
+        entry.first_row, entry.rows, entry.batch = first, item.table.rows, size
+        entry.compute_intensive = int(item.offline.kind is ModelKind.COMPUTE_INTENSIVE)
+        entry.longest_fetch_cycles = item.offline.longest_fetch_cycles
+        entry.standalone_cycles = item.standalone_cycles
+        entry.model_compute_cycles = int(item.table.compute_cycles.sum())
+        entry.model_fetch_cycles = int(item.table.memory_cycles.sum())
+        first += item.table.rows
+
+    records, heads = form(columns(TENANT, len(tenants))), form(columns(HEAD, len(tenants)))
+    drops = policy.spec.drops_hopeless(policy.options)
+    first_profile = 0
+    preferred: list[int] = []
+    for index, tenant in enumerate(tenants):
+        _fill_tenant(records[index], tenant, machine_spec.clock_hz)
+        records[index].drop_hopeless = int(tenant.drop_hopeless or drops)
+        records[index].first_profile = first_profile
+        records[index].preferred = len(preferred)
+        preferred.extend(sorted(tenant.batching.preferred))
+        first_profile += len(tenant.profiles)
+        heads[index].priority = tenant.priority
+
+    empty = np.zeros(0, np.int64)
+    prepare = policy.spec.prepare
+    grouped = (given.groups,) if policy.spec.by_group else ()
+    tables = empty if prepare is None else prepare([tenant.profiles for tenant in tenants], *grouped)
+    ready = np.zeros(len(tenants), np.int64)
+    return State(
+        visible=View(machine, heads, ready, form(columns(FETCH, _RING)), tables),  # type: ignore[arg-type]
+        totals=totals,
+        tenants=records,
+        profiles=profiles,
+        rows=form(rows),
+        sched=empty,
+        latency=empty,
+        batch_counts=np.zeros((len(every), max(sizes) + 1), np.int64),
+        preferred=np.array(preferred or [0], np.int64),
+        mode_counts=np.zeros(len(policy.spec.modes), np.int64),
+        recent=np.zeros(given.dispatch_ahead + 1, np.int64),
+        log=np.zeros((log_entries, len(LOG_COLUMNS)), np.int64),
+        memory=np.zeros((len(tenants) + 1, max(1, policy.spec.memory_width))),
+    )
+
+
+def _as_they_are(records: Any) -> Any:
+    return records
+
+
+def _rows(item: ModelProfile) -> NDArray[np.void]:
+    table, machine = item.table, item.table.machine
+    rate, scale = machine.bandwidth_numerator, machine.bandwidth_denominator
+    block = np.zeros(table.rows, ROW)
+    block["compute_cycles"] = table.compute_cycles
+    block["fetch_cycles"] = table.memory_cycles
+    block["dram_scaled"] = table.dram_bytes * scale
+    block["weight_scaled"] = table.weight_bytes * scale
+    block["compute_scaled"] = table.compute_cycles * rate
+    beside = machine.weight_buffer_bytes * scale - block["weight_scaled"]
+    block["inherent_scaled"] = np.maximum(0, block["compute_scaled"] - beside)
+    block["remaining_cycles"] = item.offline.remaining_cycles[:-1]
+    block["live_bytes"] = table.live_bytes
+    return block
+
+
+def _fill_tenant(record: np.record, tenant: TenantLoad, clock_hz: int) -> None:
+    source, batching = tenant.source, tenant.batching
+    record.next_cycle = record.timer = NEVER
+    record.profiles, record.max_batch = len(tenant.profiles), batching.sizes[-1]
+    record.preferred_count = len(batching.preferred)
+    record.delay_cycles = ns_to_cycles_up(batching.delay_ns, clock_hz)
+    record.deadline_ns = -1 if tenant.deadline_ns is None else tenant.deadline_ns
+    record.queue_limit = NEVER if tenant.queue_limit is None else tenant.queue_limit
+    record.max_queries = NEVER
+    standalone_ns = cycles_to_ns_up(tenant.profiles[0].standalone_cycles, clock_hz)
+    record.back_off_ns = max(1, standalone_ns)
+    if isinstance(source, OpenLoop):
+        record.source = OPEN
+        return
+    record.ended = 1
+    record.duration_ns, record.min_queries = source.duration_ns, source.min_queries
+    if source.max_queries is not None:
+        record.max_queries = source.max_queries
+    record.reserve = 2 * batching.sizes[-1] + 2
+    if isinstance(source, ClosedLoop):
+        record.source, record.think_ns = CLOSED, source.think_ns
+        record.past_the_end = source.past_the_end
+        record.back_off_ns = max(record.back_off_ns, source.think_ns)
+        record.reserve += source.concurrency
+    else:
+        record.source = SATURATED

@@ -1,0 +1,101 @@
+"""Queues: requests that are issued, arrive, wait and are dropped. Plain functions that numba compiles."""
+
+from __future__ import annotations
+
+from layerweaver.backend_sim.engine.state import OPEN, State
+from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_up
+from layerweaver.scheduler.machine.timelines import NEVER
+
+DROPPED_MARK = -1
+
+
+def issue(state: State, index: int, time_ns: int) -> None:
+    """A source that reacts to the machine issues a request, unless it has ended."""
+    tenant = state.tenants[index]
+    compared_ns = tenant.issued_ns if tenant.past_the_end else time_ns
+    if tenant.issued >= tenant.max_queries or (
+        compared_ns >= tenant.duration_ns and tenant.issued >= tenant.min_queries
+    ):
+        return
+    tenant.issued += 1
+    tenant.issued_ns = time_ns
+    position = tenant.offset + tenant.known
+    earliest = tenant.offset + tenant.arrived
+    while position > earliest and state.sched[position - 1] > time_ns:
+        state.sched[position] = state.sched[position - 1]
+        position -= 1
+    state.sched[position] = time_ns
+    tenant.known += 1
+    if position == earliest:
+        tenant.next_cycle = ns_to_cycles_up(time_ns, state.visible.machine.clock_hz)
+        state.totals.next_event = min(state.totals.next_event, tenant.next_cycle)
+    if tenant.known + tenant.reserve > tenant.capacity:
+        state.totals.refill = 1
+
+
+def _arrive(state: State, index: int) -> None:
+    machine = state.visible.machine
+    tenant = state.tenants[index]
+    position = tenant.offset + tenant.arrived
+    tenant.arrived += 1
+    if tenant.arrived < tenant.known:
+        tenant.next_cycle = ns_to_cycles_up(state.sched[position + 1], machine.clock_hz)
+    else:
+        tenant.next_cycle = NEVER
+        if tenant.ended == 0:
+            state.totals.refill = 1
+    if tenant.queued >= tenant.queue_limit:
+        tenant.dropped += 1
+        state.latency[position] = DROPPED_MARK
+        if tenant.source != OPEN:
+            issue(state, index, state.sched[position] + tenant.back_off_ns)
+    else:
+        state.latency[position] = 0
+        tenant.queued += 1
+        machine.queued += 1
+        state.visible.heads[index].queued = tenant.queued
+
+
+def drop_front(state: State, index: int, now: int) -> None:
+    """Drop the oldest waiting request: it can no longer meet its deadline."""
+    tenant = state.tenants[index]
+    state.latency[tenant.offset + tenant.front] = DROPPED_MARK
+    tenant.front += 1
+    tenant.queued -= 1
+    tenant.dropped += 1
+    state.visible.machine.queued -= 1
+    state.visible.heads[index].queued = tenant.queued
+    state.visible.heads[index].rows_left = 0
+    now_ns = cycles_to_ns_up(now, state.visible.machine.clock_hz)
+    if tenant.source != OPEN:
+        issue(state, index, now_ns + tenant.back_off_ns)
+
+
+def _set_ready(state: State, index: int, wanted: bool) -> None:
+    """Insert or remove a tenant in the ascending list of those with a head."""
+    machine, ready = state.visible.machine, state.visible.ready
+    count = machine.ready_count
+    at = 0
+    while at < count and ready[at] < index:
+        at += 1
+    present = at < count and ready[at] == index
+    if present == wanted:
+        return
+    if wanted:
+        for k in range(count, at, -1):
+            ready[k] = ready[k - 1]  # type: ignore[index]
+        ready[at] = index  # type: ignore[index]
+        machine.ready_count = count + 1
+    else:
+        for k in range(at, count - 1):
+            ready[k] = ready[k + 1]  # type: ignore[index]
+        machine.ready_count = count - 1
+        state.visible.heads[index].rows_left = 0
+        machine.longest_fetch_cycles = _longest_fetch(state)
+
+
+def _longest_fetch(state: State) -> int:
+    longest = 0
+    for k in range(state.visible.machine.ready_count):
+        longest = max(longest, state.visible.heads[state.visible.ready[k]].longest_fetch_cycles)
+    return longest

@@ -1,0 +1,94 @@
+"""From the engine's final state to its outcome."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.engine.in_flight import Windows
+from layerweaver.backend_sim.engine.input import SimulationInput
+from layerweaver.backend_sim.engine.layout import LOG_COLUMNS
+from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome, TenantOutcome
+from layerweaver.backend_sim.engine.state import State
+from layerweaver.ir.units import ceil_div
+from layerweaver.scheduler.policies.contract import Policy
+
+__all__ = ["collect"]
+
+
+def collect(
+    given: SimulationInput,
+    policy: Policy,
+    windows: Windows,
+    log: list[NDArray[np.int64]] | None,
+    interrupted: bool,
+) -> SimulationOutcome:
+    """Settle what is left in the windows and sum up."""
+    state = windows.state
+    totals, machine = state.totals, state.visible.machine
+    compute_busy, dram_scaled = _busy(state)
+    end = int(machine.compute_end)
+    dram_busy = ceil_div(dram_scaled, int(machine.rate)) + int(totals.checkpoint_cycles)
+    idle = {
+        "no_work": int(totals.compute_idle_no_work + totals.dma_idle_no_work) + end - int(machine.fetch_end),
+        "waiting_for_memory": int(totals.compute_idle_memory),
+        "buffer_full": int(totals.dma_idle_full),
+        "inherent": int(totals.dma_idle_inherent),
+        "held_by_policy": int(totals.dma_idle_held - totals.checkpoint_cycles),
+    }
+    outcomes = []
+    for index, tenant in enumerate(given.tenants):
+        record = state.tenants[index]
+        if not interrupted:
+            record.front = record.arrived
+        latency_ns, scheduled_ns = windows.finish(index)
+        first = int(record.first_profile)
+        outcomes.append(
+            TenantOutcome(
+                tenant.name,
+                latency_ns,
+                int(record.service_cycles),
+                state.batch_counts[first : first + len(tenant.profiles), : int(record.max_batch) + 1].copy(),
+                scheduled_ns,
+                int(record.longest_wait_cycles),
+            )
+        )
+    modes = policy.spec.modes
+    return SimulationOutcome(
+        tuple(outcomes),
+        int(totals.layers),
+        end,
+        compute_busy,
+        dram_busy,
+        idle,
+        dict(zip(modes, state.mode_counts.tolist(), strict=True)),
+        interrupted,
+        None if log is None else _schedule_log(log, modes),
+        int(totals.pre_emptions),
+        int(totals.checkpoint_cycles),
+        tuple(int(tenant.late) for tenant in state.tenants),
+    )
+
+
+def _busy(state: State) -> tuple[int, int]:
+    """Compute cycles and scaled traffic of all rows scheduled, exact beyond 64 bits."""
+    compute, dram = 0, 0
+    for profile in state.profiles:
+        rows = state.rows[int(profile.first_row) : int(profile.first_row + profile.rows)]
+        compute += int(profile.batches) * sum(int(row.compute_cycles) for row in rows)
+        dram += int(profile.batches) * sum(int(row.dram_scaled) for row in rows)
+    for head, tenant in zip(state.visible.heads, state.tenants, strict=True):
+        if not tenant.started:
+            continue
+        profile = state.profiles[head.profile]
+        first = int(profile.first_row)
+        rest = state.rows[first + int(head.row) : first + int(profile.rows)]
+        compute -= sum(int(row.compute_cycles) for row in rest)
+        dram -= sum(int(row.dram_scaled) for row in rest)
+    return compute, dram
+
+
+def _schedule_log(pieces: list[NDArray[np.int64]], modes: tuple[str, ...]) -> ScheduleLog:
+    table = np.concatenate(pieces) if pieces else np.zeros((0, len(LOG_COLUMNS)), np.int64)
+    columns = {name: np.ascontiguousarray(table[:, k]) for k, name in enumerate(LOG_COLUMNS)}
+    return ScheduleLog(**columns, mode_names=modes)

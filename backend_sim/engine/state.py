@@ -1,0 +1,250 @@
+"""The engine's state: records and arrays that the compiled loop reads and writes.
+
+All fields are int64. Positions of requests count within a tenant's *window*: the slice of the two flat
+arrays ``sched`` and ``latency`` that holds its requests from the oldest unfinished one on. Whenever the loop
+returns, Python takes the finished ones out of the window and refills it.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.scheduler.machine.timelines import View
+
+__all__ = [
+    "CLOSED",
+    "OPEN",
+    "PROFILE",
+    "ROW",
+    "SATURATED",
+    "TENANT",
+    "TOTALS",
+    "Profile",
+    "Row",
+    "State",
+    "Tenant",
+    "Totals",
+    "unpacked",
+]
+
+OPEN, CLOSED, SATURATED = range(3)
+"""Kinds of source."""
+
+
+class Row(Protocol):
+    """One row of a cost table, with fields as in :class:`layerweaver.scheduler.machine.timelines.Head`."""
+
+    compute_cycles: int
+    fetch_cycles: int
+    dram_scaled: int
+    weight_scaled: int
+    compute_scaled: int
+    inherent_scaled: int
+    remaining_cycles: int
+    live_bytes: int
+
+
+class Profile(Protocol):
+    """One (tenant, batch size): where its rows are, and totals over them.
+
+    ``batches`` counts those begun; ``batch`` is the batch size; the others as in ``Head``.
+    """
+
+    first_row: int
+    rows: int
+    batch: int
+    batches: int
+    compute_intensive: int
+    longest_fetch_cycles: int
+    standalone_cycles: int
+    model_compute_cycles: int
+    model_fetch_cycles: int
+
+
+class Tenant(Protocol):
+    """Queue, source and counters of one tenant.
+
+    Attributes:
+        offset: Start of the window in the flat arrays.
+        capacity: Length of the window.
+        reserve: Slots that one decision may need (sources that react to the machine).
+        front: Window position of the oldest request not yet finished or dropped.
+        arrived: Position after the last request that arrived.
+        known: Position after the last request whose scheduled time is known.
+        number: Number of the request at position 0.
+        ended: 1 when the source issues nothing more.
+        next_cycle: Cycle of the next arrival; :data:`~layerweaver.scheduler.machine.timelines.NEVER` if none
+            is known.
+        timer: Cycle at which a batch that has not begun changes by itself: it goes even if it is small, or
+            its oldest request can no longer meet its deadline.
+        queued: Requests waiting, the head batch included.
+        started: 1 when a row of the head batch has been scheduled.
+        batch_end: Position after the head batch.
+        batch_start: Cycle at which its first fetch started.
+        source: OPEN, CLOSED or SATURATED.
+        think_ns: Closed loop: from completion to the next request.
+        back_off_ns: Closed loop: from a drop to the next request of that client.
+        duration_ns: Requests are issued while scheduled before it.
+        min_queries: ... or until so many were issued.
+        max_queries: Never more than these.
+        issued: Requests issued by a source that reacts.
+        issued_ns: Scheduled time of the last one issued.
+        past_the_end: 1 to compare that time with the duration, not the next one's.
+        deadline_ns: From scheduled time; -1 for none.
+        queue_limit: Requests waiting at most.
+        drop_hopeless: 1 to drop what cannot meet its deadline even alone.
+        delay_cycles: Longest time the oldest request waits for a fuller batch.
+        first_profile: Index of the profile of the smallest batch size.
+        profiles: Number of batch sizes.
+        max_batch: Largest batch.
+        preferred: Start of the preferred sizes in ``State.preferred``.
+        preferred_count: How many there are.
+        late: Requests completed after their deadline.
+        completed: Requests completed.
+        dropped: Requests dropped.
+        service_cycles: Sum over batches of completion minus start of the first fetch.
+        longest_wait_cycles: Longest time a head waited for its next row.
+    """
+
+    offset: int
+    capacity: int
+    reserve: int
+    front: int
+    arrived: int
+    known: int
+    number: int
+    ended: int
+    next_cycle: int
+    timer: int
+    queued: int
+    started: int
+    batch_end: int
+    batch_start: int
+    source: int
+    think_ns: int
+    back_off_ns: int
+    duration_ns: int
+    min_queries: int
+    max_queries: int
+    issued: int
+    issued_ns: int
+    past_the_end: int
+    deadline_ns: int
+    queue_limit: int
+    drop_hopeless: int
+    delay_cycles: int
+    first_profile: int
+    profiles: int
+    max_batch: int
+    preferred: int
+    preferred_count: int
+    late: int
+    completed: int
+    dropped: int
+    service_cycles: int
+    longest_wait_cycles: int
+
+
+class Totals(Protocol):
+    """Settings of the loop and what it counts.
+
+    Attributes:
+        next_event: Earliest arrival or batch timer of any tenant.
+        refill: 1 when a window has to be emptied or refilled before the loop goes on.
+        waited_until: Cycle until which nothing could be scheduled, since the last row.
+        recent: Position in ``State.recent``.
+        dispatch_ahead: Rows committed before the DMA needs them.
+        decision_cycles: Cycles from a decision to the fetch it starts.
+        run_ahead_cycles: The DMA runs at most so far ahead of the compute engine.
+        overlap: 1 if requests may overlap.
+        checkpoints: 1 if leaving an unfinished request costs saving its live activations.
+        mode_count: Number of the policy's modes.
+        record_from: First decision cycle that is recorded.
+        record_to: First that is not any more.
+        recorded: Entries in the log.
+        layers: Rows scheduled.
+        compute_idle_no_work: Cycles.
+        compute_idle_memory: Cycles.
+        dma_idle_no_work: Cycles.
+        dma_idle_held: Cycles in which the policy or the machine's settings held back work that was there.
+        dma_idle_full: Cycles.
+        dma_idle_inherent: Cycles.
+        inherent_credit: Scaled bytes of inherent memory idle that no stall has used up yet.
+        checkpoint_cycles: DMA cycles spent on saving activations.
+        pre_emptions: Times an unfinished request was left for another tenant's.
+    """
+
+    next_event: int
+    refill: int
+    waited_until: int
+    recent: int
+    dispatch_ahead: int
+    decision_cycles: int
+    run_ahead_cycles: int
+    overlap: int
+    checkpoints: int
+    mode_count: int
+    record_from: int
+    record_to: int
+    recorded: int
+    layers: int
+    compute_idle_no_work: int
+    compute_idle_memory: int
+    dma_idle_no_work: int
+    dma_idle_held: int
+    dma_idle_full: int
+    dma_idle_inherent: int
+    inherent_credit: int
+    checkpoint_cycles: int
+    pre_emptions: int
+
+
+def _record(fields: type) -> np.dtype[np.void]:
+    return np.dtype([(name, np.int64) for name in fields.__annotations__])
+
+
+ROW, PROFILE, TENANT, TOTALS = _record(Row), _record(Profile), _record(Tenant), _record(Totals)
+
+
+def unpacked(records: Any) -> Any:
+    """Records as plain objects with Python integers: quicker when uncompiled, and without overflow."""
+    names = records.dtype.names
+    return [SimpleNamespace(**dict(zip(names, record.tolist(), strict=True))) for record in records]
+
+
+class State(NamedTuple):
+    """Everything the loop works on.
+
+    Attributes:
+        visible: What the policy sees.
+        totals: Settings and counters.
+        tenants: Shape (tenants,).
+        profiles: Shape (profiles of all tenants,).
+        rows: Shape (rows of all profiles,).
+        sched: Scheduled times in ns, flat over the windows.
+        latency: Latencies in ns, or the mark of a drop, flat over the windows.
+        batch_counts: Shape (profiles, largest batch + 1).
+        preferred: Preferred batch sizes of all tenants, ascending within a tenant.
+        mode_counts: Decisions by mode.
+        recent: Ends of the last ``dispatch_ahead + 1`` fetches.
+        log: Shape (entries, columns of the schedule log).
+        memory: What the policy remembers.
+    """
+
+    visible: View
+    totals: Totals
+    tenants: Any
+    profiles: Any
+    rows: Any
+    sched: NDArray[np.int64]
+    latency: NDArray[np.int64]
+    batch_counts: NDArray[np.int64]
+    preferred: NDArray[np.int64]
+    mode_counts: NDArray[np.int64]
+    recent: NDArray[np.int64]
+    log: NDArray[np.int64]
+    memory: NDArray[np.float64]

@@ -1,0 +1,112 @@
+"""Charts of latencies, a line per policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from layerweaver.backend_sim.report.charts.load import _tenants
+from layerweaver.backend_sim.report.markup import Cell, Chart, Table
+from layerweaver.backend_sim.report.palette import (
+    DANGER,
+    colour,
+    dash,
+    log_ticks,
+    mark_x,
+    plain,
+    styled,
+)
+from layerweaver.backend_sim.results.schema import Documents, Run, Tenant
+
+__all__ = ["latency_charts", "latency_figure"]
+
+
+def latency_charts(documents: Documents) -> list[Chart]:
+    """One chart per tenant with a line per policy."""
+    charts = []
+    for index, tenant in enumerate(_tenants(documents)):
+        figure = latency_figure(documents.runs, tenant)
+        if figure is None:
+            continue
+        rows: list[list[Cell]] = [
+            [
+                run.label,
+                entry.latency_ms.mean,
+                entry.latency_ms.p50,
+                entry.latency_ms.p90,
+                entry.latency_ms.p99,
+                entry.latency_ms.p999,
+                entry.latency_ms.max,
+                entry.deadline_ms,
+            ]
+            for run in documents.runs
+            for entry in run.tenants
+            if entry.name == tenant
+        ]
+        columns = ("policy", "mean ms", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "deadline ms")
+        charts.append(
+            Chart(
+                f"latency-{index}",
+                f"Latency of {tenant}",
+                "A line falls from all requests to the slowest few; lower and further left is better. Where "
+                "it crosses the deadline, its height is the share of requests that missed it.",
+                figure,
+                Table(f"Latency of {tenant}", columns, rows),
+            )
+        )
+    return charts
+
+
+_PERCENTILES = (("p50", 0.5), ("p90", 0.1), ("p99", 0.01), ("p999", 0.001))
+
+
+def _tail(run: Run, tenant: Tenant) -> tuple[list[float], list[float]] | None:
+    """Latencies in ms and the shares of requests that took longer; without details from the percentiles."""
+    histograms = run.details["latency"] if run.details else []
+    entry = next((found for found in histograms if found["tenant"] == tenant.name and found["counts"]), None)
+    if entry is None:
+        values = [(getattr(tenant.latency_ms, name), share) for name, share in _PERCENTILES]
+        known = [(value, share) for value, share in values if value is not None and value > 0]
+    else:
+        total = sum(entry["counts"]) + entry["dropped"]
+        slower = (1 - np.cumsum([0, *entry["counts"]]) / total).tolist()
+        pairs = zip(entry["edges_ms"], slower, strict=True)
+        known = [(edge, share) for edge, share in pairs if share > 0.5 / total and edge > 0]
+    return ([value for value, _ in known], [share for _, share in known]) if known else None
+
+
+def latency_figure(runs: Sequence[Run], tenant: str) -> go.Figure | None:
+    """Share of a tenant's requests that took longer than a latency, one line per run.
+
+    Both axes are logarithmic. Where a line crosses the deadline, its height is the violation rate. Runs
+    without details are drawn through their percentiles. None if nothing completed.
+    """
+    figure = go.Figure()
+    deadlines: set[float] = set()
+    every: list[float] = []
+    for index, run in enumerate(runs):
+        entry = next((found for found in run.tenants if found.name == tenant), None)
+        tail = _tail(run, entry) if entry is not None else None
+        if entry is None or tail is None:
+            continue
+        if entry.deadline_ms:
+            deadlines.add(entry.deadline_ms)
+        every += tail[0]
+        figure.add_scatter(
+            x=tail[0],
+            y=tail[1],
+            name=plain(run.label),
+            mode="lines" if run.details else "lines+markers",
+            line={"color": colour(index), "dash": dash(index), "width": 2.2},
+            hovertemplate="%{y:.3%} took longer than %{x:.3g} ms<extra>" + plain(run.label) + "</extra>",
+        )
+    if not figure.data:
+        return None
+    styled(figure, height=380, x_title="latency, ms", y_title="share of requests slower")
+    for deadline in sorted(deadlines):
+        mark_x(figure, deadline, f"deadline {deadline:g} ms", DANGER, log=True)
+    figure.update_xaxes(type="log", **log_ticks(min(every), max(*every, *deadlines, min(every))))
+    figure.update_yaxes(type="log", tickformat="~%", dtick=1)
+    return figure

@@ -1,0 +1,265 @@
+"""Charts over load: violations, tails and peak rates beside the bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from layerweaver.backend_sim.report.markup import Cell, Chart, Table, number
+from layerweaver.backend_sim.report.palette import (
+    DANGER,
+    MARK,
+    colour,
+    dash,
+    log_ticks,
+    mark_x,
+    mark_y,
+    plain,
+    styled,
+)
+from layerweaver.backend_sim.results.schema import Documents, PeakDocument, PeakRow
+
+__all__ = [
+    "LoadPoint",
+    "load_charts",
+    "load_points",
+    "p99_over_load_figure",
+    "peak_figure",
+    "violations_over_load_figure",
+]
+
+
+def _tenants(documents: Documents) -> list[str]:
+    names = [tenant.name for run in documents.runs for tenant in run.tenants]
+    names += [point.tenant for point in load_points(documents)]
+    return list(dict.fromkeys(names))
+
+
+def load_charts(documents: Documents) -> list[Chart]:
+    """Violation rate and p99 over load per tenant, and the peak rates."""
+    charts = []
+    for index, peak in enumerate(documents.peaks):
+        rows: list[list[Cell]] = [
+            [row.policy, row.peak_qps, row.peak_qps_sd, row.share_of_bound] for row in peak.results
+        ]
+        charts.append(
+            Chart(
+                f"peak-rates-{index}",
+                "Peak rate of every policy",
+                "The highest load at which every tenant meets its deadline often enough. No policy can pass "
+                "the bound, which one of the two engines sets when it never idles.",
+                peak_figure(peak),
+                Table(
+                    "Peak rates",
+                    ("policy", "peak 1/s", "± over seeds", "share of bound"),
+                    rows,
+                    frozenset({3}),
+                ),
+            )
+        )
+    points = load_points(documents)
+    for index, tenant in enumerate(_tenants(documents)):
+        mine = [point for point in points if point.tenant == tenant]
+        table = Table(
+            f"{tenant} over load",
+            ("policy", "offered 1/s", "violation rate", "p99 ms"),
+            [(point.policy, point.offered_qps, point.violation_rate, point.p99_ms) for point in mine],
+            frozenset({2}),
+        )
+        violations = violations_over_load_figure(documents, tenant)
+        if violations is not None:
+            charts.append(
+                Chart(
+                    f"violations-{index}",
+                    f"Violations of {tenant} over load",
+                    "Share of requests late or dropped. A point is one run; a policy that stays low further "
+                    "to the right carries more load. Beyond the bound queues grow without end.",
+                    violations,
+                    table,
+                )
+            )
+        tail = p99_over_load_figure(documents, tenant)
+        if tail is not None:
+            charts.append(
+                Chart(
+                    f"p99-{index}",
+                    f"p99 of {tenant} over load",
+                    "99 of 100 requests were at least this fast. Under the deadline line is fine.",
+                    tail,
+                    table,
+                )
+            )
+    return charts
+
+
+_APART = 1.03
+"""Bounds closer than this are drawn as one: runs differ a little in what happened to arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPoint:
+    """One run at one load.
+
+    Attributes:
+        policy: The policy.
+        tenant: A tenant's name.
+        offered_qps: Arrivals per second over all tenants.
+        violation_rate: Share of the tenant's requests that were late or dropped; None without a deadline.
+        p99_ms: The tenant's 99th percentile.
+    """
+
+    policy: str
+    tenant: str
+    offered_qps: float
+    violation_rate: float | None
+    p99_ms: float | None
+
+
+def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
+    """Every run as a point, and the trials of peak searches that recorded theirs; ascending in load."""
+    points = [
+        LoadPoint(run.policy, tenant.name, run.offered_qps, tenant.violation_rate, tenant.latency_ms.p99)
+        for run in documents.runs
+        for tenant in run.tenants
+    ]
+    for peak in documents.peaks:
+        for row in peak.results:
+            for trial in _recorded_trials(row):
+                points += [
+                    LoadPoint(
+                        row.policy,
+                        str(tenant["name"]),
+                        float(trial["qps"]),
+                        tenant.get("violation_rate"),
+                        tenant.get("p99_ms"),
+                    )
+                    for tenant in trial["tenants"]
+                ]
+    place = {policy: index for index, policy in enumerate(dict.fromkeys(point.policy for point in points))}
+    return tuple(sorted(points, key=lambda point: (place[point.policy], point.tenant, point.offered_qps)))
+
+
+def _recorded_trials(row: Any) -> list[dict[str, Any]]:
+    extra = row.model_extra or {}
+    recorded = extra.get("trial_points", row.trials)
+    if not isinstance(recorded, list):
+        return []
+    # A trial that was stopped when its verdict was certain would understate how late its requests became.
+    return [
+        trial
+        for trial in recorded
+        if isinstance(trial, dict)
+        and "qps" in trial
+        and "tenants" in trial
+        and not trial.get("stopped_early")
+    ]
+
+
+def _bounds(documents: Documents) -> list[float]:
+    found = {run.system.bound_qps for run in documents.runs} | {peak.bound_qps for peak in documents.peaks}
+    return sorted(bound for bound in found if bound)
+
+
+def _bound_lines(figure: go.Figure, bounds: Sequence[float]) -> None:
+    shown: list[float] = []
+    for bound in bounds:
+        if not shown or bound > _APART * shown[-1]:
+            shown.append(bound)
+    for bound in shown:
+        mark_x(figure, bound, f"bound {number(bound)}/s", MARK)
+
+
+def _over_load(documents: Documents, tenant: str, field: str, y_title: str) -> go.Figure | None:
+    points = [point for point in load_points(documents) if point.tenant == tenant]
+    points = [point for point in points if getattr(point, field) is not None]
+    if not points:
+        return None
+    figure = go.Figure()
+    for index, policy in enumerate(dict.fromkeys(point.policy for point in points)):
+        mine = [point for point in points if point.policy == policy]
+        figure.add_scatter(
+            x=[point.offered_qps for point in mine],
+            y=[getattr(point, field) for point in mine],
+            name=plain(policy),
+            mode="lines+markers",
+            line={"color": colour(index), "dash": dash(index), "width": 2.2},
+            marker={"size": 8, "symbol": index},
+        )
+    styled(figure, height=360, x_title="offered load, requests/s over all tenants", y_title=y_title)
+    _bound_lines(figure, _bounds(documents))
+    figure.update_xaxes(rangemode="tozero")
+    return figure
+
+
+def violations_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
+    """Violation rate of a tenant over offered load, with the two-resource bound; None without a deadline."""
+    figure = _over_load(documents, tenant, "violation_rate", "late or dropped")
+    if figure is not None:
+        figure.update_yaxes(tickformat="~%", rangemode="tozero")
+        figure.update_traces(hovertemplate="%{y:.3%} at %{x:.4g}/s")
+    return figure
+
+
+def _deadlines(documents: Documents, tenant: str) -> set[float]:
+    entries = [(entry.name, entry.deadline_ms) for run in documents.runs for entry in run.tenants]
+    entries += [
+        (str(entry.get("name")), entry.get("deadline_ms"))
+        for peak in documents.peaks
+        for row in peak.results
+        for trial in _recorded_trials(row)
+        for entry in trial["tenants"]
+    ]
+    return {deadline for name, deadline in entries if name == tenant and deadline is not None}
+
+
+def p99_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
+    """99th percentile of a tenant over offered load, with the bound and the deadline."""
+    figure = _over_load(documents, tenant, "p99_ms", "p99 latency, ms")
+    if figure is None:
+        return None
+    deadlines = _deadlines(documents, tenant)
+    found = [value for line in figure.data for value in line.y if value > 0] + sorted(deadlines)
+    if found:
+        low, high = min(found), max(found)
+        figure.update_yaxes(type="log", **log_ticks(low, high))
+        figure.update_yaxes(range=[math.log10(low) - 0.1, math.log10(high) + 0.15])
+    figure.update_traces(hovertemplate="%{y:.4g} ms at %{x:.4g}/s")
+    for deadline in sorted(deadlines):
+        mark_y(figure, deadline, f"deadline {deadline:g} ms", DANGER, log=True)
+    return figure
+
+
+def _peak_text(row: PeakRow) -> str:
+    if row.peak_qps is None:
+        return " no rate"
+    share = f" ({row.share_of_bound:.0%})" if row.share_of_bound else ""
+    return f" {number(row.peak_qps)}/s{share}"
+
+
+def peak_figure(peak: PeakDocument) -> go.Figure:
+    """Peak rate of every policy with its deviation over seeds, and the bound."""
+    rows = sorted(peak.results, key=lambda row: row.peak_qps or 0.0)
+    figure = go.Figure()
+    figure.add_bar(
+        y=[plain(row.policy) for row in rows],
+        x=[row.peak_qps for row in rows],
+        orientation="h",
+        marker={"color": colour(0)},
+        error_x={"type": "data", "array": [row.peak_qps_sd or 0.0 for row in rows], "color": MARK},
+        text=[_peak_text(row) for row in rows],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{x:.5g}/s<extra>%{y}</extra>",
+        showlegend=False,
+    )
+    styled(figure, height=140 + 34 * len(rows), x_title="peak rate, requests/s over all tenants", y_title="")
+    longest = max([row.peak_qps or 0.0 for row in rows] + [peak.bound_qps or 0.0])
+    figure.update_xaxes(range=[0, 1.45 * longest or 1.0])
+    if peak.bound_qps:
+        _bound_lines(figure, [peak.bound_qps])
+    figure.update_layout(bargap=0.3)
+    return figure

@@ -1,0 +1,192 @@
+"""Results for notebooks: documents that become data frames, tables and figures."""
+
+from __future__ import annotations
+
+import importlib.util
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layerweaver.backend_sim.report.markup import Cell, Table, table_markup
+from layerweaver.backend_sim.results.schema import Documents, ResultError, Run, read_documents
+from layerweaver.ir import OutputError, write_text
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["ComparisonResult", "PeakResult", "SimulationResult", "as_result", "data_frame"]
+
+
+def data_frame(rows: list[dict[str, Any]], library: str | None = None) -> Any:
+    """Rows as a pandas or polars data frame, whichever is installed; pandas if both are.
+
+    Args:
+        rows: One mapping per row, with the same keys.
+        library: ``"pandas"`` or ``"polars"`` to insist.
+
+    Raises:
+        OutputError: If neither is installed.
+    """
+    for name in (library,) if library else ("pandas", "polars"):
+        if name in {"pandas", "polars"} and importlib.util.find_spec(name) is not None:
+            return importlib.import_module(name).DataFrame(rows)
+    raise OutputError(
+        f"{library or 'neither pandas nor polars'} is not installed",
+        accepted="pip install 'layerweaver[data]'",
+    )
+
+
+class _Result(Mapping[str, Any]):
+    """A document that reads like the mapping it is."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = document
+        self.read: Documents = read_documents([document])
+
+    def __getitem__(self, key: str) -> Any:
+        return self.document[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.document)
+
+    def __len__(self) -> int:
+        return len(self.document)
+
+    @abstractmethod
+    def rows(self) -> list[dict[str, Any]]:
+        """The table behind :meth:`to_dataframe`."""
+
+    def to_dataframe(self, library: str | None = None) -> Any:
+        """The result as a data frame; see :func:`data_frame`."""
+        return data_frame(self.rows(), library)
+
+    def _repr_html_(self) -> str:
+        rows = self.rows()
+        columns = tuple(rows[0]) if rows else ()
+        cells: list[list[Cell]] = [[row[column] for column in columns] for row in rows]
+        return table_markup(Table(type(self).__name__, columns, cells))
+
+    def to_html(self, title: str = "layerweaver report") -> str:
+        """The whole report as one page."""
+        from layerweaver.backend_sim.report.page import build_report  # noqa: PLC0415 - loads plotly
+
+        return build_report([self.document], title=title)
+
+    def save_html(self, path: Path | str, title: str = "layerweaver report") -> None:
+        """Write the report."""
+        write_text(Path(path), self.to_html(title))
+
+
+def _tenant_rows(runs: tuple[Run, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "policy": run.label,
+            "tenant": tenant.name,
+            "verdict": tenant.verdict,
+            "arrived": tenant.arrived,
+            "completed": tenant.completed,
+            "dropped": tenant.dropped,
+            "qps": tenant.qps,
+            "mean_ms": tenant.latency_ms.mean,
+            "p50_ms": tenant.latency_ms.p50,
+            "p90_ms": tenant.latency_ms.p90,
+            "p99_ms": tenant.latency_ms.p99,
+            "p999_ms": tenant.latency_ms.p999,
+            "max_ms": tenant.latency_ms.max,
+            "deadline_ms": tenant.deadline_ms,
+            "violation_rate": tenant.violation_rate,
+        }
+        for run in runs
+        for tenant in run.tenants
+    ]
+
+
+def _needed(figure: go.Figure | None, what: str) -> go.Figure:
+    if figure is None:
+        raise ResultError(f"has nothing to draw {what} from", accepted="simulate with details")
+    return figure
+
+
+class ComparisonResult(_Result):
+    """Runs of several policies: one row per policy and tenant."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per policy and tenant."""
+        return _tenant_rows(self.read.runs)
+
+    @property
+    def runs(self) -> list[SimulationResult]:
+        """Every run by itself."""
+        return [SimulationResult(run.raw) for run in self.read.runs]
+
+    def plot_latency(self, tenant: str) -> go.Figure:
+        """Share of a tenant's requests slower than a latency, a line per policy."""
+        from layerweaver.backend_sim.report.charts.latency import latency_figure  # noqa: PLC0415
+
+        return _needed(latency_figure(self.read.runs, tenant), f"latencies of {tenant!r}")
+
+    def plot_utilization(self) -> go.Figure:
+        """Where the time of both engines went, a bar per policy."""
+        from layerweaver.backend_sim.report.charts.machine import idle_figure  # noqa: PLC0415
+
+        return idle_figure(self.read.runs)
+
+
+class SimulationResult(ComparisonResult):
+    """One run: one row per tenant."""
+
+    def plot_timeline(self) -> go.Figure:
+        """The window of the schedule that the details hold."""
+        from layerweaver.backend_sim.report.charts.timeline import timeline_figure  # noqa: PLC0415
+
+        return _needed(timeline_figure(self.read.runs[0]), "a timeline")
+
+    def plot_activity(self) -> go.Figure:
+        """What both engines did over time."""
+        from layerweaver.backend_sim.report.charts.inside import activity_figure  # noqa: PLC0415
+
+        return _needed(activity_figure(self.read.runs[0]), "utilization over time")
+
+    def plot_requests(self) -> go.Figure:
+        """Requests in the system over time, with lost deadlines."""
+        from layerweaver.backend_sim.report.charts.inside import lateness_figure  # noqa: PLC0415
+
+        return _needed(lateness_figure(self.read.runs[0]), "requests over time")
+
+
+class PeakResult(_Result):
+    """Peak rates: one row per policy."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per policy."""
+        return [
+            {
+                "policy": row.policy,
+                "peak_qps": row.peak_qps,
+                "peak_qps_sd": row.peak_qps_sd,
+                "share_of_bound": row.share_of_bound,
+                "bound_qps": peak.bound_qps,
+            }
+            for peak in self.read.peaks
+            for row in peak.results
+        ]
+
+    def plot_peak(self) -> go.Figure:
+        """Peak rate of every policy beside the bound."""
+        from layerweaver.backend_sim.report.charts.load import peak_figure  # noqa: PLC0415
+
+        return peak_figure(self.read.peaks[0])
+
+
+def as_result(document: Mapping[str, Any]) -> SimulationResult | ComparisonResult | PeakResult:
+    """Wrap a document of ``simulate``, ``compare`` or ``peak``.
+
+    Raises:
+        ResultError: If it is none of these or damaged.
+    """
+    if "runs" in document:
+        return ComparisonResult(document)
+    if "results" in document:
+        return PeakResult(document)
+    return SimulationResult(document)

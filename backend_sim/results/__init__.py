@@ -1,0 +1,1 @@
+"""Result documents: their schema, metrics, verdicts and files."""

@@ -1,0 +1,159 @@
+"""Shape of the key ``details``; written by :mod:`layerweaver.backend_sim.timeline.details`."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, NotRequired
+
+from pydantic import AfterValidator, ConfigDict, with_config
+from typing_extensions import TypedDict
+
+__all__ = ["Details", "Timeline", "Utilization"]
+
+_LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
+
+
+@with_config(_LENIENT)
+class LatencyHistogram(TypedDict):
+    """Latency histogram of one tenant: ``len(edges_ms) == len(counts) + 1`` unless both are empty."""
+
+    tenant: str
+    deadline_ms: float | None
+    edges_ms: list[float]
+    counts: list[int]
+    dropped: int
+
+
+@with_config(_LENIENT)
+class TenantSeries(TypedDict):
+    """Counts per bin of scheduled time; ``in_system`` at every edge."""
+
+    tenant: str
+    arrived: list[int]
+    late: list[int]
+    dropped: list[int]
+    in_system: list[int]
+
+
+@with_config(_LENIENT)
+class OverTime(TypedDict):
+    """Time series of the whole run."""
+
+    edges_ms: list[float]
+    tenants: list[TenantSeries]
+
+
+@with_config(_LENIENT)
+class InSystem(TypedDict):
+    """Share of time with so many requests waiting or running."""
+
+    tenant: str
+    requests: list[int]
+    share_of_time: list[float]
+
+
+@with_config(_LENIENT)
+class Batches(TypedDict):
+    """How many batches of each size ran."""
+
+    tenant: str
+    size: list[int]
+    count: list[int]
+
+
+@with_config(_LENIENT)
+class Utilization(TypedDict):
+    """Shares of every bin of the recorded time, per engine; each engine's add up to one."""
+
+    edges_ms: list[float]
+    compute: dict[str, list[float]]
+    dram: dict[str, list[float]]
+
+
+@with_config(_LENIENT)
+class TimelineRequests(TypedDict):
+    """Requests that overlap the window, as columns."""
+
+    tenant: list[int]
+    request: list[int]
+    due_ms: list[float]
+    done_ms: list[float]
+    late: list[bool]
+
+
+@with_config(_LENIENT)
+class Timeline(TypedDict):
+    """Executed rows of a window, as columns."""
+
+    from_ms: float
+    to_ms: float
+    why: str
+    rows_in_window: int
+    tenant: list[int]
+    request: list[int]
+    batch: list[int]
+    layer: list[str]
+    dram_bytes: list[int]
+    fetch_start_ms: list[float]
+    fetch_end_ms: list[float]
+    compute_start_ms: list[float]
+    compute_end_ms: list[float]
+    mode: list[str]
+    resident_bytes: list[int]
+    queued: list[int]
+    requests: TimelineRequests
+
+
+@with_config(_LENIENT)
+class _Details(TypedDict):
+    latency: list[LatencyHistogram]
+    over_time: OverTime
+    in_system: list[InSystem]
+    batches: list[Batches]
+    utilization: Utilization | None
+    timeline: Timeline | None
+    configuration: NotRequired[dict[str, object]]
+
+
+def _check(details: _Details) -> _Details:
+    for histogram in details["latency"]:
+        if histogram["counts"]:
+            _same(len(histogram["edges_ms"]), len(histogram["counts"]) + 1, "latency")
+    edges = details["over_time"]["edges_ms"]
+    _ascending(edges, "over_time")
+    for series in details["over_time"]["tenants"]:
+        _same(len(series["in_system"]), len(edges), "over_time")
+        for counts in (series["arrived"], series["late"], series["dropped"]):
+            _same(len(counts) + 1, len(edges), "over_time")
+    for waiting in details["in_system"]:
+        _same(len(waiting["requests"]), len(waiting["share_of_time"]), "in_system")
+    for batches in details["batches"]:
+        _same(len(batches["size"]), len(batches["count"]), "batches")
+    activity = details["utilization"]
+    if activity is not None:
+        _ascending(activity["edges_ms"], "utilization")
+        for shares in (*activity["compute"].values(), *activity["dram"].values()):
+            _same(len(shares) + 1, len(activity["edges_ms"]), "utilization")
+    if details["timeline"] is not None:
+        _columns(details["timeline"], "timeline")
+        _columns(details["timeline"]["requests"], "timeline.requests")
+    return details
+
+
+def _same(found: int, wanted: int, where: str) -> None:
+    if found != wanted:
+        raise ValueError(f"{where} has {found} values where {wanted} belong")
+
+
+def _ascending(edges: list[float], where: str) -> None:
+    if len(edges) < 2 or any(second <= first for first, second in pairwise(edges)):
+        raise ValueError(f"the edges of {where} are not two or more ascending values")
+
+
+def _columns(table: Timeline | TimelineRequests, where: str) -> None:
+    lengths = {len(column) for column in table.values() if isinstance(column, list)}
+    if len(lengths) > 1:
+        raise ValueError(f"the columns of {where} differ in length")
+
+
+Details = Annotated[_Details, AfterValidator(_check)]

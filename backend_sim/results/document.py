@@ -1,0 +1,66 @@
+"""The result document of one run: per tenant, per NPU of a pool, and for the whole system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from layerweaver.backend_sim.results.system import npu_documents, system_document
+from layerweaver.backend_sim.results.tenant import tenant_result
+from layerweaver.backend_sim.run.run import Run
+
+__all__ = ["STARVING", "run_document"]
+
+STARVING = 50
+"""A head that waits for so many times what all tenants' requests take alone is called starving (*ours*)."""
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """The document of ``layerweaver simulate``, without the key ``run``.
+
+    Rates are per second of the measured window: from the end of the warm-up to the last completion.
+    """
+    span_s = run.span_ns / 1e9
+    window_s = max(0.0, span_s - run.prepared.scenario.spec.warmup_s)
+    tenants = [
+        tenant_result(run, index, window_s) for index in range(len(run.prepared.scenario.spec.tenants))
+    ]
+    document: dict[str, Any] = {
+        "policy": run.policy,
+        "npu": run.prepared.npu_name,
+        "simulated_s": span_s,
+        "layers_executed": sum(outcome.layers_executed for outcome in run.outcomes),
+        "tenants": [tenant.document for tenant in tenants],
+        "system": system_document(run, tenants, window_s),
+    }
+    if len(run.prepared.machines) > 1:
+        document["npus"] = npu_documents(run)
+    if run.prepared.scenario.spec.groups:
+        document["groups"] = run.prepared.groups
+    warnings = [*run.prepared.warnings, *_starving(run, [tenant.document for tenant in tenants])]
+    warnings.extend(
+        f"{tenant.document['name']}: {tenant.document['skipped_rows']} bad rows of its trace were skipped"
+        for tenant in tenants
+        if "skipped_rows" in tenant.document
+    )
+    if warnings:
+        document["warnings"] = warnings
+    if run.interrupted:
+        document["interrupted"] = True
+    return document
+
+
+def _starving(run: Run, tenants: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Who was ready to run and passed over for very long, in words."""
+    round_ms = 1e3 * sum(
+        max(menus[index][-1].standalone_cycles / machine.clock_hz for machine, menus in run.prepared.machines)
+        for index in range(len(tenants))
+    )
+    for tenant in tenants:
+        waited_ms = tenant["longest_wait_ms"]
+        if len(tenants) > 1 and waited_ms > STARVING * round_ms:
+            yield (
+                f"{run.policy} starves {tenant['name']}: a request at the head of its queue waited "
+                f"{waited_ms:.4g} ms for its next layer, {waited_ms / round_ms:.0f} times what one request "
+                "of every tenant takes"
+            )

@@ -1,0 +1,165 @@
+"""Metrics of a whole run: throughput, fairness, utilisation and idle time, of the system and by NPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from layerweaver.backend_sim.engine.outcome import DROPPED, SimulationOutcome
+from layerweaver.backend_sim.results.tenant import TenantResult
+from layerweaver.backend_sim.run.run import Run
+from layerweaver.ir.clock import ns_to_cycles_down
+from layerweaver.scheduler.bounds import closed_loop_bound, mix_bound, pool_bound
+
+__all__ = ["npu_documents", "system_document"]
+
+
+def _bounds(run: Run, tenants: Sequence[TenantResult]) -> dict[str, Any]:
+    """The two-resource bound on the completed rate at this mix, and for closed loops on STP."""
+    shares = [float(tenant.arrived) for tenant in tenants]
+    npus = run.prepared.npus
+    result: dict[str, Any] = {"bound_qps": None}
+    if sum(shares) > 0:
+        if len(run.prepared.machines) == 1:
+            result["bound_qps"] = mix_bound(npus[0].menus, shares)
+        else:
+            result["bound_qps"] = pool_bound([npu.menus for npu in npus], shares, [npu.count for npu in npus])
+    if result["bound_qps"] == math.inf:
+        result["bound_qps"] = None
+    spec = run.prepared.scenario.spec
+    if len(run.prepared.machines) == 1 and all(
+        item.arrival.waits and item.arrival.bounded for item in spec.tenants
+    ):
+        result["bound_stp"] = closed_loop_bound(
+            npus[0].menus,
+            concurrency=[getattr(tenant.arrival, "concurrency", None) for tenant in spec.tenants],
+            weights=[
+                run.prepared.standalone_s(index) * run.prepared.request_share(index)
+                for index in range(len(spec.tenants))
+            ],
+            think_s=[getattr(tenant.arrival, "think_ms", 0.0) / 1e3 for tenant in spec.tenants],
+        ).value
+    return result
+
+
+def _throughput(run: Run, tenants: Sequence[TenantResult], window_s: float) -> float:
+    """STP: sum over tenants of the completed rate times the standalone time of a request."""
+    if window_s <= 0:
+        return 0.0
+    return sum(
+        tenant.completed / window_s * tenant.standalone_s * run.prepared.request_share(index)
+        for index, tenant in enumerate(tenants)
+    )
+
+
+def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) -> dict[str, Any]:
+    """The key ``system`` of a result: STP, ANTT, fairness, shares of time and bounds.
+
+    Args:
+        run: The run.
+        tenants: Its tenants' results.
+        window_s: The measured window in seconds.
+    """
+    turnaround = [
+        tenant.mean_ns / 1e9 / tenant.standalone_s if tenant.mean_ns and tenant.standalone_s else None
+        for tenant in tenants
+    ]
+    known = [ratio for ratio in turnaround if ratio]
+    complete = len(known) == len(tenants)
+    priorities = [tenant.priority for tenant in run.prepared.scenario.spec.tenants]
+    progress = [
+        1 / ratio / (priority / sum(priorities)) if ratio else 0.0
+        for ratio, priority in zip(turnaround, priorities, strict=True)
+    ]
+    modes: dict[str, int] = {}
+    for outcome in run.outcomes:
+        for mode, count in outcome.mode_counts.items():
+            modes[mode] = modes.get(mode, 0) + count
+    decisions = sum(modes.values())
+    energy_j = [tenant.document["energy_j"] for tenant in tenants if "energy_j" in tenant.document]
+    return {
+        "stp": _throughput(run, tenants, window_s),
+        "antt": sum(known) / len(known) if complete and known else None,
+        "fairness": min(progress) / max(progress) if complete and max(progress) > 0 else None,
+        **_machine_shares(run),
+        **_bounds(run, tenants),
+        "deadline_mode_share": modes["deadline"] / decisions if decisions and "deadline" in modes else None,
+        "decision_modes": {mode: count / decisions for mode, count in modes.items()} if decisions else {},
+        **({"energy_j": sum(energy_j)} if len(energy_j) == len(tenants) else {}),
+    }
+
+
+_IDLE_CAUSES = ("no_work", "waiting_for_memory", "buffer_full", "inherent", "held_by_policy")
+
+
+def _npu_shares(outcome: SimulationOutcome, span_cycles: int) -> dict[str, Any]:
+    """Utilisation and idle shares of one NPU over a span.
+
+    Idle shares are of the time of both engines together, so that with the mean of the two utilisations they
+    sum up to 1.
+    """
+    idle = {cause: outcome.idle_cycles.get(cause, 0) / span_cycles / 2 for cause in _IDLE_CAUSES}
+    idle["no_work"] += (span_cycles - outcome.end_cycles) / span_cycles
+    return {
+        "compute_utilization": outcome.compute_busy_cycles / span_cycles,
+        "dram_utilization": outcome.dram_busy_cycles / span_cycles,
+        "idle": idle,
+    }
+
+
+def _span_cycles(run: Run) -> list[int]:
+    """Per NPU, the cycles from the first arrival to the last completion on any of them, at least 1."""
+    return [
+        max(
+            outcome.end_cycles,
+            1 if len(run.outcomes) == 1 else ns_to_cycles_down(run.span_ns, machine.clock_hz),
+            1,
+        )
+        for outcome, (machine, _) in zip(run.outcomes, run.prepared.machines, strict=False)
+    ]
+
+
+def npu_documents(run: Run) -> list[dict[str, Any]]:
+    """One document per NPU of a pool: requests routed to it after the warm-up, and how busy it was."""
+    measured = [
+        [tenant.latency_ns[first:] for tenant, first in zip(outcome.tenants, warm, strict=True)]
+        for outcome, warm in zip(run.outcomes, run.warm, strict=True)
+    ]
+    routed = [[len(latency_ns) for latency_ns in npu] for npu in measured]
+    total = sum(map(sum, routed))
+    documents = []
+    for place, (outcome, (machine, _), span_cycles) in enumerate(
+        zip(run.outcomes, run.prepared.machines, _span_cycles(run), strict=False)
+    ):
+        arrived = sum(routed[place])
+        dropped = sum(int((latency_ns == DROPPED).sum()) for latency_ns in measured[place])
+        documents.append(
+            {
+                "name": f"{machine.name}#{place}",
+                "npu": machine.name,
+                "arrived": arrived,
+                "completed": arrived - dropped,
+                "dropped": dropped,
+                "share_of_requests": arrived / total if total else None,
+                "requests": {
+                    tenant.name: count for tenant, count in zip(outcome.tenants, routed[place], strict=True)
+                },
+                "layers_executed": outcome.layers_executed,
+                **_npu_shares(outcome, span_cycles),
+            }
+        )
+    return documents
+
+
+def _machine_shares(run: Run) -> dict[str, Any]:
+    """Utilisation and idle shares over the span, the mean over the NPUs of a pool."""
+    shares = [
+        _npu_shares(outcome, span) for outcome, span in zip(run.outcomes, _span_cycles(run), strict=True)
+    ]
+    count = len(shares)
+    return {
+        "compute_utilization": sum(share["compute_utilization"] for share in shares) / count,
+        "dram_utilization": sum(share["dram_utilization"] for share in shares) / count,
+        "idle": {cause: sum(share["idle"][cause] for share in shares) / count for cause in _IDLE_CAUSES},
+    }

@@ -1,0 +1,147 @@
+"""Metrics of one tenant in one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.engine.outcome import DROPPED, is_late
+from layerweaver.backend_sim.results.latency import SMALL_BINS, LatencySummary, latency_histogram, summarise
+from layerweaver.backend_sim.results.verdict import RunFacts, judge
+from layerweaver.backend_sim.run.run import Run
+from layerweaver.backend_sim.traffic.arrival import Arrival
+from layerweaver.ir.clock import cycles_to_ns_up, seconds_to_ns_nearest
+
+__all__ = ["LOADGEN_KINDS", "TenantResult", "tenant_result"]
+
+LOADGEN_KINDS = ("poisson", "offline", "single_stream", "multi_stream")
+SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+
+
+def _ms(value_ns: float | None) -> float | None:
+    return None if value_ns is None else value_ns / 1e6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TenantResult:
+    """Intermediate results of one tenant."""
+
+    document: dict[str, Any]
+    arrived: int
+    completed: int
+    mean_ns: float | None
+    standalone_s: float
+
+
+def _asked_duration_ns(run: Run, arrival: Arrival) -> int:
+    """Least duration that the verdict asks for; other sources than LoadGen's end at it by themselves."""
+    duration_s = run.prepared.scenario.spec.duration_s
+    if run.fixed_queries or duration_s is None or not arrival.loadgen:
+        return 0
+    return seconds_to_ns_nearest(duration_s)
+
+
+def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
+    """One tenant's document and what the system's metrics need of it.
+
+    Args:
+        run: The run.
+        index: Index of the tenant.
+        window_s: The measured window in seconds, for rates.
+    """
+    scenario = run.prepared.scenario
+    spec = scenario.spec.tenants[index]
+    everything = run.latencies(index)
+    arrived = len(everything)
+    completed_ns = everything if not (everything == DROPPED).any() else everything[everything != DROPPED]
+    completed = len(completed_ns)
+    share = scenario.percentile(index)
+    summary = summarise(completed_ns, sorted({*SHARES.values(), share}))
+    deadline_ns = scenario.deadline_ns(index)
+    dropped = arrived - completed
+    late = 0 if deadline_ns is None else int(np.count_nonzero(is_late(completed_ns, deadline_ns)))
+    facts = RunFacts(
+        kind=spec.arrival.kind,
+        share=share,
+        target_ns=deadline_ns,
+        last_scheduled_ns=run.last_scheduled_ns[index],
+        last_completion_ns=run.span_ns,
+        min_duration_ns=_asked_duration_ns(run, spec.arrival),
+        min_queries=0 if run.fixed_queries else scenario.spec.min_queries,
+        dropped=dropped,
+    )
+    verdict, reasons = judge(completed_ns, facts)
+    if run.interrupted and verdict is not None:
+        verdict, reasons = "INVALID", ["the run was interrupted", *reasons]
+    standalone_s = run.prepared.standalone_s(index)
+    document: dict[str, Any] = {
+        "name": spec.name,
+        "arrived": arrived,
+        "completed": completed,
+        "dropped": dropped,
+        "qps": completed / window_s if window_s > 0 else 0.0,
+        "standalone_ms": standalone_s * 1e3,
+        "latency_ms": _latency_document(summary),
+        "deadline_ms": _ms(deadline_ns),
+        "violation_rate": None if deadline_ns is None and not dropped else (late + dropped) / max(arrived, 1),
+        "verdict": verdict,
+        "reasons": reasons,
+        "percentile": 100 * share,
+        "percentile_ms": _ms(summary.percentiles_ns[share]),
+        "latency_histogram": _histogram(completed_ns),
+    }
+    document.update(_service(run, index, summary))
+    if not summary.exact:
+        document["percentiles_within"] = 2.0**-11
+    if run.skipped_rows[index]:
+        document["skipped_rows"] = run.skipped_rows[index]
+    return TenantResult(document, arrived, completed, summary.mean_ns, standalone_s)
+
+
+def _histogram(completed_ns: NDArray[np.int64]) -> dict[str, Any]:
+    counted = latency_histogram(completed_ns, SMALL_BINS)
+    return {key: counted[key] for key in ("edges_ms", "counts")}
+
+
+def _latency_document(summary: LatencySummary) -> dict[str, float | None]:
+    values = {name: _ms(summary.percentiles_ns[share]) for name, share in SHARES.items()}
+    return {"mean": _ms(summary.mean_ns), **values, "max": _ms(summary.max_ns)}
+
+
+def _service(run: Run, index: int, summary: LatencySummary) -> dict[str, Any]:
+    """Queueing and service parts, batches and energy."""
+    batches, service_ns, energy_pj = 0, 0.0, 0.0
+    energy_known, requests = True, 0
+    counted: dict[int, int] = {}
+    waited_ns = 0
+    for outcome, (machine, menus) in zip(run.outcomes, run.prepared.machines, strict=False):
+        tenant = outcome.tenants[index]
+        waited_ns = max(waited_ns, cycles_to_ns_up(tenant.longest_wait_cycles, machine.clock_hz))
+        service_ns += tenant.service_cycles * 1e9 / machine.clock_hz
+        sizes = np.arange(tenant.batch_counts.shape[1])
+        for place, profile in enumerate(menus[index]):
+            number = int(tenant.batch_counts[place].sum())
+            batches += number
+            requests += int((tenant.batch_counts[place] * sizes).sum())
+            energy = profile.table.energy_pj
+            energy_known &= energy is not None
+            energy_pj += number * float(energy or 0)
+        for size in np.flatnonzero(tenant.batch_counts.sum(axis=0)):
+            counted[int(size)] = counted.get(int(size), 0) + int(tenant.batch_counts[:, size].sum())
+    mean_service_ns = service_ns / batches if batches else None
+    result: dict[str, Any] = {
+        "service_ms": _ms(mean_service_ns),
+        "queueing_ms": None
+        if mean_service_ns is None or summary.mean_ns is None
+        else max(0.0, summary.mean_ns - mean_service_ns) / 1e6,
+        "longest_wait_ms": waited_ns / 1e6,
+    }
+    if any(len(menus[index]) > 1 for _, menus in run.prepared.machines):
+        result["batches"] = {str(size): counted[size] for size in sorted(counted)}
+    if energy_known:
+        result["energy_j"] = energy_pj * 1e-12
+        result["energy_per_inference_mj"] = energy_pj / requests / 1e9 if requests else None
+    return result

@@ -1,0 +1,202 @@
+"""From a scenario to what the engine runs: NPUs, tenants with their profiles, and sources of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from layerweaver.backend_sim.engine.input import BatchRule, TenantLoad
+from layerweaver.backend_sim.run.groups import group_documents
+from layerweaver.backend_sim.run.variants import Menus, Npu, share_activations, tenant_menus
+from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
+from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.scenario.schema import BatchSpec, ProfileRef, TenantSpec
+from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
+from layerweaver.costmodel import NpuConfig, load_npu, npu_names
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.ir import ScenarioError
+from layerweaver.ir.clock import seconds_to_ns_nearest
+from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
+from layerweaver.scheduler.offline import ModelProfile
+from layerweaver.scheduler.profile.file import load_profile
+from layerweaver.scheduler.profile.profile import Profile
+
+__all__ = ["PreparedScenario", "prepare"]
+
+
+Tell = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedScenario:
+    """A scenario with all models compiled; runs with other seeds, rates or policies need nothing more.
+
+    Attributes:
+        scenario: The scenario.
+        npus: Its NPUs by kind; one kind with count 1 unless it has a pool.
+        warnings: What importing had to assume, and what the scenario probably does not mean.
+    """
+
+    scenario: Scenario
+    npus: tuple[Npu, ...]
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def machines(self) -> tuple[tuple[MachineSpec, Menus], ...]:
+        """Every single NPU: its machine and the tenants' menus on it."""
+        return tuple((npu.machine, npu.menus) for npu in self.npus for _ in range(npu.count))
+
+    @property
+    def npu_name(self) -> str:
+        """Name of the NPU, or of all kinds in the pool with their numbers."""
+        if len(self.machines) == 1:
+            return self.npus[0].machine.name
+        return " + ".join(f"{npu.count} x {npu.machine.name}" for npu in self.npus)
+
+    @cached_property
+    def groups(self) -> list[dict[str, Any]]:
+        """The static woven schedules of the declared groups (:func:`group_documents`)."""
+        names = [tenant.name for tenant in self.scenario.spec.tenants]
+        return group_documents(self.npus, self.scenario.group_indices, names)
+
+    def standalone_s(self, index: int) -> float:
+        """Cold makespan of one request of a tenant alone, on the pool's fastest NPU for it, in seconds."""
+        return min(npu.menus[index][0].standalone_cycles / npu.machine.clock_hz for npu in self.npus)
+
+    def request_share(self, index: int) -> float:
+        """How much of its smallest batch one request is: below 1 if the model only runs in larger ones."""
+        return 1 / self.npus[0].menus[index][0].table.batch
+
+    def tenant_load(self, index: int, menus: Menus, source: Any) -> TenantLoad:
+        """One tenant as the engine sees it, with its requests from ``source``."""
+        tenant = self.scenario.spec.tenants[index]
+        return TenantLoad(
+            name=tenant.name,
+            profiles=menus[index],
+            source=source,
+            batching=_batch_rule(tenant, menus[index]),
+            deadline_ns=self.scenario.deadline_ns(index),
+            priority=tenant.priority,
+            queue_limit=tenant.queue.limit,
+            drop_hopeless=tenant.queue.drop_hopeless,
+        )
+
+    def sources(self, request: TrafficRequest) -> list[Any]:
+        """A fresh source of requests per tenant: a stream of times, or a loop."""
+        return [
+            make_source(self.scenario, index, request) for index in range(len(self.scenario.spec.tenants))
+        ]
+
+
+def _batch_rule(tenant: TenantSpec, menu: tuple[ModelProfile, ...]) -> BatchRule:
+    if not isinstance(tenant.batch, BatchSpec) or isinstance(tenant.arrival, MultiStreamSpec):
+        return BatchRule(sizes=(menu[0].table.batch,))
+    return BatchRule(
+        sizes=tuple(profile.table.batch for profile in menu),
+        delay_ns=seconds_to_ns_nearest(tenant.batch.delay_ms / 1e3),
+        preferred=tuple(sorted(set(tenant.batch.preferred))),
+    )
+
+
+def prepare(scenario: Scenario, *, progress: Tell | None = None) -> PreparedScenario:
+    """Compile or load every tenant's model for every NPU of the scenario.
+
+    Args:
+        scenario: The scenario.
+        progress: Told the share done and what is being done.
+
+    Raises:
+        LayerweaverError: If an NPU, a model, a profile or a cost table is wrong.
+    """
+    profiles = _load_profiles(scenario)
+    kinds = _npu_kinds(scenario, profiles)
+    requests, keys = _model_requests(scenario)
+    npus, warnings = [], dict.fromkeys(scenario.warnings)
+    for config, machine, count in kinds:
+        compiled = _compiled(scenario, requests, config, progress)
+        if compiled is not None:
+            warnings.update(dict.fromkeys(compiled.warnings))
+        menus = tenant_menus(scenario, machine, profiles, compiled, keys)
+        npus.append(Npu(machine, count, share_activations(menus)))
+    return PreparedScenario(scenario, tuple(npus), tuple(warnings))
+
+
+def _load_profiles(scenario: Scenario) -> dict[str, Profile]:
+    paths = (
+        ref.profile
+        for ref in (tenant.model_ref() for tenant in scenario.spec.tenants)
+        if isinstance(ref, ProfileRef)
+    )
+    return {path: load_profile(scenario.path_of(path)) for path in dict.fromkeys(paths)}
+
+
+def _npu_kinds(
+    scenario: Scenario, profiles: Mapping[str, Profile]
+) -> list[tuple[NpuConfig | None, MachineSpec, int]]:
+    spec = scenario.spec
+    if spec.npu is None and spec.pool is None:
+        return [(None, next(iter(profiles.values())).machine, 1)]
+    wanted = (
+        [(spec.npu, 1, ("npu",))]
+        if spec.npu is not None
+        else [
+            (member.npu, member.count, ("pool", number, "npu"))
+            for number, member in enumerate(spec.pool or [])
+        ]
+    )
+    kinds: list[tuple[NpuConfig | None, MachineSpec, int]] = []
+    for npu, count, key in wanted:
+        with scenario.place(*key):
+            if isinstance(npu, str) and npu not in npu_names() and ("/" in npu or Path(npu).suffix):
+                config = load_npu(scenario.path_of(npu))
+            else:
+                config = load_npu(npu or "")
+        kinds.append((config, config.machine(), count))
+    return kinds
+
+
+def _compiled(
+    scenario: Scenario, requests: list[ModelRequest], config: NpuConfig | None, progress: Tell | None
+) -> Profile | None:
+    if not requests:
+        return None
+    if config is None:
+        raise ScenarioError(
+            "has models to compile but no NPU", where=scenario.source.source, accepted="give npu"
+        )
+    return compile_models(requests, config, progress=progress)
+
+
+def _model_requests(scenario: Scenario) -> tuple[list[ModelRequest], dict[int, str]]:
+    """One request per distinct (model, bindings), and each tenant's entry name."""
+    entries: dict[tuple[Any, ...], str] = {}
+    batches: dict[str, set[int]] = {}
+    made: dict[str, tuple[str, TenantSpec]] = {}
+    keys: dict[int, str] = {}
+    for index, tenant in enumerate(scenario.spec.tenants):
+        ref = tenant.model_ref()
+        if not isinstance(ref, str):
+            continue
+        source = ref if ref.startswith("zoo:") else str(scenario.path_of(ref))
+        shapes = tuple(sorted((name, tuple(shape)) for name, shape in tenant.shapes.items()))
+        measured = tuple(sorted(tenant.override_files().items()))
+        key = (source, tuple(sorted(tenant.dims.items())), shapes, measured)
+        entry = entries.setdefault(key, tenant.name)
+        keys[index] = entry
+        batches.setdefault(entry, set()).update(tenant.batch_sizes())
+        made.setdefault(entry, (source, tenant))
+    requests = [
+        ModelRequest(
+            entry=entry,
+            source=source,
+            batches=tuple(sorted(batches[entry])),
+            dims=dict(tenant.dims),
+            shapes={name: tuple(shape) for name, shape in tenant.shapes.items()},
+            overrides={size: scenario.path_of(file) for size, file in tenant.override_files().items()},
+        )
+        for entry, (source, tenant) in made.items()
+    ]
+    return requests, keys

@@ -1,0 +1,174 @@
+"""One run of a prepared scenario: sources into the engine, NPU by NPU, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.engine.input import SimulationInput
+from layerweaver.backend_sim.engine.outcome import SimulationOutcome
+from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.run.progress import share_done
+from layerweaver.backend_sim.run.router import ArrayArrivals, route_requests
+from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
+from layerweaver.backend_sim.traffic.source import OpenLoop
+from layerweaver.backend_sim.traffic.stream import Tap
+from layerweaver.ir.clock import cycles_to_ns_up, seconds_to_ns_nearest
+
+if TYPE_CHECKING:
+    from layerweaver.backend_sim.engine.loop import Progress, ProgressCallback
+    from layerweaver.scheduler.policies import Policy
+
+__all__ = ["Run", "run_once"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What one simulation gave.
+
+    Attributes:
+        prepared: The scenario.
+        policy: Name of the policy.
+        outcomes: One per NPU.
+        warm: Per NPU and tenant, how many of its requests were scheduled during the warm-up.
+        last_scheduled_ns: Per tenant, the last scheduled time.
+        skipped_rows: Per tenant, bad rows of its trace that were left out.
+        fixed_queries: Whether the number of queries was set for the run (then no duration is asked for).
+        stopped: Whether ``progress`` asked to stop (and not Ctrl-C).
+    """
+
+    prepared: PreparedScenario
+    policy: str
+    outcomes: tuple[SimulationOutcome, ...]
+    warm: tuple[tuple[int, ...], ...]
+    last_scheduled_ns: tuple[int, ...]
+    skipped_rows: tuple[int, ...]
+    fixed_queries: bool = False
+    stopped: bool = False
+
+    @property
+    def span_ns(self) -> int:
+        """From the first scheduled arrival (0) to the last completion."""
+        return max(
+            cycles_to_ns_up(outcome.end_cycles, machine.clock_hz)
+            for outcome, (machine, _) in zip(self.outcomes, self.prepared.machines, strict=False)
+        )
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was stopped before its sources ended."""
+        return any(outcome.interrupted for outcome in self.outcomes)
+
+    def all_latencies(self, index: int) -> NDArray[np.int64]:
+        """One tenant's latencies in ns, warm-up and dropped ones included, NPU after NPU."""
+        return np.concatenate([outcome.tenants[index].latency_ns for outcome in self.outcomes])
+
+    def latencies(self, index: int) -> NDArray[np.int64]:
+        """One tenant's latencies in ns after the warm-up, dropped ones included, NPU after NPU."""
+        parts = [
+            outcome.tenants[index].latency_ns[warm[index] :]
+            for outcome, warm in zip(self.outcomes, self.warm, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def run_once(
+    prepared: PreparedScenario,
+    policy: Policy,
+    request: TrafficRequest | None = None,
+    *,
+    record_cycles: tuple[int, int] | None = None,
+    compiled: bool = True,
+    progress: ProgressCallback | None = None,
+    decisions_per_slice: int | None = None,
+) -> Run:
+    """One simulation; with a pool, one engine run per NPU.
+
+    Args:
+        prepared: The scenario.
+        policy: A configured policy.
+        request: Seeds, rates and number of queries; default as the scenario says.
+        record_cycles: Decisions in this range of cycles go into the schedule log.
+        compiled: Whether numba compiles the engine.
+        progress: Called about once per million rows; returns True to stop.
+        decisions_per_slice: Rows between two calls of ``progress`` instead.
+    """
+    from layerweaver.backend_sim.engine import loop as engine  # noqa: PLC0415 - loads numba
+
+    asked = request or TrafficRequest()
+    spec = prepared.scenario.spec
+    warmup_ns = seconds_to_ns_nearest(spec.warmup_s)
+    stopped = False
+    outcomes: list[SimulationOutcome] = []
+    warm: list[tuple[int, ...]] = []
+
+    def watch(reached: Progress) -> bool:
+        nonlocal stopped
+        if progress is not None:
+            share = share_done(prepared, asked, reached, len(outcomes))
+            stopped = bool(progress(replace(reached, share=share)))
+        return stopped
+
+    last_ns = [0] * len(spec.tenants)
+    skipped = [0] * len(spec.tenants)
+    for (machine, menus), sources in zip(prepared.machines, _sources(prepared, asked), strict=True):
+        taps: list[Tap | None] = []
+        loads = []
+        for index, source in enumerate(sources):
+            tap = Tap(source, warmup_ns) if hasattr(source, "take") else None
+            taps.append(tap)
+            loads.append(prepared.tenant_load(index, menus, OpenLoop(tap) if tap else source))
+        given = SimulationInput(
+            machine,
+            tuple(loads),
+            dispatch_ahead=spec.dispatch_ahead,
+            decision_cycles=spec.decision_cycles,
+            groups=prepared.scenario.group_indices,
+        )
+        outcome = engine.run(
+            given,
+            policy,
+            record_cycles=record_cycles,
+            compiled=compiled,
+            progress=watch,
+            decisions_per_slice=decisions_per_slice or engine.DECISIONS_PER_SLICE,
+        )
+        counts = []
+        for index, (tap, source, tenant) in enumerate(zip(taps, sources, outcome.tenants, strict=True)):
+            scheduled_ns = tenant.scheduled_ns
+            if tap is not None:
+                counts.append(min(tap.warm, len(tenant.latency_ns)))
+                last_ns[index] = max(last_ns[index], tap.last_ns)
+                skipped[index] += getattr(source, "skipped", 0)
+            elif scheduled_ns is not None and len(scheduled_ns):
+                counts.append(int((scheduled_ns < warmup_ns).sum()))
+                last_ns[index] = max(last_ns[index], int(scheduled_ns[-1]))
+            else:
+                counts.append(0)
+        outcomes.append(outcome)
+        warm.append(tuple(counts))
+        if outcome.interrupted:
+            break
+    return Run(
+        prepared=prepared,
+        policy=policy.name,
+        outcomes=tuple(outcomes),
+        warm=tuple(warm),
+        last_scheduled_ns=tuple(last_ns),
+        skipped_rows=tuple(skipped),
+        fixed_queries=asked.queries is not None,
+        stopped=stopped,
+    )
+
+
+def _sources(prepared: PreparedScenario, request: TrafficRequest) -> Iterator[Sequence[Any]]:
+    """Sources of all tenants, NPU by NPU."""
+    if len(prepared.machines) == 1:
+        yield prepared.sources(request)
+        return
+    for times in route_requests(prepared, request):
+        yield [ArrayArrivals(piece) for piece in times]

@@ -1,0 +1,164 @@
+"""What every tenant runs on one NPU: its model at each batch size, compiled, loaded or from own costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.scenario.schema import CostsRef, ProfileRef, TenantSpec
+from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
+from layerweaver.costmodel import load_cost_csv, share_activation_buffer
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.table import CostTable
+from layerweaver.ir import ScenarioError
+from layerweaver.scheduler.offline import ModelProfile, build_offline
+from layerweaver.scheduler.profile.profile import Profile
+
+__all__ = ["Menus", "Npu", "share_activations", "tenant_menus"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Npu:
+    """One kind of NPU of the scenario.
+
+    Attributes:
+        machine: As the engine sees it.
+        count: How many there are.
+        menus: Per tenant, its model at every batch size, ascending.
+    """
+
+    machine: MachineSpec
+    count: int
+    menus: Menus
+
+
+Menus = tuple[tuple[ModelProfile, ...], ...]
+"""Per tenant, its model at every batch size, ascending."""
+
+
+def tenant_menus(
+    scenario: Scenario,
+    machine: MachineSpec,
+    profiles: Mapping[str, Profile],
+    compiled: Profile | None,
+    keys: Mapping[int, str],
+) -> list[tuple[ModelProfile, ...]]:
+    """Every tenant's models on one NPU, before the activation buffer is divided.
+
+    Args:
+        scenario: The scenario.
+        machine: The NPU.
+        profiles: Loaded schedule profiles by the path that the scenario gives.
+        compiled: What was compiled for this NPU, if anything had to be.
+        keys: Per tenant index, its entry in ``compiled``.
+
+    Raises:
+        ScenarioError: If a profile is for another NPU, or an entry, batch size or cost table is missing.
+    """
+    menus = []
+    for index, tenant in enumerate(scenario.spec.tenants):
+        ref, sizes = tenant.model_ref(), tenant.batch_sizes()
+        where = scenario.where("tenants", index, "model")
+        if isinstance(ref, CostsRef):
+            menu = _from_costs(scenario, tenant, ref, machine, where)
+        elif isinstance(ref, ProfileRef):
+            menu = _from_profile(profiles[ref.profile], ref, sizes, machine, where)
+        else:
+            menu = tuple(compiled.find(keys[index], size) for size in sizes) if compiled else ()
+        menus.append(
+            _multi_stream(menu, tenant.arrival) if isinstance(tenant.arrival, MultiStreamSpec) else menu
+        )
+    return menus
+
+
+def _from_profile(
+    profile: Profile, ref: ProfileRef, sizes: tuple[int, ...], machine: MachineSpec, where: str
+) -> tuple[ModelProfile, ...]:
+    if replace(profile.machine, name="") != replace(machine, name=""):
+        raise ScenarioError(
+            f"{ref.profile} was compiled for {profile.machine.name}, not for {machine.name}",
+            where=where,
+            accepted="compile it for the scenario's NPU",
+        )
+    entry = ref.entry
+    if entry is None:
+        if len(profile.names) != 1:
+            raise ScenarioError(
+                f"{ref.profile} has several entries",
+                where=where,
+                accepted=f"entry: {', '.join(profile.names)}",
+            )
+        entry = profile.names[0]
+    return tuple(profile.find(entry, size) for size in sizes)
+
+
+def _from_costs(
+    scenario: Scenario, tenant: TenantSpec, ref: CostsRef, machine: MachineSpec, where: str
+) -> tuple[ModelProfile, ...]:
+    sizes = tenant.batch_sizes()
+    files = {str(sizes[0]): ref.costs} if isinstance(ref.costs, str) else ref.costs
+    menu = []
+    for size in sizes:
+        if str(size) not in files:
+            raise ScenarioError(
+                f"no cost table for batch {size}", where=where, accepted=f"costs: {{{size}: table.csv, ...}}"
+            )
+        table = load_cost_csv(scenario.path_of(files[str(size)]), machine, model=tenant.name, batch=size)
+        menu.append(ModelProfile(tenant.name, table, build_offline(table)))
+    return tuple(menu)
+
+
+def _multi_stream(menu: tuple[ModelProfile, ...], arrival: MultiStreamSpec) -> tuple[ModelProfile, ...]:
+    """A query of several samples as one request: its samples one batch after the other."""
+    largest = menu[-1].table.batch
+    rest = arrival.samples % largest
+    parts = [menu[-1].table] * (arrival.samples // largest)
+    if rest:
+        parts.append(next(profile.table for profile in menu if profile.table.batch >= rest))
+    table = _joined(parts)
+    return (ModelProfile(menu[0].entry, table, build_offline(table)),)
+
+
+def _joined(parts: list[CostTable]) -> CostTable:
+    names = parts[0].layer_names
+    layer_index = np.concatenate([part.layer_index + len(names) * place for place, part in enumerate(parts)])
+    energy = [part.energy_pj for part in parts]
+    every_name = tuple(f"{name}#{place}" for place, part in enumerate(parts) for name in part.layer_names)
+    return replace(
+        parts[0],
+        batch=1,
+        compute_cycles=np.concatenate([part.compute_cycles for part in parts]),
+        dram_bytes=np.concatenate([part.dram_bytes for part in parts]),
+        weight_bytes=np.concatenate([part.weight_bytes for part in parts]),
+        live_bytes=np.concatenate([part.live_bytes for part in parts]),
+        layer_index=layer_index,
+        layer_names=every_name,
+        spills=None,
+        energy_pj=None if None in energy else sum(part or 0 for part in energy),
+    )
+
+
+def share_activations(menus: list[tuple[ModelProfile, ...]]) -> Menus:
+    """Divide the activation buffer among the tenants where it does not hold all their live activations."""
+    largest = [
+        max((profile.table for profile in menu), key=lambda table: table.peak_activation_bytes)
+        for menu in menus
+    ]
+    shared = share_activation_buffer(largest)
+    result = []
+    for menu, before, after in zip(menus, largest, shared, strict=True):
+        budget = after.activation_budget_bytes
+        if after is before or budget is None:
+            result.append(menu)
+            continue
+        tables = [profile.table.with_activation_budget(budget) for profile in menu]
+        result.append(
+            tuple(
+                ModelProfile(profile.entry, table, build_offline(table))
+                for profile, table in zip(menu, tables, strict=True)
+            )
+        )
+    return tuple(result)

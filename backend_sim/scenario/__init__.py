@@ -1,0 +1,1 @@
+"""Scenario files: their keys, reading and checks."""

@@ -1,0 +1,88 @@
+"""Reading scenario files; every complaint with file, line, field and what would be accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from layerweaver.backend_sim.scenario.checks import _check_limits, _check_names
+from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.scenario.schema import ScenarioSpec
+from layerweaver.ir import ScenarioError
+from layerweaver.ir.spelling import nearest
+from layerweaver.ir.yaml_source import YamlSource, parse_yaml, read_yaml
+
+__all__ = ["builtin_scenario", "load_scenario"]
+
+
+BUILTIN = "resnet-bert.yaml"
+
+
+def load_scenario(source: str | Path | Mapping[str, Any], *, skip_bad_rows: bool = False) -> Scenario:
+    """Read a scenario.
+
+    Args:
+        source: Path of a YAML file, or the same keys as a mapping (paths are then relative to the present
+            folder).
+        skip_bad_rows: Leave bad rows of traces out, and count them, instead of stopping.
+
+    Raises:
+        ScenarioError: If the file or a key is wrong; the message has file, line, field and what is accepted.
+    """
+    if isinstance(source, Mapping):
+        document, folder = YamlSource(dict(source), "scenario", {}), Path()
+    else:
+        path = Path(source)
+        document, folder = read_yaml(path, ScenarioError), path.parent
+    return _checked(document, folder, skip_bad_rows)
+
+
+def builtin_scenario() -> Scenario:
+    """The scenario that comes with the package: ResNet-50 and two BERTs on the memory-centric NPU."""
+    data = files("layerweaver.backend_sim.scenario").joinpath(BUILTIN).read_bytes()
+    return _checked(parse_yaml(data, BUILTIN, ScenarioError), Path(), False)
+
+
+def _checked(document: YamlSource, folder: Path, skip_bad_rows: bool) -> Scenario:
+    if not isinstance(document.value, Mapping):
+        raise ScenarioError(
+            "is not a mapping", where=document.source, accepted="give npu, policy, tenants, ..."
+        )
+    try:
+        spec = ScenarioSpec.model_validate(document.value)
+    except ValidationError as error:
+        raise _first_error(error, document) from None
+    scenario = Scenario(spec, document, folder, skip_bad_rows)
+    _check_names(scenario)
+    _check_limits(scenario)
+    for index, tenant in enumerate(spec.tenants):
+        tenant.arrival.check(scenario.length(index), scenario.where("tenants", index, "arrival"))
+    return scenario
+
+
+def _first_error(error: ValidationError, document: YamlSource) -> ScenarioError:
+    item = error.errors(include_url=False)[0]
+    context = item.get("ctx", {})
+    path: list[str | int] = list(item["loc"])
+    kind = item["type"]
+    if context.get("key"):
+        path.append(str(context["key"]))
+    message, field = item["msg"], ""
+    if kind == "missing":
+        message = f"the key {str(path[-1])!r} is missing"
+    elif kind == "union_tag_invalid":
+        tags = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
+        path.append("kind")
+        message = f"unknown kind {str(context['tag'])[:40]!r}; {nearest(str(context['tag']), tags)}"
+    elif kind == "union_tag_not_found":
+        message = "the key 'kind' is missing; such as {kind: poisson, qps: 300, seed: 1}"
+    elif kind == "literal_error":
+        message = f"{str(item['input'])[:40]!r} is not accepted; give {context['expected']}"
+    elif kind not in ("value", "unknown_key", "not_a_mapping"):
+        message = f"{message[0].lower()}{message[1:]}, not {str(item['input'])[:40]!r}"
+    what, _, accepted = message.partition("; ")
+    return ScenarioError(what, where=document.where(path) + field, accepted=accepted)

@@ -1,0 +1,122 @@
+"""Scenario files: read, checked, and every complaint with file, line, field and what would be accepted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from layerweaver.backend_sim.scenario.schema import ScenarioSpec
+from layerweaver.backend_sim.traffic.arrival import Length
+from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
+from layerweaver.costmodel.npu.reading import INLINE_NPU
+from layerweaver.ir import LayerweaverError, ScenarioError
+from layerweaver.ir.yaml_source import YamlSource
+
+__all__ = ["Scenario"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A checked scenario.
+
+    Attributes:
+        spec: Its keys.
+        source: The document with its lines, for messages.
+        folder: Folder that its paths are relative to.
+        skip_bad_rows: Leave bad rows of traces out instead of stopping.
+    """
+
+    spec: ScenarioSpec
+    source: YamlSource
+    folder: Path
+    skip_bad_rows: bool = False
+
+    def where(self, *path: str | int) -> str:
+        """File, line and field of a key, for messages."""
+        return self.source.where(path)
+
+    def path_of(self, text: str) -> Path:
+        """A path given in the file.
+
+        Raises:
+            ScenarioError: If it cannot be one.
+        """
+        refusal = ScenarioError(
+            f"{text[:80]!r} is not a path",
+            where=self.source.source,
+            accepted="give the path of a file, relative to the scenario's folder",
+        )
+        if not text or "\0" in text:
+            raise refusal
+        try:
+            path = self.folder / Path(text).expanduser()
+            os.fsencode(path)
+        except (RuntimeError, UnicodeEncodeError):  # a home that nobody has; text that no file can be named
+            raise refusal from None
+        return path
+
+    @contextmanager
+    def place(self, *path: str | int) -> Iterator[None]:
+        """Errors that do not say where they are get the place of a key; those of an inline mapping too."""
+        try:
+            yield
+        except LayerweaverError as error:
+            inline = error.where.removeprefix(INLINE_NPU)
+            if inline and inline == error.where:
+                raise
+            where = f"{self.where(*path)}{inline}"
+            raise type(error)(error.what, where=where, accepted=error.accepted) from None
+
+    def deadline_ns(self, index: int) -> int | None:
+        """The deadline of a tenant, stated or MLPerf's."""
+        tenant = self.spec.tenants[index]
+        limit_ms = tenant.deadline_ms
+        if limit_ms is None and tenant.mlperf_model is not None and tenant.arrival.bounded:
+            limit_ms = mlperf_limits()[tenant.mlperf_model].server_latency_ms
+        return None if limit_ms is None else round(limit_ms * 1e6)
+
+    def percentile(self, index: int) -> float:
+        """The share of requests that must keep the deadline (or whose latency is the result), in (0, 1)."""
+        tenant = self.spec.tenants[index]
+        if tenant.percentile is not None:
+            return tenant.percentile / 100
+        if tenant.arrival.usual_percentile is not None:
+            return tenant.arrival.usual_percentile / 100
+        if tenant.mlperf_model is not None:
+            return mlperf_limits()[tenant.mlperf_model].percentile / 100
+        return 0.99
+
+    def length(self, index: int) -> Length:
+        """How long a tenant's arrivals go on."""
+        tenant = self.spec.tenants[index]
+        return Length(self.spec.duration_s, self.spec.min_queries, tenant.mlperf_model)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed but probably not meant."""
+        seen: dict[int, str] = {}
+        found = []
+        for tenant in self.spec.tenants:
+            seed = getattr(tenant.arrival, "seed", None)
+            if seed is None:
+                continue
+            if seed % 2**32 in seen:
+                found.append(
+                    f"tenants {seen[seed % 2**32]!r} and {tenant.name!r} share the seed {seed}: "
+                    "their arrivals are scaled copies of each other"
+                )
+            seen.setdefault(seed % 2**32, tenant.name)
+        return tuple(found)
+
+    @property
+    def group_indices(self) -> tuple[tuple[int, ...], ...]:
+        """The declared groups as tenant indices."""
+        places = {tenant.name: index for index, tenant in enumerate(self.spec.tenants)}
+        return tuple(tuple(places[name] for name in group) for group in self.spec.groups)
+
+    def with_skipping(self, skip_bad_rows: bool) -> Scenario:
+        """The same scenario with bad trace rows skipped or refused."""
+        return replace(self, skip_bad_rows=skip_bad_rows)

@@ -1,0 +1,216 @@
+"""The keys of a scenario file, as pydantic models: the edge where untrusted input becomes data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from layerweaver.backend_sim.traffic.arrival import MAX_BATCH
+from layerweaver.backend_sim.traffic.kinds import ArrivalSpec
+from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
+from layerweaver.ir.documents import (
+    Count,
+    Milliseconds,
+    Number,
+    PositiveCount,
+    PositiveMilliseconds,
+    PositiveSeconds,
+    Seconds,
+    Seed,
+    StrictModel,
+    refusal,
+)
+from layerweaver.ir.spelling import nearest
+
+__all__ = [
+    "ROUTERS",
+    "BatchSpec",
+    "PoolMember",
+    "ScenarioSpec",
+    "TenantSpec",
+]
+
+ROUTERS = ("round_robin", "least_work", "balanced", "power_of_two")
+_MAX_TENANTS = 1000
+_MAX_NPUS = 256
+
+
+class BatchSpec(StrictModel):
+    """Dynamic batching; ``sizes`` are those compiled (default: powers of two, the preferred, the maximum)."""
+
+    max: Annotated[PositiveCount, Field(le=MAX_BATCH)]
+    delay_ms: Milliseconds = 0.0
+    preferred: list[PositiveCount] = Field(default_factory=list)
+    sizes: list[PositiveCount] | None = None
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        for key, values in (("preferred", self.preferred), ("sizes", self.sizes or [])):
+            if values and max(values) > self.max:
+                raise refusal(f"{max(values)} is above the maximum batch of {self.max}", key)
+        if self.sizes is not None and self.max not in self.sizes:
+            raise refusal(f"the maximum batch of {self.max} is not among the sizes", "sizes")
+        return self
+
+    def profile_sizes(self) -> tuple[int, ...]:
+        """Batch sizes that need a profile, ascending."""
+        if self.sizes is not None:
+            return tuple(sorted(set(self.sizes)))
+        doubled = (1 << power for power in range(self.max.bit_length()))
+        return tuple(
+            sorted({size for size in doubled if size <= self.max} | set(self.preferred) | {self.max})
+        )
+
+
+class QueueSpec(StrictModel):
+    """Admission: a bounded queue and early drops."""
+
+    limit: PositiveCount | None = None
+    drop_hopeless: bool = False
+
+
+class ProfileRef(StrictModel):
+    """An entry of a schedule profile."""
+
+    profile: str
+    entry: str | None = None
+
+
+class CostsRef(StrictModel):
+    """Own costs: one CSV, or one per batch size."""
+
+    costs: str | dict[str, str]
+
+
+class TenantSpec(StrictModel):
+    """One tenant."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    model: str | dict[str, Any]
+    dims: dict[str, PositiveCount] = Field(default_factory=dict)
+    shapes: dict[str, list[PositiveCount]] = Field(default_factory=dict)
+    batch: PositiveCount | BatchSpec = 1
+    overrides: str | dict[str, str] | None = None
+    deadline_ms: PositiveMilliseconds | None = None
+    mlperf_model: str | None = None
+    percentile: Number | None = None
+    priority: Literal[1, 3, 9] = 1
+    queue: QueueSpec = QueueSpec()
+    arrival: ArrivalSpec
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _batch(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return BatchSpec.model_validate(value)
+        if isinstance(value, int) and not isinstance(value, bool) and value > MAX_BATCH:
+            raise refusal(f"a batch of {value} is not accepted; give at most {MAX_BATCH}")
+        return value
+
+    @model_validator(mode="after")
+    def _limits(self) -> Self:
+        if self.percentile is not None and not 0 < self.percentile < 100:
+            raise refusal(
+                f"{self.percentile:g} is not a percentile; give a number between 0 and 100", "percentile"
+            )
+        if self.mlperf_model is not None and self.mlperf_model not in mlperf_limits():
+            hint = nearest(self.mlperf_model[:60], list(mlperf_limits()))
+            raise refusal(f"MLPerf has no model {self.mlperf_model[:60]!r}; {hint}", "mlperf_model")
+        return self
+
+    @model_validator(mode="after")
+    def _overridable(self) -> Self:
+        if self.overrides is None:
+            return self
+        if not isinstance(self.model, str):
+            raise refusal("measured layers are for a model file or zoo:NAME, not for a table", "overrides")
+        sizes = self.batch_sizes()
+        if isinstance(self.overrides, str):
+            if len(sizes) > 1:
+                example = f"{{{sizes[0]}: measured.csv, ...}}"
+                raise refusal(f"measured costs are of one batch size; give {example}", "overrides")
+            return self
+        for size in self.overrides:
+            if size not in map(str, sizes):
+                accepted = ", ".join(map(str, sizes))
+                raise refusal(f"batch {size[:20]!r} is not compiled; batch sizes: {accepted}", "overrides")
+        return self
+
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Batch sizes that need a profile; an ordinary number is the one size that runs."""
+        return self.batch.profile_sizes() if isinstance(self.batch, BatchSpec) else (self.batch,)
+
+    def override_files(self) -> dict[int, str]:
+        """Per batch size, the file of measured layers."""
+        if self.overrides is None:
+            return {}
+        if isinstance(self.overrides, str):
+            return {self.batch_sizes()[0]: self.overrides}
+        return {int(size): file for size, file in self.overrides.items()}
+
+    def model_ref(self) -> str | ProfileRef | CostsRef:
+        """The model reference, checked."""
+        if isinstance(self.model, str):
+            return self.model
+        return (
+            CostsRef.model_validate(self.model)
+            if "costs" in self.model
+            else ProfileRef.model_validate(self.model)
+        )
+
+    @field_validator("model", mode="after")
+    @classmethod
+    def _model(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
+        if isinstance(value, str):
+            if not value.strip():
+                raise refusal("is empty; give zoo:NAME, a path, {profile: ...} or {costs: ...}")
+        elif "costs" in value:
+            CostsRef.model_validate(value)
+        else:
+            ProfileRef.model_validate(value)
+        return value
+
+
+class PoolMember(StrictModel):
+    """NPUs of one kind in a pool."""
+
+    npu: str | dict[str, Any]
+    count: Annotated[PositiveCount, Field(le=_MAX_NPUS)] = 1
+
+
+class ScenarioSpec(StrictModel):
+    """A whole scenario file."""
+
+    npu: str | dict[str, Any] | None = None
+    pool: Annotated[list[PoolMember], Field(min_length=1, max_length=_MAX_NPUS)] | None = None
+    router: Literal["round_robin", "least_work", "balanced", "power_of_two"] = "round_robin"
+    router_seed: Seed = 0
+    policy: str | dict[str, Any] = "layerweaver+"
+    policies: list[str | dict[str, Any]] = Field(default_factory=list)
+    duration_s: PositiveSeconds | None = None
+    min_queries: Count = 0
+    warmup_s: Seconds = 0.0
+    dispatch_ahead: Annotated[Count, Field(le=1000)] = 0
+    decision_cycles: Annotated[Count, Field(le=10**6)] = 0
+    groups: list[list[str]] = Field(default_factory=list)
+    tenants: Annotated[list[TenantSpec], Field(max_length=_MAX_TENANTS)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not self.tenants:
+            raise refusal("there is no tenant; give at least one", "tenants")
+        named = any(isinstance(tenant.model, dict) and "profile" in tenant.model for tenant in self.tenants)
+        if (self.npu is None and self.pool is None and not named) or (self.npu and self.pool):
+            raise refusal("give either npu or pool", "npu" if self.npu is not None else "")
+        if self.pool and len(self.pool) > 1 and any(tenant.overrides for tenant in self.tenants):
+            raise refusal("measured layers are in cycles of one NPU; give npu, or a pool of one kind", "pool")
+        if self.pool is None and "router" in self.model_fields_set:
+            raise refusal("a router needs a pool of NPUs", "router")
+        if self.pool and sum(member.count for member in self.pool) > _MAX_NPUS:
+            raise refusal(f"a pool has at most {_MAX_NPUS} NPUs", "pool")
+        if self.duration_s is not None and self.warmup_s >= self.duration_s:
+            raise refusal(
+                "the warm-up leaves nothing of the duration; give warmup_s below duration_s", "warmup_s"
+            )
+        return self

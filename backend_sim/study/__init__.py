@@ -1,0 +1,1 @@
+"""Studies: simulate and compare, peak searches, certification, reproductions."""

@@ -1,0 +1,238 @@
+"""Certifying a simulation: LoadGen itself, in virtual time, judges the simulated completions (unofficially).
+
+Every tenant's completions are replayed by the unmodified LoadGen in a process of its own, which makes its own
+schedule from the seed; its percentiles must equal ours to the nanosecond, and its verdict ours. The result is
+*unofficial*: it is not an MLPerf submission.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.engine.outcome import DROPPED
+from layerweaver.backend_sim.results.latency import percentile_index
+from layerweaver.backend_sim.results.tenant import LOADGEN_KINDS
+from layerweaver.backend_sim.results.verdict import RunFacts, judge
+from layerweaver.backend_sim.run.run import Run, run_once
+from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, tenant_seed
+from layerweaver.backend_sim.study.certify.virtual_clock import virtual_clock
+from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, as_prepared, policy_of
+from layerweaver.backend_sim.traffic.loops import MultiStreamSpec, SingleStreamSpec
+from layerweaver.backend_sim.traffic.offline import OfflineSpec
+from layerweaver.backend_sim.traffic.poisson import PoissonSpec
+from layerweaver.backend_sim.traffic.stream import take_all
+from layerweaver.ir import LayerweaverError, ScenarioError
+from layerweaver.ir.clock import seconds_to_ns_nearest
+
+__all__ = ["certify"]
+
+_TIMEOUT_S = 1800
+_PERCENTILE = re.compile(r"^(\d+(?:\.\d+)?) percentile latency \(ns\)\s*: (\d+)", re.MULTILINE)
+_VERDICT = re.compile(r"^Result is : (VALID|INVALID)", re.MULTILINE)
+_NS_PER_MS = 1_000_000
+
+
+def certify(
+    source: ScenarioRef = None,
+    policy: PolicyRef | None = None,
+    seed: int | None = None,
+    *,
+    progress: Callable[[float, str], None] | None = None,
+) -> dict[str, Any]:
+    """Simulate a scenario and let LoadGen judge it.
+
+    Args:
+        source: Path or keys of a scenario; None is the built-in one.
+        policy: Policy; None is the scenario's.
+        seed: Replaces all seeds by ones derived from it.
+        progress: Told the share done and what is being done.
+
+    Returns:
+        ``{"tenants": [{"name", "verdict", "loadgen_verdict", "p99_ns", "loadgen_p99_ns", "agree", ...}]}``.
+        The warm-up is judged too. ``unofficial`` is always true.
+
+    Raises:
+        ScenarioError: If LoadGen or a compiler is missing, a tenant's arrivals are not LoadGen's, it has no
+            deadline where one is needed, a request was dropped, or the scenario has a pool.
+    """
+    if importlib.util.find_spec("mlperf_loadgen") is None:
+        raise ScenarioError(
+            "certifying needs the official LoadGen", accepted="pip install 'layerweaver[mlperf]'"
+        )
+    clock = virtual_clock()
+    prepared = as_prepared(source)
+    _check(prepared)
+    chosen = policy_of(prepared, policy)
+    request = TrafficRequest(seed=seed)
+    names = [tenant.name for tenant in prepared.scenario.spec.tenants]
+    tell = progress or _say_nothing
+    tell(0.0, "simulating")
+    run = run_once(prepared, chosen, request)
+    if run.interrupted:
+        raise KeyboardInterrupt
+    tenants = []
+    for index, name in enumerate(names):
+        tell((1 + index) / (1 + len(names)), f"LoadGen replays {name}")
+        tenants.append(_certified(run, index, request, clock))
+    return {"policy": chosen.name, "unofficial": True, "tenants": tenants}
+
+
+def _say_nothing(share: float, text: str) -> None:
+    """Nobody asked."""
+
+
+def _check(prepared: Any) -> None:
+    scenario = prepared.scenario
+    if len(prepared.machines) > 1:
+        raise ScenarioError(
+            "a pool cannot be certified", where=scenario.where("pool"), accepted="give one npu"
+        )
+    duration_s = scenario.spec.duration_s
+    if duration_s is not None and seconds_to_ns_nearest(duration_s) % _NS_PER_MS:
+        raise ScenarioError(
+            "LoadGen counts the duration in whole milliseconds", where=scenario.where("duration_s")
+        )
+    for index, tenant in enumerate(scenario.spec.tenants):
+        place = scenario.where("tenants", index, "arrival")
+        if tenant.arrival.kind not in LOADGEN_KINDS:
+            raise ScenarioError(
+                f"LoadGen has no {tenant.arrival.kind} arrivals",
+                where=place,
+                accepted=", ".join(LOADGEN_KINDS),
+            )
+        if tenant.arrival.kind == "poisson" and scenario.deadline_ns(index) is None:
+            raise ScenarioError(
+                "LoadGen's Server scenario needs a latency limit", where=place, accepted="deadline_ms"
+            )
+
+
+def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> dict[str, Any]:
+    scenario = run.prepared.scenario
+    tenant = scenario.spec.tenants[index]
+    latency_ns = run.outcomes[0].tenants[index].latency_ns
+    if (latency_ns == DROPPED).any():
+        raise ScenarioError(
+            f"{int((latency_ns == DROPPED).sum())} requests were dropped, which LoadGen does not know",
+            where=scenario.where("tenants", index),
+            accepted="leave queue.limit and drop_hopeless out",
+        )
+    share = scenario.percentile(index)
+    duration_ns = 0 if scenario.spec.duration_s is None else seconds_to_ns_nearest(scenario.spec.duration_s)
+    facts = RunFacts(
+        kind=tenant.arrival.kind,
+        share=share,
+        target_ns=scenario.deadline_ns(index),
+        last_scheduled_ns=run.last_scheduled_ns[index],
+        last_completion_ns=int(latency_ns.max(initial=0))
+        if tenant.arrival.kind == "offline"
+        else run.span_ns,
+        min_duration_ns=duration_ns,
+        min_queries=scenario.spec.min_queries,
+        dropped=0,
+    )
+    verdict, reasons = judge(latency_ns, facts)
+    answer = _replay(
+        _loadgen_request(run, index, request), latency_ns, _scheduled(run, index, request), clock
+    )
+    summary = answer["summary"]
+    found = _VERDICT.search(summary)
+    theirs = {float(name): int(value) for name, value in _PERCENTILE.findall(summary)}
+    ordered = np.sort(latency_ns)
+    ours = {name: int(ordered[percentile_index(len(ordered), name / 100)]) for name in theirs}
+    loadgen_verdict = found.group(1) if found else None
+    same = ours == theirs and bool(answer["schedule_agrees"])
+    if tenant.arrival.kind == "offline":
+        same = bool(answer["schedule_agrees"]) and ours == theirs
+    return {
+        "name": tenant.name,
+        "verdict": verdict,
+        "loadgen_verdict": loadgen_verdict,
+        "p99_ns": int(ordered[percentile_index(len(ordered), 0.99)]),
+        "loadgen_p99_ns": theirs.get(99.0),
+        "agree": same and verdict == loadgen_verdict,
+        "queries": len(latency_ns),
+        "reasons": reasons,
+        "loadgen_summary": summary,
+    }
+
+
+def _scheduled(run: Run, index: int, request: TrafficRequest) -> NDArray[np.int64]:
+    own = run.outcomes[0].tenants[index].scheduled_ns
+    return own if own is not None else take_all(run.prepared.sources(request)[index])
+
+
+def _loadgen_request(run: Run, index: int, request: TrafficRequest) -> dict[str, Any]:
+    scenario = run.prepared.scenario
+    spec, arrival = scenario.spec, scenario.spec.tenants[index].arrival
+    latency_ns = run.outcomes[0].tenants[index].latency_ns
+    count = len(latency_ns)
+    made: dict[str, Any] = {
+        "kind": arrival.kind,
+        "seed": tenant_seed(scenario, index, request),
+        "share": scenario.percentile(index),
+        "min_duration_ms": 0
+        if spec.duration_s is None
+        else seconds_to_ns_nearest(spec.duration_s) // _NS_PER_MS,
+        "min_queries": spec.min_queries,
+    }
+    match arrival:
+        case PoissonSpec():
+            made.update(qps=arrival.qps, target_ns=scenario.deadline_ns(index))
+        case OfflineSpec():
+            made.update(qps=_offline_rate(made["min_duration_ms"], count), min_queries=count)
+        case SingleStreamSpec() | MultiStreamSpec():
+            made.update(expected_ns=max(1, int(latency_ns.min(initial=10**6))), max_queries=0)
+            if arrival.queries is not None:
+                # LoadGen stops where the loop was told to, and finds fault with fewer than were asked for.
+                made.update(max_queries=count, min_queries=max(spec.min_queries, count))
+            made.update(samples=getattr(arrival, "samples", 1))
+    return made
+
+
+def _offline_rate(min_duration_ms: int, samples: int) -> float:
+    """A rate at which LoadGen issues just so many samples."""
+    return max(1e-6, (samples - 0.5) / 1.1 / (min_duration_ms / 1e3)) if min_duration_ms else 1.0
+
+
+def _replay(
+    request: dict[str, Any], latency_ns: NDArray[np.int64], scheduled_ns: NDArray[np.int64], clock: Path
+) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="layerweaver-") as name:
+        folder = Path(name)
+        paths = {key: str(folder / f"{key}.npy") for key in ("latencies", "scheduled")}
+        np.save(paths["latencies"], latency_ns)
+        np.save(paths["scheduled"], scheduled_ns)
+        answer = folder / "answer.json"
+        written = {**request, **paths, "clock": str(clock), "folder": str(folder), "answer": str(answer)}
+        (folder / "request.json").write_text(json.dumps(written), "utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "layerweaver.backend_sim.study.certify.replay",
+            str(folder / "request.json"),
+        ]
+        # The process has its C library from the start, so only a preloaded nanosleep() comes before it.
+        environment = {**os.environ, "LD_PRELOAD": str(clock)}
+        try:
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S
+            )
+        except subprocess.TimeoutExpired:
+            raise LayerweaverError(f"LoadGen took longer than {_TIMEOUT_S} s") from None
+        if done.returncode or not answer.is_file():
+            lines = done.stderr.strip().splitlines() or ["no message"]
+            raise LayerweaverError(f"LoadGen failed ({done.returncode}): {lines[-1][:300]}")
+        result: dict[str, Any] = json.loads(answer.read_text("utf-8"))
+        return result

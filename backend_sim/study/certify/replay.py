@@ -1,0 +1,138 @@
+"""One tenant's replay through the official LoadGen; runs in a process of its own.
+
+``python -m layerweaver.backend_sim.study.certify.replay REQUEST.json``, with the virtual clock preloaded,
+reads a request and writes one JSON document: LoadGen's summary and whether its schedule was ours.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["main", "replay"]
+
+_START_NS = 1_000_000_000_000_000_000
+_SCENARIOS = {
+    "poisson": "Server",
+    "offline": "Offline",
+    "single_stream": "SingleStream",
+    "multi_stream": "MultiStream",
+}
+
+
+def _settings(loadgen: Any, request: dict[str, Any]) -> Any:
+    settings = loadgen.TestSettings()
+    settings.scenario = getattr(loadgen.TestScenario, _SCENARIOS[request["kind"]])
+    settings.mode = loadgen.TestMode.PerformanceOnly
+    settings.min_duration_ms = request["min_duration_ms"]
+    settings.min_query_count = request["min_queries"]
+    settings.max_duration_ms = 0
+    settings.schedule_rng_seed = request["seed"]
+    if request["kind"] == "poisson":
+        settings.server_target_qps = request["qps"]
+        settings.server_target_latency_ns = request["target_ns"]
+        settings.server_target_latency_percentile = request["share"]
+    elif request["kind"] == "offline":
+        # LoadGen issues ceil(1.1 x rate x duration) samples, at least min_query_count of them.
+        settings.offline_expected_qps = request["qps"]
+        settings.max_query_count = 1
+    elif request["kind"] == "single_stream":
+        settings.single_stream_expected_latency_ns = request["expected_ns"]
+        settings.single_stream_target_latency_percentile = request["share"]
+        settings.max_query_count = request["max_queries"]
+    else:
+        settings.multi_stream_expected_latency_ns = request["expected_ns"]
+        settings.multi_stream_target_latency_percentile = request["share"]
+        settings.multi_stream_samples_per_query = request["samples"]
+        settings.max_query_count = request["max_queries"]
+    return settings
+
+
+def replay(request: dict[str, Any]) -> dict[str, Any]:
+    """Run LoadGen in virtual time over recorded latencies.
+
+    Args:
+        request: Kind, settings, ``clock`` (path of the virtual clock), ``latencies`` and ``scheduled`` (paths
+            of ``.npy`` files in ns, one entry per query; per sample for offline), ``folder`` for its logs.
+
+    Returns:
+        ``summary`` (LoadGen's text), ``issued`` (queries or samples), ``schedule_agrees``.
+    """
+    clock = ctypes.CDLL(request["clock"], mode=ctypes.RTLD_GLOBAL)
+    for name in ("layerweaver_clock_start", "layerweaver_clock_set"):
+        getattr(clock, name).argtypes = [ctypes.c_int64]
+    clock.layerweaver_clock_get.restype = ctypes.c_int64
+    import mlperf_loadgen as loadgen  # noqa: PLC0415 - after the clock
+
+    latency_ns = np.load(request["latencies"], allow_pickle=False).tolist()
+    scheduled_ns = np.load(request["scheduled"], allow_pickle=False).tolist()
+    by_clock = request["kind"] == "poisson"
+    state = {"next": 0, "first": 0, "differs": 0}
+    now, move, complete = (
+        clock.layerweaver_clock_get,
+        clock.layerweaver_clock_set,
+        loadgen.QuerySamplesComplete,
+    )
+    response = loadgen.QuerySampleResponse
+
+    def issue(samples: list[Any]) -> None:
+        issued = now()
+        number = state["next"]
+        if number == 0:
+            state["first"] = issued
+        if request["kind"] == "offline":
+            for place in np.argsort(latency_ns[: len(samples)], kind="stable").tolist():
+                move(issued + latency_ns[place])
+                complete([response(samples[place].id, 0, 0)])
+            state["next"] += len(samples)
+            return
+        state["next"] += 1
+        if number >= len(latency_ns):
+            state["differs"] += 1
+            complete([response(sample.id, 0, 0) for sample in samples])
+            return
+        state["differs"] += issued - state["first"] != scheduled_ns[number]
+        move(issued + latency_ns[number])
+        complete([response(sample.id, 0, 0) for sample in samples])
+        if by_clock:
+            move(issued)
+
+    log = loadgen.LogSettings()
+    log.log_output.outdir = request["folder"]
+    log.log_output.copy_summary_to_stdout = False
+    log.enable_trace = False
+    system = loadgen.ConstructSUT(issue, lambda: None)
+    library = loadgen.ConstructQSL(1024, 1024, lambda _: None, lambda _: None)
+    clock.layerweaver_clock_start(_START_NS)
+    try:
+        loadgen.StartTestWithLogSettings(system, library, _settings(loadgen, request), log)
+    finally:
+        clock.layerweaver_clock_stop()
+    summary = (Path(request["folder"]) / "mlperf_log_summary.txt").read_text("utf-8", errors="replace")
+    loadgen.DestroyQSL(library)
+    loadgen.DestroySUT(system)
+    return {
+        "summary": summary,
+        "issued": state["next"],
+        "schedule_agrees": state["differs"] == 0 and state["next"] == len(latency_ns),
+    }
+
+
+def main(path: str) -> None:
+    """Read a request, replay, and write the answer as JSON."""
+    request = json.loads(Path(path).read_text("utf-8"))
+    answer = replay(request)
+    Path(request["answer"]).write_text(json.dumps(answer), "utf-8")
+    sys.stdout.flush()
+    # LoadGen's threads may outlive the test; nothing is left to do.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

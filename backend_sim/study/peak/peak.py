@@ -1,0 +1,231 @@
+"""Peak search: the largest load at which every tenant still meets its percentile.
+
+All rates (or one tenant's) are scaled by one factor. A trial runs the same seeds and the same number of
+queries at one factor, and stops as soon as its verdict is certain. No load
+above the bound is tried: a short trial could pass there only because it ends. The search itself is in
+:mod:`layerweaver.backend_sim.study.peak.search`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+from layerweaver.backend_sim.engine.outcome import DROPPED, is_late
+from layerweaver.backend_sim.results.latency import percentile_index
+from layerweaver.backend_sim.run.run import Run, run_once
+from layerweaver.backend_sim.study.inputs import DEFAULT_POLICIES, PolicyRef, ScenarioRef, policy_of
+from layerweaver.backend_sim.study.peak.jobs import in_processes
+from layerweaver.backend_sim.study.peak.plan import PeakPlan, plan_peak
+from layerweaver.backend_sim.study.peak.points import trial_point
+from layerweaver.backend_sim.study.peak.search import Search, search_peak
+from layerweaver.ir import ScenarioError
+
+__all__ = ["PeakPlan", "peak", "plan_peak", "search_one"]
+
+_SLICE = 40_000
+_USUAL_TRIALS = 16
+"""About so many trials a search takes."""
+
+
+def _trial(
+    plan: PeakPlan, policy: PolicyRef | None, replica: int, share: float, *, whole: bool = False
+) -> tuple[bool, Run]:
+    """One trial: whether every tenant with a deadline has its percentile within it.
+
+    It stops when that is certain, unless the ``whole`` run is wanted.
+    """
+    prepared = plan.prepared
+    scenario = prepared.scenario
+    request = plan.request(share, replica)
+    allowed: list[int | None] = []
+    for index, count in enumerate(request.queries or ()):
+        due = scenario.deadline_ns(index)
+        allowed.append(
+            None if due is None else count - 1 - percentile_index(count, scenario.percentile(index))
+        )
+
+    def hopeless(progress: Any) -> bool:
+        return any(
+            limit is not None and late + dropped > limit
+            for limit, late, dropped in zip(allowed, progress.late, progress.dropped, strict=True)
+        )
+
+    watch = hopeless if len(prepared.machines) == 1 and not whole else None
+    run = run_once(prepared, policy_of(prepared, policy), request, progress=watch, decisions_per_slice=_SLICE)
+    if run.interrupted and not run.stopped:
+        raise KeyboardInterrupt
+    if run.interrupted:
+        return False, run
+    for index in range(len(allowed)):
+        due = scenario.deadline_ns(index)
+        if due is None:
+            continue
+        latency_ns = run.all_latencies(index)
+        met = int(((latency_ns != DROPPED) & ~is_late(latency_ns, due)).sum())
+        if len(latency_ns) and met <= percentile_index(len(latency_ns), scenario.percentile(index)):
+            return False, run
+    return True, run
+
+
+def search_one(
+    plan: PeakPlan, policy: PolicyRef | None, replica: int = 0, *, tried: Callable[[int], None] | None = None
+) -> Search:
+    """The search under one policy with one repetition's seeds.
+
+    Args:
+        plan: What is searched.
+        policy: The policy.
+        replica: Number of the repetition.
+        tried: Told the number of trials after each.
+    """
+    scenario = plan.prepared.scenario
+    for index in range(len(plan.rates_qps)):
+        due = scenario.deadline_ns(index)
+        if due is not None and plan.prepared.standalone_s(index) * 1e9 > due:
+            return Search(0.0, 0.0, (), True)
+    points: list[dict[str, Any]] = []
+
+    def passes(share: float) -> bool:
+        passed, run = _trial(plan, policy, replica, share)
+        points.append(trial_point(run, plan.total_qps(share), passed=passed))
+        if tried is not None:
+            tried(len(points))
+        return passed
+
+    search = search_peak(passes, plan.resolution, ceiling=1.0)
+    if replica == 0 and not search.interrupted:
+        complete = [point["qps"] for point in points if not point["stopped_early"]]
+        for share in (step / plan.curve for step in range(1, plan.curve + 1)):
+            qps = plan.total_qps(share)
+            if all(abs(qps - known) > plan.total_qps(plan.resolution) for known in complete):
+                try:
+                    passed, run = _trial(plan, policy, replica, share, whole=True)
+                except KeyboardInterrupt:
+                    return replace(search, points=tuple(points), interrupted=True)
+                points.append(trial_point(run, qps, passed=passed))
+    return replace(search, points=tuple(points))
+
+
+def _searches(
+    plan: PeakPlan,
+    todo: Sequence[tuple[PolicyRef | None, int]],
+    jobs: int,
+    tell: Callable[[float, int], None],
+) -> list[Search | None]:
+    """One search per job, in order; None where Ctrl-C came before it had begun (or ended, in processes)."""
+    if jobs > 1 and len(todo) > 1:
+        searches = [partial(search_one, plan, *job) for job in todo]
+        return in_processes(searches, jobs, lambda ended: tell(ended / len(todo), ended))
+    found: list[Search | None] = []
+    for number, job in enumerate(todo):
+
+        def tried(trials: int, number: int = number) -> None:
+            tell((number + min(trials / _USUAL_TRIALS, 0.95)) / len(todo), number)
+
+        search = search_one(plan, *job, tried=tried)
+        if search.interrupted:
+            found.append(search if search.trials else None)
+            break
+        found.append(search)
+        tell((number + 1) / len(todo), number + 1)
+    return found + [None] * (len(todo) - len(found))
+
+
+def peak(
+    source: ScenarioRef = None,
+    policies: Sequence[PolicyRef] | None = None,
+    *,
+    queries: int = 20_000,
+    seeds: int = 1,
+    tenant: str | None = None,
+    seed: int | None = None,
+    jobs: int = 1,
+    resolution: float = 0.005,
+    curve: int = 0,
+    skip_bad_rows: bool = False,
+    progress: Callable[[float, str], None] | None = None,
+) -> dict[str, Any]:
+    """Search the peak rate of a scenario under one or several policies.
+
+    Args:
+        source: Path or keys of a scenario; None is the built-in one.
+        policies: Policies; None takes the scenario's ``policies``, or fcfs, layerweaver and layerweaver+.
+        queries: Queries per trial, over all tenants, divided by their rates.
+        seeds: Repetitions with derived seeds.
+        tenant: Scale only this tenant's rate; all tenants must still meet their percentiles.
+        seed: Replaces all seeds by ones derived from it.
+        jobs: Processes.
+        resolution: Width of the final bracket as a share of the bound.
+        curve: Also run so many evenly spaced loads up to the bound to their ends, for curves over load; they
+            are among ``trial_points`` and not among ``trials``.
+        skip_bad_rows: Leave bad rows of traces out.
+        progress: Told the share done and what comes next.
+
+    Returns:
+        ``{"bound_qps", "results": [...]}``; rates are totals over tenants. ``peak_qps`` is the mean over the
+        seeds, ``bracket_qps`` the widest bracket, ``trials`` the number of runs, and
+        ``trial_points`` what each trial of the first repetition measured, by load. Ctrl-C gives what was
+        reached, with ``interrupted``.
+
+    Raises:
+        LayerweaverError: If the scenario is wrong or has no peak to search for.
+    """
+    if seeds < 1 or jobs < 1 or curve < 0 or not 0 < resolution < 1:
+        raise ScenarioError("seeds and jobs are 1 or more, the resolution lies between 0 and 1")
+    plan = plan_peak(
+        source,
+        queries=queries,
+        tenant=tenant,
+        seed=seed,
+        resolution=resolution,
+        curve=curve,
+        skip_bad_rows=skip_bad_rows,
+    )
+    prepared = plan.prepared
+    chosen = list(policies or prepared.scenario.spec.policies or DEFAULT_POLICIES)
+    names = [policy_of(prepared, reference).name for reference in chosen]
+    todo = [(reference, replica) for reference in chosen for replica in range(seeds)]
+
+    def tell(share: float, ended: int) -> None:
+        if progress is not None:
+            progress(share, names[min(ended, len(todo) - 1) // seeds])
+
+    tell(0.0, 0)
+    found = _searches(plan, todo, jobs, tell)
+    results = []
+    for place, name in enumerate(names):
+        searches = [search for search in found[place * seeds : (place + 1) * seeds] if search is not None]
+        if searches:
+            results.append(_result(plan, name, searches))
+    document: dict[str, Any] = {"bound_qps": plan.total_qps(1.0), "results": results}
+    if any(search is None or search.interrupted for search in found):
+        document["interrupted"] = True
+    return document
+
+
+def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> dict[str, Any]:
+    peaks = [plan.total_qps(search.low) for search in searches]
+    mean = math.fsum(peaks) / len(peaks)
+    deviation = None
+    if len(peaks) > 1:
+        deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in peaks) / (len(peaks) - 1))
+    high = max(search.high for search in searches)
+    document: dict[str, Any] = {
+        "policy": policy,
+        "peak_qps": mean,
+        "peak_qps_sd": deviation,
+        "share_of_bound": mean / plan.total_qps(1.0),
+        "bracket_qps": [min(peaks), plan.total_qps(high) if math.isfinite(high) else None],
+        "trials": sum(len(search.trials) for search in searches),
+        "monotone": all(search.monotone for search in searches),
+        "peaks_qps": peaks,
+        "trial_points": sorted(searches[0].points, key=itemgetter("qps")),
+    }
+    if any(search.interrupted for search in searches):
+        document["interrupted"] = True
+    return document

@@ -1,0 +1,151 @@
+"""What a peak search searches: checked, and bounded by the two resources."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
+from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
+from layerweaver.ir import ScenarioError
+from layerweaver.ir.spelling import nearest
+from layerweaver.scheduler.bounds import pool_bound
+
+__all__ = ["PeakPlan", "plan_peak"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PeakPlan:
+    """What is searched.
+
+    Attributes:
+        prepared: The scenario.
+        rates_qps: Mean arrival rate per tenant as the scenario states it.
+        only: Index of the tenant whose rate is scaled; None for all.
+        queries: Queries per trial, over all tenants.
+        bound_factor: Factor at which the two-resource bound is reached.
+        seed: As :func:`~layerweaver.backend_sim.study.simulate.simulate`.
+        resolution: Width of the final bracket as a share of the bound.
+        curve: Evenly spaced loads up to the bound that are run to their ends besides the search.
+    """
+
+    prepared: PreparedScenario
+    rates_qps: tuple[float, ...]
+    only: int | None
+    queries: int
+    bound_factor: float
+    seed: int | None
+    resolution: float
+    curve: int = 0
+
+    def scaled_qps(self, share: float) -> tuple[float, ...]:
+        """Rates of all tenants at a share of the bound."""
+        factor = share * self.bound_factor
+        return tuple(
+            rate * (factor if self.only in (None, index) else 1.0)
+            for index, rate in enumerate(self.rates_qps)
+        )
+
+    def request(self, share: float, replica: int) -> TrafficRequest:
+        """The traffic of a trial: the queries are divided by rate, so that all tenants end together."""
+        rates = self.scaled_qps(share)
+        total = math.fsum(rates)
+        return TrafficRequest(
+            factor=share * self.bound_factor,
+            only=self.only,
+            seed=self.seed,
+            replica=replica,
+            queries=tuple(max(1, round(self.queries * rate / total)) for rate in rates),
+        )
+
+    def total_qps(self, share: float) -> float:
+        """Total rate at a share of the bound."""
+        return math.fsum(self.scaled_qps(share)) if share else 0.0
+
+
+def plan_peak(
+    source: ScenarioRef = None,
+    *,
+    queries: int = 20_000,
+    tenant: str | None = None,
+    seed: int | None = None,
+    resolution: float = 0.005,
+    curve: int = 0,
+    skip_bad_rows: bool = False,
+) -> PeakPlan:
+    """Check that a scenario has a peak to search for, and bound it.
+
+    Raises:
+        ScenarioError: If a tenant has no rate to scale, none has a deadline, or there is no such tenant.
+    """
+    prepared = as_prepared(source, skip_bad_rows=skip_bad_rows)
+    scenario = prepared.scenario
+    spec = scenario.spec
+    names = [item.name for item in spec.tenants]
+    if tenant is not None and tenant not in names:
+        raise ScenarioError(
+            f"there is no tenant {tenant!r}", where=scenario.source.source, accepted=nearest(tenant, names)
+        )
+    if queries < len(names):
+        raise ScenarioError(
+            f"{queries} queries for {len(names)} tenants", accepted="give at least one per tenant"
+        )
+    for index, item in enumerate(spec.tenants):
+        if not item.arrival.scalable:
+            raise ScenarioError(
+                f"{item.arrival.kind} has no rate that can be scaled",
+                where=scenario.where("tenants", index, "arrival"),
+                accepted="a peak search takes generated arrivals and traces",
+            )
+    if all(scenario.deadline_ns(index) is None for index in range(len(names))):
+        raise ScenarioError(
+            "no tenant has a deadline, so every load passes",
+            where=scenario.source.source,
+            accepted="give deadline_ms",
+        )
+    rates = tuple(_rate_qps(prepared, index) for index in range(len(names)))
+    only = None if tenant is None else names.index(tenant)
+    factor = _bound_factor(prepared, rates, only)
+    return PeakPlan(prepared, rates, only, queries, factor, seed, resolution, curve)
+
+
+def _rate_qps(prepared: PreparedScenario, index: int) -> float:
+    """Mean arrival rate of one tenant; a trace is read for it."""
+    spec = prepared.scenario.spec
+    rate = spec.tenants[index].arrival.mean_rate_qps(spec.duration_s)
+    if rate is not None:
+        return rate
+    source = make_source(prepared.scenario, index, TrafficRequest())
+    count, first_ns, last_ns = 0, None, 0
+    while hasattr(source, "take") and len(times := source.take(1 << 16)):
+        first_ns = int(times[0]) if first_ns is None else first_ns
+        count, last_ns = count + len(times), int(times[-1])
+    if count < 2 or first_ns is None or last_ns == first_ns:
+        raise ScenarioError(
+            "the trace is too short to have a rate",
+            where=prepared.scenario.where("tenants", index, "arrival"),
+        )
+    return (count - 1) * 1e9 / (last_ns - first_ns)
+
+
+def _bound_factor(prepared: PreparedScenario, rates: Sequence[float], only: int | None) -> float:
+    """The factor at which the pool's linear programme has no room left."""
+    menus, counts = [npu.menus for npu in prepared.npus], [npu.count for npu in prepared.npus]
+
+    def room(factor: float) -> float:
+        scaled = [rate * (factor if only in (None, index) else 1.0) for index, rate in enumerate(rates)]
+        return pool_bound(menus, scaled, counts) / math.fsum(scaled)
+
+    if only is None:
+        return room(1.0)
+    if room(1e-9) < 1:
+        raise ScenarioError("the other tenants alone are above the bound", accepted="lower their rates")
+    low, high = 0.0, 1.0
+    while room(high) >= 1 and high < 1e12:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if room(middle) >= 1 else (low, middle)
+    return low

@@ -1,0 +1,182 @@
+"""Reproduce matrix products timed on a Cloud TPU with the shipped ``tpu-v3`` config, or fit it again.
+
+The prediction is the latency of a one-layer graph under the ordinary cost model: operands of four bytes come
+from DRAM and the result goes back there; a product that fits on chip as a whole is fetched before it
+computes. Three parameters of the config are fitted, one set for all products: the fixed overhead of a layer,
+the share of the DRAM bandwidth that is reached, and the traffic of the overlapping pieces into which larger
+products are cut.
+"""
+
+from __future__ import annotations
+
+import csv
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, differential_evolution
+
+from layerweaver.costmodel.model import cost_graph
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.fields import ActivationsInDram
+from layerweaver.costmodel.npu.reading import load_npu
+from layerweaver.costmodel.npu.sections import Precision
+from layerweaver.costmodel.table import overlapped_cycles
+from layerweaver.ir import ConfigError, Layer, LayerGraph, LayerKind, MatrixWork, TensorSpec
+
+__all__ = ["fit_parameters", "predict_us", "read_products", "reproduce_tpu_matmul"]
+
+MAX_ROWS = 100_000
+MAX_EXTENT = 1 << 20
+OPERAND_BYTES = 4
+COLUMNS = ("m", "n", "k", "time_us")
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def read_products(path: Path) -> tuple[IntArray, FloatArray]:
+    """Read ``m,n,k,time_us`` (further columns are ignored).
+
+    Returns:
+        Extents of shape (rows, 3) and times in microseconds of shape (rows,).
+
+    Raises:
+        ConfigError: If the file cannot be read, lacks a column, or has a value out of range (with its line).
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ConfigError(
+                    f"column {missing[0]!r} is missing", where=f"{path}:1", accepted="columns m,n,k,time_us"
+                )
+            rows = [_product(row, f"{path}:{reader.line_num}") for row in islice(reader, MAX_ROWS)]
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", where=str(path)) from None
+    except (UnicodeDecodeError, csv.Error):
+        raise ConfigError("is not a CSV file", where=str(path), accepted="columns m,n,k,time_us") from None
+    if not rows:
+        raise ConfigError("has no rows", where=str(path), accepted="columns m,n,k,time_us")
+    return np.array([row[:3] for row in rows], dtype=np.int64), np.array([row[3] for row in rows])
+
+
+def _product(row: dict[str, str], where: str) -> tuple[int, int, int, float]:
+    try:
+        m, n, k = (int(row[name]) for name in COLUMNS[:3])
+        time_us = float(row["time_us"])
+    except (TypeError, ValueError):
+        raise ConfigError("a value is not a number", where=where, accepted="columns m,n,k,time_us") from None
+    if not all(1 <= extent <= MAX_EXTENT for extent in (m, n, k)) or not 0 < time_us < 1e12:
+        raise ConfigError(
+            "a value is out of range", where=where, accepted=f"extents from 1 to {MAX_EXTENT}, times above 0"
+        )
+    return m, n, k, time_us
+
+
+def _product_graph(m: int, n: int, k: int) -> LayerGraph:
+    left, right, result = TensorSpec("a", m * k), TensorSpec("b", k * n), TensorSpec("c", m * n)
+    layer = Layer(
+        "matmul",
+        LayerKind.MATRIX,
+        ("MatMul",),
+        inputs=(left,),
+        outputs=(result,),
+        weights=(right,),
+        matrix=MatrixWork(1, m, n, k),
+    )
+    return LayerGraph("matmul", (layer,), inputs=(left,), outputs=(result,))
+
+
+def _as_measured(config: NpuConfig) -> NpuConfig:
+    return config.model_copy(
+        update={
+            "precision_bytes": Precision(weights=OPERAND_BYTES, activations=OPERAND_BYTES),
+            "activations_in_dram": ActivationsInDram.GRAPH_IO,
+        }
+    )
+
+
+def predict_us(config: NpuConfig, extents: IntArray) -> FloatArray:
+    """Predicted times in microseconds of products of shape (rows, 3), one cost-model run each."""
+    measured = _as_measured(config)
+    cycles = [
+        int(cost_graph(_product_graph(*map(int, row)), measured).layer_latency_cycles[0]) for row in extents
+    ]
+    return np.array(cycles) * 1e6 / config.clock_hz
+
+
+def fit_parameters(config: NpuConfig, extents: IntArray, times_us: FloatArray, seed: int) -> NpuConfig:
+    """The config with overhead, DRAM efficiency and pipeline depth fitted to measured times.
+
+    Minimises the mean absolute percentage error by differential evolution from ``seed``.
+    """
+    bare = _as_measured(config).model_copy(update={"overhead_cycles": 0})
+    costed = [cost_graph(_product_graph(*map(int, row)), bare) for row in extents]
+    compute = np.array([int(model.compute.compute_cycles[0]) for model in costed])
+    traffic = np.array([int(model.dram_bytes[0]) for model in costed])
+    per_cycle = config.dram.bandwidth_gb_s * 1e9 / config.clock_hz
+    measured_cycles = times_us * config.clock_hz / 1e6
+
+    def error(parameters: FloatArray) -> float:
+        overhead, efficiency, pipeline_mb = parameters
+        memory = np.ceil(traffic / (per_cycle * efficiency)).astype(np.int64)
+        pieces = config.model_copy(update={"pipeline_mb": pipeline_mb}).overlapping_pieces(traffic)
+        cycles = overhead + overlapped_cycles(compute, memory, pieces)
+        return float(np.mean(np.abs(cycles / measured_cycles - 1)))
+
+    found = differential_evolution(
+        error,
+        Bounds([0.0, 0.2, 0.5], [5000.0, 1.0, 60.0]),
+        rng=np.random.default_rng(seed),
+        tol=1e-8,
+        polish=False,
+    )
+    overhead, efficiency, pipeline_mb = (float(value) for value in found.x)
+    dram = config.dram.model_copy(update={"efficiency": round(efficiency, 4)})
+    return config.model_copy(
+        update={"overhead_cycles": round(overhead), "dram": dram, "pipeline_mb": round(pipeline_mb, 2)}
+    )
+
+
+def _mape(predicted: FloatArray, measured: FloatArray) -> float:
+    return float(np.mean(np.abs(predicted / measured - 1)))
+
+
+def reproduce_tpu_matmul(csv: Path, *, fit: bool = False, seed: int = 0) -> dict[str, Any]:
+    """Compare predicted with measured times.
+
+    Args:
+        csv: File with columns m, n, k, time_us.
+        fit: Fit the parameters on a seeded half of the rows and report on the other, too.
+        seed: Seed of the split and the search.
+
+    Returns:
+        ``count`` and ``mape`` of the shipped config; with ``fit`` instead ``count``, ``mape_fit``,
+        ``mape_held_out`` and the ``parameters``. Errors are fractions.
+
+    Raises:
+        ConfigError: If the file is wrong, or has fewer than 4 rows to fit.
+    """
+    config = load_npu("tpu-v3")
+    extents, times = read_products(Path(csv))
+    if not fit:
+        return {"count": len(times), "mape": _mape(predict_us(config, extents), times)}
+    if len(times) < 4:
+        raise ConfigError("has fewer than 4 rows to fit", where=str(csv))
+    order = np.random.default_rng(seed).permutation(len(times))
+    half, other = order[: len(order) // 2], order[len(order) // 2 :]
+    fitted = fit_parameters(config, extents[half], times[half], seed)
+    return {
+        "count": len(times),
+        "mape_fit": _mape(predict_us(fitted, extents[half]), times[half]),
+        "mape_held_out": _mape(predict_us(fitted, extents[other]), times[other]),
+        "parameters": {
+            "overhead_cycles": fitted.overhead_cycles,
+            "dram_efficiency": fitted.dram.efficiency,
+            "pipeline_mb": fitted.pipeline_mb,
+        },
+    }

@@ -1,0 +1,54 @@
+"""The arrivals of a scenario as rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
+from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
+from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.study.inputs import ScenarioRef
+from layerweaver.backend_sim.traffic.stream import TimeStream
+
+__all__ = ["traffic"]
+
+
+LOGGER = logging.getLogger("layerweaver")
+
+
+def traffic(
+    source: ScenarioRef = None, seed: int | None = None, *, skip_bad_rows: bool = False
+) -> Iterator[tuple[str, int, int]]:
+    """Rows ``(tenant, query, arrival_ns)`` of every open-loop tenant, tenant after tenant.
+
+    Raises:
+        LayerweaverError: If the scenario or a trace is wrong. Tenants that wait for the NPU have no rows.
+    """
+    if isinstance(source, PreparedScenario):
+        scenario = source.scenario
+    elif isinstance(source, Scenario):
+        scenario = source
+    else:
+        scenario = builtin_scenario() if source is None else load_scenario(source)
+    if skip_bad_rows:
+        scenario = scenario.with_skipping(True)
+
+    request = TrafficRequest(seed=seed)
+    sources = [make_source(scenario, index, request) for index in range(len(scenario.spec.tenants))]
+    names = [tenant.name for tenant in scenario.spec.tenants]
+    return _arrivals(
+        (name, source) for name, source in zip(names, sources, strict=True) if isinstance(source, TimeStream)
+    )
+
+
+def _arrivals(streams: Iterable[tuple[str, TimeStream]]) -> Iterator[tuple[str, int, int]]:
+    for name, stream in streams:
+        number = 0
+        while len(times := stream.take(1 << 16)):
+            for arrival_ns in times.tolist():
+                yield name, number, arrival_ns
+                number += 1
+        if skipped := getattr(stream, "skipped", 0):
+            LOGGER.warning("%s: %d bad rows of its trace were skipped", name, skipped)

@@ -1,0 +1,81 @@
+"""The decision log: every scheduled row with when, among whom and why it was chosen, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layerweaver.ir import atomic_write
+
+if TYPE_CHECKING:
+    from layerweaver.backend_sim.timeline.record import TraceRun
+
+__all__ = ["DECISION_COLUMNS", "decision_rows", "write_decisions"]
+
+DECISION_COLUMNS = (
+    "npu",
+    "decided_at_cycles",
+    "tenant",
+    "request",
+    "batch",
+    "layer",
+    "row",
+    "mode",
+    "candidates",
+    "queued",
+    "fetch_start_cycles",
+    "fetch_end_cycles",
+    "compute_start_cycles",
+    "compute_end_cycles",
+    "resident_bytes",
+)
+"""Columns of the file. ``mode`` is the policy's reason (``layerweaver policies --json`` lists its modes),
+``candidates`` the number of tenants that had a request, ``queued`` the requests waiting in all queues."""
+
+
+def decision_rows(traces: Sequence[TraceRun]) -> Iterator[tuple[object, ...]]:
+    """Rows of the decision log in the order of :data:`DECISION_COLUMNS`, NPU by NPU in order of decision."""
+    for trace in traces:
+        log = trace.log
+        names = [tenant.name for tenant in trace.simulation_input.tenants]
+        tables = [[profile.table for profile in tenant.profiles] for tenant in trace.simulation_input.tenants]
+        columns = (
+            log.decided_at,
+            log.tenant,
+            log.request,
+            log.batch,
+            log.profile,
+            log.row,
+            log.mode,
+            log.candidates,
+            log.queued,
+            log.fetch_start,
+            log.fetch_end,
+            log.compute_start,
+            log.compute_end,
+            log.resident_bytes,
+        )
+        for decided, tenant, request, batch, profile, row, mode, *rest in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            table = tables[tenant][profile]
+            layer = table.layer_names[int(table.layer_index[row])]
+            reason = log.mode_names[mode]
+            yield (trace.npu, decided, names[tenant], request, batch, layer, row, reason, *rest)
+
+
+def write_decisions(path: Path, traces: Sequence[TraceRun]) -> None:
+    """Write a decision log.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    with atomic_write(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(DECISION_COLUMNS)
+        writer.writerows(decision_rows(traces))
+        text.detach()

@@ -1,0 +1,44 @@
+"""MLPerf inference limits per model, as shipped in ``data/mlperf_models.csv``."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+__all__ = ["MlperfLimits", "mlperf_limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class MlperfLimits:
+    """What MLPerf asks of a model.
+
+    Attributes:
+        model: Name in the rules, for example ``resnet50-v1.5``.
+        server_latency_ms: Latency limit of the Server scenario; None where there is none (or it is stated
+            per token).
+        percentile: Percentile that must keep the limit.
+        offline_min_samples: Least number of samples in the Offline scenario; None if unknown.
+    """
+
+    model: str
+    server_latency_ms: float | None
+    percentile: float
+    offline_min_samples: int | None
+
+
+@cache
+def mlperf_limits() -> dict[str, MlperfLimits]:
+    """All limits by model name."""
+    text = files("layerweaver.backend_sim.traffic").joinpath("mlperf_models.csv").read_text("utf-8")
+    limits: dict[str, MlperfLimits] = {}
+    for row in csv.DictReader(text.splitlines()):
+        latency_ms = float(row["server_latency_ms"] or 0)
+        limits[row["model"]] = MlperfLimits(
+            row["model"],
+            latency_ms if latency_ms > 0 else None,
+            float(row["server_percentile"] or 99),
+            int(row["offline_min_samples"]) if row["offline_min_samples"] else None,
+        )
+    return limits

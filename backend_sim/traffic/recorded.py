@@ -1,0 +1,205 @@
+"""Replaying a recorded trace: one tenant's rows, stretched, looped and streamed."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import islice
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
+
+from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, Length
+from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream
+from layerweaver.backend_sim.traffic.trace_formats import FORMATS, TraceFile
+from layerweaver.ir import TrafficError
+from layerweaver.ir.documents import Number, refusal
+
+__all__ = ["TraceArrivals", "TraceSpec"]
+
+
+class TraceSpec(Arrival):
+    """A recorded trace; ``tenant`` names whose rows count, ``"*"`` takes all."""
+
+    kind: Literal["trace"]
+    file: str
+    format: Literal["csv", "azure-llm", "azure-functions", "burstgpt", "mooncake"] = "csv"
+    tenant: str | list[str] | None = None
+    time_scale: Number = 1.0
+    loop: bool = False
+    sort: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not 1e-6 <= self.time_scale <= 1e6:
+            raise refusal(f"a factor of {self.time_scale:g} is not accepted; give 1e-6 to 1e6", "time_scale")
+        return self
+
+    def endless(self, length: Length) -> bool:
+        """Only a looped trace needs an end."""
+        return self.loop and super().endless(length)
+
+    def source(self, asked: Asked) -> TraceArrivals:
+        """The tenant's rows."""
+        if self.tenant == "*":
+            wanted = None
+        elif self.tenant is not None:
+            wanted = frozenset([self.tenant] if isinstance(self.tenant, str) else self.tenant)
+        else:
+            wanted = frozenset([asked.tenant]) if FORMATS[self.format].own_tenant else None
+        most = asked.max_queries
+        if self.loop and asked.duration_ns is None and most is None:
+            most = asked.min_queries
+        return TraceArrivals(
+            TraceFile(asked.path_of(self.file), self.format, skip_bad_rows=asked.skip_bad_rows),
+            tenants=wanted,
+            time_scale=self.time_scale / asked.factor,
+            loop=self.loop,
+            sort=self.sort,
+            stopping=Stopping(asked.duration_ns, asked.min_queries, most),
+        )
+
+
+_MAX_SORTED = 200_000_000
+
+
+_MAX_SCALE_PART = 1_000_000
+
+
+class TraceArrivals(TimeStream):
+    """Arrivals of one tenant out of a trace. The first row of the *file* is time 0, whoever's it is.
+
+    Rows are read as they are needed; a tenant's own must be in order, and none before the first row. A format
+    whose rows are not in order of arrival (``azure-functions``) is read and sorted first, at eight bytes a
+    row.
+
+    Args:
+        trace: The file.
+        tenants: Names whose rows count; None for all rows.
+        time_scale: Factor on all times (2 halves the rate).
+        loop: Begin again, one mean gap after the last row, until the duration and least count are reached.
+        sort: Sort the rows even of a format that is in order by nature.
+        stopping: When to end.
+
+    Raises:
+        TrafficError: Also while times are taken: a row that goes back in time or is otherwise bad (file, line
+            and column), no row for the tenant, or a loop over rows that all have one time.
+    """
+
+    def __init__(
+        self,
+        trace: TraceFile,
+        *,
+        tenants: frozenset[str] | None,
+        time_scale: float,
+        loop: bool,
+        sort: bool,
+        stopping: Stopping,
+    ) -> None:
+        super().__init__(stopping)
+        self._trace, self._tenants, self._loop = trace, tenants, loop
+        self._sort = sort or not trace.format.in_order
+        scale = Fraction(str(time_scale)).limit_denominator(_MAX_SCALE_PART)
+        self._numerator, self._denominator = scale.numerator, scale.denominator
+        self._others: set[str] = set()
+        self._offset_ns = 0
+        self._pass_rows, self._pass_last_ns, self._pass_first_ns = 0, 0, 0
+        self._times = self._sorted_times() if self._sort else self._read()
+        self._first: int | None = next(self._times, None)
+        if self._first is None:
+            self._refuse_empty()
+
+    @property
+    def skipped(self) -> int:
+        """Bad rows left out of the present pass."""
+        return self._trace.skipped
+
+    def _refuse_empty(self) -> None:
+        wanted = ", ".join(sorted(self._tenants)) if self._tenants else "any tenant"
+        seen = (
+            f"the file has {', '.join(sorted(self._others)[:8])}"
+            if self._others
+            else "give a trace with rows"
+        )
+        raise TrafficError(f"no row for {wanted}", where=str(self._trace.path), accepted=seen)
+
+    def _wanted(self, tenant: str | None) -> bool:
+        if self._tenants is None or tenant in self._tenants:
+            return True
+        if tenant is not None and len(self._others) < 8:
+            self._others.add(tenant[:60])
+        return False
+
+    def _read(self) -> Iterator[int]:
+        """This tenant's times of one pass, relative to the file's first row."""
+        origin: int | None = None
+        before = 0
+        for row in self._trace.rows():
+            if origin is None:
+                origin = before = row.time_ns
+            if not self._wanted(row.tenant):
+                continue
+            if row.time_ns < before:
+                late = (before - row.time_ns) / 1e9
+                self._trace.bad_row(
+                    row.line,
+                    self._trace.time_column,
+                    f"goes back in time by {late:g} s",
+                    "sort the rows, say sort: true",
+                )
+                continue
+            before = row.time_ns
+            yield row.time_ns - origin
+
+    def _sorted_times(self) -> Iterator[int]:
+        times, origin = array("q"), None
+        for row in self._trace.rows():
+            origin = row.time_ns if origin is None else min(origin, row.time_ns)
+            if self._wanted(row.tenant):
+                times.append(row.time_ns)
+                if len(times) > _MAX_SORTED:
+                    raise self._trace.refusal(
+                        row.line, "", f"more than {_MAX_SORTED:,} rows to sort", "split the file"
+                    )
+        view = np.frombuffer(times, np.int64) if len(times) else np.empty(0, np.int64)
+        view.sort()
+        for start in range(0, len(view), CHUNK):
+            yield from (view[start : start + CHUNK] - (origin or 0)).tolist()
+
+    def _scaled(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
+        whole, rest = np.divmod(times, self._denominator)
+        scaled: NDArray[np.int64] = whole * self._numerator + rest * self._numerator // self._denominator
+        return scaled
+
+    def _more(self) -> NDArray[np.int64]:
+        piece = list(islice(self._times, CHUNK))
+        if self._first is not None:
+            piece.insert(0, self._first)
+            self._pass_first_ns, self._first = self._first, None
+        if not piece:
+            if not self._loop:
+                return np.empty(0, np.int64)
+            self._begin_again()
+            piece = list(islice(self._times, CHUNK))
+        self._pass_rows += len(piece)
+        self._pass_last_ns = piece[-1]
+        limit = 2**62 // max(1, -(-self._numerator // self._denominator))
+        if piece[-1] + self._offset_ns > limit:
+            raise TrafficError("the scaled times are too long", where=str(self._trace.path))
+        return self._scaled(np.array(piece, np.int64) + self._offset_ns)
+
+    def _begin_again(self) -> None:
+        span = self._pass_last_ns - self._pass_first_ns
+        gap = span // (self._pass_rows - 1) if self._pass_rows > 1 else 0
+        if gap <= 0:
+            raise TrafficError(
+                "cannot be looped: its rows all have one time",
+                where=str(self._trace.path),
+                accepted="loop: false",
+            )
+        self._offset_ns += span + gap
+        self._pass_rows = 0
+        self._times = self._sorted_times() if self._sort else self._read()

@@ -1,0 +1,1 @@
+"""Compute cycles: arrays, tiles, the vector unit, and the model that joins them."""

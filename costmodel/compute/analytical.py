@@ -1,0 +1,138 @@
+"""The shipped compute model: array and vector unit side by side, depthwise on the cheaper of the two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.costmodel.columns import LayerColumns
+from layerweaver.costmodel.compute.arrays import ArrayWork, array_model, checked_cycles
+from layerweaver.costmodel.compute.tiles import tile_costs
+from layerweaver.costmodel.compute.vector import mac_operations, vector_cycles, vector_operations
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.fields import ConvMapping, Depthwise, Split
+from layerweaver.ir import ConfigError
+
+__all__ = ["ComputeCosts", "Passes", "analytical"]
+
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passes:
+    """How often a compute model loads the operands of each layer; int64 arrays of shape (layers,).
+
+    Attributes:
+        inputs: Passes over the streamed operand, a layer's first input, where it comes from DRAM.
+        weights: Passes over the weights.
+    """
+
+    inputs: IntArray
+    weights: IntArray
+
+    @classmethod
+    def once(cls, layers: int) -> Self:
+        """Everything once."""
+        one = np.ones(layers, dtype=np.int64)
+        return cls(one, one)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComputeCosts:
+    """What the compute engine spends on each layer; int64 arrays of shape (layers,).
+
+    Attributes:
+        array_cycles: Cycles of the matrix unit (0 where it does not take part).
+        vector_cycles: Cycles of the vector unit.
+        overhead_cycles: Fixed cycles.
+        compute_cycles: The sum that the schedule sees: the longer of the units, plus overhead.
+        vector_operations: Lane cycles of the vector unit, for energy and utilisation.
+        products_on_vector: Whether the vector unit runs the layer's products (bool).
+        passes: How often inputs and weights are loaded; None: once each.
+    """
+
+    array_cycles: IntArray
+    vector_cycles: IntArray
+    overhead_cycles: IntArray
+    compute_cycles: IntArray
+    vector_operations: IntArray
+    products_on_vector: NDArray[np.bool_]
+    passes: Passes | None = None
+
+
+def array_work(columns: LayerColumns, config: NpuConfig) -> ArrayWork:
+    """The products of all layers as the array sees them under the config's convolution mapping."""
+    area = columns.kernel_area
+    if config.array.conv_mapping is ConvMapping.IM2COL:
+        area = np.ones_like(area)
+    elif config.array.split is Split.TILES:
+        # ONNXim folds the kernel of a grouped convolution into rows.
+        area = np.where(columns.groups > 1, 1, area)
+    return ArrayWork(
+        m=columns.m,
+        n=columns.n,
+        k=columns.k // area,
+        groups=columns.groups,
+        kernel_passes=area,
+        kernel_rows=columns.kernel_rows,
+        out_rows=columns.out_rows,
+        out_columns=columns.out_columns,
+        weighted=columns.weighted,
+        operand_bytes=max(1, (config.activation_bits or 16) // 8),
+        scores=columns.scores,
+        context=columns.context,
+        reads=columns.conv_reads,
+    )
+
+
+def _sound(cycles: IntArray, work: ArrayWork, config: NpuConfig) -> IntArray:
+    """What an array model returned, if it is one whole number of cycles per layer."""
+    given = np.asarray(cycles)
+    if given.shape != work.m.shape or given.dtype.kind not in "iu" or (given.size and int(given.min()) < 0):
+        raise ConfigError(
+            f"array model {config.array.dataflow!r} returned {given.dtype} of shape {given.shape}",
+            where=config.name,
+            accepted=f"whole numbers from 0 of shape {work.m.shape}",
+        )
+    return given.astype(np.int64)
+
+
+def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
+    """The shipped cost model: array and vector unit work side by side, fixed overhead after them.
+
+    Work fused behind a matrix layer hides under the array unless it is the longer. A depthwise convolution
+    runs on the array or the vector unit, whichever is cheaper, if the config leaves the choice.
+    """
+    work = array_work(columns, config)
+    passes: Passes | None = None
+    model = array_model(config.array.dataflow)
+    if config.array.split is Split.TILES:
+        tiles = tile_costs(work, config.array)
+        per_step = tiles.cycles
+        passes = Passes(tiles.input_passes, tiles.weight_passes)
+    else:
+        per_step = _sound(model(work, config.array), work, config)
+    if config.array.swap_operands and passes is None:
+        per_step = np.minimum(per_step, model(replace(work, m=work.n, n=work.m), config.array))
+    array = np.where(columns.macs > 0, checked_cycles(per_step, columns.steps), 0)
+    fused = vector_operations(columns, config.vector)
+    with_products = fused + np.where(columns.depthwise, mac_operations(columns.macs, config.vector), 0)
+    on_array = np.maximum(array, vector_cycles(fused, config.vector))
+    on_vector = vector_cycles(with_products, config.vector)
+    match config.array.depthwise:
+        case Depthwise.ARRAY:
+            moved = np.zeros_like(columns.depthwise)
+        case Depthwise.VECTOR:
+            moved = columns.depthwise
+        case Depthwise.CHEAPER:
+            moved = columns.depthwise & (on_vector < on_array)
+    array = np.where(moved, 0, array)
+    operations = np.where(moved, with_products, fused)
+    vector = vector_cycles(operations, config.vector)
+    busy = np.maximum(array, vector)
+    overhead = np.where(busy > 0, config.overhead_cycles, 0)
+    return ComputeCosts(array, vector, overhead, busy + overhead, operations, moved, passes)

@@ -1,0 +1,148 @@
+"""DRAM traffic of layers: weights, gathers, state and activations that do not fit on chip.
+
+The decisions here are *ours*; no published text fixes them:
+
+- Weights are fetched whenever a layer runs (other tenants evict them), unless the model is pinned.
+- A layer spills when what is live while it runs exceeds the activation budget. It then reads its inputs and
+  writes its outputs through DRAM, at least once, in the best of a few tilings: chunks of output channels
+  (inputs read once per chunk of weights that fits the weight buffer), chunks of the inner extent (partial
+  sums written and read back), tiles of activations (weights fetched again for every tile), or square tiles
+  of outputs (both read again). Products of two activations hold one group's operand on chip and stream the
+  other past it.
+- Transfers are rounded up to bursts tensor by tensor, and a request's latency counts as the bytes the channel
+  could have moved meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.costmodel.columns import LayerColumns, TensorColumns
+from layerweaver.costmodel.compute.analytical import Passes
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.fields import ActivationsInDram
+from layerweaver.costmodel.spills import SpillColumns
+from layerweaver.ir import ceil_div
+
+__all__ = ["Traffic", "traffic"]
+
+
+IntArray = NDArray[np.int64]
+
+
+MODEL_TYPE_BITS = 32
+"""Width of a product's operand when the model's own types are used."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traffic:
+    """DRAM traffic per layer, int64 arrays of shape (layers,).
+
+    Attributes:
+        weight_bytes: Weights as they lie in the weight buffer; 0 when pinned.
+        fixed_bytes: Traffic that any activation budget has: weights, gathers, state, in bursts.
+        input_bytes: Activations read, without burst rounding.
+        output_bytes: Activations written, without burst rounding.
+        spills: What spills cost at other activation budgets.
+        activation_bytes: Live activation bytes while the layer runs.
+    """
+
+    weight_bytes: IntArray
+    fixed_bytes: IntArray
+    input_bytes: IntArray
+    output_bytes: IntArray
+    spills: SpillColumns
+    activation_bytes: IntArray
+
+
+def compressed_bytes(raw_bytes: IntArray, ratio: float) -> IntArray:
+    """Bytes after weight compression, rounded up."""
+    if ratio == 1.0:
+        return raw_bytes
+    exact = Fraction(ratio).limit_denominator(10_000)
+    return -((-raw_bytes * exact.denominator) // exact.numerator)
+
+
+def _channel_bytes(config: NpuConfig, tensors: TensorColumns, size: IntArray) -> IntArray:
+    """Bytes of channel time that moving each tensor once takes: whole bursts, plus latency."""
+    burst = config.dram.burst_bytes
+    moved = -(-size // burst) * burst
+    per_request = ceil_div(round(config.dram.latency_ns * config.effective_bandwidth_bytes_per_s), 10**9)
+    return tensors.per_layer(moved + np.where(moved > 0, per_request, 0))
+
+
+def _resting_bytes(
+    columns: LayerColumns, config: NpuConfig, passes: Passes, read: IntArray, written: IntArray
+) -> IntArray:
+    """Activation traffic of layers that do not spill."""
+    if config.activations_in_dram is ActivationsInDram.SPILLED:
+        return np.zeros_like(read)
+    if config.activations_in_dram is ActivationsInDram.ALL:
+        return read + written
+    if config.activations_in_dram is ActivationsInDram.PRODUCTS:
+        operands = columns.operands
+        size = operands.tensor_bytes(config.activation_bits)
+        reads = _channel_bytes(config, operands, size)
+        again = (passes.inputs - 1) * operands.first_of_layer(size)
+        return np.where(columns.matrix, reads + again + written, 0)
+    bits = config.activation_bits
+    reads = _channel_bytes(config, columns.graph_inputs, columns.graph_inputs.tensor_bytes(bits))
+    return reads + _channel_bytes(config, columns.graph_outputs, columns.graph_outputs.tensor_bytes(bits))
+
+
+def traffic(
+    columns: LayerColumns, config: NpuConfig, passes: Passes | None = None, *, pinned: bool = False
+) -> Traffic:
+    """Traffic of every layer on one NPU.
+
+    Args:
+        columns: The graph's layers.
+        config: The NPU.
+        passes: How often the compute model loads inputs and weights; None: once each.
+        pinned: Whether the model's weights stay on chip and are neither fetched nor kept in the buffer.
+    """
+    passes = passes or Passes.once(len(columns.graph))
+    weight_bits, activation_bits = config.weight_bits, config.activation_bits
+    weights = compressed_bytes(columns.weights.tensor_bytes(weight_bits), config.weight_compression)
+    weight_bytes = columns.weights.per_layer(weights)
+    fixed = _channel_bytes(config, columns.gathers, columns.gathers.tensor_bytes(weight_bits))
+    fixed = fixed + _channel_bytes(config, columns.state, columns.state.tensor_bytes(activation_bits))
+    if pinned:
+        weight_bytes = np.zeros_like(weight_bytes)
+    else:
+        fixed = fixed + _channel_bytes(config, columns.weights, weights) * passes.weights
+    inputs = columns.inputs.tensor_bytes(activation_bits)
+    outputs = columns.outputs.tensor_bytes(activation_bits)
+    bits = activation_bits or MODEL_TYPE_BITS
+    by_group = np.maximum(columns.groups, 1)
+    products = columns.matrix & ~columns.weighted
+    left = np.where(products, -(-columns.m * columns.k // 8) * bits, 0)
+    right = np.where(products, -(-columns.k * columns.n // 8) * bits, 0)
+    live = columns.graph.live_bytes(lambda tensor: tensor.nbytes(activation_bits))
+    buffer = config.sram.weight_bytes
+    read = _channel_bytes(config, columns.inputs, inputs)
+    read = read + (passes.inputs - 1) * columns.inputs.first_of_layer(inputs)
+    written = _channel_bytes(config, columns.outputs, outputs)
+    spills = SpillColumns(
+        live_bytes=live,
+        input_bytes=read,
+        output_bytes=written,
+        weight_bytes=np.where(columns.matrix & columns.weighted, weight_bytes, 0),
+        weight_chunks=np.maximum(1, np.where(weight_bytes > buffer, -((-2 * weight_bytes) // buffer), 1)),
+        left_bytes=left,
+        right_bytes=right,
+        groups=by_group,
+        resting_bytes=_resting_bytes(columns, config, passes, read, written),
+    )
+    return Traffic(
+        weight_bytes,
+        fixed,
+        columns.inputs.per_layer(inputs),
+        columns.outputs.per_layer(outputs),
+        spills,
+        live,
+    )

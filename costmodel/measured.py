@@ -1,0 +1,209 @@
+"""Bring your own costs: a CSV per model, or measured costs for single layers of a model."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.model import CostedModel
+from layerweaver.costmodel.spills import MAX_TRAFFIC_BYTES
+from layerweaver.costmodel.table import CostTable, row_pieces, split_into_rows
+from layerweaver.ir import ConfigError
+
+__all__ = ["COLUMNS", "load_cost_csv", "override_costs"]
+
+COLUMNS = ("layer", "compute_cycles", "dram_bytes", "weight_bytes")
+MAX_FILE_BYTES = 64 << 20
+MAX_LAYERS = 100_000
+MAX_CYCLES = 2**45
+MAX_NAME = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    layer: str
+    compute_cycles: int
+    dram_bytes: int
+    weight_bytes: int
+    where: str
+
+
+def _text(path: Path) -> str:
+    accepted = f"give a CSV with the columns {','.join(COLUMNS)}"
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", where=str(path), accepted=accepted) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"is larger than {MAX_FILE_BYTES >> 20} MiB", where=str(path), accepted=accepted)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError("is not UTF-8 text", where=str(path), accepted=accepted) from None
+
+
+def _read(path: Path) -> list[_Row]:
+    """Rows of the file; empty lines, lines that start with ``#`` and further columns are left out."""
+    reader = csv.reader(io.StringIO(_text(path), newline=""))
+    header: list[str] | None = None
+    rows: dict[str, _Row] = {}
+    try:
+        for cells in reader:
+            where = f"{path}:{reader.line_num}"
+            if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
+                continue
+            if header is None:
+                header = _header(cells, where)
+                continue
+            row = _row(cells, header, where)
+            if row.layer in rows:
+                raise ConfigError(f"layer {row.layer[:80]!r} appears twice", where=where, accepted="keep one")
+            rows[row.layer] = row
+            if len(rows) > MAX_LAYERS:
+                raise ConfigError(f"has more than {MAX_LAYERS} layers", where=str(path))
+    except csv.Error as error:
+        raise ConfigError(f"is not CSV ({error})", where=f"{path}:{reader.line_num}") from None
+    if not rows:
+        raise ConfigError("has no layers", where=str(path), accepted=f"columns {','.join(COLUMNS)}")
+    return list(rows.values())
+
+
+def _header(cells: list[str], where: str) -> list[str]:
+    header = [name.strip() for name in cells]
+    accepted = f"columns {','.join(COLUMNS)}"
+    for column in COLUMNS:
+        if column not in header:
+            raise ConfigError(f"column {column!r} is missing", where=where, accepted=accepted)
+        if header.count(column) > 1:
+            raise ConfigError(f"column {column!r} appears twice", where=where, accepted=accepted)
+    return header
+
+
+def _row(values: list[str], header: list[str], where: str) -> _Row:
+    if len(values) != len(header):
+        raise ConfigError(f"has {len(values)} columns", where=where, accepted=f"give {len(header)}")
+    cells = dict(zip(header, values, strict=True))
+    numbers = []
+    for column, limit in zip(COLUMNS[1:], (MAX_CYCLES, MAX_TRAFFIC_BYTES, MAX_TRAFFIC_BYTES), strict=True):
+        text = cells[column].strip()
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= limit):
+            raise ConfigError(
+                f"{text[:40]!r} is not accepted",
+                where=f"{where}: {column}",
+                accepted=f"give a whole number from 0 to {limit}",
+            )
+        numbers.append(int(text))
+    compute, dram, weights = numbers
+    if weights > dram:
+        raise ConfigError(
+            f"weight_bytes {weights} exceeds dram_bytes {dram}",
+            where=where,
+            accepted="resident weights are part of the traffic",
+        )
+    name = cells["layer"].strip()
+    if not name or len(name) > MAX_NAME:
+        raise ConfigError("the layer has no name or a very long one", where=f"{where}: layer")
+    return _Row(name, compute, dram, weights, where)
+
+
+def load_cost_csv(
+    path: str | Path, machine: MachineSpec, *, model: str | None = None, batch: int = 1
+) -> CostTable:
+    """Read a model's costs, one layer per line in execution order.
+
+    Layers with more weights than the weight buffer are split into rows as in costing. Activation liveness is
+    unknown, so the table keeps its traffic whatever the activation budget.
+
+    Args:
+        path: CSV with the columns ``layer,compute_cycles,dram_bytes,weight_bytes``, in NPU cycles and bytes.
+        machine: The machine that the costs refer to.
+        model: Entry name; None takes the file's stem.
+        batch: Batch size that the costs refer to.
+
+    Raises:
+        ConfigError: If the file cannot be read, a value is wrong or a layer appears twice, with line and
+            column.
+    """
+    path = Path(path)
+    rows = _read(path)
+    compute, dram, weights = (
+        np.array([getattr(row, column) for row in rows], dtype=np.int64) for column in COLUMNS[1:]
+    )
+    pieces = row_pieces(weights, machine.weight_buffer_bytes)
+    if int(pieces.sum()) > MAX_LAYERS * 10:
+        raise ConfigError("needs too many rows", where=str(path), accepted="give a larger weight buffer")
+    index = np.repeat(np.arange(len(rows), dtype=np.int64), pieces)
+    return CostTable(
+        model=model or path.stem,
+        batch=batch,
+        machine=machine,
+        compute_cycles=split_into_rows(compute, pieces),
+        dram_bytes=split_into_rows(dram, pieces),
+        weight_bytes=split_into_rows(weights, pieces),
+        live_bytes=np.zeros(len(index), dtype=np.int64),
+        layer_index=index,
+        layer_names=tuple(row.layer for row in rows),
+    )
+
+
+def _like(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6) or list(known[:1])
+    return f"did you mean {close[0]!r}? `layerweaver inspect` lists the layers"
+
+
+def override_costs(costed: CostedModel, path: str | Path) -> CostTable:
+    """The model's table with the layers that a measured profile names replaced by its figures.
+
+    A replaced layer keeps its number of rows and its liveness; its traffic no longer changes with the
+    activation budget. Energy follows the traffic; that of its operations stays as modelled.
+
+    Args:
+        costed: The model as costed.
+        path: CSV as for :func:`load_cost_csv`, any subset of the layers in any order.
+
+    Raises:
+        ConfigError: If the file is wrong, names a layer twice or one that the model does not have, or gives
+            a layer more weights than its rows can hold.
+    """
+    rows = _read(Path(path))
+    table = costed.table
+    position = {name: index for index, name in enumerate(table.layer_names)}
+    pieces = np.bincount(table.layer_index, minlength=len(position)).astype(np.int64)
+    layers = np.zeros((3, len(position)), dtype=np.int64)
+    for values, column in zip(
+        layers, (table.compute_cycles, table.dram_bytes, table.weight_bytes), strict=True
+    ):
+        np.add.at(values, table.layer_index, column)
+    replaced = np.zeros(len(position), dtype=np.bool_)
+    for row in rows:
+        index = position.get(row.layer)
+        if index is None:
+            raise ConfigError(
+                f"{table.model} has no layer {row.layer[:80]!r}",
+                where=row.where,
+                accepted=_like(row.layer, table.layer_names),
+            )
+        if -(-row.weight_bytes // int(pieces[index])) > table.machine.weight_buffer_bytes:
+            raise ConfigError("weight_bytes exceeds the weight buffer", where=row.where)
+        layers[:, index] = row.compute_cycles, row.dram_bytes, row.weight_bytes
+        replaced[index] = True
+    spills = None if table.spills is None else table.spills.without(replaced)
+    energy = table.energy_pj
+    if energy is not None:
+        energy += round((int(layers[1].sum()) - int(table.dram_bytes.sum())) * table.dram_byte_pj)
+    return replace(
+        table,
+        compute_cycles=split_into_rows(layers[0], pieces),
+        dram_bytes=split_into_rows(layers[1], pieces),
+        weight_bytes=split_into_rows(layers[2], pieces),
+        spills=spills,
+        energy_pj=energy,
+    )

@@ -1,0 +1,1 @@
+"""NPU configs: fields, sections, reading, and the shipped ones."""

@@ -1,0 +1,199 @@
+"""The NPU config: what a page of YAML may say about a machine, validated by pydantic.
+
+Every quantity accepts a number in the unit that its key names, or text with a unit (``"68 GB/s"``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.npu.fields import (
+    ActivationsInDram,
+    ConvMapping,
+    Depthwise,
+    FieldError,
+    Gigahertz,
+    Megabytes,
+    Megahertz,
+    Natural,
+    Number,
+    Section,
+    Split,
+    Text,
+    number,
+)
+from layerweaver.costmodel.npu.sections import (
+    ArrayConfig,
+    DramConfig,
+    EnergyConfig,
+    Precision,
+    SramConfig,
+    VectorConfig,
+    registered,
+)
+from layerweaver.costmodel.plugins import COST_MODELS
+
+__all__ = [
+    "ActivationsInDram",
+    "ArrayConfig",
+    "ConvMapping",
+    "Depthwise",
+    "DramConfig",
+    "EnergyConfig",
+    "NpuConfig",
+    "Precision",
+    "Split",
+    "SramConfig",
+    "VectorConfig",
+]
+
+PEAK_TOLERANCE = 0.02
+
+
+class NpuConfig(Section):
+    """One NPU.
+
+    Attributes:
+        name: What reports call it.
+        description: One sentence.
+        clock_mhz: Clock (or ``clock_ghz``).
+        precision_bytes: Bytes per element: a number or ``{weights, activations}``; omitted: as the model.
+        array: The matrix unit.
+        vector: The vector unit.
+        dram: The DRAM channel.
+        sram: On-chip buffers.
+        overhead_cycles: Fixed cycles that every layer with work costs.
+        fits_activations: States that activations always fit, so nothing spills.
+        activations_in_dram: What moves through DRAM even if it fits: ``spilled`` nothing, ``graph_io`` graph
+            inputs and outputs, ``products`` operands and results of matrix products, ``all`` every layer's.
+        pipeline_mb: DRAM traffic (10^6 bytes) above which a layer is cut into pieces that overlap each other,
+            each fetched while the one before computes; None: only weights beyond the buffer are cut.
+        pipeline_from_mb: DRAM traffic up to which a layer is nevertheless fetched whole before it computes,
+            because all of it fits on chip; None: layers are cut whatever their traffic.
+        weight_compression: How many times smaller weights are in DRAM and buffer than uncompressed.
+        pinned_models: Models whose weights stay on chip beside the weight buffer and are never fetched.
+        energy: Optional energy table.
+        peak_tops: Stated peak in 10^12 operations per second; checked against the array.
+        cost_model: Name of the cost model: ``analytical`` or a plug-in's.
+        sources: Field name to where its figure comes from.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    description: Text | None = None
+    clock_mhz: Megahertz | None = None
+    clock_ghz: Gigahertz | None = None
+    precision_bytes: Precision | None = None
+    array: ArrayConfig
+    vector: VectorConfig = VectorConfig()
+    dram: DramConfig
+    sram: SramConfig
+    overhead_cycles: Natural = 0
+    fits_activations: bool = False
+    activations_in_dram: ActivationsInDram = ActivationsInDram.SPILLED
+    pipeline_mb: Megabytes | None = None
+    pipeline_from_mb: Megabytes | None = None
+    weight_compression: Annotated[float, Number, Field(ge=1, le=1000)] = 1.0
+    pinned_models: tuple[Text, ...] = ()
+    energy: EnergyConfig | None = None
+    peak_tops: Annotated[float, Number, Field(gt=0, le=1e9)] | None = None
+    cost_model: str = "analytical"
+    sources: dict[str, Text] = Field(default_factory=dict)
+
+    @field_validator("precision_bytes", mode="before", json_schema_input_type=float | Precision | None)
+    @classmethod
+    def _one_number(cls, value: Any) -> Any:
+        number(value)
+        if isinstance(value, (int, float)):
+            return {"weights": value, "activations": value}
+        return value
+
+    @field_validator("cost_model")
+    @classmethod
+    def _known_cost_model(cls, value: str) -> str:
+        return registered(value, COST_MODELS)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.clock_mhz is None) == (self.clock_ghz is None):
+            raise FieldError("give one of clock_mhz and clock_ghz", "clock_ghz")
+        if self.pipeline_from_mb is not None and self.pipeline_mb is None:
+            raise FieldError("no size of a piece; give pipeline_mb, too", "pipeline_from_mb")
+        if self.sram.activation_bytes is None and not self.fits_activations:
+            what = "no activation buffer; give sram.activations_mb, or fits_activations: true"
+            raise FieldError(what, "sram")
+        fold = self.array.rows * self.array.columns * (self.weight_bits or 8) // 8
+        if self.sram.weight_bytes < fold:
+            raise FieldError(
+                f"the weight buffer holds {self.sram.weight_bytes} bytes, less than one fold of "
+                f"{self.array.rows} x {self.array.columns} weights; give at least {fold} bytes",
+                "sram",
+            )
+        if self.peak_tops is not None:
+            actual = self.computed_peak_tops
+            if abs(actual - self.peak_tops) > PEAK_TOLERANCE * actual:
+                raise FieldError(
+                    f"peak_tops is {self.peak_tops:g}, but the array makes {actual:.4g} "
+                    "(MACs per cycle x 2 x clock); leave it out or mend the array or the clock",
+                    "peak_tops",
+                )
+        return self
+
+    @property
+    def clock_hz(self) -> int:
+        """Cycles per second."""
+        if self.clock_mhz is not None:
+            return round(self.clock_mhz * 10**6)
+        return round((self.clock_ghz or 0.0) * 10**9)
+
+    @property
+    def computed_peak_tops(self) -> float:
+        """Peak in 10^12 operations per second: MACs per cycle x 2 x clock."""
+        return self.array.macs_per_cycle * 2 * self.clock_hz / 1e12
+
+    @property
+    def ridge_ops_per_byte(self) -> float:
+        """Arithmetic intensity at which compute and DRAM are balanced."""
+        return self.computed_peak_tops * 1e12 / (self.dram.bandwidth_gb_s * 1e9)
+
+    @property
+    def weight_bits(self) -> int | None:
+        """Bits per weight, or None for the model's own types."""
+        return None if self.precision_bytes is None else round(self.precision_bytes.weights * 8)
+
+    @property
+    def activation_bits(self) -> int | None:
+        """Bits per activation, or None for the model's own types."""
+        return None if self.precision_bytes is None else round(self.precision_bytes.activations * 8)
+
+    @property
+    def activation_buffer_bytes(self) -> int | None:
+        """Capacity for activations, or None when the config states that they fit."""
+        return None if self.fits_activations else self.sram.activation_bytes
+
+    def overlapping_pieces(self, dram_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pieces, each fetched while the one before computes, of layers with this DRAM traffic."""
+        if self.pipeline_mb is None:
+            return np.ones_like(dram_bytes)
+        pieces = np.maximum(1, -(-dram_bytes // round(self.pipeline_mb * 10**6)))
+        whole = round((self.pipeline_from_mb or 0.0) * 10**6)
+        return np.where(dram_bytes > whole, pieces, 1)
+
+    @property
+    def effective_bandwidth_bytes_per_s(self) -> int:
+        """Bytes per second that long transfers reach: the peak times the DRAM efficiency."""
+        return round(self.dram.bandwidth_gb_s * 1e9 * self.dram.efficiency)
+
+    def machine(self) -> MachineSpec:
+        """The machine as scheduler and engine see it; DRAM efficiency is in its bandwidth."""
+        return MachineSpec.from_rates(
+            self.name,
+            self.clock_hz,
+            self.effective_bandwidth_bytes_per_s,
+            self.sram.weight_bytes,
+            self.activation_buffer_bytes,
+        )

@@ -1,0 +1,121 @@
+"""NPU configs as documents: lists, YAML, a commented template and the JSON Schema for editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.reading import load_npu, npu_names
+
+__all__ = ["npu_document", "npu_json_schema", "npu_rows", "npu_template", "npu_yaml"]
+
+
+def npu_rows() -> list[dict[str, Any]]:
+    """Name, peak, bandwidth and ridge point of every NPU that is shipped or plugged in."""
+    rows = []
+    for name in npu_names():
+        config = load_npu(name)
+        rows.append(
+            {
+                "name": name,
+                "peak_tops": round(config.computed_peak_tops, 4),
+                "dram_gb_s": config.dram.bandwidth_gb_s,
+                "ridge_ops_per_byte": round(config.ridge_ops_per_byte, 3),
+            }
+        )
+    return rows
+
+
+def npu_document(config: NpuConfig) -> dict[str, Any]:
+    """The config as plain data, as it would be written in YAML; :func:`load_npu` accepts it."""
+    return config.model_dump(mode="json", exclude_none=True)
+
+
+def npu_yaml(config: NpuConfig) -> str:
+    """The config as YAML text that :func:`check_npu` accepts."""
+    return yaml.safe_dump(npu_document(config), sort_keys=False, width=100, allow_unicode=True)
+
+
+def npu_json_schema() -> dict[str, Any]:
+    """JSON Schema of the config file, for editors that complete and check YAML."""
+    schema = NpuConfig.model_json_schema(mode="validation")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "Layerweaver NPU config"
+    return schema
+
+
+def npu_template() -> str:
+    """A commented config of a small imaginary NPU, to start one's own from."""
+    return _TEMPLATE
+
+
+_TEMPLATE = """\
+# An NPU config. Quantities are numbers in the unit that the key names, or text with a unit ("68 GB/s").
+# Only name, a clock, array, dram and sram are required; every other value shown is its default.
+name: my-npu
+description: One sentence about the machine.
+clock_mhz: 700                  # or clock_ghz: 0.7, or clock_mhz: "700 MHz"
+
+# Bytes per element: a number, or {weights: 1, activations: 2}; 0.5 is 4 bit. Omit for the model's own types.
+precision_bytes: 2
+
+array:
+  rows: 128                     # take the inner extent (input channels); 1 to 1048576
+  columns: 128                  # take output channels
+  count: 1                      # identical arrays
+  pixels: 1                     # output pixels in parallel (dataflow mac_grid only)
+  dataflow: ws                  # ws, os, is: systolic; mac_grid: a grid of MACs without fill and drain
+  double_buffered: true         # the next fold loads under the current one
+  load_rows_per_cycle: 1        # rows of the held operand filled per cycle
+  conv_mapping: im2col          # im2col: kernel area folded into rows; kernel_passes: one pass per position
+  pack_groups: false            # small groups share a fold block-diagonally
+  split: folds                  # how several arrays share a layer: folds, channels, rows, best, tiles
+  depthwise: cheaper            # depthwise convolutions run on: array, vector, or the cheaper
+  swap_operands: false          # a product may run transposed where that is shorter
+  # scratchpad_kib: 32768       # operand memory of one array, both halves (split: tiles)
+  # accumulator_kib: 4096       # accumulators of one array, both halves (split: tiles)
+  # port_bytes_per_cycle: 256   # between DRAM and the scratchpad of one array (split: tiles)
+
+vector:
+  lanes: 1024                   # elements in parallel
+  elementwise_cycles: 1         # lane cycles per element: add, multiply, compare
+  transcendental_cycles: 4      # exp, erf, tanh, division
+  softmax_passes: 3             # passes of a softmax, beside one transcendental per element
+  normalization_passes: 3
+  reduction_cycles: 1
+  pooling_cycles: 1             # per operand of the window
+  move_cycles: 1
+  mac_cycles: 1                 # per multiply-accumulate of a depthwise convolution
+
+dram:
+  bandwidth_gb_s: 225           # 10^9 bytes per second, or "225 GB/s"
+  efficiency: 1.0               # share of the peak that long transfers reach
+  burst_bytes: 1                # transfers are rounded up to whole bursts
+  latency_ns: 0                 # per request, one request per tensor that moves
+
+sram:
+  weights_mb: 48                # 10^6 bytes; weights_mib for 2^20, or text such as "512 KiB"
+  activations_mb: 60
+  # unified_mb: 108             # instead of both: one buffer ...
+  # weight_share: 0.5           # ... of which this share holds weights
+
+overhead_cycles: 0              # fixed cycles of every layer with work
+fits_activations: false         # true: activations never spill to DRAM
+activations_in_dram: spilled    # what moves even if it fits: spilled (nothing), graph_io, products, all
+# pipeline_mb: 12               # cut layers with more DRAM traffic into pieces that overlap each other
+# pipeline_from_mb: 32           # ... but fetch layers with no more traffic than this whole
+weight_compression: 1.0         # how many times smaller weights are in DRAM and buffer
+# pinned_models: [my-model]     # models whose weights stay on chip and are never fetched
+
+# energy:                       # picojoules; omit to leave energy out
+#   mac_pj: 0.5
+#   vector_op_pj: 0.3
+#   dram_byte_pj: 30
+#   sram_byte_pj: 1.5
+
+# peak_tops: 22.9               # checked against rows x columns x count x pixels x 2 x clock
+# sources:                      # where a figure comes from, by field
+#   dram.bandwidth_gb_s: data sheet, page 3
+"""

@@ -1,0 +1,1 @@
+"""From bound nodes to layers in the making."""

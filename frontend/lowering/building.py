@@ -1,0 +1,238 @@
+"""From the bound graph of nodes to the graph of schedulable layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from layerweaver.frontend.lowering.draft import Draft, DraftGraph
+from layerweaver.frontend.lowering.parameters import Parameters, check_size
+from layerweaver.frontend.lowering.state import state_pairs
+from layerweaver.frontend.node.operation import Operation, elements_of
+from layerweaver.frontend.node.registry import Registry
+from layerweaver.frontend.node.resolved import ResolvedGraph, ResolvedNode
+from layerweaver.frontend.node.treatment import is_product, work_of
+from layerweaver.frontend.node.work import Free, Step, View, repeated
+from layerweaver.ir import DType, Layer, TensorSpec
+
+__all__ = ["MAX_MACS"]
+
+
+MAX_MACS = 2**60
+"""Most multiply-accumulates of one layer."""
+
+
+_IN_PLACE = {"TensorScatter": 1, "ScatterND": 2, "ScatterElements": 2, "Scatter": 2}
+
+
+_APPENDS = frozenset({"Concat", *_IN_PLACE})
+
+
+class Building:
+    """State of one lowering."""
+
+    def __init__(
+        self,
+        resolved: ResolvedGraph,
+        strict: bool,
+        state: tuple[tuple[str, str], ...],
+        registry: Registry,
+    ) -> None:
+        self.resolved = resolved
+        self.values = resolved.values
+        self.strict = strict
+        self.registry = registry
+        self.warnings: dict[str, None] = {}
+        self.parameters = Parameters(resolved.source, resolved.values)
+        self.pairs = state_pairs(resolved, state)
+        self.fed_back = {output: name for name, output in self.pairs.items()}
+        self.storage: dict[str, str] = {name: name for name in resolved.inputs}
+        self.sizes: dict[str, TensorSpec] = {}
+        self.along: dict[str, str] = {}
+        self.drafts: list[Draft] = []
+        self.names: dict[str, int] = {}
+        for name in resolved.inputs:
+            self._size(name)
+
+    # Sizes and storages.
+
+    def _size(self, name: str, elements: int | None = None) -> None:
+        value = self.values.get(name)
+        count = elements if elements is not None else (elements_of(value) if value is not None else 0)
+        dtype = value.dtype if value is not None else DType.FLOAT32
+        batched = value.batched if value is not None else True
+        self.sizes[name] = TensorSpec(name, count, dtype, batched)
+        check_size(self.sizes[name], self.resolved.source)
+
+    def _activations(self, names: Sequence[str]) -> dict[str, None]:
+        found: dict[str, None] = {}
+        for name in names:
+            storage = self.storage.get(name)
+            if storage is not None:
+                found[storage] = None
+                if storage in self.along:
+                    found[self.along[storage]] = None
+        return found
+
+    def _name(self, wanted: str) -> str:
+        name = wanted
+        while name in self.names:
+            self.names[wanted] += 1
+            name = f"{wanted}#{self.names[wanted]}"
+        self.names[name] = 1
+        return name
+
+    # Nodes.
+
+    def lower_node(self, resolved: ResolvedNode) -> None:
+        """Add what one node costs."""
+        node = resolved.node
+        outputs = [name for name in node.outputs if name]
+        known = bool(outputs) and all(name in self.values and self.values[name].constant for name in outputs)
+        if (resolved.folded or known) and not is_product(resolved, self.registry):
+            self.parameters.note_part(node.op_type, node.inputs, outputs)
+            return
+        if resolved.repeats == 0:
+            return
+        name = node.name or (outputs[0] if outputs else node.op_type)
+        operation = Operation(resolved, self.values, self.resolved.source, name)
+        answer, warning = work_of(operation, self.registry, strict=self.strict)
+        if warning:
+            self.warnings[warning] = None
+        if isinstance(answer, Free):
+            return
+        if isinstance(answer, View):
+            self._view(operation, answer)
+            return
+        steps = answer if isinstance(answer, tuple) else (answer,)
+        for step in steps:
+            self._draft(operation, repeated(step, resolved.repeats))
+
+    def _view(self, operation: Operation, view: View) -> None:
+        node = operation.node
+        source = node.inputs[view.operand] if view.operand < len(node.inputs) else ""
+        storage = self.storage.get(source)
+        if storage is None:
+            return
+        for name in node.outputs:
+            if name:
+                self.storage[name] = storage
+
+    def _draft(self, operation: Operation, step: Step) -> None:
+        node = operation.node
+        position = len(self.drafts)
+        reads = self._activations(node.inputs if step.reads is None else step.reads)
+        writes = [name for name in (node.outputs if step.writes is None else step.writes) if name]
+        appended = dict(step.appended or {})
+        rows: dict[str, int] = {}
+        if node.op_type in _APPENDS and node.outputs:
+            rows = self._appended(operation, reads)
+            appended.update(rows)
+            for count in rows.values():
+                step = replace(step, vector=tuple(replace(work, elements=count) for work in step.vector))
+        for name in writes:
+            grown = appended.get(name) if name in self.fed_back else None
+            internal = (step.internal or {}).get(name)
+            self._size(name, internal if internal is not None else grown)
+            if internal is not None:
+                self.sizes[name] = replace(self.sizes[name], batched=operation.batched)
+            self.storage[name] = name
+            if name in rows:
+                self.along[name] = self.fed_back[name]
+        if step.matrix is not None and step.matrix.macs > MAX_MACS:
+            raise operation.error(
+                f"{step.matrix.macs} multiply-accumulates", accepted=f"at most {MAX_MACS} in one layer"
+            )
+        weights, tables = self.parameters.fetched(step.weights)
+        draft = Draft(
+            name=self._name(f"{operation.name}/{step.suffix}" if step.suffix else operation.name),
+            kind=step.kind,
+            operator=node.op_type,
+            position=position,
+            origins=[(position, node.op_type, operation.name)],
+            operands=tuple(self.storage.get(name, name) for name in node.inputs),
+            reads=reads,
+            writes=dict.fromkeys(writes),
+            matrix=step.matrix,
+            vector=[work for work in step.vector if work.elements > 0],
+            weights=weights,
+            gathers=[*(self.parameters.gather(gather) for gather in step.gathers), *tables],
+            role=step.role,
+            partial=self._parts_of_state(operation, step, reads),
+        )
+        self.drafts.append(draft)
+
+    def _parts_of_state(self, operation: Operation, step: Step, reads: dict[str, None]) -> dict[str, int]:
+        """Elements read of states of which only a part is read."""
+        if not self.pairs:
+            return {}
+        node = operation.node
+        partial = dict(step.partial or {})
+        if operation.operator in ("Gather", "Slice") and node.inputs:
+            partial[node.inputs[0]] = operation.output_elements()
+        found = {self.storage.get(name, ""): count for name, count in partial.items()}
+        return {name: count for name, count in found.items() if name in self.pairs and name in reads}
+
+    def _appended(self, operation: Operation, reads: dict[str, None]) -> dict[str, int]:
+        """A cache that Concat or a scatter extends is not read by it: only the new rows are written."""
+        node = operation.node
+        output = node.outputs[0]
+        past = self.fed_back.get(output)
+        if past is None or past not in reads:
+            return {}
+        if node.op_type == "Concat" and len(reads) > 1:
+            del reads[past]
+            return {output: max(0, elements_of(self.values[output]) - elements_of(self.values[past]))}
+        update = _IN_PLACE.get(node.op_type)
+        if update is not None and self.storage.get(node.inputs[0]) == past:
+            del reads[past]
+            return {output: operation.elements(update)}
+        return {}
+
+    # The result.
+
+    def build(self) -> DraftGraph:
+        """Lower every node; the drafts with their storages."""
+        for node in self.resolved.nodes:
+            self.lower_node(node)
+        pinned = {self.storage[name] for name in self.resolved.outputs if name in self.storage}
+        graph = DraftGraph(self.sizes, frozenset(self.pairs), frozenset(pinned))
+        for draft in self.drafts:
+            graph.add(draft)
+        written = {self.storage.get(output): output for output in self.fed_back}
+        self.state_storages = {storage for storage in written if storage is not None}
+        return graph
+
+    def layer(self, graph: DraftGraph, draft: Draft) -> Layer:
+        """The finished layer with the state that it writes."""
+        layer = graph.layer(draft)
+        used = tuple(
+            tensor
+            for tensor in layer.outputs
+            if tensor.name in graph.pinned or any(True for _ in graph.readers(tensor.name))
+        )
+        if used and len(used) < len(layer.outputs):
+            layer = replace(layer, outputs=used)
+        writes = tuple(tensor for tensor in layer.outputs if tensor.name in self.state_storages)
+        if not writes:
+            return layer
+        kept = tuple(
+            tensor
+            for tensor in layer.outputs
+            if tensor.name not in self.state_storages or any(True for _ in graph.readers(tensor.name))
+        )
+        return replace(layer, outputs=kept, state_writes=writes)
+
+    def graph_inputs(self) -> tuple[TensorSpec, ...]:
+        """Activations that enter the graph."""
+        return tuple(self.sizes[name] for name in self.resolved.inputs if name not in self.pairs)
+
+    def graph_outputs(self) -> tuple[TensorSpec, ...]:
+        """Activations that leave the graph, each storage once."""
+        found: dict[str, TensorSpec] = {}
+        for name in self.resolved.outputs:
+            storage = self.storage.get(name)
+            if name in self.fed_back or storage is None or storage in self.pairs:
+                continue
+            found.setdefault(storage, self.sizes[storage])
+        return tuple(found.values())

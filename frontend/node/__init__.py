@@ -1,0 +1,1 @@
+"""What an operator's functions see of a node and answer: views, values, work, and the registry."""

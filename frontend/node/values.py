@@ -1,0 +1,188 @@
+"""What propagation knows of a value, and the arithmetic of shapes that every operator needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.frontend.reader.model import MATERIALIZE_LIMIT
+from layerweaver.ir.dtypes import DType
+
+__all__ = [
+    "ELEMENT_LIMIT",
+    "FOLD_LIMIT",
+    "Array",
+    "Info",
+    "ShapeConflictError",
+    "UnknownShapeError",
+    "broadcast",
+    "integers",
+    "numpy_type",
+    "storable",
+]
+
+Array: TypeAlias = NDArray[Any]
+
+FOLD_LIMIT = MATERIALIZE_LIMIT
+"""Results of more elements are not computed, only their shapes."""
+
+ELEMENT_LIMIT = 1 << 50
+"""A tensor of more elements is refused: no machine holds it and products of extents would overflow."""
+
+_NUMPY: dict[DType, np.dtype[Any]] = {
+    DType.FLOAT32: np.dtype(np.float32),
+    DType.FLOAT64: np.dtype(np.float64),
+    DType.FLOAT16: np.dtype(np.float16),
+    DType.BFLOAT16: np.dtype(np.float32),
+    DType.INT64: np.dtype(np.int64),
+    DType.INT32: np.dtype(np.int32),
+    DType.INT16: np.dtype(np.int16),
+    DType.INT8: np.dtype(np.int8),
+    DType.INT4: np.dtype(np.int8),
+    DType.INT2: np.dtype(np.int8),
+    DType.UINT64: np.dtype(np.uint64),
+    DType.UINT32: np.dtype(np.uint32),
+    DType.UINT16: np.dtype(np.uint16),
+    DType.UINT8: np.dtype(np.uint8),
+    DType.UINT4: np.dtype(np.uint8),
+    DType.UINT2: np.dtype(np.uint8),
+    DType.BOOL: np.dtype(np.bool_),
+}
+
+
+class UnknownShapeError(Exception):
+    """A rule lacks the shape or the value of an input: the walker falls back on what the file declares.
+
+    Args:
+        what: What is missing, in words.
+    """
+
+
+class ShapeConflictError(Exception):
+    """A rule found shapes that contradict each other; the walker names the node.
+
+    Args:
+        what: The contradiction, with both shapes.
+    """
+
+
+class Info:
+    """One value while the graph is walked; becomes a ``ResolvedValue`` at the end.
+
+    Attributes:
+        name: Resolved name ("" until the walker gives one).
+        dtype: Element type.
+        shape: Extents, or None when unknown; for a sequence the largest extents of its elements.
+        value: The value itself when it is small and known.
+        constant: Follows from constants and bound shapes alone, with no matrix operator between.
+        shaped: Depends on the shape of something that is not constant.
+        batched: Depends on the values of the graph's inputs.
+        roots: Constants that it was computed from.
+        upper: Whether the shape or value is only an upper bound.
+        elements: For a sequence, its elements in order; None for a tensor.
+        absent: For an optional, whether it is known to be empty.
+        varying: Within a trial of a loop body, whether the value differs from trip to trip.
+        guessed: Whether the shape follows from what was assumed of an operator that nobody knows.
+    """
+
+    __slots__ = (
+        "absent",
+        "batched",
+        "constant",
+        "dtype",
+        "elements",
+        "guessed",
+        "name",
+        "roots",
+        "shape",
+        "shaped",
+        "upper",
+        "value",
+        "varying",
+    )
+
+    def __init__(
+        self,
+        dtype: DType,
+        shape: tuple[int, ...] | None,
+        value: Array | None = None,
+        *,
+        upper: bool = False,
+        elements: tuple[Info, ...] | None = None,
+        absent: bool = False,
+    ) -> None:
+        self.name = ""
+        self.dtype = dtype
+        self.shape = shape
+        self.value = value
+        self.constant = False
+        self.shaped = False
+        self.batched = False
+        self.roots: tuple[str, ...] = ()
+        self.upper = upper
+        self.elements = elements
+        self.absent = absent
+        self.varying = False
+        self.guessed = False
+
+
+def numpy_type(dtype: DType) -> np.dtype[Any] | None:
+    """NumPy type in which values of ``dtype`` are computed; None when they are not computed at all."""
+    return _NUMPY.get(dtype)
+
+
+def storable(value: Array | None, dtype: DType, shape: tuple[int, ...]) -> Array | None:
+    """``value`` as an array of the type and shape that ``dtype`` and ``shape`` say, or None.
+
+    Values that do not fit (too many, of a type that is not computed, of another size) are dropped: a
+    value is a help, never a need.
+    """
+    target = _NUMPY.get(dtype)
+    if value is None or target is None or value.size > FOLD_LIMIT or value.size != math.prod(shape):
+        return None
+    if value.dtype != target:
+        if value.dtype.kind in "OUSMm":
+            return None
+        value = value.astype(target)
+    return value if value.shape == shape else value.reshape(shape)
+
+
+def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Shape of the multidirectional broadcast of ``shapes`` (NumPy's rule).
+
+    Raises:
+        ShapeConflictError: The shapes do not broadcast.
+    """
+    first = shapes[0]
+    result: tuple[int, ...] | list[int] = first
+    for shape in shapes[1:]:
+        if shape == result or not shape:
+            continue
+        if not result:
+            result = shape
+            continue
+        longer, shorter = (result, shape) if len(result) >= len(shape) else (shape, result)
+        merged = list(longer)
+        offset = len(longer) - len(shorter)
+        for axis, extent in enumerate(shorter, offset):
+            if merged[axis] == extent or extent == 1:
+                continue
+            if merged[axis] != 1:
+                raise ShapeConflictError("shapes " + " and ".join(map(text, shapes)) + " do not broadcast")
+            merged[axis] = extent
+        result = tuple(merged)
+    return tuple(result)
+
+
+def integers(value: Array) -> list[int]:
+    """The elements of ``value`` as Python integers, in order."""
+    return [int(element) for element in value.ravel().tolist()]
+
+
+def text(shape: Iterable[int]) -> str:
+    """A shape as users write it, such as ``1x3x224x224``; "scalar" for no axes."""
+    return "x".join(map(str, shape)) or "scalar"

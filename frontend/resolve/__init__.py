@@ -1,0 +1,1 @@
+"""Binding every dimension: the walk over the nodes, scopes, functions, branches and loops."""

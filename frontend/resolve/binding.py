@@ -1,0 +1,273 @@
+"""Binding of the dimensions that a file leaves open."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from layerweaver.frontend.node.values import text
+from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
+from layerweaver.frontend.resolve.expressions import DimExpression, parse_dim, solve
+from layerweaver.ir.errors import ModelError
+
+__all__ = ["Binding", "bind"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Binding:
+    """What is bound.
+
+    Attributes:
+        shapes: Shape of every real input; None for one that is declared without a rank (an optional or
+            a sequence of anything).
+        dims: Extent of every known dimension name.
+        pinned: Shapes given for values inside the graph.
+        batch: Extent of the batch dimension.
+        warnings: What was assumed.
+    """
+
+    shapes: Mapping[str, tuple[int, ...] | None]
+    dims: Mapping[str, int]
+    pinned: Mapping[str, tuple[int, ...]]
+    batch: int
+    warnings: tuple[str, ...]
+
+
+def _nearest(name: str, known: Sequence[str], kind: str) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    if not close:
+        return f"the model has no {kind}"
+    others = ", ".join(sorted(known)[:12])
+    return f"did you mean {close[0]}? The model has: {others}"
+
+
+_SHORT_FOR_BATCH = frozenset(("n", "b", "bs", "bsz"))
+"""Names that mean the batch where they stand first."""
+
+_NOT_A_BATCH = re.compile(r"seq|len|time|token|frame|width|height|step|sample|point", re.IGNORECASE)
+"""Names of a first axis that say it is something else than the batch."""
+
+
+class _Binder:
+    def __init__(
+        self, model: OnnxModel, dims: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        self.model = model
+        self.inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+        self.given = dict(dims)
+        self.shapes = dict(shapes)
+        self.known: dict[str, int] = {}
+        self.warnings: list[str] = []
+        self.parsed: dict[str, DimExpression] = {}
+        self.batch_names: tuple[str, ...] = ()
+
+    def expression(self, name: str) -> DimExpression:
+        found = self.parsed.get(name)
+        if found is None:
+            found = self.parsed[name] = parse_dim(name)
+        return found
+
+    def names(self) -> list[str]:
+        """All dimension names of the inputs, whole and as parts of expressions."""
+        found: dict[str, None] = {}
+        for value in self.inputs:
+            for dim in value.shape or ():
+                if isinstance(dim, str):
+                    for name in self.expression(dim).names:
+                        found.setdefault(name)
+                    found.setdefault(dim)
+        return list(found)
+
+    def check_names(self) -> None:
+        """Refuse ``--dim`` and ``--shape`` of things that the model does not have."""
+        source = self.model.source
+        names = self.names()
+        inner: set[str] = set()
+        if any(name not in names for name in self.given):
+            for value in (*self.model.graph.value_infos.values(), *self.model.graph.outputs):
+                for dim in value.shape or ():
+                    if isinstance(dim, str):
+                        inner.update((dim, *self.expression(dim).names))
+        for name, extent in self.given.items():
+            if name not in names and name not in inner:
+                raise ModelError(
+                    f"no input has a dimension named {name}",
+                    where=source,
+                    accepted=_nearest(name, names, "named dimensions"),
+                )
+            if extent < 0:
+                raise ModelError(
+                    f"dimension {name} cannot be {extent}", where=source, accepted="give 0 or more"
+                )
+        known = {value.name for value in self.inputs}
+        for name, shape in self.shapes.items():
+            if min(shape, default=0) < 0:
+                raise ModelError(f"the shape of {name} cannot be {text(shape)}", where=source)
+            if name not in known and not self.is_inner(name):
+                raise ModelError(
+                    f"no input is named {name}", where=source, accepted=_nearest(name, list(known), "inputs")
+                )
+
+    def is_inner(self, name: str) -> bool:
+        return any(name in node.outputs for node in self.model.graph.nodes)
+
+    def bind_given(self) -> None:
+        """Take over ``--dim``, and what ``--shape`` says of names that ``--dim`` does not."""
+        self.known.update(self.given)
+        for _ in range(3):
+            before = len(self.known)
+            for value in self.inputs:
+                shape = self.shapes.get(value.name)
+                if shape is None:
+                    continue
+                if value.shape is not None and value.container == "tensor" and len(value.shape) != len(shape):
+                    raise ModelError(
+                        f"input {value.name} has {len(value.shape)} axes, the shape given is {text(shape)}",
+                        where=self.model.source,
+                    )
+                for dim, extent in zip(value.shape or (), shape, strict=False):
+                    if isinstance(dim, str):
+                        self.learn(dim, extent)
+            if len(self.known) == before:
+                break
+
+    def learn(self, dim: str, extent: int) -> None:
+        expression = self.expression(dim)
+        if expression.names == (dim,):
+            self.known.setdefault(dim, extent)
+        elif found := solve(expression, extent, self.known):
+            self.known.setdefault(*found)
+
+    def find_batch(self) -> None:
+        """Which names mean the batch: names that say so, else the first axis of inputs."""
+        plain = [name for name in self.names() if self.expression(name).names == (name,)]
+        leading = {value.shape[0] for value in self.inputs if value.shape}
+        said = [name for name in plain if "batch" in name.lower()]
+        said = said or [name for name in plain if name in leading and name.lower() in _SHORT_FOR_BATCH]
+        if said:
+            self.batch_names = tuple(said)
+            return
+        first: dict[str, None] = {}
+        for value in self.inputs:
+            if value.shape and len(value.shape) > 1 and isinstance(value.shape[0], str):
+                first.setdefault(value.shape[0])
+        if not first:
+            for value in self.inputs:
+                if value.shape and len(value.shape) == 1 and isinstance(value.shape[0], str):
+                    first.setdefault(value.shape[0])
+        self.batch_names = tuple(
+            name for name in first if self.expression(name).names == (name,) and not _NOT_A_BATCH.search(name)
+        )
+
+    def batch_of(self, batch: int | None) -> int:
+        """Bind the batch; its extent is what was asked for, given, declared, or 1."""
+        if batch is not None:
+            if batch < 1:
+                raise ModelError(
+                    f"a batch cannot be {batch}", where=self.model.source, accepted="give 1 or more"
+                )
+            for name in self.batch_names:
+                if self.known.setdefault(name, batch) != batch:
+                    raise ModelError(
+                        f"dimension {name} is {self.known[name]} but the batch is {batch}",
+                        where=self.model.source,
+                        accepted="give one of them",
+                    )
+        assumed = [name for name in self.batch_names if name not in self.known]
+        for name in assumed:
+            self.known[name] = 1
+        if assumed:
+            self.warnings.append(
+                f"dimension {', '.join(assumed)} is taken as the batch, 1; give --batch or --dim to change it"
+            )
+        return batch if batch is not None else 1
+
+    def shape_of(self, value: ValueInfo, batch: int) -> tuple[int, ...] | None:
+        given = self.shapes.get(value.name)
+        if given is not None:
+            return tuple(given)
+        if value.shape is None:
+            if value.container != "tensor":
+                return None
+            raise ModelError(
+                f"input {value.name} has no declared shape",
+                where=self.model.source,
+                accepted=f"give --shape {value.name}=...",
+            )
+        extents: list[int] = []
+        for axis, dim in enumerate(value.shape):
+            if isinstance(dim, str):
+                extents.append(self.named(value, axis, dim))
+            elif dim is None or dim <= 0:
+                if axis != 0:
+                    raise ModelError(
+                        f"input {value.name}: the extent of axis {axis} is unknown",
+                        where=self.model.source,
+                        accepted=f"give --shape {value.name}={self.template(value)}",
+                    )
+                self.warn_unnamed(value, batch)
+                extents.append(batch)
+            else:
+                extents.append(dim)
+        return tuple(extents)
+
+    def warn_unnamed(self, value: ValueInfo, batch: int) -> None:
+        self.warnings.append(
+            f"input {value.name}: axis 0 is unknown, taken as the batch, {batch}; give --shape to change it"
+        )
+
+    def template(self, value: ValueInfo) -> str:
+        return "x".join(str(dim) if isinstance(dim, int) and dim > 0 else "?" for dim in value.shape or ())
+
+    def named(self, value: ValueInfo, axis: int, dim: str) -> int:
+        expression = self.expression(dim)
+        extent = expression.value(self.known)
+        missing = [name for name in expression.names if name not in self.known]
+        where = f"{self.model.source}: input {value.name}"
+        if extent is None and missing:
+            raise ModelError(
+                f"dimension {dim} (axis {axis}) is not bound",
+                where=where,
+                accepted="give " + " and ".join(f"--dim {name}=N" for name in missing),
+            )
+        if extent is None or extent < 0:
+            raise ModelError(
+                f"dimension {dim} (axis {axis}) comes to {'nothing' if extent is None else extent}",
+                where=where,
+                accepted="give other values for " + ", ".join(expression.names),
+            )
+        return extent
+
+
+def bind(
+    model: OnnxModel,
+    *,
+    dims: Mapping[str, int],
+    shapes: Mapping[str, tuple[int, ...]],
+    batch: int | None,
+) -> Binding:
+    """Give every input of ``model`` a shape.
+
+    ``shapes`` override what the file declares; names in them are learned, also through linear
+    expressions. ``dims`` bind names. The batch is the dimension whose name says so, else the first axis
+    of the inputs; unbound, it is 1 with a warning. Everything else must be given.
+
+    Raises:
+        ModelError: A name is unknown, a dimension stays unbound, or the values contradict each other.
+    """
+    binder = _Binder(model, dims, shapes)
+    binder.check_names()
+    binder.bind_given()
+    binder.find_batch()
+    extent = binder.batch_of(batch)
+    bound = {value.name: binder.shape_of(value, extent) for value in binder.inputs}
+    names = {value.name for value in binder.inputs}
+    pinned = {name: tuple(shape) for name, shape in binder.shapes.items() if name not in names}
+    actual = next((binder.known[name] for name in binder.batch_names if name in binder.known), None)
+    if actual is None:
+        ranked = [shape for shape in bound.values() if shape and len(shape) > 1]
+        ranked = ranked or [shape for shape in bound.values() if shape]
+        actual = ranked[0][0] if ranked else 1
+    return Binding(bound, binder.known, pinned, max(actual, 1), tuple(binder.warnings))

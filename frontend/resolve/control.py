@@ -1,0 +1,80 @@
+"""Branches: the one that is taken where the condition is known, else the heavier one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from layerweaver.frontend.node.treatment import macs_of
+from layerweaver.frontend.node.values import Info
+from layerweaver.frontend.reader.model import OnnxGraph, OnnxNode
+from layerweaver.frontend.resolve.loops import walk_loop, walk_scan, walk_sequence_map
+from layerweaver.frontend.resolve.scope import Scope, UnrollError
+from layerweaver.frontend.resolve.walk import Inliner, Walker
+from layerweaver.ir.errors import ModelError
+
+__all__ = ["CONTROL"]
+
+
+def _branch(walker: Walker, node: OnnxNode, name: str, scope: Scope) -> list[Info]:
+    graph = node.attributes.get(name)
+    if not isinstance(graph, OnnxGraph):
+        raise walker.fail(node, f"it has no {name}")
+    label = node.name or next((output for output in node.outputs if output), node.op_type)
+    inner = Scope(
+        scope,
+        f"{scope.prefix}{label}/",
+        scope.opsets,
+        graph.value_infos,
+        repeats=scope.repeats,
+        depth=scope.depth + 1,
+    )
+    outputs = walker.graph(graph, inner)
+    if len(outputs) < len(node.outputs):
+        raise walker.fail(node, f"its {name} has {len(outputs)} outputs, it names {len(node.outputs)}")
+    return outputs
+
+
+def _walk_if(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], scope: Scope) -> Sequence[Info]:
+    condition = inputs[0] if inputs else None
+    if condition is None:
+        raise walker.fail(node, "it has no condition")
+    if condition.value is not None and condition.value.size:
+        taken = "then_branch" if bool(condition.value.ravel()[0]) else "else_branch"
+        return _branch(walker, node, taken, scope)
+    if walker.trial and condition.varying and condition.constant:
+        raise UnrollError
+    return _heavier(walker, node, condition, scope)
+
+
+def _heavier(walker: Walker, node: OnnxNode, condition: Info, scope: Scope) -> Sequence[Info]:
+    mark = walker.mark()
+    errors: list[ModelError] = []
+    outcomes = []
+    for name in ("then_branch", "else_branch"):
+        try:
+            outputs = _branch(walker, node, name, scope)
+        except ModelError as error:
+            errors.append(error)
+            walker.rollback(mark)
+            continue
+        macs = macs_of(walker.nodes[mark[0] :], walker.infos, walker.source)
+        size = len(walker.nodes) - mark[0]
+        outcomes.append((macs, size, name, outputs, walker.rollback(mark)))
+    if not outcomes:
+        raise errors[0]
+    macs, _, name, outputs, recorded = max(outcomes, key=lambda outcome: outcome[:2])
+    walker.replay(recorded)
+    reason = (
+        "the other does not fit its inputs" if errors else f"the heavier one ({macs} multiply-accumulates)"
+    )
+    walker.warn(node, f"its condition {condition.name} depends on data: {name} is taken, {reason}")
+    return outputs
+
+
+CONTROL: dict[str, Inliner] = {
+    "If": _walk_if,
+    "Loop": walk_loop,
+    "Scan": walk_scan,
+    "SequenceMap": walk_sequence_map,
+}
+"""Handlers of control-flow operators."""

@@ -1,0 +1,289 @@
+"""Loops: one copy of the body with a count where all trips are alike, else trip by trip.
+
+A body is tried once with everything that changes from trip to trip unknown. When its shapes come out
+whatever those values are, and the carried shapes stay the same, one copy stands for all trips. Otherwise
+the loop is unrolled, each trip with its counter and carried values known as far as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from layerweaver.frontend.node.values import Info, text
+from layerweaver.frontend.reader.model import OnnxGraph, OnnxNode
+from layerweaver.frontend.resolve.body import Body
+from layerweaver.frontend.resolve.carried import known_scalar
+from layerweaver.frontend.resolve.scope import Scope, UnrollError
+from layerweaver.frontend.resolve.walk import Walker
+from layerweaver.ir.dtypes import DType
+
+__all__ = ["walk_loop", "walk_scan", "walk_sequence_map"]
+
+TRIP_LIMIT = 1 << 20
+"""A declared maximum beyond this is taken as no maximum at all (exporters write the largest integer)."""
+
+_PEELED = 2
+"""Trips that may differ from the rest before a loop is unrolled altogether."""
+
+
+def _graph(walker: Walker, node: OnnxNode) -> OnnxGraph:
+    graph = node.attributes.get("body")
+    if not isinstance(graph, OnnxGraph):
+        raise walker.fail(node, "it has no body")
+    return graph
+
+
+def _scalar(info: Info | None) -> int | None:
+    if info is None or info.value is None or info.value.size != 1:
+        return None
+    return int(info.value.ravel()[0])
+
+
+def _unknown(dtype: DType) -> Info:
+    info = Info(dtype, ())
+    info.constant = True
+    info.varying = True
+    return info
+
+
+class _Trips:
+    """How often a Loop may run.
+
+    Attributes:
+        given: The user's count; None where there is none.
+        limit: Most trips that the file names; None where it depends on data or is no limit at all.
+        measured: Whether the file names no limit, so that the condition alone ends the loop.
+        skipped: Whether the condition fails before the first trip.
+        label: What to call the loop by.
+    """
+
+    def __init__(self, walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], prefix: str) -> None:
+        self.given: int | None = None
+        for name in (node.name, prefix + node.name, *node.outputs):
+            if name and name in walker.trip_counts:
+                walker.used_trip_counts.add(name)
+                self.given = walker.trip_counts[name]
+        maximum = inputs[0] if inputs else None
+        condition = inputs[1] if len(inputs) > 1 else None
+        declared = _scalar(maximum)
+        self.limit = None if declared is None or declared > TRIP_LIMIT else max(declared, 0)
+        self.measured = maximum is None or (declared is not None and declared > TRIP_LIMIT)
+        self.skipped = condition is not None and _scalar(condition) == 0
+        self.label = node.name or next((name for name in node.outputs if name), "")
+
+
+def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], scope: Scope) -> Sequence[Info]:
+    """Walk a Loop.
+
+    Raises:
+        ModelError: The body does not fit, or unrolling exceeds the bounds.
+    """
+    graph = _graph(walker, node)
+    carried = [info for info in inputs[2:] if info is not None]
+    if len(graph.inputs) != len(carried) + 2 or len(graph.outputs) < len(carried) + 1:
+        raise walker.fail(
+            node, f"its body takes {len(graph.inputs)} inputs, it carries {len(carried)} values"
+        )
+    trips = _Trips(walker, node, inputs, scope.prefix)
+    maximum = inputs[0] if inputs else None
+    if walker.trial and maximum is not None and maximum.varying and maximum.constant:
+        raise UnrollError
+    body = Body(walker, node, graph, scope, lead=2, tail=1)
+    limit = 0 if trips.skipped else trips.limit if trips.given is None else trips.given
+    if limit == 0:
+        return body.none(carried, [_unknown(DType.INT64), _unknown(DType.BOOL)])
+    count = 0
+    while limit is None or count < limit:
+        if count <= _PEELED:
+            finished = _rest(walker, node, body, carried, trips=trips, limit=limit, done=count)
+            if finished is not None:
+                return finished
+        lead = [known_scalar(count, DType.INT64), known_scalar(1, DType.BOOL)]
+        condition, carried = body.trip(count, lead, carried)
+        count += 1
+        go_on = _scalar(condition[0])
+        if go_on == 0 and trips.given is None:
+            break
+        if limit is None and not (trips.measured and go_on is not None and not body.endless):
+            _warn_unknown(walker, node, trips)
+            break
+        if go_on is None and trips.given is None and count == 1:
+            walker.warn(node, f"when it stops depends on data: taken as its maximum of {limit} trips")
+    return body.finish(carried)
+
+
+def _warn_unknown(walker: Walker, node: OnnxNode, trips: _Trips) -> None:
+    walker.warn(node, f"how often it runs depends on data: taken as once; give --trip-count {trips.label}=N")
+
+
+def _rest(
+    walker: Walker,
+    node: OnnxNode,
+    body: Body,
+    carried: list[Info],
+    *,
+    trips: _Trips,
+    limit: int | None,
+    done: int,
+) -> list[Info] | None:
+    """All trips from ``done`` on by one copy of the body, or None when they are not alike."""
+    lead = [_unknown(DType.INT64), known_scalar(1, DType.BOOL)]
+    found = body.steady(lead, carried)
+    if found is None:
+        return None
+    condition = found.condition
+    go_on = None if condition is None else _scalar(condition)
+    if go_on == 0 and trips.given is None:
+        return None
+    remaining = None if limit is None else limit - done
+    if go_on is None and trips.given is None:
+        if condition is not None and condition.varying and condition.constant:
+            remaining = body.count(carried, done, remaining)
+            if remaining is None:
+                return None
+        elif remaining is None:
+            _warn_unknown(walker, node, trips)
+            remaining = 1
+        else:
+            walker.warn(node, f"when it stops depends on data: taken as its maximum of {limit} trips")
+    elif remaining is None:
+        _warn_unknown(walker, node, trips)
+        remaining = 1
+    return body.repeat(found, lead, remaining)
+
+
+def walk_scan(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], scope: Scope) -> Sequence[Info]:
+    """Walk a Scan; that of opset 8, which has a batch axis and lengths, runs once per batch element.
+
+    Raises:
+        ModelError: The body does not fit, or the scanned inputs have different lengths.
+    """
+    graph = _graph(walker, node)
+    present = [info for info in inputs if info is not None]
+    old = scope.opsets.get("", 9) < 9
+    if old and len(inputs) == len(graph.inputs) + 1:
+        present = [info for info in inputs[1:] if info is not None]
+    raw = node.attributes.get("num_scan_inputs", 0)
+    scanned = raw if isinstance(raw, int) else 0
+    if not 0 < scanned <= len(present) or len(present) != len(graph.inputs):
+        raise walker.fail(node, f"its body takes {len(graph.inputs)} inputs, it is given {len(present)}")
+    carried, sources = present[:-scanned], present[-scanned:]
+    batch = 1
+    if old:
+        batch = (sources[0].shape or (1,))[0]
+        carried = [_without_axis(walker, node, info, 0) for info in carried]
+        sources = [_without_axis(walker, node, info, 0) for info in sources]
+    axes = _listed(node, "scan_input_axes", scanned)
+    backward = _listed(node, "scan_input_directions", scanned)
+    lengths = []
+    for info, axis in zip(sources, axes, strict=True):
+        if info.shape is None or not -len(info.shape) <= axis < len(info.shape):
+            raise walker.fail(node, f"axis {axis} of {info.name} cannot be scanned")
+        lengths.append(info.shape[axis])
+    if len(set(lengths)) != 1:
+        raise walker.fail(node, f"it scans inputs of different lengths, {text(lengths)}")
+    outputs = len(graph.outputs) - len(carried)
+    body = Body(walker, node, graph, scope, lead=0, tail=0, times=batch)
+    body.stack_axes = _listed(node, "scan_output_axes", max(outputs, 0))
+    body.batch = batch if old else None
+
+    def slices(trip: int | None) -> list[Info]:
+        return [
+            _slice(walker, node, info, axis, trip=trip, reverse=reverse == 1)
+            for info, axis, reverse in zip(sources, axes, backward, strict=True)
+        ]
+
+    return body.run_all(carried, slices, lengths[0])
+
+
+def _listed(node: OnnxNode, name: str, count: int) -> list[int]:
+    found = node.attributes.get(name)
+    listed = [item for item in found if isinstance(item, int)] if isinstance(found, tuple) else []
+    return listed if len(listed) == count else [0] * count
+
+
+def _without_axis(walker: Walker, node: OnnxNode, info: Info, axis: int) -> Info:
+    if not info.shape or not -len(info.shape) <= axis < len(info.shape):
+        raise walker.fail(node, f"{info.name} lacks axis {axis}")
+    place = axis % len(info.shape)
+    part = Info(info.dtype, info.shape[:place] + info.shape[place + 1 :], upper=info.upper)
+    part.name, part.batched, part.constant = info.name, info.batched, info.constant
+    part.roots, part.shaped, part.varying = info.roots, info.shaped, True
+    return part
+
+
+def _slice(walker: Walker, node: OnnxNode, info: Info, axis: int, *, trip: int | None, reverse: bool) -> Info:
+    part = _without_axis(walker, node, info, axis)
+    if trip is not None and info.shape is not None:
+        part.varying = False
+        if info.value is not None:
+            length = info.shape[axis]
+            part.value = np.asarray(info.value.take(length - 1 - trip if reverse else trip, axis))
+    return part
+
+
+def walk_sequence_map(
+    walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], scope: Scope
+) -> Sequence[Info]:
+    """Walk a SequenceMap: the body runs once for every element of the first input.
+
+    Raises:
+        ModelError: The body does not fit, or the length of the sequence is unknown.
+    """
+    graph = _graph(walker, node)
+    present = [info for info in inputs if info is not None]
+    if not present or len(graph.inputs) != len(present):
+        raise walker.fail(node, f"its body takes {len(graph.inputs)} inputs, it is given {len(present)}")
+    sequences = [info for info in present if info.elements is not None]
+    if present[0].elements is None:
+        return _map_unknown(walker, node, graph, scope, present)
+    length = len(present[0].elements)
+    if any(len(info.elements or ()) < length for info in sequences):
+        raise walker.fail(node, "its sequences have different lengths")
+
+    def elements(trip: int | None) -> list[Info]:
+        chosen = []
+        for info in present:
+            if info.elements is None:
+                chosen.append(info)
+            elif trip is not None:
+                chosen.append(info.elements[trip])
+            else:
+                chosen.append(_any_element(info))
+        return chosen
+
+    body = Body(walker, node, graph, scope, lead=0, tail=0)
+    body.sequences = True
+    return body.run_all([], elements, length)
+
+
+def _map_unknown(
+    walker: Walker, node: OnnxNode, graph: OnnxGraph, scope: Scope, present: list[Info]
+) -> Sequence[Info]:
+    trips = _Trips(walker, node, [], scope.prefix)
+    if trips.given is None:
+        _warn_unknown(walker, node, trips)
+    body = Body(walker, node, graph, scope, lead=0, tail=0)
+    body.sequences = True
+    feeds = [_as_tensor(info) for info in present]
+    return body.run_all([], lambda _: feeds, 1 if trips.given is None else trips.given)
+
+
+def _as_tensor(info: Info) -> Info:
+    part = Info(info.dtype, info.shape, upper=info.upper)
+    part.name, part.batched, part.constant = info.name, info.batched, info.constant
+    part.roots, part.shaped = info.roots, info.shaped
+    return part
+
+
+def _any_element(info: Info) -> Info:
+    elements = info.elements or ()
+    first = elements[0] if elements else Info(info.dtype, info.shape)
+    if any(element.shape != first.shape for element in elements):
+        raise UnrollError
+    part = Info(first.dtype, first.shape)
+    part.name, part.batched, part.constant = first.name, info.batched, info.constant
+    part.roots, part.varying = first.roots, True
+    return part

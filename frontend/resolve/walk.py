@@ -1,0 +1,336 @@
+"""The walk over the nodes: one pass in execution order, every node by the rule of its operator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from layerweaver.frontend.node.call import Call
+from layerweaver.frontend.node.registry import RULES, Rule
+from layerweaver.frontend.node.resolved import ResolvedNode
+from layerweaver.frontend.node.values import (
+    ELEMENT_LIMIT,
+    Info,
+    ShapeConflictError,
+    UnknownShapeError,
+    storable,
+    text,
+)
+from layerweaver.frontend.reader.model import OnnxGraph, OnnxModel, OnnxNode, TensorData
+from layerweaver.frontend.resolve.expressions import parse_dim
+from layerweaver.frontend.resolve.fallback import Promised, guess, withdraw
+from layerweaver.frontend.resolve.order import execution_order, node_label
+from layerweaver.frontend.resolve.scope import (
+    DEPTH_LIMIT,
+    NODE_LIMIT,
+    STEP_LIMIT,
+    Mark,
+    Recorded,
+    Scope,
+    UnrollError,
+    knowable,
+    united_roots,
+)
+from layerweaver.ir.dtypes import DType
+from layerweaver.ir.errors import ModelError
+
+__all__ = ["FunctionCall", "Inliner", "Walker"]
+
+Inliner: TypeAlias = "Callable[[Walker, OnnxNode, Sequence[Info | None], Scope], Sequence[Info]]"
+"""Walks what is inside of a node with graphs of its own, and returns the node's outputs."""
+
+FunctionCall: TypeAlias = "Callable[[Walker, OnnxNode, str, Sequence[Info | None], Scope], Sequence[Info]]"
+"""Walks the body of a function that a node of a domain calls, and returns the node's outputs."""
+
+
+class Walker:
+    """Collects the flat graph while it walks.
+
+    Attributes:
+        model: The model walked.
+        dims: Extents of dimension names, for declared shapes.
+        pinned: Shapes given by the user for values inside the graph.
+        trip_counts: Loop trips given by the user, by node name.
+        control: Who walks the nodes that have graphs inside, by operator.
+        call: Who walks the body of a function.
+        nodes: The flat nodes so far, in execution order.
+        infos: The flat values so far, by resolved name.
+        warnings: Warnings so far, each once.
+        used_trip_counts: Names of ``trip_counts`` that met their node.
+        trial: How many loop bodies are being tried around the current node.
+    """
+
+    def __init__(
+        self,
+        model: OnnxModel,
+        dims: Mapping[str, int],
+        pinned: Mapping[str, tuple[int, ...]],
+        trip_counts: Mapping[str, int],
+        *,
+        control: Mapping[str, Inliner],
+        call: FunctionCall,
+    ) -> None:
+        self.model = model
+        self.control = control
+        self.call = call
+        self.source = model.source
+        self.dims = dims
+        self.pinned = pinned
+        self.trip_counts = trip_counts
+        self.nodes: list[ResolvedNode] = []
+        self.infos: dict[str, Info] = {}
+        self.warnings: dict[str, None] = {}
+        self.used_trip_counts: set[str] = set()
+        self.trial = 0
+        self.orders: dict[int, tuple[object, Sequence[OnnxNode]]] = {}
+        self.steps = 0
+        self.budget = STEP_LIMIT + len(model.graph.nodes)
+        self.room = NODE_LIMIT + len(model.graph.nodes)
+
+    def fail(self, node: OnnxNode, what: str, accepted: str = "") -> ModelError:
+        """The error for ``node``."""
+        return ModelError(what, where=f"{self.source}: {node_label(node)}", accepted=accepted)
+
+    def warn(self, node: OnnxNode, what: str) -> None:
+        """Warn about ``node``, once."""
+        self.warnings.setdefault(f"{node_label(node)}: {what}")
+
+    def add(self, name: str, info: Info) -> Info:
+        """Enter ``info`` under the resolved ``name``, made unique where it is taken."""
+        if name in self.infos:
+            stem, count = name, 2
+            while (name := f"{stem}#{count}") in self.infos:
+                count += 1
+        info.name = name
+        self.infos[name] = info
+        return info
+
+    def constant(self, tensor: TensorData, name: str) -> Info:
+        """Enter a constant, which is its own root."""
+        value = (
+            None if tensor.values is None else storable(np.asarray(tensor.values), tensor.dtype, tensor.shape)
+        )
+        if math.prod(tensor.shape) > ELEMENT_LIMIT:
+            raise ModelError(f"constant {name} of {text(tensor.shape)} is too large", where=self.source)
+        info = self.add(name, Info(tensor.dtype, tensor.shape, value))
+        info.constant = True
+        info.roots = (info.name,)
+        return info
+
+    def mark(self) -> Mark:
+        """The state now, for :meth:`rollback`."""
+        return len(self.nodes), len(self.infos), len(self.warnings)
+
+    def rollback(self, mark: Mark) -> Recorded:
+        """Undo what was entered since ``mark`` and return it, for :meth:`replay`."""
+        nodes = self.nodes[mark[0] :]
+        del self.nodes[mark[0] :]
+        infos = [self.infos.popitem() for _ in range(len(self.infos) - mark[1])]
+        warnings = [self.warnings.popitem()[0] for _ in range(len(self.warnings) - mark[2])]
+        return nodes, infos[::-1], warnings[::-1]
+
+    def replay(self, recorded: Recorded) -> None:
+        """Enter again what was undone."""
+        nodes, infos, warnings = recorded
+        self.nodes.extend(nodes)
+        self.infos.update(infos)
+        self.warnings.update(dict.fromkeys(warnings))
+
+    def graph(self, graph: OnnxGraph, scope: Scope) -> list[Info]:
+        """Walk ``graph``, whose inputs are in ``scope`` already, and return its outputs."""
+        if scope.depth > DEPTH_LIMIT:
+            raise ModelError(f"graphs are nested deeper than {DEPTH_LIMIT}", where=self.source)
+        for name, tensor in graph.initializers.items():
+            scope.env[name] = self.constant(tensor, scope.prefix + name)
+        self.run(self.order(graph, graph.nodes, scope), scope)
+        outputs = []
+        for value in graph.outputs:
+            found = scope.find(value.name)
+            if found is None:
+                raise ModelError(
+                    f"output {value.name} comes from no node, input or initializer", where=self.source
+                )
+            outputs.append(found)
+        return outputs
+
+    def order(self, owner: object, nodes: Sequence[OnnxNode], scope: Scope) -> Sequence[OnnxNode]:
+        """Execution order of the nodes of ``owner``, worked out once per owner."""
+        found = self.orders.get(id(owner))
+        if found is None:
+            found = self.orders[id(owner)] = (owner, execution_order(nodes, scope.find, self.source))
+        return found[1]
+
+    def run(self, nodes: Sequence[OnnxNode], scope: Scope) -> None:
+        """Walk ``nodes``, which are in execution order."""
+        env = scope.env
+        functions = self.model.functions
+        for node in nodes:
+            inputs: list[Info | None] = []
+            for name in node.inputs:
+                if not name:
+                    inputs.append(None)
+                    continue
+                found = env.get(name)
+                if found is None and (found := scope.find(name)) is None:
+                    raise self.fail(node, f"its input {name} comes from no node, input or initializer")
+                inputs.append(found)
+            domain = "" if node.domain == "ai.onnx" else node.domain
+            outputs: Sequence[Info]
+            if (domain, node.op_type) in functions or (node.domain, node.op_type) in functions:
+                self.spend(node, 2)
+                outputs = self.call(self, node, domain, inputs, scope)
+            elif domain == "" and node.op_type in self.control:
+                self.spend(node, 2)
+                outputs = self.control[node.op_type](self, node, inputs, scope)
+            else:
+                self.step(node, domain, inputs, scope)
+                continue
+            for name, info in zip(node.outputs, outputs, strict=False):
+                if name:
+                    env[name] = info
+
+    def spend(self, node: OnnxNode, steps: int) -> None:
+        """Count work, so that nested functions, branches and loops stay bounded."""
+        self.steps += steps
+        if self.steps > self.budget:
+            raise self.fail(node, f"functions, branches and loops take more than {self.budget} steps")
+
+    def step(self, node: OnnxNode, domain: str, inputs: Sequence[Info | None], scope: Scope) -> None:
+        """Apply the rule of one ordinary node and enter its outputs."""
+        self.spend(node, 1)
+        opset = scope.opsets.get(domain, 1)
+        entry = RULES.get((domain, node.op_type))
+        call = Call(node, inputs, opset)
+        try:
+            outputs = self.outcome(call, entry, domain, scope)
+        except ShapeConflictError as conflict:
+            withdrawn = withdraw(call, domain, self.promised(call.node, scope), conflict)
+            if withdrawn is None:
+                raise self.fail(node, str(conflict)) from None
+            outputs = withdrawn
+        if self.trial and call.notes and knowable(inputs):
+            raise UnrollError
+        for message in call.notes:
+            self.warn(node, message)
+        self.enter(node, entry, inputs, outputs, scope=scope, opset=opset)
+
+    def outcome(self, call: Call, entry: Rule | None, domain: str, scope: Scope) -> Sequence[Info]:
+        """What the rule says, or the declared shapes where there is no rule or too little is known."""
+        if entry is None:
+            reason = f"operator {domain or 'ai.onnx'}.{call.op} is not known"
+            return guess(call, domain, self.promised(call.node, scope), reason)
+        try:
+            return entry.function(call)
+        except UnknownShapeError as unknown:
+            if self.trial and knowable(call.inputs):
+                raise UnrollError from None
+            return guess(call, domain, self.promised(call.node, scope), str(unknown))
+        except (ValueError, IndexError, OverflowError, ZeroDivisionError, TypeError, MemoryError) as error:
+            raise ShapeConflictError(f"its inputs do not fit the operator ({error})") from None
+
+    def enter(
+        self,
+        node: OnnxNode,
+        entry: Rule | None,
+        inputs: Sequence[Info | None],
+        outputs: Sequence[Info],
+        *,
+        scope: Scope,
+        opset: int,
+    ) -> None:
+        """Name and flag the outputs and append the node."""
+        constant, batched, shaped, upper, varying, guessed = True, False, False, False, False, False
+        for info in inputs:
+            if info is not None:
+                constant = constant and info.constant
+                batched = batched or info.batched
+                shaped = shaped or info.shaped
+                upper = upper or info.upper
+                varying = varying or info.varying
+                guessed = guessed or info.guessed
+        roots_from = None
+        if entry is not None:
+            roots_from = entry.roots_from
+            if entry.values_from is not None:
+                shaped = shaped or not constant
+                used = [inputs[index] for index in entry.values_from if index < len(inputs)]
+                constant = all(info.constant for info in used if info is not None)
+                batched = any(info.batched for info in used if info is not None)
+                varying = any(info.varying for info in used if info is not None)
+            if not entry.foldable or entry.random:
+                constant = False
+        roots: tuple[str, ...] = ()
+        if constant:
+            chosen = inputs if roots_from is None else [inputs[i] for i in roots_from if i < len(inputs)]
+            roots = united_roots(chosen)
+        own = constant and entry is not None and entry.generates and not shaped
+        env, prefix, dims = scope.env, scope.prefix, self.pinned
+        names = []
+        for index, name in enumerate(node.outputs):
+            if not name:
+                names.append("")
+                continue
+            info = outputs[index] if index < len(outputs) else self.declared(name, scope)
+            info.upper = info.upper or upper
+            info.guessed = info.guessed or guessed
+            if dims and name in dims:
+                info.shape, info.value, info.upper, info.guessed = dims[name], None, False, False
+            shape = info.shape
+            if shape is not None and math.prod(shape) > ELEMENT_LIMIT:
+                raise self.fail(node, f"its output {name} of {text(shape)} is too large")
+            info.constant, info.batched, info.shaped, info.varying = constant, batched, shaped, varying
+            if not constant:
+                info.value = None
+            resolved = self.add(prefix + name if prefix else name, info).name
+            info.roots = (resolved,) if own else roots
+            env[name] = info
+            names.append(resolved)
+        sources = tuple([info.name if info is not None else "" for info in inputs])
+        self.emit(node, sources, tuple(names), scope=scope, opset=opset, folded=constant)
+
+    def emit(
+        self,
+        node: OnnxNode,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        *,
+        scope: Scope,
+        opset: int,
+        folded: bool,
+    ) -> None:
+        """Append a node of the flat graph."""
+        if len(self.nodes) >= self.room:
+            raise self.fail(node, f"the graph has more than {self.room} nodes once loops are unrolled")
+        if scope.prefix or inputs != node.inputs or outputs != node.outputs:
+            name = node.name or next((output for output in node.outputs if output), "")
+            node = OnnxNode(
+                node.op_type,
+                node.domain,
+                scope.prefix + name if scope.prefix else node.name,
+                inputs,
+                outputs,
+                node.attributes,
+                scope.prefix,
+            )
+        self.nodes.append(ResolvedNode(node, opset, scope.repeats, folded))
+
+    def promised(self, node: OnnxNode, scope: Scope) -> Promised:
+        """What file and user say of the outputs of a node."""
+        return Promised([self.declared(name, scope) for name in node.outputs], self.pinned)
+
+    def declared(self, name: str, scope: Scope) -> Info:
+        """What the file declares of ``name``, with an unknown shape where it does not say."""
+        value = scope.declared.get(name)
+        if value is None:
+            return Info(DType.UNDEFINED, None)
+        extents: list[int] = []
+        for dim in value.shape or ():
+            extent = parse_dim(dim).value(self.dims) if isinstance(dim, str) else dim
+            if extent is None or extent < 0:
+                return Info(value.dtype, None)
+            extents.append(extent)
+        known = value.shape is not None and value.container == "tensor"
+        return Info(value.dtype, tuple(extents) if known else None)

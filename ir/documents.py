@@ -1,0 +1,156 @@
+"""Values as scenario files write them: strict numbers, quantities with units, the nearest known key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+from layerweaver.ir.clock import seconds_to_ns_nearest
+from layerweaver.ir.spelling import nearest
+from layerweaver.ir.units import parse_quantity
+
+__all__ = [
+    "Count",
+    "Milliseconds",
+    "Number",
+    "PositiveCount",
+    "PositiveMilliseconds",
+    "PositiveSeconds",
+    "Rate",
+    "Seconds",
+    "Seed",
+    "StrictModel",
+    "refusal",
+]
+
+
+MAX_RATE_QPS = 1e9
+
+
+_MAX_SECONDS = 1e8
+
+
+_MAX_COUNT = 10**9
+
+
+class StrictModel(BaseModel):
+    """A mapping whose unknown keys are refused with the nearest known one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise PydanticCustomError(
+                "not_a_mapping", "give a mapping of {keys}", {"keys": ", ".join(cls._keys())}
+            )
+        for key in data:
+            if key not in cls._keys():
+                raise PydanticCustomError(
+                    "unknown_key",
+                    "unknown key {shown}; {hint}",
+                    {
+                        "shown": repr(str(key)[:60]),
+                        "hint": nearest(str(key)[:60], cls._keys()),
+                        "key": str(key),
+                    },
+                )
+        return data
+
+    @classmethod
+    def _keys(cls) -> list[str]:
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+def refusal(message: str, key: str = "") -> PydanticCustomError:
+    """A refusal of a value, or of one key of a mapping; what is accepted follows a semicolon."""
+    return PydanticCustomError("value", "{text}", {"text": message, "key": key})
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise refusal(f"{str(value)[:40]!r} is not a number")
+    return float(value)
+
+
+def _time(unit: str, *, positive: bool) -> Callable[[object], float]:
+    per_second = {"s": 1.0, "ms": 1e3}[unit]
+
+    def read(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise refusal(f"{str(value)[:40]!r} is not a time; give a number in {unit}")
+        try:
+            result = parse_quantity(value, "time", unit)
+        except (ValueError, OverflowError) as error:
+            raise refusal(str(error)) from None
+        if result < 0 or (positive and result <= 0):
+            raise refusal(
+                f"{result:g} {unit} is not accepted; give a time {'above 0' if positive else 'of 0 or more'}"
+            )
+        if result / per_second > _MAX_SECONDS:
+            raise refusal(f"{result:g} {unit} is too long; give at most {_MAX_SECONDS:g} s")
+        if positive and seconds_to_ns_nearest(result / per_second) < 1:
+            raise refusal(f"{result:g} {unit} is below a nanosecond")
+        return result
+
+    return read
+
+
+def _rate(value: object) -> float:
+    qps = _number(value)
+    if qps < 0:
+        raise refusal(f"{qps:g} queries per second is negative")
+    if qps > MAX_RATE_QPS:
+        raise refusal(f"{qps:g} queries per second is impossible; the largest rate is {MAX_RATE_QPS:g}")
+    return qps
+
+
+def _count(least: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MAX_COUNT:
+            raise refusal(
+                f"{str(value)[:40]!r} is not accepted; give a whole number from {least} to {_MAX_COUNT:,}"
+            )
+        return value
+
+    return read
+
+
+def _seed(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64:
+        raise refusal(f"{str(value)[:40]!r} is not a seed; give a whole number from 0 to 2^64 - 1")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+
+
+Seconds = Annotated[float, BeforeValidator(_time("s", positive=False))]
+
+
+PositiveSeconds = Annotated[float, BeforeValidator(_time("s", positive=True))]
+
+
+Milliseconds = Annotated[float, BeforeValidator(_time("ms", positive=False))]
+
+
+PositiveMilliseconds = Annotated[float, BeforeValidator(_time("ms", positive=True))]
+
+
+Rate = Annotated[float, BeforeValidator(_rate)]
+
+
+Count = Annotated[int, BeforeValidator(_count(0))]
+
+
+PositiveCount = Annotated[int, BeforeValidator(_count(1))]
+
+
+Seed = Annotated[int, BeforeValidator(_seed)]

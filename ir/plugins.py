@@ -1,0 +1,79 @@
+"""Plug-ins by entry point: the names of a group, and loading one by name.
+
+What is shipped registers in the same way; its lines are given once more to the group, for a source tree that
+runs without installed metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import metadata
+from typing import Any
+
+from layerweaver.ir.errors import LayerweaverError
+from layerweaver.ir.spelling import nearest
+
+__all__ = ["PluginGroup"]
+
+
+class PluginGroup:
+    """One group of entry points.
+
+    Args:
+        group: Its name in the packages' metadata.
+        kind: What its members are called in complaints.
+        error: Class of the complaints.
+        shipped: The entry points of this package, name to ``module:attribute``.
+    """
+
+    def __init__(
+        self, group: str, kind: str, error: type[LayerweaverError], shipped: Mapping[str, str]
+    ) -> None:
+        self.group, self.kind, self.shipped = group, kind, dict(shipped)
+        self._error = error
+        self._loaded: dict[str, Any] = {}
+
+    @cached_property
+    def entries(self) -> dict[str, metadata.EntryPoint]:
+        """Every entry point by name.
+
+        Raises:
+            LayerweaverError: If two packages register different things under one name.
+        """
+        found = {name: metadata.EntryPoint(name, value, self.group) for name, value in self.shipped.items()}
+        points = metadata.entry_points(group=self.group)
+        for entry in sorted(points, key=lambda entry: (entry.name, entry.value)):
+            known = found.get(entry.name)
+            if known is not None and known.value != entry.value:
+                raise self._error(
+                    f"two packages register {entry.name!r}: {known.value} and {entry.value}",
+                    where=f"entry points {self.group}",
+                    accepted="uninstall one of them",
+                )
+            found[entry.name] = entry
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, sorted."""
+        return tuple(sorted(self.entries))
+
+    def load(self, name: str) -> Any:
+        """What a name stands for, loaded once.
+
+        Raises:
+            LayerweaverError: If no package registers the name or the plug-in does not import.
+        """
+        if name not in self._loaded:
+            entry = self.entries.get(name)
+            if entry is None:
+                raise self._error(f"unknown {self.kind} {name[:60]!r}", accepted=nearest(name, self.names))
+            try:
+                self._loaded[name] = entry.load()
+            except (ImportError, AttributeError) as error:
+                raise self._error(
+                    f"plug-in {name!r} ({entry.value}) does not load: {error}",
+                    where=f"entry points {self.group}",
+                ) from None
+        return self._loaded[name]

@@ -1,0 +1,259 @@
+"""From model files to a schedule profile: import, cost, table, for several models and batch sizes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from layerweaver.costmodel.table import CostTable
+from layerweaver.ir import LayerGraph, ModelError, ProfileError
+from layerweaver.scheduler.compile.sources import (
+    ZOO_PREFIX,
+    bound_dims,
+    import_read_model,
+    read_source,
+)
+from layerweaver.scheduler.offline import ModelProfile, build_offline
+from layerweaver.scheduler.profile.manifest import MAX_QUANTITY
+from layerweaver.scheduler.profile.profile import Profile, Provenance
+
+if TYPE_CHECKING:
+    from layerweaver.costmodel import NpuConfig
+
+__all__ = [
+    "ModelRequest",
+    "compile_models",
+    "entry_name",
+    "parse_request",
+    "profile_graph",
+]
+
+_ENTRY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One model to compile.
+
+    Attributes:
+        entry: Entry name in the profile.
+        source: Path of an ONNX file, or ``zoo:NAME``.
+        batches: Batch sizes, each giving one entry.
+        dims: Symbolic dimensions to bind.
+        shapes: Input shapes to bind.
+        trip_counts: Trip counts of loops that cannot be known from the graph.
+        state: Pairs of graph input and output that feed back; None matches them by name.
+        strict: Refuse operators that nobody knows instead of pricing them by their outputs.
+        overrides: Per batch size, a CSV whose measured costs replace those of the layers that it names.
+    """
+
+    entry: str
+    source: str
+    batches: tuple[int, ...] = (1,)
+    dims: Mapping[str, int] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    trip_counts: Mapping[str, int] = field(default_factory=dict)
+    state: Sequence[tuple[str, str]] | None = None
+    strict: bool = False
+    overrides: Mapping[int, str | Path] = field(default_factory=dict)
+
+
+def entry_name(source: str) -> str:
+    """The name an entry has unless it is given one: the zoo name or the file's stem."""
+    return source[len(ZOO_PREFIX) :] if source.startswith(ZOO_PREFIX) else Path(source).stem
+
+
+def parse_request(text: str) -> ModelRequest:
+    """Read ``[NAME=]MODEL``; an existing file whose name contains ``=`` is taken as a path.
+
+    Raises:
+        ModelError: If the name or the model is empty.
+    """
+    name, equals, source = text.partition("=")
+    if not equals or (name and not _ENTRY_NAME.fullmatch(name)) or Path(text).is_file():
+        name, source = entry_name(text), text
+    if not name:
+        raise ModelError("the entry name is empty", where=text or "MODEL", accepted="write NAME=MODEL")
+    if not source.strip():
+        raise ModelError("no model is given", where=text, accepted="give a path or zoo:NAME")
+    return ModelRequest(name, source)
+
+
+def profile_graph(
+    graph: LayerGraph, npu: NpuConfig, *, entry: str | None = None, overrides: str | Path | None = None
+) -> ModelProfile:
+    """Cost a layer graph on an NPU and build its offline tables.
+
+    Args:
+        graph: The layers, at their batch size.
+        npu: The NPU.
+        entry: Entry name; None takes the graph's.
+        overrides: CSV of measured costs that replace those of the layers it names, in cycles of the NPU.
+
+    Raises:
+        ConfigError: If the CSV is wrong or names a layer that the graph does not have.
+        ModelError: If a layer is too large, or all together take more cycles or bytes than are counted.
+    """
+    from layerweaver.costmodel import cost_graph, override_costs  # noqa: PLC0415 - loads on first use
+
+    costed = cost_graph(graph, npu)
+    table = costed.table if overrides is None else override_costs(costed, overrides)
+    name = graph.name if entry is None else entry
+    if table.model != name:
+        table = replace(table, model=name)
+    _check_size(table, graph.name)
+    return ModelProfile(name, table, build_offline(table))
+
+
+def _check_size(table: CostTable, source: str) -> None:
+    bytes_per_cycle = table.machine.bandwidth_numerator / table.machine.bandwidth_denominator
+    cycles = table.compute_cycles.sum(dtype=np.float64)
+    traffic = table.dram_bytes.sum(dtype=np.float64)
+    # Every total that is stored or counted is at most this sum, give or take a cycle of rounding per row.
+    if max(traffic, cycles + traffic / bytes_per_cycle + table.rows) > MAX_QUANTITY:
+        raise ModelError(
+            f"takes about {cycles:.2g} cycles of compute and {traffic:.2g} bytes per request at batch "
+            f"{table.batch}; beyond 2^45 nothing is counted exactly",
+            where=source,
+            accepted="bind a smaller batch or smaller shapes, or give a faster NPU",
+        )
+
+
+def _checked(requests: Iterable[ModelRequest]) -> tuple[ModelRequest, ...]:
+    checked = tuple(requests)
+    if not checked:
+        raise ProfileError("no model is given", accepted="name at least one model")
+    seen: dict[str, str] = {}
+    for request in checked:
+        if request.entry in seen:
+            raise ProfileError(
+                f"two models would have the entry name {request.entry!r}",
+                where=f"{seen[request.entry]} and {request.source}",
+                accepted="name them apart with NAME=MODEL",
+            )
+        seen[request.entry] = request.source
+        if not request.batches or min(request.batches) < 1:
+            raise ProfileError("batch sizes must be 1 or more", where=request.source, accepted="such as 1,16")
+        if len(set(request.batches)) != len(request.batches):
+            raise ProfileError("a batch size is given twice", where=request.source, accepted="such as 1,16")
+        for batch in request.overrides:
+            if batch not in request.batches:
+                raise ProfileError(
+                    f"measured costs are given for batch {batch}, which is not compiled",
+                    where=request.entry,
+                    accepted=f"one of {', '.join(map(str, request.batches))}",
+                )
+    return checked
+
+
+def _file_hash(path: Path) -> str:
+    """SHA-256 of a model file's bytes (weights kept in other files are not part of it)."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot be read ({error.strerror})", where=str(path)) from None
+
+
+def _compile_one(
+    request: ModelRequest, config: NpuConfig, tell: Callable[[str], None]
+) -> Iterator[tuple[ModelProfile, Provenance]]:
+    model, defaults = read_source(request.source)
+    sha256 = model.sha256 or _file_hash(Path(request.source))
+    for batch in request.batches:
+        tell(f"{request.entry} at batch {batch}")
+        graph = import_read_model(
+            model,
+            defaults,
+            dims=request.dims,
+            shapes=request.shapes,
+            batch=batch,
+            trip_counts=request.trip_counts,
+            strict=request.strict,
+            state=request.state,
+        )
+        measured = request.overrides.get(batch)
+        taken = (
+            () if measured is None else (f"batch {batch} takes measured costs from {Path(measured).name}",)
+        )
+        yield (
+            profile_graph(graph, config, entry=request.entry, overrides=measured),
+            Provenance(
+                source=request.source if request.source.startswith(ZOO_PREFIX) else Path(request.source).name,
+                sha256=sha256,
+                dims=bound_dims(model, defaults, request.dims, request.shapes, batch),
+                shapes=dict(request.shapes),
+                trip_counts=dict(request.trip_counts),
+                tool_version=metadata.version("layerweaver"),
+                warnings=(*graph.warnings, *taken),
+            ),
+        )
+
+
+def compile_models(
+    requests: Iterable[ModelRequest | str],
+    npu: NpuConfig | str | Path | Mapping[str, Any],
+    *,
+    groups: Iterable[Sequence[str]] = (),
+    progress: Callable[[float, str], None] | None = None,
+) -> Profile:
+    """Compile models into a schedule profile.
+
+    Args:
+        requests: Models with their bindings and batch sizes; text is read as ``[NAME=]MODEL``.
+        npu: A shipped NPU's name, the path of a config, a mapping with its keys, or a config.
+        groups: Entries (``NAME`` at its smallest batch, or ``NAME@BATCH``) whose static woven schedule is
+            precomputed, group by group, with decision tables for the online case (where these are not too
+            large; they cover every batch size of a ``NAME``).
+        progress: Told the share done and what is being done.
+
+    Raises:
+        ProfileError: If there is no model, or two have the same entry name or batch size.
+        ModelError: If a model cannot be imported.
+        ConfigError: If the NPU config is wrong.
+    """
+    from layerweaver.costmodel import (  # noqa: PLC0415 - loads on first use
+        NpuConfig,
+        load_npu,
+        npu_document,
+    )
+
+    checked = _checked(parse_request(item) if isinstance(item, str) else item for item in requests)
+    config = npu if isinstance(npu, NpuConfig) else load_npu(npu)
+    total = sum(len(request.batches) for request in checked)
+    compiled: list[tuple[ModelProfile, Provenance]] = []
+
+    def tell(text: str) -> None:
+        if progress is not None:
+            progress(len(compiled) / total, text)
+
+    for request in checked:
+        for pair in _compile_one(request, config, tell):
+            compiled.append(pair)
+    profile = Profile(
+        npu=npu_document(config),
+        machine=config.machine(),
+        entries=tuple(entry for entry, _ in compiled),
+        provenance=tuple(origin for _, origin in compiled),
+    )
+    declared = tuple(groups)
+    if not declared:
+        return profile
+    from layerweaver.scheduler.compile.groups import (  # noqa: PLC0415 - loads numba
+        table_group,
+        weave_group,
+    )
+
+    tables = (table_group(profile, group) for group in declared)
+    return replace(
+        profile,
+        weaves=tuple(weave_group(profile, group) for group in declared),
+        decisions=tuple(item for item in tables if item is not None),
+    )

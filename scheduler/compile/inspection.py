@@ -1,0 +1,123 @@
+"""What ``inspect`` and ``models`` report: a model's layers, costed when an NPU is given."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from layerweaver import models
+from layerweaver.costmodel import cost_graph, costed_document, load_npu
+from layerweaver.ir import LayerGraph, atomic_write
+from layerweaver.ir.export import graph_document
+from layerweaver.scheduler.compile.sources import load_graph, zoo_bytes
+from layerweaver.scheduler.offline import build_offline
+
+__all__ = ["Inspection", "export_zoo_model", "inspect_model", "layers_csv", "zoo_rows"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspection:
+    """A model's layer graph and the document that describes it."""
+
+    graph: LayerGraph
+    document: dict[str, Any]
+
+
+def inspect_model(
+    source: str,
+    *,
+    npu: str | None = None,
+    dims: Mapping[str, int] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    trip_counts: Mapping[str, int] | None = None,
+    state: Sequence[tuple[str, str]] | None = None,
+    batch: int | None = None,
+    strict: bool = False,
+    fuse: bool = True,
+) -> Inspection:
+    """Import a model and describe it.
+
+    Args:
+        source: Path of an ONNX file or ``zoo:NAME``.
+        npu: Shipped name or path of an NPU config; None leaves costs out.
+        dims: Bound symbolic dimensions.
+        shapes: Bound or overridden input shapes.
+        trip_counts: Trips of loops that the graph leaves open.
+        state: Pairs of graph input and output that feed back; None matches them by name.
+        batch: Batch size.
+        strict: Refuse operators without a description.
+        fuse: Fuse as a compiler would.
+
+    Raises:
+        ModelError: If the model cannot be imported.
+        ConfigError: If the NPU config is wrong.
+    """
+    config = load_npu(npu) if npu is not None else None
+    graph = load_graph(
+        source,
+        dims=dims or {},
+        shapes=shapes or {},
+        trip_counts=trip_counts or {},
+        state=state,
+        batch=batch,
+        strict=strict,
+        fuse=fuse,
+    )
+    document = graph_document(graph)
+    if config is not None:
+        costed = cost_graph(graph, config)
+        costs = costed_document(costed)
+        for layer, extra in zip(document["layers"], costs["layers"], strict=True):
+            layer.update(extra)
+        document["totals"].update(costs["totals"])
+        document["totals"]["standalone_cycles"] = int(build_offline(costed.table).remaining_cycles[0])
+        document["npu"] = costs["npu"]
+        document["roofline"] = costs["roofline"]
+    return Inspection(graph, document)
+
+
+def layers_csv(document: Mapping[str, Any]) -> str:
+    """The layers of an inspection as CSV, one row per layer; lists are joined by '+'."""
+    layers = document["layers"]
+    columns = list(layers[0]) if layers else ["name"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for layer in layers:
+        writer.writerow(
+            "+".join(map(str, cell)) if isinstance(cell := layer[key], list) else cell for key in columns
+        )
+    return text.getvalue()
+
+
+def zoo_rows() -> list[dict[str, Any]]:
+    """Name, MACs and parameters of every zoo model at its default dimensions, batch 1."""
+    rows = []
+    for name in models.names():
+        graph = load_graph(f"zoo:{name}")
+        rows.append(
+            {
+                "name": name,
+                "macs": graph.macs,
+                "parameters": graph.parameters,
+                "dims": dict(models.defaults(name)),
+            }
+        )
+    return rows
+
+
+def export_zoo_model(name: str, path: Path) -> int:
+    """Write a zoo model as an ONNX file and return its size in bytes.
+
+    Raises:
+        ModelError: If there is no such model.
+        OutputError: If the file cannot be written.
+    """
+    content = zoo_bytes(name)
+    with atomic_write(path) as stream:
+        stream.write(content)
+    return len(content)

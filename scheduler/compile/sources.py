@@ -1,0 +1,142 @@
+"""Where a model comes from: an ONNX file or the zoo.
+
+This is the one place that joins the importer and the zoo; both load only when used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layerweaver.ir import LayerGraph, ModelError
+
+if TYPE_CHECKING:
+    from layerweaver.frontend.reader.model import OnnxModel
+
+__all__ = ["ZOO_PREFIX", "bound_dims", "import_read_model", "load_graph", "read_source", "zoo_bytes"]
+
+ZOO_PREFIX = "zoo:"
+
+
+def zoo_bytes(name: str) -> bytes:
+    """A zoo model as the bytes of its ONNX file.
+
+    Raises:
+        ModelError: If there is no such model.
+    """
+    from layerweaver import models  # noqa: PLC0415 - the zoo loads onnx
+
+    try:
+        content: bytes = models.build(name).SerializeToString(deterministic=True)
+    except models.UnknownModelError as error:
+        near = error.nearest or models.names()
+        raise ModelError(
+            f"the zoo has no model {name!r}",
+            where=ZOO_PREFIX + name,
+            accepted=f"nearest: {', '.join(ZOO_PREFIX + other for other in near)}",
+        ) from None
+    return content
+
+
+def _zoo_model(name: str) -> tuple[OnnxModel, dict[str, int]]:
+    from layerweaver import models  # noqa: PLC0415 - the zoo loads onnx
+    from layerweaver.frontend.reader.file import read_model_bytes  # noqa: PLC0415
+
+    data = zoo_bytes(name)
+    model = read_model_bytes(data, ZOO_PREFIX + name)
+    if not model.sha256:
+        model = replace(model, sha256=hashlib.sha256(data).hexdigest())
+    return model, dict(models.defaults(name))
+
+
+def read_source(ref: str | Path) -> tuple[OnnxModel, dict[str, int]]:
+    """The model and the dimensions it is bound to unless told otherwise.
+
+    Raises:
+        ModelError: If the model does not exist or cannot be read.
+    """
+    from layerweaver.frontend.reader.file import read_model  # noqa: PLC0415 - loads on first use
+
+    text = str(ref)
+    if text.startswith(ZOO_PREFIX):
+        return _zoo_model(text[len(ZOO_PREFIX) :])
+    return read_model(Path(ref)), {}
+
+
+def bound_dims(
+    model: OnnxModel,
+    defaults: Mapping[str, int],
+    dims: Mapping[str, int],
+    shapes: Mapping[str, tuple[int, ...]],
+    batch: int | None,
+) -> dict[str, int]:
+    """The user's dimensions over the defaults that neither a shape nor a batch size already fixes."""
+    fixed = {
+        dim
+        for value in model.graph.inputs
+        if value.name in shapes and value.shape is not None
+        for dim in value.shape
+        if isinstance(dim, str)
+    }
+    if batch is not None:
+        fixed.add("batch")
+    return {**{name: size for name, size in defaults.items() if name not in fixed}, **dims}
+
+
+def load_graph(
+    ref: str | Path,
+    *,
+    dims: Mapping[str, int] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    batch: int | None = None,
+    trip_counts: Mapping[str, int] | None = None,
+    strict: bool = False,
+    fuse: bool = True,
+    state: Sequence[tuple[str, str]] | None = None,
+) -> LayerGraph:
+    """Import a model as a layer graph.
+
+    Args:
+        ref: Path of an ONNX file, or ``zoo:NAME``; what is left unbound of a zoo model takes its defaults.
+        dims: Symbolic dimensions, by name.
+        shapes: Input shapes, by input name.
+        batch: Batch size; None leaves it to the model and the bindings.
+        trip_counts: Trip counts of loops, by node name.
+        strict: Refuse operators that nobody knows instead of pricing them by their outputs.
+        fuse: Fuse vector work with the matrix layer before it.
+        state: Pairs of state inputs and outputs; None lets the importer find them.
+
+    Raises:
+        ModelError: If the model does not exist, cannot be read, bound or lowered.
+    """
+    model, defaults = read_source(ref)
+    return import_read_model(
+        model,
+        defaults,
+        dims=dims or {},
+        shapes=shapes or {},
+        batch=batch,
+        trip_counts=trip_counts or {},
+        strict=strict,
+        fuse=fuse,
+        state=state,
+    )
+
+
+def import_read_model(
+    model: OnnxModel,
+    defaults: Mapping[str, int],
+    *,
+    dims: Mapping[str, int],
+    shapes: Mapping[str, tuple[int, ...]],
+    batch: int | None,
+    **options: Any,
+) -> LayerGraph:
+    """Import what :func:`read_source` gave; arguments as :func:`load_graph`."""
+    from layerweaver.frontend.importer import import_model  # noqa: PLC0415 - loads every operator
+
+    bound = bound_dims(model, defaults, dims, shapes, batch)
+    return import_model(model, dims=bound, shapes=shapes, batch=batch, **options)

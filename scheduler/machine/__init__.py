@@ -1,0 +1,1 @@
+"""The two-timeline machine, and compiling plain functions for it."""

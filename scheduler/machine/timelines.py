@@ -1,0 +1,301 @@
+"""The machine of the paper as two timelines, in exact integer arithmetic (LW III-C).
+
+One DMA engine and one compute engine each work strictly in schedule order. Times are cycles. Amounts of
+data are *scaled bytes*, bytes times the denominator of the bandwidth, so that the machine moves a whole
+number of them per cycle (``rate``); only the end of a fetch is rounded, up.
+
+The functions are plain Python over records and compile under numba as they stand. The list of fetched
+layers whose compute is not done lives in a ring of :class:`Fetch` records and is never rescanned:
+
+- ``before_scaled`` counts what was appended before an entry, so that the space free once the entries
+  before it completed is ``A_j = buffer - appended + before_j``. The end of a fetch needs only the leading
+  entries with ``A_j`` below its weight.
+- The smallest ``before_j - done_j * rate`` of all live entries is kept in a monotone queue (``window``),
+  shared by all candidates of a decision. *Ours*; equal to the definition by rescanning.
+- An entry without weight is dominated by its successor and is replaced by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "COUNT_LIMIT",
+    "FETCH",
+    "HEAD",
+    "MACHINE",
+    "NEVER",
+    "Fetch",
+    "Head",
+    "Machine",
+    "Memory",
+    "View",
+    "append_fetch",
+    "fetch_end_of",
+    "rebase",
+    "release",
+]
+
+NEVER = 2**62
+"""A cycle that does not come: the deadline of a request without one."""
+
+COUNT_LIMIT = 2**59
+"""Scaled bytes counted from the origin stay near this; beyond it the counters are rebased."""
+
+
+class Machine(Protocol):
+    """State of the machine at a decision. Every field is int64.
+
+    Attributes:
+        now: Cycle of the decision.
+        start: Earliest cycle at which the chosen row's fetch can start.
+        fetch_end: ``tm``: end of the last fetch.
+        compute_end: ``tc``: end of the last compute.
+        rate: Scaled bytes per cycle.
+        scale: Scaled bytes per byte.
+        buffer_scaled: Capacity of the weight buffer.
+        free_scaled: Space free at ``start``.
+        room_scaled: ``min over live entries j of A_j + (tc - c_j) b``: what could be fetched by ``tc`` as
+            far as space goes, before any candidate is counted (meaningless when ``compute_end <= start``).
+        longest_fetch_cycles: Longest fetch of any row among the models that have a head request.
+        ready_count: Tenants that have a head request: the first entries of ``ready``.
+        tenant_count: Tenants declared.
+        one_kind: 1 when all declared models are compute-intensive or all are memory-intensive.
+        running: Tenant of the row scheduled last if its request has rows left, else -1.
+        mode: Set by the policy: why it chose, an index into its ``modes`` (0 before each decision).
+        clock_hz: Cycles per second.
+        queued: Requests waiting at all tenants, head batches included.
+        first: Position of the oldest live entry in the ring of fetches.
+        last: Position after the newest.
+        mask: Capacity of the ring minus 1.
+        window_first: Position of the smallest key in the monotone queue.
+        window_last: Position after its last.
+        appended_scaled: Bytes appended to the list since the origin.
+        origin: Cycle from which keys count.
+    """
+
+    now: int
+    start: int
+    fetch_end: int
+    compute_end: int
+    rate: int
+    scale: int
+    buffer_scaled: int
+    free_scaled: int
+    room_scaled: int
+    longest_fetch_cycles: int
+    ready_count: int
+    tenant_count: int
+    one_kind: int
+    running: int
+    mode: int
+    clock_hz: int
+    queued: int
+    first: int
+    last: int
+    mask: int
+    window_first: int
+    window_last: int
+    appended_scaled: int
+    origin: int
+
+
+class Head(Protocol):
+    """The head request (or batch) of one tenant and its next row. Every field is int64.
+
+    Attributes:
+        compute_cycles: Next row: cycles on the compute engine.
+        fetch_cycles: Next row: cycles of its fetch without stalls, rounded up.
+        dram_scaled: Next row: traffic.
+        weight_scaled: Next row: what becomes resident.
+        compute_scaled: Next row: what the DMA could move during its compute (``compute * rate``).
+        inherent_scaled: Next row: memory idle it causes by itself.
+        remaining_cycles: Standalone time of what is left of the request, next row included.
+        live_bytes: Activations alive while the next row runs.
+        rows_left: Rows not yet scheduled.
+        row: Next row within the model.
+        deadline: Last cycle at which the completion is in time; :data:`NEVER` without a deadline.
+        latest_start: Last cycle at which what is left, alone on the machine, could begin and still be in
+            time: ``deadline - remaining_cycles``; :data:`NEVER` without a deadline.
+        compute_intensive: 1 if the model is compute-intensive, else 0.
+        longest_fetch_cycles: Longest fetch of any row of the model.
+        standalone_cycles: Standalone time of the whole request.
+        arrival: Cycle at which the (oldest) request arrived.
+        since: Cycle at which the request became head.
+        last_start: Cycle at which its last fetch started; ``since`` before the first.
+        request: Number of the batch's first request within its tenant.
+        batch: Requests in the batch.
+        profile: Profile it runs at, an index over all tenants' profiles.
+        priority: 1, 3 or 9.
+        queued: Requests of the tenant waiting, the head batch included.
+        served_compute_cycles: Compute cycles the tenant was given so far, over all its requests.
+        served_fetch_cycles: Fetch cycles the tenant was given so far, without stalls.
+        model_compute_cycles: Compute cycles of the whole model.
+        model_fetch_cycles: Fetch cycles of the whole model.
+    """
+
+    compute_cycles: int
+    fetch_cycles: int
+    dram_scaled: int
+    weight_scaled: int
+    compute_scaled: int
+    inherent_scaled: int
+    remaining_cycles: int
+    live_bytes: int
+    rows_left: int
+    row: int
+    deadline: int
+    latest_start: int
+    compute_intensive: int
+    longest_fetch_cycles: int
+    standalone_cycles: int
+    arrival: int
+    since: int
+    last_start: int
+    request: int
+    batch: int
+    profile: int
+    priority: int
+    queued: int
+    served_compute_cycles: int
+    served_fetch_cycles: int
+    model_compute_cycles: int
+    model_fetch_cycles: int
+
+
+class Fetch(Protocol):
+    """One entry of the fetch list, and one slot of the monotone queue. Every field is int64.
+
+    Attributes:
+        before_scaled: Bytes appended before this entry since the origin.
+        done: Cycle at which its compute ends and its weights are freed.
+        key: ``before_scaled - (done - origin) * rate``.
+        window: Slot of the monotone queue: position of an entry.
+    """
+
+    before_scaled: int
+    done: int
+    key: int
+    window: int
+
+
+Memory: TypeAlias = NDArray[np.float64]
+"""What a policy remembers: shape (tenants + 1, memory_width), zero at the start."""
+
+_NO_TABLES: NDArray[np.int64] = np.zeros(0, np.int64)
+
+
+class View(NamedTuple):
+    """What a decision sees.
+
+    Attributes:
+        machine: State of the machine.
+        heads: One per tenant, by tenant index; only those listed in ``ready`` have a request.
+        ready: Tenants with a head request, ascending: the first ``machine.ready_count`` entries.
+        fetches: The fetch list, for the functions of this module.
+        tables: What the policy prepared for these tenants (flat int64), empty for most.
+    """
+
+    machine: Machine
+    heads: Sequence[Head]
+    ready: Sequence[int]
+    fetches: Sequence[Fetch]
+    tables: NDArray[np.int64] = _NO_TABLES
+
+
+def _record(fields: type) -> np.dtype[np.void]:
+    return np.dtype([(name, np.int64) for name in fields.__annotations__])
+
+
+MACHINE = _record(Machine)
+HEAD = _record(Head)
+FETCH = _record(Fetch)
+
+
+def fetch_end_of(view: View, head: Head) -> int:
+    """End of the fetch of a head's next row if it starts at ``machine.start`` (LW Fig. 9).
+
+    ``ceil(max(s + D/b, max over entries j with W > A_j of c_j + (W - A_j)/b))``
+    """
+    machine, fetches = view.machine, view.fetches
+    if head.weight_scaled <= machine.free_scaled:
+        return machine.start + head.fetch_cycles
+    needed = head.weight_scaled - machine.buffer_scaled + machine.appended_scaled
+    latest = head.dram_scaled
+    position = machine.first
+    while position < machine.last:
+        entry = fetches[position & machine.mask]
+        missing = needed - entry.before_scaled
+        if missing <= 0:
+            break
+        latest = max(latest, (entry.done - machine.start) * machine.rate + missing)
+        position += 1
+    return machine.start + (latest + machine.rate - 1) // machine.rate
+
+
+def release(view: View) -> None:
+    """Drop what completed by ``machine.start``; set ``free_scaled`` and ``room_scaled``."""
+    machine, fetches = view.machine, view.fetches
+    first, last, mask = machine.first, machine.last, machine.mask
+    start = machine.start
+    while first < last and fetches[first & mask].done <= start:
+        first += 1
+    machine.first = first
+    if first == last:
+        machine.window_first = machine.window_last
+        machine.free_scaled = machine.buffer_scaled
+        machine.room_scaled = machine.buffer_scaled
+        return
+    window_first = machine.window_first
+    while fetches[window_first & mask].window < first:
+        window_first += 1
+    machine.window_first = window_first
+    unused = machine.buffer_scaled - machine.appended_scaled
+    smallest = fetches[fetches[window_first & mask].window & mask].key
+    machine.free_scaled = unused + fetches[first & mask].before_scaled
+    machine.room_scaled = unused + smallest + (machine.compute_end - machine.origin) * machine.rate
+
+
+def append_fetch(view: View, weight_scaled: int, done: int) -> None:
+    """Append a fetched row that completes at ``done``; there must be a free slot."""
+    machine, fetches = view.machine, view.fetches
+    last, mask = machine.last, machine.mask
+    before = machine.appended_scaled
+    key = before - (done - machine.origin) * machine.rate
+    if last > machine.first and fetches[(last - 1) & mask].before_scaled == before:
+        last -= 1
+    window_last = machine.window_last
+    while (
+        window_last > machine.window_first
+        and fetches[fetches[(window_last - 1) & mask].window & mask].key >= key
+    ):
+        window_last -= 1
+    entry = fetches[last & mask]
+    entry.before_scaled = before
+    entry.done = done
+    entry.key = key
+    fetches[window_last & mask].window = last
+    machine.window_last = window_last + 1
+    machine.last = last + 1
+    machine.appended_scaled = before + weight_scaled
+
+
+def rebase(view: View, origin: int) -> None:
+    """Count from a new origin and from the oldest live entry, so that counters never overflow."""
+    machine, fetches = view.machine, view.fetches
+    position, last, mask = machine.first, machine.last, machine.mask
+    dropped = machine.appended_scaled
+    if position < last:
+        dropped = fetches[position & mask].before_scaled
+    shift = (origin - machine.origin) * machine.rate - dropped
+    while position < last:
+        entry = fetches[position & mask]
+        entry.before_scaled -= dropped
+        entry.key += shift
+        position += 1
+    machine.appended_scaled -= dropped
+    machine.origin = origin

@@ -1,0 +1,194 @@
+"""Layerweaver and Layerweaver+ from decision tables: the same choices as the direct rules, looked up."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from layerweaver.scheduler.machine.timelines import Head, View, fetch_end_of
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec
+from layerweaver.scheduler.policies.layerweaver_plus import Options
+from layerweaver.scheduler.rules.deadline_guard import DEADLINE, GUARDED_MODES, guard
+from layerweaver.scheduler.rules.least_idle import (
+    BY_DISTANCE,
+    STARVED_COMPUTE,
+    STARVED_MEMORY,
+    THROUGHPUT,
+    WEAVING_MODES,
+    weave,
+)
+from layerweaver.scheduler.static.tables import (
+    CLASS_OF,
+    CLASSES,
+    ENTRIES,
+    FIRST_ROW,
+    LEVEL_COUNT,
+    LEVELS,
+    PAIRS,
+    PHI,
+    ROW_COUNT,
+    SCARCE,
+    SLACK,
+    THETA,
+    build_tables,
+)
+
+__all__ = ["PLUS_POLICY", "POLICY", "TABLED_MODES", "choose", "choose_plus", "table_choice"]
+
+TABLED_MODES = (*GUARDED_MODES, *(f"table: {mode}" for mode in WEAVING_MODES))
+"""Reasons; those with ``table:`` were looked up, the others decided by the direct rule."""
+TABLED = DEADLINE + 1
+
+NOT_COVERED = -1
+EVERY_KIND = -1
+
+
+class Lookup(NamedTuple):
+    """Where to look a decision up, and what the starvation rules leave.
+
+    Attributes:
+        at: The state: ``x`` with slack space, ``buffer - room`` with scarce space.
+        blocks: Start of the block table.
+        level: Which longest fetch is in flight (0 with scarce space).
+        levels: How many blocks a pair of classes has.
+        scarce: Whether space is scarce, so that equal rows are told apart by their distances.
+        mode: Throughput or one of the starvation rules.
+    """
+
+    at: int
+    blocks: int
+    level: int
+    levels: int
+    scarce: bool
+    mode: int
+
+
+def table_choice(view: View) -> int:
+    """Layerweaver's choice by look-ups, with its mode; -1 where the tables do not cover the state."""
+    machine, heads, ready = view.machine, view.heads, view.ready
+    if machine.one_kind != 0 or machine.ready_count == 1:
+        return NOT_COVERED
+    x = max(0, machine.compute_end - machine.start)
+    slack_space, scarce_space = True, True
+    for k in range(machine.ready_count):
+        head = heads[ready[k]]
+        ahead = machine.compute_end - fetch_end_of(view, head)
+        fits = machine.room_scaled - head.weight_scaled
+        if head.weight_scaled > machine.free_scaled or (ahead > 0 and ahead * machine.rate > fits):
+            slack_space = False
+        idles = x < head.fetch_cycles or ahead + head.compute_cycles < machine.longest_fetch_cycles
+        if idles or ahead <= 0 or ahead * machine.rate < fits:
+            scarce_space = False
+    if slack_space:
+        return _best(view, _slack(view, x))
+    if scarce_space:
+        return _best(view, _scarce(view, machine.buffer_scaled - machine.room_scaled))
+    return NOT_COVERED
+
+
+def _slack(view: View, x: int) -> Lookup:
+    machine, heads, ready, tables = view.machine, view.heads, view.ready, view.tables
+    starved_compute, starved_memory = True, True
+    for k in range(machine.ready_count):
+        if x >= heads[ready[k]].fetch_cycles:
+            starved_compute = False
+        if x <= tables[tables[THETA] + _row(view, ready[k])]:
+            starved_memory = False
+    mode = STARVED_COMPUTE if starved_compute else STARVED_MEMORY if starved_memory else THROUGHPUT
+    level = 0
+    while tables[tables[LEVELS] + level] < machine.longest_fetch_cycles:
+        level += 1
+    return Lookup(x, int(tables[SLACK]), level, int(tables[LEVEL_COUNT]), False, mode)
+
+
+def _scarce(view: View, taken: int) -> Lookup:
+    machine, ready, tables = view.machine, view.ready, view.tables
+    mode = STARVED_MEMORY
+    for k in range(machine.ready_count):
+        if taken >= tables[tables[PHI] + _row(view, ready[k])]:
+            mode = THROUGHPUT
+    return Lookup(taken, int(tables[SCARCE]), 0, 1, True, mode)
+
+
+def _row(view: View, tenant: int) -> int:
+    """The tenant's next row among the rows of all classes."""
+    tables, head = view.tables, view.heads[tenant]
+    return int(tables[tables[FIRST_ROW] + tables[tables[CLASS_OF] + head.profile]]) + head.row
+
+
+def _best(view: View, lookup: Lookup) -> int:
+    """The best of the candidates that the starvation rules leave, pair by pair."""
+    machine, heads, ready = view.machine, view.heads, view.ready
+    wanted = 1 if lookup.mode == STARVED_COMPUTE else 0 if lookup.mode == STARVED_MEMORY else EVERY_KIND
+    best = -1
+    for attempt in range(2):
+        for k in range(machine.ready_count):
+            tenant = ready[k]
+            if attempt == 0 and wanted >= 0 and heads[tenant].compute_intensive != wanted:
+                continue
+            if best < 0 or _beats(view, lookup, tenant, best):
+                best = tenant
+        if best >= 0:
+            break
+    machine.mode = TABLED + lookup.mode
+    return best
+
+
+def _beats(view: View, lookup: Lookup, tenant: int, best: int) -> bool:
+    """Whether a later tenant's row goes before the best so far; equal ones do not."""
+    tables, heads = view.tables, view.heads
+    p = tables[tables[CLASS_OF] + heads[tenant].profile]
+    q = tables[tables[CLASS_OF] + heads[best].profile]
+    row, other, sign = heads[tenant].row, heads[best].row, 1
+    if p > q:
+        p, q, row, other, sign = q, p, other, row, -1
+    block = tables[lookup.blocks + (p * tables[CLASSES] + q) * lookup.levels + lookup.level]
+    pair = tables[PAIRS] + block + row * tables[tables[ROW_COUNT] + q] + other
+    entry, end = tables[ENTRIES] + tables[pair], tables[ENTRIES] + tables[pair + 1]
+    while entry + 1 < end and tables[entry + 1] >> 2 <= lookup.at:
+        entry += 1
+    won = ((tables[entry] & 3) - 1) * sign
+    if won == 0 and lookup.scarce:
+        return _distance(view, heads[tenant]) > _distance(view, heads[best])
+    return bool(won > 0)
+
+
+def _distance(view: View, head: Head) -> int:
+    """Decoupling distance ``tc' - tm'``, less ``tc``, of a head whose fetch ends before ``tc``."""
+    return head.compute_cycles - fetch_end_of(view, head)
+
+
+def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
+    """Layerweaver's choice, from the tables where they cover the state."""
+    chosen = table_choice(view)
+    return chosen if chosen >= 0 else weave(view, BY_DISTANCE, False)
+
+
+def choose_plus(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
+    """Layerweaver+'s choice; its deadline guard is arithmetic on the offline remaining times."""
+    chosen = -1
+    if options.hopeless != 1:
+        chosen = table_choice(view)
+    if chosen < 0:
+        chosen = weave(view, BY_DISTANCE, options.hopeless == 1)
+    return guard(view, chosen, options.margin_cycles, 0.0, options.evaluate == 0)
+
+
+POLICY = PolicySpec(
+    "layerweaver-tables",
+    choose,
+    "layerweaver, looked up in decision tables where they cover the state",
+    source="layerweaver, with offline tables of our own",
+    modes=TABLED_MODES,
+    prepare=build_tables,
+)
+
+PLUS_POLICY = PolicySpec(
+    "layerweaver+tables",
+    choose_plus,
+    "layerweaver+, its throughput choice looked up in decision tables",
+    source="layerweaver+, with offline tables of our own",
+    options=Options,
+    modes=TABLED_MODES,
+    drops_hopeless=lambda options: options.hopeless == "drop",
+    prepare=build_tables,
+)

@@ -1,0 +1,1 @@
+"""The schedule profile and its file."""

@@ -1,0 +1,101 @@
+"""A profile as documents: what ``layerweaver show`` prints, and its CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.scheduler.offline import ModelProfile
+from layerweaver.scheduler.profile.profile import Profile, Provenance
+
+__all__ = ["profile_csv", "profile_document"]
+
+
+def _layer_runs(layer_index: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Half-open row ranges of consecutive rows that belong to one layer."""
+    starts = [0, *(np.flatnonzero(np.diff(layer_index)) + 1).tolist(), len(layer_index)]
+    return pairwise(starts) if len(layer_index) else iter(())
+
+
+def _layer_rows(profile: ModelProfile) -> list[dict[str, Any]]:
+    table = profile.table
+    memory_cycles = table.memory_cycles
+    return [
+        {
+            "name": table.layer_names[int(table.layer_index[first])],
+            "compute_cycles": int(table.compute_cycles[first:end].sum()),
+            "memory_cycles": int(memory_cycles[first:end].sum()),
+            "dram_bytes": int(table.dram_bytes[first:end].sum()),
+            "weight_bytes": int(table.weight_bytes[first:end].sum()),
+            "remaining_cycles": int(profile.offline.remaining_cycles[first]),
+        }
+        for first, end in _layer_runs(table.layer_index)
+    ]
+
+
+def _model_document(profile: ModelProfile, provenance: Provenance) -> dict[str, Any]:
+    table = profile.table
+    return {
+        "name": profile.entry,
+        "batch": table.batch,
+        "kind": str(profile.offline.kind),
+        "standalone_cycles": profile.standalone_cycles,
+        "compute_cycles": int(table.compute_cycles.sum()),
+        "memory_cycles": int(table.memory_cycles.sum()),
+        "source": provenance.source,
+        "sha256": provenance.sha256,
+        "dims": dict(provenance.dims),
+        "shapes": {name: list(shape) for name, shape in provenance.shapes.items()},
+        "layers": _layer_rows(profile),
+    }
+
+
+def profile_document(profile: Profile) -> dict[str, Any]:
+    """The document of ``layerweaver show``: the NPU and every entry, layer by layer.
+
+    A layer that was split because it exceeds the weight buffer is shown whole. ``remaining_cycles`` of an
+    entry's first layer equals its ``standalone_cycles``.
+    """
+    return {
+        "npu": dict(profile.npu),
+        "models": [
+            _model_document(entry, provenance)
+            for entry, provenance in zip(profile.entries, profile.provenance, strict=True)
+        ],
+        "weaves": [
+            {
+                "members": [{"name": name, "batch": batch} for name, batch in weave.members],
+                "policy": weave.policy,
+                "prefix_rows": len(weave.prefix),
+                "period_rows": len(weave.period),
+                "period_cycles": weave.period_cycles,
+                "requests_per_period": weave.requests_per_period.tolist(),
+            }
+            for weave in profile.weaves
+        ],
+        "decision_tables": [
+            {
+                "members": [{"name": name, "batch": batch} for name, batch in item.members],
+                "bytes": item.tables.nbytes,
+            }
+            for item in profile.decisions
+        ],
+    }
+
+
+def profile_csv(profile: Profile) -> str:
+    """All layers of all entries as CSV with a header; one line per layer."""
+    text = io.StringIO()
+    columns = ("name", "compute_cycles", "memory_cycles", "dram_bytes", "weight_bytes", "remaining_cycles")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("model", "batch", "layer", *columns[1:]))
+    for entry in profile.entries:
+        for row in _layer_rows(entry):
+            writer.writerow((entry.entry, entry.table.batch, *(row[column] for column in columns)))
+    return text.getvalue()

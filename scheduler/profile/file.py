@@ -1,0 +1,267 @@
+"""The ``.lwp`` file: a NumPy container (``.npz`` layout) with a JSON manifest.
+
+Members are stored, not compressed, in a fixed order and with a fixed time stamp, so that the same profile
+gives the same bytes and a file can never unpack to more than its own size. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.spills import SpillColumns
+from layerweaver.costmodel.table import CostTable
+from layerweaver.ir import ProfileError, atomic_write
+from layerweaver.scheduler.offline import DecisionTables, ModelProfile, OfflineTables, StaticWeave
+from layerweaver.scheduler.profile.container import MANIFEST, MEND, Container
+from layerweaver.scheduler.profile.manifest import (
+    MAX_QUANTITY,
+    DecisionRecord,
+    EntryRecord,
+    MachineRecord,
+    Manifest,
+    WeaveRecord,
+    complaint,
+)
+from layerweaver.scheduler.profile.profile import Profile, Provenance
+
+__all__ = ["OFFLINE_COLUMNS", "SPILL_COLUMNS", "TABLE_COLUMNS", "load_profile", "save_profile"]
+
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+TABLE_COLUMNS: Mapping[str, str] = {
+    "compute_cycles": "<i8",
+    "dram_bytes": "<i8",
+    "weight_bytes": "<i8",
+    "live_bytes": "<i8",
+    "layer_index": "<i8",
+}
+"""Columns of a cost table, with their element types."""
+OFFLINE_COLUMNS: Mapping[str, str] = {"remaining_cycles": "<i8", "inherent_idle_cycles": "<f8"}
+"""Columns of the offline tables; ``remaining_cycles`` has one row more."""
+SPILL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(SpillColumns))
+"""Columns for costing again at another activation budget, one number per layer, where they are known."""
+
+
+def _manifest(profile: Profile) -> Manifest:
+    machine = profile.machine
+    return Manifest(
+        npu=dict(profile.npu),
+        machine=MachineRecord(
+            name=machine.name,
+            clock_hz=machine.clock_hz,
+            bandwidth_numerator=machine.bandwidth_numerator,
+            bandwidth_denominator=machine.bandwidth_denominator,
+            weight_buffer_bytes=machine.weight_buffer_bytes,
+            activation_buffer_bytes=machine.activation_buffer_bytes,
+        ),
+        entries=[
+            EntryRecord(
+                name=entry.entry,
+                batch=entry.table.batch,
+                rows=entry.table.rows,
+                kind=entry.offline.kind.value,
+                longest_fetch_cycles=entry.offline.longest_fetch_cycles,
+                layer_names=list(entry.table.layer_names),
+                activation_budget_bytes=entry.table.activation_budget_bytes,
+                spills=entry.table.spills is not None,
+                energy_pj=entry.table.energy_pj,
+                dram_byte_pj=entry.table.dram_byte_pj,
+                source=origin.source,
+                sha256=origin.sha256,
+                dims=dict(origin.dims),
+                shapes={name: list(shape) for name, shape in origin.shapes.items()},
+                trip_counts=dict(origin.trip_counts),
+                tool_version=origin.tool_version,
+                warnings=list(origin.warnings),
+            )
+            for entry, origin in zip(profile.entries, profile.provenance, strict=True)
+        ],
+        weaves=[
+            WeaveRecord(
+                members=list(weave.members),
+                prefix_rows=len(weave.prefix),
+                period_rows=len(weave.period),
+                period_cycles=weave.period_cycles,
+                policy=weave.policy,
+            )
+            for weave in profile.weaves
+        ],
+        decisions=[
+            DecisionRecord(members=list(item.members), length=len(item.tables)) for item in profile.decisions
+        ],
+    )
+
+
+def _members(profile: Profile) -> Iterator[tuple[str, NDArray[Any]]]:
+    for index, entry in enumerate(profile.entries):
+        for column, kind in TABLE_COLUMNS.items():
+            yield f"entries/{index}/{column}.npy", getattr(entry.table, column).astype(kind)
+        for column, kind in OFFLINE_COLUMNS.items():
+            yield f"entries/{index}/{column}.npy", getattr(entry.offline, column).astype(kind)
+        if entry.table.spills is not None:
+            for column in SPILL_COLUMNS:
+                yield f"entries/{index}/spill_{column}.npy", getattr(entry.table.spills, column).astype("<i8")
+    for index, weave in enumerate(profile.weaves):
+        for column in ("prefix", "period", "requests_per_period"):
+            yield f"weaves/{index}/{column}.npy", getattr(weave, column).astype("<i8")
+    for index, item in enumerate(profile.decisions):
+        yield f"decisions/{index}/tables.npy", item.tables.astype("<i8")
+
+
+def save_profile(profile: Profile, path: Path | str) -> None:
+    """Write ``profile`` to ``path``, atomically and reproducibly.
+
+    Raises:
+        OutputError: If the file cannot be written.
+        ProfileError: If the profile is outside what a file may hold.
+    """
+    try:
+        manifest = _manifest(profile).model_dump(mode="json")
+    except ValidationError as error:
+        raise ProfileError(f"cannot be stored: {complaint(error)}", where=str(path)) from None
+    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    with atomic_write(Path(path)) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo(MANIFEST, _TIME), text.encode())
+        for name, array in _members(profile):
+            if array.dtype == np.dtype("<i8") and not name.startswith("decisions/"):
+                _check_storable(array, name, path)
+            member = io.BytesIO()
+            npy_format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(name, _TIME), member.getvalue())
+
+
+def _check_storable(array: NDArray[Any], name: str, path: Path | str) -> None:
+    if array.max(initial=0) > MAX_QUANTITY:
+        raise ProfileError(
+            f"cannot be stored: {name} has values above 2^45",
+            where=str(path),
+            accepted="compile with a smaller batch or smaller shapes",
+        )
+
+
+def _entry(reader: Container, index: int, record: EntryRecord, machine: MachineSpec) -> ModelProfile:
+    def stored(name: str, kind: str, rows: int) -> NDArray[Any]:
+        return reader.array(f"entries/{index}/{name}.npy", rows, kind)
+
+    layers = len(record.layer_names)
+    spills = {name: stored(f"spill_{name}", "<i8", layers) for name in SPILL_COLUMNS if record.spills}
+    columns = {name: stored(name, kind, record.rows) for name, kind in TABLE_COLUMNS.items()}
+    table = CostTable(
+        model=record.name,
+        batch=record.batch,
+        machine=machine,
+        layer_names=tuple(record.layer_names),
+        compute_cycles=columns["compute_cycles"],
+        dram_bytes=columns["dram_bytes"],
+        weight_bytes=columns["weight_bytes"],
+        live_bytes=columns["live_bytes"],
+        layer_index=columns["layer_index"],
+        activation_budget_bytes=record.activation_budget_bytes,
+        spills=SpillColumns(**spills) if record.spills else None,
+        energy_pj=record.energy_pj,
+        dram_byte_pj=record.dram_byte_pj,
+    )
+    where = f"entry {record.name!r} at batch {record.batch}"
+    steps = np.diff(table.layer_index, prepend=0, append=layers - 1)
+    if steps[0] != 0 or steps[-1] != 0 or not np.isin(steps, (0, 1)).all():
+        reader.refuse(f"{where} does not give every layer its consecutive rows", MEND)
+    if table.spills is not None and table.spills.weight_chunks.min() < 1:
+        reader.refuse(f"{where} has weights in no chunk", MEND)
+    if table.weight_bytes.max() > machine.weight_buffer_bytes:
+        reader.refuse(f"{where} has a row larger than the weight buffer", MEND)
+    totals = [column.sum(dtype=np.float64) for column in (table.compute_cycles, table.dram_bytes)]
+    if max(totals) > MAX_QUANTITY:
+        reader.refuse(f"{where} has totals above 2^45", MEND)
+    remaining = stored("remaining_cycles", "<i8", record.rows + 1)
+    if remaining[-1] != 0 or (np.diff(remaining) > 0).any():
+        reader.refuse(f"{where} has remaining times that do not fall to 0", MEND)
+    offline = OfflineTables(
+        kind=record.model_kind,
+        remaining_cycles=remaining,
+        longest_fetch_cycles=record.longest_fetch_cycles,
+        inherent_idle_cycles=stored("inherent_idle_cycles", "<f8", record.rows),
+    )
+    return ModelProfile(record.name, table, offline)
+
+
+def _weave(reader: Container, index: int, record: WeaveRecord) -> StaticWeave:
+    members = len(record.members)
+    prefix = reader.array(f"weaves/{index}/prefix.npy", record.prefix_rows, "<i8")
+    period = reader.array(f"weaves/{index}/period.npy", record.period_rows, "<i8")
+    if max(prefix.max(initial=0), period.max()) >= members:
+        reader.refuse(f"woven group {index} refers to a tenant that it does not have", MEND)
+    return StaticWeave(
+        members=tuple((name, batch) for name, batch in record.members),
+        prefix=prefix,
+        period=period,
+        period_cycles=record.period_cycles,
+        requests_per_period=reader.array(f"weaves/{index}/requests_per_period.npy", members, "<i8"),
+        policy=record.policy,
+    )
+
+
+def _decisions(reader: Container, index: int, record: DecisionRecord, profile: Profile) -> DecisionTables:
+    from layerweaver.scheduler.static.tables import tables_fit  # noqa: PLC0415 - loads numba
+
+    tables = reader.numbers(f"decisions/{index}/tables.npy", record.length, "<i8")
+    if not tables_fit(tables, [profile.find(*member) for member in record.members]):
+        reader.refuse(f"decision tables {index} are not those of their models", MEND)
+    return DecisionTables(tuple(record.members), tables)
+
+
+def load_profile(path: Path | str) -> Profile:
+    """Read and validate a profile.
+
+    Raises:
+        ProfileError: If the file is missing, damaged, of a newer version or not a profile.
+    """
+    reader = Container(Path(path))
+    manifest = reader.manifest()
+    machine = MachineSpec(**manifest.machine.model_dump())
+    expected = {MANIFEST}
+    for index, record in enumerate(manifest.entries):
+        expected.update(f"entries/{index}/{name}.npy" for name in (*TABLE_COLUMNS, *OFFLINE_COLUMNS))
+        expected.update(f"entries/{index}/spill_{name}.npy" for name in SPILL_COLUMNS if record.spills)
+    for index in range(len(manifest.weaves)):
+        expected.update(f"weaves/{index}/{name}.npy" for name in ("prefix", "period", "requests_per_period"))
+    expected.update(f"decisions/{index}/tables.npy" for index in range(len(manifest.decisions)))
+    if unknown := sorted(reader.names - expected):
+        reader.refuse(f"has an unexpected member {unknown[0][:80]!r}", MEND)
+    provenance = tuple(
+        Provenance(
+            source=record.source,
+            sha256=record.sha256,
+            dims=record.dims,
+            shapes={name: tuple(shape) for name, shape in record.shapes.items()},
+            trip_counts=record.trip_counts,
+            tool_version=record.tool_version,
+            warnings=tuple(record.warnings),
+        )
+        for record in manifest.entries
+    )
+    try:
+        profile = Profile(
+            npu=manifest.npu,
+            machine=machine,
+            entries=tuple(_entry(reader, i, record, machine) for i, record in enumerate(manifest.entries)),
+            provenance=provenance,
+            weaves=tuple(_weave(reader, i, record) for i, record in enumerate(manifest.weaves)),
+        )
+    except ProfileError as error:
+        if error.where:
+            raise
+        reader.refuse(error.what, error.accepted)
+    decisions = tuple(_decisions(reader, i, record, profile) for i, record in enumerate(manifest.decisions))
+    return replace(profile, decisions=decisions)

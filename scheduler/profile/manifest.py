@@ -1,0 +1,129 @@
+"""The manifest of a profile file: its JSON document, validated before any array is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from layerweaver.costmodel.machine import MAX_BANDWIDTH_DENOMINATOR
+from layerweaver.scheduler.offline import ModelKind
+
+__all__ = [
+    "FORMAT",
+    "MAX_LAYERS",
+    "MAX_QUANTITY",
+    "VERSION",
+    "DecisionRecord",
+    "EntryRecord",
+    "MachineRecord",
+    "Manifest",
+    "WeaveRecord",
+    "complaint",
+]
+
+FORMAT = "layerweaver-profile"
+VERSION = 2
+"""Version 2 added decision tables; files of version 1 are read."""
+MAX_QUANTITY = 2**45
+"""Largest cycle or byte count, of a cell and of a total: products with the bandwidth still fit 64 bits."""
+MAX_LAYERS = 1_000_000
+
+Text = Annotated[str, Field(max_length=4096)]
+Positive = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
+Count = Annotated[int, Field(ge=0, le=MAX_QUANTITY)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class MachineRecord(_Record):
+    """Fields of :class:`~layerweaver.costmodel.machine.MachineSpec`."""
+
+    name: Text
+    clock_hz: Positive
+    bandwidth_numerator: Positive
+    bandwidth_denominator: Annotated[int, Field(ge=1, le=MAX_BANDWIDTH_DENOMINATOR)]
+    weight_buffer_bytes: Positive
+    activation_buffer_bytes: Annotated[int, Field(ge=0, le=MAX_QUANTITY)] | None = None
+
+
+class EntryRecord(_Record):
+    """One (model, batch): what is not an array, and the source it came from."""
+
+    name: Annotated[str, Field(min_length=1, max_length=4096)]
+    batch: Annotated[int, Field(ge=1, le=2**31)]
+    rows: Annotated[int, Field(ge=1, le=MAX_LAYERS)]
+    kind: Literal["compute-intensive", "memory-intensive"]
+    longest_fetch_cycles: Count
+    layer_names: Annotated[list[Text], Field(min_length=1, max_length=MAX_LAYERS)]
+    activation_budget_bytes: Count | None
+    spills: bool
+    energy_pj: Annotated[int, Field(ge=0, le=2**62)] | None
+    dram_byte_pj: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    source: Text
+    sha256: Annotated[str, Field(pattern=r"^(|[0-9a-f]{64})$")]
+    dims: dict[Text, Count]
+    shapes: dict[Text, Annotated[list[Count], Field(max_length=64)]]
+    trip_counts: dict[Text, Count]
+    tool_version: Text
+    warnings: Annotated[list[Text], Field(max_length=MAX_LAYERS)] = []
+
+    @property
+    def model_kind(self) -> ModelKind:
+        """The kind as the scheduler's own type."""
+        return ModelKind(self.kind)
+
+
+class WeaveRecord(_Record):
+    """One static woven schedule."""
+
+    members: Annotated[list[tuple[Text, Positive]], Field(min_length=1, max_length=1024)]
+    prefix_rows: Annotated[int, Field(ge=0, le=2**26)]
+    period_rows: Annotated[int, Field(ge=1, le=2**26)]
+    period_cycles: Positive
+    policy: Text
+
+
+class DecisionRecord(_Record):
+    """Decision tables of one group."""
+
+    members: Annotated[list[tuple[Text, Positive]], Field(min_length=1, max_length=64)]
+    length: Annotated[int, Field(ge=1, le=2**27)]
+
+
+class Manifest(_Record):
+    """The whole document."""
+
+    format: Literal["layerweaver-profile"] = "layerweaver-profile"
+    version: Literal[1, 2] = 2
+    npu: dict[str, JsonValue]
+    machine: MachineRecord
+    entries: Annotated[list[EntryRecord], Field(max_length=4096)]
+    weaves: Annotated[list[WeaveRecord], Field(max_length=256)] = []
+    decisions: Annotated[list[DecisionRecord], Field(max_length=256)] = []
+
+    @model_validator(mode="after")
+    def _members_exist(self) -> Manifest:
+        known = {(entry.name, entry.batch) for entry in self.entries}
+        groups = [weave.members for weave in self.weaves] + [tables.members for tables in self.decisions]
+        for members in groups:
+            for member in members:
+                if tuple(member) not in known:
+                    raise ValueError(f"a woven group names {member[0]!r} at batch {member[1]}, not an entry")
+        for tables in self.decisions:
+            if len(set(tables.members)) < len(tables.members):
+                raise ValueError("decision tables name an entry twice")
+        return self
+
+
+def _place(location: Iterable[Any]) -> str:
+    return ".".join(str(part) for part in location) or "manifest"
+
+
+def complaint(error: ValidationError) -> str:
+    """The first thing that is wrong, in one line, with its place."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{_place(first['loc'])}: {first['msg'][:200]}"

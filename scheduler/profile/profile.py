@@ -1,0 +1,121 @@
+"""The schedule profile: models costed and tabled for one NPU, with where everything came from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.ir import ProfileError
+from layerweaver.scheduler.offline import DecisionTables, ModelProfile, StaticWeave
+
+__all__ = ["Profile", "Provenance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where an entry came from.
+
+    Attributes:
+        source: File name (without its folder, so that moved files give the same profile) or zoo name.
+        sha256: Hash of the model file's bytes, in hexadecimal.
+        dims: Symbolic dimensions that were bound, by name.
+        shapes: Input shapes that were bound, by input name.
+        trip_counts: Loop trip counts that were given, by node name.
+        tool_version: Version of the tool that compiled the entry.
+        warnings: What the importer had to assume, one sentence each.
+    """
+
+    source: str
+    sha256: str
+    dims: Mapping[str, int] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    trip_counts: Mapping[str, int] = field(default_factory=dict)
+    tool_version: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """Everything that scheduling and simulation need, for one NPU.
+
+    Attributes:
+        npu: The NPU config as a JSON-able document that ``layerweaver npu check`` accepts.
+        machine: The same NPU as the engine sees it.
+        entries: One per (model, batch), in the order compiled.
+        provenance: One per entry, in the same order.
+        weaves: Static woven schedules of declared groups.
+        decisions: Decision tables of declared groups.
+
+    Raises:
+        ProfileError: If two entries have the same name and batch.
+    """
+
+    npu: Mapping[str, Any]
+    machine: MachineSpec
+    entries: tuple[ModelProfile, ...]
+    provenance: tuple[Provenance, ...]
+    weaves: tuple[StaticWeave, ...] = ()
+    decisions: tuple[DecisionTables, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.entries) != len(self.provenance):
+            raise ProfileError(f"{len(self.entries)} entries but {len(self.provenance)} provenance records")
+        seen: set[tuple[str, int]] = set()
+        for entry in self.entries:
+            key = (entry.entry, entry.table.batch)
+            if key in seen:
+                raise ProfileError(
+                    f"entry {entry.entry!r} at batch {entry.table.batch} appears twice",
+                    accepted="give each model its own NAME=",
+                )
+            seen.add(key)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Entry names, each once, in order."""
+        return tuple(dict.fromkeys(entry.entry for entry in self.entries))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the importer had to assume, each sentence once, with the entry it is about."""
+        return tuple(
+            dict.fromkeys(
+                f"{entry.entry}: {warning}"
+                for entry, origin in zip(self.entries, self.provenance, strict=True)
+                for warning in origin.warnings
+            )
+        )
+
+    def batches(self, name: str) -> tuple[int, ...]:
+        """Batch sizes of an entry, ascending.
+
+        Raises:
+            ProfileError: If there is no such entry; the message names the nearest.
+        """
+        found = sorted(entry.table.batch for entry in self.entries if entry.entry == name)
+        if not found:
+            near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.3) or list(self.names[:8])
+            raise ProfileError(f"has no entry {name!r}", accepted=f"it has {', '.join(near) or 'no entries'}")
+        return tuple(found)
+
+    def find(self, name: str, batch: int = 1) -> ModelProfile:
+        """The entry of a model at a batch size, with what is stored of the groups that it belongs to.
+
+        Raises:
+            ProfileError: If there is no such entry or it was not compiled at that batch size.
+        """
+        batches = self.batches(name)
+        for entry in self.entries:
+            if entry.entry == name and entry.table.batch == batch:
+                return replace(
+                    entry,
+                    weaves=tuple(weave for weave in self.weaves if (name, batch) in weave.members),
+                    decisions=tuple(item for item in self.decisions if (name, batch) in item.members),
+                )
+        raise ProfileError(
+            f"entry {name!r} was not compiled at batch {batch}",
+            accepted=f"it has batch {', '.join(map(str, batches))}",
+        )

@@ -1,0 +1,156 @@
+"""Layerweaver's rule: the row that leaves the least idle time behind (LW III-B to III-D).
+
+All terms are exact: times in cycles, idle in scaled bytes (``cycles * rate``).
+"""
+
+from __future__ import annotations
+
+from layerweaver.scheduler.machine.timelines import Head, View, fetch_end_of
+
+__all__ = [
+    "BY_DISTANCE",
+    "BY_RESCUE",
+    "BY_SLACK",
+    "SINGLE",
+    "WEAVING_MODES",
+    "earliest_arrival",
+    "idle_after",
+    "urgency",
+    "weave",
+]
+
+
+def earliest_arrival(view: View) -> int:
+    """The head that arrived first (ties: lowest tenant index); a request once begun is finished."""
+    machine, heads, ready = view.machine, view.heads, view.ready
+    if machine.running >= 0:
+        return machine.running
+    best = ready[0]
+    for k in range(1, machine.ready_count):
+        if heads[ready[k]].arrival < heads[best].arrival:
+            best = ready[k]
+    return best
+
+
+WEAVING_MODES = ("throughput", "single", "starved compute", "starved memory", "failsafe")
+"""Why a row was chosen: least idle, the only candidate, a starvation rule, or weaving being off."""
+
+
+THROUGHPUT, SINGLE, STARVED_COMPUTE, STARVED_MEMORY, FAILSAFE = range(5)
+
+
+BY_DISTANCE, BY_SLACK, BY_RESCUE = 0, 1, 2
+"""How ties of total idle are broken: largest decoupling distance, least slack, or least :func:`urgency`."""
+
+
+def idle_after(view: View, head: Head) -> tuple[int, int, int, int]:
+    """Append a head's next row tentatively and measure the idle time it causes.
+
+    Returns:
+        Compute idle (cycles), ``max(0, fetch without stall - max(0, tc - s))``; memory idle caused by the
+        decision (scaled bytes), see below; end of the fetch ``tm'`` and of the compute ``tc'`` (cycles).
+
+        With F the bytes that could still be fetched in ``(tm', tc)`` beside the new list, the DMA idles for
+        ``max(0, compute - max(0, buffer - W - F) / b)`` after the row, of which the part at F = 0 is inherent
+        to the row and not counted (LW III-C; the clipping at zero is our reading).
+    """
+    machine = view.machine
+    compute_end = machine.compute_end
+    fetch_end = fetch_end_of(view, head)
+    compute_idle = max(0, head.fetch_cycles - max(0, compute_end - machine.start))
+    beside = machine.buffer_scaled - head.weight_scaled
+    if compute_end > fetch_end:
+        beside -= min((compute_end - fetch_end) * machine.rate, machine.room_scaled - head.weight_scaled)
+        start = compute_end
+    else:
+        start = fetch_end
+    memory_idle = max(0, head.compute_scaled - max(0, beside)) - head.inherent_scaled
+    return compute_idle, memory_idle, fetch_end, start + head.compute_cycles
+
+
+def urgency(head: Head, now: int) -> int:
+    """A head's slack, or twice the standalone time of its tenant's whole queue if it cannot be in time.
+
+    The latter is what it takes, woven, until the tenant's next requests can be in time again (*ours*).
+    """
+    slack = head.latest_start - now
+    if slack >= 0:
+        return slack
+    return 2 * (head.remaining_cycles + (head.queued - 1) * head.standalone_cycles)
+
+
+def weave(
+    view: View,
+    tie_break: int,
+    hopeless_last: bool,
+) -> int:
+    """Layerweaver's choice; sets ``machine.mode`` to an index into :data:`WEAVING_MODES`.
+
+    The least total idle (compute + memory + potential compute idle) wins. Ties: first a row without inherent
+    memory idle, then, if ``hopeless_last``, a head that can still meet its deadline, then the largest
+    decoupling distance ``tc' - tm'`` or the least slack, then the lowest tenant index. If every candidate
+    has compute idle, only compute-intensive models count; if every candidate has memory idle, only
+    memory-intensive ones (starvation rules, in this order; without any of that kind all count). If all
+    declared tenants are of one kind, weaving is off and order of arrival decides (failsafe).
+    """
+    machine, heads, ready = view.machine, view.heads, view.ready
+    if machine.one_kind:
+        machine.mode = FAILSAFE
+        return earliest_arrival(view)
+    if machine.ready_count == 1:
+        machine.mode = SINGLE
+        return ready[0]
+    now = max(machine.compute_end, machine.start)
+    rate, longest = machine.rate, machine.longest_fetch_cycles
+    wanted, mode = -1, THROUGHPUT
+    chosen = ready[0]
+    while True:
+        best, least, least_inherent, least_hopeless, least_rank = -1, 0, 0, 0, 0
+        starved_compute, starved_memory = True, True
+        for k in range(machine.ready_count):
+            tenant = ready[k]
+            head = heads[tenant]
+            if wanted >= 0 and head.compute_intensive != wanted:
+                continue
+            compute_idle, memory_idle, fetch_end, compute_end = idle_after(view, head)
+            distance = compute_end - fetch_end
+            starved_compute = starved_compute and compute_idle > 0
+            starved_memory = starved_memory and memory_idle > 0
+            total = memory_idle + (compute_idle + max(0, longest - distance)) * rate
+            if best >= 0 and total > least:
+                continue
+            inherent = 1 if head.inherent_scaled > 0 else 0
+            hopeless = 0
+            rank = -distance
+            if tie_break != BY_DISTANCE or hopeless_last:
+                slack = head.latest_start - now
+                if hopeless_last and slack < 0:
+                    hopeless = 1
+                if tie_break != BY_DISTANCE:
+                    rank = slack
+                if tie_break == BY_RESCUE:
+                    rank = urgency(head, now)
+            if best >= 0 and total == least:
+                if inherent != least_inherent:
+                    if inherent > least_inherent:
+                        continue
+                elif hopeless != least_hopeless:
+                    if hopeless > least_hopeless:
+                        continue
+                elif rank >= least_rank:
+                    continue
+            best, least, least_inherent = tenant, total, inherent
+            least_hopeless, least_rank = hopeless, rank
+        if wanted >= 0:
+            if best >= 0:
+                chosen = best
+            break
+        chosen = best
+        if starved_compute:
+            wanted, mode = 1, STARVED_COMPUTE
+        elif starved_memory:
+            wanted, mode = 0, STARVED_MEMORY
+        else:
+            break
+    machine.mode = mode
+    return chosen

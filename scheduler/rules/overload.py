@@ -1,0 +1,170 @@
+"""How loaded the machine is and whom to give up when it is too much: the slow half of slackweave+ (*ours*).
+
+All of it is kept in the policy's memory. A row per tenant: whether it is given up, and its shares of recent
+completions, all and late. The last row belongs to the machine: load, and what the load was measured from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layerweaver.scheduler.machine.timelines import Memory, View
+
+__all__ = ["ALONE", "GIVEN_UP", "LOAD", "WIDTH", "count_completion", "watch"]
+
+GIVEN_UP, SHARE, LATE = range(3)
+"""Columns of a tenant: 1 if given up; its share of recent completions, and that of its late ones."""
+
+LOAD, ALONE, DECISIONS, ANY, TIME, COMPUTE, FETCH, NEXT_TIME, NEXT_COMPUTE, NEXT_FETCH, NEXT_COUNT = range(11)
+"""Columns of the machine: load woven (of the busier engine) and one request at a time; decisions since the
+last look; 1 if anyone is given up; cycle, compute and fetch cycles offered where the window began and where
+the next one did, with the number of arrivals then."""
+
+WIDTH = 11
+
+_DECISIONS_PER_LOOK = 64
+_WINDOW_ARRIVALS = 2000
+_LEAST_ARRIVALS = 200
+_TARGET_LOAD = 0.9
+_LEAST_SAVED = 0.001
+_PRIOR_LOAD = 0.6
+_PRIOR_REQUESTS = 20
+
+
+def count_completion(view: View, tenant: int, late: bool, window: float, memory: Memory) -> None:
+    """Note that a tenant's head completes; shares are exponential averages over ``window`` completions."""
+    for other in range(view.machine.tenant_count):
+        mine = 1.0 if other == tenant else 0.0
+        memory[other, SHARE] += (mine - memory[other, SHARE]) / window
+        memory[other, LATE] += ((mine if late else 0.0) - memory[other, LATE]) / window
+
+
+def watch(view: View, options: Any, memory: Memory) -> None:
+    """Every so many decisions: measure the load, give tenants up, take them back."""
+    common = view.machine.tenant_count
+    memory[common, DECISIONS] += 1.0
+    if memory[common, DECISIONS] < _DECISIONS_PER_LOOK:
+        return
+    memory[common, DECISIONS] = 0.0
+    arrived = _measure(view, memory)
+    load = memory[common, LOAD]
+    if memory[common, ANY] != 0.0:
+        if load < options.overload - 0.04 or _caught_up(view, memory) or _kept_in_vain(view, memory):
+            for tenant in range(common):
+                memory[tenant, GIVEN_UP] = 0.0
+            memory[common, ANY] = 0.0
+    elif load > options.overload and arrived > _LEAST_ARRIVALS:
+        _give_up(view, options, memory)
+
+
+def _arrived(view: View, tenant: int) -> float:
+    """Requests of a tenant so far, in batches of its last batch size."""
+    head = view.heads[tenant]
+    if head.batch == 0:
+        return 0.0
+    waiting = head.queued if head.rows_left > 0 else head.batch
+    return float(head.request + waiting) / head.batch
+
+
+def _measure(view: View, memory: Memory) -> float:
+    """Set the loads from all that arrived in the window, whether served or not; return the arrivals.
+
+    The window holds the last 2,000 to 4,000 arrivals. It is weighed against 20 requests of the slowest model
+    at a load of 0.6, so that the first requests do not look like a flood.
+    """
+    machine, heads = view.machine, view.heads
+    common = machine.tenant_count
+    compute, fetch, alone, count, slowest = 0.0, 0.0, 0.0, 0.0, 0.0
+    for tenant in range(common):
+        head, arrived = heads[tenant], _arrived(view, tenant)
+        compute += arrived * head.model_compute_cycles
+        fetch += arrived * head.model_fetch_cycles
+        alone += arrived * head.standalone_cycles
+        count += arrived * head.batch
+        slowest = max(slowest, float(head.standalone_cycles))
+    now, prior = float(machine.now), _PRIOR_REQUESTS * slowest
+    offered = max(compute - memory[common, COMPUTE], fetch - memory[common, FETCH]) + _PRIOR_LOAD * prior
+    memory[common, LOAD] = offered / max(1.0, now - memory[common, TIME] + prior)
+    memory[common, ALONE] = memory[common, LOAD] * alone / max(1.0, compute, fetch)
+    if count - memory[common, NEXT_COUNT] > _WINDOW_ARRIVALS:
+        memory[common, TIME], memory[common, NEXT_TIME] = memory[common, NEXT_TIME], now
+        memory[common, COMPUTE], memory[common, NEXT_COMPUTE] = memory[common, NEXT_COMPUTE], compute
+        memory[common, FETCH], memory[common, NEXT_FETCH] = memory[common, NEXT_FETCH], fetch
+        memory[common, NEXT_COUNT] = count
+    return count
+
+
+def _caught_up(view: View, memory: Memory) -> bool:
+    for tenant in range(view.machine.tenant_count):
+        head = view.heads[tenant]
+        if memory[tenant, GIVEN_UP] != 0.0 and head.rows_left > 0 and head.queued > head.batch:
+            return False
+    return True
+
+
+def _kept_in_vain(view: View, memory: Memory) -> bool:
+    """Whether one of those kept turned out to overload the machine alone."""
+    common = view.machine.tenant_count
+    capacity = _work(view, memory, False) / memory[common, LOAD]
+    for tenant in range(common):
+        if memory[tenant, GIVEN_UP] == 0.0 and _own_work(view, tenant) > capacity:
+            return True
+    return False
+
+
+def _give_up(view: View, options: Any, memory: Memory) -> None:
+    """Give up tenants until the rest fits, if that saves more than it costs.
+
+    First goes who overloads the machine alone and cannot be in time whatever is done, then those with the
+    longest requests. What it may save are the late requests of the rest; what it costs are those of the given
+    up that are in time now, times ``worth``.
+    """
+    common = view.machine.tenant_count
+    capacity = _work(view, memory, False) / memory[common, LOAD]
+    saved, lost, kept = 0.0, 0.0, common
+    for tenant in range(common):
+        saved += memory[tenant, LATE]
+    while kept > 1 and _work(view, memory, True) > _TARGET_LOAD * capacity:
+        tenant = _least_worth_keeping(view, memory, capacity)
+        if tenant < 0:
+            break
+        memory[tenant, GIVEN_UP] = 1.0
+        saved -= memory[tenant, LATE]
+        lost += memory[tenant, SHARE] - memory[tenant, LATE]
+        kept -= 1
+    if saved > options.worth * lost and saved > _LEAST_SAVED:
+        memory[common, ANY] = 1.0
+        return
+    for tenant in range(common):
+        memory[tenant, GIVEN_UP] = 0.0
+
+
+def _work(view: View, memory: Memory, kept_only: bool) -> float:
+    """Work offered so far, on the engine that has more of it; by all or by those not given up."""
+    compute, fetch = 0.0, 0.0
+    for tenant in range(view.machine.tenant_count):
+        if not kept_only or memory[tenant, GIVEN_UP] == 0.0:
+            arrived = _arrived(view, tenant)
+            compute += arrived * view.heads[tenant].model_compute_cycles
+            fetch += arrived * view.heads[tenant].model_fetch_cycles
+    return max(compute, fetch)
+
+
+def _own_work(view: View, tenant: int) -> float:
+    head = view.heads[tenant]
+    return _arrived(view, tenant) * max(head.model_compute_cycles, head.model_fetch_cycles)
+
+
+def _least_worth_keeping(view: View, memory: Memory, capacity: float) -> int:
+    """Who is given up next; -1 for nobody."""
+    first, most = -1, 0.0
+    for tenant in range(view.machine.tenant_count):
+        head = view.heads[tenant]
+        if memory[tenant, GIVEN_UP] != 0.0 or head.batch == 0:
+            continue
+        length = head.standalone_cycles / head.batch
+        if _own_work(view, tenant) > capacity:
+            length += capacity
+        if first < 0 or length > most:
+            first, most = tenant, length
+    return first

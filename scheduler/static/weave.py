@@ -1,0 +1,239 @@
+"""Static woven schedules: what the rule does to tenants that always have work, until it repeats (*ours*).
+
+For a declared group of tenants with a request always waiting, every decision depends only on the rows that
+come next and on the machine relative to the end of its last fetch. Running the direct rule until such a state
+comes back gives an order that can be replayed for ever without taking a decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+
+from layerweaver.ir import ProfileError
+from layerweaver.scheduler.machine.timelines import (
+    NEVER,
+    Machine,
+    View,
+    append_fetch,
+    fetch_end_of,
+    rebase,
+    release,
+)
+from layerweaver.scheduler.offline import ModelKind, ModelProfile, StaticWeave
+from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, weave
+
+__all__ = ["MAX_WEAVE_ROWS", "SaturatedLoop", "find_weave"]
+
+
+MAX_WEAVE_ROWS = 1_000_000
+"""Rows after which the search for a period gives up."""
+
+
+_RING = 1 << 12
+
+
+_REBASE_CYCLES = 1 << 32
+
+
+def _row_records(model: ModelProfile, rate: int, scale: int) -> list[SimpleNamespace]:
+    """One record per row, with those fields of ``Head`` that weaving reads."""
+    table, offline = model.table, model.offline
+    buffer_scaled = table.machine.weight_buffer_bytes * scale
+    records = []
+    for compute, fetch, dram, weight, remaining in zip(
+        table.compute_cycles.tolist(),
+        table.memory_cycles.tolist(),
+        table.dram_bytes.tolist(),
+        table.weight_bytes.tolist(),
+        offline.remaining_cycles[:-1].tolist(),
+        strict=True,
+    ):
+        beside = max(0, buffer_scaled - weight * scale)
+        records.append(
+            SimpleNamespace(
+                compute_cycles=compute,
+                fetch_cycles=fetch,
+                dram_scaled=dram * scale,
+                weight_scaled=weight * scale,
+                compute_scaled=compute * rate,
+                inherent_scaled=max(0, compute * rate - beside),
+                remaining_cycles=remaining,
+                compute_intensive=int(offline.kind == ModelKind.COMPUTE_INTENSIVE),
+                longest_fetch_cycles=offline.longest_fetch_cycles,
+                deadline=NEVER,
+                arrival=0,
+            )
+        )
+    return records
+
+
+class SaturatedLoop:
+    """Tenants that always have a request, under Layerweaver's rule, one row per step.
+
+    Args:
+        models: One profile per tenant, all of one machine.
+    """
+
+    def __init__(self, models: Sequence[ModelProfile]) -> None:
+        spec = models[0].table.machine
+        rate, scale = spec.bandwidth_numerator, spec.bandwidth_denominator
+        self.rows = [0] * len(models)
+        self.requests = [0] * len(models)
+        self._records = [_row_records(model, rate, scale) for model in models]
+        self._machine = SimpleNamespace(
+            now=0,
+            start=0,
+            fetch_end=0,
+            compute_end=0,
+            rate=rate,
+            scale=scale,
+            buffer_scaled=spec.weight_buffer_bytes * scale,
+            free_scaled=0,
+            room_scaled=0,
+            longest_fetch_cycles=max(model.offline.longest_fetch_cycles for model in models),
+            ready_count=len(models),
+            tenant_count=len(models),
+            one_kind=int(len({model.offline.kind for model in models}) == 1),
+            running=-1,
+            mode=0,
+            clock_hz=spec.clock_hz,
+            queued=len(models),
+            first=0,
+            last=0,
+            mask=_RING - 1,
+            window_first=0,
+            window_last=0,
+            appended_scaled=0,
+            origin=0,
+        )
+        fetches = [SimpleNamespace(before_scaled=0, done=0, key=0, window=0) for _ in range(_RING)]
+        heads: Any = [_waiting(records[0], 0) for records in self._records]
+        self.view = View(
+            cast("Machine", self._machine), heads, tuple(range(len(models))), cast("Any", fetches)
+        )
+        release(self.view)
+
+    @property
+    def now_cycles(self) -> int:
+        """End of the last fetch, when the next decision is taken."""
+        return int(self._machine.start)
+
+    def state(self) -> tuple[object, ...]:
+        """All that the future depends on: rows, and the machine relative to the end of the last fetch."""
+        machine, fetches = self._machine, self.view.fetches
+        live = [fetches[position & machine.mask] for position in range(machine.first, machine.last)]
+        waiting = sorted(range(len(self.rows)), key=lambda tenant: (self.view.heads[tenant].arrival, tenant))
+        return (
+            tuple(self.rows),
+            machine.running,
+            machine.compute_end - machine.start,
+            tuple(
+                (entry.before_scaled - machine.appended_scaled, entry.done - machine.start) for entry in live
+            ),
+            tuple(waiting) if machine.one_kind else (),
+        )
+
+    def step(self) -> int:
+        """Take one decision, append the row and return the tenant.
+
+        Raises:
+            ProfileError: If more fetched rows wait for their compute than the simulator's list may hold.
+        """
+        machine = self._machine
+        machine.mode = 0
+        tenant = weave(self.view, BY_DISTANCE, False)
+        head = self.view.heads[tenant]
+        fetch_end = fetch_end_of(self.view, head)
+        done = max(machine.compute_end, fetch_end) + head.compute_cycles
+        if machine.last - machine.first > machine.mask:
+            raise ProfileError(f"more than {_RING} fetched rows wait for their compute")
+        append_fetch(self.view, head.weight_scaled, done)
+        decided = machine.start
+        machine.fetch_end = machine.start = machine.now = fetch_end
+        machine.compute_end = done
+        self.rows[tenant] += 1
+        machine.running = tenant
+        arrival = head.arrival
+        if self.rows[tenant] == len(self._records[tenant]):
+            self.rows[tenant] = 0
+            self.requests[tenant] += 1
+            machine.running = -1
+            arrival = decided
+        cast("Any", self.view.heads)[tenant] = _waiting(self._records[tenant][self.rows[tenant]], arrival)
+        release(self.view)
+        if fetch_end - machine.origin > _REBASE_CYCLES:
+            rebase(self.view, fetch_end)
+        return tenant
+
+
+def _waiting(record: SimpleNamespace, arrival: int) -> SimpleNamespace:
+    """A copy of a row's record for a request that arrived at ``arrival``."""
+    copy = SimpleNamespace(**vars(record))
+    copy.arrival = arrival
+    return copy
+
+
+def find_weave(
+    models: Sequence[ModelProfile], *, max_rows: int = MAX_WEAVE_ROWS
+) -> tuple[StaticWeave, tuple[int, ...]]:
+    """Run the direct rule on saturated tenants until a state comes back.
+
+    Args:
+        models: One profile per tenant, all of one machine.
+        max_rows: Rows after which to give up.
+
+    A schedule that the models' profile stores for just these members is taken from it.
+
+    Returns:
+        The periodic schedule, and the members that never run in its period (they starve under the rule).
+
+    Raises:
+        ProfileError: If there are no models, they are for different machines, or no state comes back.
+    """
+    if not models:
+        raise ProfileError("a woven group has no members", accepted="name one or more entries")
+    if len({model.table.machine for model in models}) != 1:
+        raise ProfileError("the members of a woven group are compiled for different NPUs")
+    members = tuple((model.entry, model.table.batch) for model in models)
+    for stored in models[0].weaves:
+        known = all(any(stored is weave for weave in model.weaves) for model in models)
+        if known and stored.members == members and len(stored.prefix) + len(stored.period) <= max_rows:
+            return stored, tuple(np.flatnonzero(stored.requests_per_period == 0).tolist())
+    loop = SaturatedLoop(models)
+    seen: dict[tuple[object, ...], tuple[int, int, tuple[int, ...]]] = {}
+    order: list[int] = []
+    while len(order) <= max_rows:
+        if len(order) == 0 or loop.rows[order[-1]] == 0:
+            state = loop.state()
+            if state in seen:
+                return _woven(models, order, seen[state], loop)
+            seen[state] = (len(order), loop.now_cycles, tuple(loop.requests))
+        order.append(loop.step())
+    names = ", ".join(model.entry for model in models)
+    raise ProfileError(
+        f"the woven schedule of {names} does not repeat within {max_rows} rows",
+        accepted="leave this group to the online rule",
+    )
+
+
+def _woven(
+    models: Sequence[ModelProfile],
+    order: list[int],
+    start: tuple[int, int, tuple[int, ...]],
+    loop: SaturatedLoop,
+) -> tuple[StaticWeave, tuple[int, ...]]:
+    first, since_cycles, before = start
+    requests = np.array(loop.requests, dtype=np.int64) - np.array(before, dtype=np.int64)
+    weave = StaticWeave(
+        members=tuple((model.entry, model.table.batch) for model in models),
+        prefix=np.array(order[:first], dtype=np.int64),
+        period=np.array(order[first:], dtype=np.int64),
+        period_cycles=loop.now_cycles - since_cycles,
+        requests_per_period=requests,
+        policy="layerweaver",
+    )
+    return weave, tuple(np.flatnonzero(requests == 0).tolist())
