@@ -16,11 +16,12 @@ Ties go to the NPU with the lowest index.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.run.prepare import PreparedScenario
@@ -28,6 +29,7 @@ from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.traffic.stream import derive_seed, take_all
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.clock import cycles_to_ns_down
+from layerweaver.scheduler.machine.jit import compile_bound
 
 __all__ = ["ROUTER_CODES", "ArrayArrivals", "route", "route_requests"]
 
@@ -46,14 +48,16 @@ class ArrayArrivals:
         return piece
 
 
-def _route(
+def _route(  # noqa: PLR0917 - compiled code is called by position and allocates nothing
     times_ns: NDArray[np.int64],
     tenants: NDArray[np.int64],
     costs_ns: NDArray[np.int64],
     router: int,
     draws: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """The NPU of every request.
+    free: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+) -> None:
+    """Decide on the NPU of every request.
 
     Args:
         times_ns: Shape (n,), ascending.
@@ -61,10 +65,10 @@ def _route(
         costs_ns: Shape (3, tenants, npus): standalone, compute and memory time of a request.
         router: One of :data:`ROUTER_CODES`.
         draws: Shape (n, 2): two NPUs drawn per request; shape (0, 2) unless the router draws.
+        free: Shape (3, npus): from when on each is free, by the same estimates; changed.
+        chosen: Shape (n,): the NPUs, written here.
     """
     npus = costs_ns.shape[2]
-    free = np.zeros((3, npus), np.int64)
-    chosen = np.empty(len(times_ns), np.int64)
     for request in range(len(times_ns)):
         now, tenant = times_ns[request], tenants[request]
         best = 0
@@ -94,10 +98,11 @@ def _route(
         for resource in range(3):
             free[resource, best] = max(free[resource, best], now) + costs_ns[resource, tenant, best]
         chosen[request] = best
-    return chosen
 
 
-_route_compiled = njit(cache=True)(_route)
+@functools.cache
+def _compiled_route() -> Callable[..., Any]:
+    return compile_bound(cast(FunctionType, _route), {}, "router")
 
 
 def route(
@@ -119,8 +124,9 @@ def route(
         if npus > 1:
             # Two different NPUs: the second is drawn among the others.
             draws[:, 1] = (draws[:, 0] + 1 + draws[:, 1] % (npus - 1)) % npus
-    function: Any = _route_compiled if compiled else _route
-    chosen: NDArray[np.int64] = function(times_ns, tenants, costs_ns, ROUTER_CODES[router], draws)
+    function: Any = _compiled_route() if compiled else _route
+    chosen = np.empty(len(times_ns), np.int64)
+    function(times_ns, tenants, costs_ns, ROUTER_CODES[router], draws, np.zeros((3, npus), np.int64), chosen)
     return chosen
 
 

@@ -4,15 +4,13 @@ A loop such as the engine's calls a policy's ``choose``, and both call other pla
 makes a copy of the loop whose globals lead to the policy; :func:`compile_bound` does the same and compiles
 it, callees included. The sources stay plain Python: uncompiled, the very same code runs for debugging.
 
-Numba's cache index on disk is keyed by file and qualified name and looks only at the file of the outermost
-function. The qualified name therefore carries a digest of the source of every file that takes part, and of
-the versions of Python, numba and NumPy: a stale entry can never be found.
+An entry on disk is named by a digest of the source of every file that takes part, and of the versions of
+Python, numba, llvmlite and NumPy: a stale entry can never be found.
 """
 
 from __future__ import annotations
 
 import builtins
-import contextlib
 import functools
 import hashlib
 import platform
@@ -22,6 +20,7 @@ from types import FunctionType
 from typing import Any
 
 from layerweaver.ir import PolicyError
+from layerweaver.scheduler.machine.cache import Kept
 
 __all__ = ["bind", "compile_bound", "has_cache", "source_digest"]
 
@@ -63,23 +62,17 @@ def compile_bound(
     rebuilder = _Rebuilder(dict(replacements), inner, _shared_rebuilder())
     copy = rebuilder.copy(function)
     digest = source_digest(function, replacements)
-    copy.__qualname__ = (
-        f"{function.__qualname__}_{''.join(c if c.isalnum() else '_' for c in label)}_{digest}"
-    )
     options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
     compiled: Callable[..., Any] = numba.njit(**options)(copy)
-    # Without any directory that can be written, numba refuses to cache: then every process compiles anew.
-    with contextlib.suppress(RuntimeError):
-        compiled.enable_caching()  # type: ignore[attr-defined]
+    readable = "".join(c if c.isalnum() else "_" for c in f"{function.__name__}_{label}")
+    compiled._cache = Kept(f"{readable[:60]}-{digest}")  # type: ignore[attr-defined]
     return compiled
 
 
 def has_cache(compiled: Callable[..., Any]) -> bool:
     """Whether the disk cache knows a function of :func:`compile_bound`; errs only by a needless notice."""
-    cache: Any = getattr(compiled, "_cache", None)
-    path = getattr(cache, "cache_path", None)
-    name = getattr(getattr(cache, "_cache_file", None), "_index_name", None)
-    return path is not None and name is not None and (Path(path) / name).exists()
+    kept: Any = getattr(compiled, "_cache", None)
+    return isinstance(kept, Kept) and kept.is_known()
 
 
 def _compile_inner(function: FunctionType) -> Callable[..., Any]:
@@ -101,12 +94,13 @@ def _shared_rebuilder() -> _Rebuilder:
 
 def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> str:
     """Digest of the source files of a function and of everything it calls, and of the tools' versions."""
+    import llvmlite  # noqa: PLC0415
     import numba  # noqa: PLC0415
     import numpy  # noqa: PLC0415
 
     files = {__file__, *(reached.__code__.co_filename for reached in _reachable(function, replacements))}
     digest = hashlib.sha256()
-    for version in (platform.python_version(), numba.__version__, numpy.__version__):
+    for version in (platform.python_version(), numba.__version__, llvmlite.__version__, numpy.__version__):
         digest.update(version.encode() + b"\0")
     for file in sorted(files):
         try:

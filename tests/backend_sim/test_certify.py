@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from layerweaver.backend_sim.study.certify import virtual_clock
 from layerweaver.backend_sim.study.certify.certify import certify
 from layerweaver.ir import ScenarioError
+from layerweaver.ir.cache import Cache
 
 needs_loadgen = pytest.mark.skipif(
     importlib.util.find_spec("mlperf_loadgen") is None or shutil.which("c++") is None,
@@ -68,6 +70,7 @@ def test_without_loadgen_or_compiler_one_line_says_so(
     make_scenario: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(virtual_clock, "_KEPT", Cache("virtual-clock", 1))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     message = "needs a C.. compiler" if importlib.util.find_spec("mlperf_loadgen") else "pip install"

@@ -71,21 +71,22 @@ def certify(
         raise ScenarioError(
             "certifying needs the official LoadGen", accepted="pip install 'layerweaver[mlperf]'"
         )
-    clock = virtual_clock()
-    prepared = as_prepared(source)
-    _check(prepared)
-    chosen = policy_of(prepared, policy)
-    request = TrafficRequest(seed=seed)
-    names = [tenant.name for tenant in prepared.scenario.spec.tenants]
-    tell = progress or _say_nothing
-    tell(0.0, "simulating")
-    run = run_once(prepared, chosen, request)
-    if run.interrupted:
-        raise KeyboardInterrupt
-    tenants = []
-    for index, name in enumerate(names):
-        tell((1 + index) / (1 + len(names)), f"LoadGen replays {name}")
-        tenants.append(_certified(run, index, request, clock))
+    with tempfile.TemporaryDirectory() as folder:
+        clock = virtual_clock(Path(folder))
+        prepared = as_prepared(source)
+        _check(prepared)
+        chosen = policy_of(prepared, policy)
+        request = TrafficRequest(seed=seed)
+        names = [tenant.name for tenant in prepared.scenario.spec.tenants]
+        tell = progress or _say_nothing
+        tell(0.0, "simulating")
+        run = run_once(prepared, chosen, request)
+        if run.interrupted:
+            raise KeyboardInterrupt
+        tenants = []
+        for index, name in enumerate(names):
+            tell((1 + index) / (1 + len(names)), f"LoadGen replays {name}")
+            tenants.append(_certified(run, index, request, clock))
     return {"policy": chosen.name, "unofficial": True, "tenants": tenants}
 
 

@@ -1,0 +1,131 @@
+"""Folders of the user in which what was worked out is kept between runs.
+
+An entry is bytes under a name that says all that they depend on, so it is never wrong, only there or not:
+whatever is damaged, unreadable or cannot be written is a miss. A folder is used only if it belongs to the
+user and nobody else may write into it, since what is read from it may be code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from layerweaver.ir.errors import OutputError
+from layerweaver.ir.files import atomic_write
+
+__all__ = ["Cache"]
+
+LOGGER = logging.getLogger("layerweaver")
+_DIGEST_BYTES = 32
+
+
+class Cache:
+    """Entries by name in a folder of the user.
+
+    Args:
+        kind: Name of the folder below the user's cache folder, and what notes call it.
+        most_bytes: Where the entries grow beyond it, those not used for longest go.
+        variable: Environment variable that may name another place than the user's cache folder.
+    """
+
+    def __init__(self, kind: str, most_bytes: int, variable: str | None = None) -> None:
+        self.kind = kind
+        self._most_bytes = most_bytes
+        self._variable = variable
+        self._noted = False
+
+    @functools.cached_property
+    def folder(self) -> Path | None:
+        """Where entries are; None where no folder can be written."""
+        refused: list[str] = []
+        for place in self._places():
+            path = place / self.kind
+            reason = _unusable(path)
+            if reason is None:
+                if refused:
+                    self._note(f"kept in {path}, since {refused[0]}")
+                return path
+            refused.append(f"{path} {reason}")
+        self._note(f"not kept, since {'; '.join(refused) or 'there is no folder for it'}")
+        return None
+
+    def _places(self) -> Iterator[Path]:
+        from platformdirs import user_cache_path  # noqa: PLC0415 - only where something is cached
+
+        asked = os.environ.get(self._variable, "") if self._variable else ""
+        if asked:
+            yield Path(asked).absolute() / "layerweaver"
+        yield user_cache_path("layerweaver", appauthor=False)
+        owner = os.getuid() if hasattr(os, "getuid") else "user"
+        yield Path(tempfile.gettempdir()).absolute() / f"layerweaver-{owner}"
+
+    def _note(self, text: str) -> None:
+        if not self._noted:
+            self._noted = True
+            LOGGER.info("cache of %s: %s", self.kind, text)
+
+    def has(self, name: str) -> bool:
+        """Whether there is an entry whose name begins so; it may still turn out to be damaged."""
+        folder = self.folder
+        return folder is not None and next(folder.glob(f"{name}*"), None) is not None
+
+    def read(self, name: str) -> bytes | None:
+        """An entry as it was written; None if there is none."""
+        if self.folder is None:
+            return None
+        path = self.folder / name
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        entry = data[_DIGEST_BYTES:]
+        if hashlib.sha256(entry).digest() != data[:_DIGEST_BYTES]:
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return entry
+
+    def write(self, name: str, entry: bytes) -> None:
+        """Keep an entry, if that is possible."""
+        if self.folder is None:
+            return
+        try:
+            with atomic_write(self.folder / name) as stream:
+                stream.write(hashlib.sha256(entry).digest() + entry)
+        except OutputError as error:
+            self._note(f"not kept, since {error}")
+        self._shrink()
+
+    def _shrink(self) -> None:
+        assert self.folder is not None
+        with contextlib.suppress(OSError):
+            files = [(path, path.lstat()) for path in self.folder.iterdir()]
+            excess = sum(status.st_size for _, status in files) - self._most_bytes
+            for path, status in sorted(files, key=lambda file: (file[1].st_mtime_ns, file[0].name)):
+                if excess <= 0:
+                    break
+                path.unlink()
+                excess -= status.st_size
+
+
+def _unusable(path: Path) -> str | None:
+    """Why a folder is not used; it is made if it is not there."""
+    if not path.is_absolute():
+        return "is no absolute path"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+    except OSError as error:
+        return f"cannot be made ({error.strerror})"
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        return "belongs to somebody else"
+    if os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "can be written by others"
+    return None if os.access(path, os.W_OK | os.X_OK) else "cannot be written"
