@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from layerweaver.frontend.node.registry import SHIPPED, Lowering, load_shipped
+from layerweaver.frontend.node.registry import SHIPPED, Operator, WorkRule, load_shipped
 from layerweaver.ir import write_text
 
 __all__ = ["operator_table"]
@@ -33,31 +33,28 @@ operator; `--strict` refuses it. A package adds operators by an entry point of t
 `layerweaver.operators` that names a module which registers them:
 
 ```python
-from layerweaver.frontend.node.operation import Operation, Step
-from layerweaver.frontend.node.registry import lowers
+from layerweaver.frontend.node.registry import operator
+from layerweaver.frontend.node.values import Info
+from layerweaver.frontend.node.view import Call
+from layerweaver.frontend.node.work import Step
 from layerweaver.ir import LayerKind, VectorCategory
 
 
-@lowers("MyNorm", domain="my.domain", category=VectorCategory.NORMALIZATION)
-def my_norm(operation: Operation) -> Step:
-    work = operation.vector(VectorCategory.NORMALIZATION, operation.elements(0))
-    return Step(LayerKind.VECTOR, vector=(work,), weights=operation.weights(1, 2))
-```
-
-Where the file does not declare the shape of the result, it is assumed to be the first input's, with a
-warning. The same module can say what it is:
-
-```python
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.registry import rule
-from layerweaver.frontend.node.values import Info
-
-
-@rule("MyNorm", domain="my.domain")
 def my_norm_shape(call: Call) -> tuple[Info]:
     batch, channels, *_ = call.shape(0)
     return (Info(call.dtype(0), (batch, channels)),)
+
+
+@operator("MyNorm", domain="my.domain", shape=my_norm_shape, category=VectorCategory.NORMALIZATION)
+def my_norm(call: Call) -> Step:
+    work = call.vector(VectorCategory.NORMALIZATION, call.elements(0))
+    return Step(LayerKind.VECTOR, vector=(work,), weights=call.weights(1, 2))
 ```
+
+The decorated function is the work, `shape` the shape rule; both see the node by the same view. Without a
+rule and where the file does not declare the shape of the result, it is assumed to be the first input's, with
+a warning. Operators of this package are added the same way, in the file of their topic under
+`frontend/operators`; `like_first` is the rule of those whose result is like their first input.
 
 ## What counts
 
@@ -78,27 +75,27 @@ def my_norm_shape(call: Call) -> tuple[Info]:
 """
 
 
-def _row(entry: Lowering) -> str:
+def _row(entry: Operator, work: WorkRule) -> str:
     category = entry.category.value if entry.category else ""
-    note = (entry.function.__doc__ or "").strip().splitlines()[0]
-    return f"| {entry.operator} | {entry.since} | {entry.treatment.value} | {category} | {note} |"
+    note = (work.__doc__ or "").strip().splitlines()[0]
+    return f"| {entry.name} | {entry.since} | {entry.treatment.value} | {category} | {note} |"
 
 
 def operator_table() -> str:
     """The page as Markdown: shipped operators by domain and name."""
-    domains: dict[str, list[Lowering]] = {}
-    shipped = (entry for entry in load_shipped().lowerings() if entry.function.__module__.startswith(SHIPPED))
-    for entry in shipped:
-        domains.setdefault(entry.domain or "ai.onnx", []).append(entry)
+    domains: dict[str, list[str]] = {}
+    for entry in load_shipped().operators():
+        if entry.work is not None and entry.work.__module__.startswith(SHIPPED):
+            domains.setdefault(entry.domain or "ai.onnx", []).append(_row(entry, entry.work))
     parts = [_HEAD.rstrip("\n")]
-    for domain, entries in _ordered(domains).items():
+    for domain, rows in _ordered(domains).items():
         parts.append(f"\n## {domain}\n\n| operator | since | treatment | vector category | what is counted |")
         parts.append("|---|---|---|---|---|")
-        parts.extend(_row(entry) for entry in entries)
+        parts.extend(rows)
     return "\n".join(parts) + "\n"
 
 
-def _ordered(domains: Mapping[str, list[Lowering]]) -> dict[str, list[Lowering]]:
+def _ordered(domains: Mapping[str, list[str]]) -> dict[str, list[str]]:
     return {domain: domains[domain] for domain in sorted(domains, key=lambda name: (name != "ai.onnx", name))}
 
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 from layerweaver.frontend.lowering.draft import Draft, DraftGraph
 from layerweaver.frontend.lowering.parameters import Parameters, check_size
 from layerweaver.frontend.lowering.state import state_pairs
-from layerweaver.frontend.node.operation import Operation, elements_of
 from layerweaver.frontend.node.registry import Registry
 from layerweaver.frontend.node.resolved import ResolvedGraph, ResolvedNode
-from layerweaver.frontend.node.treatment import is_product, work_of
+from layerweaver.frontend.node.treatment import call_of, is_product, work_of
+from layerweaver.frontend.node.values import elements_of
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Free, Step, View, repeated
-from layerweaver.ir import DType, Layer, TensorSpec
+from layerweaver.ir import DType, Layer, ModelError, TensorSpec
 
 __all__ = ["MAX_MACS"]
 
@@ -95,21 +96,23 @@ class Building:
         if resolved.repeats == 0:
             return
         name = node.name or (outputs[0] if outputs else node.op_type)
-        operation = Operation(resolved, self.values, self.resolved.source, name)
-        answer, warning = work_of(operation, self.registry, strict=self.strict)
+        label = f"node {name!r} ({node.op_type})"
+        call = call_of(resolved, self.values)
+        where = f"{self.resolved.source}: {label}"
+        answer, warning = work_of(call, self.registry, where=where, strict=self.strict)
         if warning:
-            self.warnings[warning] = None
+            self.warnings[f"{label}: {warning}"] = None
         if isinstance(answer, Free):
             return
         if isinstance(answer, View):
-            self._view(operation, answer)
+            self._view(call, answer)
             return
         steps = answer if isinstance(answer, tuple) else (answer,)
         for step in steps:
-            self._draft(operation, repeated(step, resolved.repeats))
+            self._draft(call, name, repeated(step, resolved.repeats))
 
-    def _view(self, operation: Operation, view: View) -> None:
-        node = operation.node
+    def _view(self, call: Call, view: View) -> None:
+        node = call.node
         source = node.inputs[view.operand] if view.operand < len(node.inputs) else ""
         storage = self.storage.get(source)
         if storage is None:
@@ -118,38 +121,40 @@ class Building:
             if name:
                 self.storage[name] = storage
 
-    def _draft(self, operation: Operation, step: Step) -> None:
-        node = operation.node
+    def _draft(self, call: Call, name: str, step: Step) -> None:
+        node = call.node
         position = len(self.drafts)
         reads = self._activations(node.inputs if step.reads is None else step.reads)
         writes = [name for name in (node.outputs if step.writes is None else step.writes) if name]
         appended = dict(step.appended or {})
         rows: dict[str, int] = {}
         if node.op_type in _APPENDS and node.outputs:
-            rows = self._appended(operation, reads)
+            rows = self._appended(call, reads)
             appended.update(rows)
             for count in rows.values():
                 step = replace(step, vector=tuple(replace(work, elements=count) for work in step.vector))
-        for name in writes:
-            grown = appended.get(name) if name in self.fed_back else None
-            internal = (step.internal or {}).get(name)
-            self._size(name, internal if internal is not None else grown)
+        for written in writes:
+            grown = appended.get(written) if written in self.fed_back else None
+            internal = (step.internal or {}).get(written)
+            self._size(written, internal if internal is not None else grown)
             if internal is not None:
-                self.sizes[name] = replace(self.sizes[name], batched=operation.batched)
-            self.storage[name] = name
-            if name in rows:
-                self.along[name] = self.fed_back[name]
+                self.sizes[written] = replace(self.sizes[written], batched=call.batched)
+            self.storage[written] = written
+            if written in rows:
+                self.along[written] = self.fed_back[written]
         if step.matrix is not None and step.matrix.macs > MAX_MACS:
-            raise operation.error(
-                f"{step.matrix.macs} multiply-accumulates", accepted=f"at most {MAX_MACS} in one layer"
+            raise ModelError(
+                f"{step.matrix.macs} multiply-accumulates",
+                where=f"{self.resolved.source}: node {name!r} ({node.op_type})",
+                accepted=f"at most {MAX_MACS} in one layer",
             )
         weights, tables = self.parameters.fetched(step.weights)
         draft = Draft(
-            name=self._name(f"{operation.name}/{step.suffix}" if step.suffix else operation.name),
+            name=self._name(f"{name}/{step.suffix}" if step.suffix else name),
             kind=step.kind,
             operator=node.op_type,
             position=position,
-            origins=[(position, node.op_type, operation.name)],
+            origins=[(position, node.op_type, name)],
             operands=tuple(self.storage.get(name, name) for name in node.inputs),
             reads=reads,
             writes=dict.fromkeys(writes),
@@ -158,24 +163,24 @@ class Building:
             weights=weights,
             gathers=[*(self.parameters.gather(gather) for gather in step.gathers), *tables],
             role=step.role,
-            partial=self._parts_of_state(operation, step, reads),
+            partial=self._parts_of_state(call, step, reads),
         )
         self.drafts.append(draft)
 
-    def _parts_of_state(self, operation: Operation, step: Step, reads: dict[str, None]) -> dict[str, int]:
+    def _parts_of_state(self, call: Call, step: Step, reads: dict[str, None]) -> dict[str, int]:
         """Elements read of states of which only a part is read."""
         if not self.pairs:
             return {}
-        node = operation.node
+        node = call.node
         partial = dict(step.partial or {})
-        if operation.operator in ("Gather", "Slice") and node.inputs:
-            partial[node.inputs[0]] = operation.output_elements()
+        if call.op in ("Gather", "Slice") and node.inputs:
+            partial[node.inputs[0]] = call.output_elements()
         found = {self.storage.get(name, ""): count for name, count in partial.items()}
         return {name: count for name, count in found.items() if name in self.pairs and name in reads}
 
-    def _appended(self, operation: Operation, reads: dict[str, None]) -> dict[str, int]:
+    def _appended(self, call: Call, reads: dict[str, None]) -> dict[str, int]:
         """A cache that Concat or a scatter extends is not read by it: only the new rows are written."""
-        node = operation.node
+        node = call.node
         output = node.outputs[0]
         past = self.fed_back.get(output)
         if past is None or past not in reads:
@@ -186,7 +191,7 @@ class Building:
         update = _IN_PLACE.get(node.op_type)
         if update is not None and self.storage.get(node.inputs[0]) == past:
             del reads[past]
-            return {output: operation.elements(update)}
+            return {output: call.elements(update)}
         return {}
 
     # The result.

@@ -15,8 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from layerweaver.frontend.node.operation import elements_of
-from layerweaver.frontend.node.resolved import ResolvedValue
+from layerweaver.frontend.node.values import Info, elements_of
 from layerweaver.frontend.node.work import GatherRead, WeightRead
 from layerweaver.ir import DType, GatherWork, ModelError, TensorSpec
 
@@ -53,7 +52,7 @@ class Parameters:
         values: All values of the graph.
     """
 
-    def __init__(self, source: str, values: Mapping[str, ResolvedValue]) -> None:
+    def __init__(self, source: str, values: Mapping[str, Info]) -> None:
         self._source = source
         self._values = values
         self._whole: dict[str, str] = {}
@@ -138,7 +137,7 @@ class Parameters:
             roots = (TensorSpec(roots[0].name, read.elements, dtype, batched=False),)
         return roots
 
-    def _roots(self, value: ResolvedValue) -> tuple[TensorSpec, ...]:
+    def _roots(self, value: Info) -> tuple[TensorSpec, ...]:
         roots = []
         for name in value.roots:
             root = self._values.get(name)

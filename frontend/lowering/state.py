@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from layerweaver.frontend.node.resolved import ResolvedGraph, ResolvedValue
+from layerweaver.frontend.node.resolved import ResolvedGraph
+from layerweaver.frontend.node.values import Info
 from layerweaver.ir import ModelError
 
 __all__ = ["state_pairs"]
@@ -67,7 +68,7 @@ def _candidates(name: str) -> Iterable[str]:
         yield prefix + name
 
 
-def _compatible(before: ResolvedValue, after: ResolvedValue) -> bool:
+def _compatible(before: Info, after: Info) -> bool:
     if before.dtype != after.dtype or before.shape is None or after.shape is None:
         return False
     if len(before.shape) != len(after.shape):
@@ -164,5 +165,5 @@ def _pair_by_concat(graph: ResolvedGraph, pairs: dict[str, str], taken: set[str]
                 waiting.discard(name)
 
 
-def _grown(values: Mapping[str, ResolvedValue], name: str, output: str) -> bool:
+def _grown(values: Mapping[str, Info], name: str, output: str) -> bool:
     return _compatible(values[name], values[output])

@@ -1,24 +1,22 @@
-"""The operator registry: how an operator's shapes follow, and which work it is from which opset on.
+"""The operator registry: one record per operator and version, with its shape rule and its work.
 
 A package adds operators by an entry point of the group ``layerweaver.operators`` that names a module (or a
-function without parameters) which registers them with :func:`lowers`; those of this package come in by the
-same way. An operator that is registered twice for the same version is an error.
+function without parameters) which registers them with :func:`operator`; those of this package come in by
+the same way. An operator that is registered twice for the same version is an error.
 """
 
 from __future__ import annotations
 
 import importlib
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeAlias, TypeVar
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation
 from layerweaver.frontend.node.values import Info
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered
 from layerweaver.ir import ModelError, VectorCategory
 
@@ -27,20 +25,20 @@ __all__ = [
     "MICROSOFT",
     "ML",
     "NCHWC",
-    "RULES",
     "SHIPPED",
-    "Lowering",
-    "LoweringFunction",
+    "Operator",
     "Registry",
-    "Rule",
-    "RuleFunction",
+    "ShapeRule",
     "Treatment",
+    "WorkRule",
     "domain_name",
+    "like_first",
     "load_operators",
     "load_plugins",
     "load_shipped",
-    "lowers",
-    "rule",
+    "operator",
+    "repeat",
+    "shape_only",
 ]
 
 ENTRY_POINT_GROUP = "layerweaver.operators"
@@ -48,83 +46,6 @@ SHIPPED = "layerweaver.frontend.operators"
 ML = "ai.onnx.ml"
 MICROSOFT = "com.microsoft"
 NCHWC = "com.microsoft.nchwc"
-
-
-RuleFunction: TypeAlias = Callable[[Call], Sequence[Info]]
-
-
-class Rule:
-    """A rule and which inputs matter to it.
-
-    Attributes:
-        function: Computes the outputs; may return fewer than the node names when those are unused.
-        roots_from: Inputs whose roots the outputs inherit; None for all.
-        values_from: Inputs whose values (not just shapes and types) the outputs depend on; None for all.
-        foldable: Whether a compiler folds the node when its inputs are constants. Matrix operators are
-            not: runtimes execute them, and so they are counted.
-        random: Whether the outputs differ from run to run.
-        generates: Whether the output is made from a shape, so that a constant one is its own root.
-    """
-
-    __slots__ = ("foldable", "function", "generates", "random", "roots_from", "values_from")
-
-    def __init__(
-        self,
-        function: RuleFunction,
-        *,
-        roots_from: tuple[int, ...] | None,
-        values_from: tuple[int, ...] | None,
-        foldable: bool,
-        random: bool,
-        generates: bool,
-    ) -> None:
-        self.function = function
-        self.roots_from = roots_from
-        self.values_from = values_from
-        self.foldable = foldable
-        self.random = random
-        self.generates = generates
-
-
-RULES: dict[tuple[str, str], Rule] = {}
-"""Rule of each (domain, operator); filled by the modules of this package as they are imported."""
-
-
-def rule(
-    *names: str,
-    domain: str = "",
-    roots_from: tuple[int, ...] | None = None,
-    values_from: tuple[int, ...] | None = None,
-    foldable: bool = True,
-    random: bool = False,
-    generates: bool = False,
-) -> Callable[[RuleFunction], RuleFunction]:
-    """Register a function as the rule of the operators ``names``; see :class:`Rule` for the arguments.
-
-    Raises:
-        ValueError: An operator has a rule already.
-    """
-
-    def register(function: RuleFunction) -> RuleFunction:
-        for name in names:
-            key = (domain, name)
-            if key in RULES:
-                raise ValueError(f"{domain or 'ai.onnx'}.{name} has a rule already")
-            RULES[key] = Rule(
-                function,
-                roots_from=roots_from,
-                values_from=values_from,
-                foldable=foldable,
-                random=random,
-                generates=generates,
-            )
-        return function
-
-    return register
-
-
-LoweringFunction: TypeAlias = Callable[[Operation], Lowered]
-_Function = TypeVar("_Function", bound=LoweringFunction)
 
 
 class Treatment(StrEnum):
@@ -140,94 +61,167 @@ class Treatment(StrEnum):
     CONTROL = "control"
 
 
+ShapeRule: TypeAlias = Callable[[Call], Sequence[Info]]
+"""Computes the outputs; may return fewer than the node names when those are unused."""
+
+WorkRule: TypeAlias = Callable[[Call], Lowered]
+"""Turns one node, whose outputs are known, into work."""
+
+_Work = TypeVar("_Work", bound=WorkRule)
+
+
 @dataclass(frozen=True, slots=True)
-class Lowering:
-    """One registered treatment.
+class Operator:
+    """All that is known of an operator from one version on.
 
     Attributes:
-        operator: ONNX operator type.
+        name: ONNX operator type.
         domain: Its domain; "" is the domain ai.onnx.
-        since: First opset version of the domain that it holds for.
-        treatment: What becomes of the operator, as the operator table shows it.
+        since: First opset version of the domain that this holds for.
+        treatment: What becomes of it, as the operator table shows it.
         category: How the vector unit is charged, for vector operators.
-        function: Turns one node into work.
+        shape: How its outputs follow from its inputs; None: the file's declarations are taken.
+        work: What it costs; None: its size is costed, with a warning.
+        roots_from: Inputs whose roots the outputs inherit; None for all.
+        values_from: Inputs whose values (not just shapes and types) the outputs depend on; None for all.
+        foldable: Whether a compiler folds the node when its inputs are constants. Matrix operators are
+            not: runtimes execute them, and so they are counted.
+        random: Whether the outputs differ from run to run.
+        generates: Whether the output is made from a shape, so that a constant one is its own root.
     """
 
-    operator: str
-    domain: str
-    since: int
-    treatment: Treatment
-    category: VectorCategory | None
-    function: LoweringFunction
+    name: str
+    domain: str = ""
+    since: int = 1
+    treatment: Treatment = Treatment.VECTOR
+    category: VectorCategory | None = None
+    shape: ShapeRule | None = None
+    work: WorkRule | None = None
+    roots_from: tuple[int, ...] | None = None
+    values_from: tuple[int, ...] | None = None
+    foldable: bool = True
+    random: bool = False
+    generates: bool = False
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it multiplies matrices: such work is counted even when a compiler could do it once."""
+        return self.work is not None and self.treatment in _PRODUCTS
+
+
+_PRODUCTS = frozenset({Treatment.MATRIX, Treatment.RECURRENT})
 
 
 class Registry:
-    """Lowerings by domain, operator and version."""
+    """Operators by domain, name and version."""
 
     def __init__(self) -> None:
-        self._lowerings: dict[tuple[str, str], list[Lowering]] = {}
+        self._operators: dict[tuple[str, str], list[Operator]] = {}
 
-    def add(self, lowering: Lowering) -> None:
-        """Register a lowering.
+    def add(self, entry: Operator) -> None:
+        """Register an operator.
 
         Raises:
-            ModelError: If one is registered for the same operator, domain and version.
+            ModelError: If it is registered for the same domain and version already.
         """
-        known = self._lowerings.setdefault((lowering.domain, lowering.operator), [])
-        if any(other.since == lowering.since for other in known):
+        known = self._operators.setdefault((entry.domain, entry.name), [])
+        if any(other.since == entry.since for other in known):
             raise ModelError(
-                f"operator {lowering.operator!r} of domain {lowering.domain or 'ai.onnx'!r} "
-                f"is registered twice since version {lowering.since}",
-                where=lowering.function.__module__,
+                f"operator {entry.name!r} of domain {entry.domain or 'ai.onnx'!r} "
+                f"is registered twice since version {entry.since}",
+                where=getattr(entry.work or entry.shape, "__module__", ""),
                 accepted="register it for a later version",
             )
-        known.append(lowering)
-        known.sort(key=lambda entry: entry.since)
+        known.append(entry)
+        known.sort(key=lambda other: -other.since)
 
-    def find(self, operator: str, domain: str, opset: int) -> Lowering | None:
-        """The lowering in force at ``opset``: the newest one that is not newer; None when there is none."""
-        known = self._lowerings.get((domain, operator))
-        if not known:
-            return None
-        index = bisect_right([entry.since for entry in known], opset) - 1
-        return known[index] if index >= 0 else None
+    def find(self, name: str, domain: str, opset: int) -> Operator | None:
+        """The operator in force at ``opset``: the newest that is not newer; None when there is none."""
+        for entry in self._operators.get((domain, name), ()):
+            if entry.since <= opset:
+                return entry
+        return None
 
-    def lowerings(self) -> tuple[Lowering, ...]:
-        """Everything registered, by domain, operator and version."""
-        return tuple(entry for key in sorted(self._lowerings) for entry in self._lowerings[key])
+    def repeat(self, names: Iterable[str], domain: str) -> None:
+        """Let ``domain`` have the operators ``names`` as the default domain has them."""
+        for name in names:
+            self.add(replace(self._operators["", name][-1], domain=domain))
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Everything registered, by domain, name and version."""
+        return tuple(entry for key in sorted(self._operators) for entry in reversed(self._operators[key]))
 
 
 _REGISTRY = Registry()
 
 
-def lowers(
-    *operators: str,
+def operator(
+    *names: str,
+    shape: ShapeRule | None = None,
     domain: str = "",
     since: int = 1,
-    treatment: Treatment | str = Treatment.VECTOR,
+    treatment: Treatment | str | None = None,
     category: VectorCategory | None = None,
+    roots_from: tuple[int, ...] | None = None,
+    values_from: tuple[int, ...] | None = None,
+    foldable: bool | None = None,
+    random: bool = False,
+    generates: bool = False,
     registry: Registry = _REGISTRY,
-) -> Callable[[_Function], _Function]:
-    """Register the decorated function as the lowering of ``operators``.
+) -> Callable[[_Work], _Work]:
+    """Register the decorated function as the work of the operators ``names``, ``shape`` as their shape rule.
 
     Args:
-        operators: ONNX operator types that the function handles.
+        names: ONNX operator types; those of one call share all that is said of them.
+        shape: How their outputs follow from their inputs. Without it the file's declared shapes are taken.
         domain: Their domain; "" is ai.onnx.
-        since: First opset version of the domain that it holds for.
-        treatment: What becomes of them, for the operator table.
-        category: How the vector unit is charged, for the operator table.
+        since: First opset version of the domain that this holds for.
+        treatment: What becomes of them; by default vector work, or a move where ``category`` says so.
+        category: How the vector unit is charged.
+        roots_from: See :class:`Operator`.
+        values_from: See :class:`Operator`.
+        foldable: See :class:`Operator`; by default everything but matrix and recurrent work.
+        random: See :class:`Operator`.
+        generates: See :class:`Operator`.
         registry: Where to; tests use their own.
 
     Raises:
         ModelError: If an operator is registered for that version already.
     """
+    chosen = Treatment.MOVE if category is VectorCategory.MOVE else Treatment.VECTOR
+    chosen = chosen if treatment is None else Treatment(treatment)
 
-    def register(function: _Function) -> _Function:
-        for operator in operators:
-            registry.add(Lowering(operator, domain, since, Treatment(treatment), category, function))
-        return function
+    def register(work: _Work) -> _Work:
+        for name in names:
+            entry = Operator(name, domain, since, chosen, category, shape, work, roots_from, values_from)
+            folds = chosen not in _PRODUCTS if foldable is None else foldable
+            registry.add(replace(entry, foldable=folds, random=random, generates=generates))
+        return work
 
     return register
+
+
+def shape_only(
+    *names: str,
+    shape: ShapeRule,
+    domain: str,
+    roots_from: tuple[int, ...] | None = None,
+    foldable: bool = True,
+    registry: Registry = _REGISTRY,
+) -> None:
+    """Register operators whose work nobody has described: they are costed by size, with a warning."""
+    for name in names:
+        registry.add(Operator(name, domain, shape=shape, roots_from=roots_from, foldable=foldable))
+
+
+def repeat(names: Iterable[str], domain: str) -> None:
+    """Let ``domain`` have the shipped operators ``names`` as the default domain has them."""
+    _REGISTRY.repeat(names, domain)
+
+
+def like_first(call: Call) -> tuple[Info]:
+    """Shape rule of operators with one output of the type and shape of the first input."""
+    return (Info(call.dtype(0), call.shape(0)),)
 
 
 _PLUGIN_FAULTS = (

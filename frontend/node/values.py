@@ -20,6 +20,7 @@ __all__ = [
     "ShapeConflictError",
     "UnknownShapeError",
     "broadcast",
+    "elements_of",
     "integers",
     "numpy_type",
     "storable",
@@ -55,7 +56,9 @@ _NUMPY: dict[DType, np.dtype[Any]] = {
 
 
 class UnknownShapeError(Exception):
-    """A rule lacks the shape or the value of an input: the walker falls back on what the file declares.
+    """The shape or the value of an input is not known.
+
+    A shape rule that raises it gets what the file declares; work that raises it is costed by size.
 
     Args:
         what: What is missing, in words.
@@ -63,25 +66,33 @@ class UnknownShapeError(Exception):
 
 
 class ShapeConflictError(Exception):
-    """A rule found shapes that contradict each other; the walker names the node.
+    """A node does not fit its operator; whoever catches it names the node.
 
     Args:
         what: The contradiction, with both shapes.
+        accepted: What would be accepted; "" when there is nothing to add.
     """
+
+    def __init__(self, what: str, accepted: str = "") -> None:
+        super().__init__(what)
+        self.accepted = accepted
 
 
 class Info:
-    """One value while the graph is walked; becomes a ``ResolvedValue`` at the end.
+    """What is known of one value of the graph.
 
     Attributes:
-        name: Resolved name ("" until the walker gives one).
+        name: Resolved name, unique in the flat graph ("" until the walker gives one).
         dtype: Element type.
         shape: Extents, or None when unknown; for a sequence the largest extents of its elements.
         value: The value itself when it is small and known.
-        constant: Follows from constants and bound shapes alone, with no matrix operator between.
+        constant: Follows from constants and bound shapes alone (a weight, a weight behind Transpose or Cast,
+            shape arithmetic). What a matrix operator makes of constants is not constant: runtimes execute
+            it, and so it is counted.
         shaped: Depends on the shape of something that is not constant.
-        batched: Depends on the values of the graph's inputs.
-        roots: Constants that it was computed from.
+        batched: Grows with the batch: it depends on the values of the graph's inputs.
+        roots: For constants, the initializers (or outputs of Constant, or of ConstantOfShape with a
+            constant shape) it was computed from; empty for what was made from shapes alone.
         upper: Whether the shape or value is only an upper bound.
         elements: For a sequence, its elements in order; None for a tensor.
         absent: For an optional, whether it is known to be empty.
@@ -128,6 +139,13 @@ class Info:
         self.absent = absent
         self.varying = False
         self.guessed = False
+
+
+def elements_of(info: Info | None) -> int:
+    """Number of elements of a value, of all elements of a sequence; 0 when its shape is unknown."""
+    if info is None or info.shape is None:
+        return 0
+    return math.prod(info.shape) * (1 if info.elements is None else len(info.elements))
 
 
 def numpy_type(dtype: DType) -> np.dtype[Any] | None:

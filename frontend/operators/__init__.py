@@ -3,54 +3,27 @@
 Importing this package registers them all.
 """
 
-from layerweaver.frontend.operators import (
-    activation,
-    attention,
-    constants,
-    control,
-    convolution,
-    einsum,
-    elementwise,
-    image,
-    indexing,
-    machine_learning,
-    microsoft,
-    microsoft_attention,
-    movement,
-    normalization,
-    pooling,
-    products,
-    quantized,
-    recurrent,
-    reduction,
-    sequences,
-    signal,
-    views,
+from importlib import import_module
+
+from layerweaver.frontend.node.registry import MICROSOFT, repeat
+
+_TOPICS = (
+    *("activation", "attention", "blocked", "constants", "control", "convolution", "einsum", "elementwise"),
+    *("image", "indexing", "machine_learning", "microsoft", "microsoft_attention", "movement"),
+    *("normalization", "pooling", "products", "quantized", "recurrent", "reduction", "selection"),
+    *("sequences", "signal", "strings", "views"),
 )
 
-__all__ = [
-    "activation",
-    "attention",
-    "constants",
-    "control",
-    "convolution",
-    "einsum",
-    "elementwise",
-    "image",
-    "indexing",
-    "machine_learning",
-    "microsoft",
-    "microsoft_attention",
-    "movement",
-    "normalization",
-    "pooling",
-    "products",
-    "quantized",
-    "recurrent",
-    "reduction",
-    "sequences",
-    "signal",
-    "views",
-]
+for _topic in _TOPICS:
+    import_module(f"{__name__}.{_topic}")
 
-microsoft.repeat_rules()
+_REPEATED = (
+    *("Gather", "GatherND", "Pad", "Range", "Unique", "LayerNormalization", "Conv", "ConvTranspose"),
+    *("MaxPool", "AveragePool", "GlobalAveragePool", "Gemm", "MatMul", "Add", "Mul", "Sub", "Div", "Relu"),
+    *("Sigmoid", "Tanh", "Softmax", "Concat", "Split", "Clip", "Transpose", "Reshape", "Where", "ReduceSum"),
+    *("ReduceMean", "Resize", "Upsample", "Cast", "QLinearMatMul", "MatMulInteger", "ConvInteger"),
+    "DynamicQuantizeLinear",
+)
+"""Operators that this domain has as the default one."""
+
+repeat(_REPEATED, MICROSOFT)

@@ -2,62 +2,80 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.operation import Operation
-from layerweaver.frontend.node.registry import MICROSOFT, lowers
+from layerweaver.frontend.node.registry import MICROSOFT, like_first, operator
+from layerweaver.frontend.node.values import Info
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
-from layerweaver.frontend.operators.elementwise import ELEMENTWISE, TRANSCENDENTAL, vector_step
+from layerweaver.frontend.operators.elementwise import (
+    ELEMENTWISE,
+    TRANSCENDENTAL,
+    broadcast_inputs,
+    unary_shape,
+    vector_step,
+)
 from layerweaver.ir import VectorCategory
+
+
+@operator("Relu", "LeakyRelu", "ThresholdedRelu", "HardSigmoid", shape=unary_shape, category=ELEMENTWISE)
+@operator("PRelu", shape=like_first, category=ELEMENTWISE)
+@operator("HardSwish", "Shrink", shape=unary_shape, category=ELEMENTWISE)
+def piecewise_linear(call: Call) -> Step:
+    """Activations of comparisons, products and sums; slopes are parameters."""
+    return vector_step(call, ELEMENTWISE, call.output_elements())
+
+
+def contrib_activation_shape(call: Call) -> tuple[Info]:
+    """Shape of an activation of one operand, of half its width where it splits it."""
+    shape = call.shape(0)
+    if call.op == "BiasSplitGelu":
+        shape = (*shape[:-1], shape[-1] // 2)
+    return (Info(call.dtype(0), shape),)
+
+
+@operator("Sigmoid", "Tanh", "Softplus", "Softsign", "Elu", shape=unary_shape, category=TRANSCENDENTAL)
+@operator("Celu", "Selu", "Gelu", shape=unary_shape, category=TRANSCENDENTAL)
+@operator("Mish", "Swish", shape=unary_shape, category=TRANSCENDENTAL)
+@operator("Gelu", "QuickGelu", domain=MICROSOFT, shape=contrib_activation_shape, category=TRANSCENDENTAL)
+def smooth(call: Call) -> Step:
+    """Activations with an exponential inside."""
+    return vector_step(call, TRANSCENDENTAL, call.output_elements())
+
+
+def _swiglu_shape(call: Call) -> tuple[Info]:
+    shape = call.shape(0)
+    if call.has(1):
+        return (Info(call.dtype(0), broadcast_inputs(call)),)
+    axis = call.axis(call.integer("axis", -1), len(shape))
+    return (Info(call.dtype(0), (*shape[:axis], shape[axis] // 2, *shape[axis + 1 :])),)
+
+
+@operator("SwiGLU", shape=_swiglu_shape, category=TRANSCENDENTAL)
+def gated(call: Call) -> Step:
+    """Swish of the gate times the value."""
+    return vector_step(call, TRANSCENDENTAL, call.output_elements())
+
+
+@operator("BiasGelu", "FastGelu", domain=MICROSOFT, shape=contrib_activation_shape, category=TRANSCENDENTAL)
+@operator("BiasSplitGelu", domain=MICROSOFT, shape=contrib_activation_shape, category=TRANSCENDENTAL)
+def bias_gelu(call: Call) -> Step:
+    """GELU of the sum with a bias, which is a parameter."""
+    work = call.vector(TRANSCENDENTAL, call.output_elements())
+    step = vector_step(call, TRANSCENDENTAL, work.elements)
+    return Step(step.kind, vector=(work,), weights=call.weights(1))
+
 
 SOFTMAX = VectorCategory.SOFTMAX
 
 
-@lowers("Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "HardSigmoid", category=ELEMENTWISE)
-@lowers("HardSwish", "Shrink", category=ELEMENTWISE)
-def piecewise_linear(operation: Operation) -> Step:
-    """Activations of comparisons, products and sums; slopes are parameters."""
-    return vector_step(operation, ELEMENTWISE, operation.output_elements())
-
-
-@lowers("Sigmoid", "Tanh", "Softplus", "Softsign", "Elu", "Celu", "Selu", "Gelu", category=TRANSCENDENTAL)
-@lowers("Mish", "Swish", category=TRANSCENDENTAL)
-@lowers("Gelu", "QuickGelu", domain=MICROSOFT, category=TRANSCENDENTAL)
-def smooth(operation: Operation) -> Step:
-    """Activations with an exponential inside."""
-    return vector_step(operation, TRANSCENDENTAL, operation.output_elements())
-
-
-@lowers("SwiGLU", category=TRANSCENDENTAL)
-def gated(operation: Operation) -> Step:
-    """Swish of the gate times the value."""
-    return vector_step(operation, TRANSCENDENTAL, operation.output_elements())
-
-
-@lowers("BiasGelu", "FastGelu", domain=MICROSOFT, category=TRANSCENDENTAL)
-@lowers("BiasSplitGelu", domain=MICROSOFT, category=TRANSCENDENTAL)
-def bias_gelu(operation: Operation) -> Step:
-    """GELU of the sum with a bias, which is a parameter."""
-    work = operation.vector(TRANSCENDENTAL, operation.output_elements())
-    step = vector_step(operation, TRANSCENDENTAL, work.elements)
-    return Step(step.kind, vector=(work,), weights=operation.weights(1))
-
-
-@lowers("Softmax", "LogSoftmax", "Hardmax", category=SOFTMAX)
-def softmax(operation: Operation) -> Step:
+@operator("Softmax", "LogSoftmax", "Hardmax", shape=unary_shape, category=SOFTMAX)
+def softmax(call: Call) -> Step:
     """Normalised exponentials over the input's elements."""
-    return vector_step(operation, SOFTMAX, operation.elements(0))
+    return vector_step(call, SOFTMAX, call.elements(0))
 
 
-@lowers("SoftmaxCrossEntropyLoss", category=SOFTMAX)
-def cross_entropy(operation: Operation) -> Step:
-    """Softmax and the loss of its labels."""
-    return vector_step(operation, SOFTMAX, operation.elements(0), parameters=(2,))
-
-
-@lowers("BiasSoftmax", domain=MICROSOFT, category=SOFTMAX)
-def bias_softmax(operation: Operation) -> Step:
+@operator("BiasSoftmax", domain=MICROSOFT, shape=like_first, category=SOFTMAX)
+def bias_softmax(call: Call) -> Step:
     """Softmax of the sum with a mask."""
-    elements = operation.elements(0)
-    step = vector_step(operation, SOFTMAX, elements)
-    return Step(
-        step.kind, vector=(operation.vector(ELEMENTWISE, elements), *step.vector), weights=step.weights
-    )
+    elements = call.elements(0)
+    step = vector_step(call, SOFTMAX, elements)
+    return Step(step.kind, vector=(call.vector(ELEMENTWISE, elements), *step.vector), weights=step.weights)

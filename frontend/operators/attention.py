@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation, axis_for
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, lowers, rule
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator, shape_only
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
+from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step
 from layerweaver.ir import BatchAxis, LayerKind, MatrixWork, VectorCategory
+
+
+def split_heads(call: Call, index: int, heads: int) -> tuple[int, int, int, int]:
+    """(batch, heads, tokens, head size) of operand ``index``, packed (3 axes) or per head (4 axes)."""
+    shape = call.shape(index, least_rank=3)
+    if len(shape) == 3:
+        heads = max(1, heads)
+        return shape[0], heads, shape[1], shape[2] // heads
+    return shape[0], shape[1], shape[2], shape[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,7 @@ class Heads:
 
 
 def attention_steps(
-    operation: Operation,
+    call: Call,
     heads: Heads,
     *,
     query_key: tuple[str, ...],
@@ -46,7 +54,7 @@ def attention_steps(
     """Scores and context of one attention.
 
     Args:
-        operation: The node; result 0 is the context.
+        call: The node; result 0 is the context.
         heads: Extents.
         query_key: Operands of the scores: queries, keys, a cache, masks.
         values: Operands of the context besides the scores.
@@ -55,18 +63,18 @@ def attention_steps(
         extra: Further elementwise passes over the scores (scaling by a mask, capping).
     """
     groups = heads.batch * heads.heads
-    axis = axis_for(operation.batched, BatchAxis.GROUPS)
+    axis = axis_for(call.batched, BatchAxis.GROUPS)
     scores = groups * heads.queries * heads.keys
-    weights_name = f"{operation.key}:scores"
-    names = {name for name in operation.node.outputs[1:] if name and name not in caches}
-    passes = tuple(operation.vector(VectorCategory.ELEMENTWISE, scores) for _ in range(extra))
+    weights_name = f"{call.key}:scores"
+    names = {name for name in call.node.outputs[1:] if name and name not in caches}
+    passes = tuple(call.vector(VectorCategory.ELEMENTWISE, scores) for _ in range(extra))
     return (
         Step(
             LayerKind.MATRIX,
             reads=query_key,
             writes=(weights_name, *((caches[0],) if caches[0] else ()), *sorted(names)),
             matrix=MatrixWork(groups, heads.queries, heads.keys, heads.size, False, 1, axis),
-            vector=(*passes, operation.vector(VectorCategory.SOFTMAX, scores)),
+            vector=(*passes, call.vector(VectorCategory.SOFTMAX, scores)),
             suffix="scores",
             role="attention-scores",
             internal={weights_name: scores},
@@ -75,52 +83,12 @@ def attention_steps(
         Step(
             LayerKind.MATRIX,
             reads=(weights_name, *values),
-            writes=(operation.node.outputs[0], *((caches[1],) if caches[1] else ())),
+            writes=(call.node.outputs[0], *((caches[1],) if caches[1] else ())),
             matrix=MatrixWork(groups, heads.queries, heads.value_size, heads.keys, False, 1, axis),
             suffix="context",
             role="attention-context",
             appended={caches[1]: appended[1]} if caches[1] and appended[1] else None,
         ),
-    )
-
-
-def given(operation: Operation, *indices: int) -> tuple[str, ...]:
-    """Names of those operands among ``indices`` that are given."""
-    return tuple(operation.node.inputs[index] for index in indices if operation.has_input(index))
-
-
-def result(operation: Operation, index: int) -> str:
-    """Name of result ``index``, "" when it is not asked for."""
-    return operation.node.outputs[index] if operation.has_output(index) else ""
-
-
-def split_heads(operation: Operation, index: int, heads: int) -> tuple[int, int, int, int]:
-    """(batch, heads, tokens, head size) of operand ``index``, packed (3 axes) or per head (4 axes)."""
-    shape = operation.shape(index, least_rank=3)
-    if len(shape) == 3:
-        heads = max(1, heads)
-        return shape[0], heads, shape[1], shape[2] // heads
-    return shape[0], shape[1], shape[2], shape[3]
-
-
-@lowers("Attention", since=23, treatment=Treatment.MATRIX)
-@lowers("FlexAttention", domain="ai.onnx.preview", treatment=Treatment.MATRIX)
-def attention(operation: Operation) -> tuple[Step, Step]:
-    """Scaled dot-product attention over projected operands; causal masks save nothing on an array."""
-    query_heads = operation.integer("q_num_heads", 1)
-    batch, heads, queries, size = split_heads(operation, 0, query_heads)
-    _, kv_heads, keys, _ = split_heads(operation, 1, operation.integer("kv_num_heads", query_heads))
-    _, _, _, value_size = split_heads(operation, 2, kv_heads)
-    past = operation.shape(4, least_rank=4)[2] if operation.has_input(4) else 0
-    extra = (1 if operation.has_input(3) else 0) + (1 if "softcap" in operation.node.attributes else 0)
-    return attention_steps(
-        operation,
-        Heads(batch, heads, queries, keys + past, size, value_size),
-        query_key=given(operation, 0, 1, 3, 4, 6),
-        values=given(operation, 2, 5),
-        caches=(result(operation, 1), result(operation, 2)),
-        appended=(operation.elements(1), operation.elements(2)),
-        extra=extra,
     )
 
 
@@ -135,8 +103,7 @@ def _heads_apart(call: Call, index: int, heads: int) -> tuple[int, int, int, int
     return shape[0], heads, shape[1], shape[2] // heads
 
 
-@rule("Attention", foldable=False)
-def _attention(call: Call) -> tuple[Info, ...]:
+def _attention_shape(call: Call) -> tuple[Info, ...]:
     heads, kv_heads = call.integer("q_num_heads", 0), call.integer("kv_num_heads", 0)
     batch, heads, positions, width = _heads_apart(call, 0, heads)
     _, kv_heads, keys, key_width = _heads_apart(call, 1, kv_heads)
@@ -160,16 +127,35 @@ def _attention(call: Call) -> tuple[Info, ...]:
     )
 
 
-@rule("FlexAttention", domain="ai.onnx.preview", foldable=False)
-def _flex_attention(call: Call) -> tuple[Info]:
+def _flex_attention_shape(call: Call) -> tuple[Info]:
     query, value = call.shape(0), call.shape(2)
     if not query or not value:
         raise ShapeConflictError(f"queries of {text(query)} and values of {text(value)} do not fit")
     return (Info(call.dtype(0), (*query[:-1], value[-1])),)
 
 
-@rule("LinearAttention", foldable=False)
-def _linear_attention(call: Call) -> tuple[Info, ...]:
+@operator("Attention", since=23, shape=_attention_shape, treatment=Treatment.MATRIX)
+@operator("FlexAttention", domain="ai.onnx.preview", shape=_flex_attention_shape, treatment=Treatment.MATRIX)
+def attention(call: Call) -> tuple[Step, Step]:
+    """Scaled dot-product attention over projected operands; causal masks save nothing on an array."""
+    query_heads = call.integer("q_num_heads", 1)
+    batch, heads, queries, size = split_heads(call, 0, query_heads)
+    _, kv_heads, keys, _ = split_heads(call, 1, call.integer("kv_num_heads", query_heads))
+    _, _, _, value_size = split_heads(call, 2, kv_heads)
+    past = call.shape(4, least_rank=4)[2] if call.has(4) else 0
+    extra = (1 if call.has(3) else 0) + (1 if "softcap" in call.attributes else 0)
+    return attention_steps(
+        call,
+        Heads(batch, heads, queries, keys + past, size, value_size),
+        query_key=call.input_names(0, 1, 3, 4, 6),
+        values=call.input_names(2, 5),
+        caches=(call.output_name(1), call.output_name(2)),
+        appended=(call.elements(1), call.elements(2)),
+        extra=extra,
+    )
+
+
+def _linear_attention_shape(call: Call) -> tuple[Info, ...]:
     heads, kv_heads = call.integer("q_num_heads", 0), call.integer("kv_num_heads", 0)
     batch, heads, steps, width = _heads_apart(call, 0, heads)
     _, kv_heads, _, value_width = _heads_apart(call, 2, kv_heads)
@@ -180,106 +166,30 @@ def _linear_attention(call: Call) -> tuple[Info, ...]:
     )
 
 
-rule("LinearAttention", domain=MICROSOFT, foldable=False)(_linear_attention)
+@operator("LinearAttention", shape=_linear_attention_shape, treatment=Treatment.RECURRENT)
+def linear_attention(call: Call) -> Step:
+    """A matrix-valued state per head: read, updated and queried at every token.
 
-
-def _rotary(call: Call) -> tuple[Info]:
-    return call.like(0)
-
-
-rule("RotaryEmbedding", roots_from=(0,))(_rotary)
-
-
-rule("RotaryEmbedding", "GemmaRotaryEmbedding", domain=MICROSOFT, roots_from=(0,))(_rotary)
-
-
-@rule("Attention", "QAttention", domain=MICROSOFT, foldable=False)
-def _packed_weight_attention(call: Call) -> tuple[Info, ...]:
-    shape, weight = call.shape(0), call.shape(1)
-    if len(shape) != 3 or len(weight) != 2 or shape[2] != weight[0]:
-        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
-    batch, positions, _ = shape
-    sizes = call.integer_list("qkv_hidden_sizes")
-    hidden = sizes[2] if sizes and len(sizes) == 3 else weight[1] // 3
-    quantised = call.op == "QAttention"
-    dtype = call.dtype(3) if quantised else call.dtype(0)
-    past_index = 8 if quantised else 4
-    heads = max(call.integer("num_heads", 1), 1)
-    past = call.shape(past_index)[3] if call.has(past_index) else 0
-    present = (2, batch, heads, past + positions, hidden // heads)
-    return Info(dtype, (batch, positions, hidden)), Info(dtype, present)
-
-
-@rule("MultiHeadAttention", "DecoderMaskedMultiHeadAttention", domain=MICROSOFT, foldable=False)
-def _multi_head_attention(call: Call) -> tuple[Info, ...]:
-    query, heads, dtype = call.shape(0), max(call.integer("num_heads", 1), 1), call.dtype(0)
-    batch, positions = query[0], query[1]
-    width = query[4] if len(query) == 5 else query[2] // heads
-    keys, value_width = positions, width
-    if call.has(1):
-        key = call.shape(1)
-        keys = key[2] if len(key) == 4 else key[1]
-    if call.has(2):
-        value = call.shape(2)
-        value_width = value[3] if len(value) == 4 else value[2] // heads
-    past_index = 5 if call.op.startswith("Decoder") else 6
-    past = call.shape(past_index)[2] if call.has(past_index) else 0
-    total = past + keys
-    return (
-        Info(dtype, (batch, positions, heads * value_width)),
-        Info(dtype, (batch, heads, total, width)),
-        Info(dtype, (batch, heads, total, value_width)),
-        Info(dtype, (batch, heads, positions, total)),
+    Counted per token and query head: one product with the state for the output, one outer product per key
+    and value head for the update (and one more read of the state for the delta rules).
+    """
+    batch, tokens, width = call.shape(0, least_rank=3)[:3]
+    heads = max(1, call.integer("q_num_heads", 1))
+    kv_heads = max(1, call.integer("kv_num_heads", heads))
+    size = width // heads
+    value_size = call.shape(2, least_rank=3)[2] // kv_heads
+    updates = 2 if call.text("update_rule", "gated_delta").endswith("delta") else 1
+    work = MatrixWork(
+        groups=batch * (heads + updates * kv_heads),
+        m=1,
+        n=value_size,
+        k=size,
+        weights=False,
+        steps=tokens,
+        batch_axis=axis_for(call.batched, BatchAxis.GROUPS),
     )
+    decay = call.vector(VectorCategory.TRANSCENDENTAL, batch * tokens * kv_heads * size)
+    return Step(LayerKind.RECURRENT, matrix=work, vector=(decay,))
 
 
-@rule("GroupQueryAttention", "SparseAttention", domain=MICROSOFT, foldable=False)
-def _group_query_attention(call: Call) -> tuple[Info, ...]:
-    query, dtype = call.shape(0), call.dtype(0)
-    heads, kv_heads = max(call.integer("num_heads", 1), 1), max(call.integer("kv_num_heads", 1), 1)
-    packed = not call.has(1)
-    width = query[2] // (heads + 2 * kv_heads) if packed else query[2] // heads
-    batch, positions = query[0], query[1]
-    past = call.shape(3)[2] if call.has(3) else 0
-    total_index = 6 if call.op == "GroupQueryAttention" else 5
-    known = call.value(total_index)
-    total = max(past, int(known.ravel()[0])) if known is not None and known.size else past + positions
-    present = Info(call.dtype(3) if call.has(3) else dtype, (batch, kv_heads, total, width))
-    return (
-        Info(dtype, (batch, positions, heads * width)),
-        present,
-        Info(present.dtype, present.shape),
-        Info(dtype, (batch, heads, positions, total)),
-    )
-
-
-@rule("PackedMultiHeadAttention", domain=MICROSOFT, foldable=False)
-def _packed_multi_head_attention(call: Call) -> tuple[Info]:
-    query = call.shape(0)
-    if len(query) == 4:
-        return (Info(call.dtype(0), (query[0], query[1] * query[3])),)
-    return (Info(call.dtype(0), (query[0], call.shape(2)[1] if call.has(2) else query[1])),)
-
-
-@rule("PackedAttention", domain=MICROSOFT, foldable=False)
-def _packed_attention(call: Call) -> tuple[Info]:
-    shape, weight = call.shape(0), call.shape(1)
-    sizes = call.integer_list("qkv_hidden_sizes")
-    return (Info(call.dtype(0), (*shape[:-1], sizes[2] if sizes else weight[1] // 3)),)
-
-
-@rule("RelativePositionBias", domain=MICROSOFT, roots_from=(0,))
-def _relative_position_bias(call: Call) -> tuple[Info]:
-    length, other = call.integers(1)[0], call.integers(2)[0]
-    return (Info(call.dtype(0), (1, call.shape(0)[1], length, other)),)
-
-
-@rule("GatedRelativePositionBias", domain=MICROSOFT, foldable=False)
-def _gated_relative_position_bias(call: Call) -> tuple[Info]:
-    shape, heads = call.shape(0), call.integer("num_heads", 1)
-    return (Info(call.dtype(0), (shape[0], heads, shape[1], shape[1])),)
-
-
-@rule("MoE", "QMoE", domain=MICROSOFT, foldable=False)
-def _mixture_of_experts(call: Call) -> tuple[Info]:
-    return call.like(0)
+shape_only("LinearAttention", shape=_linear_attention_shape, domain=MICROSOFT, foldable=False)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.operation import Operation
-from layerweaver.frontend.node.registry import Treatment, lowers
+from layerweaver.frontend.node.registry import Treatment, operator
+from layerweaver.frontend.node.values import ShapeConflictError
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
 
 
-@lowers("If", "Loop", "Scan", "SequenceMap", treatment=Treatment.CONTROL)
-def control(operation: Operation) -> Step:
+@operator("If", "Loop", "Scan", "SequenceMap", treatment=Treatment.CONTROL)
+def control(_call: Call) -> Step:
     """Never reached by a resolved graph.
 
     Raises:
         ModelError: Always: branches are chosen and loops are counted before lowering.
     """
-    raise operation.error(
+    raise ShapeConflictError(
         "the body could not be inlined", accepted="give its trip count with --trip-count or bind its inputs"
     )

@@ -5,19 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation, axis_for
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, lowers, rule
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator, shape_only
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
+from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
-from layerweaver.ir import ConvGeometry, LayerKind, MatrixWork, VectorCategory, VectorWork
-from layerweaver.ir.dtypes import DType
-
-__all__ = ["convolved"]
+from layerweaver.ir import ConvGeometry, DType, LayerKind, MatrixWork, VectorCategory, VectorWork
 
 
 def convolution(
-    operation: Operation,
+    call: Call,
     *,
     weight: int = 1,
     parameters: tuple[WeightRead, ...] = (),
@@ -27,18 +23,18 @@ def convolution(
     """M = output pixels x batch, K = kernel area x input channels per group, N = output channels per group.
 
     Args:
-        operation: The node; operand 0 is the image, result 0 the output.
+        call: The node; operand 0 is the image, result 0 the output.
         weight: Index of the weights, of shape (output channels, input channels per group, kernel...).
         parameters: Everything constant that is fetched.
         vector: Work fused into the operator.
         channels_last: Whether image and output keep their channels in the last axis.
     """
-    image = operation.shape(0, least_rank=3)
-    weights = operation.shape(weight, least_rank=3)
-    output = operation.output_shape(0, least_rank=3)
-    groups = operation.integer("group", 1)
+    image = call.shape(0, least_rank=3)
+    weights = call.shape(weight, least_rank=3)
+    output = call.output_shape(0, least_rank=3)
+    groups = call.integer("group", 1)
     if groups < 1 or weights[0] % groups:
-        raise operation.error(
+        raise ShapeConflictError(
             f"{weights[0]} output channels cannot be divided into {groups} groups",
             accepted="a positive group count that divides the channels",
         )
@@ -52,12 +48,12 @@ def convolution(
         m=output[0] * math.prod(pixels),
         n=weights[0] // groups,
         k=math.prod(weights[1:]),
-        weights=operation.constant(weight),
-        batch_axis=axis_for(operation.batched),
+        weights=call.constant(weight),
+        batch_axis=axis_for(call.batched),
         conv=ConvGeometry(
             kernel=kernel,
-            strides=operation.integers("strides", ones),
-            dilations=operation.integers("dilations", ones),
+            strides=tuple(call.integer_list("strides") or ones),
+            dilations=tuple(call.integer_list("dilations") or ones),
             input_size=image[1:-1] if channels_last else image[2:],
             output_size=pixels,
             in_channels=in_channels,
@@ -67,105 +63,8 @@ def convolution(
     return Step(LayerKind.MATRIX, matrix=work, weights=parameters, vector=vector)
 
 
-@lowers("Conv", treatment=Treatment.MATRIX)
-def conv(operation: Operation) -> Step:
-    """Convolution; the bias rides along."""
-    return convolution(operation, parameters=operation.weights(1, 2))
-
-
-@lowers("ConvInteger", treatment=Treatment.MATRIX)
-def conv_integer(operation: Operation) -> Step:
-    """Integer convolution with zero points."""
-    return convolution(operation, parameters=operation.weights(1) + operation.weights(2, 3, role="vector"))
-
-
-@lowers("QLinearConv", treatment=Treatment.MATRIX)
-@lowers("QLinearConv", domain="com.microsoft", treatment=Treatment.MATRIX)
-def quantized_conv(operation: Operation) -> Step:
-    """Quantised convolution: requantising the sums is elementwise work."""
-    return convolution(
-        operation,
-        weight=3,
-        parameters=operation.weights(3, 8) + operation.weights(1, 2, 4, 5, 6, 7, role="vector"),
-        vector=(operation.vector(VectorCategory.ELEMENTWISE, operation.output_elements()),),
-        channels_last=operation.integer("channels_last", 0) == 1,
-    )
-
-
-@lowers("DeformConv", treatment=Treatment.MATRIX)
-def deformable_conv(operation: Operation) -> Step:
-    """Deformable convolution: the products of a convolution, and four samples per kernel position."""
-    step = convolution(operation, parameters=operation.weights(1, 3))
-    image = operation.shape(0)
-    area = math.prod(operation.shape(1)[2:])
-    samples = math.prod(operation.output_shape()[2:]) * image[0] * image[1] * area
-    sampling = operation.vector(VectorCategory.ELEMENTWISE, samples, window=4)
-    return Step(step.kind, matrix=step.matrix, weights=step.weights, vector=(sampling,))
-
-
-@lowers("CausalConvWithState", treatment=Treatment.MATRIX)
-def causal_conv(operation: Operation) -> Step:
-    """Depthwise convolution over time: every channel is its own group."""
-    batch, channels, length = operation.output_shape(0, least_rank=3)[:3]
-    kernel = operation.shape(1, least_rank=3)[2]
-    work = MatrixWork(
-        groups=channels,
-        m=batch * length,
-        n=1,
-        k=kernel,
-        weights=operation.constant(1),
-        batch_axis=axis_for(operation.batched),
-        conv=ConvGeometry((kernel,), (1,), (1,), (length,), (length,), 1, 1),
-    )
-    fused = operation.text("activation", "none") != "none"
-    activation = operation.vector(VectorCategory.TRANSCENDENTAL, operation.output_elements())
-    return Step(
-        LayerKind.MATRIX,
-        matrix=work,
-        weights=operation.weights(1, 2),
-        vector=(activation,) if fused else (),
-    )
-
-
-@lowers("ConvTranspose", treatment=Treatment.MATRIX)
-def conv_transpose(operation: Operation) -> Step:
-    """Every input pixel spreads over the kernel: M = input pixels x batch, N = kernel area x channels.
-
-    The multiply-accumulates are input pixels x kernel area x input channels x output channels per group:
-    those that are really done, not output pixels x kernel area, which counts each one stride-squared times.
-    """
-    image = operation.shape(0, least_rank=3)
-    weights = operation.shape(1, least_rank=3)
-    output = operation.output_shape(0, least_rank=3)
-    groups = operation.integer("group", 1)
-    if groups < 1 or weights[0] % groups:
-        raise operation.error(
-            f"{weights[0]} input channels cannot be divided into {groups} groups",
-            accepted="a positive group count that divides the channels",
-        )
-    ones = (1,) * (len(weights) - 2)
-    work = MatrixWork(
-        groups=groups,
-        m=image[0] * math.prod(image[2:]),
-        n=math.prod(weights[1:]),
-        k=weights[0] // groups,
-        weights=operation.constant(1),
-        batch_axis=axis_for(operation.batched),
-        conv=ConvGeometry(
-            kernel=weights[2:],
-            strides=operation.integers("strides", ones),
-            dilations=operation.integers("dilations", ones),
-            input_size=image[2:],
-            output_size=output[2:],
-            in_channels=weights[0] // groups,
-            out_channels=weights[1],
-            transposed=True,
-        ),
-    )
-    return Step(LayerKind.MATRIX, matrix=work, weights=operation.weights(1, 2))
-
-
-def _per_axis(call: Call, name: str, count: int, default: int) -> list[int]:
+def per_axis(call: Call, name: str, count: int, default: int) -> list[int]:
+    """Attribute ``name`` with one number per spatial axis."""
     found = call.integer_list(name)
     if not found:
         return [default] * count
@@ -174,7 +73,8 @@ def _per_axis(call: Call, name: str, count: int, default: int) -> list[int]:
     return found
 
 
-def _pads(call: Call, count: int) -> list[int]:
+def pads_of(call: Call, count: int) -> list[int]:
+    """Attribute ``pads``: those before every spatial axis, then those behind."""
     found = call.integer_list("pads")
     if not found:
         return [0] * (2 * count)
@@ -183,11 +83,12 @@ def _pads(call: Call, count: int) -> list[int]:
     return found
 
 
-def _windows(call: Call, spatial: Sequence[int], kernel: Sequence[int], *, ceil: bool) -> tuple[int, ...]:
+def windows(call: Call, spatial: Sequence[int], kernel: Sequence[int], *, ceil: bool) -> tuple[int, ...]:
+    """How many windows of ``kernel`` fit on each spatial axis."""
     count = len(spatial)
-    strides = _per_axis(call, "strides", count, 1)
-    dilations = _per_axis(call, "dilations", count, 1)
-    pads = _pads(call, count)
+    strides = per_axis(call, "strides", count, 1)
+    dilations = per_axis(call, "dilations", count, 1)
+    pads = pads_of(call, count)
     auto_pad = call.text("auto_pad", "NOTSET") or "NOTSET"
     result = []
     for axis in range(count):
@@ -226,36 +127,31 @@ def convolved(call: Call, shape: tuple[int, ...], weight: tuple[int, ...]) -> tu
     kernel = call.integer_list("kernel_shape") or list(weight[2:])
     if len(kernel) != len(shape) - 2 or tuple(kernel) != weight[2:]:
         raise ShapeConflictError(f"kernel_shape {kernel} does not fit weights of {text(weight)}")
-    return (shape[0], weight[0], *_windows(call, shape[2:], kernel, ceil=False))
+    return (shape[0], weight[0], *windows(call, shape[2:], kernel, ceil=False))
 
 
-@rule("Conv", foldable=False)
-def _conv(call: Call) -> tuple[Info]:
+def conv_shape(call: Call) -> tuple[Info]:
+    """Shape rule of convolutions by their second input."""
     return (Info(call.dtype(0), convolved(call, call.shape(0), call.shape(1))),)
 
 
-@rule("FusedConv", domain=MICROSOFT, foldable=False)
-def _fused_conv(call: Call) -> tuple[Info]:
-    return (Info(call.dtype(0), convolved(call, call.shape(0), call.shape(1))),)
+@operator("Conv", shape=conv_shape, treatment=Treatment.MATRIX)
+def conv(call: Call) -> Step:
+    """Convolution; the bias rides along."""
+    return convolution(call, parameters=call.weights(1, 2))
 
 
-@rule("NhwcConv", "NhwcFusedConv", domain=MICROSOFT, foldable=False)
-def _nhwc_conv(call: Call) -> tuple[Info]:
-    shape, weight = call.shape(0), call.shape(1)
-    if len(shape) < 3 or len(weight) != len(shape):
-        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
-    batch, channels, *spatial = convolved(
-        call, (shape[0], shape[-1], *shape[1:-1]), (weight[0], weight[-1], *weight[1:-1])
-    )
-    return (Info(call.dtype(0), (batch, *spatial, channels)),)
-
-
-@rule("ConvInteger", foldable=False)
-def _conv_integer(call: Call) -> tuple[Info]:
+def _conv_integer_shape(call: Call) -> tuple[Info]:
     return (Info(DType.INT32, convolved(call, call.shape(0), call.shape(1))),)
 
 
-def _q_linear_conv(call: Call) -> tuple[Info]:
+@operator("ConvInteger", shape=_conv_integer_shape, treatment=Treatment.MATRIX)
+def conv_integer(call: Call) -> Step:
+    """Integer convolution with zero points."""
+    return convolution(call, parameters=call.weights(1) + call.weights(2, 3, role="vector"))
+
+
+def _q_linear_conv_shape(call: Call) -> tuple[Info]:
     shape, weight = call.shape(0), call.shape(3)
     dtype = call.dtype(7) if call.has(7) else call.dtype(0)
     if call.integer("channels_last", 0) and len(shape) > 2:
@@ -264,24 +160,60 @@ def _q_linear_conv(call: Call) -> tuple[Info]:
     return (Info(dtype, convolved(call, shape, weight)),)
 
 
-rule("QLinearConv", foldable=False)(_q_linear_conv)
+@operator("QLinearConv", shape=_q_linear_conv_shape, treatment=Treatment.MATRIX)
+@operator("QLinearConv", domain=MICROSOFT, shape=_q_linear_conv_shape, treatment=Treatment.MATRIX)
+def quantized_conv(call: Call) -> Step:
+    """Quantised convolution: requantising the sums is elementwise work."""
+    return convolution(
+        call,
+        weight=3,
+        parameters=call.weights(3, 8) + call.weights(1, 2, 4, 5, 6, 7, role="vector"),
+        vector=(call.vector(VectorCategory.ELEMENTWISE, call.output_elements()),),
+        channels_last=call.integer("channels_last", 0) == 1,
+    )
 
 
-rule("QLinearConv", domain=MICROSOFT, foldable=False)(_q_linear_conv)
+@operator("DeformConv", shape=conv_shape, treatment=Treatment.MATRIX)
+def deformable_conv(call: Call) -> Step:
+    """Deformable convolution: the products of a convolution, and four samples per kernel position."""
+    step = convolution(call, parameters=call.weights(1, 3))
+    image = call.shape(0)
+    area = math.prod(call.shape(1)[2:])
+    samples = math.prod(call.output_shape()[2:]) * image[0] * image[1] * area
+    sampling = call.vector(VectorCategory.ELEMENTWISE, samples, window=4)
+    return Step(step.kind, matrix=step.matrix, weights=step.weights, vector=(sampling,))
 
 
-@rule("DeformConv", foldable=False)
-def _deform_conv(call: Call) -> tuple[Info]:
-    return (Info(call.dtype(0), convolved(call, call.shape(0), call.shape(1))),)
-
-
-@rule("CausalConvWithState", foldable=False)
-def _causal_conv(call: Call) -> tuple[Info, Info]:
+def _causal_conv_shape(call: Call) -> tuple[Info, Info]:
     shape, weight = call.shape(0), call.shape(1)
     if len(shape) != 3 or len(weight) != 3 or shape[1] != weight[0]:
         raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
     dtype = call.dtype(0)
     return Info(dtype, shape), Info(dtype, (shape[0], shape[1], weight[2] - 1))
+
+
+@operator("CausalConvWithState", shape=_causal_conv_shape, treatment=Treatment.MATRIX)
+def causal_conv(call: Call) -> Step:
+    """Depthwise convolution over time: every channel is its own group."""
+    batch, channels, length = call.output_shape(0, least_rank=3)[:3]
+    kernel = call.shape(1, least_rank=3)[2]
+    work = MatrixWork(
+        groups=channels,
+        m=batch * length,
+        n=1,
+        k=kernel,
+        weights=call.constant(1),
+        batch_axis=axis_for(call.batched),
+        conv=ConvGeometry((kernel,), (1,), (1,), (length,), (length,), 1, 1),
+    )
+    fused = call.text("activation", "none") != "none"
+    activation = call.vector(VectorCategory.TRANSCENDENTAL, call.output_elements())
+    return Step(
+        LayerKind.MATRIX,
+        matrix=work,
+        weights=call.weights(1, 2),
+        vector=(activation,) if fused else (),
+    )
 
 
 def _transposed_weights(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
@@ -293,17 +225,17 @@ def _transposed_weights(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], l
     return shape, weight, call.integer_list("kernel_shape") or list(weight[2:])
 
 
-def _conv_transpose(call: Call) -> tuple[Info]:
+def _conv_transpose_shape(call: Call) -> tuple[Info]:
     shape, weight, kernel = _transposed_weights(call)
     count = len(shape) - 2
     if len(kernel) != count:
         raise ShapeConflictError(f"kernel_shape {kernel} does not fit weights of {text(weight)}")
     head = (shape[0], weight[1] * call.integer("group", 1))
-    strides = _per_axis(call, "strides", count, 1)
-    dilations = _per_axis(call, "dilations", count, 1)
-    extra = _per_axis(call, "output_padding", count, 0)
+    strides = per_axis(call, "strides", count, 1)
+    dilations = per_axis(call, "dilations", count, 1)
+    extra = per_axis(call, "output_padding", count, 0)
     dynamic = call.op == "ConvTransposeWithDynamicPads" and call.has(2)
-    pads = call.integers(2) if dynamic else _pads(call, count)
+    pads = call.integers(2) if dynamic else pads_of(call, count)
     if len(pads) != 2 * count:
         raise ShapeConflictError(f"pads {pads} do not fit {count} spatial axes")
     auto_pad = call.text("auto_pad", "NOTSET") or "NOTSET"
@@ -325,18 +257,42 @@ def _conv_transpose(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*head, *spatial)),)
 
 
-rule("ConvTranspose", foldable=False)(_conv_transpose)
+@operator("ConvTranspose", shape=_conv_transpose_shape, treatment=Treatment.MATRIX)
+def conv_transpose(call: Call) -> Step:
+    """Every input pixel spreads over the kernel: M = input pixels x batch, N = kernel area x channels.
+
+    The multiply-accumulates are input pixels x kernel area x input channels x output channels per group:
+    those that are really done, not output pixels x kernel area, which counts each one stride-squared times.
+    """
+    image = call.shape(0, least_rank=3)
+    weights = call.shape(1, least_rank=3)
+    output = call.output_shape(0, least_rank=3)
+    groups = call.integer("group", 1)
+    if groups < 1 or weights[0] % groups:
+        raise ShapeConflictError(
+            f"{weights[0]} input channels cannot be divided into {groups} groups",
+            accepted="a positive group count that divides the channels",
+        )
+    ones = (1,) * (len(weights) - 2)
+    work = MatrixWork(
+        groups=groups,
+        m=image[0] * math.prod(image[2:]),
+        n=math.prod(weights[1:]),
+        k=weights[0] // groups,
+        weights=call.constant(1),
+        batch_axis=axis_for(call.batched),
+        conv=ConvGeometry(
+            kernel=weights[2:],
+            strides=tuple(call.integer_list("strides") or ones),
+            dilations=tuple(call.integer_list("dilations") or ones),
+            input_size=image[2:],
+            output_size=output[2:],
+            in_channels=weights[0] // groups,
+            out_channels=weights[1],
+            transposed=True,
+        ),
+    )
+    return Step(LayerKind.MATRIX, matrix=work, weights=call.weights(1, 2))
 
 
-rule("ConvTransposeWithDynamicPads", domain=MICROSOFT, foldable=False)(_conv_transpose)
-
-
-@rule("Col2Im", roots_from=(0,))
-def _col2im(call: Call) -> tuple[Info]:
-    shape, image, block = call.shape(0), call.integers(1), call.integers(2)
-    area = 1
-    for extent in block:
-        area *= extent
-    if len(shape) != 3 or area < 1 or shape[1] % area:
-        raise ShapeConflictError(f"columns of {text(shape)} do not fit blocks of {text(block)}")
-    return (Info(call.dtype(0), (shape[0], shape[1] // area, *image)),)
+shape_only("ConvTransposeWithDynamicPads", shape=_conv_transpose_shape, domain=MICROSOFT, foldable=False)

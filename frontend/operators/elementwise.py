@@ -8,9 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation
-from layerweaver.frontend.node.registry import MICROSOFT, lowers, rule
+from layerweaver.frontend.node.registry import operator, shape_only
 from layerweaver.frontend.node.values import (
     FOLD_LIMIT,
     Array,
@@ -20,27 +18,70 @@ from layerweaver.frontend.node.values import (
     numpy_type,
     storable,
 )
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered, Step, View
 from layerweaver.frontend.reader.tensor import ONNX_TYPES
-from layerweaver.ir import LayerKind, VectorCategory
-from layerweaver.ir.dtypes import DType
+from layerweaver.ir import DType, LayerKind, VectorCategory
 
-__all__ = ["broadcast_inputs", "fold"]
+
+def vector_step(
+    call: Call,
+    category: VectorCategory,
+    elements: int,
+    *,
+    window: int = 1,
+    kind: LayerKind = LayerKind.VECTOR,
+    parameters: tuple[int, ...] | None = None,
+) -> Step:
+    """A vector (or move) layer; constant operands of more than one element are fetched."""
+    indices = tuple(range(len(call.node.inputs))) if parameters is None else parameters
+    return Step(
+        kind,
+        vector=(call.vector(category, elements, window=window),),
+        weights=call.weights(*indices, role="vector"),
+    )
+
+
+ELEMENTWISE = VectorCategory.ELEMENTWISE
+
+
+_VARIADIC_work = ("Max", "Min", "Sum", "Mean")
+
+
+def _truncating_division(left: Array, right: Array) -> Array:
+    if left.dtype.kind == "f":
+        return np.asarray(np.true_divide(left, right))
+    quotient = np.abs(left) // np.where(right == 0, 1, np.abs(right))
+    return np.asarray(np.where((left < 0) != (right < 0), -quotient, quotient))
+
+
+def _power(left: Array, right: Array) -> Array:
+    if left.dtype.kind in "iu" and right.dtype.kind in "iu" and (right < 0).any():
+        return np.asarray(np.power(left.astype(np.float64), right))
+    return np.asarray(np.power(left, right))
 
 
 _Ufunc: TypeAlias = Callable[..., Any]
 
 
-def fold(
-    function: _Ufunc, values: Sequence[Array | None], dtype: DType, shape: tuple[int, ...]
-) -> Array | None:
-    """``function`` of the values when all are known and the result is small, else None."""
-    if math.prod(shape) > FOLD_LIMIT or numpy_type(dtype) is None:
-        return None
-    for value in values:
-        if value is None:
-            return None
-    return storable(np.asarray(function(*values)), dtype, shape)
+_BINARY: dict[str, _Ufunc] = {
+    "Add": np.add,
+    "And": np.logical_and,
+    "BitwiseAnd": np.bitwise_and,
+    "BitwiseOr": np.bitwise_or,
+    "BitwiseXor": np.bitwise_xor,
+    "Div": _truncating_division,
+    "Equal": np.equal,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "Mul": np.multiply,
+    "Or": np.logical_or,
+    "Pow": _power,
+    "Sub": np.subtract,
+    "Xor": np.logical_xor,
+}
 
 
 def broadcast_inputs(call: Call) -> tuple[int, ...]:
@@ -56,17 +97,52 @@ def broadcast_inputs(call: Call) -> tuple[int, ...]:
     return broadcast(shapes)
 
 
-def _truncating_division(left: Array, right: Array) -> Array:
-    if left.dtype.kind == "f":
-        return np.asarray(np.true_divide(left, right))
-    quotient = np.abs(left) // np.where(right == 0, 1, np.abs(right))
-    return np.asarray(np.where((left < 0) != (right < 0), -quotient, quotient))
+_TO_BOOL = frozenset(("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not"))
 
 
-def _power(left: Array, right: Array) -> Array:
-    if left.dtype.kind in "iu" and right.dtype.kind in "iu" and (right < 0).any():
-        return np.asarray(np.power(left.astype(np.float64), right))
-    return np.asarray(np.power(left, right))
+def fold(
+    function: _Ufunc, values: Sequence[Array | None], dtype: DType, shape: tuple[int, ...]
+) -> Array | None:
+    """``function`` of the values when all are known and the result is small, else None."""
+    if math.prod(shape) > FOLD_LIMIT or numpy_type(dtype) is None:
+        return None
+    for value in values:
+        if value is None:
+            return None
+    return storable(np.asarray(function(*values)), dtype, shape)
+
+
+def _binary_shape(call: Call) -> tuple[Info]:
+    left, right = call.info(0), call.info(1)
+    shape = left.shape if left.shape == right.shape and left.shape is not None else broadcast_inputs(call)
+    dtype = DType.BOOL if call.op in _TO_BOOL else left.dtype
+    if left.value is None or right.value is None:
+        return (Info(dtype, shape),)
+    right_value = right.value
+    if right_value.ndim and "axis" in call.attributes and call.opset < 7 and right_value.ndim < len(shape):
+        return (Info(dtype, shape),)
+    return (Info(dtype, shape, fold(_BINARY[call.op], (left.value, right_value), dtype, shape)),)
+
+
+_VARIADIC: dict[str, _Ufunc] = {
+    "Max": np.maximum,
+    "Min": np.minimum,
+    "Sum": np.add,
+    "Mean": np.add,
+}
+
+
+def _variadic_shape(call: Call) -> tuple[Info]:
+    shape, dtype = broadcast_inputs(call), call.dtype(0)
+
+    def combine(*values: Array) -> Array:
+        result = values[0]
+        for value in values[1:]:
+            result = _VARIADIC[call.op](result, value)
+        return result / len(values) if call.op == "Mean" else result
+
+    values = [found.value for found in call.inputs if found is not None]
+    return (Info(dtype, shape, fold(combine, values, dtype, shape)),)
 
 
 def _round(value: Array) -> Array:
@@ -115,7 +191,8 @@ _UNARY: dict[str, _Ufunc | None] = {
 }
 
 
-def _unary(call: Call) -> tuple[Info]:
+def unary_shape(call: Call) -> tuple[Info]:
+    """Shape rule of functions of single elements, folded where NumPy has them."""
     found = call.info(0)
     shape = call.shape(0)
     function = _UNARY.get(call.op)
@@ -124,101 +201,56 @@ def _unary(call: Call) -> tuple[Info]:
     return (Info(found.dtype, shape, fold(function, (found.value,), found.dtype, shape)),)
 
 
-rule(*_UNARY)(_unary)
-
-
-@rule("Identity", "GreedyIdentity")
-def _identity(call: Call) -> tuple[Info]:
-    found = call.info(0)
-    return (Info(found.dtype, found.shape, found.value, elements=found.elements, absent=found.absent),)
-
-
-_BINARY: dict[str, _Ufunc] = {
-    "Add": np.add,
-    "And": np.logical_and,
-    "BitwiseAnd": np.bitwise_and,
-    "BitwiseOr": np.bitwise_or,
-    "BitwiseXor": np.bitwise_xor,
-    "Div": _truncating_division,
-    "Equal": np.equal,
-    "Greater": np.greater,
-    "GreaterOrEqual": np.greater_equal,
-    "Less": np.less,
-    "LessOrEqual": np.less_equal,
-    "Mul": np.multiply,
-    "Or": np.logical_or,
-    "Pow": _power,
-    "Sub": np.subtract,
-    "Xor": np.logical_xor,
-}
-
-
-_TO_BOOL = frozenset(("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not"))
-
-
-@rule(*_BINARY)
-def _binary(call: Call) -> tuple[Info]:
-    left, right = call.info(0), call.info(1)
-    shape = left.shape if left.shape == right.shape and left.shape is not None else broadcast_inputs(call)
-    dtype = DType.BOOL if call.op in _TO_BOOL else left.dtype
-    if left.value is None or right.value is None:
-        return (Info(dtype, shape),)
-    right_value = right.value
-    if right_value.ndim and "axis" in call.attributes and call.opset < 7 and right_value.ndim < len(shape):
-        return (Info(dtype, shape),)
-    return (Info(dtype, shape, fold(_BINARY[call.op], (left.value, right_value), dtype, shape)),)
-
-
-@rule("Mod")
-def _mod(call: Call) -> tuple[Info]:
+def _mod_shape(call: Call) -> tuple[Info]:
     shape, dtype = broadcast_inputs(call), call.dtype(0)
     function = np.fmod if call.integer("fmod", 0) else np.mod
     return (Info(dtype, shape, fold(function, (call.value(0), call.value(1)), dtype, shape)),)
 
 
-@rule("BitShift")
-def _bit_shift(call: Call) -> tuple[Info]:
+def _bit_shift_shape(call: Call) -> tuple[Info]:
     shape, dtype = broadcast_inputs(call), call.dtype(0)
     function = np.left_shift if call.text("direction", "LEFT").upper() == "LEFT" else np.right_shift
     return (Info(dtype, shape, fold(function, (call.value(0), call.value(1)), dtype, shape)),)
 
 
-@rule("PRelu")
-def _prelu(call: Call) -> tuple[Info]:
-    return call.like(0)
+def _is_special_shape(call: Call) -> tuple[Info]:
+    shape, value = call.shape(0), call.value(0)
+    if value is None or value.dtype.kind != "f" or call.op == "IsInf":
+        return (Info(DType.BOOL, shape),)
+    return (Info(DType.BOOL, shape, np.isnan(value)),)
 
 
-_VARIADIC: dict[str, _Ufunc] = {
-    "Max": np.maximum,
-    "Min": np.minimum,
-    "Sum": np.add,
-    "Mean": np.add,
-}
+@operator("Add", "Sub", "Mul", "Div", shape=_binary_shape, category=ELEMENTWISE)
+@operator("Max", "Min", "Sum", "Mean", shape=_variadic_shape, category=ELEMENTWISE)
+@operator("Neg", "Abs", "Sign", shape=unary_shape, category=ELEMENTWISE)
+@operator("Floor", "Ceil", "Round", "Not", shape=unary_shape, category=ELEMENTWISE)
+@operator("Mod", shape=_mod_shape, category=ELEMENTWISE)
+@operator("And", "Or", "Xor", shape=_binary_shape, category=ELEMENTWISE)
+@operator("BitShift", shape=_bit_shift_shape, category=ELEMENTWISE)
+@operator("BitwiseAnd", "BitwiseOr", "BitwiseXor", shape=_binary_shape, category=ELEMENTWISE)
+@operator("BitwiseNot", shape=unary_shape, category=ELEMENTWISE)
+@operator("IsInf", "IsNaN", shape=_is_special_shape, category=ELEMENTWISE)
+@operator("Equal", "Greater", "GreaterOrEqual", "Less", shape=_binary_shape, category=ELEMENTWISE)
+@operator("LessOrEqual", shape=_binary_shape, category=ELEMENTWISE)
+def elementwise(call: Call) -> Step:
+    """One pass over the results; variadic forms take one pass per further operand."""
+    window = max(1, len(call.node.inputs) - 1) if call.op in _VARIADIC_work else 1
+    return vector_step(call, ELEMENTWISE, call.output_elements(), window=window)
 
 
-@rule(*_VARIADIC)
-def _variadic(call: Call) -> tuple[Info]:
-    shape, dtype = broadcast_inputs(call), call.dtype(0)
-
-    def combine(*values: Array) -> Array:
-        result = values[0]
-        for value in values[1:]:
-            result = _VARIADIC[call.op](result, value)
-        return result / len(values) if call.op == "Mean" else result
-
-    values = [found.value for found in call.inputs if found is not None]
-    return (Info(dtype, shape, fold(combine, values, dtype, shape)),)
-
-
-@rule("Where", roots_from=(1, 2))
-def _where(call: Call) -> tuple[Info]:
+def _where_shape(call: Call) -> tuple[Info]:
     shape, dtype = broadcast_inputs(call), call.dtype(1)
     values = (call.value(0), call.value(1), call.value(2))
     return (Info(dtype, shape, fold(np.where, values, dtype, shape)),)
 
 
-@rule("Clip")
-def _clip(call: Call) -> tuple[Info]:
+@operator("Where", shape=_where_shape, category=ELEMENTWISE, roots_from=(1, 2))
+def where(call: Call) -> Step:
+    """Choose; a constant condition is a mask, not a parameter."""
+    return vector_step(call, ELEMENTWISE, call.output_elements(), parameters=(1, 2))
+
+
+def _clip_shape(call: Call) -> tuple[Info]:
     shape, dtype, value = call.shape(0), call.dtype(0), call.value(0)
     if value is None:
         return (Info(dtype, shape),)
@@ -233,38 +265,23 @@ def _clip(call: Call) -> tuple[Info]:
     return (Info(dtype, shape, storable(value, dtype, shape)),)
 
 
-@rule("IsNaN", "IsInf")
-def _is_special(call: Call) -> tuple[Info]:
-    shape, value = call.shape(0), call.value(0)
-    if value is None or value.dtype.kind != "f" or call.op == "IsInf":
-        return (Info(DType.BOOL, shape),)
-    return (Info(DType.BOOL, shape, np.isnan(value)),)
+@operator("Clip", shape=_clip_shape, category=ELEMENTWISE)
+def clip(call: Call) -> Step:
+    """Clamp between scalars."""
+    return vector_step(call, ELEMENTWISE, call.output_elements(), parameters=(0,))
 
 
-@rule("Dropout", roots_from=(0,))
-def _dropout(call: Call) -> tuple[Info, ...]:
-    found, shape = call.info(0), call.shape(0)
-    mask = DType.BOOL if call.opset >= 10 else found.dtype
-    mode = call.value(2)
-    inference = not call.has(2) or (mode is not None and not mode.any())
-    return (Info(found.dtype, shape, found.value if inference else None), Info(mask, shape))
+TRANSCENDENTAL = VectorCategory.TRANSCENDENTAL
 
 
-@rule("SwiGLU")
-def _swiglu(call: Call) -> tuple[Info]:
-    shape = call.shape(0)
-    if call.has(1):
-        return (Info(call.dtype(0), broadcast_inputs(call)),)
-    axis = call.axis(call.integer("axis", -1), len(shape))
-    return (Info(call.dtype(0), (*shape[:axis], shape[axis] // 2, *shape[axis + 1 :])),)
-
-
-@rule("BiasGelu", "FastGelu", "Gelu", "QuickGelu", "Inverse", "BiasSplitGelu", domain=MICROSOFT)
-def _contrib_activation(call: Call) -> tuple[Info]:
-    shape = call.shape(0)
-    if call.op == "BiasSplitGelu":
-        shape = (*shape[:-1], shape[-1] // 2)
-    return (Info(call.dtype(0), shape),)
+@operator("Sqrt", "Reciprocal", "Exp", "Log", "Erf", "Sin", shape=unary_shape, category=TRANSCENDENTAL)
+@operator("Cos", "Tan", shape=unary_shape, category=TRANSCENDENTAL)
+@operator("Pow", shape=_binary_shape, category=TRANSCENDENTAL)
+@operator("Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", shape=unary_shape, category=TRANSCENDENTAL)
+@operator("Acosh", "Atanh", shape=unary_shape, category=TRANSCENDENTAL)
+def transcendental(call: Call) -> Step:
+    """One pass of a special function over the results."""
+    return vector_step(call, TRANSCENDENTAL, call.output_elements())
 
 
 def _cast_value(value: Array | None, source: DType, target: DType, shape: tuple[int, ...]) -> Array | None:
@@ -284,8 +301,7 @@ def _cast_value(value: Array | None, source: DType, target: DType, shape: tuple[
     return storable(value, target, shape)
 
 
-@rule("Cast")
-def _cast(call: Call) -> tuple[Info]:
+def _cast_shape(call: Call) -> tuple[Info]:
     code = call.attributes.get("to")
     if isinstance(code, str):
         target = next((dtype for dtype in DType if dtype.value == code.lower()), DType.UNDEFINED)
@@ -296,89 +312,18 @@ def _cast(call: Call) -> tuple[Info]:
     return (Info(target, shape, _cast_value(call.value(0), call.dtype(0), target, shape)),)
 
 
-@rule("CastLike", roots_from=(0,), values_from=(0,))
-def _cast_like(call: Call) -> tuple[Info]:
+def _cast_like_shape(call: Call) -> tuple[Info]:
     target, shape = call.dtype(1), call.shape(0)
     return (Info(target, shape, _cast_value(call.value(0), call.dtype(0), target, shape)),)
 
 
-@rule("BitCast")
-def _bit_cast(call: Call) -> tuple[Info]:
-    source, target = call.dtype(0), ONNX_TYPES.get(call.integer("to", 0), DType.UNDEFINED)
-    shape = call.shape(0)
-    if source.bits != target.bits and shape:
-        last = shape[-1] * source.bits // target.bits
-        shape = (*shape[:-1], last)
-    return (Info(target, shape),)
-
-
-ELEMENTWISE = VectorCategory.ELEMENTWISE
-
-
-TRANSCENDENTAL = VectorCategory.TRANSCENDENTAL
-
-
-def vector_step(
-    operation: Operation,
-    category: VectorCategory,
-    elements: int,
-    *,
-    window: int = 1,
-    kind: LayerKind = LayerKind.VECTOR,
-    parameters: tuple[int, ...] | None = None,
-) -> Step:
-    """A vector (or move) layer; constant operands of more than one element are fetched."""
-    indices = tuple(range(len(operation.node.inputs))) if parameters is None else parameters
-    return Step(
-        kind,
-        vector=(operation.vector(category, elements, window=window),),
-        weights=operation.weights(*indices, role="vector"),
-    )
-
-
-@lowers("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Neg", "Abs", "Sign", category=ELEMENTWISE)
-@lowers("Floor", "Ceil", "Round", "Mod", "Not", "And", "Or", "Xor", "BitShift", category=ELEMENTWISE)
-@lowers("BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "IsInf", "IsNaN", category=ELEMENTWISE)
-@lowers("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", category=ELEMENTWISE)
-def elementwise(operation: Operation) -> Step:
-    """One pass over the results; variadic forms take one pass per further operand."""
-    window = max(1, len(operation.node.inputs) - 1) if operation.operator in _VARIADIC_work else 1
-    return vector_step(operation, ELEMENTWISE, operation.output_elements(), window=window)
-
-
-_VARIADIC_work = ("Max", "Min", "Sum", "Mean")
-
-
-@lowers("Where", category=ELEMENTWISE)
-def where(operation: Operation) -> Step:
-    """Choose; a constant condition is a mask, not a parameter."""
-    return vector_step(operation, ELEMENTWISE, operation.output_elements(), parameters=(1, 2))
-
-
-@lowers("Clip", category=ELEMENTWISE)
-def clip(operation: Operation) -> Step:
-    """Clamp between scalars."""
-    return vector_step(operation, ELEMENTWISE, operation.output_elements(), parameters=(0,))
-
-
-@lowers("Sqrt", "Reciprocal", "Exp", "Log", "Pow", "Erf", "Sin", "Cos", "Tan", category=TRANSCENDENTAL)
-@lowers("Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", category=TRANSCENDENTAL)
-def transcendental(operation: Operation) -> Step:
-    """One pass of a special function over the results."""
-    return vector_step(operation, TRANSCENDENTAL, operation.output_elements())
-
-
-@lowers("Cast", "CastLike", category=ELEMENTWISE)
-def cast(operation: Operation) -> Lowered:
+@operator("Cast", shape=_cast_shape, category=ELEMENTWISE)
+@operator("CastLike", shape=_cast_like_shape, category=ELEMENTWISE, roots_from=(0,), values_from=(0,))
+def cast(call: Call) -> Lowered:
     """Conversion of every element; to the same type it is a view."""
-    if operation.input(0).dtype == operation.output(0).dtype:
+    if call.info(0).dtype == call.output(0).dtype:
         return View(0)
-    return vector_step(operation, ELEMENTWISE, operation.output_elements(), parameters=(0,))
+    return vector_step(call, ELEMENTWISE, call.output_elements(), parameters=(0,))
 
 
-@lowers("StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", category=ELEMENTWISE)
-@lowers("TfIdfVectorizer", category=ELEMENTWISE)
-def text(operation: Operation) -> Step:
-    """Work on strings, by the number of elements."""
-    elements = max(operation.output_elements(), operation.elements(0))
-    return vector_step(operation, ELEMENTWISE, elements, parameters=())
+shape_only("Affine", "ImageScaler", "ParametricSoftplus", "ScaledTanh", shape=unary_shape, domain="")

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation
-from layerweaver.frontend.node.registry import MICROSOFT, NCHWC, lowers, rule
+from layerweaver.frontend.node.registry import MICROSOFT, NCHWC, operator, shape_only
 from layerweaver.frontend.node.values import Array, Info, ShapeConflictError, UnknownShapeError, text
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered, Step, View
 from layerweaver.frontend.operators.elementwise import ELEMENTWISE, vector_step
 from layerweaver.frontend.operators.movement import move_step
@@ -17,41 +16,8 @@ from layerweaver.frontend.operators.movement import move_step
 _POINTS = {"linear": 2, "bilinear": 2, "cubic": 4, "bicubic": 4}
 
 
-@lowers("Resize", "Upsample", category=ELEMENTWISE)
-@lowers("Upsample", domain=NCHWC, category=ELEMENTWISE)
-def resize(operation: Operation) -> Lowered:
-    """Interpolate between 2 (linear) or 4 (cubic) points per resized axis; nearest only moves."""
-    before, after = operation.shape(0), operation.output_shape()
-    resized = sum(1 for old, new in zip(before, after, strict=False) if old != new)
-    if resized == 0:
-        return View(0)
-    points = _POINTS.get(operation.text("mode", "nearest"))
-    if points is None:
-        return move_step(operation, operation.output_elements(), ())
-    window = points ** min(resized, 3)
-    return vector_step(operation, ELEMENTWISE, operation.output_elements(), window=window, parameters=())
-
-
-@lowers("GridSample", category=ELEMENTWISE)
-def grid_sample(operation: Operation) -> Step:
-    """Interpolate between the neighbours of a point, on 2 or 3 axes."""
-    axes = max(1, len(operation.shape(0)) - 2)
-    points = _POINTS.get(operation.text("mode", "linear"), 1)
-    return vector_step(
-        operation, ELEMENTWISE, operation.output_elements(), window=points ** min(axes, 3), parameters=(0, 1)
-    )
-
-
-@lowers("AffineGrid", category=ELEMENTWISE)
-def affine_grid(operation: Operation) -> Step:
-    """A small affine map per point."""
-    return vector_step(operation, ELEMENTWISE, operation.output_elements(), window=3, parameters=(0,))
-
-
-@lowers("ImageDecoder", category=ELEMENTWISE)
-def image_decoder(operation: Operation) -> Step:
-    """One pass over the decoded image."""
-    return vector_step(operation, ELEMENTWISE, operation.output_elements(), parameters=())
+def _floats(value: Array | None) -> list[float] | None:
+    return None if value is None or not value.size else [float(item) for item in value.ravel().tolist()]
 
 
 def _scaled(shape: tuple[int, ...], scales: list[float], axes: list[int]) -> tuple[int, ...]:
@@ -63,10 +29,6 @@ def _scaled(shape: tuple[int, ...], scales: list[float], axes: list[int]) -> tup
             raise ShapeConflictError(f"scale {scale} is not positive")
         result[axis] = math.floor(np.float32(shape[axis]) * np.float32(scale))  # as runtimes round
     return tuple(result)
-
-
-def _floats(value: Array | None) -> list[float] | None:
-    return None if value is None or not value.size else [float(item) for item in value.ravel().tolist()]
 
 
 def _resized(call: Call, shape: tuple[int, ...], scales: list[float] | None) -> tuple[int, ...]:
@@ -88,8 +50,7 @@ def _resized(call: Call, shape: tuple[int, ...], scales: list[float] | None) -> 
     return tuple(result)
 
 
-@rule("Resize", roots_from=(0,))
-def _resize(call: Call) -> tuple[Info]:
+def _resize_shape(call: Call) -> tuple[Info]:
     shape, dtype = call.shape(0), call.dtype(0)
     if call.opset < 11:
         scales = _floats(call.value(1))
@@ -110,8 +71,7 @@ def _resize(call: Call) -> tuple[Info]:
     return (Info(dtype, _resized(call, shape, scales)),)
 
 
-@rule("Upsample", roots_from=(0,))
-def _upsample(call: Call) -> tuple[Info]:
+def _upsample_shape(call: Call) -> tuple[Info]:
     shape, dtype = call.shape(0), call.dtype(0)
     scales = _floats(call.value(1)) if call.has(1) else None
     if call.has(1) and scales is None:
@@ -127,34 +87,64 @@ def _upsample(call: Call) -> tuple[Info]:
     return (Info(dtype, _scaled(shape, scales, list(range(len(shape))))),)
 
 
-def _grid_sample(call: Call) -> tuple[Info]:
+@operator("Resize", shape=_resize_shape, category=ELEMENTWISE, roots_from=(0,))
+@operator("Upsample", shape=_upsample_shape, category=ELEMENTWISE, roots_from=(0,))
+@operator("Upsample", domain=NCHWC, shape=_upsample_shape, category=ELEMENTWISE, roots_from=(0,))
+def resize(call: Call) -> Lowered:
+    """Interpolate between 2 (linear) or 4 (cubic) points per resized axis; nearest only moves."""
+    before, after = call.shape(0), call.output_shape()
+    resized = sum(1 for old, new in zip(before, after, strict=False) if old != new)
+    if resized == 0:
+        return View(0)
+    points = _POINTS.get(call.text("mode", "nearest"))
+    if points is None:
+        return move_step(call, call.output_elements(), ())
+    window = points ** min(resized, 3)
+    return vector_step(call, ELEMENTWISE, call.output_elements(), window=window, parameters=())
+
+
+def grid_sample_shape(call: Call) -> tuple[Info]:
+    """Shape rule of sampling at the points of a grid."""
     shape, grid = call.shape(0), call.shape(1)
     if len(grid) != len(shape) or grid[0] != shape[0] or grid[-1] != len(shape) - 2:
         raise ShapeConflictError(f"a grid of {text(grid)} does not fit an input of {text(shape)}")
     return (Info(call.dtype(0), (*shape[:2], *grid[1:-1])),)
 
 
-rule("GridSample")(_grid_sample)
+@operator("GridSample", shape=grid_sample_shape, category=ELEMENTWISE)
+def grid_sample(call: Call) -> Step:
+    """Interpolate between the neighbours of a point, on 2 or 3 axes."""
+    axes = max(1, len(call.shape(0)) - 2)
+    points = _POINTS.get(call.text("mode", "linear"), 1)
+    return vector_step(
+        call, ELEMENTWISE, call.output_elements(), window=points ** min(axes, 3), parameters=(0, 1)
+    )
 
 
-rule("GridSample", domain=MICROSOFT)(_grid_sample)
-
-
-@rule("AffineGrid", roots_from=(0,))
-def _affine_grid(call: Call) -> tuple[Info]:
+def _affine_grid_shape(call: Call) -> tuple[Info]:
     size = call.integers(1)
     if len(size) not in (4, 5) or min(size) < 0:
         raise ShapeConflictError(f"{size} is not the size of an image")
     return (Info(call.dtype(0), (size[0], *size[2:], len(size) - 2)),)
 
 
-@rule("ImageDecoder")
-def _image_decoder(call: Call) -> tuple[Info]:
+@operator("AffineGrid", shape=_affine_grid_shape, category=ELEMENTWISE, roots_from=(0,))
+def affine_grid(call: Call) -> Step:
+    """A small affine map per point."""
+    return vector_step(call, ELEMENTWISE, call.output_elements(), window=3, parameters=(0,))
+
+
+def _image_decoder_shape(call: Call) -> tuple[Info]:
     raise UnknownShapeError(f"the size of the image {call.info(0).name} depends on data")
 
 
-@rule("Crop", roots_from=(0,))
-def _crop(call: Call) -> tuple[Info]:
+@operator("ImageDecoder", shape=_image_decoder_shape, category=ELEMENTWISE)
+def image_decoder(call: Call) -> Step:
+    """One pass over the decoded image."""
+    return vector_step(call, ELEMENTWISE, call.output_elements(), parameters=())
+
+
+def _crop_shape(call: Call) -> tuple[Info]:
     shape, border = call.shape(0), call.integer_list("border") or [0, 0, 0, 0]
     scale = call.integer_list("scale")
     if len(shape) != 4 or len(border) != 4:
@@ -164,7 +154,12 @@ def _crop(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*shape[:2], *size)),)
 
 
-@rule("CropAndResize", domain=MICROSOFT)
-def _crop_and_resize(call: Call) -> tuple[Info]:
+def _crop_and_resize_shape(call: Call) -> tuple[Info]:
     size = call.integers(3)
     return (Info(call.dtype(0), (call.shape(1)[0], call.shape(0)[1], *size)),)
+
+
+shape_only("Crop", shape=_crop_shape, domain="", roots_from=(0,))
+
+
+shape_only("CropAndResize", shape=_crop_and_resize_shape, domain=MICROSOFT)

@@ -6,9 +6,7 @@ import math
 
 import numpy as np
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation
-from layerweaver.frontend.node.registry import MICROSOFT, ML, Treatment, lowers, rule
+from layerweaver.frontend.node.registry import ML, Treatment, like_first, operator
 from layerweaver.frontend.node.values import (
     FOLD_LIMIT,
     Array,
@@ -18,74 +16,13 @@ from layerweaver.frontend.node.values import (
     storable,
     text,
 )
-from layerweaver.frontend.node.work import GatherRead, Step
-from layerweaver.frontend.operators.movement import MOVE, move_step
-from layerweaver.ir import DType, LayerKind, VectorCategory
+from layerweaver.frontend.node.view import Call
+from layerweaver.frontend.node.work import GatherRead, Lowered, Step, View
+from layerweaver.frontend.operators.movement import MOVE, move, move_step
+from layerweaver.ir import LayerKind
 
 
-@lowers("Gather", "GatherND", "GatherElements", treatment=Treatment.GATHER, category=MOVE)
-@lowers("ArrayFeatureExtractor", domain=ML, treatment=Treatment.GATHER, category=MOVE)
-def gather(operation: Operation) -> Step:
-    """Rows of a constant table are fetched from DRAM; rows of an activation are moved on chip."""
-    rows = operation.output_elements()
-    if not operation.constant(0):
-        return move_step(operation, rows, ())
-    return Step(
-        LayerKind.GATHER,
-        vector=(operation.vector(MOVE, rows),),
-        gathers=(GatherRead(operation.input_name(0), rows, operation.batched),),
-    )
-
-
-@lowers("GatherBlockQuantized", domain=MICROSOFT, treatment=Treatment.GATHER, category=MOVE)
-def gather_block_quantized(operation: Operation) -> Step:
-    """Rows of a table of small integers, packed in bytes or not, with a scale per block."""
-    rows = operation.output_elements()
-    if not operation.constant(0):
-        return move_step(operation, rows, ())
-    table = operation.input(0)
-    bits = operation.integer("bits", 4)
-    packed = table.dtype is DType.UINT8 and bits < 8
-    dtype = _PACKED.get(bits, DType.UINT8) if packed else None
-    elements = operation.elements(0) * 8 // bits if packed and bits > 0 else None
-    block = max(1, operation.integer("block_size", 128))
-    gathers = [GatherRead(table.name, rows, operation.batched, elements, dtype)]
-    for index, values in ((2, rows // block), (3, rows // block)):
-        if operation.constant(index):
-            gathers.append(GatherRead(operation.input_name(index), values, operation.batched))
-    return Step(LayerKind.GATHER, vector=(operation.vector(MOVE, rows),), gathers=tuple(gathers))
-
-
-_PACKED = {2: DType.UINT2, 4: DType.UINT4, 8: DType.UINT8}
-
-
-@lowers("EmbedLayerNormalization", domain=MICROSOFT, treatment=Treatment.GATHER)
-def embed_layer_normalization(operation: Operation) -> Step:
-    """Word, position and segment embeddings, their sum and its normalisation."""
-    batch, tokens, width = operation.output_shape(0, least_rank=3)[:3]
-    rows = batch * tokens * width
-    gathers = [GatherRead(operation.input_name(2), rows, operation.batched)]
-    gathers.append(GatherRead(operation.input_name(3), tokens * width, False))
-    if operation.constant(4):
-        gathers.append(GatherRead(operation.input_name(4), rows, operation.batched))
-    return Step(
-        LayerKind.GATHER,
-        vector=(
-            operation.vector(MOVE, rows),
-            operation.vector(VectorCategory.ELEMENTWISE, rows, window=2),
-            operation.vector(VectorCategory.NORMALIZATION, rows),
-        ),
-        gathers=tuple(gathers),
-        weights=operation.weights(5, 6),
-    )
-
-
-_FAR = 1 << 62
-"""Beyond the end of any axis."""
-
-
-@rule("Gather", roots_from=(0,))
-def _gather(call: Call) -> tuple[Info]:
+def _gather_shape(call: Call) -> tuple[Info]:
     found, indices = call.info(0), call.info(1)
     shape, index_shape = call.shape(0), call.shape(1)
     axis = call.axis(call.integer("axis", 0), len(shape))
@@ -102,23 +39,7 @@ def _gather(call: Call) -> tuple[Info]:
     return (Info(found.dtype, result, value),)
 
 
-@rule("GatherElements", roots_from=(0,))
-def _gather_elements(call: Call) -> tuple[Info]:
-    found, indices, shape = call.info(0), call.value(1), call.shape(1)
-    value = None
-    if found.value is not None and indices is not None and found.value.ndim == indices.ndim:
-        axis = call.axis(call.integer("axis", 0), len(shape))
-        limit = found.value.shape[axis]
-        fits = all(extent <= found.value.shape[place] for place, extent in enumerate(shape) if place != axis)
-        if fits and indices.size and -limit <= int(indices.min()) and int(indices.max()) < limit:
-            grids = list(np.indices(shape))
-            grids[axis] = indices
-            value = storable(found.value[tuple(grids)], found.dtype, shape)
-    return (Info(found.dtype, shape, value),)
-
-
-@rule("GatherND", roots_from=(0,))
-def _gather_nd(call: Call) -> tuple[Info]:
+def _gather_nd_shape(call: Call) -> tuple[Info]:
     found, shape, index_shape = call.info(0), call.shape(0), call.shape(1)
     batch_axes = call.integer("batch_dims", 0)
     if not index_shape or not 0 <= batch_axes < len(index_shape):
@@ -144,6 +65,51 @@ def _gather_nd(call: Call) -> tuple[Info]:
     return (Info(found.dtype, result, value),)
 
 
+def _gather_elements_shape(call: Call) -> tuple[Info]:
+    found, indices, shape = call.info(0), call.value(1), call.shape(1)
+    value = None
+    if found.value is not None and indices is not None and found.value.ndim == indices.ndim:
+        axis = call.axis(call.integer("axis", 0), len(shape))
+        limit = found.value.shape[axis]
+        fits = all(extent <= found.value.shape[place] for place, extent in enumerate(shape) if place != axis)
+        if fits and indices.size and -limit <= int(indices.min()) and int(indices.max()) < limit:
+            grids = list(np.indices(shape))
+            grids[axis] = indices
+            value = storable(found.value[tuple(grids)], found.dtype, shape)
+    return (Info(found.dtype, shape, value),)
+
+
+def _array_feature_extractor_shape(call: Call) -> tuple[Info]:
+    shape = call.shape(0)
+    head = shape[:-1] if len(shape) > 1 else (1,)
+    return (Info(call.dtype(0), (*head, math.prod(call.shape(1)))),)
+
+
+@operator("Gather", shape=_gather_shape, treatment=Treatment.GATHER, category=MOVE, roots_from=(0,))
+@operator("GatherND", shape=_gather_nd_shape, treatment=Treatment.GATHER, category=MOVE, roots_from=(0,))
+@operator(
+    "GatherElements", shape=_gather_elements_shape, treatment=Treatment.GATHER, category=MOVE, roots_from=(0,)
+)
+@operator(
+    "ArrayFeatureExtractor",
+    domain=ML,
+    shape=_array_feature_extractor_shape,
+    treatment=Treatment.GATHER,
+    category=MOVE,
+    roots_from=(0,),
+)
+def gather(call: Call) -> Step:
+    """Rows of a constant table are fetched from DRAM; rows of an activation are moved on chip."""
+    rows = call.output_elements()
+    if not call.constant(0):
+        return move_step(call, rows, ())
+    return Step(
+        LayerKind.GATHER,
+        vector=(call.vector(MOVE, rows),),
+        gathers=(GatherRead(call.info(0).name, rows, call.batched),),
+    )
+
+
 def _slice_lists(call: Call) -> tuple[list[int] | None, list[int] | None, list[int] | None, list[int] | None]:
     """Starts, ends, axes and steps; None for starts or ends that depend on data."""
     if "starts" in call.attributes or not call.has(1):
@@ -157,12 +123,16 @@ def _slice_lists(call: Call) -> tuple[list[int] | None, list[int] | None, list[i
     return starts, ends, axes, call.integers(4) if call.has(4) else None
 
 
+_FAR = 1 << 62
+"""Beyond the end of any axis."""
+
+
 def _slice_bounds(call: Call, rank: int) -> tuple[list[int], list[int], list[int], list[int], bool]:
     """Starts, ends, axes and steps, and whether they only bound the slice."""
     starts, ends, axes, steps = _slice_lists(call)
     bounded = starts is None or ends is None
     if starts is None or ends is None:
-        count = len(starts or ends or axes or ()) or call.elements(1)
+        count = len(starts or ends or axes or ()) or math.prod(call.shape(1))
         forward = min(steps or [1]) > 0
         kept = starts is not None and forward and min(starts, default=0) >= 0
         starts = starts if starts is not None and kept else [0 if forward else -1] * count
@@ -177,8 +147,7 @@ def _slice_bounds(call: Call, rank: int) -> tuple[list[int], list[int], list[int
     return starts, ends, places, strides, bounded
 
 
-@rule("Slice", roots_from=(0,))
-def _slice(call: Call) -> tuple[Info]:
+def _slice_shape(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     result = list(shape)
     cuts = [slice(None)] * len(shape)
@@ -205,10 +174,14 @@ def _slice(call: Call) -> tuple[Info]:
     return (Info(found.dtype, tuple(result), value),)
 
 
-@rule("ScatterND", "ScatterElements", "Scatter", roots_from=(0, 2))
-def _scatter(call: Call) -> tuple[Info]:
-    found, shape = call.info(0), call.shape(0)
-    return (Info(found.dtype, shape, _scattered(call, shape)),)
+@operator("Slice", shape=_slice_shape, category=MOVE, roots_from=(0,))
+def slice_(call: Call) -> Lowered:
+    """Part of the input; the whole of it is a view."""
+    if call.op == "Slice" and call.elements(0) == call.output_elements():
+        steps = call.value(4)
+        if steps is None or bool((steps > 0).all()):
+            return View(0)
+    return move_step(call, call.output_elements(), (0,))
 
 
 def _scattered(call: Call, shape: tuple[int, ...]) -> Array | None:
@@ -237,13 +210,24 @@ def _scattered(call: Call, shape: tuple[int, ...]) -> Array | None:
     return result
 
 
-@rule("TensorScatter", roots_from=(0, 1))
-def _tensor_scatter(call: Call) -> tuple[Info]:
-    return call.like(0)
+def _scatter_shape(call: Call) -> tuple[Info]:
+    found, shape = call.info(0), call.shape(0)
+    return (Info(found.dtype, shape, _scattered(call, shape)),)
 
 
-@rule("OneHot", roots_from=(2,))
-def _one_hot(call: Call) -> tuple[Info]:
+@operator("Scatter", "ScatterElements", "ScatterND", shape=_scatter_shape, category=MOVE, roots_from=(0, 2))
+@operator("TensorScatter", shape=like_first, category=MOVE, roots_from=(0, 1))
+def scatter(call: Call) -> Step:
+    """The data is updated in place: only what is scattered moves."""
+    update = 1 if call.op == "TensorScatter" else 2
+    step = move_step(call, call.elements(update), (0, update))
+    if call.op != "TensorScatter":
+        return step
+    rows = {call.node.outputs[0]: call.elements(1)}
+    return Step(step.kind, vector=step.vector, weights=step.weights, appended=rows)
+
+
+def _one_hot_shape(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     depth = call.integers(1)[0]
     axis = call.integer("axis", -1)
@@ -261,98 +245,4 @@ def _one_hot(call: Call) -> tuple[Info]:
     return (Info(call.dtype(2), result, value),)
 
 
-@rule("TopK")
-def _top_k(call: Call) -> tuple[Info, Info]:
-    found, shape = call.info(0), call.shape(0)
-    axis = call.axis(call.integer("axis", -1), len(shape))
-    if call.has(1):
-        known = call.value(1)
-        if known is None:
-            count = shape[axis]
-            call.note(f"k depends on data: taken as {count}, all elements along axis {axis}")
-            result = shape
-            return Info(found.dtype, result, upper=True), Info(DType.INT64, result, upper=True)
-        count = int(known.ravel()[0]) if known.size else 0
-    else:
-        count = call.integer("k", 0)
-    if count > shape[axis] or count < 0:
-        raise ShapeConflictError(f"k = {count} is out of range for axis {axis} of {text(shape)}")
-    result = (*shape[:axis], count, *shape[axis + 1 :])
-    values = indices = None
-    if found.value is not None:
-        ordered = found.value if not call.integer("largest", 1) else -found.value.astype(np.float64)
-        order = np.argsort(ordered, axis=axis, kind="stable").take(range(count), axis)
-        indices = storable(order, DType.INT64, result)
-        values = storable(np.take_along_axis(found.value, order, axis), found.dtype, result)
-    return Info(found.dtype, result, values), Info(DType.INT64, result, indices)
-
-
-@rule("NonZero")
-def _non_zero(call: Call) -> tuple[Info]:
-    shape, value = call.shape(0), call.value(0)
-    rank = len(shape) or 1
-    if value is not None:
-        places = np.array(np.nonzero(np.atleast_1d(value)), dtype=np.int64).reshape(rank, -1)
-        return (Info(DType.INT64, places.shape, storable(places, DType.INT64, places.shape)),)
-    bound = (rank, math.prod(shape))
-    call.note(f"how many elements are nonzero depends on data: taken as all {bound[1]}")
-    return (Info(DType.INT64, bound, upper=True),)
-
-
-@rule("Compress", roots_from=(0,))
-def _compress(call: Call) -> tuple[Info]:
-    found, shape, keep = call.info(0), call.shape(0), call.value(1)
-    flat = "axis" not in call.attributes
-    axis = 0 if flat else call.axis(call.integer("axis", 0), len(shape))
-    extent = math.prod(shape) if flat else shape[axis]
-    count = extent
-    if keep is not None:
-        count = int(np.count_nonzero(keep.ravel()[:extent]))
-    else:
-        count = min(extent, call.elements(1))
-        call.note(f"how many elements are kept depends on data: taken as {count}")
-    result = (count,) if flat else (*shape[:axis], count, *shape[axis + 1 :])
-    value = None
-    if found.value is not None and keep is not None:
-        data = found.value.ravel() if flat else found.value
-        value = storable(np.compress(keep.ravel()[:extent].astype(bool), data, axis), found.dtype, result)
-    return (Info(found.dtype, result, value, upper=keep is None),)
-
-
-@rule("Unique")
-def _unique(call: Call) -> tuple[Info, ...]:
-    found, shape = call.info(0), call.shape(0)
-    flat = "axis" not in call.attributes
-    axis = 0 if flat else call.axis(call.integer("axis", 0), len(shape))
-    extent = math.prod(shape) if flat else shape[axis]
-    count, known = extent, found.value is not None
-    if found.value is not None:
-        data = found.value.ravel() if flat else found.value
-        count = int(np.unique(data, axis=axis).shape[axis]) if data.size else 0
-    else:
-        call.note(f"how many elements are unique depends on data: taken as all {count}")
-    result = (count,) if flat else (*shape[:axis], count, *shape[axis + 1 :])
-    vector = Info(DType.INT64, (count,), upper=not known)
-    inverse = Info(DType.INT64, (extent,))
-    return (
-        Info(found.dtype, result, upper=not known),
-        vector,
-        inverse,
-        Info(DType.INT64, (count,), upper=not known),
-    )
-
-
-@rule("NonMaxSuppression")
-def _non_max_suppression(call: Call) -> tuple[Info]:
-    boxes, scores = call.shape(0), call.shape(1)
-    if len(boxes) != 3 or len(scores) != 3:
-        raise ShapeConflictError(f"boxes of {text(boxes)} and scores of {text(scores)} do not fit")
-    limit = call.value(2)
-    per_class = (
-        int(limit.ravel()[0]) if limit is not None and limit.size else (boxes[1] if call.has(2) else 0)
-    )
-    per_class = min(max(per_class, 0), boxes[1])
-    bound = scores[0] * scores[1] * per_class
-    if bound:
-        call.note(f"how many boxes are selected depends on data: taken as {bound}")
-    return (Info(DType.INT64, (bound, 3), upper=True),)
+operator("OneHot", shape=_one_hot_shape, category=MOVE, roots_from=(2,))(move)

@@ -4,57 +4,205 @@ from __future__ import annotations
 
 import math
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation, axis_for
-from layerweaver.frontend.node.registry import MICROSOFT, NCHWC, RULES, Treatment, lowers, rule
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator, shape_only
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
+from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Lowered, Step
-from layerweaver.frontend.operators.convolution import convolution, convolved
-from layerweaver.frontend.operators.elementwise import ELEMENTWISE, TRANSCENDENTAL, vector_step
-from layerweaver.frontend.operators.products import gemm_product, matrix_product, product_step
-from layerweaver.ir import LayerKind, MatrixWork, VectorCategory, VectorWork
-from layerweaver.ir.dtypes import DType
-
-_SHARED = (
-    *("Gather", "GatherND", "Pad", "Range", "Unique", "Trilu", "LayerNormalization"),
-    *("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "Gemm", "MatMul"),
-    *("Add", "Mul", "Sub", "Div", "Relu", "Sigmoid", "Tanh", "Softmax", "Concat", "Split", "Clip"),
-    *("Transpose", "Reshape", "Where", "ReduceSum", "ReduceMean", "Resize", "Upsample", "Cast"),
-    *("QLinearMatMul", "MatMulInteger", "ConvInteger", "DynamicQuantizeLinear"),
+from layerweaver.frontend.operators.activation import contrib_activation_shape
+from layerweaver.frontend.operators.convolution import conv_shape, convolution, convolved
+from layerweaver.frontend.operators.elementwise import (
+    ELEMENTWISE,
+    TRANSCENDENTAL,
+    broadcast_inputs,
+    vector_step,
 )
-"""Operators that this domain repeats from the default one."""
+from layerweaver.frontend.operators.image import grid_sample_shape
+from layerweaver.frontend.operators.movement import trilu_shape
+from layerweaver.frontend.operators.products import (
+    gemm_product,
+    gemm_shape,
+    matmul_shape,
+    matrix_product,
+    product,
+    product_step,
+)
+from layerweaver.frontend.operators.reduction import REDUCTION, reduction
+from layerweaver.ir import DType, LayerKind, MatrixWork, VectorCategory, VectorWork
+
+_PIECEWISE_LINEAR = ("Relu", "LeakyRelu", "Clip", "HardSigmoid", "ThresholdedRelu")
 
 
-@rule("MaxpoolWithMask", domain=MICROSOFT)
-def _maxpool_with_mask(call: Call) -> tuple[Info]:
-    pooled = RULES["", "MaxPool"].function(call)
-    return (pooled[0],)
+def _activation(call: Call) -> tuple[VectorWork, ...]:
+    name = call.text("activation", "")
+    if not name:
+        return ()
+    category = ELEMENTWISE if name in _PIECEWISE_LINEAR else TRANSCENDENTAL
+    return (call.vector(category, call.output_elements(), operator=name),)
 
 
-@rule("ExpandDims", domain=MICROSOFT)
-def _expand_dims(call: Call) -> tuple[Info]:
+@operator("FusedConv", domain=MICROSOFT, shape=conv_shape, treatment=Treatment.MATRIX)
+def fused_conv(call: Call) -> Step:
+    """Convolution, bias, an optional residual and an activation."""
+    residual = call.vector(ELEMENTWISE, call.output_elements(), operator="Add")
+    return convolution(
+        call,
+        parameters=call.weights(1, 2),
+        vector=((residual,) if call.has(3) else ()) + _activation(call),
+    )
+
+
+def _nhwc_conv_shape(call: Call) -> tuple[Info]:
+    shape, weight = call.shape(0), call.shape(1)
+    if len(shape) < 3 or len(weight) != len(shape):
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+    batch, channels, *spatial = convolved(
+        call, (shape[0], shape[-1], *shape[1:-1]), (weight[0], weight[-1], *weight[1:-1])
+    )
+    return (Info(call.dtype(0), (batch, *spatial, channels)),)
+
+
+@operator("NhwcConv", "NhwcFusedConv", domain=MICROSOFT, shape=_nhwc_conv_shape, treatment=Treatment.MATRIX)
+def channels_last_conv(call: Call) -> Step:
+    """The same with channels in the last axis."""
+    residual = call.vector(ELEMENTWISE, call.output_elements(), operator="Add")
+    return convolution(
+        call,
+        parameters=call.weights(1, 2),
+        vector=((residual,) if call.has(3) else ()) + _activation(call),
+        channels_last=True,
+    )
+
+
+def _batch_to_inner(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape[1:-1], shape[0], shape[-1]) if len(shape) > 2 else shape
+
+
+def _swap_last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape[:-2], shape[-1], shape[-2]) if len(shape) > 1 else shape
+
+
+def _fused_matmul_shape(call: Call) -> tuple[Info]:
+    left, right = call.shape(0), call.shape(1)
+    left = _batch_to_inner(left) if call.integer("transBatchA", 0) else left
+    right = _batch_to_inner(right) if call.integer("transBatchB", 0) else right
+    left = _swap_last(left) if call.integer("transA", 0) else left
+    right = _swap_last(right) if call.integer("transB", 0) else right
+    return (Info(call.dtype(0), product(left, right)),)
+
+
+@operator("FusedMatMul", domain=MICROSOFT, shape=_fused_matmul_shape, treatment=Treatment.MATRIX)
+@operator("TransposeMatMul", domain=MICROSOFT, shape=_fused_matmul_shape, treatment=Treatment.MATRIX)
+def fused_matmul(call: Call) -> Step:
+    """Product with transposed operands and a scale."""
+    work = matrix_product(
+        call,
+        transpose_left=call.integer("transA", 0) != 0,
+        transpose_right=call.integer("transB", 0) != 0,
+    )
+    return product_step(work, call.weights(0, 1))
+
+
+@operator(
+    "FusedMatMulActivation",
+    domain=MICROSOFT,
+    shape=_fused_matmul_shape,
+    treatment=Treatment.MATRIX,
+)
+def fused_matmul_activation(call: Call) -> Step:
+    """The same with an activation."""
+    step = fused_matmul(call)
+    return Step(step.kind, matrix=step.matrix, weights=step.weights, vector=_activation(call))
+
+
+def _fused_gemm_shape(call: Call) -> tuple[Info]:
+    return (Info(call.dtype(0), gemm_shape(call, call.shape(0), call.shape(1))),)
+
+
+@operator("FusedGemm", domain=MICROSOFT, shape=_fused_gemm_shape, treatment=Treatment.MATRIX)
+def fused_gemm(call: Call) -> Step:
+    """Gemm with an activation."""
+    return product_step(gemm_product(call), call.weights(0, 1, 2), _activation(call))
+
+
+@operator("GemmFastGelu", domain=MICROSOFT, shape=matmul_shape, treatment=Treatment.MATRIX)
+def gemm_fast_gelu(call: Call) -> Step:
+    """Product, bias and GELU."""
+    gelu = call.vector(TRANSCENDENTAL, call.output_elements(), operator="FastGelu")
+    return product_step(matrix_product(call), call.weights(1, 2), (gelu,))
+
+
+@operator("MoE", domain=MICROSOFT, shape=like_first, treatment=Treatment.MATRIX)
+def mixture_of_experts(call: Call) -> Lowered:
+    """Every token runs through ``k`` experts of two or three products; all experts are fetched."""
+    shape = call.shape(0, least_rank=2)
+    tokens, width = call.elements(0) // max(1, shape[-1]), shape[-1]
+    experts, inner = call.shape(2, least_rank=3)[0], call.elements(2)
+    inner = inner // max(1, experts * width)
+    sent = tokens * max(1, call.integer("k", 1))
+    groups = experts if experts and sent % experts == 0 else 1
+    rows = sent // groups
+    hidden = f"{call.key}:hidden"
+    axis = axis_for(call.batched)
+    gate = inner if call.has(6) else 0
+    entry = MatrixWork(groups, rows, inner + gate, width, call.constant(2), 1, axis)
+    leave = MatrixWork(groups, rows, width, inner, call.constant(4), 1, axis)
+    activation = VectorWork(call.op, VectorCategory.TRANSCENDENTAL, sent * inner, 1, call.batched)
+    return (
+        Step(
+            LayerKind.MATRIX,
+            reads=call.node.inputs[:2],
+            writes=(hidden,),
+            matrix=entry,
+            vector=(activation,),
+            weights=call.weights(2, 3, 6, 7),
+            suffix="expand",
+            internal={hidden: sent * inner},
+        ),
+        Step(
+            LayerKind.MATRIX,
+            reads=(hidden,),
+            matrix=leave,
+            weights=call.weights(4, 5),
+            suffix="contract",
+        ),
+    )
+
+
+def _contrib_add_shape(call: Call) -> tuple[Info]:
+    return (Info(call.dtype(0), broadcast_inputs(call)),)
+
+
+@operator("BiasAdd", domain=MICROSOFT, shape=_contrib_add_shape, category=ELEMENTWISE)
+@operator("BiasDropout", domain=MICROSOFT, shape=like_first, category=ELEMENTWISE)
+@operator("BitmaskDropout", domain=MICROSOFT, category=ELEMENTWISE)
+@operator("Trilu", domain=MICROSOFT, shape=trilu_shape, category=ELEMENTWISE, roots_from=(0,))
+@operator("Inverse", domain=MICROSOFT, shape=contrib_activation_shape, category=ELEMENTWISE)
+@operator("GridSample", domain=MICROSOFT, shape=grid_sample_shape, category=ELEMENTWISE)
+def elementwise(call: Call) -> Step:
+    """One pass over the results."""
+    return vector_step(call, ELEMENTWISE, call.output_elements())
+
+
+def _expand_dims_shape(call: Call) -> tuple[Info]:
     shape, axis = call.shape(0), call.integers(1)[0]
     place = call.axis(axis, len(shape) + 1)
     return (Info(call.dtype(0), (*shape[:place], 1, *shape[place:])),)
 
 
-@rule("CDist", domain=MICROSOFT, foldable=False)
-def _cdist(call: Call) -> tuple[Info]:
+def _cdist_shape(call: Call) -> tuple[Info]:
     left, right = call.shape(0), call.shape(1)
     if len(left) != 2 or len(right) != 2 or left[1] != right[1]:
         raise ShapeConflictError(f"points of {text(left)} and {text(right)} do not fit")
     return (Info(call.dtype(0), (left[0], right[0])),)
 
 
-@rule("NGramRepeatBlock", "BifurcationDetector", "MurmurHash3", domain=MICROSOFT)
-def _scores(call: Call) -> tuple[Info]:
+def _scores_shape(call: Call) -> tuple[Info]:
     found = 1 if call.op == "NGramRepeatBlock" else 0
     dtype = DType.UINT32 if call.op == "MurmurHash3" else call.dtype(found)
     return (Info(dtype, call.shape(found)),)
 
 
-@rule("RemovePadding", domain=MICROSOFT)
-def _remove_padding(call: Call) -> tuple[Info, ...]:
+def _remove_padding_shape(call: Call) -> tuple[Info, ...]:
     shape = call.shape(0)
     batch, positions = shape[0], shape[1]
     call.note(f"how many tokens are no padding depends on data: taken as all {batch * positions}")
@@ -66,13 +214,11 @@ def _remove_padding(call: Call) -> tuple[Info, ...]:
     )
 
 
-@rule("RestorePadding", domain=MICROSOFT)
-def _restore_padding(call: Call) -> tuple[Info]:
+def _restore_padding_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*call.shape(1), *call.shape(0)[1:])),)
 
 
-@rule("UnfoldTensor", domain=MICROSOFT)
-def _unfold(call: Call) -> tuple[Info]:
+def _unfold_shape(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     axis = call.axis(call.integer("dim", -1), len(shape))
     size, step = call.integer("size", 1), max(call.integer("step", 1), 1)
@@ -82,26 +228,17 @@ def _unfold(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*shape[:axis], windows, *shape[axis + 1 :], size)),)
 
 
-@rule("DynamicTimeWarping", domain=MICROSOFT)
-def _dynamic_time_warping(call: Call) -> tuple[Info]:
+def _dynamic_time_warping_shape(call: Call) -> tuple[Info]:
     rows, columns = call.shape(0)[-2:]
     call.note("how long the path is depends on data: taken as the longest")
     return (Info(DType.INT32, (2, rows + columns - 1), upper=True),)
 
 
-@rule("WordConvEmbedding", domain=MICROSOFT, foldable=False)
-def _word_conv_embedding(call: Call) -> tuple[Info]:
+def _word_conv_embedding_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(1), (*call.shape(0)[:-1], call.shape(1)[0])),)
 
 
-@rule("FusedMatMulActivation", domain=MICROSOFT, foldable=False)
-def _fused_matmul_activation(call: Call) -> tuple[Info]:
-    result = RULES[MICROSOFT, "FusedMatMul"].function(call)
-    return (result[0],)
-
-
-@rule("BeamSearch", "GreedySearch", "Sampling", domain=MICROSOFT, foldable=False)
-def _search(call: Call) -> tuple[Info, ...]:
+def _search_shape(call: Call) -> tuple[Info, ...]:
     shape = call.shape(0)
     longest = call.integers(1)[0]
     call.note("the decoder inside is not unrolled: its work is not counted")
@@ -114,15 +251,13 @@ def _search(call: Call) -> tuple[Info, ...]:
     )
 
 
-@rule("Tokenizer", domain=MICROSOFT)
-def _tokenizer(call: Call) -> tuple[Info]:
+def _tokenizer_shape(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     call.note("how many tokens there are depends on data: taken as one per text")
     return (Info(DType.STRING, (*shape, 1), upper=True),)
 
 
-@rule("QuantizeBFP", "DequantizeBFP", domain=MICROSOFT)
-def _block_floating_point(call: Call) -> tuple[Info, ...]:
+def _block_floating_point_shape(call: Call) -> tuple[Info, ...]:
     if call.op == "QuantizeBFP":
         size = math.prod(call.shape(0))
         return (
@@ -133,155 +268,71 @@ def _block_floating_point(call: Call) -> tuple[Info, ...]:
     return (Info(DType.FLOAT32, tuple(call.integers(1))),)
 
 
-@rule("Conv", domain=NCHWC, foldable=False)
-def _conv(call: Call) -> tuple[Info]:
-    shape, weight = call.shape(0), call.shape(1)
-    if len(shape) > 1 and len(weight) > 1:
-        padded = weight[1] * call.integer("group", 1)
-        shape = (shape[0], max(shape[1], padded), *shape[2:])
-    return (Info(call.dtype(0), convolved(call, shape, weight)),)
+def _sparse_matmul_shape(call: Call) -> tuple[Info]:
+    left, right = call.shape(0), call.shape(1)
+    left = _swap_last(left) if call.integer("transA", 0) else left
+    right = _swap_last(right) if call.integer("transB", 0) else right
+    return (Info(call.dtype(1), product(left, right)),)
 
 
-@rule("ReorderInput", domain=NCHWC)
-def _reorder_input(call: Call) -> tuple[Info]:
-    shape = call.shape(0)
-    if len(shape) < 3:
-        raise ShapeConflictError(f"{text(shape)} is not an image")
-    if call.integer("channels_last", 0):
-        shape = (shape[0], shape[-1], *shape[1:-1])
-    return (Info(call.dtype(0), shape),)
+def _gemm_float8_shape(call: Call) -> tuple[Info]:
+    from_code = {1: DType.FLOAT32, 10: DType.FLOAT16, 16: DType.BFLOAT16}
+    dtype = from_code.get(call.integer("dtype", 1), DType.FLOAT32)
+    return (Info(dtype, gemm_shape(call, call.shape(0), call.shape(1))),)
 
 
-@rule("ReorderOutput", domain=NCHWC)
-def _reorder_output(call: Call) -> tuple[Info]:
-    shape, channels = call.shape(0), call.integer("channels", 0)
-    if len(shape) < 3 or not 0 < channels <= shape[1]:
-        raise ShapeConflictError(f"{channels} channels cannot be taken out of {text(shape)}")
-    last = bool(call.integer("channels_last", 0))
-    plain = (shape[0], *shape[2:], channels) if last else (shape[0], channels, *shape[2:])
-    return (Info(call.dtype(0), plain),)
+operator("CDist", domain=MICROSOFT, shape=_cdist_shape, category=REDUCTION, foldable=False)(reduction)
 
 
-_PIECEWISE_LINEAR = ("Relu", "LeakyRelu", "Clip", "HardSigmoid", "ThresholdedRelu")
+shape_only("QMoE", shape=like_first, domain=MICROSOFT, foldable=False)
 
 
-def _activation(operation: Operation) -> tuple[VectorWork, ...]:
-    name = operation.text("activation", "")
-    if not name:
-        return ()
-    category = ELEMENTWISE if name in _PIECEWISE_LINEAR else TRANSCENDENTAL
-    return (operation.vector(category, operation.output_elements(), operator=name),)
+shape_only("SparseToDenseMatMul", shape=_sparse_matmul_shape, domain=MICROSOFT, foldable=False)
 
 
-@lowers("FusedConv", domain=MICROSOFT, treatment=Treatment.MATRIX)
-@lowers("Conv", domain=NCHWC, treatment=Treatment.MATRIX)
-def fused_conv(operation: Operation) -> Step:
-    """Convolution, bias, an optional residual and an activation."""
-    residual = operation.vector(ELEMENTWISE, operation.output_elements(), operator="Add")
-    return convolution(
-        operation,
-        parameters=operation.weights(1, 2),
-        vector=((residual,) if operation.has_input(3) else ()) + _activation(operation),
-    )
+shape_only("GemmFloat8", shape=_gemm_float8_shape, domain=MICROSOFT, foldable=False)
 
 
-@lowers("NhwcConv", "NhwcFusedConv", domain=MICROSOFT, treatment=Treatment.MATRIX)
-def channels_last_conv(operation: Operation) -> Step:
-    """The same with channels in the last axis."""
-    residual = operation.vector(ELEMENTWISE, operation.output_elements(), operator="Add")
-    return convolution(
-        operation,
-        parameters=operation.weights(1, 2),
-        vector=((residual,) if operation.has_input(3) else ()) + _activation(operation),
-        channels_last=True,
-    )
+shape_only("ExpandDims", shape=_expand_dims_shape, domain=MICROSOFT)
 
 
-@lowers("FusedMatMul", "TransposeMatMul", domain=MICROSOFT, treatment=Treatment.MATRIX)
-def fused_matmul(operation: Operation) -> Step:
-    """Product with transposed operands and a scale."""
-    work = matrix_product(
-        operation,
-        transpose_left=operation.integer("transA", 0) != 0,
-        transpose_right=operation.integer("transB", 0) != 0,
-    )
-    return product_step(work, operation.weights(0, 1))
+shape_only("NGramRepeatBlock", "BifurcationDetector", "MurmurHash3", shape=_scores_shape, domain=MICROSOFT)
 
 
-@lowers("FusedMatMulActivation", domain=MICROSOFT, treatment=Treatment.MATRIX)
-def fused_matmul_activation(operation: Operation) -> Step:
-    """The same with an activation."""
-    step = fused_matmul(operation)
-    return Step(step.kind, matrix=step.matrix, weights=step.weights, vector=_activation(operation))
+shape_only("RemovePadding", shape=_remove_padding_shape, domain=MICROSOFT)
 
 
-@lowers("FusedGemm", domain=MICROSOFT, treatment=Treatment.MATRIX)
-def fused_gemm(operation: Operation) -> Step:
-    """Gemm with an activation."""
-    return product_step(gemm_product(operation), operation.weights(0, 1, 2), _activation(operation))
+shape_only("RestorePadding", shape=_restore_padding_shape, domain=MICROSOFT)
 
 
-@lowers("GemmFastGelu", domain=MICROSOFT, treatment=Treatment.MATRIX)
-def gemm_fast_gelu(operation: Operation) -> Step:
-    """Product, bias and GELU."""
-    gelu = operation.vector(TRANSCENDENTAL, operation.output_elements(), operator="FastGelu")
-    return product_step(matrix_product(operation), operation.weights(1, 2), (gelu,))
+shape_only("UnfoldTensor", shape=_unfold_shape, domain=MICROSOFT)
 
 
-@lowers("MoE", domain=MICROSOFT, treatment=Treatment.MATRIX)
-def mixture_of_experts(operation: Operation) -> Lowered:
-    """Every token runs through ``k`` experts of two or three products; all experts are fetched."""
-    shape = operation.shape(0, least_rank=2)
-    tokens, width = operation.elements(0) // max(1, shape[-1]), shape[-1]
-    experts, inner = operation.shape(2, least_rank=3)[0], operation.elements(2)
-    inner = inner // max(1, experts * width)
-    sent = tokens * max(1, operation.integer("k", 1))
-    groups = experts if experts and sent % experts == 0 else 1
-    rows = sent // groups
-    hidden = f"{operation.key}:hidden"
-    axis = axis_for(operation.batched)
-    gate = inner if operation.has_input(6) else 0
-    entry = MatrixWork(groups, rows, inner + gate, width, operation.constant(2), 1, axis)
-    leave = MatrixWork(groups, rows, width, inner, operation.constant(4), 1, axis)
-    activation = VectorWork(
-        operation.operator, VectorCategory.TRANSCENDENTAL, sent * inner, 1, operation.batched
-    )
-    return (
-        Step(
-            LayerKind.MATRIX,
-            reads=operation.node.inputs[:2],
-            writes=(hidden,),
-            matrix=entry,
-            vector=(activation,),
-            weights=operation.weights(2, 3, 6, 7),
-            suffix="expand",
-            internal={hidden: sent * inner},
-        ),
-        Step(
-            LayerKind.MATRIX,
-            reads=(hidden,),
-            matrix=leave,
-            weights=operation.weights(4, 5),
-            suffix="contract",
-        ),
-    )
+shape_only("DynamicTimeWarping", shape=_dynamic_time_warping_shape, domain=MICROSOFT)
 
 
-@lowers("BiasAdd", "BiasDropout", "BitmaskDropout", domain=MICROSOFT, category=ELEMENTWISE)
-@lowers("Trilu", "Inverse", "GridSample", domain=MICROSOFT, category=ELEMENTWISE)
-def elementwise(operation: Operation) -> Step:
-    """One pass over the results."""
-    return vector_step(operation, ELEMENTWISE, operation.output_elements())
+shape_only("WordConvEmbedding", shape=_word_conv_embedding_shape, domain=MICROSOFT, foldable=False)
 
 
-_BLOCKED = ("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "Upsample")
-"""Operators that the blocked layout repeats from the default domain."""
+shape_only("BeamSearch", "GreedySearch", "Sampling", shape=_search_shape, domain=MICROSOFT, foldable=False)
 
 
-def repeat_rules() -> None:
-    """Give the operators that these domains repeat the rules of the default one; run when all are there."""
-    for name in _BLOCKED:
-        RULES[NCHWC, name] = RULES["", name]
-    for name in _SHARED:
-        if ("", name) in RULES and (MICROSOFT, name) not in RULES:
-            RULES[MICROSOFT, name] = RULES["", name]
+shape_only("Tokenizer", shape=_tokenizer_shape, domain=MICROSOFT)
+
+
+shape_only("QuantizeBFP", "DequantizeBFP", shape=_block_floating_point_shape, domain=MICROSOFT)
+
+
+shape_only("QSkipLayerNormalization", shape=like_first, domain=MICROSOFT)
+
+
+shape_only("SoftmaxGrad", shape=like_first, domain=MICROSOFT)
+
+
+shape_only("AddGelu", shape=_contrib_add_shape, domain=MICROSOFT)
+
+
+shape_only("QLinearGelu", shape=like_first, domain=MICROSOFT)
+
+
+shape_only("ComplexMul", "ComplexMulConj", shape=like_first, domain=MICROSOFT)

@@ -4,162 +4,261 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from layerweaver.frontend.node.operation import Operation, axis_for
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, lowers
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator, shape_only
+from layerweaver.frontend.node.values import Info, ShapeConflictError, text
+from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step
-from layerweaver.frontend.operators.attention import (
-    Heads,
-    attention_steps,
-    given,
-    result,
-    split_heads,
-)
+from layerweaver.frontend.operators.attention import Heads, attention_steps, split_heads
 from layerweaver.ir import LayerKind, MatrixWork, VectorCategory
 
 
-def _projected(
-    operation: Operation, *, mask: int, past: int, packed: bool, quantized: bool
-) -> tuple[Step, ...]:
-    shape = operation.shape(0, least_rank=2)
+def _projected(call: Call, *, mask: int, past: int, packed: bool, quantized: bool) -> tuple[Step, ...]:
+    shape = call.shape(0, least_rank=2)
     width = shape[-1]
     batch, tokens = (1, shape[0]) if len(shape) == 2 else (shape[0], shape[1])
     rows = batch * tokens
-    projection = operation.shape(1, least_rank=2)[1]
-    heads = operation.integer("num_heads", 1)
+    projection = call.shape(1, least_rank=2)[1]
+    heads = call.integer("num_heads", 1)
     if heads < 1:
-        raise operation.error(f"num_heads is {heads}", accepted="a positive number")
-    sizes = operation.integers("qkv_hidden_sizes", (projection // 3,) * 3)
+        raise ShapeConflictError(f"num_heads is {heads}", accepted="a positive number")
+    sizes = tuple(call.integer_list("qkv_hidden_sizes") or (projection // 3,) * 3)
     if len(sizes) != 3:
-        raise operation.error(f"qkv_hidden_sizes has {len(sizes)} entries", accepted="three")
+        raise ShapeConflictError(f"qkv_hidden_sizes has {len(sizes)} entries", accepted="three")
     earlier = 0
-    if not packed and operation.has_input(past):
-        earlier = operation.shape(past, least_rank=5)[3]
-    if packed and operation.has_input(4):
-        offsets = operation.shape(3, least_rank=2)
+    if not packed and call.has(past):
+        earlier = call.shape(past, least_rank=5)[3]
+    if packed and call.has(4):
+        offsets = call.shape(3, least_rank=2)
         batch, tokens = offsets[0], offsets[1]
-    joined = f"{operation.key}:qkv"
-    parameters = operation.weights(1, 2)
+    joined = f"{call.key}:qkv"
+    parameters = call.weights(1, 2)
     if quantized:
-        parameters += operation.weights(3, 4, 6, 7, role="vector")
+        parameters += call.weights(3, 4, 6, 7, role="vector")
     project = Step(
         LayerKind.MATRIX,
-        reads=given(operation, 0),
+        reads=call.input_names(0),
         writes=(joined,),
         matrix=MatrixWork(
             1,
             rows,
             projection,
             width,
-            operation.constant(1),
+            call.constant(1),
             1,
-            axis_for(operation.batched),
+            axis_for(call.batched),
         ),
         weights=parameters,
         suffix="qkv",
         role="attention-projection",
         internal={joined: rows * projection},
     )
-    grown = result(operation, 1)
+    grown = call.output_name(1)
     extent = Heads(batch, heads, tokens, tokens + earlier, sizes[0] // heads, sizes[2] // heads)
     extra = (mask, 5) if not quantized else (mask,)
     steps = attention_steps(
-        operation,
+        call,
         extent,
-        query_key=(joined, *given(operation, *extra, past)),
-        values=(joined, *given(operation, past)),
+        query_key=(joined, *call.input_names(*extra, past)),
+        values=(joined, *call.input_names(past)),
         caches=("", grown),
         appended=(0, rows * (sizes[1] + sizes[2])),
-        extra=1 if operation.has_input(mask) else 0,
+        extra=1 if call.has(mask) else 0,
     )
     if not earlier:
         return (project, *steps)
     # One tensor holds the keys and the values: each step reads its half.
-    half = {operation.node.inputs[past]: operation.elements(past) // 2}
+    half = {call.node.inputs[past]: call.elements(past) // 2}
     return (project, *(replace(step, partial=half) for step in steps))
 
 
-@lowers("Attention", domain=MICROSOFT, treatment=Treatment.MATRIX)
-def attention(operation: Operation) -> tuple[Step, ...]:
+def _packed_weight_attention_shape(call: Call) -> tuple[Info, ...]:
+    shape, weight = call.shape(0), call.shape(1)
+    if len(shape) != 3 or len(weight) != 2 or shape[2] != weight[0]:
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+    batch, positions, _ = shape
+    sizes = call.integer_list("qkv_hidden_sizes")
+    hidden = sizes[2] if sizes and len(sizes) == 3 else weight[1] // 3
+    quantised = call.op == "QAttention"
+    dtype = call.dtype(3) if quantised else call.dtype(0)
+    past_index = 8 if quantised else 4
+    heads = max(call.integer("num_heads", 1), 1)
+    past = call.shape(past_index)[3] if call.has(past_index) else 0
+    present = (2, batch, heads, past + positions, hidden // heads)
+    return Info(dtype, (batch, positions, hidden)), Info(dtype, present)
+
+
+@operator("Attention", domain=MICROSOFT, shape=_packed_weight_attention_shape, treatment=Treatment.MATRIX)
+def attention(call: Call) -> tuple[Step, ...]:
     """Projection of queries, keys and values in one product, then the attention."""
-    return _projected(operation, mask=3, past=4, packed=False, quantized=False)
+    return _projected(call, mask=3, past=4, packed=False, quantized=False)
 
 
-@lowers("QAttention", domain=MICROSOFT, treatment=Treatment.MATRIX)
-def quantized_attention(operation: Operation) -> tuple[Step, ...]:
+@operator("QAttention", domain=MICROSOFT, shape=_packed_weight_attention_shape, treatment=Treatment.MATRIX)
+def quantized_attention(call: Call) -> tuple[Step, ...]:
     """The same with an 8-bit projection."""
-    return _projected(operation, mask=5, past=8, packed=False, quantized=True)
+    return _projected(call, mask=5, past=8, packed=False, quantized=True)
 
 
-@lowers("PackedAttention", domain=MICROSOFT, treatment=Treatment.MATRIX)
-def packed_attention(operation: Operation) -> tuple[Step, ...]:
+def _packed_attention_shape(call: Call) -> tuple[Info]:
+    shape, weight = call.shape(0), call.shape(1)
+    sizes = call.integer_list("qkv_hidden_sizes")
+    return (Info(call.dtype(0), (*shape[:-1], sizes[2] if sizes else weight[1] // 3)),)
+
+
+@operator("PackedAttention", domain=MICROSOFT, shape=_packed_attention_shape, treatment=Treatment.MATRIX)
+def packed_attention(call: Call) -> tuple[Step, ...]:
     """Tokens without padding are projected; the attention is costed at the padded length."""
-    return _projected(operation, mask=5, past=-1, packed=True, quantized=False)
+    return _projected(call, mask=5, past=-1, packed=True, quantized=False)
 
 
-@lowers("MultiHeadAttention", "DecoderMaskedMultiHeadAttention", domain=MICROSOFT, treatment=Treatment.MATRIX)
-def multi_head_attention(operation: Operation) -> tuple[Step, ...]:
+def _multi_head_attention_shape(call: Call) -> tuple[Info, ...]:
+    query, heads, dtype = call.shape(0), max(call.integer("num_heads", 1), 1), call.dtype(0)
+    batch, positions = query[0], query[1]
+    width = query[4] if len(query) == 5 else query[2] // heads
+    keys, value_width = positions, width
+    if call.has(1):
+        key = call.shape(1)
+        keys = key[2] if len(key) == 4 else key[1]
+    if call.has(2):
+        value = call.shape(2)
+        value_width = value[3] if len(value) == 4 else value[2] // heads
+    past_index = 5 if call.op.startswith("Decoder") else 6
+    past = call.shape(past_index)[2] if call.has(past_index) else 0
+    total = past + keys
+    return (
+        Info(dtype, (batch, positions, heads * value_width)),
+        Info(dtype, (batch, heads, total, width)),
+        Info(dtype, (batch, heads, total, value_width)),
+        Info(dtype, (batch, heads, positions, total)),
+    )
+
+
+@operator(
+    "MultiHeadAttention", domain=MICROSOFT, shape=_multi_head_attention_shape, treatment=Treatment.MATRIX
+)
+@operator(
+    "DecoderMaskedMultiHeadAttention",
+    domain=MICROSOFT,
+    shape=_multi_head_attention_shape,
+    treatment=Treatment.MATRIX,
+)
+def multi_head_attention(call: Call) -> tuple[Step, ...]:
     """Attention over projected operands, separate or packed into the query."""
-    masked = operation.operator.startswith("Decoder")
+    masked = call.op.startswith("Decoder")
     bias = 10 if masked else 3
     past = (5, 6) if masked else (6, 7)
     masks = (3, 4) if masked else (4, 5)
-    heads = max(1, operation.integer("num_heads", 1))
-    query = operation.shape(0, least_rank=3)
+    heads = max(1, call.integer("num_heads", 1))
+    query = call.shape(0, least_rank=3)
     if len(query) == 5:
         batch, queries, size = query[0], query[1], query[4]
         keys = queries
         value_size = size
     else:
-        batch, heads, queries, size = split_heads(operation, 0, heads)
-        key = operation.shape(1, least_rank=3) if operation.has_input(1) else query
+        batch, heads, queries, size = split_heads(call, 0, heads)
+        key = call.shape(1, least_rank=3) if call.has(1) else query
         if len(key) == 5:
             keys, value_size = key[1], key[4]
         else:
             keys = key[2] if len(key) == 4 else key[1]
-            value = operation.shape(2, least_rank=3) if operation.has_input(2) else key
+            value = call.shape(2, least_rank=3) if call.has(2) else key
             value_size = value[3] if len(value) == 4 else value[2] // heads
-    cached = operation.shape(past[0], least_rank=4)[2] if operation.has_input(past[0]) else 0
+    cached = call.shape(past[0], least_rank=4)[2] if call.has(past[0]) else 0
     scores, context = attention_steps(
-        operation,
+        call,
         Heads(batch, heads, queries, keys + cached, size, value_size),
-        query_key=given(operation, 0, 1, *masks, past[0]),
-        values=given(operation, 2, past[1]) or given(operation, 1) or given(operation, 0),
-        caches=(result(operation, 1), result(operation, 2)),
+        query_key=call.input_names(0, 1, *masks, past[0]),
+        values=call.input_names(2, past[1]) or call.input_names(1) or call.input_names(0),
+        caches=(call.output_name(1), call.output_name(2)),
         appended=(batch * heads * keys * size, batch * heads * keys * value_size),
-        extra=sum(1 for mask in masks if operation.has_input(mask)),
+        extra=sum(1 for mask in masks if call.has(mask)),
     )
-    return replace(scores, weights=operation.weights(bias)), context
+    return replace(scores, weights=call.weights(bias)), context
 
 
-@lowers("GroupQueryAttention", domain=MICROSOFT, treatment=Treatment.MATRIX)
-def group_query_attention(operation: Operation) -> tuple[Step, ...]:
+def _group_query_attention_shape(call: Call) -> tuple[Info, ...]:
+    query, dtype = call.shape(0), call.dtype(0)
+    heads, kv_heads = max(call.integer("num_heads", 1), 1), max(call.integer("kv_num_heads", 1), 1)
+    packed = not call.has(1)
+    width = query[2] // (heads + 2 * kv_heads) if packed else query[2] // heads
+    batch, positions = query[0], query[1]
+    past = call.shape(3)[2] if call.has(3) else 0
+    total_index = 6 if call.op == "GroupQueryAttention" else 5
+    known = call.value(total_index)
+    total = max(past, int(known.ravel()[0])) if known is not None and known.size else past + positions
+    present = Info(call.dtype(3) if call.has(3) else dtype, (batch, kv_heads, total, width))
+    return (
+        Info(dtype, (batch, positions, heads * width)),
+        present,
+        Info(present.dtype, present.shape),
+        Info(dtype, (batch, heads, positions, total)),
+    )
+
+
+@operator(
+    "GroupQueryAttention", domain=MICROSOFT, shape=_group_query_attention_shape, treatment=Treatment.MATRIX
+)
+def group_query_attention(call: Call) -> tuple[Step, ...]:
     """Attention with fewer key and value heads, with its cache and rotary embedding inside."""
-    heads = max(1, operation.integer("num_heads", 1))
-    kv_heads = max(1, operation.integer("kv_num_heads", heads))
-    batch, queries, width = operation.shape(0, least_rank=3)[:3]
-    size = width // heads if operation.has_input(1) else width // (heads + 2 * kv_heads)
-    past = operation.shape(3, least_rank=4)[2] if operation.has_input(3) else 0
-    present = operation.output_shape(1, least_rank=4)[2] if operation.has_output(1) else 0
-    total = operation.value(6)
+    heads = max(1, call.integer("num_heads", 1))
+    kv_heads = max(1, call.integer("kv_num_heads", heads))
+    batch, queries, width = call.shape(0, least_rank=3)[:3]
+    size = width // heads if call.has(1) else width // (heads + 2 * kv_heads)
+    past = call.shape(3, least_rank=4)[2] if call.has(3) else 0
+    present = call.output_shape(1, least_rank=4)[2] if call.output_name(1) else 0
+    total = call.value(6)
     if total is not None and total.size == 1:
         keys = int(total.reshape(-1)[0])
     else:
         keys = present if present > past else max(past, queries)
     rows = batch * kv_heads * queries * size
     scores, context = attention_steps(
-        operation,
+        call,
         Heads(batch, heads, queries, keys, size, size),
-        query_key=given(operation, 0, 1, 3, 5, 6, 7, 8, 9, 10),
-        values=given(operation, 2, 4) if operation.has_input(2) else given(operation, 0, 4),
-        caches=(result(operation, 1), result(operation, 2)),
+        query_key=call.input_names(0, 1, 3, 5, 6, 7, 8, 9, 10),
+        values=call.input_names(2, 4) if call.has(2) else call.input_names(0, 4),
+        caches=(call.output_name(1), call.output_name(2)),
         appended=(rows, rows),
     )
-    if operation.integer("do_rotary", 0):
+    if call.integer("do_rotary", 0):
         rotated = batch * queries * (heads + kv_heads) * size
-        rotary = operation.vector(VectorCategory.TRANSCENDENTAL, rotated, operator="RotaryEmbedding")
+        rotary = call.vector(VectorCategory.TRANSCENDENTAL, rotated, operator="RotaryEmbedding")
         scores = replace(
             scores,
             vector=(rotary, *scores.vector),
-            weights=operation.weights(7, 8, role="vector"),
+            weights=call.weights(7, 8, role="vector"),
         )
     return scores, context
+
+
+def _packed_multi_head_attention_shape(call: Call) -> tuple[Info]:
+    query = call.shape(0)
+    if len(query) == 4:
+        return (Info(call.dtype(0), (query[0], query[1] * query[3])),)
+    return (Info(call.dtype(0), (query[0], call.shape(2)[1] if call.has(2) else query[1])),)
+
+
+def _relative_position_bias_shape(call: Call) -> tuple[Info]:
+    length, other = call.integers(1)[0], call.integers(2)[0]
+    return (Info(call.dtype(0), (1, call.shape(0)[1], length, other)),)
+
+
+def _gated_relative_position_bias_shape(call: Call) -> tuple[Info]:
+    shape, heads = call.shape(0), call.integer("num_heads", 1)
+    return (Info(call.dtype(0), (shape[0], heads, shape[1], shape[1])),)
+
+
+shape_only("SparseAttention", shape=_group_query_attention_shape, domain=MICROSOFT, foldable=False)
+
+
+shape_only(
+    "PackedMultiHeadAttention", shape=_packed_multi_head_attention_shape, domain=MICROSOFT, foldable=False
+)
+
+
+shape_only("RelativePositionBias", shape=_relative_position_bias_shape, domain=MICROSOFT, roots_from=(0,))
+
+
+shape_only(
+    "GatedRelativePositionBias", shape=_gated_relative_position_bias_shape, domain=MICROSOFT, foldable=False
+)

@@ -6,109 +6,22 @@ import math
 
 import numpy as np
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation
-from layerweaver.frontend.node.registry import NCHWC, Treatment, lowers, rule
+from layerweaver.frontend.node.registry import like_first, operator
 from layerweaver.frontend.node.values import Array, Info, ShapeConflictError, storable, text
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered, Step, View
 from layerweaver.frontend.operators.elementwise import vector_step
-from layerweaver.ir import LayerKind, VectorCategory
-from layerweaver.ir.dtypes import DType
+from layerweaver.ir import DType, LayerKind, VectorCategory
 
 MOVE = VectorCategory.MOVE
 
 
-def move_step(operation: Operation, elements: int, parameters: tuple[int, ...]) -> Step:
+def move_step(call: Call, elements: int, parameters: tuple[int, ...]) -> Step:
     """A move layer of ``elements`` elements."""
-    return vector_step(operation, MOVE, elements, kind=LayerKind.MOVE, parameters=parameters)
+    return vector_step(call, MOVE, elements, kind=LayerKind.MOVE, parameters=parameters)
 
 
-@lowers("Transpose", treatment=Treatment.MOVE, category=MOVE)
-def transpose(operation: Operation) -> Lowered:
-    """Axes change places; where only axes of extent one do, nothing moves."""
-    shape = operation.shape(0)
-    order = operation.integers("perm", tuple(reversed(range(len(shape)))))
-    long_axes = [axis for axis in order if 0 <= axis < len(shape) and shape[axis] != 1]
-    if long_axes == sorted(long_axes):
-        return View(0)
-    return move_step(operation, operation.output_elements(), (0,))
-
-
-@lowers("Expand", "Tile", treatment=Treatment.MOVE, category=MOVE)
-def repeat(operation: Operation) -> Lowered:
-    """Copies; where the shape stays the same, nothing moves."""
-    if operation.elements(0) == operation.output_elements():
-        return View(0)
-    return move_step(operation, operation.output_elements(), (0,))
-
-
-@lowers("Slice", treatment=Treatment.MOVE, category=MOVE)
-@lowers("CenterCropPad", treatment=Treatment.MOVE, category=MOVE)
-def slice_(operation: Operation) -> Lowered:
-    """Part of the input; the whole of it is a view."""
-    if operation.operator == "Slice" and operation.elements(0) == operation.output_elements():
-        steps = operation.value(4)
-        if steps is None or bool((steps > 0).all()):
-            return View(0)
-    return move_step(operation, operation.output_elements(), (0,))
-
-
-@lowers("Concat", treatment=Treatment.MOVE, category=MOVE)
-def concat(operation: Operation) -> Lowered:
-    """Inputs one behind the other; a single one is a view."""
-    filled = [
-        index
-        for index in range(len(operation.node.inputs))
-        if operation.elements(index) or len(operation.node.inputs) == 1
-    ]
-    if len(filled) == 1 and not operation.constant(filled[0]):
-        return View(filled[0])
-    return move_step(operation, operation.output_elements(), tuple(range(len(operation.node.inputs))))
-
-
-@lowers("Split", treatment=Treatment.MOVE, category=MOVE)
-def split(operation: Operation) -> Lowered:
-    """Parts of the input; a single one is a view."""
-    if len([name for name in operation.node.outputs if name]) == 1 and (
-        operation.elements(0) == operation.output_elements()
-    ):
-        return View(0)
-    total = sum(operation.output_elements(index) for index in range(len(operation.node.outputs)))
-    return move_step(operation, total, (0,))
-
-
-@lowers("Pad", "DepthToSpace", "SpaceToDepth", "ReverseSequence", treatment=Treatment.MOVE, category=MOVE)
-@lowers("Compress", "Col2Im", "Trilu", "OneHot", treatment=Treatment.MOVE, category=MOVE)
-def move(operation: Operation) -> Lowered:
-    """Every result is written once; a pad of nothing is a view."""
-    if operation.operator == "Pad" and operation.elements(0) == operation.output_elements():
-        return View(0)
-    return move_step(operation, operation.output_elements(), (0,))
-
-
-@lowers("ReorderInput", "ReorderOutput", domain=NCHWC, treatment=Treatment.MOVE, category=MOVE)
-def reorder(operation: Operation) -> Step:
-    """Channels are gathered into blocks, or taken out of them."""
-    return move_step(operation, operation.output_elements(), ())
-
-
-@lowers("Scatter", "ScatterElements", "ScatterND", "TensorScatter", treatment=Treatment.MOVE, category=MOVE)
-def scatter(operation: Operation) -> Step:
-    """The data is updated in place: only what is scattered moves."""
-    update = 1 if operation.operator == "TensorScatter" else 2
-    step = move_step(operation, operation.elements(update), (0, update))
-    if operation.operator != "TensorScatter":
-        return step
-    rows = {operation.node.outputs[0]: operation.elements(1)}
-    return Step(step.kind, vector=step.vector, weights=step.weights, appended=rows)
-
-
-_UNUSED = 1024
-"""Most outputs that a Split may leave unnamed."""
-
-
-@rule("Transpose")
-def _transpose(call: Call) -> tuple[Info]:
+def _transpose_shape(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     order = call.integer_list("perm")
     if order is None:
@@ -119,8 +32,72 @@ def _transpose(call: Call) -> tuple[Info]:
     return (Info(found.dtype, tuple([shape[axis] for axis in order]), value),)
 
 
-@rule("Concat")
-def _concat(call: Call) -> tuple[Info]:
+@operator("Transpose", shape=_transpose_shape, category=MOVE)
+def transpose(call: Call) -> Lowered:
+    """Axes change places; where only axes of extent one do, nothing moves."""
+    shape = call.shape(0)
+    order = call.integer_list("perm") or list(reversed(range(len(shape))))
+    long_axes = [axis for axis in order if 0 <= axis < len(shape) and shape[axis] != 1]
+    if long_axes == sorted(long_axes):
+        return View(0)
+    return move_step(call, call.output_elements(), (0,))
+
+
+def _spread(value: Array, dtype: DType, shape: tuple[int, ...]) -> Array | None:
+    return storable(np.broadcast_to(value, shape), dtype, shape)
+
+
+def _expand_shape(call: Call) -> tuple[Info]:
+    found, shape, target = call.info(0), call.shape(0), call.integers(1)
+    rank = max(len(shape), len(target))
+    left = (1,) * (rank - len(shape)) + shape
+    right = [1] * (rank - len(target)) + target
+    if any(a != b and 1 not in (a, b) for a, b in zip(left, right, strict=True)) or min(right, default=0) < 0:
+        raise ShapeConflictError(f"cannot expand {text(shape)} to {target}")
+    result = tuple(a if b == 1 else b for a, b in zip(left, right, strict=True))
+    value = found.value
+    return (Info(found.dtype, result, None if value is None else _spread(value, found.dtype, result)),)
+
+
+def _repeated(call: Call) -> list[int]:
+    repeats = call.integers(1)
+    if call.opset < 6 and call.has(2) and len(repeats) == 1:
+        axis = call.integers(2)[0]
+        return [repeats[0] if index == axis else 1 for index in range(len(call.shape(0)))]
+    return repeats
+
+
+def _tile_shape(call: Call) -> tuple[Info]:
+    found, shape, repeats = call.info(0), call.shape(0), _repeated(call)
+    if len(repeats) != len(shape) or min(repeats, default=0) < 0:
+        raise ShapeConflictError(f"cannot tile {text(shape)} by {repeats}")
+    result = tuple(extent * times for extent, times in zip(shape, repeats, strict=True))
+    value = None
+    if found.value is not None and math.prod(result) <= found.value.size * 64:
+        value = storable(np.tile(found.value, repeats), found.dtype, result)
+    return (Info(found.dtype, result, value),)
+
+
+@operator("Expand", shape=_expand_shape, category=MOVE, roots_from=(0,))
+@operator("Tile", shape=_tile_shape, category=MOVE, roots_from=(0,))
+def repeat(call: Call) -> Lowered:
+    """Copies; where the shape stays the same, nothing moves."""
+    if call.elements(0) == call.output_elements():
+        return View(0)
+    return move_step(call, call.output_elements(), (0,))
+
+
+def _joined(call: Call, axis: int, shape: tuple[int, ...]) -> Array | None:
+    values = []
+    for found in call.inputs:
+        if found is not None:
+            if found.value is None:
+                return None
+            values.append(found.value)
+    return storable(np.concatenate(values, axis), call.dtype(0), shape)
+
+
+def _concat_shape(call: Call) -> tuple[Info]:
     shapes = [call.shape(index) for index, found in enumerate(call.inputs) if found is not None]
     if not shapes:
         raise ShapeConflictError("it has no inputs")
@@ -136,14 +113,15 @@ def _concat(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), result, _joined(call, axis, result)),)
 
 
-def _joined(call: Call, axis: int, shape: tuple[int, ...]) -> Array | None:
-    values = []
-    for found in call.inputs:
-        if found is not None:
-            if found.value is None:
-                return None
-            values.append(found.value)
-    return storable(np.concatenate(values, axis), call.dtype(0), shape)
+@operator("Concat", shape=_concat_shape, category=MOVE)
+def concat(call: Call) -> Lowered:
+    """Inputs one behind the other; a single one is a view."""
+    filled = [
+        index for index in range(len(call.node.inputs)) if call.elements(index) or len(call.node.inputs) == 1
+    ]
+    if len(filled) == 1 and not call.constant(filled[0]):
+        return View(filled[0])
+    return move_step(call, call.output_elements(), tuple(range(len(call.node.inputs))))
 
 
 def _even_parts(extent: int, count: int) -> list[int]:
@@ -151,8 +129,11 @@ def _even_parts(extent: int, count: int) -> list[int]:
     return [max(0, min(size, extent - size * index)) for index in range(count)]
 
 
-@rule("Split", roots_from=(0,))
-def _split(call: Call) -> tuple[Info, ...]:
+_UNUSED = 1024
+"""Most outputs that a Split may leave unnamed."""
+
+
+def _split_shape(call: Call) -> tuple[Info, ...]:
     found, shape = call.info(0), call.shape(0)
     axis = call.axis(call.integer("axis", 0), len(shape))
     parts = call.integers_of("split", 1)
@@ -173,77 +154,18 @@ def _split(call: Call) -> tuple[Info, ...]:
     return tuple(outputs)
 
 
-def _repeated(call: Call) -> list[int]:
-    repeats = call.integers(1)
-    if call.opset < 6 and call.has(2) and len(repeats) == 1:
-        axis = call.integers(2)[0]
-        return [repeats[0] if index == axis else 1 for index in range(len(call.shape(0)))]
-    return repeats
+@operator("Split", shape=_split_shape, category=MOVE, roots_from=(0,))
+def split(call: Call) -> Lowered:
+    """Parts of the input; a single one is a view."""
+    if len([name for name in call.node.outputs if name]) == 1 and (
+        call.elements(0) == call.output_elements()
+    ):
+        return View(0)
+    total = sum(call.output_elements(index) for index in range(len(call.node.outputs)))
+    return move_step(call, total, (0,))
 
 
-@rule("Tile", roots_from=(0,))
-def _tile(call: Call) -> tuple[Info]:
-    found, shape, repeats = call.info(0), call.shape(0), _repeated(call)
-    if len(repeats) != len(shape) or min(repeats, default=0) < 0:
-        raise ShapeConflictError(f"cannot tile {text(shape)} by {repeats}")
-    result = tuple(extent * times for extent, times in zip(shape, repeats, strict=True))
-    value = None
-    if found.value is not None and math.prod(result) <= found.value.size * 64:
-        value = storable(np.tile(found.value, repeats), found.dtype, result)
-    return (Info(found.dtype, result, value),)
-
-
-@rule("Expand", roots_from=(0,))
-def _expand(call: Call) -> tuple[Info]:
-    found, shape, target = call.info(0), call.shape(0), call.integers(1)
-    rank = max(len(shape), len(target))
-    left = (1,) * (rank - len(shape)) + shape
-    right = [1] * (rank - len(target)) + target
-    if any(a != b and 1 not in (a, b) for a, b in zip(left, right, strict=True)) or min(right, default=0) < 0:
-        raise ShapeConflictError(f"cannot expand {text(shape)} to {target}")
-    result = tuple(a if b == 1 else b for a, b in zip(left, right, strict=True))
-    value = found.value
-    return (Info(found.dtype, result, None if value is None else _spread(value, found.dtype, result)),)
-
-
-def _spread(value: Array, dtype: DType, shape: tuple[int, ...]) -> Array | None:
-    return storable(np.broadcast_to(value, shape), dtype, shape)
-
-
-@rule("DepthToSpace", "SpaceToDepth")
-def _space_and_depth(call: Call) -> tuple[Info]:
-    shape, block = call.shape(0), call.integer("blocksize", 1)
-    if len(shape) < 3 or block < 1:
-        raise ShapeConflictError(f"cannot move blocks of {block} in {text(shape)}")
-    batch, channels, *spatial = shape
-    area = block ** len(spatial)
-    if call.op == "DepthToSpace":
-        if channels % area:
-            raise ShapeConflictError(f"{channels} channels are no multiple of {area}")
-        result = (batch, channels // area, *(extent * block for extent in spatial))
-    else:
-        result = (batch, channels * area, *(extent // block for extent in spatial))
-    return (Info(call.dtype(0), result),)
-
-
-@rule("Trilu", roots_from=(0,))
-def _trilu(call: Call) -> tuple[Info]:
-    found, shape = call.info(0), call.shape(0)
-    value = None
-    if found.value is not None and (not call.has(1) or call.value(1) is not None):
-        diagonal = call.integers(1)[0] if call.has(1) else 0
-        diagonal = max(-(1 << 30), min(1 << 30, diagonal))
-        value = (np.triu if call.integer("upper", 1) else np.tril)(found.value, diagonal)
-    return (Info(found.dtype, shape, value),)
-
-
-@rule("ReverseSequence", roots_from=(0,))
-def _reverse_sequence(call: Call) -> tuple[Info]:
-    return call.like(0)
-
-
-@rule("CenterCropPad", roots_from=(0,))
-def _center_crop_pad(call: Call) -> tuple[Info]:
+def _center_crop_pad_shape(call: Call) -> tuple[Info]:
     shape, target = list(call.shape(0)), call.integers(1)
     axes = call.integer_list("axes")
     axes = list(range(len(shape))) if axes is None else [call.axis(axis, len(shape)) for axis in axes]
@@ -254,8 +176,7 @@ def _center_crop_pad(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), tuple(shape)),)
 
 
-@rule("Pad", roots_from=(0,))
-def _pad(call: Call) -> tuple[Info]:
+def _pad_shape(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     pads = call.integers_of("paddings" if call.opset < 2 else "pads", 1)
     rank = len(shape)
@@ -278,3 +199,52 @@ def _pad(call: Call) -> tuple[Info]:
         if fill is not None and fill.size == 1:
             value = np.pad(found.value, before_after, constant_values=fill.item())
     return (Info(found.dtype, tuple(result), value),)
+
+
+def _space_and_depth_shape(call: Call) -> tuple[Info]:
+    shape, block = call.shape(0), call.integer("blocksize", 1)
+    if len(shape) < 3 or block < 1:
+        raise ShapeConflictError(f"cannot move blocks of {block} in {text(shape)}")
+    batch, channels, *spatial = shape
+    area = block ** len(spatial)
+    if call.op == "DepthToSpace":
+        if channels % area:
+            raise ShapeConflictError(f"{channels} channels are no multiple of {area}")
+        result = (batch, channels // area, *(extent * block for extent in spatial))
+    else:
+        result = (batch, channels * area, *(extent // block for extent in spatial))
+    return (Info(call.dtype(0), result),)
+
+
+def _col2im_shape(call: Call) -> tuple[Info]:
+    shape, image, block = call.shape(0), call.integers(1), call.integers(2)
+    area = 1
+    for extent in block:
+        area *= extent
+    if len(shape) != 3 or area < 1 or shape[1] % area:
+        raise ShapeConflictError(f"columns of {text(shape)} do not fit blocks of {text(block)}")
+    return (Info(call.dtype(0), (shape[0], shape[1] // area, *image)),)
+
+
+def trilu_shape(call: Call) -> tuple[Info]:
+    """Shape rule of triangles of matrices."""
+    found, shape = call.info(0), call.shape(0)
+    value = None
+    if found.value is not None and (not call.has(1) or call.value(1) is not None):
+        diagonal = call.integers(1)[0] if call.has(1) else 0
+        diagonal = max(-(1 << 30), min(1 << 30, diagonal))
+        value = (np.triu if call.integer("upper", 1) else np.tril)(found.value, diagonal)
+    return (Info(found.dtype, shape, value),)
+
+
+@operator("CenterCropPad", shape=_center_crop_pad_shape, category=MOVE, roots_from=(0,))
+@operator("Pad", shape=_pad_shape, category=MOVE, roots_from=(0,))
+@operator("DepthToSpace", "SpaceToDepth", shape=_space_and_depth_shape, category=MOVE)
+@operator("ReverseSequence", shape=like_first, category=MOVE, roots_from=(0,))
+@operator("Col2Im", shape=_col2im_shape, category=MOVE, roots_from=(0,))
+@operator("Trilu", shape=trilu_shape, category=MOVE, roots_from=(0,))
+def move(call: Call) -> Lowered:
+    """Every result is written once; a pad of nothing is a view."""
+    if call.op == "Pad" and call.elements(0) == call.output_elements():
+        return View(0)
+    return move_step(call, call.output_elements(), (0,))

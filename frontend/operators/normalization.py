@@ -2,67 +2,52 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation
-from layerweaver.frontend.node.registry import MICROSOFT, lowers, rule
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator, shape_only
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
-from layerweaver.frontend.node.work import Lowered, Step
-from layerweaver.frontend.operators.elementwise import ELEMENTWISE, broadcast_inputs, vector_step
+from layerweaver.frontend.node.view import Call
+from layerweaver.frontend.node.work import GatherRead, Lowered, Step
+from layerweaver.frontend.operators.elementwise import ELEMENTWISE, unary_shape, vector_step
+from layerweaver.frontend.operators.movement import MOVE
 from layerweaver.frontend.reader.tensor import ONNX_TYPES
-from layerweaver.ir import LayerKind, VectorCategory
-from layerweaver.ir.dtypes import DType
-
-NORMALIZATION = VectorCategory.NORMALIZATION
+from layerweaver.ir import DType, LayerKind, VectorCategory
 
 
-@lowers("BatchNormalization", category=ELEMENTWISE)
-def batch_normalization(operation: Operation) -> Step:
-    """One multiplication and addition per element.
-
-    Mean and variance fold into scale and bias before anything runs, so that per channel two parameters
-    remain: the mean and the variance are statistics and not counted.
-    """
-    work = operation.vector(ELEMENTWISE, operation.output_elements())
-    return Step(LayerKind.VECTOR, vector=(work,), weights=operation.weights(1, 2))
+def _embed_layer_normalization_shape(call: Call) -> tuple[Info, ...]:
+    tokens, table = call.shape(0), call.info(2)
+    if len(tokens) != 2 or table.shape is None or len(table.shape) != 2:
+        raise ShapeConflictError(f"identifiers of {text(tokens)} do not fit its tables")
+    shape = (*tokens, table.shape[1])
+    dtype = table.dtype if call.op == "EmbedLayerNormalization" else DType.FLOAT32
+    return Info(dtype, shape), Info(DType.INT32, (tokens[0],)), Info(dtype, shape)
 
 
-@lowers("LayerNormalization", "RMSNormalization", "GroupNormalization", category=NORMALIZATION)
-@lowers("InstanceNormalization", "MeanVarianceNormalization", "LpNormalization", category=NORMALIZATION)
-@lowers("SimplifiedLayerNormalization", category=NORMALIZATION)
-@lowers("SimplifiedLayerNormalization", "GroupNorm", domain=MICROSOFT, category=NORMALIZATION)
-def normalization(operation: Operation) -> Step:
-    """Statistics over the input, then scale and bias, which are parameters."""
-    work = operation.vector(NORMALIZATION, operation.elements(0))
-    return Step(LayerKind.VECTOR, vector=(work,), weights=operation.weights(1, 2))
-
-
-@lowers("LRN", category=NORMALIZATION)
-def local_response(operation: Operation) -> Step:
-    """A window of squares over the channels."""
-    window = max(1, operation.integer("size", 1))
-    return vector_step(operation, NORMALIZATION, operation.output_elements(), window=window, parameters=())
-
-
-@lowers(
-    "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=MICROSOFT, category=NORMALIZATION
+@operator(
+    "EmbedLayerNormalization",
+    domain=MICROSOFT,
+    shape=_embed_layer_normalization_shape,
+    treatment=Treatment.GATHER,
 )
-def skip_normalization(operation: Operation) -> Step:
-    """Residual sum, optional bias, then the normalisation."""
-    elements = operation.elements(0)
-    work = (operation.vector(ELEMENTWISE, elements), operation.vector(NORMALIZATION, elements))
-    return Step(LayerKind.VECTOR, vector=work, weights=operation.weights(2, 3, 4))
+def embed_layer_normalization(call: Call) -> Step:
+    """Word, position and segment embeddings, their sum and its normalisation."""
+    batch, tokens, width = call.output_shape(0, least_rank=3)[:3]
+    rows = batch * tokens * width
+    gathers = [GatherRead(call.info(2).name, rows, call.batched)]
+    gathers.append(GatherRead(call.info(3).name, tokens * width, False))
+    if call.constant(4):
+        gathers.append(GatherRead(call.info(4).name, rows, call.batched))
+    return Step(
+        LayerKind.GATHER,
+        vector=(
+            call.vector(MOVE, rows),
+            call.vector(VectorCategory.ELEMENTWISE, rows, window=2),
+            call.vector(VectorCategory.NORMALIZATION, rows),
+        ),
+        gathers=tuple(gathers),
+        weights=call.weights(5, 6),
+    )
 
 
-@lowers("SkipGroupNorm", domain=MICROSOFT, category=NORMALIZATION)
-def skip_group_norm(operation: Operation) -> Lowered:
-    """Residual sum and group normalisation."""
-    elements = operation.elements(0)
-    work = (operation.vector(ELEMENTWISE, elements), operation.vector(NORMALIZATION, elements))
-    return Step(LayerKind.VECTOR, vector=work, weights=operation.weights(1, 2, 4))
-
-
-@rule("BatchNormalization")
-def _batch_normalization(call: Call) -> tuple[Info, ...]:
+def _batch_normalization_shape(call: Call) -> tuple[Info, ...]:
     shape, dtype = call.shape(0), call.dtype(0)
     scale = call.shape(1)
     if len(shape) > 1 and scale != (shape[1],):
@@ -72,14 +57,18 @@ def _batch_normalization(call: Call) -> tuple[Info, ...]:
     return (Info(dtype, shape), *rest)
 
 
-@rule("InstanceNormalization", "GroupNormalization", "RMSNormalization")
-def _like_input(call: Call) -> tuple[Info]:
-    return call.like(0)
+@operator("BatchNormalization", shape=_batch_normalization_shape, category=ELEMENTWISE)
+def batch_normalization(call: Call) -> Step:
+    """One multiplication and addition per element.
+
+    Mean and variance fold into scale and bias before anything runs, so that per channel two parameters
+    remain: the mean and the variance are statistics and not counted.
+    """
+    work = call.vector(ELEMENTWISE, call.output_elements())
+    return Step(LayerKind.VECTOR, vector=(work,), weights=call.weights(1, 2))
 
 
-@rule("GroupNorm", "SkipGroupNorm", domain=MICROSOFT)
-def _contrib_group_norm(call: Call) -> tuple[Info, Info]:
-    return Info(call.dtype(0), call.shape(0)), Info(call.dtype(0), call.shape(0))
+NORMALIZATION = VectorCategory.NORMALIZATION
 
 
 def _statistics_shape(call: Call) -> tuple[int, ...]:
@@ -88,28 +77,41 @@ def _statistics_shape(call: Call) -> tuple[int, ...]:
     return (*shape[:axis], *(1,) * (len(shape) - axis))
 
 
-@rule("LayerNormalization")
-def _layer_normalization(call: Call) -> tuple[Info, ...]:
+def _layer_normalization_shape(call: Call) -> tuple[Info, ...]:
     statistic = ONNX_TYPES.get(call.integer("stash_type", 1), DType.FLOAT32)
     shape, mean = call.shape(0), _statistics_shape(call)
     return Info(call.dtype(0), shape), Info(statistic, mean), Info(statistic, mean)
 
 
-rule("LayerNormalization", domain=MICROSOFT)(_layer_normalization)
-
-
-def _simplified(call: Call) -> tuple[Info, ...]:
+def _simplified_shape(call: Call) -> tuple[Info, ...]:
     return Info(call.dtype(0), call.shape(0)), Info(DType.FLOAT32, _statistics_shape(call))
 
 
-rule("SimplifiedLayerNormalization", domain="")(_simplified)
+def _contrib_group_norm_shape(call: Call) -> tuple[Info, Info]:
+    return Info(call.dtype(0), call.shape(0)), Info(call.dtype(0), call.shape(0))
 
 
-rule("SimplifiedLayerNormalization", domain=MICROSOFT)(_simplified)
+@operator("LayerNormalization", shape=_layer_normalization_shape, category=NORMALIZATION)
+@operator("RMSNormalization", "GroupNormalization", shape=like_first, category=NORMALIZATION)
+@operator("InstanceNormalization", shape=like_first, category=NORMALIZATION)
+@operator("MeanVarianceNormalization", "LpNormalization", shape=unary_shape, category=NORMALIZATION)
+@operator("SimplifiedLayerNormalization", shape=_simplified_shape, category=NORMALIZATION)
+@operator("SimplifiedLayerNormalization", domain=MICROSOFT, shape=_simplified_shape, category=NORMALIZATION)
+@operator("GroupNorm", domain=MICROSOFT, shape=_contrib_group_norm_shape, category=NORMALIZATION)
+def normalization(call: Call) -> Step:
+    """Statistics over the input, then scale and bias, which are parameters."""
+    work = call.vector(NORMALIZATION, call.elements(0))
+    return Step(LayerKind.VECTOR, vector=(work,), weights=call.weights(1, 2))
 
 
-@rule("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=MICROSOFT)
-def _skip_layer_normalization(call: Call) -> tuple[Info, ...]:
+@operator("LRN", shape=unary_shape, category=NORMALIZATION)
+def local_response(call: Call) -> Step:
+    """A window of squares over the channels."""
+    window = max(1, call.integer("size", 1))
+    return vector_step(call, NORMALIZATION, call.output_elements(), window=window, parameters=())
+
+
+def _skip_layer_normalization_shape(call: Call) -> tuple[Info, ...]:
     shape, dtype = call.shape(0), call.dtype(0)
     statistic = (*shape[:-1], 1)
     return (
@@ -120,26 +122,28 @@ def _skip_layer_normalization(call: Call) -> tuple[Info, ...]:
     )
 
 
-@rule("QSkipLayerNormalization", domain=MICROSOFT)
-def _q_skip_layer_normalization(call: Call) -> tuple[Info]:
-    return call.like(0)
+@operator(
+    "SkipLayerNormalization", domain=MICROSOFT, shape=_skip_layer_normalization_shape, category=NORMALIZATION
+)
+@operator(
+    "SkipSimplifiedLayerNormalization",
+    domain=MICROSOFT,
+    shape=_skip_layer_normalization_shape,
+    category=NORMALIZATION,
+)
+def skip_normalization(call: Call) -> Step:
+    """Residual sum, optional bias, then the normalisation."""
+    elements = call.elements(0)
+    work = (call.vector(ELEMENTWISE, elements), call.vector(NORMALIZATION, elements))
+    return Step(LayerKind.VECTOR, vector=work, weights=call.weights(2, 3, 4))
 
 
-@rule("EmbedLayerNormalization", "QEmbedLayerNormalization", domain=MICROSOFT)
-def _embed_layer_normalization(call: Call) -> tuple[Info, ...]:
-    tokens, table = call.shape(0), call.info(2)
-    if len(tokens) != 2 or table.shape is None or len(table.shape) != 2:
-        raise ShapeConflictError(f"identifiers of {text(tokens)} do not fit its tables")
-    shape = (*tokens, table.shape[1])
-    dtype = table.dtype if call.op == "EmbedLayerNormalization" else DType.FLOAT32
-    return Info(dtype, shape), Info(DType.INT32, (tokens[0],)), Info(dtype, shape)
+@operator("SkipGroupNorm", domain=MICROSOFT, shape=_contrib_group_norm_shape, category=NORMALIZATION)
+def skip_group_norm(call: Call) -> Lowered:
+    """Residual sum and group normalisation."""
+    elements = call.elements(0)
+    work = (call.vector(ELEMENTWISE, elements), call.vector(NORMALIZATION, elements))
+    return Step(LayerKind.VECTOR, vector=work, weights=call.weights(1, 2, 4))
 
 
-@rule("SoftmaxGrad", "BiasSoftmax", "BiasDropout", "QLinearSigmoid", "QLinearLeakyRelu", domain=MICROSOFT)
-def _contrib_like(call: Call) -> tuple[Info]:
-    return call.like(0)
-
-
-@rule("BiasAdd", "AddGelu", domain=MICROSOFT)
-def _contrib_add(call: Call) -> tuple[Info]:
-    return (Info(call.dtype(0), broadcast_inputs(call)),)
+shape_only("QEmbedLayerNormalization", shape=_embed_layer_normalization_shape, domain=MICROSOFT)

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import math
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation, axis_for
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, lowers, rule
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator, shape_only
 from layerweaver.frontend.node.values import Info, ShapeConflictError, broadcast, text
+from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
-from layerweaver.ir import BatchAxis, LayerKind, MatrixWork, VectorCategory, VectorWork
-from layerweaver.ir.dtypes import DType
-
-__all__ = ["product"]
+from layerweaver.ir import BatchAxis, DType, LayerKind, MatrixWork, VectorCategory, VectorWork
 
 
-def _broadcast(operation: Operation, left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
-    rank = max(len(left), len(right))
-    left = (1,) * (rank - len(left)) + left
-    right = (1,) * (rank - len(right)) + right
-    for first, second in zip(left, right, strict=True):
-        if first != second and 1 not in (first, second):
-            raise operation.error(f"batch axes {list(left)} and {list(right)} do not broadcast")
-    return tuple(second if first == 1 else first for first, second in zip(left, right, strict=True))
+def product_step(
+    work: MatrixWork,
+    parameters: tuple[WeightRead, ...],
+    vector: tuple[VectorWork, ...] = (),
+) -> Step:
+    """A matrix layer with its parameters."""
+    return Step(LayerKind.MATRIX, matrix=work, weights=parameters, vector=vector)
 
 
 def matrix_product(
-    operation: Operation,
+    call: Call,
     left: int = 0,
     right: int = 1,
     *,
@@ -39,25 +34,23 @@ def matrix_product(
     group per batch element, unless one of them is shared by the whole batch.
 
     Args:
-        operation: The node.
+        call: The node.
         left: Index of the left operand.
         right: Index of the right operand.
         transpose_left: Whether the last two axes of the left operand are swapped.
         transpose_right: Whether those of the right one are.
     """
-    a = operation.shape(left, least_rank=1)
-    b = operation.shape(right, least_rank=1)
+    a = call.shape(left, least_rank=1)
+    b = call.shape(right, least_rank=1)
     a = (1, *a) if len(a) == 1 else a
     b = (*b, 1) if len(b) == 1 else b
     if transpose_left:
         a = (*a[:-2], a[-1], a[-2])
     if transpose_right:
         b = (*b[:-2], b[-1], b[-2])
-    if a[-1] != b[-2]:
-        raise operation.error(f"inner extents {a[-1]} and {b[-2]} of {list(a)} and {list(b)} differ")
-    batch = math.prod(_broadcast(operation, a[:-2], b[:-2]))
+    batch = math.prod(broadcast((a[:-2], b[:-2])))
     m, k, n = a[-2], a[-1], b[-1]
-    a_value, b_value = operation.input(left), operation.input(right)
+    a_value, b_value = call.info(left), call.info(right)
     weights = a_value.constant != b_value.constant
     if b_value.constant or (not a_value.constant and not b_value.batched):
         shared = max(1, math.prod(b[:-2]))
@@ -73,58 +66,7 @@ def matrix_product(
     else:
         work = (1, batch * m, n) if len(b) == 2 else (1, batch * n, m)
         axis = BatchAxis.M
-    return MatrixWork(*work, k, weights, 1, axis_for(operation.batched, axis))
-
-
-def product_step(
-    work: MatrixWork,
-    parameters: tuple[WeightRead, ...],
-    vector: tuple[VectorWork, ...] = (),
-) -> Step:
-    """A matrix layer with its parameters."""
-    return Step(LayerKind.MATRIX, matrix=work, weights=parameters, vector=vector)
-
-
-@lowers("MatMul", treatment=Treatment.MATRIX)
-def matmul(operation: Operation) -> Step:
-    """Matrix product with broadcast batch axes."""
-    return product_step(matrix_product(operation), operation.weights(0, 1))
-
-
-@lowers("MatMulInteger", treatment=Treatment.MATRIX)
-def matmul_integer(operation: Operation) -> Step:
-    """Integer product with zero points."""
-    return product_step(
-        matrix_product(operation),
-        operation.weights(0, 1) + operation.weights(2, 3, role="vector"),
-    )
-
-
-@lowers("QLinearMatMul", treatment=Treatment.MATRIX)
-def quantized_matmul(operation: Operation) -> Step:
-    """Quantised product: requantising the sums is elementwise work."""
-    return product_step(
-        matrix_product(operation, 0, 3),
-        operation.weights(0, 3) + operation.weights(1, 2, 4, 5, 6, 7, role="vector"),
-        (operation.vector(VectorCategory.ELEMENTWISE, operation.output_elements()),),
-    )
-
-
-def gemm_product(operation: Operation, left: int = 0, right: int = 1) -> MatrixWork:
-    """The product of Gemm with its transpose attributes (both operands have two axes)."""
-    return matrix_product(
-        operation,
-        left,
-        right,
-        transpose_left=operation.integer("transA", 0) != 0,
-        transpose_right=operation.integer("transB", 0) != 0,
-    )
-
-
-@lowers("Gemm", treatment=Treatment.MATRIX)
-def gemm(operation: Operation) -> Step:
-    """General matrix product; the addend rides along."""
-    return product_step(gemm_product(operation), operation.weights(0, 1, 2))
+    return MatrixWork(*work, k, weights, 1, axis_for(call.batched, axis))
 
 
 def product(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
@@ -149,40 +91,54 @@ def product(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
     return (*outer, *rows, *columns)
 
 
-@rule("MatMul", foldable=False)
-def _matmul(call: Call) -> tuple[Info]:
+def matmul_shape(call: Call) -> tuple[Info]:
+    """Shape rule of the matrix product of the first two inputs."""
     return (Info(call.dtype(0), product(call.shape(0), call.shape(1))),)
 
 
-@rule("MatMulInteger", foldable=False)
-def _matmul_integer(call: Call) -> tuple[Info]:
+@operator("MatMul", shape=matmul_shape, treatment=Treatment.MATRIX)
+def matmul(call: Call) -> Step:
+    """Matrix product with broadcast batch axes."""
+    return product_step(matrix_product(call), call.weights(0, 1))
+
+
+def _matmul_integer_shape(call: Call) -> tuple[Info]:
     return (Info(DType.INT32, product(call.shape(0), call.shape(1))),)
 
 
-def _swap_last(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*shape[:-2], shape[-1], shape[-2]) if len(shape) > 1 else shape
+@operator("MatMulInteger", shape=_matmul_integer_shape, treatment=Treatment.MATRIX)
+def matmul_integer(call: Call) -> Step:
+    """Integer product with zero points."""
+    return product_step(
+        matrix_product(call),
+        call.weights(0, 1) + call.weights(2, 3, role="vector"),
+    )
 
 
-def _batch_to_inner(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*shape[1:-1], shape[0], shape[-1]) if len(shape) > 2 else shape
+def _q_linear_matmul_shape(call: Call) -> tuple[Info]:
+    dtype = call.dtype(7) if call.has(7) else call.dtype(0)
+    return (Info(dtype, product(call.shape(0), call.shape(3))),)
 
 
-@rule("FusedMatMul", "TransposeMatMul", domain=MICROSOFT, foldable=False)
-def _fused_matmul(call: Call) -> tuple[Info]:
-    left, right = call.shape(0), call.shape(1)
-    left = _batch_to_inner(left) if call.integer("transBatchA", 0) else left
-    right = _batch_to_inner(right) if call.integer("transBatchB", 0) else right
-    left = _swap_last(left) if call.integer("transA", 0) else left
-    right = _swap_last(right) if call.integer("transB", 0) else right
-    return (Info(call.dtype(0), product(left, right)),)
+@operator("QLinearMatMul", shape=_q_linear_matmul_shape, treatment=Treatment.MATRIX)
+def quantized_matmul(call: Call) -> Step:
+    """Quantised product: requantising the sums is elementwise work."""
+    return product_step(
+        matrix_product(call, 0, 3),
+        call.weights(0, 3) + call.weights(1, 2, 4, 5, 6, 7, role="vector"),
+        (call.vector(VectorCategory.ELEMENTWISE, call.output_elements()),),
+    )
 
 
-@rule("SparseToDenseMatMul", domain=MICROSOFT, foldable=False)
-def _sparse_matmul(call: Call) -> tuple[Info]:
-    left, right = call.shape(0), call.shape(1)
-    left = _swap_last(left) if call.integer("transA", 0) else left
-    right = _swap_last(right) if call.integer("transB", 0) else right
-    return (Info(call.dtype(1), product(left, right)),)
+def gemm_product(call: Call, left: int = 0, right: int = 1) -> MatrixWork:
+    """The product of Gemm with its transpose attributes (both operands have two axes)."""
+    return matrix_product(
+        call,
+        left,
+        right,
+        transpose_left=call.integer("transA", 0) != 0,
+        transpose_right=call.integer("transB", 0) != 0,
+    )
 
 
 def gemm_shape(call: Call, left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
@@ -202,8 +158,7 @@ def gemm_shape(call: Call, left: tuple[int, ...], right: tuple[int, ...]) -> tup
     return (rows, columns)
 
 
-@rule("Gemm", foldable=False)
-def _gemm(call: Call) -> tuple[Info]:
+def _gemm_shape(call: Call) -> tuple[Info]:
     shape = gemm_shape(call, call.shape(0), call.shape(1))
     bias = call.inputs[2].shape if call.has(2) and call.inputs[2] is not None else None
     if bias and call.opset >= 7 and broadcast((shape, bias)) != shape:
@@ -211,26 +166,10 @@ def _gemm(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), shape),)
 
 
-@rule("FusedGemm", domain=MICROSOFT, foldable=False)
-def _fused_gemm(call: Call) -> tuple[Info]:
-    return (Info(call.dtype(0), gemm_shape(call, call.shape(0), call.shape(1))),)
+@operator("Gemm", shape=_gemm_shape, treatment=Treatment.MATRIX)
+def gemm(call: Call) -> Step:
+    """General matrix product; the addend rides along."""
+    return product_step(gemm_product(call), call.weights(0, 1, 2))
 
 
-@rule("GemmFloat8", domain=MICROSOFT, foldable=False)
-def _gemm_float8(call: Call) -> tuple[Info]:
-    from_code = {1: DType.FLOAT32, 10: DType.FLOAT16, 16: DType.BFLOAT16}
-    dtype = from_code.get(call.integer("dtype", 1), DType.FLOAT32)
-    return (Info(dtype, gemm_shape(call, call.shape(0), call.shape(1))),)
-
-
-@rule("GemmFastGelu", domain=MICROSOFT, foldable=False)
-def _gemm_fast_gelu(call: Call) -> tuple[Info]:
-    return (Info(call.dtype(0), product(call.shape(0), call.shape(1))),)
-
-
-@rule("Det")
-def _det(call: Call) -> tuple[Info]:
-    shape = call.shape(0)
-    if len(shape) < 2 or shape[-1] != shape[-2]:
-        raise ShapeConflictError(f"{text(shape)} is not square")
-    return (Info(call.dtype(0), shape[:-2]),)
+shape_only("MatMulInteger16", shape=_matmul_integer_shape, domain=MICROSOFT, foldable=False)

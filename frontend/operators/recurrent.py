@@ -2,84 +2,34 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation, axis_for
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, lowers, rule
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator, shape_only
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
+from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
-from layerweaver.ir import BatchAxis, LayerKind, MatrixWork, VectorCategory
+from layerweaver.ir import LayerKind, MatrixWork, VectorCategory
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1, "DynamicQuantizeLSTM": 4}
 
 
 def _recurrent(
-    operation: Operation, directions: int, hidden: int, size: int, parameters: tuple[WeightRead, ...]
+    call: Call, directions: int, hidden: int, size: int, parameters: tuple[WeightRead, ...]
 ) -> Step:
-    gates = _GATES[operation.operator]
-    sequence = operation.shape(0, least_rank=3)
+    gates = _GATES[call.op]
+    sequence = call.shape(0, least_rank=3)
     steps, batch = sequence[0], sequence[1]
-    if operation.integer("layout", 0) == 1:
+    if call.integer("layout", 0) == 1:
         steps, batch = batch, steps
     work = MatrixWork(
         groups=directions,
         m=batch,
         n=gates * hidden,
         k=size + hidden,
-        weights=operation.constant(1) or operation.constant(2),
+        weights=call.constant(1) or call.constant(2),
         steps=steps,
-        batch_axis=axis_for(operation.batched),
+        batch_axis=axis_for(call.batched),
     )
-    activation = operation.vector(
-        VectorCategory.TRANSCENDENTAL, directions * steps * batch * (gates + 1) * hidden
-    )
+    activation = call.vector(VectorCategory.TRANSCENDENTAL, directions * steps * batch * (gates + 1) * hidden)
     return Step(LayerKind.RECURRENT, matrix=work, vector=(activation,), weights=parameters)
-
-
-@lowers("LSTM", "GRU", "RNN", treatment=Treatment.RECURRENT)
-def recurrent(operation: Operation) -> Step:
-    """Per step and direction one product of (batch) x (input + hidden) by (gates x hidden)."""
-    directions, rows, size = operation.shape(1, least_rank=3)[:3]
-    hidden = operation.shape(2, least_rank=3)[2]
-    if rows != _GATES[operation.operator] * hidden:
-        raise operation.error(
-            f"the weights have {rows} rows for a hidden size of {hidden}",
-            accepted=f"{_GATES[operation.operator]} gates of the hidden size",
-        )
-    return _recurrent(operation, directions, hidden, size, operation.weights(1, 2, 3, 7))
-
-
-@lowers("DynamicQuantizeLSTM", domain=MICROSOFT, treatment=Treatment.RECURRENT)
-def quantized_lstm(operation: Operation) -> Step:
-    """LSTM with 8-bit weights, stored transposed: (directions, input, gates x hidden)."""
-    directions, size, rows = operation.shape(1, least_rank=3)[:3]
-    parameters = operation.weights(1, 2, 3, 7) + operation.weights(8, 9, 10, 11, role="vector")
-    return _recurrent(operation, directions, rows // 4, size, parameters)
-
-
-@lowers("LinearAttention", treatment=Treatment.RECURRENT)
-def linear_attention(operation: Operation) -> Step:
-    """A matrix-valued state per head: read, updated and queried at every token.
-
-    Counted per token and query head: one product with the state for the output, one outer product per key
-    and value head for the update (and one more read of the state for the delta rules).
-    """
-    batch, tokens, width = operation.shape(0, least_rank=3)[:3]
-    heads = max(1, operation.integer("q_num_heads", 1))
-    kv_heads = max(1, operation.integer("kv_num_heads", heads))
-    size = width // heads
-    value_size = operation.shape(2, least_rank=3)[2] // kv_heads
-    updates = 2 if operation.text("update_rule", "gated_delta").endswith("delta") else 1
-    work = MatrixWork(
-        groups=batch * (heads + updates * kv_heads),
-        m=1,
-        n=value_size,
-        k=size,
-        weights=False,
-        steps=tokens,
-        batch_axis=axis_for(operation.batched, BatchAxis.GROUPS),
-    )
-    decay = operation.vector(VectorCategory.TRANSCENDENTAL, batch * tokens * kv_heads * size)
-    return Step(LayerKind.RECURRENT, matrix=work, vector=(decay,))
 
 
 _GATES_shape = {"RNN": 1, "GRU": 3, "LSTM": 4, "DynamicQuantizeLSTM": 4}
@@ -106,14 +56,28 @@ def _recurrent_shape(call: Call) -> tuple[Info, ...]:
     return Info(dtype, sequence), Info(dtype, state), Info(dtype, state)
 
 
-rule("RNN", "GRU", "LSTM", foldable=False)(_recurrent_shape)
+@operator("LSTM", "GRU", "RNN", shape=_recurrent_shape, treatment=Treatment.RECURRENT)
+def recurrent(call: Call) -> Step:
+    """Per step and direction one product of (batch) x (input + hidden) by (gates x hidden)."""
+    directions, rows, size = call.shape(1, least_rank=3)[:3]
+    hidden = call.shape(2, least_rank=3)[2]
+    if rows != _GATES[call.op] * hidden:
+        raise ShapeConflictError(
+            f"the weights have {rows} rows for a hidden size of {hidden}",
+            accepted=f"{_GATES[call.op]} gates of the hidden size",
+        )
+    return _recurrent(call, directions, hidden, size, call.weights(1, 2, 3, 7))
 
 
-rule("DynamicQuantizeLSTM", domain=MICROSOFT, foldable=False)(_recurrent_shape)
+@operator("DynamicQuantizeLSTM", domain=MICROSOFT, shape=_recurrent_shape, treatment=Treatment.RECURRENT)
+def quantized_lstm(call: Call) -> Step:
+    """LSTM with 8-bit weights, stored transposed: (directions, input, gates x hidden)."""
+    directions, size, rows = call.shape(1, least_rank=3)[:3]
+    parameters = call.weights(1, 2, 3, 7) + call.weights(8, 9, 10, 11, role="vector")
+    return _recurrent(call, directions, rows // 4, size, parameters)
 
 
-@rule("AttnLSTM", domain=MICROSOFT, foldable=False)
-def _attention_lstm(call: Call) -> tuple[Info, ...]:
+def _attention_lstm_shape(call: Call) -> tuple[Info, ...]:
     steps, batch, _ = call.shape(0)
     directions = call.shape(1)[0]
     hidden = call.integer("hidden_size", 0) or call.shape(2)[-1]
@@ -123,3 +87,6 @@ def _attention_lstm(call: Call) -> tuple[Info, ...]:
         Info(call.dtype(0), state),
         Info(call.dtype(0), state),
     )
+
+
+shape_only("AttnLSTM", shape=_attention_lstm_shape, domain=MICROSOFT, foldable=False)

@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation
-from layerweaver.frontend.node.registry import MICROSOFT, lowers, rule
-from layerweaver.frontend.node.values import Info, ShapeConflictError, storable
+from layerweaver.frontend.node.registry import operator
+from layerweaver.frontend.node.values import Info, ShapeConflictError, storable, text
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
+from layerweaver.frontend.operators.activation import SOFTMAX
 from layerweaver.frontend.operators.elementwise import vector_step
-from layerweaver.ir import VectorCategory
-from layerweaver.ir.dtypes import DType
+from layerweaver.ir import DType, VectorCategory
+
+
+def _cross_entropy_shape(call: Call) -> tuple[Info, Info]:
+    scores, labels = call.shape(0), call.shape(1)
+    loss = labels if call.text("reduction", "mean") == "none" else ()
+    return Info(call.dtype(0), loss), Info(call.dtype(0), scores)
+
+
+@operator("SoftmaxCrossEntropyLoss", shape=_cross_entropy_shape, category=SOFTMAX)
+def cross_entropy(call: Call) -> Step:
+    """Softmax and the loss of its labels."""
+    return vector_step(call, SOFTMAX, call.elements(0), parameters=(2,))
+
 
 REDUCTION = VectorCategory.REDUCTION
-
-
-@lowers("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", category=REDUCTION)
-@lowers("ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare", category=REDUCTION)
-@lowers("ArgMax", "ArgMin", "CumSum", "CumProd", "NonZero", "Unique", "Det", category=REDUCTION)
-@lowers("NegativeLogLikelihoodLoss", category=REDUCTION)
-@lowers("CDist", domain=MICROSOFT, category=REDUCTION)
-def reduction(operation: Operation) -> Step:
-    """Every input element is read once."""
-    return vector_step(operation, REDUCTION, operation.elements(0), parameters=(0,))
-
-
-@lowers("TopK", category=REDUCTION)
-def top_k(operation: Operation) -> Step:
-    """A heap of k per row: the input's elements times the depth of the heap."""
-    shape = operation.shape(0, least_rank=1)
-    kept = operation.output_shape(0, least_rank=1)
-    axis = operation.integer("axis", -1)
-    most = kept[axis] if -len(kept) <= axis < len(kept) else 1
-    depth = max(1, math.ceil(math.log2(max(2, most))))
-    return vector_step(operation, REDUCTION, math.prod(shape), window=depth, parameters=(0,))
-
-
-@lowers("NonMaxSuppression", category=REDUCTION)
-def non_max_suppression(operation: Operation) -> Step:
-    """Boxes are sorted by score and compared with those already kept (at most)."""
-    boxes = operation.shape(0, least_rank=3)
-    depth = max(1, math.ceil(math.log2(max(2, boxes[1]))))
-    return vector_step(operation, REDUCTION, operation.elements(1), window=depth, parameters=(0,))
 
 
 _REDUCTIONS: dict[str, Callable[..., Any] | None] = {
@@ -63,8 +45,7 @@ _REDUCTIONS: dict[str, Callable[..., Any] | None] = {
 }
 
 
-@rule(*_REDUCTIONS, roots_from=(0,))
-def _reduce(call: Call) -> tuple[Info]:
+def _reduce_shape(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     axes = call.integers_of("axes", 1)
     if not axes and call.integer("noop_with_empty_axes", 0):
@@ -81,8 +62,7 @@ def _reduce(call: Call) -> tuple[Info]:
     return (Info(found.dtype, result, value),)
 
 
-@rule("ArgMax", "ArgMin")
-def _arg(call: Call) -> tuple[Info]:
+def _arg_shape(call: Call) -> tuple[Info]:
     shape, value = call.shape(0), call.value(0)
     axis = call.axis(call.integer("axis", 0), len(shape))
     keep = call.integer("keepdims", 1)
@@ -94,8 +74,7 @@ def _arg(call: Call) -> tuple[Info]:
     return (Info(DType.INT64, result, index),)
 
 
-@rule("CumSum", "CumProd", roots_from=(0,))
-def _cumulate(call: Call) -> tuple[Info]:
+def _cumulate_shape(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     place = call.value(1)
     if found.value is None or place is None or not shape:
@@ -111,16 +90,28 @@ def _cumulate(call: Call) -> tuple[Info]:
     )
 
 
-@rule("SoftmaxCrossEntropyLoss")
-def _cross_entropy(call: Call) -> tuple[Info, Info]:
-    scores, labels = call.shape(0), call.shape(1)
-    loss = labels if call.text("reduction", "mean") == "none" else ()
-    return Info(call.dtype(0), loss), Info(call.dtype(0), scores)
+def _det_shape(call: Call) -> tuple[Info]:
+    shape = call.shape(0)
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise ShapeConflictError(f"{text(shape)} is not square")
+    return (Info(call.dtype(0), shape[:-2]),)
 
 
-@rule("NegativeLogLikelihoodLoss")
-def _likelihood(call: Call) -> tuple[Info]:
+def _likelihood_shape(call: Call) -> tuple[Info]:
     labels = call.shape(1)
     if len(call.shape(0)) < 2:
         raise ShapeConflictError("its input has fewer than two axes")
     return (Info(call.dtype(0), labels if call.text("reduction", "mean") == "none" else ()),)
+
+
+@operator("ReduceSum", "ReduceMean", "ReduceMax", shape=_reduce_shape, category=REDUCTION, roots_from=(0,))
+@operator("ReduceMin", "ReduceProd", "ReduceL1", shape=_reduce_shape, category=REDUCTION, roots_from=(0,))
+@operator("ReduceL2", "ReduceLogSum", shape=_reduce_shape, category=REDUCTION, roots_from=(0,))
+@operator("ReduceLogSumExp", "ReduceSumSquare", shape=_reduce_shape, category=REDUCTION, roots_from=(0,))
+@operator("ArgMax", "ArgMin", shape=_arg_shape, category=REDUCTION)
+@operator("CumSum", "CumProd", shape=_cumulate_shape, category=REDUCTION, roots_from=(0,))
+@operator("Det", shape=_det_shape, category=REDUCTION)
+@operator("NegativeLogLikelihoodLoss", shape=_likelihood_shape, category=REDUCTION)
+def reduction(call: Call) -> Step:
+    """Every input element is read once."""
+    return vector_step(call, REDUCTION, call.elements(0), parameters=(0,))

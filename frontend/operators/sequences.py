@@ -7,43 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation
-from layerweaver.frontend.node.registry import Treatment, lowers, rule
+from layerweaver.frontend.node.registry import Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, UnknownShapeError, text
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step, View
 from layerweaver.frontend.operators.movement import MOVE, move_step
+from layerweaver.frontend.operators.views import free, view
 from layerweaver.frontend.reader.model import ValueInfo
 from layerweaver.frontend.reader.tensor import ONNX_TYPES
-from layerweaver.ir.dtypes import DType
-
-
-@lowers("SequenceConstruct", "SequenceInsert", treatment=Treatment.MOVE, category=MOVE)
-def put(operation: Operation) -> Step:
-    """What is put in is written once; what was there stays."""
-    first = 1 if operation.operator == "SequenceInsert" else 0
-    count = 2 if operation.operator == "SequenceInsert" else len(operation.node.inputs)
-    elements = sum(operation.elements(index) for index in range(first, count))
-    return move_step(operation, elements, tuple(range(first, count)))
-
-
-@lowers("ConcatFromSequence", "SplitToSequence", treatment=Treatment.MOVE, category=MOVE)
-def convert(operation: Operation) -> Step:
-    """Everything is written once."""
-    return move_step(operation, max(operation.elements(0), operation.output_elements()), (0,))
-
-
-@lowers("SequenceAt", treatment=Treatment.MOVE, category=MOVE)
-def take(operation: Operation) -> Step:
-    """One element is read."""
-    return move_step(operation, operation.output_elements(), (0,))
-
-
-@lowers("SequenceErase", treatment=Treatment.VIEW)
-def erase(_operation: Operation) -> View:
-    """Nothing moves."""
-    return View(0)
-
+from layerweaver.ir import DType
 
 _LIMIT = 1 << 16
 
@@ -58,6 +30,11 @@ def _sequence(dtype: DType, elements: tuple[Info, ...]) -> Info:
     if len(elements) > _LIMIT:
         raise ShapeConflictError(f"a sequence of {len(elements)} elements is too long")
     return Info(dtype, _largest(elements), elements=elements)
+
+
+def _construct_shape(call: Call) -> tuple[Info]:
+    elements = tuple(found for found in call.inputs if found is not None)
+    return (_sequence(call.dtype(0), elements),)
 
 
 def _elements(call: Call, index: int) -> tuple[Info, ...]:
@@ -86,19 +63,7 @@ def _position(call: Call, index: int, count: int, *, end: int) -> int | None:
     return place
 
 
-@rule("SequenceConstruct")
-def _construct(call: Call) -> tuple[Info]:
-    elements = tuple(found for found in call.inputs if found is not None)
-    return (_sequence(call.dtype(0), elements),)
-
-
-@rule("SequenceEmpty")
-def _empty(call: Call) -> tuple[Info]:
-    return (Info(ONNX_TYPES.get(call.integer("dtype", 1), DType.FLOAT32), None, elements=()),)
-
-
-@rule("SequenceInsert")
-def _insert(call: Call) -> tuple[Info]:
+def _insert_shape(call: Call) -> tuple[Info]:
     elements, added = _elements(call, 0), call.info(1)
     place: int | None = len(elements)
     if call.has(2):
@@ -109,41 +74,43 @@ def _insert(call: Call) -> tuple[Info]:
     return (_sequence(added.dtype, (*elements[:place], added, *elements[place:])),)
 
 
-@rule("SequenceErase")
-def _erase(call: Call) -> tuple[Info]:
-    elements = _steady_elements(call, 0)
-    place = _position(call, 1, len(elements), end=0) if call.has(1) else len(elements) - 1
-    if not elements:
-        raise ShapeConflictError("it erases from an empty sequence")
-    place = len(elements) - 1 if place is None else place
-    return (_sequence(call.dtype(0), elements[:place] + elements[place + 1 :]),)
+@operator("SequenceConstruct", shape=_construct_shape, category=MOVE)
+@operator("SequenceInsert", shape=_insert_shape, category=MOVE)
+def put(call: Call) -> Step:
+    """What is put in is written once; what was there stays."""
+    first = 1 if call.op == "SequenceInsert" else 0
+    count = 2 if call.op == "SequenceInsert" else len(call.node.inputs)
+    elements = sum(call.elements(index) for index in range(first, count))
+    return move_step(call, elements, tuple(range(first, count)))
 
 
-@rule("SequenceAt")
-def _at(call: Call) -> tuple[Info]:
-    if call.info(0).elements is None:
-        return (Info(call.dtype(0), call.shape(0)),)
+def _concat_from_sequence_shape(call: Call) -> tuple[Info]:
     elements = _steady_elements(call, 0)
     if not elements:
-        raise ShapeConflictError("it takes an element of an empty sequence")
-    place = _position(call, 1, len(elements), end=0)
-    if place is not None:
-        chosen = elements[place]
-        return (Info(chosen.dtype, chosen.shape, chosen.value, upper=chosen.upper),)
-    shape = _largest(elements)
-    uneven = any(element.shape != shape for element in elements)
-    if uneven:
-        call.note(f"which element depends on data: taken as one of {text(shape or ())}")
-    return (Info(call.dtype(0), shape, upper=uneven),)
+        raise ShapeConflictError("it joins an empty sequence")
+    shapes = []
+    for element in elements:
+        if element.shape is None:
+            raise UnknownShapeError(f"the shape of {element.name} is unknown")
+        shapes.append(element.shape)
+    first, new_axis = shapes[0], call.integer("new_axis", 0)
+    axis = call.axis(call.integer("axis", 0), len(first) + (1 if new_axis else 0))
+    for shape in shapes:
+        same = (
+            shape == first
+            if new_axis
+            else len(shape) == len(first)
+            and (shape[:axis] + shape[axis + 1 :] == first[:axis] + first[axis + 1 :])
+        )
+        if not same:
+            raise ShapeConflictError(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
+    if new_axis:
+        return (Info(call.dtype(0), (*first[:axis], len(shapes), *first[axis:])),)
+    total = sum(shape[axis] for shape in shapes)
+    return (Info(call.dtype(0), (*first[:axis], total, *first[axis + 1 :])),)
 
 
-@rule("SequenceLength", values_from=(), roots_from=())
-def _length(call: Call) -> tuple[Info]:
-    return (Info(DType.INT64, (), np.array(len(_steady_elements(call, 0)), dtype=np.int64)),)
-
-
-@rule("SplitToSequence", roots_from=(0,))
-def _split_to_sequence(call: Call) -> tuple[Info]:
+def _split_to_sequence_shape(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     axis = call.axis(call.integer("axis", 0), len(shape))
     extent = shape[axis]
@@ -170,35 +137,60 @@ def _split_to_sequence(call: Call) -> tuple[Info]:
     return (_sequence(found.dtype, tuple(elements)),)
 
 
-@rule("ConcatFromSequence")
-def _concat_from_sequence(call: Call) -> tuple[Info]:
+@operator("ConcatFromSequence", shape=_concat_from_sequence_shape, category=MOVE)
+@operator("SplitToSequence", shape=_split_to_sequence_shape, category=MOVE, roots_from=(0,))
+def convert(call: Call) -> Step:
+    """Everything is written once."""
+    return move_step(call, max(call.elements(0), call.output_elements()), (0,))
+
+
+def _at_shape(call: Call) -> tuple[Info]:
+    if call.info(0).elements is None:
+        return (Info(call.dtype(0), call.shape(0)),)
     elements = _steady_elements(call, 0)
     if not elements:
-        raise ShapeConflictError("it joins an empty sequence")
-    shapes = []
-    for element in elements:
-        if element.shape is None:
-            raise UnknownShapeError(f"the shape of {element.name} is unknown")
-        shapes.append(element.shape)
-    first, new_axis = shapes[0], call.integer("new_axis", 0)
-    axis = call.axis(call.integer("axis", 0), len(first) + (1 if new_axis else 0))
-    for shape in shapes:
-        same = (
-            shape == first
-            if new_axis
-            else len(shape) == len(first)
-            and (shape[:axis] + shape[axis + 1 :] == first[:axis] + first[axis + 1 :])
-        )
-        if not same:
-            raise ShapeConflictError(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
-    if new_axis:
-        return (Info(call.dtype(0), (*first[:axis], len(shapes), *first[axis:])),)
-    total = sum(shape[axis] for shape in shapes)
-    return (Info(call.dtype(0), (*first[:axis], total, *first[axis + 1 :])),)
+        raise ShapeConflictError("it takes an element of an empty sequence")
+    place = _position(call, 1, len(elements), end=0)
+    if place is not None:
+        chosen = elements[place]
+        return (Info(chosen.dtype, chosen.shape, chosen.value, upper=chosen.upper),)
+    shape = _largest(elements)
+    uneven = any(element.shape != shape for element in elements)
+    if uneven:
+        call.note(f"which element depends on data: taken as one of {text(shape or ())}")
+    return (Info(call.dtype(0), shape, upper=uneven),)
 
 
-@rule("Optional")
-def _optional(call: Call) -> tuple[Info]:
+@operator("SequenceAt", shape=_at_shape, category=MOVE)
+def take(call: Call) -> Step:
+    """One element is read."""
+    return move_step(call, call.output_elements(), (0,))
+
+
+def _erase_shape(call: Call) -> tuple[Info]:
+    elements = _steady_elements(call, 0)
+    place = _position(call, 1, len(elements), end=0) if call.has(1) else len(elements) - 1
+    if not elements:
+        raise ShapeConflictError("it erases from an empty sequence")
+    place = len(elements) - 1 if place is None else place
+    return (_sequence(call.dtype(0), elements[:place] + elements[place + 1 :]),)
+
+
+@operator("SequenceErase", shape=_erase_shape, treatment=Treatment.VIEW)
+def erase(_call: Call) -> View:
+    """Nothing moves."""
+    return View(0)
+
+
+def _empty_shape(call: Call) -> tuple[Info]:
+    return (Info(ONNX_TYPES.get(call.integer("dtype", 1), DType.FLOAT32), None, elements=()),)
+
+
+def _length_shape(call: Call) -> tuple[Info]:
+    return (Info(DType.INT64, (), np.array(len(_steady_elements(call, 0)), dtype=np.int64)),)
+
+
+def _optional_shape(call: Call) -> tuple[Info]:
     if call.has(0):
         found = call.info(0)
         return (Info(found.dtype, found.shape, found.value, elements=found.elements),)
@@ -207,15 +199,36 @@ def _optional(call: Call) -> tuple[Info]:
     return (Info(dtype, None, absent=True),)
 
 
-@rule("OptionalGetElement")
-def _optional_get(call: Call) -> tuple[Info]:
+def _optional_get_shape(call: Call) -> tuple[Info]:
     found = call.info(0)
     if found.absent:
         raise ShapeConflictError(f"it takes the element of {found.name}, which is empty")
     return (Info(found.dtype, found.shape, found.value, elements=found.elements),)
 
 
-@rule("OptionalHasElement", values_from=(), roots_from=())
-def _optional_has(call: Call) -> tuple[Info]:
+def _optional_has_shape(call: Call) -> tuple[Info]:
     present = call.has(0) and not call.info(0).absent
     return (Info(DType.BOOL, (), np.array(present)),)
+
+
+operator("SequenceLength", shape=_length_shape, treatment=Treatment.CONSTANT, roots_from=(), values_from=())(
+    free
+)
+
+
+operator("SequenceEmpty", shape=_empty_shape, treatment=Treatment.CONSTANT)(free)
+
+
+operator(
+    "OptionalHasElement",
+    shape=_optional_has_shape,
+    treatment=Treatment.CONSTANT,
+    roots_from=(),
+    values_from=(),
+)(free)
+
+
+operator("Optional", shape=_optional_shape, treatment=Treatment.VIEW)(view)
+
+
+operator("OptionalGetElement", shape=_optional_get_shape, treatment=Treatment.VIEW)(view)

@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import math
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation
-from layerweaver.frontend.node.registry import MICROSOFT, lowers, rule
+from layerweaver.frontend.node.registry import MICROSOFT, like_first, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
 from layerweaver.frontend.operators.elementwise import TRANSCENDENTAL, vector_step
 
 
-@lowers("DFT", "STFT", category=TRANSCENDENTAL)
-@lowers("Rfft", "Irfft", domain=MICROSOFT, category=TRANSCENDENTAL)
-def fourier(operation: Operation) -> Step:
-    """Every result takes part in as many passes as the transform has levels: n log n."""
-    output = operation.output_shape(0, least_rank=2)
-    levels = max(1, math.ceil(math.log2(max(2, *output[1:]))))
-    elements = max(operation.output_elements(), operation.elements(0))
-    return vector_step(operation, TRANSCENDENTAL, elements, window=levels, parameters=(0,))
-
-
-@lowers("RotaryEmbedding", category=TRANSCENDENTAL)
-@lowers("RotaryEmbedding", "GemmaRotaryEmbedding", domain=MICROSOFT, category=TRANSCENDENTAL)
-def rotary_embedding(operation: Operation) -> Step:
-    """Rotate pairs by tabulated angles, which are parameters where they are constant."""
-    step = vector_step(operation, TRANSCENDENTAL, operation.output_elements(), parameters=(1, 2, 3))
-    return Step(step.kind, vector=step.vector, weights=step.weights)
-
-
-@rule("DFT", roots_from=(0,), foldable=False)
-def _dft(call: Call) -> tuple[Info]:
+def _dft_shape(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     place = call.integer("axis", 1 if call.opset < 20 else -2)
     if call.has(2):
@@ -52,8 +32,7 @@ def _dft(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), result),)
 
 
-@rule("STFT", roots_from=(0,), foldable=False)
-def _stft(call: Call) -> tuple[Info]:
+def _stft_shape(call: Call) -> tuple[Info]:
     shape, step = call.shape(0), call.integers(1)[0]
     if call.has(3):
         length = call.integers(3)[0]
@@ -68,18 +47,34 @@ def _stft(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (shape[0], frames, bins, 2)),)
 
 
-@rule("Rfft", domain=MICROSOFT, foldable=False)
-def _rfft(call: Call) -> tuple[Info]:
+def _rfft_shape(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     return (Info(call.dtype(0), (*shape[:-1], shape[-1] // 2 + 1, 2)),)
 
 
-@rule("Irfft", domain=MICROSOFT, foldable=False)
-def _irfft(call: Call) -> tuple[Info]:
+def _irfft_shape(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     return (Info(call.dtype(0), (*shape[:-2], 2 * (shape[-2] - 1))),)
 
 
-@rule("ComplexMul", "ComplexMulConj", domain=MICROSOFT)
-def _complex_mul(call: Call) -> tuple[Info]:
-    return call.like(0)
+@operator("DFT", shape=_dft_shape, category=TRANSCENDENTAL, roots_from=(0,), foldable=False)
+@operator("STFT", shape=_stft_shape, category=TRANSCENDENTAL, roots_from=(0,), foldable=False)
+@operator("Rfft", domain=MICROSOFT, shape=_rfft_shape, category=TRANSCENDENTAL, foldable=False)
+@operator("Irfft", domain=MICROSOFT, shape=_irfft_shape, category=TRANSCENDENTAL, foldable=False)
+def fourier(call: Call) -> Step:
+    """Every result takes part in as many passes as the transform has levels: n log n."""
+    output = call.output_shape(0, least_rank=2)
+    levels = max(1, math.ceil(math.log2(max(2, *output[1:]))))
+    elements = max(call.output_elements(), call.elements(0))
+    return vector_step(call, TRANSCENDENTAL, elements, window=levels, parameters=(0,))
+
+
+@operator("RotaryEmbedding", shape=like_first, category=TRANSCENDENTAL, roots_from=(0,))
+@operator("RotaryEmbedding", domain=MICROSOFT, shape=like_first, category=TRANSCENDENTAL, roots_from=(0,))
+@operator(
+    "GemmaRotaryEmbedding", domain=MICROSOFT, shape=like_first, category=TRANSCENDENTAL, roots_from=(0,)
+)
+def rotary_embedding(call: Call) -> Step:
+    """Rotate pairs by tabulated angles, which are parameters where they are constant."""
+    step = vector_step(call, TRANSCENDENTAL, call.output_elements(), parameters=(1, 2, 3))
+    return Step(step.kind, vector=step.vector, weights=step.weights)

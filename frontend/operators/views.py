@@ -6,30 +6,14 @@ import math
 
 import numpy as np
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.operation import Operation
-from layerweaver.frontend.node.registry import Treatment, lowers, rule
+from layerweaver.frontend.node.registry import Treatment, operator, shape_only
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
-from layerweaver.frontend.node.work import View
-from layerweaver.ir.dtypes import DType
-
-__all__ = ["reshaped"]
-
-
-@lowers("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "BitCast", treatment=Treatment.VIEW)
-@lowers("Optional", "OptionalGetElement", treatment=Treatment.VIEW)
-def view(_operation: Operation) -> View:
-    """The result is stored where the first operand is."""
-    return View(0)
+from layerweaver.frontend.node.view import Call
+from layerweaver.frontend.node.work import FREE, Free, View
+from layerweaver.frontend.reader.tensor import ONNX_TYPES
+from layerweaver.ir import DType
 
 
-@lowers("Dropout", treatment=Treatment.VIEW)
-def dropout(_operation: Operation) -> View:
-    """Inference: nothing is dropped."""
-    return View(0)
-
-
-@rule("Shape", values_from=(), roots_from=())
 def _shape(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     if "start" in call.attributes or "end" in call.attributes:
@@ -41,9 +25,22 @@ def _shape(call: Call) -> tuple[Info]:
     return (Info(DType.INT64, (len(shape),), np.array(shape, dtype=np.int64), upper=call.info(0).upper),)
 
 
-@rule("Size", values_from=(), roots_from=())
-def _size(call: Call) -> tuple[Info]:
-    return (Info(DType.INT64, (), np.array(call.elements(0), dtype=np.int64), upper=call.info(0).upper),)
+def _size_shape(call: Call) -> tuple[Info]:
+    return (
+        Info(DType.INT64, (), np.array(math.prod(call.shape(0)), dtype=np.int64), upper=call.info(0).upper),
+    )
+
+
+@operator("Shape", shape=_shape, treatment=Treatment.CONSTANT, roots_from=(), values_from=())
+@operator("Size", shape=_size_shape, treatment=Treatment.CONSTANT, roots_from=(), values_from=())
+def free(_call: Call) -> Free:
+    """Known before anything runs, or read off a descriptor."""
+    return FREE
+
+
+def _identity_shape(call: Call) -> tuple[Info]:
+    found = call.info(0)
+    return (Info(found.dtype, found.shape, found.value, elements=found.elements, absent=found.absent),)
 
 
 def reshaped(shape: tuple[int, ...], target: list[int], allow_zero: bool) -> tuple[int, ...]:
@@ -84,8 +81,7 @@ def reshaped(shape: tuple[int, ...], target: list[int], allow_zero: bool) -> tup
     return tuple(result)
 
 
-@rule("Reshape", roots_from=(0,))
-def _reshape(call: Call) -> tuple[Info]:
+def _reshape_shape(call: Call) -> tuple[Info]:
     found = call.info(0)
     target = call.integers_of("shape", 1)
     if target is None:
@@ -95,8 +91,7 @@ def _reshape(call: Call) -> tuple[Info]:
     return (Info(found.dtype, shape, None if value is None else value.reshape(shape)),)
 
 
-@rule("Flatten")
-def _flatten(call: Call) -> tuple[Info]:
+def _flatten_shape(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     axis = call.integer("axis", 1)
     axis = axis + len(shape) if axis < 0 else axis
@@ -106,8 +101,7 @@ def _flatten(call: Call) -> tuple[Info]:
     return (Info(found.dtype, flat, None if found.value is None else found.value.reshape(flat)),)
 
 
-@rule("Squeeze", roots_from=(0,))
-def _squeeze(call: Call) -> tuple[Info]:
+def _squeeze_shape(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     axes = call.integers_of("axes", 1)
     if axes is None:
@@ -121,8 +115,7 @@ def _squeeze(call: Call) -> tuple[Info]:
     return (Info(found.dtype, result, None if found.value is None else found.value.reshape(result)),)
 
 
-@rule("Unsqueeze", roots_from=(0,))
-def _unsqueeze(call: Call) -> tuple[Info]:
+def _unsqueeze_shape(call: Call) -> tuple[Info]:
     found, shape = call.info(0), call.shape(0)
     axes = call.integers_of("axes", 1)
     if axes is None:
@@ -136,3 +129,40 @@ def _unsqueeze(call: Call) -> tuple[Info]:
         result.insert(place, 1)
     value = found.value
     return (Info(found.dtype, tuple(result), None if value is None else value.reshape(result)),)
+
+
+def _bit_cast_shape(call: Call) -> tuple[Info]:
+    source, target = call.dtype(0), ONNX_TYPES.get(call.integer("to", 0), DType.UNDEFINED)
+    shape = call.shape(0)
+    if source.bits != target.bits and shape:
+        last = shape[-1] * source.bits // target.bits
+        shape = (*shape[:-1], last)
+    return (Info(target, shape),)
+
+
+@operator("Identity", shape=_identity_shape, treatment=Treatment.VIEW)
+@operator("Reshape", shape=_reshape_shape, treatment=Treatment.VIEW, roots_from=(0,))
+@operator("Flatten", shape=_flatten_shape, treatment=Treatment.VIEW)
+@operator("Squeeze", shape=_squeeze_shape, treatment=Treatment.VIEW, roots_from=(0,))
+@operator("Unsqueeze", shape=_unsqueeze_shape, treatment=Treatment.VIEW, roots_from=(0,))
+@operator("BitCast", shape=_bit_cast_shape, treatment=Treatment.VIEW)
+def view(_call: Call) -> View:
+    """The result is stored where the first operand is."""
+    return View(0)
+
+
+def _dropout_shape(call: Call) -> tuple[Info, ...]:
+    found, shape = call.info(0), call.shape(0)
+    mask = DType.BOOL if call.opset >= 10 else found.dtype
+    mode = call.value(2)
+    inference = not call.has(2) or (mode is not None and not mode.any())
+    return (Info(found.dtype, shape, found.value if inference else None), Info(mask, shape))
+
+
+@operator("Dropout", shape=_dropout_shape, treatment=Treatment.VIEW, roots_from=(0,))
+def dropout(_call: Call) -> View:
+    """Inference: nothing is dropped."""
+    return View(0)
+
+
+shape_only("GreedyIdentity", shape=_identity_shape, domain="")

@@ -57,7 +57,7 @@ def _heavier(walker: Walker, node: OnnxNode, condition: Info, scope: Scope) -> S
             errors.append(error)
             walker.rollback(mark)
             continue
-        macs = macs_of(walker.nodes[mark[0] :], walker.infos, walker.source)
+        macs = macs_of(walker.nodes[mark[0] :], walker.infos)
         size = len(walker.nodes) - mark[0]
         outcomes.append((macs, size, name, outputs, walker.rollback(mark)))
     if not outcomes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.registry import RULES
+from layerweaver.frontend.node.registry import Operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.resolve.onnx_inference import infer
 from layerweaver.ir.dtypes import DType
 
@@ -27,14 +27,14 @@ class Promised:
     pinned: Mapping[str, tuple[int, ...]]
 
 
-def guess(call: Call, domain: str, promised: Promised, reason: str) -> Sequence[Info]:
+def guess(call: Call, entry: Operator | None, promised: Promised, reason: str) -> Sequence[Info]:
     """Outputs as the file declares them, else as ONNX infers them, else of the first input's shape.
 
     The last only for operators that nobody knows: where a known operator's shape depends on data, the
     first input's is no guess at all and the shape stays unknown. Each of these gives a warning.
     """
-    known = (domain, call.op) in RULES
-    inferred = () if known else infer(call, domain)
+    known = entry is not None and entry.shape is not None
+    inferred = () if known else infer(call)
     secondary = known and any(found is not None and found.shape is None for found in call.inputs)
     outputs = []
     for place, name in enumerate(call.node.outputs):
@@ -60,7 +60,7 @@ def guess(call: Call, domain: str, promised: Promised, reason: str) -> Sequence[
 
 
 def withdraw(
-    call: Call, domain: str, promised: Promised, conflict: ShapeConflictError
+    call: Call, entry: Operator | None, promised: Promised, conflict: ShapeConflictError
 ) -> Sequence[Info] | None:
     """Give up guessed shapes that do not fit ``call``; None when none of its inputs is a guess.
 
@@ -73,4 +73,4 @@ def withdraw(
         info.shape = info.value = None
     names = ", ".join(info.name for info in guessed)
     call.note(f"{conflict}; the shape of {names} had been guessed and is taken as unknown")
-    return guess(call, domain, promised, str(conflict))
+    return guess(call, entry, promised, str(conflict))

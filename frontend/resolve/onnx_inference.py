@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import onnx
 from onnx import helper
 
-from layerweaver.frontend.node.call import Call
+from layerweaver.frontend.node.registry import domain_name
 from layerweaver.frontend.node.values import Info
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.reader.model import Attribute, TensorData
 from layerweaver.frontend.reader.tensor import ONNX_TYPES
 from layerweaver.ir.dtypes import DType
@@ -18,8 +19,9 @@ __all__ = ["infer"]
 _CODES = {dtype: code for code, dtype in ONNX_TYPES.items()}
 
 
-def infer(call: Call, domain: str) -> Sequence[Info | None]:
+def infer(call: Call) -> Sequence[Info | None]:
     """Outputs as ONNX infers them, None for those it cannot tell; empty where there is no schema."""
+    domain = domain_name(call.node.domain)
     if not onnx.defs.has(call.op, domain):
         return ()
     types, data = {}, {}

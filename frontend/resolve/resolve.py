@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-import layerweaver.frontend.operators  # noqa: F401 - fills the registry
-from layerweaver.frontend.node.resolved import ResolvedGraph, resolved_value
+from layerweaver.frontend.node.registry import load_operators
+from layerweaver.frontend.node.resolved import ResolvedGraph
 from layerweaver.frontend.node.values import ELEMENT_LIMIT, Info, text
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.binding import Binding, bind
@@ -58,7 +58,15 @@ def resolve(
             graph is malformed (cycles, values from nowhere, impossible sizes).
     """
     binding = bind(model, dims=dims, shapes=shapes, batch=batch)
-    walker = Walker(model, binding.dims, binding.pinned, trip_counts, control=CONTROL, call=call_function)
+    walker = Walker(
+        model,
+        binding.dims,
+        binding.pinned,
+        trip_counts,
+        registry=load_operators(),
+        control=CONTROL,
+        call=call_function,
+    )
     opsets = {
         ("" if domain == "ai.onnx" else domain): version for domain, version in model.opset_imports.items()
     }
@@ -73,7 +81,7 @@ def resolve(
     return ResolvedGraph(
         source=model.source,
         nodes=tuple(walker.nodes),
-        values={name: resolved_value(name, info) for name, info in walker.infos.items()},
+        values=walker.infos,
         inputs=tuple(info.name for info in inputs),
         outputs=tuple(info.name for info in outputs),
         output_aliases=tuple(value.name for value in model.graph.outputs),

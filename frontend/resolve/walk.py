@@ -8,8 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from layerweaver.frontend.node.call import Call
-from layerweaver.frontend.node.registry import RULES, Rule
+from layerweaver.frontend.node.registry import Operator, Registry
 from layerweaver.frontend.node.resolved import ResolvedNode
 from layerweaver.frontend.node.values import (
     ELEMENT_LIMIT,
@@ -19,6 +18,7 @@ from layerweaver.frontend.node.values import (
     storable,
     text,
 )
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.reader.model import OnnxGraph, OnnxModel, OnnxNode, TensorData
 from layerweaver.frontend.resolve.expressions import parse_dim
 from layerweaver.frontend.resolve.fallback import Promised, guess, withdraw
@@ -54,6 +54,7 @@ class Walker:
         dims: Extents of dimension names, for declared shapes.
         pinned: Shapes given by the user for values inside the graph.
         trip_counts: Loop trips given by the user, by node name.
+        registry: Operators.
         control: Who walks the nodes that have graphs inside, by operator.
         call: Who walks the body of a function.
         nodes: The flat nodes so far, in execution order.
@@ -70,10 +71,12 @@ class Walker:
         pinned: Mapping[str, tuple[int, ...]],
         trip_counts: Mapping[str, int],
         *,
+        registry: Registry,
         control: Mapping[str, Inliner],
         call: FunctionCall,
     ) -> None:
         self.model = model
+        self.registry = registry
         self.control = control
         self.call = call
         self.source = model.source
@@ -202,14 +205,14 @@ class Walker:
         """Apply the rule of one ordinary node and enter its outputs."""
         self.spend(node, 1)
         opset = scope.opsets.get(domain, 1)
-        entry = RULES.get((domain, node.op_type))
+        entry = self.registry.find(node.op_type, domain, opset)
         call = Call(node, inputs, opset)
         try:
             outputs = self.outcome(call, entry, domain, scope)
         except ShapeConflictError as conflict:
-            withdrawn = withdraw(call, domain, self.promised(call.node, scope), conflict)
+            withdrawn = withdraw(call, entry, self.promised(call.node, scope), conflict)
             if withdrawn is None:
-                raise self.fail(node, str(conflict)) from None
+                raise self.fail(node, str(conflict), conflict.accepted) from None
             outputs = withdrawn
         if self.trial and call.notes and knowable(inputs):
             raise UnrollError
@@ -217,24 +220,25 @@ class Walker:
             self.warn(node, message)
         self.enter(node, entry, inputs, outputs, scope=scope, opset=opset)
 
-    def outcome(self, call: Call, entry: Rule | None, domain: str, scope: Scope) -> Sequence[Info]:
+    def outcome(self, call: Call, entry: Operator | None, domain: str, scope: Scope) -> Sequence[Info]:
         """What the rule says, or the declared shapes where there is no rule or too little is known."""
-        if entry is None:
+        promised = self.promised(call.node, scope)
+        if entry is None or entry.shape is None:
             reason = f"operator {domain or 'ai.onnx'}.{call.op} is not known"
-            return guess(call, domain, self.promised(call.node, scope), reason)
+            return guess(call, entry, promised, reason)
         try:
-            return entry.function(call)
+            return entry.shape(call)
         except UnknownShapeError as unknown:
             if self.trial and knowable(call.inputs):
                 raise UnrollError from None
-            return guess(call, domain, self.promised(call.node, scope), str(unknown))
+            return guess(call, entry, promised, str(unknown))
         except (ValueError, IndexError, OverflowError, ZeroDivisionError, TypeError, MemoryError) as error:
             raise ShapeConflictError(f"its inputs do not fit the operator ({error})") from None
 
     def enter(
         self,
         node: OnnxNode,
-        entry: Rule | None,
+        entry: Operator | None,
         inputs: Sequence[Info | None],
         outputs: Sequence[Info],
         *,

@@ -7,14 +7,14 @@ from pathlib import Path
 import onnx
 import pytest
 
-from layerweaver.frontend.node.operation import Operation
 from layerweaver.frontend.node.registry import (
     Registry,
     Treatment,
     load_operators,
     load_plugins,
-    lowers,
+    operator,
 )
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import FREE, Free
 from layerweaver.frontend.operator_table import operator_table
 from layerweaver.ir import LayerGraph, ModelError
@@ -48,9 +48,9 @@ def test_common_contributed_operators_have_a_treatment(operator: str) -> None:
 def test_the_version_in_force_is_the_newest_that_is_not_newer() -> None:
     registry = Registry()
 
-    @lowers("Thing", domain="d", since=3, treatment=Treatment.VIEW, registry=registry)
-    @lowers("Thing", domain="d", since=7, treatment=Treatment.MOVE, registry=registry)
-    def thing(_operation: Operation) -> Free:
+    @operator("Thing", domain="d", since=3, treatment=Treatment.VIEW, registry=registry)
+    @operator("Thing", domain="d", since=7, treatment=Treatment.MOVE, registry=registry)
+    def thing(_call: Call) -> Free:
         return FREE
 
     assert registry.find("Thing", "d", 2) is None
@@ -68,12 +68,12 @@ def test_the_version_in_force_is_the_newest_that_is_not_newer() -> None:
 def test_registering_twice_is_an_error() -> None:
     registry = Registry()
 
-    @lowers("Thing", registry=registry)
-    def first(_operation: Operation) -> Free:
+    @operator("Thing", registry=registry)
+    def first(_call: Call) -> Free:
         return FREE
 
     with pytest.raises(ModelError, match=r"'Thing' of domain 'ai\.onnx' is registered twice"):
-        lowers("Thing", registry=registry)(first)
+        operator("Thing", registry=registry)(first)
 
 
 BROKEN = {
@@ -81,8 +81,8 @@ BROKEN = {
     "plugin_with_a_syntax_error": "def (:",
     "plugin_that_fails": "{}['key']",
     "plugin_that_registers_twice": "from layerweaver.frontend.operators.pooling import pool\n"
-    "from layerweaver.frontend.node.registry import lowers\n"
-    "lowers('MaxPool')(pool)",
+    "from layerweaver.frontend.node.registry import operator\n"
+    "operator('MaxPool')(pool)",
 }
 
 
@@ -102,10 +102,10 @@ def test_a_broken_plugin_is_named_in_one_line(
 
 def test_a_plugin_module_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_operator_plugin.py").write_text(
-        "from layerweaver.frontend.node.operation import View\n"
-        "from layerweaver.frontend.node.registry import lowers\n"
-        "@lowers('MyView', domain='my.test.domain', treatment='view')\n"
-        "def view(operation):\n"
+        "from layerweaver.frontend.node.work import View\n"
+        "from layerweaver.frontend.node.registry import operator\n"
+        "@operator('MyView', domain='my.test.domain', treatment='view')\n"
+        "def view(call):\n"
         "    return View(0)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -162,16 +162,14 @@ def test_a_plugin_can_tell_the_shape_of_its_operator(
 ) -> None:
     (tmp_path / "my_patches_plugin.py").write_text(
         "from layerweaver.frontend.operators.movement import move_step\n"
-        "from layerweaver.frontend.node.registry import rule\n"
         "from layerweaver.frontend.node.values import Info\n"
-        "from layerweaver.frontend.node.registry import lowers\n"
-        "@rule('Patches', domain='my.patches')\n"
+        "from layerweaver.frontend.node.registry import operator\n"
         "def shape(call):\n"
         "    batch, channels, height, width = call.shape(0)\n"
         "    return (Info(call.dtype(0), (batch, height * width // 16, channels * 16)),)\n"
-        "@lowers('Patches', domain='my.patches', treatment='move')\n"
-        "def patches(operation):\n"
-        "    return move_step(operation, operation.output_elements(), ())\n"
+        "@operator('Patches', domain='my.patches', treatment='move', shape=shape)\n"
+        "def patches(call):\n"
+        "    return move_step(call, call.output_elements(), ())\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     load_plugins([EntryPoint("patches", "my_patches_plugin", "layerweaver.operators")])

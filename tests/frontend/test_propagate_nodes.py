@@ -68,8 +68,9 @@ def _differences(case: Any) -> list[str]:
     for name, value, declared in zip(graph.outputs, expected, case.model.graph.output, strict=False):
         ours = graph.values[name]
         if isinstance(value, list):
-            if ours.sequence_length != len(value):
-                found.append(f"{case.name}: {name} has {ours.sequence_length} elements, not {len(value)}")
+            length = None if ours.elements is None else len(ours.elements)
+            if length != len(value):
+                found.append(f"{case.name}: {name} has {length} elements, not {len(value)}")
             continue
         if value is None or isinstance(value, dict):
             continue

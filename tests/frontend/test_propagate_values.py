@@ -133,7 +133,7 @@ def test_data_dependent_sizes_are_bounds() -> None:
     graph = _resolve("(float[3,4] x) => (int64[Y] y) { y = NonZero(x) }")
     value = graph.values["y"]
     assert value.shape == (2, 12)
-    assert value.upper_bound
+    assert value.upper
     assert any("NonZero" in warning for warning in graph.warnings)
 
 
