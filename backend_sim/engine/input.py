@@ -162,6 +162,7 @@ class SimulationInput:
         run_ahead_cycles: The DMA decides nothing while the compute engine has more than this before it; None
             for the most that exact arithmetic allows (*ours*: rows without weights would else be committed
             without bound).
+        warmup_ns: Requests scheduled, and time that passes, before it are left out of the totals.
         groups: Indices of tenants whose static woven schedule a policy may replay; empty for all together.
     """
 
@@ -170,4 +171,5 @@ class SimulationInput:
     dispatch_ahead: int = 0
     decision_cycles: int = 0
     run_ahead_cycles: int | None = None
+    warmup_ns: int = 0
     groups: tuple[tuple[int, ...], ...] = ()

@@ -49,6 +49,7 @@ class Recipe:
     dispatch_ahead: int
     decision_cycles: int
     run_ahead_cycles: int | None
+    warmup_ns: int = 0
 
     def make(self) -> SimulationInput:
         tenants = [
@@ -65,7 +66,12 @@ class Recipe:
             for load, times in zip(self.tenants, self.times_ns, strict=True)
         ]
         return SimulationInput(
-            self.machine, tuple(tenants), self.dispatch_ahead, self.decision_cycles, self.run_ahead_cycles
+            self.machine,
+            tuple(tenants),
+            self.dispatch_ahead,
+            self.decision_cycles,
+            self.run_ahead_cycles,
+            warmup_ns=self.warmup_ns,
         )
 
 
