@@ -2,8 +2,9 @@
 
 The invariants (LW III-C): fetches never overlap; computes never overlap; a compute starts neither before its
 fetch ends nor before its request's previous row ends; resident bytes never exceed the buffer; nothing starts
-before its request arrived; a request's rows run in order, each exactly once; a tenant's requests run in order
-of arrival. Beside them, every row takes the time that its costs demand.
+before its request arrived; a policy that holds does so between two decisions; a request's rows run in order,
+each exactly once; a tenant's requests run in order of arrival. Beside them, every row takes the time that its
+costs demand.
 """
 
 from __future__ import annotations
@@ -71,6 +72,16 @@ class ExecutedSchedule(Protocol):
         """End of the compute."""
         ...
 
+    @property
+    def decided_at(self) -> NDArray[np.int64]:
+        """Cycle of the decision."""
+        ...
+
+    @property
+    def held_cycles(self) -> NDArray[np.int64]:
+        """How long nothing was scheduled although requests were waiting, up to the decision."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -101,6 +112,8 @@ class _Entry:
     fetch_end: int
     compute_start: int
     compute_end: int
+    decided_at: int
+    held_cycles: int
 
     def name(self) -> str:
         return f"tenant {self.tenant}, request {self.request}, row {self.row}"
@@ -138,6 +151,8 @@ def find_violations(
                 schedule.fetch_end.tolist(),
                 schedule.compute_start.tolist(),
                 schedule.compute_end.tolist(),
+                schedule.decided_at.tolist(),
+                schedule.held_cycles.tolist(),
                 strict=True,
             )
         )
@@ -148,6 +163,7 @@ def find_violations(
         return tuple(Violation(entry.index, "the row exists", entry.name()) for entry in unknown[:at_most])
     _check_order(entries, tables, found, complete)
     _check_engines(entries, found)
+    _check_decisions(entries, found)
     _check_costs(entries, machine, tables, found)
     _check_buffer(entries, machine, tables, found)
     if arrival_cycles is not None:
@@ -206,6 +222,19 @@ def _check_engines(entries: list[_Entry], found: list[Violation]) -> None:
         if entry.compute_start < entry.fetch_end:
             what = f"{entry.name()} computes at {entry.compute_start}, fetched at {entry.fetch_end}"
             found.append(Violation(entry.index, "a compute follows its fetch", what))
+
+
+def _check_decisions(entries: list[_Entry], found: list[Violation]) -> None:
+    """Decisions follow one another, each before its fetch; holding takes no more than the time between."""
+    last = 0
+    for entry in entries:
+        if not last <= entry.decided_at <= entry.fetch_start:
+            what = f"{entry.name()} decided at {entry.decided_at}, fetched from {entry.fetch_start}"
+            found.append(Violation(entry.index, "a fetch follows its decision, decisions in order", what))
+        if not 0 <= entry.held_cycles <= entry.decided_at - last:
+            what = f"{entry.name()}: held {entry.held_cycles} cycles, decided {entry.decided_at - last} later"
+            found.append(Violation(entry.index, "holding lies between two decisions", what))
+        last = entry.decided_at
 
 
 def _check_costs(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ScenarioError
-from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER
+from layerweaver.scheduler.machine.timelines import COUNT_LIMIT
 from layerweaver.scheduler.offline import ModelProfile
 
 __all__ = ["MAX_TIME_NS", "BatchRule", "SimulationInput", "TenantLoad"]
@@ -43,7 +43,6 @@ def _check(given: SimulationInput) -> None:
     for name, value, most in (
         ("dispatch_ahead", given.dispatch_ahead, 10_000),
         ("decision_cycles", given.decision_cycles, 10**9),
-        ("run_ahead_cycles", given.run_ahead_cycles or 0, NEVER),
     ):
         if not 0 <= value <= most:
             raise ScenarioError(f"{name} is {value}", where="engine", accepted=f"give 0 to {most}")
@@ -159,10 +158,6 @@ class SimulationInput:
         dispatch_ahead: Rows committed before the DMA needs them: a decision is taken when the fetch so many
             rows back ends.
         decision_cycles: Cycles from a decision to the start of the fetch it decided.
-        run_ahead_cycles: The DMA decides nothing while the compute engine has more than this before it; None
-            for the most that exact arithmetic allows (*ours*: rows without weights would else be committed
-            without bound).
-        warmup_ns: Requests scheduled, and time that passes, before it are left out of the totals.
         groups: Indices of tenants whose static woven schedule a policy may replay; empty for all together.
     """
 
@@ -170,6 +165,4 @@ class SimulationInput:
     tenants: tuple[TenantLoad, ...]
     dispatch_ahead: int = 0
     decision_cycles: int = 0
-    run_ahead_cycles: int | None = None
-    warmup_ns: int = 0
     groups: tuple[tuple[int, ...], ...] = ()

@@ -35,6 +35,9 @@ LOG_COLUMNS = tuple(field.name for field in dataclasses.fields(ScheduleLog))[:-1
 
 _RING = 256
 
+MARK = 4
+"""Longest fetches of any declared model that late commitment keeps fetched ahead."""
+
 
 def columns(dtype: np.dtype[np.void], length: int) -> NDArray[np.void]:
     """Records of zeros whose fields can be read as attributes, compiled or not."""
@@ -66,19 +69,14 @@ def build_state(
     machine.running, machine.mask = -1, _RING - 1
 
     totals = form(columns(TOTALS, 1))[0]
-    totals.dispatch_ahead, totals.decision_cycles = given.dispatch_ahead, given.decision_cycles
-    longest = COUNT_LIMIT // 2 // rate
-    totals.run_ahead_cycles = min(
-        longest, longest if given.run_ahead_cycles is None else given.run_ahead_cycles
-    )
+    totals.dispatch_ahead, machine.decision_cycles = given.dispatch_ahead, given.decision_cycles
+    totals.reach_cycles = COUNT_LIMIT // 2 // rate
     totals.overlap, totals.checkpoints = int(policy.spec.overlap), int(policy.spec.checkpoints)
     totals.mode_count = len(policy.spec.modes)
     totals.record_from, totals.record_to = record_cycles or (0, 0)
-    totals.warmup_ns = given.warmup_ns
-    totals.measured_from = ns_to_cycles_up(given.warmup_ns, machine_spec.clock_hz)
-    totals.work_since = NEVER
 
     every = [profile for tenant in tenants for profile in tenant.profiles]
+    machine.mark_cycles = MARK * max(item.offline.longest_fetch_cycles for item in every)
     profiles, rows = form(columns(PROFILE, len(every))), columns(ROW, sum(item.table.rows for item in every))
     sizes = [size for tenant in tenants for size in tenant.batching.sizes]
     first = 0
@@ -112,7 +110,7 @@ def build_state(
     tables = empty if prepare is None else prepare([tenant.profiles for tenant in tenants], *grouped)
     ready = np.zeros(len(tenants), np.int64)
     return State(
-        visible=View(machine, heads, ready, form(columns(FETCH, _RING)), tables),  # type: ignore[arg-type]
+        visible=View(machine, heads, ready, form(columns(FETCH, _RING)), tables, ready.copy()),  # type: ignore[arg-type]
         totals=totals,
         tenants=records,
         profiles=profiles,
@@ -120,7 +118,6 @@ def build_state(
         sched=empty,
         latency=empty,
         batch_counts=np.zeros((len(every), max(sizes) + 1), np.int64),
-        service_cycles=np.zeros((len(every), max(sizes) + 1), np.int64),
         preferred=np.array(preferred or [0], np.int64),
         mode_counts=np.zeros(len(policy.spec.modes), np.int64),
         recent=np.zeros(given.dispatch_ahead + 1, np.int64),

@@ -120,6 +120,14 @@ def run(
                     where=policy.name,
                     accepted="choose one of view.ready",
                 )
+            elif code == engine_kernel.STUCK:
+                machine = state.visible.machine
+                name = given.tenants[int(state.visible.ready[0])].name
+                raise PolicyError(
+                    f"holds for ever: tenant {name} has a request at cycle {machine.now}",
+                    where=policy.name,
+                    accepted="hold until a later cycle that comes (machine.hold_until), or choose",
+                )
             elif code == engine_kernel.BAD_MODE:
                 raise PolicyError(
                     f"set mode {state.visible.machine.mode}",

@@ -31,10 +31,9 @@ class TenantOutcome:
         name: Tenant name.
         latency_ns: Shape (arrived,), int64, in order of arrival: completion minus scheduled time, or
             :data:`DROPPED`. Eight bytes a request: the only thing that grows with the run.
-        service_cycles: Sum over measured requests of their batch's completion minus the start of its first
-            fetch.
+        service_cycles: Sum over batches of completion minus start of the first fetch.
         batch_counts: Shape (len(sizes), largest size + 1): how many batches of each actual size ran at
-            each profile size and served a measured request.
+            each profile size.
         scheduled_ns: Scheduled times, only for sources that react to the machine (closed loop, saturated);
             open-loop times are regenerated from the source.
         longest_wait_cycles: Longest time a head waited between two of its rows (starvation).
@@ -67,6 +66,7 @@ class ScheduleLog:
         candidates: Tenants that had a head request.
         resident_bytes: Weight bytes resident when the fetch ended, this row included.
         queued: Requests waiting in all queues at the decision.
+        held_cycles: How long the policy had held the DMA for this decision, although requests were waiting.
         mode_names: The policy's reasons (throughput, deadline, starvation rules, failsafe, ...).
     """
 
@@ -84,6 +84,7 @@ class ScheduleLog:
     candidates: NDArray[np.int64]
     resident_bytes: NDArray[np.int64]
     queued: NDArray[np.int64]
+    held_cycles: NDArray[np.int64]
     mode_names: tuple[str, ...]
 
 
@@ -102,9 +103,9 @@ class SimulationOutcome:
             schedule had arrived (either engine), or all is fetched (DMA). ``waiting_for_memory``: the compute
             engine waits for a fetch. ``buffer_full``: a fetch stalls for space. ``inherent``: the part of
             these stalls that rows cause by themselves, having more compute than the rest of the buffer
-            can hide. ``held_by_policy``: a fetch was possible, but the policy forbids overlap or decisions
-            take time. With the busy cycles they sum up to twice ``end_cycles``, up to the rounding of every
-            fetch to whole cycles. Busy and idle time, modes and waits leave the warm-up out.
+            can hide. ``held_by_policy``: the DMA could fetch, but the policy forbids overlap, commits
+            late or holds, or decisions take time. With the busy cycles they sum up to twice ``end_cycles``,
+            up to the rounding of every fetch to whole cycles.
         mode_counts: Decisions by reason, keyed by the policy's mode names.
         interrupted: Whether the run was stopped before the sources ended (Ctrl-C, or by ``progress``). Then
             only requests settled before the oldest unfinished one of their tenant are reported.

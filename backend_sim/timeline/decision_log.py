@@ -31,9 +31,11 @@ DECISION_COLUMNS = (
     "compute_start_cycles",
     "compute_end_cycles",
     "resident_bytes",
+    "held_cycles",
 )
 """Columns of the file. ``mode`` is the policy's reason (``layerweaver policies --json`` lists its modes),
-``candidates`` the number of tenants that had a request, ``queued`` the requests waiting in all queues."""
+``candidates`` the number of tenants that had a request, ``queued`` the requests waiting in all queues,
+``held_cycles`` how long the policy had held the DMA for this decision although requests were waiting."""
 
 
 def decision_rows(traces: Sequence[TraceRun]) -> Iterator[tuple[object, ...]]:
@@ -57,6 +59,7 @@ def decision_rows(traces: Sequence[TraceRun]) -> Iterator[tuple[object, ...]]:
             log.compute_start,
             log.compute_end,
             log.resident_bytes,
+            log.held_cycles,
         )
         for decided, tenant, request, batch, profile, row, mode, *rest in zip(
             *(column.tolist() for column in columns), strict=True

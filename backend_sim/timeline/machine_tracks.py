@@ -92,6 +92,7 @@ class MachineTracks:
             table = self.tenants[t].profiles[p].table
             dram_bytes = int(table.dram_bytes[row])
             if tid == DRAM and dram_bytes == 0:
+                yield from self._held(entry)
                 continue
             cycles = int(ends[entry] - starts[entry])
             begin = self.ns(starts[entry])
@@ -107,6 +108,7 @@ class MachineTracks:
                 "weight_bytes": int(table.weight_bytes[row]),
             }
             if tid == DRAM:
+                yield from self._held(entry)
                 arguments["stalled_cycles"] = max(0, cycles - int(self.memory_cycles[t, p][row]))
             yield {
                 "name": self.labels[t],
@@ -118,6 +120,24 @@ class MachineTracks:
                 "tid": tid,
                 "cname": self.colours[t],
                 "args": arguments,
+            }
+
+    def _held(self, entry: int) -> Iterator[Event]:
+        """The time for which the policy held the DMA before a row, if it did."""
+        log = self.run.log
+        end, cycles = int(log.decided_at[entry]), int(log.held_cycles[entry])
+        begin = max(end - cycles, int(log.fetch_end[entry - 1]) if entry else 0)
+        if begin < end:
+            yield {
+                "name": "held by policy",
+                "cat": "held",
+                "ph": "X",
+                "ts": self.ns(begin) / 1000,
+                "dur": (self.ns(end) - self.ns(begin)) / 1000,
+                "pid": self.pid,
+                "tid": DRAM,
+                "cname": "grey",
+                "args": {"cycles": end - begin},
             }
 
     def _modes(self) -> Iterator[Event]:

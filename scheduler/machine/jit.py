@@ -31,6 +31,7 @@ INLINED = frozenset(
         "_schedule",
         "append_fetch",
         "choose",
+        "decide",
         "fetch_end_of",
         "guard",
         "idle_after",

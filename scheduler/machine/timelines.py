@@ -27,6 +27,7 @@ __all__ = [
     "COUNT_LIMIT",
     "FETCH",
     "HEAD",
+    "HOLD",
     "MACHINE",
     "NEVER",
     "Fetch",
@@ -42,6 +43,9 @@ __all__ = [
 
 NEVER = 2**62
 """A cycle that does not come: the deadline of a request without one."""
+
+HOLD = -1
+"""What a policy returns to schedule nothing until ``machine.hold_until``, or until something happens."""
 
 COUNT_LIMIT = 2**59
 """Scaled bytes counted from the origin stay near this; beyond it the counters are rebased."""
@@ -67,6 +71,11 @@ class Machine(Protocol):
         one_kind: 1 when all declared models are compute-intensive or all are memory-intensive.
         running: Tenant of the row scheduled last if its request has rows left, else -1.
         mode: Set by the policy: why it chose, an index into its ``modes`` (0 before each decision).
+        hold_until: Set by a policy that returns :data:`HOLD`: cycle of the next decision, unless a request
+            arrives, a batch timer expires or the last compute ends before it (:data:`NEVER` before each
+            decision).
+        mark_cycles: Work fetched ahead of the compute engine beyond which late commitment holds.
+        decision_cycles: Cycles from a decision to the start of the fetch it decides.
         clock_hz: Cycles per second.
         queued: Requests waiting at all tenants, head batches included.
         first: Position of the oldest live entry in the ring of fetches.
@@ -93,6 +102,9 @@ class Machine(Protocol):
     one_kind: int
     running: int
     mode: int
+    hold_until: int
+    mark_cycles: int
+    decision_cycles: int
     clock_hz: int
     queued: int
     first: int
@@ -198,6 +210,7 @@ class View(NamedTuple):
         ready: Tenants with a head request, ascending: the first ``machine.ready_count`` entries.
         fetches: The fetch list, for the functions of this module.
         tables: What the policy prepared for these tenants (flat int64), empty for most.
+        spare: Room for another list of tenants; its content does not last from decision to decision.
     """
 
     machine: Machine
@@ -205,6 +218,7 @@ class View(NamedTuple):
     ready: Sequence[int]
     fetches: Sequence[Fetch]
     tables: NDArray[np.int64] = _NO_TABLES
+    spare: Sequence[int] = _NO_TABLES  # type: ignore[assignment]
 
 
 def _record(fields: type) -> np.dtype[np.void]:

@@ -28,13 +28,16 @@ It is selected as ``./mine.py``, or by name through an entry point of the group 
 names the ``POLICY`` attribute; the shipped policies register in the same way.
 
 ``choose`` is called whenever a row is to be scheduled and returns the tenant whose head request goes on: one
-of the first ``view.machine.ready_count`` entries of ``view.ready`` (ascending; at least one). It is compiled
+of the first ``view.machine.ready_count`` entries of ``view.ready`` (ascending; at least one), or ``HOLD`` to
+schedule nothing: it is asked again at cycle ``view.machine.hold_until`` if it set one, and at the latest when
+a request arrives, a batch timer expires or the last compute ends. It is compiled
 by numba together with the engine and must therefore stay within plain arithmetic, loops and calls of other
 plain functions (for example those of :mod:`layerweaver.scheduler.machine.timelines`, which append a row
-tentatively). It sets ``view.machine.mode`` to say why it chose. Nothing else may be written, except
-``memory``: a float64
-array of shape (tenants + 1, ``memory_width``) that starts at zero and persists from decision to decision
-(the last row belongs to no tenant).
+tentatively). It sets ``view.machine.mode`` to say why it chose. A policy that overlaps requests has the
+option ``commit`` beside its own: with ``late``, the default, it is shown only heads that need not wait for
+the compute engine (:mod:`layerweaver.scheduler.rules.commitment`). Nothing else may be written, except
+``memory``: a float64 array of shape (tenants + 1, ``memory_width``) that starts at zero and persists from
+decision to decision (the last row belongs to no tenant).
 
 Times are int64 cycles, amounts of data are scaled bytes: see
 :class:`~layerweaver.scheduler.machine.timelines.View`,
@@ -47,16 +50,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.ir import PolicyError
 from layerweaver.ir.spelling import nearest
-from layerweaver.scheduler.machine.timelines import NEVER, Fetch, Head, Machine, Memory, View
+from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Fetch, Head, Machine, Memory, View
+from layerweaver.scheduler.rules.commitment import EARLY, LATE
 
 __all__ = [
+    "HOLD",
     "NEVER",
     "Fetch",
     "Head",
@@ -68,6 +73,7 @@ __all__ = [
     "View",
 ]
 
+Commitment = Literal["late", "early"]
 
 _NS_PER_UNIT = {"_ns": 1.0, "_us": 1e3, "_ms": 1e6}
 
@@ -98,6 +104,8 @@ class PolicySpec:
         overlap: Whether the fetch of one request may run under the computes of another. If not, a request's
             first fetch after another one's rows waits for their last compute, and a new request is
             chosen only then.
+        commit: Default of the option ``commit``, which policies that overlap requests have: ``late`` shows
+            compute-intensive heads only when the compute engine will soon need them, ``early`` shows all.
         checkpoints: Whether leaving an unfinished request costs the DMA the time to save its live bytes.
         memory_width: Columns of ``memory``.
         prepare: From the tenants' profiles (per tenant, one per batch size) to what ``choose`` finds under
@@ -114,6 +122,7 @@ class PolicySpec:
     options: type = NoOptions
     modes: tuple[str, ...] = ("chosen",)
     overlap: bool = True
+    commit: Commitment = "late"
     checkpoints: bool = False
     memory_width: int = 0
     prepare: Callable[..., NDArray[np.int64]] | None = None
@@ -128,6 +137,8 @@ class PolicySpec:
         """
         hints = get_type_hints(self.options)
         known = {item.name: hints[item.name] for item in dataclasses.fields(self.options)}
+        if self.overlap:
+            known["commit"] = Commitment
         values: dict[str, object] = {}
         for name, value in given.items():
             if name not in known:
@@ -137,23 +148,32 @@ class PolicySpec:
                     accepted=nearest(name, list(known), "known"),
                 )
             values[name] = _checked(f"policy {self.name}, option {name}", value, known[name])
-        return Policy(self, self.options(**values))
+        commit = cast("Commitment", values.pop("commit", self.commit))
+        return Policy(self, self.options(**values), commit if self.overlap else "early")
 
     def option_fields(self) -> dict[str, tuple[str, object]]:
         """Type (as text) and default of every option."""
         hints = get_type_hints(self.options)
-        return {
+        fields = {
             item.name: (_type_text(hints[item.name]), item.default)
             for item in dataclasses.fields(self.options)
         }
+        return fields | ({"commit": (_type_text(Commitment), self.commit)} if self.overlap else {})
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy with its options: what the engine runs."""
+    """A policy with its options: what the engine runs.
+
+    Attributes:
+        spec: The policy.
+        options: Its own options.
+        commit: Whether it commits rows late or early (always early without overlap).
+    """
 
     spec: PolicySpec
     options: Any
+    commit: Commitment = "early"
 
     @property
     def name(self) -> str:
@@ -162,15 +182,16 @@ class Policy:
 
     def as_dict(self) -> dict[str, object]:
         """Name and options, as a scenario would state them."""
-        return {"name": self.name, **dataclasses.asdict(self.options)}
+        commit = {"commit": self.commit} if self.spec.overlap else {}
+        return {"name": self.name, **dataclasses.asdict(self.options), **commit}
 
     def record(self, clock_hz: int) -> NDArray[Any]:
         """The options as ``choose`` gets them: shape (1,), one field per option and per time in cycles."""
         hints = get_type_hints(self.spec.options)
-        fields: list[tuple[str, type]] = []
-        values: list[float | int] = []
+        fields: list[tuple[str, type]] = [("commit", np.int64)]
+        values: list[float | int] = [LATE if self.commit == "late" else EARLY]
         for item in dataclasses.fields(self.options):
-            if hasattr(np.record, item.name):
+            if hasattr(np.record, item.name) or item.name == "commit":
                 raise PolicyError(
                     f"an option cannot be called {item.name!r}", where=self.name, accepted="take another name"
                 )
@@ -186,8 +207,6 @@ class Policy:
                 fields.append((f"{item.name[:-3]}_cycles", np.int64))
                 cycles = -(-value * _NS_PER_UNIT[unit] * clock_hz // 1e9)
                 values.append(int(max(-NEVER, min(NEVER, cycles))))
-        if not fields:
-            fields, values = [("none", np.int64)], [0]
         return np.array([tuple(values)], dtype=fields).view(np.recarray)
 
 

@@ -22,4 +22,5 @@ POLICY = PolicySpec(
     "least idle time on both engines, blind to deadlines",
     source="Oh et al., Layerweaver, HPCA 2021, doi 10.1109/HPCA51647.2021.00056",
     modes=WEAVING_MODES,
+    commit="early",
 )

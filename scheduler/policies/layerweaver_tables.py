@@ -179,6 +179,7 @@ POLICY = PolicySpec(
     "layerweaver, looked up in decision tables where they cover the state",
     source="layerweaver, with offline tables of our own",
     modes=TABLED_MODES,
+    commit="early",
     prepare=build_tables,
 )
 

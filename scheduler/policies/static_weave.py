@@ -114,6 +114,7 @@ POLICY = PolicySpec(
     "layerweaver's schedule of streams that always have work, replayed without deciding",
     source="layerweaver, with offline schedules of our own",
     modes=(*WEAVING_MODES, "replayed"),
+    commit="early",
     memory_width=2,
     prepare=prepare_order,
     by_group=True,

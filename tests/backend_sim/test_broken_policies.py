@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,14 @@ def test_a_wrong_signature(make_scenario: Any, tmp_path: Path) -> None:
 def test_a_wrong_rule(make_scenario: Any, tmp_path: Path, body: str, message: str) -> None:
     text = _refused(make_scenario, tmp_path / "p\u00e4.py", body, "view: View, options: Any, memory: Memory")
     assert any(part in text for part in message.split("|")), text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("until", ["", "view.machine.hold_until = 0; ", "view.machine.hold_until += 1; "])
+def test_a_rule_that_holds_for_ever(make_scenario: Any, tmp_path: Path, until: str) -> None:
+    body = f"{until}return -1"
+    text = _refused(make_scenario, tmp_path / "p.py", body, "view: View, options: Any, memory: Memory")
+    assert re.search(r"mine: holds for ever: tenant \w+ has a request at cycle \d+", text), text
 
 
 @pytest.mark.slow

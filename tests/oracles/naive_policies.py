@@ -8,7 +8,14 @@ from typing import Any
 
 from oracles.naive_machine import NaiveMachine, RowCost
 
-__all__ = ["Candidate", "naive_choice"]
+__all__ = ["Candidate", "Hold", "naive_choice"]
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Schedule nothing until a cycle, or until something happens."""
+
+    until: int
 
 
 @dataclass(frozen=True)
@@ -100,8 +107,12 @@ def naive_choice(
     *,
     one_kind: bool,
     clock_hz: int,
-) -> int:
-    """The tenant that goes on; candidates ascend by tenant."""
+    now: int,
+) -> int | Hold:
+    """The tenant that goes on, or for how long none does; candidates ascend by tenant."""
+    if name == "pulse":
+        pulse = options["pulse"]
+        return candidates[0].tenant if now % pulse == 0 else Hold(now - now % pulse + pulse)
     if name in ("fcfs", "fcfs-prefetch"):
         return _arrival_order(candidates)
     if name == "edf":

@@ -48,8 +48,6 @@ class Recipe:
     times_ns: tuple[list[int], ...]
     dispatch_ahead: int
     decision_cycles: int
-    run_ahead_cycles: int | None
-    warmup_ns: int = 0
 
     def make(self) -> SimulationInput:
         tenants = [
@@ -65,14 +63,7 @@ class Recipe:
             )
             for load, times in zip(self.tenants, self.times_ns, strict=True)
         ]
-        return SimulationInput(
-            self.machine,
-            tuple(tenants),
-            self.dispatch_ahead,
-            self.decision_cycles,
-            self.run_ahead_cycles,
-            warmup_ns=self.warmup_ns,
-        )
+        return SimulationInput(self.machine, tuple(tenants), self.dispatch_ahead, self.decision_cycles)
 
 
 @st.composite
@@ -148,5 +139,4 @@ def recipes(draw: st.DrawFn, *, most_tenants: int = 4) -> Recipe:
         tuple(times),
         draw(st.sampled_from([0, 0, 1, 3])),
         draw(st.sampled_from([0, 0, 5])),
-        draw(st.sampled_from([None, None, 100])),
     )

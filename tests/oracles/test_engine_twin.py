@@ -15,18 +15,21 @@ from hypothesis import strategies as st
 from layerweaver.backend_sim.engine.loop import run
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
 from layerweaver.scheduler.policies import load_policy, policy_names
+from layerweaver.scheduler.policies.contract import HOLD, Memory, Policy, PolicySpec, View
 from layerweaver.scheduler.validator import find_violations
 from oracles.naive_engine import naive_run
 from oracles.random_inputs import Recipe, recipes
 
 FOREVER = (0, 2**62)
+RIVALS = ("fcfs-prefetch", "edf", "llf", "layerweaver")
 GUARDED: list[dict[str, Any]] = [
     {},
     {"margin_us": 1, "hopeless": "last"},
     {"margin_us": 1, "evaluate": "now", "hopeless": "drop"},
 ]
 CASES: list[dict[str, Any]] = [
-    *({"name": name} for name in ("fcfs", "fcfs-prefetch", "edf", "llf", "layerweaver")),
+    {"name": "fcfs"},
+    *({"name": name, "commit": commit} for name in RIVALS for commit in ("late", "early")),
     *({"name": name, **options} for name in ("layerweaver+", "slackweave") for options in GUARDED),
     {"name": "slackweave", "margin_remaining": 1.0, "hopeless": "last"},
 ]
@@ -53,13 +56,46 @@ def _plain(outcome: SimulationOutcome) -> dict[str, Any]:
 @given(recipe=recipes())
 @QUICK
 def test_engine_equals_its_naive_twin(case: dict[str, Any], recipe: Recipe) -> None:
-    policy = load_policy(case)
+    _compare_with_twin(load_policy(case), recipe)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PulseOptions:
+    """Rows are scheduled at multiples of ``pulse`` cycles only."""
+
+    pulse: int = 7
+
+
+def on_a_pulse(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
+    machine = view.machine
+    if machine.now % options.pulse == 0:
+        return view.ready[0]
+    machine.hold_until = machine.now - machine.now % options.pulse + options.pulse
+    return HOLD
+
+
+@pytest.mark.parametrize("commit", ["late", "early"])
+@given(recipe=recipes(), cycles=st.sampled_from([1, 2, 7, 50]))
+@QUICK
+def test_a_policy_that_holds_equals_its_naive_twin(commit: str, recipe: Recipe, cycles: int) -> None:
+    spec = PolicySpec("pulse", on_a_pulse, "rows start on a pulse", options=PulseOptions)
+    _compare_with_twin(spec.configure(pulse=cycles, commit=commit), recipe)
+
+
+def _compare_with_twin(policy: Policy, recipe: Recipe) -> None:
     outcome = run(recipe.make(), policy, record_cycles=FOREVER, compiled=False)
     twin = naive_run(recipe.make(), policy.name, policy.as_dict(), policy.spec)
     log = outcome.log
     assert log is not None
     columns = (log.tenant, log.request, log.batch, log.profile, log.row)
-    times = (log.fetch_start, log.fetch_end, log.compute_start, log.compute_end, log.decided_at)
+    times = (
+        log.fetch_start,
+        log.fetch_end,
+        log.compute_start,
+        log.compute_end,
+        log.decided_at,
+        log.held_cycles,
+    )
     assert list(zip(*(column.tolist() for column in columns + times), strict=True)) == twin.entries
     assert [tenant.latency_ns.tolist() for tenant in outcome.tenants] == twin.latencies
     assert (outcome.end_cycles, outcome.compute_busy_cycles) == (twin.end, twin.compute_busy)
@@ -72,48 +108,6 @@ def test_engine_equals_its_naive_twin(case: dict[str, Any], recipe: Recipe) -> N
             if count
         }
         assert counted == batches
-
-
-def _never_drops(recipe: Recipe) -> Recipe:
-    tenants = tuple(dataclasses.replace(load, drop_hopeless=False) for load in recipe.tenants)
-    return dataclasses.replace(recipe, tenants=tenants)
-
-
-@given(recipe=recipes().map(_never_drops), name=st.sampled_from(["fcfs", "edf", "llf", "layerweaver+"]))
-@QUICK
-def test_idle_time_has_the_causes_that_the_twin_finds(recipe: Recipe, name: str) -> None:
-    policy = load_policy(name)
-    outcome = run(recipe.make(), policy, compiled=False)
-    twin = naive_run(recipe.make(), policy.name, policy.as_dict(), policy.spec).idle
-    assert outcome.idle_cycles["held_by_policy"] == twin["held"]
-    assert outcome.idle_cycles["no_work"] == twin["dma"] + twin["compute"]
-    assert outcome.idle_cycles["buffer_full"] + outcome.idle_cycles["inherent"] >= twin["full"]
-
-
-@given(recipe=recipes(), name=st.sampled_from(["fcfs", "layerweaver+", "prema", "aimt"]), data=st.data())
-@QUICK
-def test_what_happens_in_the_warm_up_is_left_out(recipe: Recipe, name: str, data: st.DataObject) -> None:
-    policy, clock_hz = load_policy(name), recipe.machine.clock_hz
-    whole = run(recipe.make(), policy, record_cycles=FOREVER, compiled=False)
-    warmup_ns = data.draw(st.integers(0, whole.end_cycles * 10**9 // clock_hz + 2))
-    recipe = dataclasses.replace(recipe, warmup_ns=warmup_ns)
-    outcome = run(recipe.make(), policy, record_cycles=FOREVER, compiled=False)
-    edge = math.ceil(Fraction(warmup_ns * clock_hz, 10**9))
-    log = outcome.log
-    assert log is not None
-    computed = np.maximum(0, log.compute_end - np.maximum(log.compute_start, edge)).sum()
-    assert outcome.compute_busy_cycles == computed
-    later = log.fetch_start >= edge
-    assert sum(outcome.mode_counts.values()) == later.sum()
-    busy, idle = outcome.compute_busy_cycles + outcome.dram_busy_cycles, outcome.idle_cycles
-    assert min(outcome.dram_busy_cycles, *idle.values()) >= 0
-    assert abs(2 * max(0, outcome.end_cycles - edge) - busy - sum(idle.values())) <= 2 * len(log.row) + 2
-    if name in ("prema", "aimt"):
-        return
-    twin = naive_run(recipe.make(), policy.name, policy.as_dict(), policy.spec)
-    for tenant, scheduled, service in zip(outcome.tenants, twin.scheduled, twin.service, strict=True):
-        pairs = zip(scheduled, service, strict=True)
-        assert tenant.service_cycles == sum(cycles for due, cycles in pairs if due >= warmup_ns)
 
 
 @given(

@@ -1,0 +1,53 @@
+"""Commit late: what is fetched is committed, so the DMA fetches no earlier than the compute engine needs.
+
+Computes run in the order of fetches, and a model that computes for longer than it fetches would be committed
+whole within its fetch time: whoever comes later waits for all of it, under every order of heads. So while the
+work that is fetched but not computed reaches beyond a *mark*, only memory-intensive models may be scheduled,
+which the DMA cannot start too early; without any, nothing is scheduled until the backlog falls to the mark or
+something arrives. The mark is a small multiple of the longest fetch among the declared models, so the compute
+engine does not run dry while one fetch ends and the next one is under way (*ours*).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layerweaver.scheduler.machine.timelines import HOLD, Memory, View
+
+__all__ = ["EARLY", "LATE", "decide"]
+
+LATE, EARLY = 0, 1
+"""Values of the option ``commit``."""
+
+
+def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
+    """Stands for the policy's choice."""
+    return view.ready[0]
+
+
+def decide(view: View, options: Any, memory: Memory) -> int:
+    """The policy's choice among the heads that may be committed now, or :data:`HOLD`.
+
+    A policy may insist on a head that may not be committed yet, as one that finishes what it began does:
+    then nothing is scheduled either.
+    """
+    machine, heads, shown = view.machine, view.heads, view
+    count = machine.ready_count
+    early = machine.compute_end - machine.start > machine.mark_cycles and options.commit == LATE
+    if early:
+        kept = 0
+        for k in range(count):
+            if heads[view.ready[k]].compute_intensive == 0:
+                view.spare[kept] = view.ready[k]  # type: ignore[index]
+                kept += 1
+        machine.hold_until = machine.compute_end - machine.mark_cycles - machine.decision_cycles
+        if kept == 0:
+            return HOLD
+        machine.ready_count = kept
+        shown = View(machine, heads, view.spare, view.fetches, view.tables, view.ready)
+    chosen = choose(shown, options, memory)
+    if early:
+        machine.ready_count = count
+        if chosen >= 0 and chosen < machine.tenant_count and heads[chosen].compute_intensive != 0:
+            return HOLD
+    return chosen
