@@ -135,12 +135,13 @@ def measure(path: Path, read_only: bool) -> None:
 
     if not read_only:
         from layerweaver.frontend.importer import import_model  # noqa: PLC0415
+        from layerweaver.frontend.options import ImportOptions  # noqa: PLC0415
     baseline = peak_kilobytes()
     start = time.perf_counter()
     model = read_model(path)
     read_s = time.perf_counter() - start
     if not read_only:
-        import_model(model, dims=BINDINGS.get(path.stem, {}))
+        import_model(model, ImportOptions(dims=BINDINGS.get(path.stem, {})))
     total_s = time.perf_counter() - start
     peak = peak_kilobytes()
     nodes = len(model.graph.nodes)

@@ -8,15 +8,16 @@ from dataclasses import replace
 from layerweaver.frontend.lowering.draft import Draft, DraftGraph
 from layerweaver.frontend.lowering.parameters import Parameters, check_size
 from layerweaver.frontend.lowering.state import state_pairs
-from layerweaver.frontend.node.registry import Registry
+from layerweaver.frontend.node.registry import load_operators
 from layerweaver.frontend.node.resolved import ResolvedGraph, ResolvedNode
 from layerweaver.frontend.node.treatment import call_of, is_product, work_of
 from layerweaver.frontend.node.values import elements_of
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Free, Step, View, repeated
-from layerweaver.ir import DType, Layer, ModelError, TensorSpec
+from layerweaver.frontend.options import ImportOptions
+from layerweaver.ir import DType, ModelError, TensorSpec
 
-__all__ = ["MAX_MACS"]
+__all__ = ["MAX_MACS", "build"]
 
 
 MAX_MACS = 2**60
@@ -29,23 +30,28 @@ _IN_PLACE = {"TensorScatter": 1, "ScatterND": 2, "ScatterElements": 2, "Scatter"
 _APPENDS = frozenset({"Concat", *_IN_PLACE})
 
 
-class Building:
+def build(resolved: ResolvedGraph, options: ImportOptions) -> DraftGraph:
+    """Turn a bound graph into layers in the making, one per node that is not a view.
+
+    Raises:
+        ModelError: If a node's operands do not fit its operator, a size is beyond all bounds, a name in
+            ``options.state`` does not exist, or ``options.strict`` finds something unknown; otherwise what
+            is unknown is costed by its tensors' sizes with a warning.
+    """
+    return _Building(resolved, options).build()
+
+
+class _Building:
     """State of one lowering."""
 
-    def __init__(
-        self,
-        resolved: ResolvedGraph,
-        strict: bool,
-        state: tuple[tuple[str, str], ...],
-        registry: Registry,
-    ) -> None:
+    def __init__(self, resolved: ResolvedGraph, options: ImportOptions) -> None:
         self.resolved = resolved
         self.values = resolved.values
-        self.strict = strict
-        self.registry = registry
+        self.strict = options.strict
+        self.registry = load_operators()
         self.warnings: dict[str, None] = {}
         self.parameters = Parameters(resolved.source, resolved.values)
-        self.pairs = state_pairs(resolved, state)
+        self.pairs = state_pairs(resolved, options.state)
         self.fed_back = {output: name for name, output in self.pairs.items()}
         self.storage: dict[str, str] = {name: name for name in resolved.inputs}
         self.sizes: dict[str, TensorSpec] = {}
@@ -200,37 +206,21 @@ class Building:
         """Lower every node; the drafts with their storages."""
         for node in self.resolved.nodes:
             self.lower_node(node)
-        pinned = {self.storage[name] for name in self.resolved.outputs if name in self.storage}
-        graph = DraftGraph(self.sizes, frozenset(self.pairs), frozenset(pinned))
+        resolved = self.resolved
+        graph = DraftGraph(
+            resolved.source,
+            self.sizes,
+            states=frozenset(self.pairs),
+            written=frozenset(self.storage[output] for output in self.fed_back if output in self.storage),
+            pinned=frozenset(self.storage[name] for name in resolved.outputs if name in self.storage),
+            inputs=tuple(self.sizes[name] for name in resolved.inputs if name not in self.pairs),
+            outputs=self.graph_outputs(),
+            batch=max(1, resolved.batch),
+            warnings=(*resolved.warnings, *self.warnings),
+        )
         for draft in self.drafts:
             graph.add(draft)
-        written = {self.storage.get(output): output for output in self.fed_back}
-        self.state_storages = {storage for storage in written if storage is not None}
         return graph
-
-    def layer(self, graph: DraftGraph, draft: Draft) -> Layer:
-        """The finished layer with the state that it writes."""
-        layer = graph.layer(draft)
-        used = tuple(
-            tensor
-            for tensor in layer.outputs
-            if tensor.name in graph.pinned or any(True for _ in graph.readers(tensor.name))
-        )
-        if used and len(used) < len(layer.outputs):
-            layer = replace(layer, outputs=used)
-        writes = tuple(tensor for tensor in layer.outputs if tensor.name in self.state_storages)
-        if not writes:
-            return layer
-        kept = tuple(
-            tensor
-            for tensor in layer.outputs
-            if tensor.name not in self.state_storages or any(True for _ in graph.readers(tensor.name))
-        )
-        return replace(layer, outputs=kept, state_writes=writes)
-
-    def graph_inputs(self) -> tuple[TensorSpec, ...]:
-        """Activations that enter the graph."""
-        return tuple(self.sizes[name] for name in self.resolved.inputs if name not in self.pairs)
 
     def graph_outputs(self) -> tuple[TensorSpec, ...]:
         """Activations that leave the graph, each storage once."""

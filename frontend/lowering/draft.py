@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from layerweaver.ir import GatherWork, Layer, LayerKind, MatrixWork, TensorSpec, VectorWork
+from layerweaver.ir import GatherWork, Layer, LayerGraph, LayerKind, MatrixWork, TensorSpec, VectorWork
 
 __all__ = ["Draft", "DraftGraph"]
 
@@ -54,17 +54,39 @@ class DraftGraph:
     a draft reads is written at an earlier position, so that no merge along it can close a circle.
 
     Args:
+        name: Name of the model.
         storages: Size of every storage.
         states: Storages of graph inputs that carry state.
+        written: Storages that states are written from.
         pinned: Storages that must be written whatever is fused: graph outputs and state.
+        inputs: Activations that enter the graph.
+        outputs: Activations that leave it, each storage once.
+        batch: Requests per run.
+        warnings: What had to be assumed.
     """
 
     def __init__(
-        self, storages: dict[str, TensorSpec], states: frozenset[str], pinned: frozenset[str]
+        self,
+        name: str,
+        storages: dict[str, TensorSpec],
+        *,
+        states: frozenset[str],
+        written: frozenset[str],
+        pinned: frozenset[str],
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        batch: int,
+        warnings: tuple[str, ...],
     ) -> None:
+        self.name = name
         self.storages = storages
         self.states = states
+        self.written = written
         self.pinned = pinned
+        self.inputs = inputs
+        self.outputs = outputs
+        self.batch = batch
+        self.warnings = warnings
         self._drafts: dict[int, Draft] = {}
         self._writer: dict[str, Draft] = {}
         self._readers: dict[str, dict[int, Draft]] = {}
@@ -194,24 +216,39 @@ class DraftGraph:
         draft.position = position
         self._drafts[position] = draft
 
-    def layer(self, draft: Draft) -> Layer:
-        """The finished layer."""
+    def layers(self) -> LayerGraph:
+        """The finished graph."""
+        return LayerGraph(
+            self.name,
+            [self._layer(draft) for draft in self.drafts()],
+            inputs=self.inputs,
+            outputs=self.outputs,
+            batch=self.batch,
+            warnings=self.warnings,
+        )
+
+    def _layer(self, draft: Draft) -> Layer:
+        """The finished layer; results that nobody reads are left out, those of states are its state's."""
         origins = sorted(draft.origins)
         if draft.kind not in (LayerKind.VECTOR, LayerKind.MOVE):
             anchor = draft.origins[0]
             origins = [anchor, *(origin for origin in origins if origin is not anchor)]
+        used = [name for name in draft.writes if name in self.pinned or self._readers.get(name)]
+        writes = used or list(draft.writes)
+        kept = [name for name in writes if name not in self.written or self._readers.get(name)]
         return Layer(
             name=draft.name,
             kind=draft.kind,
             operators=tuple(operator for _, operator, _ in origins),
             nodes=tuple(node for _, _, node in origins),
             inputs=tuple(self.storages[name] for name in draft.reads if name not in self.states),
-            outputs=tuple(self.storages[name] for name in draft.writes),
+            outputs=tuple(self.storages[name] for name in kept),
             matrix=draft.matrix,
             vector=tuple(draft.vector),
             weights=tuple(draft.weights.values()),
             gathers=tuple(draft.gathers),
             state_reads=tuple(self._state_read(draft, name) for name in draft.reads if name in self.states),
+            state_writes=tuple(self.storages[name] for name in writes if name in self.written),
             role=draft.role,
         )
 

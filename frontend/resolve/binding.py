@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from layerweaver.frontend.node.values import text
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.expressions import DimExpression, parse_dim, solve
 from layerweaver.ir.errors import ModelError
@@ -241,27 +242,21 @@ class _Binder:
         return extent
 
 
-def bind(
-    model: OnnxModel,
-    *,
-    dims: Mapping[str, int],
-    shapes: Mapping[str, tuple[int, ...]],
-    batch: int | None,
-) -> Binding:
+def bind(model: OnnxModel, options: ImportOptions) -> Binding:
     """Give every input of ``model`` a shape.
 
-    ``shapes`` override what the file declares; names in them are learned, also through linear
-    expressions. ``dims`` bind names. The batch is the dimension whose name says so, else the first axis
-    of the inputs; unbound, it is 1 with a warning. Everything else must be given.
+    Shapes given override what the file declares; names in them are learned, also through linear
+    expressions. The batch is the dimension whose name says so, else the first axis of the inputs; unbound,
+    it is 1 with a warning. Everything else must be given.
 
     Raises:
         ModelError: A name is unknown, a dimension stays unbound, or the values contradict each other.
     """
-    binder = _Binder(model, dims, shapes)
+    binder = _Binder(model, options.dims, options.shapes)
     binder.check_names()
     binder.bind_given()
     binder.find_batch()
-    extent = binder.batch_of(batch)
+    extent = binder.batch_of(options.batch)
     bound = {value.name: binder.shape_of(value, extent) for value in binder.inputs}
     names = {value.name for value in binder.inputs}
     pinned = {name: tuple(shape) for name, shape in binder.shapes.items() if name not in names}

@@ -6,14 +6,12 @@ operator, folds integer shape arithmetic on the way, inlines functions, chooses 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 
 from layerweaver.frontend.node.registry import load_operators
 from layerweaver.frontend.node.resolved import ResolvedGraph
 from layerweaver.frontend.node.values import ELEMENT_LIMIT, Info, text
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.binding import Binding, bind
 from layerweaver.frontend.resolve.control import CONTROL
@@ -25,30 +23,16 @@ from layerweaver.ir.errors import ModelError
 __all__ = ["resolve"]
 
 
-_NONE: Mapping[str, int] = MappingProxyType({})
+_AS_IT_IS = ImportOptions()
 
 
-_NO_SHAPES: Mapping[str, tuple[int, ...]] = MappingProxyType({})
-
-
-def resolve(
-    model: OnnxModel,
-    *,
-    dims: Mapping[str, int] = _NONE,
-    shapes: Mapping[str, tuple[int, ...]] = _NO_SHAPES,
-    batch: int | None = None,
-    trip_counts: Mapping[str, int] = _NONE,
-) -> ResolvedGraph:
+def resolve(model: OnnxModel, options: ImportOptions = _AS_IT_IS) -> ResolvedGraph:
     """Bind every dimension of ``model`` and flatten it.
 
     Args:
         model: As read.
-        dims: Extents of dimension names, also of names inside expressions such as ``past + 1``.
-        shapes: Shapes of inputs, which override declared ones; or of values inside the graph whose
-            shape depends on data.
-        batch: Extent of the batch dimension where the file leaves it open. A model exported at a fixed
-            batch is resolved at that batch: rescaling is the layer graph's.
-        trip_counts: Trips of loops whose number depends on data, by node name.
+        options: What the file leaves open. A model exported at a fixed batch is resolved at that batch:
+            rescaling is the layer graph's.
 
     Returns:
         The flat graph; its ``batch`` is what was bound here.
@@ -57,12 +41,12 @@ def resolve(
         ModelError: A dimension is not bound, a name is unknown, shapes contradict each other, or the
             graph is malformed (cycles, values from nowhere, impossible sizes).
     """
-    binding = bind(model, dims=dims, shapes=shapes, batch=batch)
+    binding = bind(model, options)
     walker = Walker(
         model,
         binding.dims,
         binding.pinned,
-        trip_counts,
+        options.trip_counts,
         registry=load_operators(),
         control=CONTROL,
         call=call_function,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from layerweaver.costmodel.table import CostTable
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError, ProfileError
 from layerweaver.scheduler.compile.sources import (
     ZOO_PREFIX,
@@ -48,6 +49,7 @@ class ModelRequest:
         batches: Batch sizes, each giving one entry.
         dims: Symbolic dimensions to bind.
         shapes: Input shapes to bind.
+        values: Values of inputs, or of values inside, that shapes depend on.
         trip_counts: Trip counts of loops that cannot be known from the graph.
         state: Pairs of graph input and output that feed back; None matches them by name.
         strict: Refuse operators that nobody knows instead of pricing them by their outputs.
@@ -59,6 +61,7 @@ class ModelRequest:
     batches: tuple[int, ...] = (1,)
     dims: Mapping[str, int] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     trip_counts: Mapping[str, int] = field(default_factory=dict)
     state: Sequence[tuple[str, str]] | None = None
     strict: bool = False
@@ -169,16 +172,16 @@ def _compile_one(
     sha256 = model.sha256 or _file_hash(Path(request.source))
     for batch in request.batches:
         tell(f"{request.entry} at batch {batch}")
-        graph = import_read_model(
-            model,
-            defaults,
+        options = ImportOptions(
             dims=request.dims,
             shapes=request.shapes,
-            batch=batch,
+            values=request.values,
             trip_counts=request.trip_counts,
+            batch=batch,
+            state=tuple(request.state or ()),
             strict=request.strict,
-            state=request.state,
         )
+        graph = import_read_model(model, defaults, options)
         measured = request.overrides.get(batch)
         taken = (
             () if measured is None else (f"batch {batch} takes measured costs from {Path(measured).name}",)
@@ -188,7 +191,7 @@ def _compile_one(
             Provenance(
                 source=request.source if request.source.startswith(ZOO_PREFIX) else Path(request.source).name,
                 sha256=sha256,
-                dims=bound_dims(model, defaults, request.dims, request.shapes, batch),
+                dims=bound_dims(model, defaults, options),
                 shapes=dict(request.shapes),
                 trip_counts=dict(request.trip_counts),
                 tool_version=metadata.version("layerweaver"),

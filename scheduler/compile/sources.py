@@ -9,11 +9,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from layerweaver.ir import LayerGraph, ModelError
 
 if TYPE_CHECKING:
+    from layerweaver.frontend.options import ImportOptions
     from layerweaver.frontend.reader.model import OnnxModel
 
 __all__ = ["ZOO_PREFIX", "bound_dims", "import_read_model", "load_graph", "read_source", "zoo_bytes"]
@@ -69,21 +70,19 @@ def read_source(ref: str | Path) -> tuple[OnnxModel, dict[str, int]]:
 def bound_dims(
     model: OnnxModel,
     defaults: Mapping[str, int],
-    dims: Mapping[str, int],
-    shapes: Mapping[str, tuple[int, ...]],
-    batch: int | None,
+    options: ImportOptions,
 ) -> dict[str, int]:
     """The user's dimensions over the defaults that neither a shape nor a batch size already fixes."""
     fixed = {
         dim
         for value in model.graph.inputs
-        if value.name in shapes and value.shape is not None
+        if value.name in options.shapes and value.shape is not None
         for dim in value.shape
         if isinstance(dim, str)
     }
-    if batch is not None:
+    if options.batch is not None:
         fixed.add("batch")
-    return {**{name: size for name, size in defaults.items() if name not in fixed}, **dims}
+    return {**{name: size for name, size in defaults.items() if name not in fixed}, **options.dims}
 
 
 def load_graph(
@@ -91,6 +90,7 @@ def load_graph(
     *,
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    values: Mapping[str, tuple[float, ...]] | None = None,
     batch: int | None = None,
     trip_counts: Mapping[str, int] | None = None,
     strict: bool = False,
@@ -103,6 +103,7 @@ def load_graph(
         ref: Path of an ONNX file, or ``zoo:NAME``; what is left unbound of a zoo model takes its defaults.
         dims: Symbolic dimensions, by name.
         shapes: Input shapes, by input name.
+        values: Values of inputs, or of values inside, that shapes depend on.
         batch: Batch size; None leaves it to the model and the bindings.
         trip_counts: Trip counts of loops, by node name.
         strict: Refuse operators that nobody knows instead of pricing them by their outputs.
@@ -112,31 +113,24 @@ def load_graph(
     Raises:
         ModelError: If the model does not exist, cannot be read, bound or lowered.
     """
+    from layerweaver.frontend.options import ImportOptions  # noqa: PLC0415
+
     model, defaults = read_source(ref)
-    return import_read_model(
-        model,
-        defaults,
+    options = ImportOptions(
         dims=dims or {},
         shapes=shapes or {},
-        batch=batch,
+        values=values or {},
         trip_counts=trip_counts or {},
+        batch=batch,
+        state=tuple(state or ()),
         strict=strict,
         fuse=fuse,
-        state=state,
     )
+    return import_read_model(model, defaults, options)
 
 
-def import_read_model(
-    model: OnnxModel,
-    defaults: Mapping[str, int],
-    *,
-    dims: Mapping[str, int],
-    shapes: Mapping[str, tuple[int, ...]],
-    batch: int | None,
-    **options: Any,
-) -> LayerGraph:
-    """Import what :func:`read_source` gave; arguments as :func:`load_graph`."""
+def import_read_model(model: OnnxModel, defaults: Mapping[str, int], options: ImportOptions) -> LayerGraph:
+    """Import what :func:`read_source` gave, bound to ``defaults`` where the options leave it open."""
     from layerweaver.frontend.importer import import_model  # noqa: PLC0415 - loads every operator
 
-    bound = bound_dims(model, defaults, dims, shapes, batch)
-    return import_model(model, dims=bound, shapes=shapes, batch=batch, **options)
+    return import_model(model, replace(options, dims=bound_dims(model, defaults, options)))

@@ -11,6 +11,7 @@ import onnx.parser
 import pytest
 
 from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.file import read_model_bytes
 from layerweaver.ir import LayerGraph
 
@@ -58,7 +59,9 @@ def import_text_fixture() -> ImportText:
             for node in model.graph.node:
                 node.input[:] = [new if name == old else name for name in node.input]
                 node.output[:] = [new if name == old else name for name in node.output]
-        return import_model(read_model_bytes(model.SerializeToString(), "text.onnx"), **options)
+        return import_model(
+            read_model_bytes(model.SerializeToString(), "text.onnx"), ImportOptions(**options)
+        )
 
     return build
 

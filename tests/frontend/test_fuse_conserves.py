@@ -11,6 +11,7 @@ import pytest
 from layerweaver.frontend.fusion import PASSES, Pass, fuse_drafts
 from layerweaver.frontend.importer import import_model
 from layerweaver.frontend.lowering.draft import DraftGraph
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, TensorSpec
 
 EXPORTED = Path(__file__).parent.parent / "data" / "onnx"
@@ -20,7 +21,9 @@ TOKENS = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), (1, 64
 
 
 def _import(path: Path, *, fuse: bool) -> LayerGraph:
-    return import_model(path, shapes=TOKENS if path.name.startswith("bert_base") else {}, fuse=fuse)
+    return import_model(
+        path, ImportOptions(shapes=TOKENS if path.name.startswith("bert_base") else {}, fuse=fuse)
+    )
 
 
 def _named(tensors: tuple[TensorSpec, ...]) -> dict[str, TensorSpec]:
@@ -83,8 +86,8 @@ def test_a_pass_without_what_it_requires_is_named() -> None:
 
 
 def _drafts(path: Path) -> DraftGraph:
-    from layerweaver.frontend.importer import build_drafts
+    from layerweaver.frontend.lowering.building import build
     from layerweaver.frontend.reader.file import read_model
     from layerweaver.frontend.resolve.resolve import resolve
 
-    return build_drafts(resolve(read_model(path)))
+    return build(resolve(read_model(path)), ImportOptions())

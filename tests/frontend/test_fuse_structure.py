@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import DType, LayerGraph, VectorCategory
 
 Import = Callable[..., LayerGraph]
@@ -26,7 +27,7 @@ def test_resnet50_is_its_products_and_two_pools(onnx_folder: Path, name: str) ->
 
 @pytest.mark.parametrize(("name", "layers"), [("bert_base.legacy.dyn", 12), ("bert_large.dynamo", 24)])
 def test_bert_is_eight_products_per_layer(onnx_folder: Path, name: str, layers: int) -> None:
-    graph = import_model(onnx_folder / f"{name}.onnx", shapes=TOKENS)
+    graph = import_model(onnx_folder / f"{name}.onnx", ImportOptions(shapes=TOKENS))
     kinds = Counter(layer.kind.value for layer in graph)
     assert kinds == {"matrix": 8 * layers + 1, "gather": 2, "vector": 1}
     roles = [layer.role for layer in graph if layer.role]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import BatchAxis, LayerGraph
 
 Import = Callable[..., LayerGraph]
@@ -27,16 +28,16 @@ def _same(left: LayerGraph, right: LayerGraph) -> None:
 @pytest.mark.parametrize("batch", [2, 7])
 def test_bert(onnx_folder: Path, batch: int, fuse: bool) -> None:
     path = onnx_folder / "bert_base.legacy.dyn.onnx"
-    bound = import_model(path, dims={"seq": 128}, batch=batch, fuse=fuse)
-    _same(bound, import_model(path, shapes=_tokens(batch), fuse=fuse))
-    _same(bound, import_model(path, shapes=_tokens(1), fuse=fuse).with_batch(batch))
+    bound = import_model(path, ImportOptions(dims={"seq": 128}, batch=batch, fuse=fuse))
+    _same(bound, import_model(path, ImportOptions(shapes=_tokens(batch), fuse=fuse)))
+    _same(bound, import_model(path, ImportOptions(shapes=_tokens(1), fuse=fuse)).with_batch(batch))
 
 
 @pytest.mark.parametrize("fuse", [True, False])
 def test_resnet50(onnx_folder: Path, fuse: bool) -> None:
     path = onnx_folder / "resnet50.legacy.onnx"
-    rescaled = import_model(path, batch=4, fuse=fuse)
-    _same(rescaled, import_model(path, shapes={"input": (4, 3, 224, 224)}, fuse=fuse))
+    rescaled = import_model(path, ImportOptions(batch=4, fuse=fuse))
+    _same(rescaled, import_model(path, ImportOptions(shapes={"input": (4, 3, 224, 224)}, fuse=fuse)))
     assert rescaled.macs == 4 * 4_089_184_256
     assert rescaled.parameters == 25_507_944
 
@@ -44,7 +45,7 @@ def test_resnet50(onnx_folder: Path, fuse: bool) -> None:
 @pytest.mark.parametrize("name", ["resnet50.dynamo", "vit_b16.dynamo", "gpt2_decode.dynamo", "gnmt.legacy"])
 def test_exports_that_bake_the_batch_in_are_rescaled(onnx_folder: Path, name: str) -> None:
     one = import_model(onnx_folder / f"{name}.onnx")
-    many = import_model(onnx_folder / f"{name}.onnx", batch=8)
+    many = import_model(onnx_folder / f"{name}.onnx", ImportOptions(batch=8))
     assert many.batch == 8
     assert many.macs == 8 * one.macs
     assert many.parameter_tensors() == one.parameter_tensors()

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import DType, LayerGraph
 from layerweaver.ir.export import graph_document
 
@@ -176,7 +177,7 @@ def test_stored_parameters_of_exported_graphs(onnx_folder: Path, name: str, para
     """Exporters store equal tensors once: the sum over the file's real-valued initializers."""
     path = onnx_folder / f"{name}.onnx"
     shapes = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), (1, 384))
-    graph = import_model(path, shapes=shapes if "bert" in name else {})
+    graph = import_model(path, ImportOptions(shapes=shapes if "bert" in name else {}))
     assert graph.parameters == parameters
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError
 
 Import = Callable[..., LayerGraph]
@@ -107,7 +108,7 @@ def test_images_are_no_state(import_text: Import) -> None:
 
 @pytest.mark.parametrize("fuse", [True, False])
 def test_gpt2_reads_its_whole_cache_and_writes_one_row(onnx_folder: Path, fuse: bool) -> None:
-    graph = import_model(onnx_folder / "gpt2_decode.dynamo.onnx", fuse=fuse)
+    graph = import_model(onnx_folder / "gpt2_decode.dynamo.onnx", ImportOptions(fuse=fuse))
     cached = 12 * 2 * 12 * 127 * 64 * 4
     assert sum(tensor.nbytes() for layer in graph for tensor in layer.state_reads) == cached
     assert sum(tensor.nbytes() for layer in graph for tensor in layer.state_writes) == cached // 127

@@ -15,6 +15,7 @@ import onnx
 import pytest
 
 from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.file import read_model, read_model_bytes
 
 DATA = Path(__file__).parent.parent / "data"
@@ -85,7 +86,7 @@ def test_the_reference_has_all_rows() -> None:
 def test_exported_graphs(name: str, fuse: bool) -> None:
     row = ROWS[name]
     model = read_model(DATA / "onnx" / Path(row["where"]).name)
-    graph = import_model(model, shapes=_shapes(row["input_binding"]), fuse=fuse)
+    graph = import_model(model, ImportOptions(shapes=_shapes(row["input_binding"]), fuse=fuse))
     assert graph.macs == int(row["macs"])
     assert graph.warnings == ()
 
@@ -97,7 +98,7 @@ def test_graphs_of_the_onnx_package(name: str) -> None:
     path = package / row["where"].split(" : ")[1]
     if not path.exists():
         pytest.skip(f"this installation of onnx lacks {path.name}")
-    graph = import_model(path, shapes=_shapes(row["input_binding"]))
+    graph = import_model(path, ImportOptions(shapes=_shapes(row["input_binding"])))
     assert graph.macs == int(row["macs"])
 
 
@@ -106,5 +107,5 @@ def test_graphs_of_the_onnx_package(name: str) -> None:
 def test_models_of_packages(name: str) -> None:
     row = ROWS[name]
     model = read_model_bytes(_from_wheel(row["where"]), f"{name}.onnx")
-    graph = import_model(model, shapes=_shapes(row["input_binding"]))
+    graph = import_model(model, ImportOptions(shapes=_shapes(row["input_binding"])))
     assert graph.macs == int(row["macs"])

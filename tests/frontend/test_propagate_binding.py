@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from layerweaver.frontend.node.resolved import ResolvedGraph
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.file import read_model_bytes
 from layerweaver.frontend.resolve.expressions import parse_dim, solve
 from layerweaver.frontend.resolve.resolve import resolve
@@ -27,7 +28,8 @@ def _relu(*inputs: Dims, **options: object) -> ResolvedGraph:
         ],
         [helper.make_tensor_value_info(f"y{index}", TensorProto.FLOAT, None) for index in range(len(inputs))],
     )
-    return resolve(read_model_bytes(helper.make_model(graph).SerializeToString(), "m"), **options)  # type: ignore[arg-type]
+    read = read_model_bytes(helper.make_model(graph).SerializeToString(), "m")
+    return resolve(read, ImportOptions(**options))  # type: ignore[arg-type]
 
 
 def _shapes(graph: ResolvedGraph) -> list[tuple[int, ...] | None]:

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from layerweaver.frontend.node.resolved import ResolvedGraph
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.file import read_model_bytes
 from layerweaver.frontend.resolve.resolve import resolve
 from layerweaver.ir import LayerGraph, ModelError
@@ -18,7 +19,7 @@ from layerweaver.ir import LayerGraph, ModelError
 def _resolve(body: str, **options: object) -> ResolvedGraph:
     text = f'<ir_version: 8, opset_import: ["" : 17]>\nagraph {body}'
     model = onnx.parser.parse_model(text)
-    return resolve(read_model_bytes(model.SerializeToString(), "m"), **options)  # type: ignore[arg-type]
+    return resolve(read_model_bytes(model.SerializeToString(), "m"), ImportOptions(**options))  # type: ignore[arg-type]
 
 
 def _macs(graph: ResolvedGraph) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.file import read_model_bytes
 from layerweaver.frontend.reader.tensor import ONNX_TYPES
 from layerweaver.frontend.resolve.resolve import resolve
@@ -61,7 +62,7 @@ def _bound(case: Any) -> tuple[bytes, dict[str, tuple[int, ...]]]:
 
 def _differences(case: Any) -> list[str]:
     data, shapes = _bound(case)
-    graph = resolve(read_model_bytes(data, case.name), shapes=shapes)
+    graph = resolve(read_model_bytes(data, case.name), ImportOptions(shapes=shapes))
     stored = case.data_sets[0][1]
     expected = list(stored.values()) if isinstance(stored, dict) else stored
     found = []

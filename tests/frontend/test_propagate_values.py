@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from layerweaver.frontend.node.resolved import ResolvedGraph
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.file import read_model_bytes
 from layerweaver.frontend.resolve.resolve import resolve
 from layerweaver.ir import DType, ModelError
@@ -15,7 +16,7 @@ from layerweaver.ir import DType, ModelError
 def _resolve(body: str, *, opset: int = 17, **options: object) -> ResolvedGraph:
     text = f'<ir_version: 8, opset_import: ["" : {opset}, "com.microsoft" : 1, "my" : 1]>\nagraph {body}'
     model = onnx.parser.parse_model(text)
-    return resolve(read_model_bytes(model.SerializeToString(), "m"), **options)  # type: ignore[arg-type]
+    return resolve(read_model_bytes(model.SerializeToString(), "m"), ImportOptions(**options))  # type: ignore[arg-type]
 
 
 def _shape(body: str, **options: object) -> tuple[int, ...] | None:

@@ -11,6 +11,7 @@ from types import FrameType
 import pytest
 
 from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.file import read_model
 from layerweaver.ir import LayerweaverError
 
@@ -54,7 +55,7 @@ def examine(path: Path) -> str:
             for dim in value.shape or ()
             if isinstance(dim, str) and dim in DIMS
         }
-        graph = import_model(path, dims={name: DIMS[name] for name in symbols})
+        graph = import_model(path, ImportOptions(dims={name: DIMS[name] for name in symbols}))
     except LayerweaverError as error:
         return str(error)
     assert graph.macs >= 0

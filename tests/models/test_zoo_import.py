@@ -9,6 +9,7 @@ import pytest
 
 from layerweaver import models
 from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.file import read_model_bytes
 from layerweaver.ir import LayerGraph
 
@@ -20,7 +21,7 @@ def zoo_graph(name: str, batch: int | None = None, **dims: int) -> LayerGraph:
     if batch is not None:
         del bound["batch"]
     model = read_model_bytes(models.build(name).SerializeToString(), f"zoo:{name}")
-    return import_model(model, dims=bound, batch=batch)
+    return import_model(model, ImportOptions(dims=bound, batch=batch))
 
 
 def matrix_work(graph: LayerGraph) -> Counter[tuple[int, int, int, int, bool]]:
@@ -44,7 +45,7 @@ def matrix_work(graph: LayerGraph) -> Counter[tuple[int, int, int, int, bool]]:
 )
 def test_same_layers_as_the_exported_graph(name: str, file: str, dims: dict[str, int]) -> None:
     ours = zoo_graph(name)
-    exported = import_model(EXPORTED / f"{file}.onnx", dims=dims)
+    exported = import_model(EXPORTED / f"{file}.onnx", ImportOptions(dims=dims))
     assert matrix_work(ours) == matrix_work(exported)
     assert ours.macs == exported.macs
 
