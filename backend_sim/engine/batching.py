@@ -105,8 +105,27 @@ def form_head(state: State, index: int, now: int) -> None:
     head.model_compute_cycles = profile.model_compute_cycles
     head.model_fetch_cycles = profile.model_fetch_cycles
     load_row(state, index)
-    _set_ready(state, index, True)
+    if _set_ready(state, index, True):
+        state.totals.work_since = min(state.totals.work_since, _formed_at(state, index, arrival))
     machine.longest_fetch_cycles = _longest_fetch(state)
+
+
+def _formed_at(state: State, index: int, arrival: int) -> int:
+    """Cycle since which the head could have been formed; the machine may look at it later."""
+    tenant = state.tenants[index]
+    least = tenant.max_batch
+    if tenant.preferred_count > 0:
+        least = min(least, state.preferred[tenant.preferred])
+    formed = arrival + tenant.delay_cycles
+    if tenant.queued >= least:
+        position = tenant.offset + tenant.front
+        waiting = 1
+        while waiting < least:
+            position += 1
+            if state.latency[position] != DROPPED_MARK:
+                waiting += 1
+        formed = min(formed, ns_to_cycles_up(state.sched[position], state.visible.machine.clock_hz))
+    return formed  # type: ignore[no-any-return]
 
 
 def load_row(state: State, index: int) -> None:
@@ -132,15 +151,18 @@ def finish_batch(state: State, index: int, done: int, now: int) -> None:
     tenant = state.tenants[index]
     head = state.visible.heads[index]
     completion_ns = cycles_to_ns_up(done, clock_hz)
-    settled = 0
+    settled, measured = 0, 0
     while settled < head.batch:
         position = tenant.offset + tenant.front
         tenant.front += 1
         if state.latency[position] == DROPPED_MARK:
             continue
-        latency_ns = completion_ns - state.sched[position]
+        scheduled_ns = state.sched[position]
+        latency_ns = completion_ns - scheduled_ns
         state.latency[position] = latency_ns
         settled += 1
+        if scheduled_ns >= state.totals.warmup_ns:
+            measured += 1
         if tenant.deadline_ns >= 0 and is_late(latency_ns, tenant.deadline_ns):
             tenant.late += 1
         if tenant.source == CLOSED:
@@ -148,7 +170,9 @@ def finish_batch(state: State, index: int, done: int, now: int) -> None:
     tenant.completed += settled
     tenant.queued -= settled
     machine.queued -= settled
-    tenant.service_cycles += done - tenant.batch_start
+    if measured > 0:
+        state.batch_counts[head.profile, head.batch] += 1
+        state.service_cycles[head.profile, measured] += done - tenant.batch_start
     tenant.started = 0
     head.rows_left = 0
     if tenant.source == SATURATED:

@@ -158,6 +158,7 @@ class SimulationInput:
         dispatch_ahead: Rows committed before the DMA needs them: a decision is taken when the fetch so many
             rows back ends.
         decision_cycles: Cycles from a decision to the start of the fetch it decided.
+        warmup_ns: Requests scheduled, and time that passes, before it are left out of the totals.
         groups: Indices of tenants whose static woven schedule a policy may replay; empty for all together.
     """
 
@@ -165,4 +166,5 @@ class SimulationInput:
     tenants: tuple[TenantLoad, ...]
     dispatch_ahead: int = 0
     decision_cycles: int = 0
+    warmup_ns: int = 0
     groups: tuple[tuple[int, ...], ...] = ()

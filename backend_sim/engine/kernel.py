@@ -6,7 +6,7 @@ policy when the loop is compiled or bound (see :mod:`layerweaver.scheduler.machi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from layerweaver.backend_sim.engine.batching import admit, finish_batch, form_head, load_row
 from layerweaver.backend_sim.engine.queues import drop_front
@@ -15,6 +15,8 @@ from layerweaver.scheduler.machine.timelines import (
     COUNT_LIMIT,
     HOLD,
     NEVER,
+    Head,
+    View,
     append_fetch,
     fetch_end_of,
     rebase,
@@ -58,7 +60,6 @@ def advance(state: State, options: Any, decisions: int) -> int:
                 machine.now = now
                 return FINISHED
             now = max(now, totals.next_event)
-            totals.waited_until = now
         machine.now = now
         if machine.last - machine.first > machine.mask:
             return GROW
@@ -66,6 +67,9 @@ def advance(state: State, options: Any, decisions: int) -> int:
         if recording and totals.recorded == len(state.log):
             return LOG_FULL
         machine.start = max(machine.fetch_end, now + machine.decision_cycles)
+        totals.full_until = 0
+        if machine.start > machine.fetch_end:
+            totals.full_until = _full_until(view)
         release(view)
         machine.mode = 0
         machine.hold_until = NEVER
@@ -130,22 +134,26 @@ def _schedule(state: State, index: int, recording: bool) -> None:
     tenant = state.tenants[index]
     if tenant.started == 0:
         _begin(state, index)
+    saved = 0
     if machine.running != index and (totals.overlap == 0 or totals.checkpoints != 0):
-        _switch(state)
+        saved = _switch(state)
     start, last_fetch, last_compute = machine.start, machine.fetch_end, machine.compute_end
     fetch_end = fetch_end_of(view, head)
     compute_start = max(last_compute, fetch_end)
     done = compute_start + head.compute_cycles
 
-    if start > last_fetch:
-        without_work = max(0, totals.waited_until - last_fetch)
-        totals.dma_idle_no_work += without_work
-        totals.dma_idle_held += start - last_fetch - without_work
-    if fetch_end > last_compute:
-        without_work = max(0, min(totals.waited_until, fetch_end) - last_compute)
-        totals.compute_idle_no_work += without_work
-        totals.compute_idle_memory += fetch_end - last_compute - without_work
+    worked = min(max(totals.work_since, last_fetch), start - saved)
+    possible = worked
+    if head.weight_scaled > 0:
+        possible = min(max(totals.full_until, worked), start - saved)
+    totals.dma_idle_no_work += worked - last_fetch
+    totals.dma_idle_full += possible - worked
+    totals.dma_idle_held += start - saved - possible
+    resumed = min(max(totals.work_since, last_compute), max(fetch_end, last_compute))
+    totals.compute_idle_no_work += resumed - last_compute
+    totals.compute_idle_memory += compute_start - resumed
     stall = fetch_end - start - head.fetch_cycles
+    inherent = 0
     if stall > 0:
         inherent = min(stall, totals.inherent_credit // machine.rate)
         totals.inherent_credit -= inherent * machine.rate
@@ -153,16 +161,20 @@ def _schedule(state: State, index: int, recording: bool) -> None:
         totals.dma_idle_full += stall - inherent
     if head.inherent_scaled > 0:
         totals.inherent_credit = min(COUNT_LIMIT, totals.inherent_credit + head.inherent_scaled)
-    totals.waited_until = 0
     totals.holds = 0
     totals.layers += 1
-    state.mode_counts[machine.mode] += 1
+    if last_fetch < totals.measured_from:
+        _leave_out(state, head, _Moments(worked, possible, saved, resumed, fetch_end, inherent))
+    measured = start >= totals.measured_from
+    if measured:
+        state.mode_counts[machine.mode] += 1
 
     if tenant.started == 0:
         tenant.started = 1
         tenant.batch_start = start
-    wait = start - head.last_start
-    tenant.longest_wait_cycles = max(tenant.longest_wait_cycles, wait)
+    if measured:
+        wait = start - head.last_start
+        tenant.longest_wait_cycles = max(tenant.longest_wait_cycles, wait)
     head.last_start = start
 
     append_fetch(view, head.weight_scaled, done)
@@ -191,18 +203,23 @@ def _schedule(state: State, index: int, recording: bool) -> None:
 
 
 def _begin(state: State, index: int) -> None:
-    """Count a batch that begins."""
+    """A batch begins: it no longer changes."""
     head = state.visible.heads[index]
     state.profiles[head.profile].batches += 1
-    state.batch_counts[head.profile, head.batch] += 1
     state.tenants[index].timer = NEVER
 
 
-def _switch(state: State) -> None:
-    """Turn to another request: wait for the last compute and save activations, as the policy demands."""
+def _switch(state: State) -> int:
+    """Turn to another request: wait for the last compute and save activations, as the policy demands.
+
+    Returns:
+        The cycles that saving takes, the last ones before ``machine.start``.
+    """
     machine, totals = state.visible.machine, state.totals
-    if totals.overlap == 0:
-        machine.start = max(machine.start, machine.compute_end)
+    cycles = 0
+    if totals.overlap == 0 and machine.start < machine.compute_end:
+        totals.full_until = _full_until(state.visible)
+        machine.start = machine.compute_end
     if machine.running >= 0:
         totals.pre_emptions += 1
         if totals.checkpoints != 0:
@@ -211,6 +228,66 @@ def _switch(state: State) -> None:
             totals.checkpoint_cycles += cycles
             machine.start += cycles
     release(state.visible)
+    return cycles
+
+
+def _full_until(view: View) -> int:
+    """Cycle until which the buffer has no room for a single byte; 0 if it has some."""
+    machine, until = view.machine, 0
+    for position in range(machine.first, machine.last):
+        entry = view.fetches[position & machine.mask]
+        if machine.appended_scaled - entry.before_scaled < machine.buffer_scaled:
+            break
+        until = entry.done
+    return until
+
+
+class _Moments(NamedTuple):
+    """What happened around a row.
+
+    Attributes:
+        worked: Cycle from which on there was a head, after the last fetch.
+        possible: Cycle from which on the row's fetch had room.
+        saved: Cycles of saving activations, just before the fetch.
+        resumed: Cycle from which on the compute engine waited for the fetch.
+        fetch_end: End of the fetch.
+        inherent: Cycles for which the fetch stalled, as far as the rows cause that by themselves.
+    """
+
+    worked: int
+    possible: int
+    saved: int
+    resumed: int
+    fetch_end: int
+    inherent: int
+
+
+def _leave_out(state: State, head: Head, at: _Moments) -> None:
+    """Take back what a row counted before the measurement began; a fetch moves before it stalls."""
+    machine, totals = state.visible.machine, state.totals
+    edge, start, last_fetch = totals.measured_from, machine.start, machine.fetch_end
+    ready, compute_start = start - at.saved, max(machine.compute_end, at.fetch_end)
+    totals.dma_idle_no_work -= _before(edge, last_fetch, at.worked)
+    totals.dma_idle_full -= _before(edge, at.worked, at.possible)
+    totals.dma_idle_held -= _before(edge, at.possible, ready)
+    totals.warm_checkpoint_cycles += _before(edge, ready, start)
+    totals.compute_idle_no_work -= _before(edge, machine.compute_end, at.resumed)
+    totals.compute_idle_memory -= _before(edge, at.resumed, compute_start)
+    totals.warm_compute_cycles += _before(edge, compute_start, compute_start + head.compute_cycles)
+    moved = head.dram_scaled
+    if edge < start + head.fetch_cycles:
+        moved = min(moved, max(0, edge - start) * machine.rate)
+    totals.warm_dram_rest += moved % machine.rate
+    totals.warm_dram_cycles += moved // machine.rate + totals.warm_dram_rest // machine.rate
+    totals.warm_dram_rest %= machine.rate
+    stalled = _before(edge, start + head.fetch_cycles, at.fetch_end)
+    totals.dma_idle_inherent -= min(stalled, at.inherent)
+    totals.dma_idle_full -= stalled - min(stalled, at.inherent)
+
+
+def _before(edge: int, begin: int, end: int) -> int:
+    """How much of an interval lies before a cycle."""
+    return max(0, min(edge, end) - begin)
 
 
 def _record(state: State, index: int, compute_start: int) -> None:

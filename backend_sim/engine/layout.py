@@ -74,6 +74,9 @@ def build_state(
     totals.overlap, totals.checkpoints = int(policy.spec.overlap), int(policy.spec.checkpoints)
     totals.mode_count = len(policy.spec.modes)
     totals.record_from, totals.record_to = record_cycles or (0, 0)
+    totals.warmup_ns = given.warmup_ns
+    totals.measured_from = ns_to_cycles_up(given.warmup_ns, machine_spec.clock_hz)
+    totals.work_since = NEVER
 
     every = [profile for tenant in tenants for profile in tenant.profiles]
     machine.mark_cycles = MARK * max(item.offline.longest_fetch_cycles for item in every)
@@ -118,6 +121,7 @@ def build_state(
         sched=empty,
         latency=empty,
         batch_counts=np.zeros((len(every), max(sizes) + 1), np.int64),
+        service_cycles=np.zeros((len(every), max(sizes) + 1), np.int64),
         preferred=np.array(preferred or [0], np.int64),
         mode_counts=np.zeros(len(policy.spec.modes), np.int64),
         recent=np.zeros(given.dispatch_ahead + 1, np.int64),

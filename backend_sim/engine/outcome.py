@@ -31,9 +31,10 @@ class TenantOutcome:
         name: Tenant name.
         latency_ns: Shape (arrived,), int64, in order of arrival: completion minus scheduled time, or
             :data:`DROPPED`. Eight bytes a request: the only thing that grows with the run.
-        service_cycles: Sum over batches of completion minus start of the first fetch.
+        service_cycles: Sum over measured requests of their batch's completion minus the start of its first
+            fetch.
         batch_counts: Shape (len(sizes), largest size + 1): how many batches of each actual size ran at
-            each profile size.
+            each profile size and served a measured request.
         scheduled_ns: Scheduled times, only for sources that react to the machine (closed loop, saturated);
             open-loop times are regenerated from the source.
         longest_wait_cycles: Longest time a head waited between two of its rows (starvation).
@@ -103,9 +104,10 @@ class SimulationOutcome:
             schedule had arrived (either engine), or all is fetched (DMA). ``waiting_for_memory``: the compute
             engine waits for a fetch. ``buffer_full``: a fetch stalls for space. ``inherent``: the part of
             these stalls that rows cause by themselves, having more compute than the rest of the buffer
-            can hide. ``held_by_policy``: the DMA could fetch, but the policy forbids overlap, commits
-            late or holds, or decisions take time. With the busy cycles they sum up to twice ``end_cycles``,
-            up to the rounding of every fetch to whole cycles.
+            can hide. ``held_by_policy``: a fetch was possible, but the policy forbids overlap, commits late
+            or holds, or decisions take time. With the busy cycles they sum up to twice ``end_cycles``, up to
+            the rounding of every fetch to whole cycles. Busy and idle time, modes and waits leave the
+            warm-up out.
         mode_counts: Decisions by reason, keyed by the policy's mode names.
         interrupted: Whether the run was stopped before the sources ended (Ctrl-C, or by ``progress``). Then
             only requests settled before the oldest unfinished one of their tenant are reported.

@@ -71,8 +71,8 @@ def drop_front(state: State, index: int, now: int) -> None:
         issue(state, index, now_ns + tenant.back_off_ns)
 
 
-def _set_ready(state: State, index: int, wanted: bool) -> None:
-    """Insert or remove a tenant in the ascending list of those with a head."""
+def _set_ready(state: State, index: int, wanted: bool) -> bool:
+    """Insert or remove a tenant in the ascending list of those with a head; whether that changed it."""
     machine, ready = state.visible.machine, state.visible.ready
     count = machine.ready_count
     at = 0
@@ -80,7 +80,7 @@ def _set_ready(state: State, index: int, wanted: bool) -> None:
         at += 1
     present = at < count and ready[at] == index
     if present == wanted:
-        return
+        return False
     if wanted:
         for k in range(count, at, -1):
             ready[k] = ready[k - 1]  # type: ignore[index]
@@ -90,8 +90,11 @@ def _set_ready(state: State, index: int, wanted: bool) -> None:
         for k in range(at, count - 1):
             ready[k] = ready[k + 1]  # type: ignore[index]
         machine.ready_count = count - 1
+        if count == 1:
+            state.totals.work_since = NEVER
         state.visible.heads[index].rows_left = 0
         machine.longest_fetch_cycles = _longest_fetch(state)
+    return True
 
 
 def _longest_fetch(state: State) -> int:

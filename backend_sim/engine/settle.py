@@ -27,14 +27,16 @@ def collect(
     state = windows.state
     totals, machine = state.totals, state.visible.machine
     compute_busy, dram_scaled = _busy(state)
+    dram_scaled -= int(totals.warm_dram_cycles) * int(machine.rate) + int(totals.warm_dram_rest)
+    saving = int(totals.checkpoint_cycles - totals.warm_checkpoint_cycles)
     end = int(machine.compute_end)
-    dram_busy = ceil_div(dram_scaled, int(machine.rate)) + int(totals.checkpoint_cycles)
+    all_fetched = max(int(machine.fetch_end), min(end, int(totals.measured_from)))
     idle = {
-        "no_work": int(totals.compute_idle_no_work + totals.dma_idle_no_work) + end - int(machine.fetch_end),
+        "no_work": int(totals.compute_idle_no_work + totals.dma_idle_no_work) + end - all_fetched,
         "waiting_for_memory": int(totals.compute_idle_memory),
         "buffer_full": int(totals.dma_idle_full),
         "inherent": int(totals.dma_idle_inherent),
-        "held_by_policy": int(totals.dma_idle_held - totals.checkpoint_cycles),
+        "held_by_policy": int(totals.dma_idle_held),
     }
     outcomes = []
     for index, tenant in enumerate(given.tenants):
@@ -42,13 +44,15 @@ def collect(
         if not interrupted:
             record.front = record.arrived
         latency_ns, scheduled_ns = windows.finish(index)
-        first = int(record.first_profile)
+        first, width = int(record.first_profile), int(record.max_batch) + 1
+        own = slice(first, first + len(tenant.profiles))
+        by_measured = state.service_cycles[own, :width].sum(axis=0)
         outcomes.append(
             TenantOutcome(
                 tenant.name,
                 latency_ns,
-                int(record.service_cycles),
-                state.batch_counts[first : first + len(tenant.profiles), : int(record.max_batch) + 1].copy(),
+                sum(requests * int(cycles) for requests, cycles in enumerate(by_measured)),
+                state.batch_counts[own, :width].copy(),
                 scheduled_ns,
                 int(record.longest_wait_cycles),
             )
@@ -58,14 +62,14 @@ def collect(
         tuple(outcomes),
         int(totals.layers),
         end,
-        compute_busy,
-        dram_busy,
+        compute_busy - int(totals.warm_compute_cycles),
+        ceil_div(dram_scaled, int(machine.rate)) + saving,
         idle,
         dict(zip(modes, state.mode_counts.tolist(), strict=True)),
         interrupted,
         None if log is None else _schedule_log(log, modes),
         int(totals.pre_emptions),
-        int(totals.checkpoint_cycles),
+        saving,
         tuple(int(tenant.late) for tenant in state.tenants),
     )
 

@@ -106,7 +106,6 @@ class Tenant(Protocol):
         late: Requests completed after their deadline.
         completed: Requests completed.
         dropped: Requests dropped.
-        service_cycles: Sum over batches of completion minus start of the first fetch.
         longest_wait_cycles: Longest time a head waited for its next row.
     """
 
@@ -145,7 +144,6 @@ class Tenant(Protocol):
     late: int
     completed: int
     dropped: int
-    service_cycles: int
     longest_wait_cycles: int
 
 
@@ -155,7 +153,10 @@ class Totals(Protocol):
     Attributes:
         next_event: Earliest arrival or batch timer of any tenant.
         refill: 1 when a window has to be emptied or refilled before the loop goes on.
-        waited_until: Cycle until which nothing could be scheduled, since the last row.
+        warmup_ns: Requests scheduled before it are not measured.
+        measured_from: The same as a cycle: busy and idle time before it is not measured.
+        work_since: Cycle since which there has been a head to schedule without a break; NEVER with none.
+        full_until: Cycle until which the buffer has no room at all, as of the decision.
         recent: Position in ``State.recent``.
         dispatch_ahead: Rows committed before the DMA needs them.
         reach_cycles: The DMA runs at most so far ahead of the compute engine, so that arithmetic is exact.
@@ -171,17 +172,25 @@ class Totals(Protocol):
         compute_idle_no_work: Cycles.
         compute_idle_memory: Cycles.
         dma_idle_no_work: Cycles.
-        dma_idle_held: Cycles in which the policy or the machine's settings held back work that was there.
+        dma_idle_held: Cycles in which a fetch was possible and the policy or the machine's settings held it
+            back: there was a head, and room for the row that was fetched then.
         dma_idle_full: Cycles.
         dma_idle_inherent: Cycles.
         inherent_credit: Scaled bytes of inherent memory idle that no stall has used up yet.
         checkpoint_cycles: DMA cycles spent on saving activations.
         pre_emptions: Times an unfinished request was left for another tenant's.
+        warm_compute_cycles: Compute cycles before ``measured_from``.
+        warm_dram_cycles: Whole cycles' worth of traffic moved before it.
+        warm_dram_rest: Scaled bytes beside these, less than a cycle's worth.
+        warm_checkpoint_cycles: DMA cycles spent on saving activations before it.
     """
 
     next_event: int
     refill: int
-    waited_until: int
+    warmup_ns: int
+    measured_from: int
+    work_since: int
+    full_until: int
     recent: int
     dispatch_ahead: int
     reach_cycles: int
@@ -203,6 +212,10 @@ class Totals(Protocol):
     inherent_credit: int
     checkpoint_cycles: int
     pre_emptions: int
+    warm_compute_cycles: int
+    warm_dram_cycles: int
+    warm_dram_rest: int
+    warm_checkpoint_cycles: int
 
 
 def _record(fields: type) -> np.dtype[np.void]:
@@ -229,7 +242,9 @@ class State(NamedTuple):
         rows: Shape (rows of all profiles,).
         sched: Scheduled times in ns, flat over the windows.
         latency: Latencies in ns, or the mark of a drop, flat over the windows.
-        batch_counts: Shape (profiles, largest batch + 1).
+        batch_counts: Shape (profiles, largest batch + 1): batches that served a measured request, by size.
+        service_cycles: Shape (profiles, largest batch + 1): their completion minus the start of their first
+            fetch, summed by the number of measured requests in them.
         preferred: Preferred batch sizes of all tenants, ascending within a tenant.
         mode_counts: Decisions by mode.
         recent: Ends of the last ``dispatch_ahead + 1`` fetches.
@@ -245,6 +260,7 @@ class State(NamedTuple):
     sched: NDArray[np.int64]
     latency: NDArray[np.int64]
     batch_counts: NDArray[np.int64]
+    service_cycles: NDArray[np.int64]
     preferred: NDArray[np.int64]
     mode_counts: NDArray[np.int64]
     recent: NDArray[np.int64]

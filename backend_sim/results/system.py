@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from layerweaver.backend_sim.engine.outcome import DROPPED, SimulationOutcome
+from layerweaver.backend_sim.engine.outcome import DROPPED
 from layerweaver.backend_sim.results.tenant import TenantResult
 from layerweaver.backend_sim.run.run import Run
-from layerweaver.ir.clock import ns_to_cycles_down
+from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up, seconds_to_ns_nearest
 from layerweaver.scheduler.bounds import closed_loop_bound, mix_bound, pool_bound
 
 __all__ = ["npu_documents", "system_document"]
@@ -93,31 +93,30 @@ def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) 
 _IDLE_CAUSES = ("no_work", "waiting_for_memory", "buffer_full", "inherent", "held_by_policy")
 
 
-def _npu_shares(outcome: SimulationOutcome, span_cycles: int) -> dict[str, Any]:
-    """Utilisation and idle shares of one NPU over a span.
+def _npu_shares(run: Run) -> list[dict[str, Any]]:
+    """Utilisation and idle shares per NPU, from the end of the warm-up to the last completion on any of them.
 
     Idle shares are of the time of both engines together, so that with the mean of the two utilisations they
     sum up to 1.
     """
-    idle = {cause: outcome.idle_cycles.get(cause, 0) / span_cycles / 2 for cause in _IDLE_CAUSES}
-    idle["no_work"] += (span_cycles - outcome.end_cycles) / span_cycles
-    return {
-        "compute_utilization": outcome.compute_busy_cycles / span_cycles,
-        "dram_utilization": outcome.dram_busy_cycles / span_cycles,
-        "idle": idle,
-    }
-
-
-def _span_cycles(run: Run) -> list[int]:
-    """Per NPU, the cycles from the first arrival to the last completion on any of them, at least 1."""
-    return [
-        max(
-            outcome.end_cycles,
-            1 if len(run.outcomes) == 1 else ns_to_cycles_down(run.span_ns, machine.clock_hz),
-            1,
+    warmup_ns = seconds_to_ns_nearest(run.prepared.scenario.spec.warmup_s)
+    documents = []
+    for outcome, (machine, _) in zip(run.outcomes, run.prepared.machines, strict=False):
+        first = ns_to_cycles_up(warmup_ns, machine.clock_hz)
+        last = outcome.end_cycles
+        if len(run.outcomes) > 1:
+            last = max(last, ns_to_cycles_down(run.span_ns, machine.clock_hz))
+        span = max(last - first, 1)
+        idle = {cause: outcome.idle_cycles.get(cause, 0) / span / 2 for cause in _IDLE_CAUSES}
+        idle["no_work"] += (span - max(outcome.end_cycles - first, 0)) / span
+        documents.append(
+            {
+                "compute_utilization": outcome.compute_busy_cycles / span,
+                "dram_utilization": outcome.dram_busy_cycles / span,
+                "idle": idle,
+            }
         )
-        for outcome, (machine, _) in zip(run.outcomes, run.prepared.machines, strict=False)
-    ]
+    return documents
 
 
 def npu_documents(run: Run) -> list[dict[str, Any]]:
@@ -129,8 +128,8 @@ def npu_documents(run: Run) -> list[dict[str, Any]]:
     routed = [[len(latency_ns) for latency_ns in npu] for npu in measured]
     total = sum(map(sum, routed))
     documents = []
-    for place, (outcome, (machine, _), span_cycles) in enumerate(
-        zip(run.outcomes, run.prepared.machines, _span_cycles(run), strict=False)
+    for place, (outcome, (machine, _), shares) in enumerate(
+        zip(run.outcomes, run.prepared.machines, _npu_shares(run), strict=False)
     ):
         arrived = sum(routed[place])
         dropped = sum(int((latency_ns == DROPPED).sum()) for latency_ns in measured[place])
@@ -146,7 +145,7 @@ def npu_documents(run: Run) -> list[dict[str, Any]]:
                     tenant.name: count for tenant, count in zip(outcome.tenants, routed[place], strict=True)
                 },
                 "layers_executed": outcome.layers_executed,
-                **_npu_shares(outcome, span_cycles),
+                **shares,
             }
         )
     return documents
@@ -154,9 +153,7 @@ def npu_documents(run: Run) -> list[dict[str, Any]]:
 
 def _machine_shares(run: Run) -> dict[str, Any]:
     """Utilisation and idle shares over the span, the mean over the NPUs of a pool."""
-    shares = [
-        _npu_shares(outcome, span) for outcome, span in zip(run.outcomes, _span_cycles(run), strict=True)
-    ]
+    shares = _npu_shares(run)
     count = len(shares)
     return {
         "compute_utilization": sum(share["compute_utilization"] for share in shares) / count,

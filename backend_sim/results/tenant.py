@@ -113,7 +113,7 @@ def _latency_document(summary: LatencySummary) -> dict[str, float | None]:
 
 def _service(run: Run, index: int, summary: LatencySummary) -> dict[str, Any]:
     """Queueing and service parts, batches and energy."""
-    batches, service_ns, energy_pj = 0, 0.0, 0.0
+    service_ns, energy_pj = 0.0, 0.0
     energy_known, requests = True, 0
     counted: dict[int, int] = {}
     waited_ns = 0
@@ -124,14 +124,13 @@ def _service(run: Run, index: int, summary: LatencySummary) -> dict[str, Any]:
         sizes = np.arange(tenant.batch_counts.shape[1])
         for place, profile in enumerate(menus[index]):
             number = int(tenant.batch_counts[place].sum())
-            batches += number
             requests += int((tenant.batch_counts[place] * sizes).sum())
             energy = profile.table.energy_pj
             energy_known &= energy is not None
             energy_pj += number * float(energy or 0)
         for size in np.flatnonzero(tenant.batch_counts.sum(axis=0)):
             counted[int(size)] = counted.get(int(size), 0) + int(tenant.batch_counts[:, size].sum())
-    mean_service_ns = service_ns / batches if batches else None
+    mean_service_ns = service_ns / summary.count if summary.count else None
     result: dict[str, Any] = {
         "service_ms": _ms(mean_service_ns),
         "queueing_ms": None

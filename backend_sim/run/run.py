@@ -128,6 +128,7 @@ def run_once(
             dispatch_ahead=spec.dispatch_ahead,
             decision_cycles=spec.decision_cycles,
             groups=prepared.scenario.group_indices,
+            warmup_ns=warmup_ns,
         )
         outcome = engine.run(
             given,

@@ -28,6 +28,8 @@ class NaiveOutcome:
     latencies: list[list[int]] = field(default_factory=list)
     scheduled: list[list[int]] = field(default_factory=list)
     batches: list[dict[tuple[int, int], int]] = field(default_factory=list)
+    service: list[list[int]] = field(default_factory=list)  # by request: its batch's time on the machine
+    idle: dict[str, int] = field(default_factory=lambda: {"dma": 0, "compute": 0, "full": 0, "held": 0})
     compute_busy: int = 0
     end: int = 0
 
@@ -41,6 +43,9 @@ class Tenant:
         self.row = 0
         self.batch: list[int] = []
         self.profile = 0
+        self.since = 0  # cycle since which the head batch could have been formed
+        self.began = 0
+        self.service: dict[int, int] = {}
         self.issued = self.issued_ns = 0
         self.rows = [self._costs(profile) for profile in load.profiles]
         source = load.source
@@ -125,6 +130,10 @@ class Tenant:
         elif oldest + delay <= now:
             size = queued
         self.batch = self.waiting[:size]
+        enough = min([*rule.preferred, rule.sizes[-1]])
+        self.since = oldest + delay
+        if queued >= enough:
+            self.since = min(self.since, self.arrived[self.waiting[enough - 1]].cycle)
         self.profile = next(k for k, most in enumerate(rule.sizes) if most >= size)
 
     def next_event(self, now: int, drops: bool) -> int | None:
@@ -215,14 +224,19 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
         if tenant.row == 0 and drops[index] and deadline is not None and start + alone > deadline:
             tenant.drop(tenant.waiting.pop(0), tenant.to_ns(now))
             continue
+        saved = 0
         if running != index:
             if not spec.overlap:
                 start = max(start, machine.tc)
             if spec.checkpoints and running is not None:
                 left = tenants[running]
                 live = left.rows[left.profile][left.row].live
-                start += math.ceil(live / machine.bandwidth)
+                saved = math.ceil(live / machine.bandwidth)
+                start += saved
         row = rows[tenant.row]
+        _count_gaps(out, machine, row, min(tenants[k].since for k in ready), (start - saved, start))
+        if tenant.row == 0:
+            tenant.began = start
         placed = machine.commit(row, start)
         fetch_ends.append(placed.fetch_end)
         out.compute_busy += row.compute
@@ -238,10 +252,30 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
             tenant.row = 0
             size = (tenant.profile, len(tenant.batch))
             out.batches[index][size] = out.batches[index].get(size, 0) + 1
+            tenant.service |= dict.fromkeys(tenant.batch, placed.compute_end - tenant.began)
             _finish(tenant, placed.compute_end, now)
             if isinstance(tenant.load.source, Saturated):
                 tenant.admit(now)
             tenant.form(now, drops[index])
+
+
+def _count_gaps(
+    out: NaiveOutcome, machine: NaiveMachine, row: RowCost, since: int, at: tuple[int, int]
+) -> None:
+    """Why the DMA and then the compute engine were idle before a row, cycle by cycle in words of the docs."""
+    ready, start = at
+    full_until = machine.tm
+    for _, done in machine.fetched:
+        if sum(weight for weight, end in machine.fetched if end > full_until) >= machine.buffer:
+            full_until = max(full_until, done)
+    worked = min(max(since, machine.tm), ready)
+    possible = min(max(full_until, worked), ready) if row.weight else worked
+    out.idle["dma"] += worked - machine.tm
+    out.idle["full"] += possible - worked
+    out.idle["held"] += ready - possible
+    fetch_end = machine.append(row, start).fetch_end
+    if fetch_end > machine.tc:
+        out.idle["compute"] += min(max(since, machine.tc), fetch_end) - machine.tc
 
 
 def _finish(tenant: Tenant, done: int, now: int) -> None:
@@ -263,5 +297,7 @@ def _settle(out: NaiveOutcome, tenants: list[Tenant], machine: NaiveMachine) -> 
         assert not tenant.waiting
         out.latencies.append([request.latency_ns for request in tenant.arrived])  # type: ignore[misc]
         out.scheduled.append([request.scheduled_ns for request in tenant.arrived])
+        out.service.append([tenant.service.get(number, 0) for number in range(len(tenant.arrived))])
+    out.idle["dma"] += machine.tc - machine.tm
     out.end = machine.tc
     return out

@@ -48,6 +48,7 @@ class Recipe:
     times_ns: tuple[list[int], ...]
     dispatch_ahead: int
     decision_cycles: int
+    warmup_ns: int = 0
 
     def make(self) -> SimulationInput:
         tenants = [
@@ -63,7 +64,13 @@ class Recipe:
             )
             for load, times in zip(self.tenants, self.times_ns, strict=True)
         ]
-        return SimulationInput(self.machine, tuple(tenants), self.dispatch_ahead, self.decision_cycles)
+        return SimulationInput(
+            self.machine,
+            tuple(tenants),
+            self.dispatch_ahead,
+            self.decision_cycles,
+            warmup_ns=self.warmup_ns,
+        )
 
 
 @st.composite

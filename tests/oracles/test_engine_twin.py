@@ -110,6 +110,48 @@ def _compare_with_twin(policy: Policy, recipe: Recipe) -> None:
         assert counted == batches
 
 
+def _never_drops(recipe: Recipe) -> Recipe:
+    tenants = tuple(dataclasses.replace(load, drop_hopeless=False) for load in recipe.tenants)
+    return dataclasses.replace(recipe, tenants=tenants)
+
+
+@given(recipe=recipes().map(_never_drops), name=st.sampled_from(["fcfs", "edf", "llf", "layerweaver+"]))
+@QUICK
+def test_idle_time_has_the_causes_that_the_twin_finds(recipe: Recipe, name: str) -> None:
+    policy = load_policy(name)
+    outcome = run(recipe.make(), policy, compiled=False)
+    twin = naive_run(recipe.make(), policy.name, policy.as_dict(), policy.spec).idle
+    assert outcome.idle_cycles["held_by_policy"] == twin["held"]
+    assert outcome.idle_cycles["no_work"] == twin["dma"] + twin["compute"]
+    assert outcome.idle_cycles["buffer_full"] + outcome.idle_cycles["inherent"] >= twin["full"]
+
+
+@given(recipe=recipes(), name=st.sampled_from(["fcfs", "layerweaver+", "prema", "aimt"]), data=st.data())
+@QUICK
+def test_what_happens_in_the_warm_up_is_left_out(recipe: Recipe, name: str, data: st.DataObject) -> None:
+    policy, clock_hz = load_policy(name), recipe.machine.clock_hz
+    whole = run(recipe.make(), policy, record_cycles=FOREVER, compiled=False)
+    warmup_ns = data.draw(st.integers(0, whole.end_cycles * 10**9 // clock_hz + 2))
+    recipe = dataclasses.replace(recipe, warmup_ns=warmup_ns)
+    outcome = run(recipe.make(), policy, record_cycles=FOREVER, compiled=False)
+    edge = math.ceil(Fraction(warmup_ns * clock_hz, 10**9))
+    log = outcome.log
+    assert log is not None
+    computed = np.maximum(0, log.compute_end - np.maximum(log.compute_start, edge)).sum()
+    assert outcome.compute_busy_cycles == computed
+    later = log.fetch_start >= edge
+    assert sum(outcome.mode_counts.values()) == later.sum()
+    busy, idle = outcome.compute_busy_cycles + outcome.dram_busy_cycles, outcome.idle_cycles
+    assert min(outcome.dram_busy_cycles, *idle.values()) >= 0
+    assert abs(2 * max(0, outcome.end_cycles - edge) - busy - sum(idle.values())) <= 2 * len(log.row) + 2
+    if name in ("prema", "aimt"):
+        return
+    twin = naive_run(recipe.make(), policy.name, policy.as_dict(), policy.spec)
+    for tenant, scheduled, service in zip(outcome.tenants, twin.scheduled, twin.service, strict=True):
+        pairs = zip(scheduled, service, strict=True)
+        assert tenant.service_cycles == sum(cycles for due, cycles in pairs if due >= warmup_ns)
+
+
 @given(
     recipe=recipes(),
     name=st.sampled_from(

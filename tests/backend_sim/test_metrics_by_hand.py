@@ -1,0 +1,169 @@
+"""Metrics of runs of two to five requests, worked out by hand.
+
+The NPU does a cycle per ns and moves a byte per cycle. Times are in ns unless their names say otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layerweaver.backend_sim.study.simulate import simulate
+
+NPU = {
+    "name": "unit",
+    "clock_mhz": 1000,
+    "precision_bytes": 1,
+    "array": {"rows": 32, "columns": 32, "count": 1, "dataflow": "os"},
+    "vector": {"lanes": 64},
+    "dram": {"bandwidth_gb_s": 1},
+    "sram": {"weights_mb": 1, "activations_mb": 2},
+}
+Rows = Sequence[tuple[int, int, int]]
+Serve = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """Serve one tenant's arrivals; rows are (compute cycles, DRAM bytes, weight bytes) by batch size."""
+
+    def run(
+        rows: Mapping[int, Rows], arrivals: Sequence[int], *, policy: str = "fcfs", **more: Any
+    ) -> dict[str, Any]:
+        costs = {}
+        for size, table in rows.items():
+            lines = [f"r{place},{','.join(map(str, row))}" for place, row in enumerate(table)]
+            file = tmp_path / f"b{size}.csv"
+            file.write_text("\n".join(["layer,compute_cycles,dram_bytes,weight_bytes", *lines, ""]))
+            costs[str(size)] = str(file)
+        times = tmp_path / "times.csv"
+        queries = [f"a,{number},{time}" for number, time in enumerate(arrivals)]
+        times.write_text("\n".join(["tenant,query,arrival_ns", *queries, ""]))
+        tenant = {
+            "name": "a",
+            "model": {"costs": costs if len(costs) > 1 else costs["1"]},
+            "deadline_ms": 1,
+            "arrival": {"kind": "trace", "file": str(times), "format": "csv"},
+            **more.pop("tenant", {}),
+        }
+        scenario = {"npu": NPU, "duration_s": 1, "tenants": [tenant], **more}
+        return simulate(scenario, policy, compiled=False)
+
+    return run
+
+
+def _tenant(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    tenant: Mapping[str, Any] = document["tenants"][0]
+    return tenant
+
+
+def test_means_are_per_request_and_not_per_batch(serve: Serve) -> None:
+    # One request alone (1000), then the four that came meanwhile as a batch (3000): all are done at 4000.
+    document = serve(
+        {1: [(1000, 0, 0)], 4: [(3000, 0, 0)]},
+        [0, 100, 200, 300, 400],
+        tenant={"batch": {"max": 4, "delay_ms": 0, "sizes": [1, 4]}},
+    )
+    tenant = _tenant(document)
+    assert tenant["service_ms"] == pytest.approx((1000 + 4 * 3000) / 5 / 1e6)
+    assert tenant["latency_ms"]["mean"] == pytest.approx((1000 + 3900 + 3800 + 3700 + 3600) / 5 / 1e6)
+    assert tenant["queueing_ms"] == pytest.approx((900 + 800 + 700 + 600) / 5 / 1e6)
+    assert tenant["batches"] == {"1": 1, "4": 1}
+
+
+def test_the_warm_up_is_left_out_of_every_metric(serve: Serve) -> None:
+    # Ten requests at 0 as one batch, long over when measuring begins at 1 ms; then three, one by one.
+    document = serve(
+        {1: [(1000, 500, 0)], 16: [(300_000, 600_000, 0)]},
+        [0] * 10 + [2_000_000, 3_000_000, 4_000_000],
+        warmup_s=0.001,
+        tenant={"batch": {"max": 16, "delay_ms": 0, "sizes": [1, 16]}},
+    )
+    tenant, system = _tenant(document), document["system"]
+    span = 3_001_500
+    assert tenant["batches"] == {"1": 3}
+    assert tenant["service_ms"] == tenant["latency_ms"]["mean"] == pytest.approx(0.0015)
+    assert tenant["queueing_ms"] == 0
+    assert system["compute_utilization"] == pytest.approx(3000 / span)
+    assert system["dram_utilization"] == pytest.approx(1500 / span)
+    assert system["idle"]["waiting_for_memory"] == pytest.approx(1500 / span / 2)
+    assert system["idle"]["no_work"] == pytest.approx(1 - 6000 / span / 2)
+    assert sum(system["decision_modes"].values()) == pytest.approx(1)
+
+
+def test_a_batch_across_the_end_of_the_warm_up_counts_for_its_measured_requests(serve: Serve) -> None:
+    # The four wait from 900, 950, 1000 and 1050 for the first to end at 2000; only the last two are measured.
+    document = serve(
+        {1: [(2000, 0, 0)], 4: [(3000, 0, 0)]},
+        [0, 900, 950, 1000, 1050],
+        warmup_s=1e-6,
+        tenant={"batch": {"max": 4, "delay_ms": 0, "sizes": [1, 4]}},
+    )
+    tenant = _tenant(document)
+    assert (tenant["arrived"], tenant["completed"]) == (2, 2)
+    assert tenant["service_ms"] == pytest.approx(0.003)
+    assert tenant["latency_ms"]["mean"] == pytest.approx((4000 + 3950) / 2 / 1e6)
+    assert tenant["batches"] == {"4": 1}
+    assert document["system"]["compute_utilization"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "held", "no_work"),
+    [
+        ([0, 900_000], 100_000, 900_000 + 1_000_000),  # the second waits for the last 100 us of the first
+        ([0, 1_000_000], 0, 2_000_000),  # it comes as the first ends
+        ([0, 100_000, 200_000], 1_900_000, 1_100_000),  # from 100 us on one is always waiting
+    ],
+)
+def test_held_is_the_time_in_which_a_fetch_was_possible(
+    serve: Serve, arrivals: list[int], held: int, no_work: int
+) -> None:
+    system = serve({1: [(1_000_000, 0, 0)]}, arrivals)["system"]
+    span = 1_000_000 * len(arrivals)
+    assert system["idle"]["held_by_policy"] == pytest.approx(held / span / 2)
+    assert system["idle"]["no_work"] == pytest.approx(no_work / span / 2)
+
+
+def test_no_fetch_is_held_where_a_stream_has_nothing_to_fetch(serve: Serve) -> None:
+    stream = {"arrival": {"kind": "single_stream", "queries": 4}, "deadline_ms": None}
+    system = serve({1: [(1000, 500, 500)]}, [], min_queries=4, tenant=stream)["system"]
+    assert system["idle"]["held_by_policy"] == 0
+    assert system["idle"]["no_work"] == pytest.approx(4 * 1000 / (4 * 1500) / 2)
+    saturated = {"arrival": {"kind": "saturated", "queries": 4}, "deadline_ms": None}
+    system = serve({1: [(1000, 500, 500)]}, [], min_queries=4, tenant=saturated)["system"]
+    assert system["idle"]["held_by_policy"] == pytest.approx(3 * 1000 / (4 * 1500) / 2)
+
+
+def test_no_fetch_is_held_where_a_full_buffer_forbids_it(serve: Serve) -> None:
+    # The first request's weights fill the buffer until it is done, whoever waits meanwhile.
+    system = serve({1: [(1_000_000, 1_000_000, 1_000_000)]}, [0, 1_500_000])["system"]
+    assert system["idle"]["held_by_policy"] == 0
+    assert system["idle"]["buffer_full"] == pytest.approx(500_000 / 4_000_000 / 2)
+
+
+def test_a_batch_is_held_only_once_it_could_be_formed(serve: Serve) -> None:
+    document = serve(
+        {1: [(1000, 0, 0)], 2: [(1500, 0, 0)]},
+        [0, 500, 700],
+        tenant={"batch": {"max": 2, "delay_ms": 0.0004, "sizes": [1, 2]}},
+    )
+    # The first goes alone at 400, when its delay is over, and computes until 1400; the pair is there at 700.
+    span = 400 + 1000 + 1500
+    assert document["simulated_s"] == pytest.approx(span / 1e9)
+    assert document["system"]["idle"]["held_by_policy"] == pytest.approx((1400 - 700) / span / 2)
+
+
+def test_rates_and_shares_refer_to_the_measured_time(serve: Serve) -> None:
+    # Of four requests one is warm-up and one is late: each takes 600 us, and two come at once.
+    document = serve({1: [(600_000, 0, 0)]}, [0, 1_000_000, 2_000_000, 2_000_000], warmup_s=0.001)
+    tenant, system = _tenant(document), document["system"]
+    assert tenant["qps"] == pytest.approx(3 / 0.0022)
+    assert tenant["violation_rate"] == pytest.approx(1 / 3)
+    assert tenant["latency_ms"]["p50"] == pytest.approx(0.6)
+    assert tenant["latency_ms"]["max"] == pytest.approx(1.2)
+    assert system["stp"] == pytest.approx(3 / 0.0022 * 0.0006)
+    assert system["antt"] == pytest.approx((0.6 + 0.6 + 1.2) / 3 / 0.6)
+    assert system["compute_utilization"] == pytest.approx(1800 / 2200)
