@@ -47,7 +47,7 @@ def main() -> None:
     gaps: dict[str, list[float]] = {name: [] for name in policy_names()}
     for _ in range(CASES):
         models = [random_model("a", rng, 2.0), random_model("b", rng, 0.5)]
-        best = best_makespan(models).makespan_cycles
+        best = best_makespan(models).value
         for name, found in gaps.items():
             tenants = tuple(
                 TenantLoad(

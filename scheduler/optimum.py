@@ -1,22 +1,42 @@
-"""The true optimum of small cases: the least makespan over every order in which rows could be scheduled.
+"""True optima of small cases, by an exact solver over every order in which rows could be scheduled.
 
-For a handful of requests that are all there at time 0, every policy produces one interleaving of their
-rows. This searches them all, with exact times, so that a policy's optimality gap can be stated.
+The solver (OR-tools CP-SAT) knows all arrivals beforehand. Its variables are the times of every row on both
+engines and, for two rows of different requests, which goes first; computes follow the order of fetches, and a
+fetch waits for space as in LW Fig. 9. So a policy's distance from the best possible can be stated, and
+:mod:`layerweaver.scheduler.in_time` be checked. Nothing else needs the solver, of the extra ``dev``.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import Any
 
 from layerweaver.ir import ProfileError
 from layerweaver.scheduler.offline import ModelProfile
 
-__all__ = ["MAX_INTERLEAVINGS", "Optimum", "best_makespan"]
+__all__ = ["MAX_ROWS", "Optimum", "Request", "best_makespan", "most_in_time"]
 
-MAX_INTERLEAVINGS = 20_000
-"""Orders that may exist at most: two models of eight rows have 12,870."""
+MAX_ROWS = 64
+"""Rows of all requests together at most."""
+_EFFORT = 120.0
+"""Limit of the solver in its own deterministic unit, about a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    Attributes:
+        model: What it runs.
+        arrival_cycles: It can start from this cycle on.
+        deadline_cycles: Last cycle at which its end is in time.
+    """
+
+    model: ModelProfile
+    arrival_cycles: int = 0
+    deadline_cycles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,112 +44,165 @@ class Optimum:
     """Result of the search.
 
     Attributes:
-        makespan_cycles: Completion of the last row.
-        order: Model index per scheduled row.
-        visited: Partial schedules that were extended.
+        value: Completion of the last row, or the number of requests in time.
+        order: Request per scheduled row; without the requests that are not in time.
     """
 
-    makespan_cycles: int
+    value: int
     order: tuple[int, ...]
-    visited: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
+    """One row: costs, and its variables, the end of its fetch and of its compute."""
+
+    request: int
     compute: int
-    fetch: Fraction
+    fetch: int
     weight: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Partial:
-    """The machine after some rows: LW III-C's state, entries that completed by ``dma`` dropped."""
-
-    dma: int
-    compute: int
-    resident: tuple[tuple[int, int], ...]
-
-
-def _interleavings(lengths: Sequence[int]) -> int:
-    count, placed = 1, 0
-    for length in lengths:
-        for step in range(1, length + 1):
-            placed += 1
-            count = count * placed // step
-    return count
-
-
-def _append(partial: _Partial, row: _Row, buffer: int, rate: Fraction) -> _Partial:
-    """Schedule one more row: fill free space at once, then what every completion frees (LW Fig. 9)."""
-    end = partial.dma + row.fetch
-    free = buffer - sum(weight for weight, _ in partial.resident)
-    for weight, completion in partial.resident:
-        if row.weight <= free:
-            break
-        end = max(end, completion + (row.weight - free) / rate)
-        free += weight
-    dma = -(-end.numerator // end.denominator)
-    compute = max(partial.compute, dma) + row.compute
-    resident = tuple(entry for entry in partial.resident if entry[1] > dma)
-    return _Partial(dma, compute, (*resident, (row.weight, compute)))
+    fetched: Any
+    computed: Any
 
 
 def best_makespan(models: Sequence[ModelProfile]) -> Optimum:
-    """Least makespan of one request of every model, all arrived at time 0, by branch and bound.
-
-    A partial schedule is given up when even perfect overlap of what is left could not beat the best order
-    found. The first branch is always the model with the most compute left, so the bound is tight early.
+    """Least makespan of one request of every model, all arrived at cycle 0.
 
     Raises:
-        ProfileError: If there are no models, they are for different machines, or there are too many orders.
+        ProfileError: If there are no models, they are for different machines or too large, OR-tools is
+            missing, or the solver gives up.
     """
-    if not models or len({model.table.machine for model in models}) != 1:
-        raise ProfileError("the optimum needs one or more models of one machine")
-    lengths = [model.table.rows for model in models]
-    orders = _interleavings(lengths)
-    if orders > MAX_INTERLEAVINGS:
-        raise ProfileError(f"{orders} orders are too many", accepted=f"at most {MAX_INTERLEAVINGS}")
-    spec = models[0].table.machine
-    rate, buffer = spec.bytes_per_cycle, spec.weight_buffer_bytes
-    rows = [
-        [
-            _Row(compute, Fraction(dram) / rate, weight)
-            for compute, dram, weight in zip(
-                model.table.compute_cycles.tolist(),
-                model.table.dram_bytes.tolist(),
-                model.table.weight_bytes.tolist(),
-                strict=True,
+    search = _Search([Request(model) for model in models])
+    last = search.model.new_int_var(0, search.horizon, "makespan")
+    for row in search.rows:
+        search.model.add(last >= row.computed)
+    for present in search.present:
+        search.model.add(present == 1)
+    search.model.minimize(last)
+    return search.solve()
+
+
+def most_in_time(requests: Sequence[Request]) -> Optimum:
+    """The largest number of requests that can be in time, whoever is late coming after all others.
+
+    Raises:
+        ProfileError: As for :func:`best_makespan`.
+    """
+    search = _Search(requests)
+    for index, request in enumerate(requests):
+        last = [row for row in search.rows if row.request == index][-1]
+        search.model.add(last.computed <= request.deadline_cycles).only_enforce_if(search.present[index])
+    search.model.maximize(sum(search.present))
+    return search.solve()
+
+
+class _Search:
+    """The machine of LW III-C as constraints.
+
+    Attributes:
+        model: The solver's model.
+        horizon: No time is beyond.
+        rows: All rows, request by request.
+        present: Per request, whether it is scheduled.
+    """
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        machines = {request.model.table.machine for request in requests}
+        if len(machines) != 1:
+            raise ProfileError("the optimum needs one or more models of one machine")
+        total = sum(request.model.table.rows for request in requests)
+        if total > MAX_ROWS:
+            raise ProfileError(f"{total} rows are too many for an optimum", accepted=f"at most {MAX_ROWS}")
+        try:
+            from ortools.sat.python import cp_model  # noqa: PLC0415 - an extra
+        except ImportError:
+            raise ProfileError(
+                "the optimum needs OR-tools", accepted="pip install 'layerweaver[dev]'"
+            ) from None
+        self._solver = cp_model.CpSolver()
+        self._solved = cp_model.OPTIMAL
+        self._machine = machines.pop()
+        self.model = cp_model.CpModel()
+        self.horizon = max(request.arrival_cycles for request in requests) + sum(
+            request.model.standalone_cycles for request in requests
+        )
+        self.present = [self.model.new_bool_var(f"present{k}") for k in range(len(requests))]
+        self.rows: list[_Row] = []
+        for index, request in enumerate(requests):
+            self._add_request(index, request)
+        self._first: dict[tuple[int, int], Any] = {}
+        for left, right in itertools.combinations(range(total), 2):
+            self._add_order(left, right)
+        if sum(row.weight for row in self.rows) > self._machine.weight_buffer_bytes:
+            self._add_buffer()
+
+    def solve(self) -> Optimum:
+        """Solve to the end, in one thread: the same order on every machine."""
+        self._solver.parameters.num_workers = 1
+        self._solver.parameters.max_deterministic_time = _EFFORT
+        if self._solver.solve(self.model) != self._solved:
+            raise ProfileError("the solver found no optimum within its limit", accepted="give fewer rows")
+        done = [row for row in self.rows if self._solver.boolean_value(self.present[row.request])]
+        done.sort(key=lambda row: (self._solver.value(row.fetched), self._solver.value(row.computed)))
+        return Optimum(round(self._solver.objective_value), tuple(row.request for row in done))
+
+    def _add_request(self, index: int, request: Request) -> None:
+        table = request.model.table
+        columns = (table.compute_cycles, table.memory_cycles, table.weight_bytes)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for number, (compute, fetch, weight) in enumerate(rows):
+            fetched, computed = (
+                self.model.new_int_var(0, self.horizon, f"{engine}{index}.{number}")
+                for engine in ("fetched", "computed")
             )
+            row = _Row(index, compute, fetch, weight, fetched, computed)
+            self.model.add(fetched >= request.arrival_cycles + row.fetch)
+            self.model.add(computed >= fetched + row.compute)
+            self.rows.append(row)
+
+    def _add_order(self, left: int, right: int) -> None:
+        """Of two rows that are there, one goes first, on both engines."""
+        first, second = self.rows[left], self.rows[right]
+        if first.request == second.request:
+            self._first[left, right], self._first[right, left] = 1, 0
+            if right == left + 1:
+                self.model.add(second.fetched >= first.fetched + second.fetch)
+                self.model.add(second.computed >= first.computed + second.compute)
+            return
+        there = [self.present[first.request], self.present[second.request]]
+        forward, backward = (
+            self.model.new_bool_var(f"{a} before {b}") for a, b in ((left, right), (right, left))
+        )
+        self.model.add_bool_or([forward, backward, *(present.negated() for present in there)])
+        for chosen, before, after in ((forward, first, second), (backward, second, first)):
+            for present in there:
+                self.model.add_implication(chosen, present)
+            self.model.add(after.fetched >= before.fetched + after.fetch).only_enforce_if(chosen)
+            self.model.add(after.computed >= before.computed + after.compute).only_enforce_if(chosen)
+        self.model.add_at_most_one([forward, backward])
+        self._first[left, right], self._first[right, left] = forward, backward
+
+    def _add_buffer(self) -> None:
+        """A fetch ends when the row that frees its last bytes is computed, and these are fetched."""
+        machine, rows = self._machine, self.rows
+        rate, scale, buffer = (
+            machine.bandwidth_numerator,
+            machine.bandwidth_denominator,
+            machine.weight_buffer_bytes,
+        )
+        before = [
+            sum(
+                rows[other].weight * self._first[other, index] for other in range(len(rows)) if other != index
+            )
+            for index in range(len(rows))
         ]
-        for model in models
-    ]
-    compute_left = [[sum(row.compute for row in part[k:]) for k in range(len(part) + 1)] for part in rows]
-    tail_left = [[_tail(part[k:]) for k in range(len(part) + 1)] for part in rows]
-    best, visited = sum(model.standalone_cycles for model in models) + 1, 0
-    best_order: tuple[int, ...] = ()
-    stack: list[tuple[_Partial, tuple[int, ...], tuple[int, ...]]] = [
-        (_Partial(0, 0, ()), (0,) * len(models), ())
-    ]
-    while stack:
-        partial, at, order = stack.pop()
-        visited += 1
-        if len(order) == sum(lengths):
-            if partial.compute < best:
-                best, best_order = partial.compute, order
-            continue
-        left = [index for index in range(len(models)) if at[index] < lengths[index]]
-        fetches = sum(tail_left[index][at[index]][0] for index in left)
-        last = min(tail_left[index][at[index]][1] for index in left)
-        computes = sum(compute_left[index][at[index]] for index in left)
-        if max(partial.compute + computes, partial.dma + fetches + last) >= best:
-            continue
-        for index in sorted(left, key=lambda index: (compute_left[index][at[index]], index)):
-            row = rows[index][at[index]]
-            following = (*at[:index], at[index] + 1, *at[index + 1 :])
-            stack.append((_append(partial, row, buffer, rate), following, (*order, index)))
-    return Optimum(best, best_order, visited)
-
-
-def _tail(rows: Sequence[_Row]) -> tuple[Fraction, int]:
-    """Fetch time of these rows, and the compute that must follow the last of them."""
-    return sum((row.fetch for row in rows), Fraction(0)), rows[-1].compute if rows else 0
+        for index, row in enumerate(rows):
+            for other, earlier in enumerate(rows):
+                goes_first = self._first.get((other, index), 0)
+                if isinstance(goes_first, int) and goes_first == 0:
+                    continue
+                needed = before[index] - before[other] + row.weight - buffer
+                fits = self.model.new_bool_var(f"{other} may stay beside {index}")
+                there = [self.present[row.request], *([] if isinstance(goes_first, int) else [goes_first])]
+                self.model.add(needed <= 0).only_enforce_if([fits, *there])
+                waits = row.fetched * rate >= earlier.computed * rate + needed * scale
+                self.model.add(waits).only_enforce_if([fits.negated(), *there])
