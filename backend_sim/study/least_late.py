@@ -18,7 +18,7 @@ __all__ = ["least_late"]
 def least_late(source: ScenarioRef = None, request: TrafficRequest | None = None) -> InTimeBound:
     """How many of the requests that arrive after the warm-up can be in time at most.
 
-    Its ``late_share`` is set beside what policies lose: the difference is what a better one could win at most.
+    Its ``late_share`` is set beside what policies lose: more than the difference nobody can win.
 
     Args:
         source: The scenario, on one NPU, with arrivals that do not wait for it.
