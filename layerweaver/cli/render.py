@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from layerweaver.cli.session import table
+from layerweaver.cli.session import plain_terminal, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,7 +50,18 @@ def percent(share: float | None) -> str:
 
 
 def _shortened(name: str, width: int = 26) -> str:
-    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-(width - width // 2) :]}"
+    gap = "..." if plain_terminal() else "…"
+    begin = width // 2 - len(gap)
+    return name if len(name) <= width else f"{name[:begin]}{gap}{name[begin + len(gap) - width :]}"
+
+
+def _told_apart(names: Sequence[str], width: int) -> list[str]:
+    """Names cut in the middle to a width; those that would then read the same are left whole."""
+    short = [_shortened(name, width) for name in names]
+    meant = {
+        cut: {name for name, other in zip(names, short, strict=True) if other == cut} for cut in {*short}
+    }
+    return [cut if len(meant[cut]) == 1 else name for name, cut in zip(names, short, strict=True)]
 
 
 def _operators(names: Sequence[str]) -> str:
@@ -76,13 +87,14 @@ def layers_table(document: Document, *, full: bool, width: int = 80) -> Table:
     )
     grid = table(f"{document['model']}, batch {document['batch']}", columns)
     hidden = 0 if full else max(0, len(layers) - _LAYERS_SHOWN)
+    names = _told_apart([layer["name"] for layer in layers], max(20, width - 60))
     for position, layer in enumerate(layers):
         if hidden and position == _LAYERS_SHOWN // 2:
-            grid.add_row(f"… {hidden} more: -v")
+            grid.add_row(f"({hidden} more: -v)")
         if hidden and _LAYERS_SHOWN // 2 <= position < _LAYERS_SHOWN // 2 + hidden:
             continue
         cells = [
-            _shortened(layer["name"], max(20, width - 60)),
+            names[position],
             _operators(layer["operators"]),
             number(layer["macs"]),
             f"{number(layer['weight_bytes'])}B",
@@ -160,9 +172,10 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
     columns.append(("remaining", "right"))
     for model in document["models"]:
         grid = table(f"{model['name']}, batch {model['batch']} (cycles)", columns)
-        for layer in model["layers"]:
+        names = _told_apart([layer["name"] for layer in model["layers"]], 26)
+        for name, layer in zip(names, model["layers"], strict=True):
             grid.add_row(
-                _shortened(layer["name"]),
+                name,
                 f"{layer['compute_cycles']:,}",
                 f"{layer['memory_cycles']:,}",
                 f"{number(layer['weight_bytes'])}B",

@@ -129,21 +129,9 @@ def plain_terminal() -> bool:
 
 def table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
     """An empty table; every column is (heading, "left" or "right")."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from layerweaver.cli.listing import Listing
 
-    grid = Table(
-        title=title,
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        title_style="bold",
-    )
-    for heading, side in columns:
-        grid.add_column(heading, justify="right" if side == "right" else "left", no_wrap=side == "right")
-    return grid
+    return Listing(title, list(columns))
 
 
 def print_document(document: Mapping[str, Any]) -> None:

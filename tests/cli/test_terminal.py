@@ -105,6 +105,36 @@ def test_a_terminal_without_unicode_gets_ascii(scenario: Path) -> None:
     assert json.loads(ran.stdout)["tenants"][1]["name"] == "second"
 
 
+def test_narrow_terminals_get_lines_in_which_nothing_is_cut(scenario: Path) -> None:
+    narrow = {"COLUMNS": "40", "NO_COLOR": "1", "PYTHONIOENCODING": "ascii"}
+    policies = ("fcfs", "layerweaver+", "static-weave")
+    ran = layerweaver("compare", str(scenario), "--policies", ",".join(policies), **narrow)
+    lines = ran.stdout.splitlines()
+    assert ran.returncode == 0
+    assert max(map(len, lines)) <= 40
+    assert "?" not in ran.stdout
+    whole = "".join(line.rstrip() for line in lines)
+    for tenant in ("a-tenant-with-a-name-that-goes-on-and-on", "second"):
+        assert all(
+            f"{tenant}, {policy}" in whole.replace(", ", ",").replace(",", ", ") for policy in policies
+        )
+    assert ran.stdout.count("verdict INVALID") == 6
+    ran = layerweaver("simulate", str(scenario), **narrow)
+    assert "a-tenant-with-a-name-that-goes-on-and-on" in ran.stdout
+    assert ran.stdout.count("verdict INVALID") == 2
+    ran = layerweaver("inspect", "zoo:bert-base", "--npu", "tpu-v3", **narrow)
+    assert "encoder.layer.0.attention.self.query.MatMul" in ran.stdout.replace("\n", "")
+    assert "?" not in ran.stdout
+
+
+def test_layers_with_long_names_are_told_apart() -> None:
+    ran = layerweaver("-v", "inspect", "zoo:bert-base", "--npu", "tpu-v3", COLUMNS="80")
+    shown = "".join(line[:27].strip() for line in ran.stdout.splitlines())
+    assert "encoder.layer.0.output.dense.MatMul" in shown
+    assert "encoder.layer.1.output.dense.MatMul" in shown
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+
+
 def test_colour_on_a_terminal_only_and_not_when_unwanted(scenario: Path) -> None:
     assert "\x1b[31mINVALID" in on_a_terminal("simulate", str(scenario), "--policy", "fcfs")
     assert "\x1b[31m" not in on_a_terminal("simulate", str(scenario), "--policy", "fcfs", NO_COLOR="1")
