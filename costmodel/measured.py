@@ -16,6 +16,7 @@ from layerweaver.costmodel.model import CostedModel
 from layerweaver.costmodel.spills import MAX_TRAFFIC_BYTES
 from layerweaver.costmodel.table import CostTable, row_pieces, split_into_rows
 from layerweaver.ir import ConfigError
+from layerweaver.ir.csv_text import cell_text
 
 __all__ = ["COLUMNS", "load_cost_csv", "override_costs"]
 
@@ -108,7 +109,7 @@ def _row(values: list[str], header: list[str], where: str) -> _Row:
             where=where,
             accepted="resident weights are part of the traffic",
         )
-    name = cells["layer"].strip()
+    name = cell_text(cells["layer"].strip())
     if not name or len(name) > MAX_NAME:
         raise ConfigError("the layer has no name or a very long one", where=f"{where}: layer")
     return _Row(name, compute, dram, weights, where)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from layerweaver.ir.clock import seconds_to_ns_nearest
+from layerweaver.ir.limits import MAX_COUNT, MAX_RATE_QPS, MAX_SECONDS, MIN_RATE_QPS
 from layerweaver.ir.spelling import nearest
 from layerweaver.ir.units import parse_quantity
 
@@ -26,15 +27,6 @@ __all__ = [
     "StrictModel",
     "refusal",
 ]
-
-
-MAX_RATE_QPS = 1e9
-
-
-_MAX_SECONDS = 1e8
-
-
-_MAX_COUNT = 10**9
 
 
 class StrictModel(BaseModel):
@@ -92,8 +84,8 @@ def _time(unit: str, *, positive: bool) -> Callable[[object], float]:
             raise refusal(
                 f"{result:g} {unit} is not accepted; give a time {'above 0' if positive else 'of 0 or more'}"
             )
-        if result / per_second > _MAX_SECONDS:
-            raise refusal(f"{result:g} {unit} is too long; give at most {_MAX_SECONDS:g} s")
+        if result / per_second > MAX_SECONDS:
+            raise refusal(f"{result:g} {unit} is too long; give at most {MAX_SECONDS:g} s")
         if positive and seconds_to_ns_nearest(result / per_second) < 1:
             raise refusal(f"{result:g} {unit} is below a nanosecond")
         return result
@@ -107,6 +99,8 @@ def _rate(value: object) -> float:
         raise refusal(f"{qps:g} queries per second is negative")
     if qps > MAX_RATE_QPS:
         raise refusal(f"{qps:g} queries per second is impossible; the largest rate is {MAX_RATE_QPS:g}")
+    if 0 < qps < MIN_RATE_QPS:
+        raise refusal(f"{qps:g} queries per second are none; give 0, or at least {MIN_RATE_QPS:g}")
     return qps
 
 
@@ -114,9 +108,9 @@ def _count(least: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MAX_COUNT:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_COUNT:
             raise refusal(
-                f"{str(value)[:40]!r} is not accepted; give a whole number from {least} to {_MAX_COUNT:,}"
+                f"{str(value)[:40]!r} is not accepted; give a whole number from {least} to {MAX_COUNT:,}"
             )
         return value
 

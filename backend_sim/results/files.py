@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import io
 import json
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from layerweaver.ir import OutputError, atomic_write, write_text
+from layerweaver.ir.csv_text import CsvWriter
 
 __all__ = ["check_result_path", "result_csv", "result_rows", "save_result"]
 
@@ -61,9 +61,10 @@ def result_csv(document: Mapping[str, Any]) -> str:
     """A result as CSV with a header; empty where a value does not apply."""
     rows = result_rows(document)
     text = io.StringIO()
-    writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    columns = _columns(rows)
+    writer = CsvWriter(text)
+    writer.writerow(columns)
+    writer.writerows([row.get(column) for column in columns] for row in rows)
     return text.getvalue()
 
 

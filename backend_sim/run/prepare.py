@@ -15,6 +15,7 @@ from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_sourc
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import BatchSpec, ProfileRef, TenantSpec
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
+from layerweaver.backend_sim.traffic.source import Source
 from layerweaver.costmodel import NpuConfig, load_npu, npu_names
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ScenarioError
@@ -84,7 +85,7 @@ class PreparedScenario:
             drop_hopeless=tenant.queue.drop_hopeless,
         )
 
-    def sources(self, request: TrafficRequest) -> list[Any]:
+    def sources(self, request: TrafficRequest) -> list[Source]:
         """A fresh source of requests per tenant: a stream of times, or a loop."""
         return [
             make_source(self.scenario, index, request) for index in range(len(self.scenario.spec.tenants))

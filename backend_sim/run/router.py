@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
+from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.backend_sim.traffic.stream import derive_seed, take_all
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.clock import cycles_to_ns_down
@@ -161,7 +162,7 @@ def route_requests(prepared: PreparedScenario, request: TrafficRequest) -> list[
                 where=scenario.where("tenants", index, "arrival"),
                 accepted="give arrivals that do not wait for the NPU, or a single npu",
             )
-    times = [take_all(source) for source in prepared.sources(request)]
+    times = [take_all(source) for source in prepared.sources(request) if isinstance(source, Arrivals)]
     merged = np.concatenate(times)
     owners = np.repeat(np.arange(len(times)), [len(piece) for piece in times])
     order = np.argsort(merged, kind="stable")

@@ -15,7 +15,7 @@ from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.progress import share_done
 from layerweaver.backend_sim.run.router import ArrayArrivals, route_requests
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
-from layerweaver.backend_sim.traffic.source import OpenLoop
+from layerweaver.backend_sim.traffic.source import Arrivals, OpenLoop
 from layerweaver.backend_sim.traffic.stream import Tap
 from layerweaver.ir.clock import cycles_to_ns_up, seconds_to_ns_nearest
 
@@ -119,7 +119,7 @@ def run_once(
         taps: list[Tap | None] = []
         loads = []
         for index, source in enumerate(sources):
-            tap = Tap(source, warmup_ns) if hasattr(source, "take") else None
+            tap = Tap(source, warmup_ns) if isinstance(source, Arrivals) else None
             taps.append(tap)
             loads.append(prepared.tenant_load(index, menus, OpenLoop(tap) if tap else source))
         given = SimulationInput(

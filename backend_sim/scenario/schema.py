@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from layerweaver.backend_sim.traffic.arrival import MAX_BATCH
 from layerweaver.backend_sim.traffic.kinds import ArrivalSpec
 from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
 from layerweaver.ir.documents import (
@@ -21,6 +20,7 @@ from layerweaver.ir.documents import (
     StrictModel,
     refusal,
 )
+from layerweaver.ir.limits import MAX_BATCH
 from layerweaver.ir.spelling import nearest
 
 __all__ = [

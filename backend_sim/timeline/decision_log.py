@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerweaver.ir import atomic_write
+from layerweaver.ir.csv_text import CsvWriter
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.timeline.record import TraceRun
@@ -78,7 +78,7 @@ def write_decisions(path: Path, traces: Sequence[TraceRun]) -> None:
     """
     with atomic_write(path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
-        writer = csv.writer(text, lineterminator="\n")
+        writer = CsvWriter(text)
         writer.writerow(DECISION_COLUMNS)
         writer.writerows(decision_rows(traces))
         text.detach()

@@ -18,7 +18,7 @@ from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.router import ArrayArrivals, route_requests
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
-from layerweaver.backend_sim.traffic.source import OpenLoop
+from layerweaver.backend_sim.traffic.source import Arrivals, OpenLoop
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.engine.loop import Progress
@@ -88,7 +88,9 @@ def _inputs(prepared: PreparedScenario, request: TrafficRequest) -> list[Simulat
         SimulationInput(
             machine,
             tuple(
-                prepared.tenant_load(index, menus, OpenLoop(source) if hasattr(source, "take") else source)
+                prepared.tenant_load(
+                    index, menus, OpenLoop(source) if isinstance(source, Arrivals) else source
+                )
                 for index, source in enumerate(sources)
             ),
         )

@@ -16,12 +16,9 @@ from layerweaver.backend_sim.traffic.source import Source
 from layerweaver.backend_sim.traffic.stream import Stopping
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.documents import StrictModel, refusal
+from layerweaver.ir.limits import MAX_QUERIES, MAX_SECONDS
 
-__all__ = ["MAX_BATCH", "Arrival", "Asked", "Length", "some_rate"]
-
-MAX_BATCH = 4096
-_MAX_SECONDS = 1e8
-_MAX_QUERIES = 1e9
+__all__ = ["Arrival", "Asked", "Length", "check_queries", "some_rate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ class Asked:
     @property
     def stopping(self) -> Stopping:
         """When a generated stream ends: without a duration, the least number of queries is all there is."""
-        return Stopping(self.duration_ns or 0, self.min_queries, self.max_queries)
+        return Stopping(self.duration_ns or 0, self.min_queries, self.max_queries, place=self.place)
 
 
 class Arrival(StrictModel):
@@ -137,16 +134,25 @@ def _check_rate(rate_qps: float, length: Length, place: str) -> None:
                 where=place,
                 accepted=f"give at least {1 / length.duration_s:g} per second",
             )
-        if expected > _MAX_QUERIES:
-            raise ScenarioError(
-                f"{rate_qps:g} queries per second over {length.duration_s:g} s are {expected:.3g} queries",
-                where=place,
-                accepted=f"at most {_MAX_QUERIES:g} are simulated",
-            )
+        check_queries(expected, f"{rate_qps:g} queries per second over {length.duration_s:g} s", place)
     queries = length.min_queries
-    if queries and queries / rate_qps > _MAX_SECONDS:
+    if queries and queries / rate_qps > MAX_SECONDS:
         raise ScenarioError(
             f"{queries} queries at {rate_qps:g} per second last {queries / rate_qps:.3g} s",
             where=place,
-            accepted=f"at most {_MAX_SECONDS:g} s are simulated",
+            accepted=f"at most {MAX_SECONDS:g} s are simulated",
+        )
+
+
+def check_queries(expected: float, of: str, place: str) -> None:
+    """Refuse more queries of one tenant than are simulated.
+
+    Raises:
+        ScenarioError: Saying how many ``of`` makes.
+    """
+    if expected > MAX_QUERIES:
+        raise ScenarioError(
+            f"{of} are {expected:.3g} queries",
+            where=place,
+            accepted=f"at most {MAX_QUERIES:g} are simulated",
         )

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from layerweaver.backend_sim.traffic.arrival import MAX_BATCH, Arrival, Asked, Length
+from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, Length
 from layerweaver.backend_sim.traffic.source import ClosedLoop, Saturated
 from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.ir.documents import Milliseconds, PositiveCount
+from layerweaver.ir.limits import MAX_BATCH
 
 __all__ = ["ClosedLoopSpec", "MultiStreamSpec", "SaturatedSpec", "SingleStreamSpec"]
 

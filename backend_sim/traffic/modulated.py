@@ -15,10 +15,11 @@ from pydantic import model_validator
 
 from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, Length, some_rate
 from layerweaver.backend_sim.traffic.poisson import ExponentialGaps
-from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream, derive_seed
+from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream, derive_seed, running_sums
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.ir.documents import PositiveSeconds, Rate, Seed, refusal
+from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_PHASES
 
 __all__ = [
     "BurstsSpec",
@@ -50,6 +51,11 @@ class MmppSpec(Arrival):
         """Both states' rates, weighted by their mean times."""
         low_s, high_s = self.mean_s
         return (self.qps[0] * low_s + self.qps[1] * high_s) / (low_s + high_s)
+
+    def check(self, length: Length, place: str) -> None:
+        """The states' times must also be in proportion to the whole."""
+        super().check(length, place)
+        _check_phases(self.mean_rate_qps(None), sum(self.mean_s), length, place)
 
     def source(self, asked: Asked) -> ModulatedPoisson:
         """Two states in turn."""
@@ -119,6 +125,11 @@ class BurstsSpec(Arrival):
         share = self.burst_s / self.period_s
         return self.qps[0] * (1 - share) + self.qps[1] * share
 
+    def check(self, length: Length, place: str) -> None:
+        """The period must also be in proportion to the whole."""
+        super().check(length, place)
+        _check_phases(self.mean_rate_qps(None), self.period_s, length, place)
+
     def source(self, asked: Asked) -> ModulatedPoisson:
         """A burst at the start of every period."""
         phases = burst_phases(
@@ -129,12 +140,27 @@ class BurstsSpec(Arrival):
         return ModulatedPoisson(phases, asked.seed, asked.stopping)
 
 
+def _check_phases(rate_qps: float, two_phases_s: float, length: Length, place: str) -> None:
+    """Refuse changes of the rate so fast that counting them would never end."""
+    longest_s = max(length.duration_s or 0.0, length.min_queries / rate_qps)
+    phases = 2 * longest_s / two_phases_s
+    if phases > MAX_PHASES:
+        raise ScenarioError(
+            f"the rate would change {phases:.3g} times in {longest_s:g} s",
+            where=place,
+            accepted=f"at most {MAX_PHASES:g} changes are simulated",
+        )
+
+
 def _scaled(qps: tuple[float, float], asked: Asked) -> tuple[float, float]:
     return qps[0] * asked.factor, qps[1] * asked.factor
 
 
 Phases = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Consecutive phases of a process: durations in ns and rates per second."""
+
+
+_MAX_UNITS = 2**62
 
 
 class _UnitPoisson:
@@ -145,12 +171,9 @@ class _UnitPoisson:
         self._next = 0
 
     def take(self, count: int) -> NDArray[np.int64]:
-        times = np.empty(count + 1, np.int64)
-        times[0] = self._next
-        times[1:] = self._gaps.take(count)
-        np.cumsum(times, out=times)
-        self._next = int(times[-1])
-        return times[:-1]
+        sums = running_sums(self._next, self._gaps.take(count), _MAX_UNITS)
+        self._next = int(sums[-1])
+        return sums[:-1]
 
 
 class ModulatedPoisson(TimeStream):
@@ -167,30 +190,25 @@ class ModulatedPoisson(TimeStream):
         self._phases = phases
         self._unit = _UnitPoisson(seed)
         self._pending = self._unit.take(CHUNK)
-        self._units_before = 0.0
-        self._start_ns = 0
+        self._durations, self._rates = np.empty(0, np.int64), np.empty(0)
+        self._starts, self._mass = np.zeros(1, np.int64), np.zeros(1)
 
     def _more(self) -> NDArray[np.int64]:
-        while True:
-            durations, rates = next(self._phases)
-            starts = self._start_ns + np.concatenate(([0], np.cumsum(durations)))
-            mass = self._units_before + np.concatenate(([0.0], np.cumsum(rates * durations)))
-            self._start_ns, self._units_before = int(starts[-1]), float(mass[-1])
-            pieces = []
-            while True:
-                covered = int(np.searchsorted(self._pending, mass[-1]))
-                pieces.append(self._pending[:covered])
-                self._pending = self._pending[covered:]
-                if len(self._pending):
-                    break
-                self._pending = self._unit.take(CHUNK)
-            units = np.concatenate(pieces)
-            if not len(units):
-                continue
-            phase = np.searchsorted(mass[1:], units, side="right")
-            inside = (units - mass[phase]) / rates[phase]
-            times = starts[phase] + np.clip(inside, 0, durations[phase] - 1).astype(np.int64)
-            return np.maximum.accumulate(times)
+        while not (covered := int(np.searchsorted(self._pending, self._mass[-1]))):
+            if self._starts[-1] >= MAX_ARRIVAL_NS:
+                return np.full(CHUNK, MAX_ARRIVAL_NS, np.int64)
+            self._durations, self._rates = next(self._phases)
+            self._starts = running_sums(int(self._starts[-1]), self._durations)
+            mass = np.cumsum(self._rates * self._durations)
+            self._mass = self._mass[-1] + np.concatenate(([0.0], mass))
+        units, self._pending = self._pending[:covered], self._pending[covered:]
+        if not len(self._pending):
+            self._pending = self._unit.take(CHUNK)
+        phase = np.searchsorted(self._mass[1:], units, side="right")
+        inside = (units - self._mass[phase]) / self._rates[phase]
+        last_ns = self._durations[phase] - 1
+        times = self._starts[phase] + np.minimum(np.maximum(inside, 0), last_ns).astype(np.int64)
+        return np.maximum.accumulate(np.minimum(times, MAX_ARRIVAL_NS))
 
 
 def two_state_phases(qps: tuple[float, float], mean_s: tuple[float, float], seed: int) -> Iterator[Phases]:
@@ -237,4 +255,5 @@ class RampedPoisson(TimeStream):
         root = np.sqrt(np.maximum(start * start + 2 * slope * within, 0.0)) + start
         ramp = np.divide(2 * within, root, out=np.zeros_like(within), where=root > 0)
         after = (units - within) / (self._to or 1.0)
-        return np.maximum.accumulate((np.minimum(ramp, self._ramp_ns) + after).astype(np.int64))
+        times = np.minimum(np.minimum(ramp, self._ramp_ns) + after, MAX_ARRIVAL_NS)
+        return np.maximum.accumulate(times.astype(np.int64))

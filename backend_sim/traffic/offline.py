@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, Length
+from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, Length, check_queries
 from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
 from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream
 from layerweaver.ir import ScenarioError
@@ -39,6 +39,10 @@ class OfflineSpec(Arrival):
                 where=place,
                 accepted="give samples, or qps and duration_s",
             )
+        expected = _MARGIN * (self.qps or 0.0) * (length.duration_s or 0.0)
+        check_queries(
+            expected, f"{self.qps or 0:g} queries per second over {length.duration_s or 0:g} s", place
+        )
 
     def source(self, asked: Asked) -> AllAtOnce:
         """MLPerf: max(least samples, ceil(1.1 x rate x duration))."""

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, some_rate
-from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream
+from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream, running_sums
 from layerweaver.ir.documents import Rate, Seed
+from layerweaver.ir.limits import MAX_ARRIVAL_NS
 
 __all__ = ["LOG_ERROR", "ExponentialGaps", "LoadGenPoisson", "PoissonSpec", "rounded_log"]
 
@@ -53,6 +54,7 @@ class PoissonSpec(Arrival):
             min_duration_ns=asked.duration_ns or 0,
             min_query_count=asked.min_queries,
             max_query_count=asked.max_queries,
+            place=asked.place,
         )
 
 
@@ -83,7 +85,7 @@ class ExponentialGaps:
         self._generator._legacy_seeding(seed % 2**32)
 
     def take(self, count: int) -> NDArray[np.int64]:
-        """The next ``count`` gaps, shape (count,)."""
+        """The next ``count`` gaps, shape (count,), none longer than the last possible arrival."""
         raw = self._generator.random_raw(2 * count)
         uniform = raw[1::2].astype(np.float64)
         uniform *= 2.0**32
@@ -95,10 +97,11 @@ class ExponentialGaps:
         np.negative(gaps, out=gaps)
         gaps /= self.qps
         gaps *= 1e9
+        np.minimum(gaps, MAX_ARRIVAL_NS, out=gaps)
         whole = gaps.astype(np.int64)
         margin = gaps * (2 * LOG_ERROR)
         unsure = ((gaps - margin) < whole) | ((gaps + margin) >= whole + 1)
-        unsure &= gaps > 0
+        unsure &= (gaps > 0) & (gaps < MAX_ARRIVAL_NS)
         for index in np.flatnonzero(unsure):
             whole[index] = int(-rounded_log(float(rest[index])) / self.qps * 1e9)
             self.decided_exactly += 1
@@ -117,6 +120,7 @@ class LoadGenPoisson(TimeStream):
         min_duration_ns: Shortest duration.
         min_query_count: Least number of queries.
         max_query_count: Largest number of queries, None for no limit.
+        place: Where the arrivals stand in the scenario, for messages.
     """
 
     def __init__(
@@ -127,15 +131,15 @@ class LoadGenPoisson(TimeStream):
         min_duration_ns: int = 0,
         min_query_count: int = 0,
         max_query_count: int | None = None,
+        place: str = "",
     ) -> None:
-        super().__init__(Stopping(min_duration_ns, min_query_count, max_query_count, past_the_end=True))
+        super().__init__(
+            Stopping(min_duration_ns, min_query_count, max_query_count, past_the_end=True, place=place)
+        )
         self._gaps = ExponentialGaps(qps, seed)
         self._next_ns = 0
 
     def _more(self) -> NDArray[np.int64]:
-        times = np.empty(CHUNK + 1, np.int64)
-        times[0] = self._next_ns
-        times[1:] = self._gaps.take(CHUNK)
-        np.cumsum(times, out=times)
+        times = running_sums(self._next_ns, self._gaps.take(CHUNK))
         self._next_ns = int(times[-1])
         return times[:-1]

@@ -17,6 +17,7 @@ from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream
 from layerweaver.backend_sim.traffic.trace_formats import FORMATS, TraceFile
 from layerweaver.ir import TrafficError
 from layerweaver.ir.documents import Number, refusal
+from layerweaver.ir.limits import MAX_ARRIVAL_NS
 
 __all__ = ["TraceArrivals", "TraceSpec"]
 
@@ -59,7 +60,7 @@ class TraceSpec(Arrival):
             time_scale=self.time_scale / asked.factor,
             loop=self.loop,
             sort=self.sort,
-            stopping=Stopping(asked.duration_ns, asked.min_queries, most),
+            stopping=Stopping(asked.duration_ns, asked.min_queries, most, place=asked.place),
         )
 
 
@@ -67,6 +68,9 @@ _MAX_SORTED = 200_000_000
 
 
 _MAX_SCALE_PART = 1_000_000
+
+
+_MAX_SPAN_NS = 2**62
 
 
 class TraceArrivals(TimeStream):
@@ -102,7 +106,8 @@ class TraceArrivals(TimeStream):
         super().__init__(stopping)
         self._trace, self._tenants, self._loop = trace, tenants, loop
         self._sort = sort or not trace.format.in_order
-        scale = Fraction(str(time_scale)).limit_denominator(_MAX_SCALE_PART)
+        part = max(1, min(_MAX_SCALE_PART, int(_MAX_SCALE_PART**2 / time_scale)))
+        scale = max(Fraction(str(time_scale)).limit_denominator(part), Fraction(1, _MAX_SCALE_PART))
         self._numerator, self._denominator = scale.numerator, scale.denominator
         self._others: set[str] = set()
         self._offset_ns = 0
@@ -170,9 +175,11 @@ class TraceArrivals(TimeStream):
             yield from (view[start : start + CHUNK] - (origin or 0)).tolist()
 
     def _scaled(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
-        whole, rest = np.divmod(times, self._denominator)
+        # The first unscaled time that lies beyond what can arrive: products of larger ones leave 64 bits.
+        beyond = MAX_ARRIVAL_NS * self._denominator // self._numerator + self._denominator
+        whole, rest = np.divmod(np.minimum(times, min(beyond, _MAX_SPAN_NS)), self._denominator)
         scaled: NDArray[np.int64] = whole * self._numerator + rest * self._numerator // self._denominator
-        return scaled
+        return np.minimum(scaled, MAX_ARRIVAL_NS)
 
     def _more(self) -> NDArray[np.int64]:
         piece = list(islice(self._times, CHUNK))
@@ -186,9 +193,12 @@ class TraceArrivals(TimeStream):
             piece = list(islice(self._times, CHUNK))
         self._pass_rows += len(piece)
         self._pass_last_ns = piece[-1]
-        limit = 2**62 // max(1, -(-self._numerator // self._denominator))
-        if piece[-1] + self._offset_ns > limit:
-            raise TrafficError("the scaled times are too long", where=str(self._trace.path))
+        if piece[-1] + self._offset_ns > _MAX_SPAN_NS:
+            raise TrafficError(
+                f"spans more than {_MAX_SPAN_NS / 1e9:.2g} s",
+                where=str(self._trace.path),
+                accepted="give a shorter trace, or loop: false",
+            )
         return self._scaled(np.array(piece, np.int64) + self._offset_ns)
 
     def _begin_again(self) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, some_rate
-from layerweaver.backend_sim.traffic.stream import CHUNK, NS_PER_S, Stopping, TimeStream
+from layerweaver.backend_sim.traffic.stream import CHUNK, NS_PER_S, Stopping, TimeStream, running_sums
 from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.ir.documents import (
     Milliseconds,
@@ -19,6 +19,7 @@ from layerweaver.ir.documents import (
     Seed,
     refusal,
 )
+from layerweaver.ir.limits import MAX_ARRIVAL_NS
 
 __all__ = ["GammaArrivals", "GammaSpec", "PeriodicArrivals", "PeriodicSpec"]
 
@@ -91,10 +92,8 @@ class GammaArrivals(TimeStream):
 
     def _more(self) -> NDArray[np.int64]:
         gaps = self._generator.standard_gamma(self._shape, CHUNK) * self._scale_ns
-        times = np.empty(CHUNK + 1, np.int64)
-        times[0] = self._next_ns
-        times[1:] = np.minimum(gaps, 2.0**53).astype(np.int64)
-        np.cumsum(times, out=times)
+        whole = np.minimum(gaps, MAX_ARRIVAL_NS).astype(np.int64)
+        times = running_sums(self._next_ns, whole)
         self._next_ns = int(times[-1])
         return times[:-1]
 
@@ -107,19 +106,20 @@ class PeriodicArrivals(TimeStream):
 
     def __init__(self, period_ns: int, jitter_ns: int, seed: int, stopping: Stopping) -> None:
         super().__init__(stopping)
-        self._period_ns, self._jitter_ns = period_ns, jitter_ns
+        self._period_ns, self._jitter_ns = min(period_ns, MAX_ARRIVAL_NS), jitter_ns
         self._generator = np.random.Generator(np.random.PCG64(seed))
         self._held = np.empty(0, np.int64)
-        self._number = 0
+        self._tick_ns = 0
 
     def _more(self) -> NDArray[np.int64]:
         while True:
-            base = (self._number + np.arange(CHUNK, dtype=np.int64)) * self._period_ns
-            self._number += CHUNK
+            ticks = running_sums(self._tick_ns, np.full(CHUNK, self._period_ns, np.int64))
+            base, self._tick_ns = ticks[:-1], int(ticks[-1])
             if self._jitter_ns:
                 base = base + self._generator.integers(0, self._jitter_ns, CHUNK, endpoint=True)
+                np.minimum(base, MAX_ARRIVAL_NS, out=base)
             times = np.sort(np.concatenate((self._held, base)))
-            settled = int(np.searchsorted(times, self._number * self._period_ns, side="right"))
+            settled = int(np.searchsorted(times, self._tick_ns, side="right"))
             self._held = times[settled:]
             if settled:
                 return times[:settled]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["Arrivals", "ClosedLoop", "OpenLoop", "Saturated", "Source"]
 
 
+@runtime_checkable
 class Arrivals(Protocol):
     """A stream of scheduled times, generated in pieces so that ten million requests need no array."""
 

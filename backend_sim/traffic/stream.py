@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.traffic.source import Arrivals
+from layerweaver.ir import TrafficError
+from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_SECONDS
 
-__all__ = ["CHUNK", "NS_PER_S", "Stopping", "Tap", "TimeStream", "derive_seed", "take_all"]
+__all__ = ["CHUNK", "NS_PER_S", "Stopping", "Tap", "TimeStream", "derive_seed", "running_sums", "take_all"]
 
 NS_PER_S = 1_000_000_000
 CHUNK = 16_384
@@ -27,6 +29,28 @@ def derive_seed(seed: int, index: int) -> int:
     return (state ^ (state >> 31)) & 0xFFFFFFFF
 
 
+def running_sums(start: int, steps: NDArray[np.int64], most: int = MAX_ARRIVAL_NS) -> NDArray[np.int64]:
+    """``start`` and the sums up to every step, stopping at ``most``; shape (len(steps) + 1,).
+
+    Sums of large steps leave 64 bits; nothing beyond ``most`` is needed, so all that is becomes ``most``.
+
+    Args:
+        start: First value, 0 to ``most``.
+        steps: Each from 0 to ``most``.
+        most: At most 2^62.
+    """
+    sums = np.empty(len(steps) + 1, np.int64)
+    sums[0], sums[1:] = start, steps
+    if start + len(steps) * int(steps.max(initial=0)) > most:
+        beyond = int(np.searchsorted(np.cumsum(sums, dtype=np.float64), most))
+        sums[beyond:] = 0
+        np.cumsum(sums, out=sums)
+        np.minimum(sums, most, out=sums)
+        sums[beyond:] = most
+        return sums
+    return np.cumsum(sums, out=sums)
+
+
 @dataclass(frozen=True, slots=True)
 class Stopping:
     """When a source ends.
@@ -40,12 +64,14 @@ class Stopping:
         max_queries: None for no limit.
         past_the_end: LoadGen's reading: compare the time *before* this one with the duration, so that one
             query at or past the end is emitted.
+        place: Where the arrivals stand in the scenario, for messages.
     """
 
     duration_ns: int | None = None
     min_queries: int = 0
     max_queries: int | None = None
     past_the_end: bool = False
+    place: str = ""
 
 
 class TimeStream(ABC):
@@ -60,7 +86,10 @@ class TimeStream(ABC):
 
     @abstractmethod
     def _more(self) -> NDArray[np.int64]:
-        """The next piece of scheduled times in ns, ascending; empty when the source has no more."""
+        """The next piece of scheduled times in ns, ascending; empty when the source has no more.
+
+        What is later than :data:`~layerweaver.ir.limits.MAX_ARRIVAL_NS` is given as that.
+        """
 
     def take(self, count: int) -> NDArray[np.int64]:
         """The next at most ``count`` scheduled times in ns; empty at the end."""
@@ -92,6 +121,13 @@ class TimeStream(ABC):
             keep = min(keep, max(within, rule.min_queries - self._emitted, 0))
         if rule.max_queries is not None:
             keep = min(keep, rule.max_queries - self._emitted)
+        if keep and times[keep - 1] >= MAX_ARRIVAL_NS:
+            raise TrafficError(
+                f"request {self._emitted + int(np.searchsorted(times, MAX_ARRIVAL_NS)) + 1} would come later "
+                f"than {MAX_ARRIVAL_NS / NS_PER_S:g} s",
+                where=rule.place,
+                accepted=f"a duration of up to {MAX_SECONDS:g} s, or fewer queries",
+            )
         self._ended = keep < len(times) or not len(times)
         if len(times):
             self._before = int(times[-1])

@@ -1,34 +1,33 @@
 """Reading the rows of recorded traces one by one: when a request came and whose it was.
 
 Formats: ``csv`` (``tenant,query,arrival_ns`` as ``layerweaver traffic`` writes it, or ``timestamp,tenant``
-with seconds or ISO 8601 times), ``azure-llm`` (``TIMESTAMP,ContextTokens,GeneratedTokens``),
+with ISO 8601 times or numbers), ``azure-llm`` (``TIMESTAMP,ContextTokens,GeneratedTokens``),
 ``azure-functions`` (``app,func,end_timestamp,duration`` in seconds; a request arrives at end minus duration),
-``burstgpt`` (``Timestamp`` in seconds, ``Model``) and ``mooncake`` (JSON lines with ``timestamp`` in ms).
+``burstgpt`` (``Timestamp``, ``Model``) and ``mooncake`` (JSON lines with ``timestamp`` in ms). A file whose
+name ends in ``.gz`` is unpacked as it is read. Lines of a CSV that begin with ``#`` are comments, unless they
+are rows.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
-import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
+from layerweaver.backend_sim.traffic.trace_times import BadValueError, TraceClock, number_ns, whole_ns
 from layerweaver.ir import TrafficError
+from layerweaver.ir.csv_text import cell_text
 
 __all__ = ["FORMATS", "TraceFile", "TraceRow"]
 
 _MAX_LINE_BYTES = 1 << 20
-_MAX_NS = 4 * 10**18
 _TIME_COLUMNS = ("arrival_ns", "timestamp", "TIMESTAMP", "Timestamp", "end_timestamp")
-_MOMENT = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,12}))?\s*(Z|[+-]\d\d:?\d\d)?", re.ASCII
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,54 +45,8 @@ class TraceRow:
     tenant: str | None
 
 
-class _BadValueError(Exception):
-    def __init__(self, column: str, what: str, accepted: str) -> None:
-        super().__init__(what)
-        self.column, self.what, self.accepted = column, what, accepted
-
-
-def _number_ns(text: str, column: str, unit_ns: int) -> int:
-    try:
-        value = Decimal(text.strip()) * unit_ns
-        if not -_MAX_NS < value < _MAX_NS:
-            raise InvalidOperation
-        return int(value)
-    except (InvalidOperation, ValueError):
-        raise _BadValueError(column, f"{text[:40]!r} is not a time", "give a number") from None
-
-
-@lru_cache(maxsize=64)
-def _day_ns(text: str) -> int:
-    return (date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()) * 86_400 * 10**9
-
-
-def _moment_ns(text: str, column: str) -> int:
-    """Seconds as a number, or a date and time (UTC unless it says otherwise), in ns."""
-    match = _MOMENT.fullmatch(text.strip())
-    if match is None:
-        return _number_ns(text, column, 10**9)
-    day, hour, minute, second, fraction, zone = match.groups()
-    try:
-        result = _day_ns(day)
-    except ValueError:
-        raise _BadValueError(column, f"{text[:40]!r} is not a date", "such as 2023-11-16 18:15:46") from None
-    result += (int(hour) * 3600 + int(minute) * 60 + int(second)) * 10**9
-    result += int((fraction or "0")[:9].ljust(9, "0"))
-    if zone and zone != "Z":
-        offset = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
-        result -= (offset if zone[0] == "+" else -offset) * 10**9
-    return result
-
-
 Row = Mapping[str, str]
-Parse = Callable[[Row], tuple[int, str | None]]
-
-
-def _layerweaver_row(row: Row) -> tuple[int, str | None]:
-    text = row["arrival_ns"]
-    if not re.fullmatch(r"\s*-?\d{1,18}\s*", text, re.ASCII):
-        raise _BadValueError("arrival_ns", f"{text[:40]!r} is not a time in ns", "give a whole number")
-    return int(text), row["tenant"]
+Parse = Callable[[Row, TraceClock], tuple[int, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,37 +68,39 @@ class TraceFormat:
     json_lines: bool = False
 
 
-def _functions_row(row: Row) -> tuple[int, str | None]:
-    end_ns = _number_ns(row["end_timestamp"], "end_timestamp", 10**9)
-    duration_ns = _number_ns(row["duration"], "duration", 10**9)
+def _at(column: str, tenant: str | None = None) -> Parse:
+    """A row with its time in one column, and its tenant in another."""
+    return lambda row, clock: (clock.moment_ns(row[column], column), row[tenant] if tenant else None)
+
+
+def _functions_row(row: Row, clock: TraceClock) -> tuple[int, str | None]:  # noqa: ARG001 - always seconds
+    end_ns = number_ns(row["end_timestamp"], "end_timestamp", 10**9)
+    duration_ns = number_ns(row["duration"], "duration", 10**9)
     if duration_ns < 0:
-        raise _BadValueError("duration", "is negative", "give seconds, 0 or more")
+        raise BadValueError("duration", "is negative", "give seconds, 0 or more")
     return end_ns - duration_ns, row["func"]
 
 
 FORMATS: dict[str, TraceFormat] = {
     "csv": TraceFormat(
         (("tenant", "arrival_ns"), ("timestamp", "tenant")),
-        (_layerweaver_row, lambda row: (_moment_ns(row["timestamp"], "timestamp"), row["tenant"])),
+        (
+            lambda row, _: (whole_ns(row["arrival_ns"], "arrival_ns"), cell_text(row["tenant"])),
+            lambda row, clock: (clock.moment_ns(row["timestamp"], "timestamp"), cell_text(row["tenant"])),
+        ),
         own_tenant=True,
     ),
-    "azure-llm": TraceFormat(
-        (("TIMESTAMP",),),
-        (lambda row: (_moment_ns(row["TIMESTAMP"], "TIMESTAMP"), None),),
-    ),
+    "azure-llm": TraceFormat((("TIMESTAMP",),), (_at("TIMESTAMP"),)),
     "azure-functions": TraceFormat(
         (("func", "end_timestamp", "duration"),), (_functions_row,), in_order=False
     ),
     "burstgpt": TraceFormat(
         (("Timestamp", "Model"), ("Timestamp",)),
-        (
-            lambda row: (_moment_ns(row["Timestamp"], "Timestamp"), row["Model"]),
-            lambda row: (_moment_ns(row["Timestamp"], "Timestamp"), None),
-        ),
+        (_at("Timestamp", "Model"), _at("Timestamp")),
     ),
     "mooncake": TraceFormat(
         (("timestamp",),),
-        (lambda row: (_number_ns(row["timestamp"], "timestamp", 10**6), None),),
+        (lambda row, _: (number_ns(row["timestamp"], "timestamp", 10**6), None),),
         json_lines=True,
     ),
 }
@@ -179,13 +134,17 @@ class TraceFile:
         """
         self.skipped = 0
         try:
-            stream = self.path.open("r", encoding="utf-8-sig", errors="replace", newline="")
+            stream = self.path.open("rb")
         except OSError as failure:
             raise TrafficError(
                 f"cannot be read ({failure.strerror})", where=str(self.path), accepted="give a trace file"
             ) from None
         with stream:
-            yield from self._json_rows(stream) if self.format.json_lines else self._csv_rows(stream)
+            packed = self.path.suffix == ".gz"
+            plain = io.BufferedReader(gzip.GzipFile(fileobj=stream)) if packed else stream
+            text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace", newline="")
+            clock = TraceClock(self.path)
+            yield from self._json_rows(text, clock) if self.format.json_lines else self._csv_rows(text, clock)
 
     def refusal(self, line: int, column: str, what: str, accepted: str) -> TrafficError:
         """The error about a row."""
@@ -210,10 +169,11 @@ class TraceFile:
                 if len(text) == _MAX_LINE_BYTES:
                     raise self.refusal(number, "", "the line is longer than 1 MiB", "give a trace file")
                 yield text
-        except OSError as failure:
-            raise TrafficError(f"cannot be read ({failure.strerror})", where=str(self.path)) from None
+        except (OSError, EOFError, zlib.error) as failure:
+            reason = getattr(failure, "strerror", None) or failure
+            raise TrafficError(f"cannot be read ({reason})", where=str(self.path)) from None
 
-    def _csv_rows(self, stream: IO[str]) -> Iterator[TraceRow]:
+    def _csv_rows(self, stream: IO[str], clock: TraceClock) -> Iterator[TraceRow]:
         reader = csv.reader(self._lines(stream))
         names: Sequence[str] | None = None
         parse, used, width = self.format.parse[0], list[tuple[int, str]](), 0
@@ -225,7 +185,8 @@ class TraceFile:
             except csv.Error as failure:
                 self.bad_row(reader.line_num, "", f"is not CSV ({failure})", "give comma-separated values")
                 continue
-            if not fields or fields[0].startswith("#"):
+            comment = bool(fields) and fields[0].startswith("#")
+            if not fields or (comment and (names is None or len(fields) < width)):
                 continue
             if names is None:
                 names = [name.strip() for name in fields]
@@ -237,8 +198,10 @@ class TraceFile:
                 self.bad_row(line, names[len(fields)], "the row has too few values", "give every column")
                 continue
             try:
-                time_ns, tenant = parse({name: fields[position] for position, name in used})
-            except _BadValueError as bad:
+                time_ns, tenant = parse({name: fields[position] for position, name in used}, clock)
+            except BadValueError as bad:
+                if comment:
+                    continue
                 self.bad_row(line, bad.column, bad.what, bad.accepted)
                 continue
             yield TraceRow(line, time_ns, tenant)
@@ -258,7 +221,7 @@ class TraceFile:
             line, missing, "the column is missing", f"{self.kind} files have {self._accepted()}"
         )
 
-    def _json_rows(self, stream: IO[str]) -> Iterator[TraceRow]:
+    def _json_rows(self, stream: IO[str], clock: TraceClock) -> Iterator[TraceRow]:
         for line, text in enumerate(self._lines(stream), start=1):
             if not text.strip():
                 continue
@@ -274,8 +237,8 @@ class TraceFile:
                 self.bad_row(line, "timestamp", "has no number", "give milliseconds")
                 continue
             try:
-                time_ns, tenant = self.format.parse[0]({"timestamp": str(stamp)})
-            except _BadValueError as bad:
+                time_ns, tenant = self.format.parse[0]({"timestamp": str(stamp)}, clock)
+            except BadValueError as bad:
                 self.bad_row(line, bad.column, bad.what, bad.accepted)
                 continue
             yield TraceRow(line, time_ns, tenant)

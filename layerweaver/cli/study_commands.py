@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from itertools import chain, islice
 from pathlib import Path
@@ -28,6 +27,7 @@ from layerweaver.cli.serving import (
     wants_details,
 )
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
+from layerweaver.ir.csv_text import CsvWriter
 
 __all__ = ["register"]
 
@@ -107,7 +107,7 @@ def _traffic(
         print_document({"arrivals": [dict(zip(columns, row, strict=True)) for row in rows]})
         return
     first = list(islice(rows, 1))  # so that what is wrong from the start leaves no half-written table
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = CsvWriter(sys.stdout)
     writer.writerow(columns)
     writer.writerows(chain(first, rows))
 

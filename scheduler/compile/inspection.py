@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from layerweaver import models
 from layerweaver.costmodel import cost_graph, costed_document, load_npu
 from layerweaver.ir import LayerGraph, atomic_write
+from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.export import graph_document
 from layerweaver.scheduler.compile.sources import load_graph, zoo_bytes
 from layerweaver.scheduler.offline import build_offline
@@ -85,7 +85,7 @@ def layers_csv(document: Mapping[str, Any]) -> str:
     layers = document["layers"]
     columns = list(layers[0]) if layers else ["name"]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = CsvWriter(text)
     writer.writerow(columns)
     for layer in layers:
         writer.writerow(

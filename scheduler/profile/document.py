@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.profile.profile import Profile, Provenance
 
@@ -93,7 +93,7 @@ def profile_csv(profile: Profile) -> str:
     """All layers of all entries as CSV with a header; one line per layer."""
     text = io.StringIO()
     columns = ("name", "compute_cycles", "memory_cycles", "dram_bytes", "weight_bytes", "remaining_cycles")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = CsvWriter(text)
     writer.writerow(("model", "batch", "layer", *columns[1:]))
     for entry in profile.entries:
         for row in _layer_rows(entry):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from layerweaver.backend_sim.traffic.recorded import TraceArrivals
 from layerweaver.backend_sim.traffic.stream import Stopping, take_all
 from layerweaver.backend_sim.traffic.trace_formats import TraceFile
 from layerweaver.ir import TrafficError
+from layerweaver.ir.csv_text import CsvWriter
 
 
 def _read(
@@ -52,6 +54,26 @@ FILES = {
         (),
         [0, 9_400_000_000],
     ),
+    "csv-zones": (
+        "timestamp,tenant\n2024-05-10 02:00:00+02:00,a\n2024-05-10 00:00:01+00,a\n"
+        "2024-05-10T05:30:02.5+0530,a\n2024-05-09 23:00:03-01,a\n2024-05-10 00:00:04 UTC,a\n",
+        ("a",),
+        [0, 10**9, 2_500_000_000, 3 * 10**9, 4 * 10**9],
+    ),
+    "csv-s": ("timestamp,tenant\n1700000000,a\n1700000000.25,a\n", ("a",), [0, 250_000_000]),
+    "csv-ms": ("timestamp,tenant\n1700000000000,a\n1700000000250.5,a\n", ("a",), [0, 250_500_000]),
+    "csv-us": ("timestamp,tenant\n1700000000000000,a\n1700000000000250,a\n", ("a",), [0, 250_000]),
+    "csv-ns": ("timestamp,tenant\n1700000000000000000,a\n1700000000000000250,a\n", ("a",), [0, 250]),
+    "csv-own-ns": (
+        "tenant,query,arrival_ns\na,0,1700000000000000000\na,1,1700000000000000007\n",
+        ("a",),
+        [0, 7],
+    ),
+    "csv-comments": (
+        "# made by hand\ntimestamp,tenant\n0,a\n# then,it,rained\n# or\n1,a\n",
+        ("a",),
+        [0, 10**9],
+    ),
     "burstgpt": ("Timestamp,Model,Request tokens\n5,ChatGPT,1\n7,GPT-4,2\n", ("GPT-4",), [2_000_000_000]),
     "mooncake": ('{"timestamp": 27, "input_length": 1}\n\n{"timestamp": 30}\n', (), [0, 3_000_000]),
 }
@@ -83,6 +105,11 @@ BAD = {
     "text": ("timestamp,tenant\n1,a\nsoon,a\n", r"trace:3, column 'timestamp': 'soon'"),
     "infinite": ("timestamp,tenant\n1,a\ninf,a\n", r"trace:3, column 'timestamp'"),
     "huge": ("timestamp,tenant\n1,a\n1e300,a\n", r"trace:3, column 'timestamp'"),
+    "minute": ("timestamp,tenant\n2023-11-16 00:61:00,a\n", r"trace:2, column 'timestamp'.*not a time"),
+    "hour": ("timestamp,tenant\n2023-11-16 24:00:00,a\n", r"trace:2, column 'timestamp'.*not a time"),
+    "second": ("timestamp,tenant\n2023-11-16 00:00:60,a\n", r"trace:2, column 'timestamp'.*not a time"),
+    "zone": ("timestamp,tenant\n2023-11-16 00:00:00-99:99,a\n", r"trace:2, column 'timestamp'"),
+    "zone minutes": ("timestamp,tenant\n2023-11-16 00:00:00+01:60,a\n", r"trace:2, column 'timestamp'"),
     "date": ("timestamp,tenant\n2023-13-40 00:00:00,a\n", r"trace:2, column 'timestamp'"),
     "order": ("timestamp,tenant\n2,a\n1,a\n", r"trace:3.*goes back in time by 1 s"),
     "long": ("timestamp,tenant\n1," + "x" * (1 << 20) + "\n", r"trace:2: the line is longer"),
@@ -115,3 +142,51 @@ def test_missing_file_and_a_loop_without_length(tmp_path: Path) -> None:
     path.write_text("timestamp,tenant\n1,a\n1,a\n")
     with pytest.raises(TrafficError, match="cannot be looped"):
         _read(path, "csv", loop=True, stop=Stopping(100))
+
+
+def test_the_unit_of_numbers_since_1970_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("timestamp,tenant\n1700000000000,a\n1700000000001,a\n")
+    with caplog.at_level("INFO", logger="layerweaver"):
+        assert _read(path, "csv", "a")[0] == _read(path, "csv", "a")[0] == [0, 1_000_000]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: the numbers in column 'timestamp' are taken as milliseconds since 1970"
+    ]
+
+
+def test_packed_traces_are_read_by_their_name(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv.gz"
+    text = b"timestamp,tenant\n1,a\n2,a\n"
+    path.write_bytes(gzip.compress(text))
+    assert _read(path, "csv", "a")[0] == [0, 10**9]
+    for damaged in (text, gzip.compress(text)[:-9], gzip.compress(text)[:20] + bytes(30)):
+        path.write_bytes(damaged)
+        with pytest.raises(TrafficError, match="cannot be read"):
+            _read(path, "csv", "a")
+    path.write_bytes(gzip.compress(bytes(1 << 26)))
+    with pytest.raises(TrafficError, match="longer than 1 MiB"):
+        _read(path, "csv", "a")
+
+
+def test_what_is_written_for_any_name_is_read_for_it(tmp_path: Path) -> None:
+    names = [
+        "#1 camera",
+        'b, "two"',
+        "=SUM(A1)",
+        "'=x",
+        "a\rb",
+        "c\nd",
+        " e ",
+        "\u00fcn\u00efcode \U0001f3a5",
+    ]
+    path = tmp_path / "trace.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = CsvWriter(stream)
+        writer.writerow(("tenant", "query", "arrival_ns"))
+        writer.writerows(
+            (name, query, 10 * query + place) for query in (0, 1) for place, name in enumerate(names)
+        )
+    for place, name in enumerate(names):
+        assert _read(path, "csv", name)[0] == [place, 10 + place]

@@ -32,6 +32,7 @@ from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, as_prep
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec, SingleStreamSpec
 from layerweaver.backend_sim.traffic.offline import OfflineSpec
 from layerweaver.backend_sim.traffic.poisson import PoissonSpec
+from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.backend_sim.traffic.stream import take_all
 from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
@@ -171,7 +172,11 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> di
 
 def _scheduled(run: Run, index: int, request: TrafficRequest) -> NDArray[np.int64]:
     own = run.outcomes[0].tenants[index].scheduled_ns
-    return own if own is not None else take_all(run.prepared.sources(request)[index])
+    if own is not None:
+        return own
+    source = run.prepared.sources(request)[index]
+    assert isinstance(source, Arrivals)  # the engine keeps the times of all other sources
+    return take_all(source)
 
 
 def _loadgen_request(run: Run, index: int, request: TrafficRequest) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
+from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.bounds import pool_bound
@@ -119,7 +120,7 @@ def _rate_qps(prepared: PreparedScenario, index: int) -> float:
         return rate
     source = make_source(prepared.scenario, index, TrafficRequest())
     count, first_ns, last_ns = 0, None, 0
-    while hasattr(source, "take") and len(times := source.take(1 << 16)):
+    while isinstance(source, Arrivals) and len(times := source.take(1 << 16)):
         first_ns = int(times[0]) if first_ns is None else first_ns
         count, last_ns = count + len(times), int(times[-1])
     if count < 2 or first_ns is None or last_ns == first_ns:

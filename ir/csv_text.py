@@ -1,0 +1,66 @@
+"""CSV that every reader understands and no spreadsheet runs.
+
+Names come from files that nobody vouches for, and a spreadsheet runs a cell that begins like a formula. Such
+a text is written with an apostrophe before it, and so is a text that already looks like that, so that
+:func:`cell_text` gives back exactly what was written. Numbers are written as they are.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+__all__ = ["CsvWriter", "cell_text"]
+
+_FORMULA = re.compile(
+    "'*[=+\\-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}]"
+)
+
+
+class _Text(Protocol):
+    def write(self, text: str, /) -> object: ...
+
+
+class _UnixLines:
+    """Takes whole rows with the line ends of the CSV standard and passes them on with those of Unix.
+
+    The csv module quotes what looks like *its* line end: only with both is a lone carriage return quoted.
+    """
+
+    def __init__(self, stream: _Text) -> None:
+        self._stream = stream
+
+    def write(self, row: str) -> object:
+        return self._stream.write(f"{row[:-2]}\n")
+
+
+class CsvWriter:
+    """Writes rows of texts and numbers; None is an empty cell.
+
+    Args:
+        stream: Text stream that leaves line ends alone.
+    """
+
+    def __init__(self, stream: _Text) -> None:
+        self._writer = csv.writer(_UnixLines(stream), lineterminator="\r\n")
+
+    def writerow(self, cells: Iterable[Any]) -> None:
+        """Write one row."""
+        self._writer.writerow([_inert(cell) if isinstance(cell, str) else cell for cell in cells])
+
+    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        """Write several rows."""
+        for row in rows:
+            self.writerow(row)
+
+
+def _inert(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def cell_text(cell: str) -> str:
+    """The text that :class:`CsvWriter` wrote as this cell; other programs' cells stay as they are."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -1,0 +1,47 @@
+"""The one set of limits: how large what a file or a caller states may be.
+
+Everything is bounded once, where it enters, so that no product or sum of accepted values leaves 64 bits
+later: times by :data:`MAX_TIME_NS`, their number by :data:`MAX_QUERIES`, what a single stream of arrivals may
+reach by :data:`MAX_ARRIVAL_NS` (at 9 GHz still far below the engine's mark for "never").
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "MAX_ARRIVAL_NS",
+    "MAX_BATCH",
+    "MAX_COUNT",
+    "MAX_PHASES",
+    "MAX_QUERIES",
+    "MAX_RATE_QPS",
+    "MAX_SECONDS",
+    "MAX_TIME_NS",
+    "MIN_RATE_QPS",
+]
+
+MAX_SECONDS = 10**8
+"""Longest time that a scenario may state, in seconds: three years."""
+
+MAX_TIME_NS = MAX_SECONDS * 10**9
+"""The same in ns."""
+
+MAX_ARRIVAL_NS = 2 * MAX_TIME_NS
+"""No request arrives later; the first past the longest duration still can (LoadGen issues it)."""
+
+MAX_QUERIES = 10**9
+"""Requests of one tenant."""
+
+MAX_COUNT = 10**9
+"""Plain whole numbers of a scenario."""
+
+MAX_PHASES = 10**9
+"""Bursts, or changes of state, of one tenant's arrivals."""
+
+MAX_RATE_QPS = 1e9
+"""Queries per second."""
+
+MIN_RATE_QPS = 1e-9
+"""The least rate that is not 0: below one query in ten times :data:`MAX_SECONDS` nothing comes."""
+
+MAX_BATCH = 4096
+"""Requests in one batch, and samples in one query."""

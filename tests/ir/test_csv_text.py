@@ -1,0 +1,32 @@
+"""Names in CSV: inert in spreadsheets, and given back as they were."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from layerweaver.ir.csv_text import CsvWriter, cell_text
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(st.lists(NAMES, min_size=1))
+@example(
+    ["=SUM(A1)", "+1", "-x", "@y", "\tz", "\rq", "'=a", "''-b", "'plain", "#1 camera", 'b, "two"', "a\rb"]
+)
+def test_every_name_comes_back_and_none_is_a_formula(names: list[str]) -> None:
+    text = io.StringIO(newline="")
+    CsvWriter(text).writerows((name, place, -1.5) for place, name in enumerate(names))
+    rows = list(csv.reader(io.StringIO(text.getvalue(), newline="")))
+    assert [cell_text(row[0]) for row in rows] == names
+    assert not any(row[0][:1] in set("=+-@\t\r\n") for row in rows)
+    assert [row[1:] for row in rows] == [[str(place), "-1.5"] for place in range(len(names))]
+
+
+def test_rows_end_as_on_unix() -> None:
+    text = io.StringIO()
+    CsvWriter(text).writerow(["a", None, 1, True])
+    assert text.getvalue() == "a,,1,True\n"
