@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ tenants:
     deadline_ms: 5
     arrival: {{kind: poisson, qps: 900, seed: 1}}
 """
+LIMIT_S = 600
 COSTS = "layer,compute_cycles,dram_bytes,weight_bytes\nfirst,100000,9000000,9000000\nsecond,200000,0,0\n"
 
 
@@ -38,10 +41,25 @@ def scenario(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    """Ctrl-C is heard, here and by every child: whatever started the tests may have SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C as soon as the engine reports for the first time."""
-    monkeypatch.setattr(session, "_no_engine_progress", lambda _: signal.raise_signal(signal.SIGINT))
+    reports: list[object] = []
+
+    def interrupt(progress: object) -> None:
+        assert len(reports) < 10, "the run goes on after Ctrl-C"
+        reports.append(progress)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(session, "_no_engine_progress", interrupt)
 
 
 @pytest.mark.usefixtures("soon")
@@ -109,23 +127,15 @@ save_result(run, sys.argv[1])
 def test_a_killed_run_leaves_the_earlier_result(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"result.{suffix}"
     path.write_text("as it was")
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, capture_output=True)
+    command = [sys.executable, "-c", KILLED, str(path)]
+    killed = subprocess.run(command, check=False, capture_output=True, timeout=LIMIT_S)
     assert killed.returncode == -signal.SIGKILL
     assert path.read_text() == "as it was"
 
 
-LISTENING = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may ignore it
-from layerweaver.__main__ import main
-if __name__ == "__main__":
-    sys.exit(main())
-"""
-
-
 def _interrupted(words: list[str], folder: Path, after_s: float) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process group of its own, as a terminal does, and press Ctrl-C."""
-    command = [sys.executable, "-c", LISTENING, *words]
+    command = [sys.executable, "-m", "layerweaver", *words]
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -134,9 +144,13 @@ def _interrupted(words: list[str], folder: Path, after_s: float) -> subprocess.C
         text=True,
         start_new_session=True,
     ) as process:
-        time.sleep(after_s)
-        os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        try:
+            time.sleep(after_s)
+            os.killpg(process.pid, signal.SIGINT)
+            out, err = process.communicate(timeout=LIMIT_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
@@ -173,7 +187,12 @@ def test_compiled_engines_are_found_by_the_next_process(scenario: Path, tmp_path
     for policy in ("fcfs", "fcfs", "edf"):
         command = [sys.executable, "-m", "layerweaver", "simulate", str(scenario), "--json"]
         done = subprocess.run(
-            [*command, "--policy", policy], env=environment, check=True, capture_output=True, text=True
+            [*command, "--policy", policy],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
         )
         notices.append("compiling the engine for policy" in done.stderr)
         documents.append(json.loads(done.stdout)["tenants"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+LIMIT_S = 600
 HEAVY = ("matplotlib", "networkx", "numba", "numpy", "onnx", "pandas", "plotly", "scipy", "yaml")
 
 
@@ -18,7 +19,11 @@ def test_help_and_usage_errors_load_nothing_heavy(words: str) -> None:
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", program, *words.split()], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, *words.split()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT_S,
     )
     assert ran.stderr.splitlines()[-1] == "[]"
 
@@ -31,9 +36,11 @@ def test_a_reader_that_goes_away_is_no_fault(words: str) -> None:
     program = [sys.executable, "-m", "layerweaver", *words.split()]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
         process.stdout.close()
-        said = process.stderr.read()
+        try:
+            said = process.communicate(timeout=LIMIT_S)[1]
+        finally:
+            process.kill()
     assert (process.returncode, said) == (0, "")
 
 
@@ -42,7 +49,9 @@ def test_a_reader_that_goes_away_is_no_fault(words: str) -> None:
 def test_a_full_output_is_one_line_and_exit_code_2(words: str) -> None:
     program = [sys.executable, "-m", "layerweaver", *words.split()]
     with Path("/dev/full").open("w") as full:
-        ran = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        ran = subprocess.run(
+            program, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=LIMIT_S
+        )
     assert ran.returncode == 2
     assert ran.stderr.splitlines() == [ran.stderr.strip()]
     assert "standard output" in ran.stderr
@@ -53,4 +62,8 @@ def test_nobody_to_complain_to_keeps_the_exit_code() -> None:
     with subprocess.Popen(program, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         process.stderr.close()
+        try:
+            process.wait(LIMIT_S)
+        finally:
+            process.kill()
     assert process.returncode == 2

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 import time
@@ -42,6 +43,9 @@ def scenario(tmp_path: Path) -> Path:
     return path
 
 
+LIMIT_S = 600
+
+
 def layerweaver(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "NO_COLOR"}}
     return subprocess.run(
@@ -50,6 +54,7 @@ def layerweaver(*words: str, **variables: str) -> subprocess.CompletedProcess[st
         env=environment | variables,
         encoding=variables.get("PYTHONIOENCODING", "utf-8"),
         check=False,
+        timeout=LIMIT_S,
     )
 
 
@@ -60,10 +65,13 @@ def on_a_terminal(*words: str, **variables: str) -> str:
     environment |= {"TERM": "xterm-256color", "COLUMNS": "100", **variables}
     with subprocess.Popen(
         [sys.executable, "-m", "layerweaver", *words], stdout=child, stderr=child, env=environment
-    ):
+    ) as process:
         os.close(child)
         shown = b""
         while True:
+            if not select.select([parent], [], [], LIMIT_S)[0]:
+                process.kill()
+                pytest.fail(f"says nothing for {LIMIT_S} s")
             try:
                 piece = os.read(parent, 1 << 16)
             except OSError:
