@@ -1,16 +1,23 @@
-"""The layer graph: schedulable layers as nodes, activations as edges, over networkx."""
+"""The layer graph: schedulable layers as nodes, activations as edges.
+
+networkx, which takes a fifth of a second to load, orders the layers of a graph that is not in order already
+and gives the graph to those who ask for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.ir.errors import ModelError
 from layerweaver.ir.layer import Layer, TensorSpec
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 __all__ = ["LayerGraph"]
 
@@ -53,12 +60,12 @@ class LayerGraph:
         self.outputs = tuple(outputs)
         self.warnings = tuple(warnings)
         given = tuple(layers)
-        self._graph: nx.DiGraph[str] = nx.DiGraph(name=name)
+        self._by_name: dict[str, Layer] = {}
         self._producer: dict[str, str] = {}
         for layer in given:
-            if layer.name in self._graph:
+            if layer.name in self._by_name:
                 raise ModelError("two layers have the same name", where=f"{name}: layer {layer.name!r}")
-            self._graph.add_node(layer.name, layer=layer)
+            self._by_name[layer.name] = layer
             for tensor in layer.outputs:
                 if tensor.name in self._producer:
                     raise ModelError(
@@ -66,24 +73,33 @@ class LayerGraph:
                         where=f"{name}: layer {layer.name!r}",
                     )
                 self._producer[tensor.name] = layer.name
-        for layer in given:
+        self._layers = given
+        position = {layer.name: index for index, layer in enumerate(given)}
+        if any(position[source] > position[layer] for source, layer in self._edges()):
+            self._layers = self._in_order(position)
+
+    def _edges(self) -> Iterator[tuple[str, str]]:
+        """Pairs of layers of which the second reads what the first writes; some come more than once."""
+        for layer in self._layers:
             for tensor in layer.inputs:
                 source = self._producer.get(tensor.name)
                 if source is not None and source != layer.name:
-                    self._graph.add_edge(source, layer.name)
-        position = {layer.name: index for index, layer in enumerate(given)}
-        by_name = {layer.name: layer for layer in given}
+                    yield source, layer.name
+
+    def _in_order(self, position: Mapping[str, int]) -> tuple[Layer, ...]:
+        import networkx as nx  # noqa: PLC0415
+
+        graph = self.graph
         try:
-            order = nx.lexicographical_topological_sort(self._graph, key=position.__getitem__)
-            self._layers = tuple(by_name[layer_name] for layer_name in order)
+            order = nx.lexicographical_topological_sort(graph, key=position.__getitem__)
+            return tuple(self._by_name[layer_name] for layer_name in order)
         except nx.NetworkXUnfeasible:
-            cycle = [edge[0] for edge in nx.find_cycle(self._graph)]
+            cycle = [edge[0] for edge in nx.find_cycle(graph)]
             raise ModelError(
                 f"layers depend on each other in a circle: {', '.join(cycle[:5])}",
-                where=name,
+                where=self.name,
                 accepted="an ONNX graph must be acyclic",
             ) from None
-        self._by_name = by_name
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -92,8 +108,13 @@ class LayerGraph:
 
     @property
     def graph(self) -> nx.DiGraph[str]:
-        """A copy of the dependence graph; every node has its :class:`Layer` under ``layer``."""
-        return self._graph.copy()
+        """The dependence graph, made anew; every node has its :class:`Layer` under ``layer``."""
+        import networkx as nx  # noqa: PLC0415
+
+        graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
+        graph.add_nodes_from((layer.name, {"layer": layer}) for layer in self._layers)
+        graph.add_edges_from(self._edges())
+        return graph
 
     @property
     def producers(self) -> Mapping[str, str]:
