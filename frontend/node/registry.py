@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TypeAlias, TypeVar
 
 from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered
 from layerweaver.ir import ModelError, VectorCategory
+from layerweaver.ir.plugins import installed
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -36,6 +37,7 @@ __all__ = [
     "load_operators",
     "load_plugins",
     "load_shipped",
+    "only_shipped",
     "operator",
     "repeat",
     "shape_only",
@@ -268,8 +270,14 @@ def load_operators() -> Registry:
         ModelError: If a plug-in is broken.
     """
     load_shipped()
-    load_plugins(entry_points(group=ENTRY_POINT_GROUP))
+    load_plugins(installed(ENTRY_POINT_GROUP))
     return _REGISTRY
+
+
+def only_shipped() -> bool:
+    """Whether nobody else has registered an operator in this process."""
+    rules = (rule for entry in _REGISTRY.operators() for rule in (entry.work, entry.shape) if rule)
+    return all(rule.__module__.startswith("layerweaver.") for rule in rules)
 
 
 def domain_name(domain: str) -> str:

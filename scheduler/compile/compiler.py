@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +14,7 @@ import numpy as np
 from layerweaver.costmodel.table import CostTable
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError, ProfileError
-from layerweaver.scheduler.compile.sources import (
-    ZOO_PREFIX,
-    bound_dims,
-    import_read_model,
-    read_source,
-)
+from layerweaver.scheduler.compile.sources import ZOO_PREFIX, ModelSource
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile.manifest import MAX_QUANTITY
 from layerweaver.scheduler.profile.profile import Profile, Provenance
@@ -156,20 +150,10 @@ def _checked(requests: Iterable[ModelRequest]) -> tuple[ModelRequest, ...]:
     return checked
 
 
-def _file_hash(path: Path) -> str:
-    """SHA-256 of a model file's bytes (weights kept in other files are not part of it)."""
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(f"cannot be read ({error.strerror})", where=str(path)) from None
-
-
 def _compile_one(
     request: ModelRequest, config: NpuConfig, tell: Callable[[str], None]
 ) -> Iterator[tuple[ModelProfile, Provenance]]:
-    model, defaults = read_source(request.source)
-    sha256 = model.sha256 or _file_hash(Path(request.source))
+    source = ModelSource(request.source)
     for batch in request.batches:
         tell(f"{request.entry} at batch {batch}")
         options = ImportOptions(
@@ -181,21 +165,21 @@ def _compile_one(
             state=tuple(request.state or ()),
             strict=request.strict,
         )
-        graph = import_read_model(model, defaults, options)
+        imported = source.imported(options)
         measured = request.overrides.get(batch)
         taken = (
             () if measured is None else (f"batch {batch} takes measured costs from {Path(measured).name}",)
         )
         yield (
-            profile_graph(graph, config, entry=request.entry, overrides=measured),
+            profile_graph(imported.graph, config, entry=request.entry, overrides=measured),
             Provenance(
                 source=request.source if request.source.startswith(ZOO_PREFIX) else Path(request.source).name,
-                sha256=sha256,
-                dims=bound_dims(model, defaults, options),
+                sha256=imported.sha256,
+                dims=dict(imported.dims),
                 shapes=dict(request.shapes),
                 trip_counts=dict(request.trip_counts),
                 tool_version=metadata.version("layerweaver"),
-                warnings=(*graph.warnings, *taken),
+                warnings=(*imported.graph.warnings, *taken),
             ),
         )
 

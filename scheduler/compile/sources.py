@@ -8,16 +8,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerweaver.ir import LayerGraph, ModelError
+from layerweaver.scheduler.compile.kept_graphs import Imported, content_of, graph_name, keep, kept
 
 if TYPE_CHECKING:
     from layerweaver.frontend.options import ImportOptions
     from layerweaver.frontend.reader.model import OnnxModel
 
-__all__ = ["ZOO_PREFIX", "bound_dims", "import_read_model", "load_graph", "read_source", "zoo_bytes"]
+__all__ = ["ZOO_PREFIX", "ModelSource", "load_graph", "zoo_bytes"]
 
 ZOO_PREFIX = "zoo:"
 
@@ -42,32 +44,60 @@ def zoo_bytes(name: str) -> bytes:
     return content
 
 
-def _zoo_model(name: str) -> tuple[OnnxModel, dict[str, int]]:
-    from layerweaver import models  # noqa: PLC0415 - the zoo loads onnx
-    from layerweaver.frontend.reader.file import read_model_bytes  # noqa: PLC0415
+class ModelSource:
+    """A model that is read when importing it turns out to be needed.
 
-    data = zoo_bytes(name)
-    model = read_model_bytes(data, ZOO_PREFIX + name)
-    if not model.sha256:
-        model = replace(model, sha256=hashlib.sha256(data).hexdigest())
-    return model, dict(models.defaults(name))
-
-
-def read_source(ref: str | Path) -> tuple[OnnxModel, dict[str, int]]:
-    """The model and the dimensions it is bound to unless told otherwise.
-
-    Raises:
-        ModelError: If the model does not exist or cannot be read.
+    Args:
+        ref: Path of an ONNX file, or ``zoo:NAME``.
     """
-    from layerweaver.frontend.reader.file import read_model  # noqa: PLC0415 - loads on first use
 
-    text = str(ref)
-    if text.startswith(ZOO_PREFIX):
-        return _zoo_model(text[len(ZOO_PREFIX) :])
-    return read_model(Path(ref)), {}
+    def __init__(self, ref: str | Path) -> None:
+        self.ref = ref
+        self._zoo = str(ref)[len(ZOO_PREFIX) :] if str(ref).startswith(ZOO_PREFIX) else None
+
+    @cached_property
+    def _content(self) -> str | None:
+        return content_of(Path(self.ref)) if self._zoo is None else str(self.ref)
+
+    @cached_property
+    def _read(self) -> tuple[OnnxModel, dict[str, int]]:
+        """The model and the dimensions it is bound to unless told otherwise."""
+        from layerweaver.frontend.reader.file import (  # noqa: PLC0415 - loads on first use
+            read_model,
+            read_model_bytes,
+        )
+
+        if self._zoo is None:
+            return read_model(Path(self.ref)), {}
+        from layerweaver import models  # noqa: PLC0415 - the zoo loads onnx
+
+        data = zoo_bytes(self._zoo)
+        model = read_model_bytes(data, str(self.ref))
+        return replace(model, sha256=hashlib.sha256(data).hexdigest()), dict(models.defaults(self._zoo))
+
+    def imported(self, options: ImportOptions) -> Imported:
+        """Import the model, bound to the zoo's dimensions where the options leave it open.
+
+        Raises:
+            ModelError: If the model does not exist, cannot be read, bound or lowered.
+        """
+        name = self._content and graph_name(self._content, str(self.ref), options)
+        found = kept(name) if name else None
+        if found is None:
+            from layerweaver.frontend.importer import import_model  # noqa: PLC0415 - loads every operator
+            from layerweaver.frontend.reader.file import file_sha256  # noqa: PLC0415
+
+            model, defaults = self._read
+            bound = _bound_dims(model, defaults, options)
+            graph = import_model(model, replace(options, dims=bound))
+            sha256 = model.sha256 or (name and self._content) or file_sha256(self.ref)
+            found = Imported(graph, sha256, bound)
+            if name:
+                keep(name, found)
+        return found
 
 
-def bound_dims(
+def _bound_dims(
     model: OnnxModel,
     defaults: Mapping[str, int],
     options: ImportOptions,
@@ -115,7 +145,6 @@ def load_graph(
     """
     from layerweaver.frontend.options import ImportOptions  # noqa: PLC0415
 
-    model, defaults = read_source(ref)
     options = ImportOptions(
         dims=dims or {},
         shapes=shapes or {},
@@ -126,11 +155,4 @@ def load_graph(
         strict=strict,
         fuse=fuse,
     )
-    return import_read_model(model, defaults, options)
-
-
-def import_read_model(model: OnnxModel, defaults: Mapping[str, int], options: ImportOptions) -> LayerGraph:
-    """Import what :func:`read_source` gave, bound to ``defaults`` where the options leave it open."""
-    from layerweaver.frontend.importer import import_model  # noqa: PLC0415 - loads every operator
-
-    return import_model(model, replace(options, dims=bound_dims(model, defaults, options)))
+    return ModelSource(ref).imported(options).graph

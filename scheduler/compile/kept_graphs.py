@@ -1,0 +1,120 @@
+"""Imported models by content, in memory and in the user's cache folder.
+
+A graph depends on the model's bytes, on what it is bound to, and on the code that imports it; all of it is in
+an entry's name. Not kept are models with data in other files, and any as long as somebody else's operators
+are known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from layerweaver.frontend.options import ImportOptions
+from layerweaver.ir import LayerGraph, read_bounded
+from layerweaver.ir.cache import Cache
+from layerweaver.ir.plugins import installed
+
+__all__ = ["GRAPHS", "Imported", "content_of", "graph_name", "keep", "kept"]
+
+GRAPHS = Cache("graphs", most_bytes=1 << 28)
+_MOST_HASHED_BYTES = 1 << 26
+_EXTERNAL = b"\x0a\x08location"
+"""How an ONNX file spells the key that names another file."""
+
+_MOST_IN_MEMORY = 64
+_memory: dict[str, Imported] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What importing a model gave.
+
+    Attributes:
+        graph: The layers.
+        sha256: Hash of the ONNX file; "" where it was not needed.
+        dims: What its symbolic dimensions were bound to.
+    """
+
+    graph: LayerGraph
+    sha256: str
+    dims: Mapping[str, int]
+
+
+def content_of(path: Path) -> str | None:
+    """Hash of an ONNX file that says all about its model; None for others, which are not kept."""
+    try:
+        data = read_bounded(path, _MOST_HASHED_BYTES)
+    except OSError:
+        return None
+    return None if data is None or _EXTERNAL in data else hashlib.sha256(data).hexdigest()
+
+
+def graph_name(content: str, ref: str, options: ImportOptions) -> str | None:
+    """Name of the entry; None where graphs are not kept.
+
+    Args:
+        content: Hash of the model, or the name of one of the zoo.
+        ref: What messages call it.
+        options: What it is bound to, and how it is imported.
+    """
+    if _others_operators():
+        return None
+    said = ((field.name, getattr(options, field.name)) for field in fields(options))
+    asked = [(key, sorted(value.items()) if isinstance(value, Mapping) else value) for key, value in said]
+    return hashlib.sha256(repr((_code(), content, ref, asked)).encode()).hexdigest()
+
+
+def _others_operators() -> bool:
+    if any(not point.value.startswith("layerweaver.") for point in installed("layerweaver.operators")):
+        return True
+    registry = sys.modules.get("layerweaver.frontend.node.registry")
+    return registry is not None and not registry.only_shipped()
+
+
+@cache
+def _code() -> str:
+    """Digest of the code that makes graphs."""
+    digest = hashlib.sha256()
+    for distribution in ("layerweaver", "onnx"):
+        digest.update(metadata.version(distribution).encode() + b"\0")
+    digest.update(platform.python_version().encode())
+    for room in ("ir", "frontend", "models"):
+        spec = find_spec(f"layerweaver.{room}")
+        for place in (spec and spec.submodule_search_locations) or ():
+            for file in sorted(Path(place).rglob("*.py")):
+                digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def kept(name: str) -> Imported | None:
+    """What was imported under a name, if it was kept."""
+    found = _memory.get(name)
+    if found is None:
+        entry = GRAPHS.read(name)
+        if entry is None:
+            return None
+        found = pickle.loads(entry)  # noqa: S301 - of our own folder
+        assert isinstance(found, Imported)
+        _remember(name, found)
+    return found
+
+
+def keep(name: str, imported: Imported) -> None:
+    """Keep what was imported."""
+    _remember(name, imported)
+    GRAPHS.write(name, pickle.dumps(imported))
+
+
+def _remember(name: str, imported: Imported) -> None:
+    while len(_memory) >= _MOST_IN_MEMORY:
+        del _memory[next(iter(_memory))]
+    _memory[name] = imported
