@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,11 +53,11 @@ def timed(policy: Policy, models: Sequence[ModelProfile]) -> tuple[float, Simula
     return best, outcomes[-1]
 
 
-def prepared(name: str, models: Sequence[ModelProfile]) -> tuple[Policy, NDArray[np.int64]]:
+def prepared(name: str, models: Sequence[ModelProfile]) -> tuple[Policy, tuple[NDArray[Any], ...]]:
     """A policy whose tables exist already, and the tables."""
     policy = load_policy(name)
     if policy.spec.prepare is None:
-        return policy, np.zeros(0, np.int64)
+        return policy, ()
     tables = policy.spec.prepare([[model] for model in models])
     return replace(policy, spec=replace(policy.spec, prepare=lambda *_: tables)), tables
 
@@ -78,9 +79,8 @@ def main() -> None:
         covered = sum(n for mode, n in tabled.mode_counts.items() if mode.startswith("table: ")) / rows
         costs = [f"{1e9 * seconds / rows:13.1f}" for seconds in (direct_s, tabled_s, replay_s)]
         alone = 1e9 * (direct_s - replay_s) / rows
-        print(
-            f"{count:7d}  {'  '.join(costs)}  {alone:14.1f}  {covered:9.1%}  {ways[1][1].nbytes / 1024:10.0f}"
-        )
+        kibibytes = sum(part.nbytes for part in ways[1][1]) / 1024
+        print(f"{count:7d}  {'  '.join(costs)}  {alone:14.1f}  {covered:9.1%}  {kibibytes:10.0f}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from layerweaver.backend_sim.engine.queues import (
 )
 from layerweaver.backend_sim.engine.state import CLOSED, SATURATED, State
 from layerweaver.ir.clock import cycles_to_ns_down, cycles_to_ns_up, ns_to_cycles_down, ns_to_cycles_up
+from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import NEVER
 
 __all__ = ["admit", "finish_batch", "form_head", "load_row"]
@@ -128,6 +129,7 @@ def _formed_at(state: State, index: int, arrival: int) -> int:
     return formed  # type: ignore[no-any-return]
 
 
+@inlined
 def load_row(state: State, index: int) -> None:
     """Copy the costs of the head's next row into the head."""
     head = state.visible.heads[index]

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from layerweaver.backend_sim.engine.batching import admit, finish_batch, form_head, load_row
 from layerweaver.backend_sim.engine.queues import drop_front
 from layerweaver.backend_sim.engine.state import State
+from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import (
     COUNT_LIMIT,
     HOLD,
     NEVER,
     Head,
+    Memory,
     View,
     append_fetch,
     fetch_end_of,
@@ -33,11 +35,11 @@ MOST_HOLDS = 100_000
 """Decisions in a row that may hold although nothing happens: a policy that waits longer waits for ever."""
 
 
-def advance(state: State, options: Any, decisions: int) -> int:
+def advance(state: State, options: Any, memory: Memory, decisions: int) -> int:
     """Run until nothing is left to do, or something is needed, or after so many decisions.
 
-    The policy's options are not part of the state: only they differ in type from policy to policy, and
-    what works on the state alone is compiled once for all.
+    The policy's options and memory are not part of the state: only they differ in type from policy to policy,
+    and what works on the state alone is compiled once for all.
 
     Returns:
         One of the codes of this module.
@@ -73,7 +75,7 @@ def advance(state: State, options: Any, decisions: int) -> int:
         release(view)
         machine.mode = 0
         machine.hold_until = NEVER
-        index = decide(view, options, state.memory)
+        index = decide(view, options, memory)
         if index == HOLD:
             if not _hold(state):
                 return STUCK
@@ -96,6 +98,7 @@ def advance(state: State, options: Any, decisions: int) -> int:
     return PAUSED
 
 
+@inlined
 def _next_decision(state: State) -> int:
     """Cycle at which the DMA needs the next row, ``dispatch_ahead`` rows early."""
     machine, totals = state.visible.machine, state.totals
@@ -126,6 +129,7 @@ def _hold(state: State) -> bool:
     return True
 
 
+@inlined
 def _schedule(state: State, index: int, recording: bool) -> None:
     """Append the next row of a tenant's head to the timelines and account for it."""
     view, totals = state.visible, state.totals

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,15 @@ from layerweaver.backend_sim.engine.state import (
     TENANT,
     TOTALS,
     State,
-    unpacked,
 )
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
 from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_up
+from layerweaver.scheduler.machine.records import as_objects, records
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, FETCH, HEAD, MACHINE, NEVER, View
 from layerweaver.scheduler.offline import ModelKind, ModelProfile
 from layerweaver.scheduler.policies.contract import Policy
 
-__all__ = ["LOG_COLUMNS", "build_state", "columns"]
+__all__ = ["LOG_COLUMNS", "build_state"]
 
 
 LOG_COLUMNS = tuple(field.name for field in dataclasses.fields(ScheduleLog))[:-1]
@@ -37,11 +37,6 @@ _RING = 256
 
 MARK = 4
 """Longest fetches of any declared model that late commitment keeps fetched ahead."""
-
-
-def columns(dtype: np.dtype[np.void], length: int) -> NDArray[np.void]:
-    """Records of zeros whose fields can be read as attributes, compiled or not."""
-    return np.zeros(length, dtype).view(np.recarray)
 
 
 def build_state(
@@ -58,9 +53,9 @@ def build_state(
     """
     _check(given)
     machine_spec, tenants = given.machine, given.tenants
-    form: Any = _as_they_are if compiled else unpacked
+    make = functools.partial(records, compiled=compiled)
     rate, scale = machine_spec.bandwidth_numerator, machine_spec.bandwidth_denominator
-    machine = form(columns(MACHINE, 1))[0]
+    machine = make(MACHINE, 1)[0]
     machine.rate, machine.scale = rate, scale
     machine.buffer_scaled = machine_spec.weight_buffer_bytes * scale
     machine.clock_hz = machine_spec.clock_hz
@@ -68,7 +63,7 @@ def build_state(
     machine.one_kind = int(len({item.offline.kind for tenant in tenants for item in tenant.profiles}) == 1)
     machine.running, machine.mask = -1, _RING - 1
 
-    totals = form(columns(TOTALS, 1))[0]
+    totals = make(TOTALS, 1)[0]
     totals.dispatch_ahead, machine.decision_cycles = given.dispatch_ahead, given.decision_cycles
     totals.reach_cycles = COUNT_LIMIT // 2 // rate
     totals.overlap, totals.checkpoints = int(policy.spec.overlap), int(policy.spec.checkpoints)
@@ -80,7 +75,7 @@ def build_state(
 
     every = [profile for tenant in tenants for profile in tenant.profiles]
     machine.mark_cycles = MARK * max(item.offline.longest_fetch_cycles for item in every)
-    profiles, rows = form(columns(PROFILE, len(every))), columns(ROW, sum(item.table.rows for item in every))
+    profiles, rows = make(PROFILE, len(every)), records(ROW, sum(item.table.rows for item in every))
     sizes = [size for tenant in tenants for size in tenant.batching.sizes]
     first = 0
     for index, (item, size) in enumerate(zip(every, sizes, strict=True)):
@@ -94,30 +89,27 @@ def build_state(
         entry.model_fetch_cycles = int(item.table.memory_cycles.sum())
         first += item.table.rows
 
-    records, heads = form(columns(TENANT, len(tenants))), form(columns(HEAD, len(tenants)))
+    queues, heads = make(TENANT, len(tenants)), make(HEAD, len(tenants))
     drops = policy.spec.drops_hopeless(policy.options)
     first_profile = 0
     preferred: list[int] = []
     for index, tenant in enumerate(tenants):
-        _fill_tenant(records[index], tenant, machine_spec.clock_hz)
-        records[index].drop_hopeless = int(tenant.drop_hopeless or drops)
-        records[index].first_profile = first_profile
-        records[index].preferred = len(preferred)
+        _fill_tenant(queues[index], tenant, machine_spec.clock_hz)
+        queues[index].drop_hopeless = int(tenant.drop_hopeless or drops)
+        queues[index].first_profile = first_profile
+        queues[index].preferred = len(preferred)
         preferred.extend(sorted(tenant.batching.preferred))
         first_profile += len(tenant.profiles)
         heads[index].priority = tenant.priority
 
     empty = np.zeros(0, np.int64)
-    prepare = policy.spec.prepare
-    grouped = (given.groups,) if policy.spec.by_group else ()
-    tables = empty if prepare is None else prepare([tenant.profiles for tenant in tenants], *grouped)
     ready = np.zeros(len(tenants), np.int64)
     return State(
-        visible=View(machine, heads, ready, form(columns(FETCH, _RING)), tables, ready.copy()),  # type: ignore[arg-type]
+        visible=View(machine, heads, ready, make(FETCH, _RING), ready.copy()),  # type: ignore[arg-type]
         totals=totals,
-        tenants=records,
+        tenants=queues,
         profiles=profiles,
-        rows=form(rows),
+        rows=rows if compiled else as_objects(rows),
         sched=empty,
         latency=empty,
         batch_counts=np.zeros((len(every), max(sizes) + 1), np.int64),
@@ -126,12 +118,7 @@ def build_state(
         mode_counts=np.zeros(len(policy.spec.modes), np.int64),
         recent=np.zeros(given.dispatch_ahead + 1, np.int64),
         log=np.zeros((log_entries, len(LOG_COLUMNS)), np.int64),
-        memory=np.zeros((len(tenants) + 1, max(1, policy.spec.memory_width))),
     )
-
-
-def _as_they_are(records: Any) -> Any:
-    return records
 
 
 def _rows(item: ModelProfile) -> NDArray[np.void]:

@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine import kernel as engine_kernel
 from layerweaver.backend_sim.engine.in_flight import Windows
 from layerweaver.backend_sim.engine.input import SimulationInput
-from layerweaver.backend_sim.engine.layout import build_state, columns
+from layerweaver.backend_sim.engine.layout import build_state
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
 from layerweaver.backend_sim.engine.settle import collect
-from layerweaver.backend_sim.engine.state import State, unpacked
+from layerweaver.backend_sim.engine.state import State
 from layerweaver.ir import PolicyError
 from layerweaver.scheduler.machine.jit import bind, compile_bound, has_cache
-from layerweaver.scheduler.machine.timelines import FETCH
+from layerweaver.scheduler.machine.records import as_objects, records
+from layerweaver.scheduler.machine.timelines import FETCH, Memory
 from layerweaver.scheduler.policies.contract import Policy
 
 __all__ = ["Progress", "ProgressCallback", "run"]
@@ -96,14 +97,15 @@ def run(
     windows = Windows(given, state)
     advance = _loop(policy, compiled)
     options: Any = policy.record(given.machine.clock_hz)
-    options = options[0] if compiled else unpacked(options)[0]
+    options = options[0] if compiled else as_objects(options)[0]
+    memory = policy.memory([tenant.profiles for tenant in given.tenants], given.groups, compiled=compiled)
     pieces: list[NDArray[np.int64]] = []
     interrupted, reported = False, 0
     try:
         while True:
             # The loop also returns to have its windows refilled, which is no reason to report any later.
             due = max(1, decisions_per_slice - (int(windows.state.totals.layers) - reported))
-            code = _guarded(advance, (windows.state, options, due), policy, compiled)
+            code = _guarded(advance, (windows.state, options, memory, due), policy, compiled)
             state = windows.state
             if code == engine_kernel.FINISHED:
                 break
@@ -158,7 +160,7 @@ def _progress(state: State) -> Progress:
     )
 
 
-Loop: TypeAlias = Callable[[State, Any, int], int]
+Loop: TypeAlias = Callable[[State, Any, Memory, int], int]
 
 _ADVANCE = cast(FunctionType, engine_kernel.advance)
 
@@ -176,7 +178,7 @@ def _compiled_loop(choose: FunctionType, name: str) -> Loop:
     return loop
 
 
-def _guarded(advance: Loop, arguments: tuple[State, Any, int], policy: Policy, compiled: bool) -> int:
+def _guarded(advance: Loop, arguments: tuple[State, Any, Memory, int], policy: Policy, compiled: bool) -> int:
     """Run a slice; a policy that numba cannot compile becomes a PolicyError."""
     if not compiled:
         return advance(*arguments)
@@ -215,9 +217,7 @@ def _grow(state: State, compiled: bool) -> State:
     old: Any = state.visible.fetches
     machine = state.visible.machine
     capacity = 2 * len(old)
-    ring: Any = columns(FETCH, capacity)
-    if not compiled:
-        ring = unpacked(ring)
+    ring = records(FETCH, capacity, compiled=compiled)
     for position in range(int(machine.window_first), int(machine.window_last)):
         ring[position % capacity].window = old[position % len(old)].window
     for position in range(int(machine.first), int(machine.last)):

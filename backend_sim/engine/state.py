@@ -7,12 +7,12 @@ returns, Python takes the finished ones out of the window and refills it.
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.scheduler.machine.records import record_type
 from layerweaver.scheduler.machine.timelines import View
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "State",
     "Tenant",
     "Totals",
-    "unpacked",
 ]
 
 OPEN, CLOSED, SATURATED = range(3)
@@ -83,7 +82,6 @@ class Tenant(Protocol):
             its oldest request can no longer meet its deadline.
         queued: Requests waiting, the head batch included.
         started: 1 when a row of the head batch has been scheduled.
-        batch_end: Position after the head batch.
         batch_start: Cycle at which its first fetch started.
         source: OPEN, CLOSED or SATURATED.
         think_ns: Closed loop: from completion to the next request.
@@ -121,7 +119,6 @@ class Tenant(Protocol):
     timer: int
     queued: int
     started: int
-    batch_end: int
     batch_start: int
     source: int
     think_ns: int
@@ -218,17 +215,7 @@ class Totals(Protocol):
     warm_checkpoint_cycles: int
 
 
-def _record(fields: type) -> np.dtype[np.void]:
-    return np.dtype([(name, np.int64) for name in fields.__annotations__])
-
-
-ROW, PROFILE, TENANT, TOTALS = _record(Row), _record(Profile), _record(Tenant), _record(Totals)
-
-
-def unpacked(records: Any) -> Any:
-    """Records as plain objects with Python integers: quicker when uncompiled, and without overflow."""
-    names = records.dtype.names
-    return [SimpleNamespace(**dict(zip(names, record.tolist(), strict=True))) for record in records]
+ROW, PROFILE, TENANT, TOTALS = (record_type(fields) for fields in (Row, Profile, Tenant, Totals))
 
 
 class State(NamedTuple):
@@ -249,7 +236,6 @@ class State(NamedTuple):
         mode_counts: Decisions by mode.
         recent: Ends of the last ``dispatch_ahead + 1`` fetches.
         log: Shape (entries, columns of the schedule log).
-        memory: What the policy remembers.
     """
 
     visible: View
@@ -265,4 +251,3 @@ class State(NamedTuple):
     mode_counts: NDArray[np.int64]
     recent: NDArray[np.int64]
     log: NDArray[np.int64]
-    memory: NDArray[np.float64]

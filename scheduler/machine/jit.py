@@ -17,29 +17,24 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 from layerweaver.ir import PolicyError
 from layerweaver.scheduler.machine.cache import Kept
 
-__all__ = ["bind", "compile_bound", "has_cache", "source_digest"]
+__all__ = ["bind", "compile_bound", "has_cache", "inlined", "source_digest"]
+
+Plain = TypeVar("Plain", bound=Callable[..., Any])
 
 
-INLINED = frozenset(
-    {
-        "_next_decision",
-        "_schedule",
-        "append_fetch",
-        "choose",
-        "decide",
-        "fetch_end_of",
-        "guard",
-        "idle_after",
-        "load_row",
-    }
-    | {"release", "weave"}
-)
-"""Functions of every decision: as calls they would copy the whole state onto the stack, a hundred words."""
+def inlined(function: Plain) -> Plain:
+    """Mark a function of every decision, compiled into its caller.
+
+    As a call it would copy the whole state onto the stack, a hundred words. Replacements (a policy's
+    ``choose``) need no mark: they are always compiled into their caller.
+    """
+    function.__dict__["inlined"] = True
+    return function
 
 
 def bind(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
@@ -82,7 +77,7 @@ def _compile_inner(function: FunctionType) -> Callable[..., Any]:
 
     options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
     options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    options["forceinline"] = function.__name__ in INLINED
+    options["forceinline"] = function.__dict__.get("inlined", False)
     compiled: Callable[..., Any] = numba.njit(**options)(function)
     return compiled
 
@@ -175,4 +170,7 @@ class _Rebuilder:
         copy.__kwdefaults__ = function.__kwdefaults__
         copy.__qualname__ = function.__qualname__
         copy.__module__ = function.__module__
+        copy.__dict__.update(function.__dict__)
+        if function in self._replacements.values():
+            inlined(copy)
         return copy

@@ -18,10 +18,10 @@ layers whose compute is not done lives in a ring of :class:`Fetch` records and i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from layerweaver.scheduler.machine.jit import inlined
+from layerweaver.scheduler.machine.records import record_type
 
 __all__ = [
     "COUNT_LIMIT",
@@ -195,10 +195,18 @@ class Fetch(Protocol):
     window: int
 
 
-Memory: TypeAlias = NDArray[np.float64]
-"""What a policy remembers: shape (tenants + 1, memory_width), zero at the start."""
+class Memory(NamedTuple):
+    """What belongs to the policy alone.
 
-_NO_TABLES: NDArray[np.int64] = np.zeros(0, np.int64)
+    Attributes:
+        tenants: What it remembers of each tenant, by tenant index; zero at the start.
+        common: What it remembers beside; zero at the start.
+        tables: What it prepared for these tenants.
+    """
+
+    tenants: Any
+    common: Any
+    tables: Any
 
 
 class View(NamedTuple):
@@ -209,7 +217,6 @@ class View(NamedTuple):
         heads: One per tenant, by tenant index; only those listed in ``ready`` have a request.
         ready: Tenants with a head request, ascending: the first ``machine.ready_count`` entries.
         fetches: The fetch list, for the functions of this module.
-        tables: What the policy prepared for these tenants (flat int64), empty for most.
         spare: Room for another list of tenants; its content does not last from decision to decision.
     """
 
@@ -217,19 +224,15 @@ class View(NamedTuple):
     heads: Sequence[Head]
     ready: Sequence[int]
     fetches: Sequence[Fetch]
-    tables: NDArray[np.int64] = _NO_TABLES
-    spare: Sequence[int] = _NO_TABLES  # type: ignore[assignment]
+    spare: Sequence[int] = ()
 
 
-def _record(fields: type) -> np.dtype[np.void]:
-    return np.dtype([(name, np.int64) for name in fields.__annotations__])
+MACHINE = record_type(Machine)
+HEAD = record_type(Head)
+FETCH = record_type(Fetch)
 
 
-MACHINE = _record(Machine)
-HEAD = _record(Head)
-FETCH = _record(Fetch)
-
-
+@inlined
 def fetch_end_of(view: View, head: Head) -> int:
     """End of the fetch of a head's next row if it starts at ``machine.start`` (LW Fig. 9).
 
@@ -251,6 +254,7 @@ def fetch_end_of(view: View, head: Head) -> int:
     return machine.start + (latest + machine.rate - 1) // machine.rate
 
 
+@inlined
 def release(view: View) -> None:
     """Drop what completed by ``machine.start``; set ``free_scaled`` and ``room_scaled``."""
     machine, fetches = view.machine, view.fetches
@@ -274,6 +278,7 @@ def release(view: View) -> None:
     machine.room_scaled = unused + smallest + (machine.compute_end - machine.origin) * machine.rate
 
 
+@inlined
 def append_fetch(view: View, weight_scaled: int, done: int) -> None:
     """Append a fetched row that completes at ``done``; there must be a free slot."""
     machine, fetches = view.machine, view.fetches

@@ -35,9 +35,16 @@ by numba together with the engine and must therefore stay within plain arithmeti
 plain functions (for example those of :mod:`layerweaver.scheduler.machine.timelines`, which append a row
 tentatively). It sets ``view.machine.mode`` to say why it chose. A policy that overlaps requests has the
 option ``commit`` beside its own: with ``late``, the default, it is shown only heads that need not wait for
-the compute engine (:mod:`layerweaver.scheduler.rules.commitment`). Nothing else may be written, except
-``memory``: a float64 array of shape (tenants + 1, ``memory_width``) that starts at zero and persists from
-decision to decision (the last row belongs to no tenant).
+the compute engine (:mod:`layerweaver.scheduler.rules.commitment`). Nothing else may be written, except what
+it declares to remember, by classes whose fields are annotated ``int`` or ``float``::
+
+    class Waited:
+        turns: int
+
+
+    POLICY = PolicySpec("mine", choose, "...", memory=Waited)  # choose uses memory.tenants[tenant].turns
+
+Memory starts at zero and persists from decision to decision.
 
 Times are int64 cycles, amounts of data are scaled bytes: see
 :class:`~layerweaver.scheduler.machine.timelines.View`,
@@ -48,7 +55,7 @@ Times are int64 cycles, amounts of data are scaled bytes: see
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
@@ -57,7 +64,9 @@ from numpy.typing import NDArray
 
 from layerweaver.ir import PolicyError
 from layerweaver.ir.spelling import nearest
+from layerweaver.scheduler.machine.records import declared, record_type, records
 from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Fetch, Head, Machine, Memory, View
+from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.rules.commitment import EARLY, LATE
 
 __all__ = [
@@ -81,6 +90,10 @@ _NS_PER_UNIT = {"_ns": 1.0, "_us": 1e3, "_ms": 1e6}
 @dataclass(frozen=True, slots=True)
 class NoOptions:
     """For a policy without options."""
+
+
+class Nothing:
+    """For a policy that remembers nothing."""
 
 
 def _never(_options: Any) -> bool:
@@ -107,9 +120,10 @@ class PolicySpec:
         commit: Default of the option ``commit``, which policies that overlap requests have: ``late`` shows
             compute-intensive heads only when the compute engine will soon need them, ``early`` shows all.
         checkpoints: Whether leaving an unfinished request costs the DMA the time to save its live bytes.
-        memory_width: Columns of ``memory``.
+        memory: What is remembered of every tenant: a class with annotated fields.
+        common: What is remembered beside, of no tenant: another such class.
         prepare: From the tenants' profiles (per tenant, one per batch size) to what ``choose`` finds under
-            ``view.tables``: a flat int64 array, built once before the run.
+            ``memory.tables``: a NamedTuple of int64 arrays, built once before the run.
         by_group: Whether ``prepare`` also gets the declared groups, as sequences of tenant indices.
         drops_hopeless: From the options: whether a request that can no longer meet its deadline even alone is
             dropped before it starts, for every tenant.
@@ -124,8 +138,9 @@ class PolicySpec:
     overlap: bool = True
     commit: Commitment = "late"
     checkpoints: bool = False
-    memory_width: int = 0
-    prepare: Callable[..., NDArray[np.int64]] | None = None
+    memory: type = Nothing
+    common: type = Nothing
+    prepare: Callable[..., Any] | None = None
     by_group: bool = False
     drops_hopeless: Callable[[Any], bool] = field(default=_never)
 
@@ -191,7 +206,7 @@ class Policy:
         fields: list[tuple[str, type]] = [("commit", np.int64)]
         values: list[float | int] = [LATE if self.commit == "late" else EARLY]
         for item in dataclasses.fields(self.options):
-            if hasattr(np.record, item.name) or item.name == "commit":
+            if item.name == "commit":
                 raise PolicyError(
                     f"an option cannot be called {item.name!r}", where=self.name, accepted="take another name"
                 )
@@ -207,7 +222,28 @@ class Policy:
                 fields.append((f"{item.name[:-3]}_cycles", np.int64))
                 cycles = -(-value * _NS_PER_UNIT[unit] * clock_hz // 1e9)
                 values.append(int(max(-NEVER, min(NEVER, cycles))))
-        return np.array([tuple(values)], dtype=fields).view(np.recarray)
+        return np.array([tuple(values)], dtype=declared(fields)).view(np.recarray)
+
+    def memory(
+        self,
+        tenants: Sequence[Sequence[ModelProfile]],
+        groups: Sequence[Sequence[int]] = (),
+        *,
+        compiled: bool = True,
+    ) -> Memory:
+        """Memory at the start of a run, and the tables.
+
+        Args:
+            tenants: Per tenant, one profile per batch size.
+            groups: Declared groups, as sequences of tenant indices.
+            compiled: Whether it is for compiled code.
+        """
+        spec = self.spec
+        own = records(record_type(spec.memory), len(tenants), compiled=compiled)
+        common = records(record_type(spec.common), 1, compiled=compiled)[0]
+        if spec.prepare is None:
+            return Memory(own, common, ())
+        return Memory(own, common, spec.prepare(tenants, *((groups,) if spec.by_group else ())))
 
 
 def _type_text(kind: Any) -> str:

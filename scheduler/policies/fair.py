@@ -9,9 +9,29 @@ from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 
 __all__ = ["POLICY", "choose"]
 
-# Columns of memory. The last row belongs to no tenant: its CREDIT is how many decisions were taken and its
-# SEEN is the least time of any tenant that had work at the last one.
-CREDIT, SEEN = 0, 1
+
+class Account:
+    """Of a tenant.
+
+    Attributes:
+        credit: What it skipped, to be added to what it was served, cycles.
+        seen: Number of the last decision at which it had work.
+    """
+
+    credit: int
+    seen: int
+
+
+class Common:
+    """Of all decisions.
+
+    Attributes:
+        decisions: How many were taken.
+        floor: Least time of any tenant that had work at the last one, cycles.
+    """
+
+    decisions: int
+    floor: int
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
@@ -20,27 +40,23 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     Time that a tenant leaves unused is not saved up: one that comes back starts at the least time among
     those that stayed (start-time fair queueing, Goyal et al., SIGCOMM 1996), so an idle tenant cannot
     monopolise the NPU later. Ties: lowest tenant index.
-
-    ``memory[t, CREDIT]`` is what the tenant skipped, to be added to what it was served;
-    ``memory[t, SEEN]`` is the number of the last decision at which it had work.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
-    common = machine.tenant_count
-    decision = memory[common, CREDIT] + 1.0
-    floor = memory[common, SEEN]
-    best, least = -1, 0.0
+    common = memory.common
+    decision, floor = common.decisions + 1, common.floor
+    best, least = -1, 0
     for k in range(machine.ready_count):
         tenant = ready[k]
         head = heads[tenant]
-        served = float(head.served_compute_cycles + head.served_fetch_cycles)
-        if memory[tenant, SEEN] + 1.0 != decision:
-            memory[tenant, CREDIT] = max(memory[tenant, CREDIT], floor - served)
-        memory[tenant, SEEN] = decision
-        given = served + memory[tenant, CREDIT]
+        account = memory.tenants[tenant]
+        served = head.served_compute_cycles + head.served_fetch_cycles
+        if account.seen + 1 != decision:
+            account.credit = max(account.credit, floor - served)
+        account.seen = decision
+        given = served + account.credit
         if best < 0 or given < least:
             best, least = tenant, given
-    memory[common, CREDIT] = decision
-    memory[common, SEEN] = least
+    common.decisions, common.floor = decision, least
     return best
 
 
@@ -50,5 +66,6 @@ POLICY = PolicySpec(
     "equal compute and fetch time to every tenant that has work",
     source="start-time fair queueing, Goyal, Vin and Cheng, SIGCOMM 1996, over layers",
     modes=("least served",),
-    memory_width=2,
+    memory=Account,
+    common=Common,
 )

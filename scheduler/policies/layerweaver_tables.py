@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import Head, View, fetch_end_of
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 from layerweaver.scheduler.policies.layerweaver_plus import Options
@@ -16,21 +20,7 @@ from layerweaver.scheduler.rules.least_idle import (
     WEAVING_MODES,
     weave,
 )
-from layerweaver.scheduler.static.tables import (
-    CLASS_OF,
-    CLASSES,
-    ENTRIES,
-    FIRST_ROW,
-    LEVEL_COUNT,
-    LEVELS,
-    PAIRS,
-    PHI,
-    ROW_COUNT,
-    SCARCE,
-    SLACK,
-    THETA,
-    build_tables,
-)
+from layerweaver.scheduler.static.tables import Tables, prepare_tables
 
 __all__ = ["PLUS_POLICY", "POLICY", "TABLED_MODES", "choose", "choose_plus", "table_choice"]
 
@@ -47,7 +37,7 @@ class Lookup(NamedTuple):
 
     Attributes:
         at: The state: ``x`` with slack space, ``buffer - room`` with scarce space.
-        blocks: Start of the block table.
+        blocks: First pair of every block: for slack or for scarce space.
         level: Which longest fetch is in flight (0 with scarce space).
         levels: How many blocks a pair of classes has.
         scarce: Whether space is scarce, so that equal rows are told apart by their distances.
@@ -55,14 +45,15 @@ class Lookup(NamedTuple):
     """
 
     at: int
-    blocks: int
+    blocks: NDArray[np.int64]
     level: int
     levels: int
     scarce: bool
     mode: int
 
 
-def table_choice(view: View) -> int:
+@inlined
+def table_choice(view: View, tables: Tables) -> int:
     """Layerweaver's choice by look-ups, with its mode; -1 where the tables do not cover the state."""
     machine, heads, ready = view.machine, view.heads, view.ready
     if machine.one_kind != 0 or machine.ready_count == 1:
@@ -79,43 +70,46 @@ def table_choice(view: View) -> int:
         if idles or ahead <= 0 or ahead * machine.rate < fits:
             scarce_space = False
     if slack_space:
-        return _best(view, _slack(view, x))
+        return _best(view, tables, _slack(view, tables, x))
     if scarce_space:
-        return _best(view, _scarce(view, machine.buffer_scaled - machine.room_scaled))
+        return _best(view, tables, _scarce(view, tables, machine.buffer_scaled - machine.room_scaled))
     return NOT_COVERED
 
 
-def _slack(view: View, x: int) -> Lookup:
-    machine, heads, ready, tables = view.machine, view.heads, view.ready, view.tables
+@inlined
+def _slack(view: View, tables: Tables, x: int) -> Lookup:
+    machine, heads, ready = view.machine, view.heads, view.ready
     starved_compute, starved_memory = True, True
     for k in range(machine.ready_count):
         if x >= heads[ready[k]].fetch_cycles:
             starved_compute = False
-        if x <= tables[tables[THETA] + _row(view, ready[k])]:
+        if x <= tables.theta[_row(tables, heads[ready[k]])]:
             starved_memory = False
     mode = STARVED_COMPUTE if starved_compute else STARVED_MEMORY if starved_memory else THROUGHPUT
     level = 0
-    while tables[tables[LEVELS] + level] < machine.longest_fetch_cycles:
+    while tables.levels[level] < machine.longest_fetch_cycles:
         level += 1
-    return Lookup(x, int(tables[SLACK]), level, int(tables[LEVEL_COUNT]), False, mode)
+    return Lookup(x, tables.slack, level, len(tables.levels), False, mode)
 
 
-def _scarce(view: View, taken: int) -> Lookup:
-    machine, ready, tables = view.machine, view.ready, view.tables
+@inlined
+def _scarce(view: View, tables: Tables, taken: int) -> Lookup:
+    machine, heads, ready = view.machine, view.heads, view.ready
     mode = STARVED_MEMORY
     for k in range(machine.ready_count):
-        if taken >= tables[tables[PHI] + _row(view, ready[k])]:
+        if taken >= tables.phi[_row(tables, heads[ready[k]])]:
             mode = THROUGHPUT
-    return Lookup(taken, int(tables[SCARCE]), 0, 1, True, mode)
+    return Lookup(taken, tables.scarce, 0, 1, True, mode)
 
 
-def _row(view: View, tenant: int) -> int:
-    """The tenant's next row among the rows of all classes."""
-    tables, head = view.tables, view.heads[tenant]
-    return int(tables[tables[FIRST_ROW] + tables[tables[CLASS_OF] + head.profile]]) + head.row
+@inlined
+def _row(tables: Tables, head: Head) -> int:
+    """The head's next row among the rows of all classes."""
+    return int(tables.first_row[tables.class_of[head.profile]]) + head.row
 
 
-def _best(view: View, lookup: Lookup) -> int:
+@inlined
+def _best(view: View, tables: Tables, lookup: Lookup) -> int:
     """The best of the candidates that the starvation rules leave, pair by pair."""
     machine, heads, ready = view.machine, view.heads, view.ready
     wanted = 1 if lookup.mode == STARVED_COMPUTE else 0 if lookup.mode == STARVED_MEMORY else EVERY_KIND
@@ -125,7 +119,7 @@ def _best(view: View, lookup: Lookup) -> int:
             tenant = ready[k]
             if attempt == 0 and wanted >= 0 and heads[tenant].compute_intensive != wanted:
                 continue
-            if best < 0 or _beats(view, lookup, tenant, best):
+            if best < 0 or _beats(view, tables, lookup, tenant, best):
                 best = tenant
         if best >= 0:
             break
@@ -133,20 +127,20 @@ def _best(view: View, lookup: Lookup) -> int:
     return best
 
 
-def _beats(view: View, lookup: Lookup, tenant: int, best: int) -> bool:
+@inlined
+def _beats(view: View, tables: Tables, lookup: Lookup, tenant: int, best: int) -> bool:
     """Whether a later tenant's row goes before the best so far; equal ones do not."""
-    tables, heads = view.tables, view.heads
-    p = tables[tables[CLASS_OF] + heads[tenant].profile]
-    q = tables[tables[CLASS_OF] + heads[best].profile]
+    heads = view.heads
+    p, q = tables.class_of[heads[tenant].profile], tables.class_of[heads[best].profile]
     row, other, sign = heads[tenant].row, heads[best].row, 1
     if p > q:
         p, q, row, other, sign = q, p, other, row, -1
-    block = tables[lookup.blocks + (p * tables[CLASSES] + q) * lookup.levels + lookup.level]
-    pair = tables[PAIRS] + block + row * tables[tables[ROW_COUNT] + q] + other
-    entry, end = tables[ENTRIES] + tables[pair], tables[ENTRIES] + tables[pair + 1]
-    while entry + 1 < end and tables[entry + 1] >> 2 <= lookup.at:
+    block = lookup.blocks[(p * len(tables.row_count) + q) * lookup.levels + lookup.level]
+    pair = block + row * tables.row_count[q] + other
+    entry, end = tables.pairs[pair], tables.pairs[pair + 1]
+    while entry + 1 < end and tables.entries[entry + 1] >> 2 <= lookup.at:
         entry += 1
-    won = ((tables[entry] & 3) - 1) * sign
+    won = ((tables.entries[entry] & 3) - 1) * sign
     if won == 0 and lookup.scarce:
         return _distance(view, heads[tenant]) > _distance(view, heads[best])
     return bool(won > 0)
@@ -159,15 +153,15 @@ def _distance(view: View, head: Head) -> int:
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """Layerweaver's choice, from the tables where they cover the state."""
-    chosen = table_choice(view)
+    chosen = table_choice(view, memory.tables)
     return chosen if chosen >= 0 else weave(view, BY_DISTANCE, False)
 
 
-def choose_plus(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
+def choose_plus(view: View, options: Any, memory: Memory) -> int:
     """Layerweaver+'s choice; its deadline guard is arithmetic on the offline remaining times."""
     chosen = -1
     if options.hopeless != 1:
-        chosen = table_choice(view)
+        chosen = table_choice(view, memory.tables)
     if chosen < 0:
         chosen = weave(view, BY_DISTANCE, options.hopeless == 1)
     return guard(view, chosen, options.margin_cycles, 0.0, options.evaluate == 0)
@@ -180,7 +174,7 @@ POLICY = PolicySpec(
     source="layerweaver, with offline tables of our own",
     modes=TABLED_MODES,
     commit="early",
-    prepare=build_tables,
+    prepare=prepare_tables,
 )
 
 PLUS_POLICY = PolicySpec(
@@ -191,5 +185,5 @@ PLUS_POLICY = PolicySpec(
     options=Options,
     modes=TABLED_MODES,
     drops_hopeless=lambda options: options.hopeless == "drop",
-    prepare=build_tables,
+    prepare=prepare_tables,
 )

@@ -10,10 +10,29 @@ from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 
 __all__ = ["POLICY", "Options", "choose"]
 
-# Columns of memory: tokens of the head, its number plus one, when its waiting was last counted. The last
-# row belongs to no tenant: when the scheduler last woke.
-TOKENS, REQUEST, COUNTED = 0, 1, 2
-WOKEN = 0
+
+class Tokens:
+    """Of a tenant's head.
+
+    Attributes:
+        tokens: What it has.
+        request: Its number plus one.
+        counted: Cycle up to which its waiting was counted.
+    """
+
+    tokens: float
+    request: int
+    counted: int
+
+
+class Common:
+    """Of the scheduler.
+
+    Attributes:
+        woken: Cycle at which it last woke.
+    """
+
+    woken: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +55,31 @@ def choose(view: View, options: Any, memory: Memory) -> int:
     index. Leaving an unfinished request costs the DMA the time to save its live activations.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
-    common = machine.tenant_count
-    now = float(machine.now)
+    now = machine.now
     arrived = False
     most = 0.0
     for k in range(machine.ready_count):
         tenant = ready[k]
         head = heads[tenant]
-        if memory[tenant, REQUEST] != head.request + 1.0:
-            memory[tenant, REQUEST] = head.request + 1.0
-            memory[tenant, TOKENS] = head.priority
-            memory[tenant, COUNTED] = head.arrival
+        mine = memory.tenants[tenant]
+        if mine.request != head.request + 1:
+            mine.request = head.request + 1
+            mine.tokens = head.priority
+            mine.counted = head.arrival
             arrived = True
         if tenant != machine.running:
-            waited = max(0.0, now - memory[tenant, COUNTED])
-            memory[tenant, TOKENS] += head.priority * waited / max(1.0, float(head.standalone_cycles))
-        memory[tenant, COUNTED] = now
-        most = max(most, memory[tenant, TOKENS])
-    if machine.running >= 0 and not arrived and now - memory[common, WOKEN] < options.period_cycles:
+            waited = float(max(0, now - mine.counted))
+            mine.tokens += head.priority * waited / max(1.0, float(head.standalone_cycles))
+        mine.counted = now
+        most = max(most, mine.tokens)
+    if machine.running >= 0 and not arrived and now - memory.common.woken < options.period_cycles:
         return machine.running
-    memory[common, WOKEN] = now
+    memory.common.woken = now
     threshold = 9.0 if most >= 9.0 else 3.0 if most >= 3.0 else 1.0
     best = -1
     for k in range(machine.ready_count):
         tenant = ready[k]
-        enough = memory[tenant, TOKENS] >= threshold
+        enough = memory.tenants[tenant].tokens >= threshold
         if enough and (best < 0 or heads[tenant].remaining_cycles < heads[best].remaining_cycles):
             best = tenant
     return best
@@ -74,5 +93,6 @@ POLICY = PolicySpec(
     options=Options,
     modes=("tokens",),
     checkpoints=True,
-    memory_width=3,
+    memory=Tokens,
+    common=Common,
 )

@@ -19,7 +19,7 @@ from layerweaver.scheduler.machine.timelines import NEVER, View, fetch_end_of
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 from layerweaver.scheduler.rules.deadline_guard import GUARDED_MODES, guard
 from layerweaver.scheduler.rules.least_idle import BY_RESCUE, SINGLE, urgency, weave
-from layerweaver.scheduler.rules.overload import ALONE, GIVEN_UP, LOAD, WIDTH, count_completion, watch
+from layerweaver.scheduler.rules.overload import Load, Standing, count_completion, watch
 
 __all__ = ["POLICY", "Options", "choose"]
 
@@ -73,13 +73,13 @@ def _pick(view: View, options: Any, memory: Memory) -> int:
     urgent, least = -1, 0
     for k in range(machine.ready_count):
         tenant = ready[k]
-        if memory[tenant, GIVEN_UP] == 0.0:
+        if memory.tenants[tenant].given_up == 0:
             rank = urgency(heads[tenant], now)
             if urgent < 0 or rank < least:
                 urgent, least = tenant, rank
     if urgent < 0 or urgent == chosen:
         return chosen
-    if memory[chosen, GIVEN_UP] != 0.0:
+    if memory.tenants[chosen].given_up != 0:
         if _fills(view, urgent, chosen, options.filler):
             return chosen
         machine.mode = TRIAGE
@@ -98,17 +98,16 @@ def _affordable(view: View, urgent: int, options: Any, memory: Memory) -> bool:
     The slack of a tenant is that of its tightest request, taking arrivals as evenly spread since the head's.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
-    common = machine.tenant_count
-    if memory[common, ALONE] >= options.alone or heads[urgent].latest_start == NEVER:
+    if memory.common.alone >= options.alone or heads[urgent].latest_start == NEVER:
         return False
     now = max(machine.compute_end, machine.start)
     head = heads[urgent]
     ahead = head.remaining_cycles + (head.queued - 1) * head.standalone_cycles
-    reserve = options.reserve / max(0.001, 1.0 - memory[common, LOAD])
+    reserve = options.reserve / max(0.001, 1.0 - memory.common.load)
     for k in range(machine.ready_count):
         tenant = ready[k]
         head = heads[tenant]
-        if tenant == urgent or memory[tenant, GIVEN_UP] != 0.0 or head.latest_start == NEVER:
+        if tenant == urgent or memory.tenants[tenant].given_up != 0 or head.latest_start == NEVER:
             continue
         slack = head.latest_start - now
         if head.queued > 1:
@@ -142,5 +141,6 @@ POLICY = PolicySpec(
     source="ours",
     options=Options,
     modes=(*GUARDED_MODES, "urgent first", "triage"),
-    memory_width=WIDTH,
+    memory=Standing,
+    common=Load,
 )

@@ -14,8 +14,17 @@ from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 
 __all__ = ["POLICY", "Options", "choose"]
 
-# The last row of memory belongs to no tenant: whose turn it is, plus one, and since which cycle.
-TURN, SINCE = 0, 1
+
+class Turn:
+    """Who has the machine.
+
+    Attributes:
+        owner: Index of the tenant plus one.
+        since: First cycle of its turn.
+    """
+
+    owner: int
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +46,16 @@ def choose(view: View, options: Any, memory: Memory) -> int:
     another one.
     """
     machine, ready = view.machine, view.ready
-    common = machine.tenant_count
-    turn = int(memory[common, TURN]) - 1
+    turn = memory.common
+    owner = turn.owner - 1
     now = max(machine.start, machine.compute_end)
     following = ready[0]
     for k in range(machine.ready_count - 1, -1, -1):
-        if ready[k] == turn and now - memory[common, SINCE] < options.quantum_cycles:
-            return turn
-        if ready[k] > turn:
+        if ready[k] == owner and now - turn.since < options.quantum_cycles:
+            return owner  # type: ignore[no-any-return]
+        if ready[k] > owner:
             following = ready[k]
-    memory[common, TURN] = following + 1.0
-    memory[common, SINCE] = now
+    turn.owner, turn.since = following + 1, now
     return following
 
 
@@ -59,5 +67,5 @@ POLICY = PolicySpec(
     options=Options,
     modes=("turn",),
     overlap=False,
-    memory_width=2,
+    common=Turn,
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import HOLD, Memory, View
 
 __all__ = ["EARLY", "LATE", "decide"]
@@ -25,6 +26,7 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     return view.ready[0]
 
 
+@inlined
 def decide(view: View, options: Any, memory: Memory) -> int:
     """The policy's choice among the heads that may be committed now, or :data:`HOLD`.
 
@@ -44,7 +46,7 @@ def decide(view: View, options: Any, memory: Memory) -> int:
         if kept == 0:
             return HOLD
         machine.ready_count = kept
-        shown = View(machine, heads, view.spare, view.fetches, view.tables, view.ready)
+        shown = View(machine, heads, view.spare, view.fetches, view.ready)
     chosen = choose(shown, options, memory)
     if early:
         machine.ready_count = count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import View, fetch_end_of
 from layerweaver.scheduler.rules.least_idle import WEAVING_MODES
 
@@ -11,6 +12,7 @@ GUARDED_MODES = (*WEAVING_MODES, "deadline")
 DEADLINE = len(WEAVING_MODES)
 
 
+@inlined
 def guard(
     view: View,
     chosen: int,

@@ -5,6 +5,7 @@ All terms are exact: times in cycles, idle in scaled bytes (``cycles * rate``).
 
 from __future__ import annotations
 
+from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import Head, View, fetch_end_of
 
 __all__ = [
@@ -43,6 +44,7 @@ BY_DISTANCE, BY_SLACK, BY_RESCUE = 0, 1, 2
 """How ties of total idle are broken: largest decoupling distance, least slack, or least :func:`urgency`."""
 
 
+@inlined
 def idle_after(view: View, head: Head) -> tuple[int, int, int, int]:
     """Append a head's next row tentatively and measure the idle time it causes.
 
@@ -79,6 +81,7 @@ def urgency(head: Head, now: int) -> int:
     return 2 * (head.remaining_cycles + (head.queued - 1) * head.standalone_cycles)
 
 
+@inlined
 def weave(
     view: View,
     tie_break: int,

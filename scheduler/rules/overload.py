@@ -1,7 +1,6 @@
 """How loaded the machine is and whom to give up when it is too much: the slow half of slackweave+ (*ours*).
 
-All of it is kept in the policy's memory. A row per tenant: whether it is given up, and its shares of recent
-completions, all and late. The last row belongs to the machine: load, and what the load was measured from.
+All of it is kept in the policy's memory, as :class:`Standing` and :class:`Load`.
 """
 
 from __future__ import annotations
@@ -10,17 +9,52 @@ from typing import Any
 
 from layerweaver.scheduler.machine.timelines import Memory, View
 
-__all__ = ["ALONE", "GIVEN_UP", "LOAD", "WIDTH", "count_completion", "watch"]
+__all__ = ["Load", "Standing", "count_completion", "watch"]
 
-GIVEN_UP, SHARE, LATE = range(3)
-"""Columns of a tenant: 1 if given up; its share of recent completions, and that of its late ones."""
 
-LOAD, ALONE, DECISIONS, ANY, TIME, COMPUTE, FETCH, NEXT_TIME, NEXT_COMPUTE, NEXT_FETCH, NEXT_COUNT = range(11)
-"""Columns of the machine: load woven (of the busier engine) and one request at a time; decisions since the
-last look; 1 if anyone is given up; cycle, compute and fetch cycles offered where the window began and where
-the next one did, with the number of arrivals then."""
+class Standing:
+    """How a tenant stands.
 
-WIDTH = 11
+    Attributes:
+        given_up: 1 if it is given up.
+        share: Its share of recent completions.
+        late: Share of its late ones.
+    """
+
+    given_up: int
+    share: float
+    late: float
+
+
+class Load:
+    """How loaded the machine is, and what that was measured from.
+
+    Attributes:
+        load: Load woven, of the busier engine.
+        alone: Load with one request at a time.
+        decisions: Decisions since the last look.
+        any_given_up: 1 if anyone is given up.
+        time: Cycle at which the window began.
+        compute: Compute cycles offered by then.
+        fetch: Fetch cycles offered by then.
+        next_time: Cycle at which the next window begins.
+        next_compute: Compute cycles offered by then.
+        next_fetch: Fetch cycles offered by then.
+        next_count: Arrivals by then.
+    """
+
+    load: float
+    alone: float
+    decisions: int
+    any_given_up: int
+    time: float
+    compute: float
+    fetch: float
+    next_time: float
+    next_compute: float
+    next_fetch: float
+    next_count: float
+
 
 _DECISIONS_PER_LOOK = 64
 _WINDOW_ARRIVALS = 2000
@@ -35,24 +69,24 @@ def count_completion(view: View, tenant: int, late: bool, window: float, memory:
     """Note that a tenant's head completes; shares are exponential averages over ``window`` completions."""
     for other in range(view.machine.tenant_count):
         mine = 1.0 if other == tenant else 0.0
-        memory[other, SHARE] += (mine - memory[other, SHARE]) / window
-        memory[other, LATE] += ((mine if late else 0.0) - memory[other, LATE]) / window
+        memory.tenants[other].share += (mine - memory.tenants[other].share) / window
+        memory.tenants[other].late += ((mine if late else 0.0) - memory.tenants[other].late) / window
 
 
 def watch(view: View, options: Any, memory: Memory) -> None:
     """Every so many decisions: measure the load, give tenants up, take them back."""
     common = view.machine.tenant_count
-    memory[common, DECISIONS] += 1.0
-    if memory[common, DECISIONS] < _DECISIONS_PER_LOOK:
+    memory.common.decisions += 1
+    if memory.common.decisions < _DECISIONS_PER_LOOK:
         return
-    memory[common, DECISIONS] = 0.0
+    memory.common.decisions = 0
     arrived = _measure(view, memory)
-    load = memory[common, LOAD]
-    if memory[common, ANY] != 0.0:
+    load = memory.common.load
+    if memory.common.any_given_up != 0:
         if load < options.overload - 0.04 or _caught_up(view, memory) or _kept_in_vain(view, memory):
             for tenant in range(common):
-                memory[tenant, GIVEN_UP] = 0.0
-            memory[common, ANY] = 0.0
+                memory.tenants[tenant].given_up = 0
+            memory.common.any_given_up = 0
     elif load > options.overload and arrived > _LEAST_ARRIVALS:
         _give_up(view, options, memory)
 
@@ -83,21 +117,21 @@ def _measure(view: View, memory: Memory) -> float:
         count += arrived * head.batch
         slowest = max(slowest, float(head.standalone_cycles))
     now, prior = float(machine.now), _PRIOR_REQUESTS * slowest
-    offered = max(compute - memory[common, COMPUTE], fetch - memory[common, FETCH]) + _PRIOR_LOAD * prior
-    memory[common, LOAD] = offered / max(1.0, now - memory[common, TIME] + prior)
-    memory[common, ALONE] = memory[common, LOAD] * alone / max(1.0, compute, fetch)
-    if count - memory[common, NEXT_COUNT] > _WINDOW_ARRIVALS:
-        memory[common, TIME], memory[common, NEXT_TIME] = memory[common, NEXT_TIME], now
-        memory[common, COMPUTE], memory[common, NEXT_COMPUTE] = memory[common, NEXT_COMPUTE], compute
-        memory[common, FETCH], memory[common, NEXT_FETCH] = memory[common, NEXT_FETCH], fetch
-        memory[common, NEXT_COUNT] = count
+    offered = max(compute - memory.common.compute, fetch - memory.common.fetch) + _PRIOR_LOAD * prior
+    memory.common.load = offered / max(1.0, now - memory.common.time + prior)
+    memory.common.alone = memory.common.load * alone / max(1.0, compute, fetch)
+    if count - memory.common.next_count > _WINDOW_ARRIVALS:
+        memory.common.time, memory.common.next_time = memory.common.next_time, now
+        memory.common.compute, memory.common.next_compute = memory.common.next_compute, compute
+        memory.common.fetch, memory.common.next_fetch = memory.common.next_fetch, fetch
+        memory.common.next_count = count
     return count
 
 
 def _caught_up(view: View, memory: Memory) -> bool:
     for tenant in range(view.machine.tenant_count):
         head = view.heads[tenant]
-        if memory[tenant, GIVEN_UP] != 0.0 and head.rows_left > 0 and head.queued > head.batch:
+        if memory.tenants[tenant].given_up != 0 and head.rows_left > 0 and head.queued > head.batch:
             return False
     return True
 
@@ -105,9 +139,9 @@ def _caught_up(view: View, memory: Memory) -> bool:
 def _kept_in_vain(view: View, memory: Memory) -> bool:
     """Whether one of those kept turned out to overload the machine alone."""
     common = view.machine.tenant_count
-    capacity = _work(view, memory, False) / memory[common, LOAD]
+    capacity = _work(view, memory, False) / memory.common.load
     for tenant in range(common):
-        if memory[tenant, GIVEN_UP] == 0.0 and _own_work(view, tenant) > capacity:
+        if memory.tenants[tenant].given_up == 0 and _own_work(view, tenant) > capacity:
             return True
     return False
 
@@ -120,30 +154,30 @@ def _give_up(view: View, options: Any, memory: Memory) -> None:
     up that are in time now, times ``worth``.
     """
     common = view.machine.tenant_count
-    capacity = _work(view, memory, False) / memory[common, LOAD]
+    capacity = _work(view, memory, False) / memory.common.load
     saved, lost, kept = 0.0, 0.0, common
     for tenant in range(common):
-        saved += memory[tenant, LATE]
+        saved += memory.tenants[tenant].late
     while kept > 1 and _work(view, memory, True) > _TARGET_LOAD * capacity:
         tenant = _least_worth_keeping(view, memory, capacity)
         if tenant < 0:
             break
-        memory[tenant, GIVEN_UP] = 1.0
-        saved -= memory[tenant, LATE]
-        lost += memory[tenant, SHARE] - memory[tenant, LATE]
+        memory.tenants[tenant].given_up = 1
+        saved -= memory.tenants[tenant].late
+        lost += memory.tenants[tenant].share - memory.tenants[tenant].late
         kept -= 1
     if saved > options.worth * lost and saved > _LEAST_SAVED:
-        memory[common, ANY] = 1.0
+        memory.common.any_given_up = 1
         return
     for tenant in range(common):
-        memory[tenant, GIVEN_UP] = 0.0
+        memory.tenants[tenant].given_up = 0
 
 
 def _work(view: View, memory: Memory, kept_only: bool) -> float:
     """Work offered so far, on the engine that has more of it; by all or by those not given up."""
     compute, fetch = 0.0, 0.0
     for tenant in range(view.machine.tenant_count):
-        if not kept_only or memory[tenant, GIVEN_UP] == 0.0:
+        if not kept_only or memory.tenants[tenant].given_up == 0:
             arrived = _arrived(view, tenant)
             compute += arrived * view.heads[tenant].model_compute_cycles
             fetch += arrived * view.heads[tenant].model_fetch_cycles
@@ -160,7 +194,7 @@ def _least_worth_keeping(view: View, memory: Memory, capacity: float) -> int:
     first, most = -1, 0.0
     for tenant in range(view.machine.tenant_count):
         head = view.heads[tenant]
-        if memory[tenant, GIVEN_UP] != 0.0 or head.batch == 0:
+        if memory.tenants[tenant].given_up != 0 or head.batch == 0:
             continue
         length = head.standalone_cycles / head.batch
         if _own_work(view, tenant) > capacity:

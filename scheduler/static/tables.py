@@ -14,7 +14,7 @@ thresholds, which are found exactly. A decision among several candidates is then
 rule's order (least idle, then its ties) is total for a given state. The starvation rules need one threshold
 per row. States outside both cases are left to the direct rule; nothing is approximated.
 
-The tables are one flat int64 array, read by
+The tables are stored as one flat int64 array, whose sections :class:`Tables` names for
 :func:`layerweaver.scheduler.policies.layerweaver_tables.table_choice`::
 
     header  offsets of the sections below, then C (classes), V (levels)
@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FunctionType
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,31 +53,28 @@ from layerweaver.scheduler.static.pairs import (
     slack_key,
 )
 
-__all__ = [
-    "CLASSES",
-    "CLASS_OF",
-    "ENTRIES",
-    "FIRST_ROW",
-    "LEVELS",
-    "LEVEL_COUNT",
-    "MAX_PAIRS",
-    "PAIRS",
-    "PHI",
-    "ROW_COUNT",
-    "SCARCE",
-    "SLACK",
-    "THETA",
-    "build_tables",
-    "tables_fit",
-]
+__all__ = ["MAX_PAIRS", "PAIRS", "THETA", "Tables", "build_tables", "prepare_tables", "tables_fit"]
 
 MAX_PAIRS = 1 << 22
 """Pairs of rows (times levels) that a group's tables may hold."""
 
-(CLASS_OF, FIRST_ROW, ROW_COUNT, LEVELS, THETA, PHI, SLACK, SCARCE, PAIRS, ENTRIES, CLASSES, LEVEL_COUNT) = (
-    range(12)
-)
+(CLASS_OF, FIRST_ROW, _, _, THETA, _, _, _, PAIRS, _, CLASSES, _) = range(12)
 _HEADER = 12
+
+
+class Tables(NamedTuple):
+    """The sections of decision tables, as the module describes them."""
+
+    class_of: NDArray[np.int64]
+    first_row: NDArray[np.int64]
+    row_count: NDArray[np.int64]
+    levels: NDArray[np.int64]
+    theta: NDArray[np.int64]
+    phi: NDArray[np.int64]
+    slack: NDArray[np.int64]
+    scarce: NDArray[np.int64]
+    pairs: NDArray[np.int64]
+    entries: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,6 +189,17 @@ def _layout(profiles: Sequence[ModelProfile]) -> _Layout:
         np.array(scarce, np.int64),
     ]
     return _Layout(classes, levels, wanted, sections, sum(lengths[p] * lengths[q] for p, q, _ in wanted))
+
+
+def sections_of(tables: NDArray[np.int64]) -> Tables:
+    """The sections of a flat array."""
+    ends = [*tables[FIRST_ROW:CLASSES].tolist(), len(tables)]
+    return Tables(*(tables[first:end] for first, end in zip(tables[:CLASSES].tolist(), ends, strict=True)))
+
+
+def prepare_tables(tenants: Sequence[Sequence[ModelProfile]]) -> Tables:
+    """:func:`build_tables`, as a policy reads them."""
+    return sections_of(build_tables(tenants))
 
 
 def build_tables(tenants: Sequence[Sequence[ModelProfile]]) -> NDArray[np.int64]:

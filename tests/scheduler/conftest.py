@@ -116,7 +116,7 @@ class Desk:
     def __init__(self, spec: PolicySpec, tenants: int, **options: object) -> None:
         self._spec = spec
         self._options = spec.configure(**options).record(10**9)[0]
-        self._memory = np.zeros((tenants + 1, max(1, spec.memory_width)))
+        self._memory = spec.configure().memory([()] * tenants, compiled=False)
         self._tenants = tenants
         self.mode = ""
 
