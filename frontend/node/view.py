@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from layerweaver.frontend.node.values import (
     Array,
@@ -31,9 +31,10 @@ class Call:
         outputs: What is known of each output; None for one that is not asked for. Empty for a shape rule.
         opset: Version of the node's domain that is in force.
         notes: Warnings that the shape rule wants to give, without the node's name.
+        promised: What the file declares of each output, asked for by :meth:`declared`.
     """
 
-    __slots__ = ("attributes", "inputs", "node", "notes", "op", "opset", "outputs")
+    __slots__ = ("attributes", "inputs", "node", "notes", "op", "opset", "outputs", "promised")
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Call:
         self.outputs = outputs
         self.opset = opset
         self.notes: list[str] = []
+        self.promised: Callable[[str], Info] | None = None
 
     # Inputs.
 
@@ -169,6 +171,11 @@ class Call:
     def output_count(self) -> int:
         """Number of outputs that the node names."""
         return len(self.node.outputs)
+
+    def declared(self, index: int) -> Info:
+        """What the file declares of output ``index``, for what inputs do not tell."""
+        name = self.output_name(index)
+        return self.promised(name) if name and self.promised else Info(DType.UNDEFINED, None)
 
     def note(self, message: str) -> None:
         """Give a warning; the walker puts the node's name before it."""

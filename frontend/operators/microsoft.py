@@ -25,6 +25,7 @@ from layerweaver.frontend.operators.products import (
     matrix_product,
     product,
     product_step,
+    swap_last,
 )
 from layerweaver.frontend.operators.reduction import REDUCTION, reduction
 from layerweaver.ir import DType, LayerKind, MatrixWork, VectorCategory, VectorWork
@@ -77,29 +78,24 @@ def _batch_to_inner(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[1:-1], shape[0], shape[-1]) if len(shape) > 2 else shape
 
 
-def _swap_last(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*shape[:-2], shape[-1], shape[-2]) if len(shape) > 1 else shape
+def _turned(call: Call) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of the two operands as the node's attributes turn them."""
+    left, right = call.shape(0, least_rank=1), call.shape(1, least_rank=1)
+    left = _batch_to_inner(left) if call.integer("transBatchA", 0) else left
+    right = _batch_to_inner(right) if call.integer("transBatchB", 0) else right
+    left = swap_last(left) if call.integer("transA", 0) else left
+    return left, swap_last(right) if call.integer("transB", 0) else right
 
 
 def _fused_matmul_shape(call: Call) -> tuple[Info]:
-    left, right = call.shape(0), call.shape(1)
-    left = _batch_to_inner(left) if call.integer("transBatchA", 0) else left
-    right = _batch_to_inner(right) if call.integer("transBatchB", 0) else right
-    left = _swap_last(left) if call.integer("transA", 0) else left
-    right = _swap_last(right) if call.integer("transB", 0) else right
-    return (Info(call.dtype(0), product(left, right)),)
+    return (Info(call.dtype(0), product(*_turned(call))),)
 
 
 @operator("FusedMatMul", domain=MICROSOFT, shape=_fused_matmul_shape, treatment=Treatment.MATRIX)
 @operator("TransposeMatMul", domain=MICROSOFT, shape=_fused_matmul_shape, treatment=Treatment.MATRIX)
 def fused_matmul(call: Call) -> Step:
     """Product with transposed operands and a scale."""
-    work = matrix_product(
-        call,
-        transpose_left=call.integer("transA", 0) != 0,
-        transpose_right=call.integer("transB", 0) != 0,
-    )
-    return product_step(work, call.weights(0, 1))
+    return product_step(matrix_product(call, shapes=_turned(call)), call.weights(0, 1))
 
 
 @operator(
@@ -115,7 +111,7 @@ def fused_matmul_activation(call: Call) -> Step:
 
 
 def _fused_gemm_shape(call: Call) -> tuple[Info]:
-    return (Info(call.dtype(0), gemm_shape(call, call.shape(0), call.shape(1))),)
+    return (Info(call.dtype(0), gemm_shape(call)),)
 
 
 @operator("FusedGemm", domain=MICROSOFT, shape=_fused_gemm_shape, treatment=Treatment.MATRIX)
@@ -269,16 +265,13 @@ def _block_floating_point_shape(call: Call) -> tuple[Info, ...]:
 
 
 def _sparse_matmul_shape(call: Call) -> tuple[Info]:
-    left, right = call.shape(0), call.shape(1)
-    left = _swap_last(left) if call.integer("transA", 0) else left
-    right = _swap_last(right) if call.integer("transB", 0) else right
-    return (Info(call.dtype(1), product(left, right)),)
+    return (Info(call.dtype(1), product(*_turned(call))),)
 
 
 def _gemm_float8_shape(call: Call) -> tuple[Info]:
     from_code = {1: DType.FLOAT32, 10: DType.FLOAT16, 16: DType.BFLOAT16}
     dtype = from_code.get(call.integer("dtype", 1), DType.FLOAT32)
-    return (Info(dtype, gemm_shape(call, call.shape(0), call.shape(1))),)
+    return (Info(dtype, gemm_shape(call)),)
 
 
 operator("CDist", domain=MICROSOFT, shape=_cdist_shape, category=REDUCTION, foldable=False)(reduction)

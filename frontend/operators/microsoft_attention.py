@@ -12,6 +12,11 @@ from layerweaver.frontend.operators.attention import Heads, attention_steps, spl
 from layerweaver.ir import LayerKind, MatrixWork, VectorCategory
 
 
+def _shares_buffer(call: Call) -> bool:
+    """Whether new rows are written into the buffer of the past, which is as long as it will ever be."""
+    return call.integer("past_present_share_buffer", 0) != 0
+
+
 def _projected(call: Call, *, mask: int, past: int, packed: bool, quantized: bool) -> tuple[Step, ...]:
     shape = call.shape(0, least_rank=2)
     width = shape[-1]
@@ -26,7 +31,7 @@ def _projected(call: Call, *, mask: int, past: int, packed: bool, quantized: boo
         raise ShapeConflictError(f"qkv_hidden_sizes has {len(sizes)} entries", accepted="three")
     earlier = 0
     if not packed and call.has(past):
-        earlier = call.shape(past, least_rank=5)[3]
+        earlier = call.shape(past, least_rank=5)[3] - (tokens if _shares_buffer(call) else 0)
     if packed and call.has(4):
         offsets = call.shape(3, least_rank=2)
         batch, tokens = offsets[0], offsets[1]
@@ -83,7 +88,8 @@ def _packed_weight_attention_shape(call: Call) -> tuple[Info, ...]:
     past_index = 8 if quantised else 4
     heads = max(call.integer("num_heads", 1), 1)
     past = call.shape(past_index)[3] if call.has(past_index) else 0
-    present = (2, batch, heads, past + positions, hidden // heads)
+    total = past if _shares_buffer(call) else past + positions
+    present = (2, batch, heads, total, hidden // heads)
     return Info(dtype, (batch, positions, hidden)), Info(dtype, present)
 
 
@@ -124,7 +130,7 @@ def _multi_head_attention_shape(call: Call) -> tuple[Info, ...]:
         value_width = value[3] if len(value) == 4 else value[2] // heads
     past_index = 5 if call.op.startswith("Decoder") else 6
     past = call.shape(past_index)[2] if call.has(past_index) else 0
-    total = past + keys
+    total = past if past and _shares_buffer(call) else past + keys
     return (
         Info(dtype, (batch, positions, heads * value_width)),
         Info(dtype, (batch, heads, total, width)),
@@ -164,6 +170,7 @@ def multi_head_attention(call: Call) -> tuple[Step, ...]:
             value = call.shape(2, least_rank=3) if call.has(2) else key
             value_size = value[3] if len(value) == 4 else value[2] // heads
     cached = call.shape(past[0], least_rank=4)[2] if call.has(past[0]) else 0
+    cached -= keys if cached and _shares_buffer(call) else 0
     scores, context = attention_steps(
         call,
         Heads(batch, heads, queries, keys + cached, size, value_size),
@@ -185,7 +192,12 @@ def _group_query_attention_shape(call: Call) -> tuple[Info, ...]:
     past = call.shape(3)[2] if call.has(3) else 0
     total_index = 6 if call.op == "GroupQueryAttention" else 5
     known = call.value(total_index)
-    total = max(past, int(known.ravel()[0])) if known is not None and known.size else past + positions
+    declared = call.declared(1).shape
+    total = past + positions
+    if known is not None and known.size:
+        total = max(past, int(known.ravel()[0]))
+    elif past and declared is not None and declared[2:3] == (past,):
+        total = past  # the present is declared as long as the past: one buffer holds both
     present = Info(call.dtype(3) if call.has(3) else dtype, (batch, kv_heads, total, width))
     return (
         Info(dtype, (batch, positions, heads * width)),
@@ -199,7 +211,7 @@ def _group_query_attention_shape(call: Call) -> tuple[Info, ...]:
     "GroupQueryAttention", domain=MICROSOFT, shape=_group_query_attention_shape, treatment=Treatment.MATRIX
 )
 def group_query_attention(call: Call) -> tuple[Step, ...]:
-    """Attention with fewer key and value heads, with its cache and rotary embedding inside."""
+    """Attention with fewer key and value heads and its cache inside; a local window bounds the keys."""
     heads = max(1, call.integer("num_heads", 1))
     kv_heads = max(1, call.integer("kv_num_heads", heads))
     batch, queries, width = call.shape(0, least_rank=3)[:3]
@@ -211,6 +223,9 @@ def group_query_attention(call: Call) -> tuple[Step, ...]:
         keys = int(total.reshape(-1)[0])
     else:
         keys = present if present > past else max(past, queries)
+    window = call.integer("local_window_size", -1)
+    if window > 0:
+        keys = min(keys, window)
     rows = batch * kv_heads * queries * size
     scores, context = attention_steps(
         call,

@@ -25,8 +25,7 @@ def matrix_product(
     left: int = 0,
     right: int = 1,
     *,
-    transpose_left: bool = False,
-    transpose_right: bool = False,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None,
 ) -> MatrixWork:
     """The product of two operands with broadcast batch axes, as MatMul defines it (one axis included).
 
@@ -37,17 +36,11 @@ def matrix_product(
         call: The node.
         left: Index of the left operand.
         right: Index of the right operand.
-        transpose_left: Whether the last two axes of the left operand are swapped.
-        transpose_right: Whether those of the right one are.
+        shapes: Their shapes as they are multiplied, where attributes transpose them.
     """
-    a = call.shape(left, least_rank=1)
-    b = call.shape(right, least_rank=1)
+    a, b = shapes or (call.shape(left, least_rank=1), call.shape(right, least_rank=1))
     a = (1, *a) if len(a) == 1 else a
     b = (*b, 1) if len(b) == 1 else b
-    if transpose_left:
-        a = (*a[:-2], a[-1], a[-2])
-    if transpose_right:
-        b = (*b[:-2], b[-1], b[-2])
     batch = math.prod(broadcast((a[:-2], b[:-2])))
     m, k, n = a[-2], a[-1], b[-1]
     a_value, b_value = call.info(left), call.info(right)
@@ -130,36 +123,43 @@ def quantized_matmul(call: Call) -> Step:
     )
 
 
+def swap_last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """``shape`` of a matrix, or of many, transposed."""
+    return (*shape[:-2], shape[-1], shape[-2]) if len(shape) > 1 else shape
+
+
+def _gemm_operands(call: Call, left: int, right: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of the two matrices that Gemm multiplies, as ``transA`` and ``transB`` turn them."""
+    first, second = call.shape(left), call.shape(right)
+    if call.opset < 7 and call.node.domain == "" and len(first) > 2:
+        first = (first[0], math.prod(first[1:]))
+    if len(first) != 2 or len(second) != 2:
+        raise ShapeConflictError(f"cannot multiply {text(first)} by {text(second)}: not two matrices")
+    first = swap_last(first) if call.integer("transA", 0) else first
+    second = swap_last(second) if call.integer("transB", 0) else second
+    if first[1] != second[0]:
+        shown = f"cannot multiply {text(call.shape(left))} by {text(call.shape(right))}"
+        raise ShapeConflictError(f"{shown}: {first[1]} is not {second[0]}")
+    return first, second
+
+
 def gemm_product(call: Call, left: int = 0, right: int = 1) -> MatrixWork:
     """The product of Gemm with its transpose attributes (both operands have two axes)."""
-    return matrix_product(
-        call,
-        left,
-        right,
-        transpose_left=call.integer("transA", 0) != 0,
-        transpose_right=call.integer("transB", 0) != 0,
-    )
+    return matrix_product(call, left, right, shapes=_gemm_operands(call, left, right))
 
 
-def gemm_shape(call: Call, left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
+def gemm_shape(call: Call, left: int = 0, right: int = 1) -> tuple[int, ...]:
     """Shape of the general matrix product with the node's ``transA`` and ``transB``.
 
     Raises:
         ShapeConflictError: Not two matrices, or the inner extents differ.
     """
-    if call.opset < 7 and call.node.domain == "" and len(left) > 2:
-        left = (left[0], math.prod(left[1:]))
-    if len(left) != 2 or len(right) != 2:
-        raise ShapeConflictError(f"cannot multiply {text(left)} by {text(right)}: not two matrices")
-    rows, inner = left[::-1] if call.integer("transA", 0) else left
-    depth, columns = right[::-1] if call.integer("transB", 0) else right
-    if inner != depth:
-        raise ShapeConflictError(f"cannot multiply {text(left)} by {text(right)}: {inner} is not {depth}")
-    return (rows, columns)
+    first, second = _gemm_operands(call, left, right)
+    return (first[0], second[1])
 
 
 def _gemm_shape(call: Call) -> tuple[Info]:
-    shape = gemm_shape(call, call.shape(0), call.shape(1))
+    shape = gemm_shape(call)
     bias = call.inputs[2].shape if call.has(2) and call.inputs[2] is not None else None
     if bias and call.opset >= 7 and broadcast((shape, bias)) != shape:
         raise ShapeConflictError(f"a bias of {text(bias)} does not fit a product of {text(shape)}")

@@ -150,7 +150,7 @@ def average_pool(call: Call) -> Step:
 
 def _q_gemm_shape(call: Call) -> tuple[Info]:
     dtype = call.dtype(8) if call.has(8) else DType.FLOAT32
-    return (Info(dtype, gemm_shape(call, call.shape(0), call.shape(3))),)
+    return (Info(dtype, gemm_shape(call, 0, 3)),)
 
 
 @operator("QGemm", domain=MICROSOFT, shape=_q_gemm_shape, treatment=Treatment.MATRIX)

@@ -81,10 +81,12 @@ def _cumulate_shape(call: Call) -> tuple[Info]:
         return (Info(found.dtype, shape),)
     axis = call.axis(int(place.ravel()[0]) if place.size else 0, len(shape))
     reverse, exclusive = call.integer("reverse", 0), call.integer("exclusive", 0)
-    if exclusive:
-        return (Info(found.dtype, shape),)
+    adds = call.op == "CumSum"
     data = np.flip(found.value, axis) if reverse else found.value
-    total = (np.cumsum if call.op == "CumSum" else np.cumprod)(data, axis=axis)
+    if exclusive and shape[axis]:
+        neutral = np.full_like(data.take([0], axis), 0 if adds else 1)
+        data = np.concatenate([neutral, data.take(range(shape[axis] - 1), axis)], axis)
+    total = (np.cumsum if adds else np.cumprod)(data, axis=axis)
     return (
         Info(found.dtype, shape, storable(np.flip(total, axis) if reverse else total, found.dtype, shape)),
     )

@@ -207,6 +207,7 @@ class Walker:
         opset = scope.opsets.get(domain, 1)
         entry = self.registry.find(node.op_type, domain, opset)
         call = Call(node, inputs, opset)
+        call.promised = lambda name: self.declared(name, scope)
         try:
             outputs = self.outcome(call, entry, domain, scope)
         except ShapeConflictError as conflict:
