@@ -57,25 +57,24 @@ def test_cumulative_sums_of_constants_are_folded(
 
 
 GROUPED = """g (float[2, {q}, 32] q, float[2, {q}, 16] k, float[2, {q}, 16] v, float[2, 2, {past}, 8] pk,
-    float[2, 2, {past}, 8] pv, int32[2] sk, int32 total) => (float[] y, float[{present}] nk, float[{present}] nv) {{
-    y, nk, nv = com.microsoft.GroupQueryAttention<num_heads=4, kv_num_heads=2{more}>(q, k, v, pk, pv, sk, total)
+    float[2, 2, {past}, 8] pv, int32[2] sk, int32 n) =>
+    (float[] y, float[2, 2, 32, 8] nk, float[2, 2, 32, 8] nv) {{
+    y, nk, nv = com.microsoft.GroupQueryAttention<num_heads=4, kv_num_heads=2{more}>(q, k, v, pk, pv, sk, n)
 }}"""
 
 
 @pytest.mark.parametrize(
-    ("q", "past", "present", "more", "keys"),
+    ("q", "past", "more", "keys"),
     [
-        (1, 31, "2, 2, 32, 8", "", 32),
-        (1, 31, "2, 2, 32, 8", ", local_window_size=4", 4),
-        (3, 29, "2, 2, 32, 8", ", local_window_size=100", 32),
-        (1, 32, "2, 2, 32, 8", "", 32),
+        (1, 31, "", 32),
+        (1, 31, ", local_window_size=4", 4),
+        (3, 29, ", local_window_size=100", 32),
+        (1, 32, "", 32),
     ],
     ids=["grown", "window", "wide-window", "shared-buffer"],
 )
-def test_keys_of_grouped_attention(
-    q: int, past: int, present: str, more: str, keys: int, import_text: ImportText
-) -> None:
-    text = GROUPED.format(q=q, past=past, present=present, more=more)
+def test_keys_of_grouped_attention(q: int, past: int, more: str, keys: int, import_text: ImportText) -> None:
+    text = GROUPED.format(q=q, past=past, more=more)
     assert import_text(text, domain=MICROSOFT).macs == 2 * 2 * 4 * q * keys * 8
 
 
@@ -83,7 +82,8 @@ def test_keys_of_grouped_attention(
 def test_keys_of_a_shared_buffer(shared: int, keys: int, import_text: ImportText) -> None:
     graph = import_text(
         f"""g (float[2, 1, 32] q, float[2, 1, 32] k, float[2, 1, 32] v, int32[2, 32] m,
-            float[2, 4, 32, 8] pk, float[2, 4, 32, 8] pv, int32[1] n) => (float[] y, float[] nk, float[] nv) {{
+            float[2, 4, 32, 8] pk, float[2, 4, 32, 8] pv, int32[1] n)
+            => (float[] y, float[] nk, float[] nv) {{
             y, nk, nv = {MICROSOFT}.DecoderMaskedMultiHeadAttention<num_heads=4,
                 past_present_share_buffer={shared}>(q, k, v, m, , pk, pv, n)
         }}""",
