@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
@@ -35,12 +35,11 @@ class CommandLineError(LayerweaverError):
     """A command line that cannot be understood."""
 
 
-class _CurrentStderr(logging.StreamHandler[TextIO]):
+class _CurrentStderr(logging.Handler):
     """Logs to what ``sys.stderr`` is at the time, so that a progress bar is not written over."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.setStream(sys.stderr)
-        super().emit(record)
+        print(self.format(record), file=sys.stderr)
 
 
 app = typer.Typer(
