@@ -17,7 +17,7 @@ from layerweaver.ir.errors import (
     ScenarioError,
     TrafficError,
 )
-from layerweaver.ir.files import atomic_write, read_bounded, write_text
+from layerweaver.ir.files import atomic_write, check_writable, read_bounded, write_text
 from layerweaver.ir.layer import (
     BatchAxis,
     ConvGeometry,
@@ -56,6 +56,7 @@ __all__ = [
     "VectorWork",
     "atomic_write",
     "ceil_div",
+    "check_writable",
     "packed_bytes",
     "parse_quantity",
     "read_bounded",

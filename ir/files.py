@@ -1,17 +1,32 @@
-"""Writing files so that either the whole result is there or the old file is."""
+"""Writing files so that either the whole result is there or the old file is.
+
+A file is written beside its place under a passing name and put in place when it is whole. Its mode stays, a
+link stays a link, and what is no file (a device, a pipe) is written into and never replaced. The passing file
+is locked while it is written: one that nobody locks was left by a process that was killed, and is cleared.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from layerweaver.ir.errors import OutputError
 
-__all__ = ["atomic_write", "read_bounded", "write_text"]
+try:
+    import fcntl
+except ImportError:  # elsewhere than on Unix nothing is locked, and nothing left behind is cleared
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["atomic_write", "check_writable", "read_bounded", "write_text"]
+
+_LONGEST_STEM_BYTES = 200
+_ENDING = ".partial"
 
 
 def read_bounded(path: Path, most_bytes: int) -> bytes | None:
@@ -25,39 +40,49 @@ def read_bounded(path: Path, most_bytes: int) -> bytes | None:
     return data if len(data) <= most_bytes else None
 
 
-@contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside ``path`` for binary writing and rename it over ``path`` on success.
-
-    Any exception (Ctrl-C included) removes the temporary file and leaves an existing ``path`` untouched.
+def check_writable(path: Path) -> None:
+    """Complain now about a file that could not be written later; nothing is changed.
 
     Raises:
-        OutputError: If the folder does not exist or cannot be written, or ``path`` is a folder.
+        OutputError: As :func:`atomic_write` would.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise OutputError("is a folder", where=str(path), accepted="give the path of a file")
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        stream = partial.open("xb")
-    except OSError as error:
-        raise OutputError(
-            f"cannot be written ({error.strerror})",
-            where=str(path),
-            accepted="give a path in an existing, writable folder",
-        ) from None
-    try:
-        with stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as error:
+    with _refusing(path):
+        target, status = _target(path)
+        if _is_stream(path, status):
+            _check_access(path, status)
+            return
+        stream, partial = _open_partial(path, target, status)
+        stream.close()
         partial.unlink(missing_ok=True)
-        raise OutputError(f"cannot be written ({error.strerror})", where=str(path)) from None
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open ``path`` for binary writing; a file appears whole or not at all.
+
+    Any exception (Ctrl-C included) leaves an existing file untouched and nothing beside it.
+
+    Raises:
+        OutputError: If the folder does not exist or cannot be written, ``path`` is a folder, the file is
+            read-only, or its name too long.
+    """
+    with _refusing(path):
+        target, status = _target(path)
+        if _is_stream(path, status):
+            _check_access(path, status)
+            with Path(path).open("wb") as stream:
+                yield stream
+            return
+        stream, partial = _open_partial(path, target, status)
+        try:
+            with stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+                partial.replace(target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -68,3 +93,114 @@ def write_text(path: Path, text: str) -> None:
     """
     with atomic_write(path) as stream:
         stream.write(text.encode())
+
+
+@contextlib.contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _refusal(path, error.strerror or str(error)) from None
+
+
+def _refusal(path: Path, reason: str) -> OutputError:
+    return OutputError(
+        f"cannot be written ({reason})",
+        where=str(path),
+        accepted="give the path of a writable file in an existing folder",
+    )
+
+
+def _target(path: Path) -> tuple[Path, os.stat_result | None]:
+    """Where the path leads, links followed, and what is there."""
+    try:
+        target = Path(os.path.realpath(path))
+        status = Path(path).stat()  # of the path: what an open pipe is called leads nowhere
+    except FileNotFoundError:
+        return target, None
+    except ValueError:  # no file can be called that
+        raise _refusal(path, "not a file name") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise OutputError("is a folder", where=str(path), accepted="give the path of a file")
+    return target, status
+
+
+def _is_stream(path: Path, status: os.stat_result | None) -> bool:
+    """Whether the path is written into where it is: no file, or an open one (``/dev/stdout``)."""
+    place = Path(path).absolute().parts[1:3]
+    opened = place[:1] == ("proc",) or place in {("dev", "stdout"), ("dev", "stderr"), ("dev", "fd")}
+    return status is not None and (opened or not stat.S_ISREG(status.st_mode))
+
+
+def _check_access(path: Path, status: os.stat_result | None) -> None:
+    """Read-only files stay as they are, even where the system would let us replace them."""
+    if status is not None and not (status.st_mode & 0o222 and os.access(path, os.W_OK)):
+        raise _refusal(path, "read-only")
+
+
+def _open_partial(path: Path, target: Path, status: os.stat_result | None) -> tuple[IO[bytes], Path]:
+    """The file beside ``target`` that takes its place when it is whole, locked."""
+    _check_access(path, status)
+    with contextlib.suppress(FileNotFoundError):
+        target.lstat()  # the system says when a name is too long
+    _clear_leftovers(target)
+    while True:
+        partial = target.with_name(f"{_stem(target)}{secrets.token_hex(4)}{_ENDING}")
+        stream = partial.open("xb")
+        try:
+            if _locked(stream, partial):
+                if status is not None:
+                    _take_after(stream, status)
+                return stream, partial
+        except BaseException:
+            stream.close()
+            partial.unlink(missing_ok=True)
+            raise
+        stream.close()
+
+
+def _stem(target: Path) -> str:
+    """How the passing names of a file begin: as long as names may be, and different for different files."""
+    name = target.name
+    if len(os.fsencode(name)) > _LONGEST_STEM_BYTES:
+        name = f"{name[:40]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+    return f".{name}."
+
+
+def _locked(stream: IO[bytes], partial: Path) -> bool:
+    """Lock the passing file; False if another process cleared it before that."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network folders know no locks
+        return True
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), partial.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _take_after(stream: IO[bytes], status: os.stat_result) -> None:
+    """Mode and, where possible, owner of the file to be replaced."""
+    if hasattr(os, "fchown"):
+        with contextlib.suppress(OSError):
+            os.fchown(stream.fileno(), status.st_uid, status.st_gid)
+    Path(stream.name).chmod(stat.S_IMODE(status.st_mode))
+
+
+def _clear_leftovers(target: Path) -> None:
+    """Remove what killed processes left of earlier writes of the same file."""
+    if fcntl is None:
+        return
+    stem = _stem(target)
+    length = len(stem) + 8 + len(_ENDING)
+    left: list[str] = []
+    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+        left = [e.path for e in entries if len(e.name) == length and e.name.startswith(stem)]
+    for old in left:
+        with contextlib.suppress(OSError), Path(old).open("rb") as stream:
+            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            Path(old).unlink()
