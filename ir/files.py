@@ -23,7 +23,7 @@ try:
 except ImportError:  # elsewhere than on Unix nothing is locked, and nothing left behind is cleared
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["atomic_write", "check_writable", "read_bounded", "write_text"]
+__all__ = ["atomic_write", "check_writable", "is_stream", "read_bounded", "write_text"]
 
 _LONGEST_STEM_BYTES = 200
 _ENDING = ".partial"
@@ -48,7 +48,7 @@ def check_writable(path: Path) -> None:
     """
     with _refusing(path):
         target, status = _target(path)
-        if _is_stream(path, status):
+        if is_stream(path):
             _check_access(path, status)
             return
         stream, partial = _open_partial(path, target, status)
@@ -68,10 +68,10 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """
     with _refusing(path):
         target, status = _target(path)
-        if _is_stream(path, status):
+        if is_stream(path):
             _check_access(path, status)
-            with Path(path).open("wb") as stream:
-                yield stream
+            with Path(path).open("wb") as opened:
+                yield opened
             return
         stream, partial = _open_partial(path, target, status)
         try:
@@ -125,11 +125,15 @@ def _target(path: Path) -> tuple[Path, os.stat_result | None]:
     return target, status
 
 
-def _is_stream(path: Path, status: os.stat_result | None) -> bool:
-    """Whether the path is written into where it is: no file, or an open one (``/dev/stdout``)."""
+def is_stream(path: Path) -> bool:
+    """Whether a path is written into where it is: no file, or an open one (``/dev/stdout``)."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return False
     place = Path(path).absolute().parts[1:3]
     opened = place[:1] == ("proc",) or place in {("dev", "stdout"), ("dev", "stderr"), ("dev", "fd")}
-    return status is not None and (opened or not stat.S_ISREG(status.st_mode))
+    return opened or not stat.S_ISREG(status.st_mode)
 
 
 def _check_access(path: Path, status: os.stat_result | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from layerweaver.backend_sim.report.graph_layout import place
 from layerweaver.ir import Layer, LayerGraph, OutputError, write_text
+from layerweaver.ir.extras import need_extra
 
 __all__ = ["MAX_GRAPH_LAYERS", "graph_dot", "graph_html", "write_graph_picture"]
 
@@ -210,10 +211,7 @@ def write_graph_picture(graph: LayerGraph, path: Path, document: Mapping[str, An
     kind = Path(path).suffix.lower()
     if kind not in {".html", ".dot"}:
         raise OutputError(f"no graph picture ends in {kind!r}", where=str(path), accepted="use .html or .dot")
-    try:
-        text = graph_html(graph, document) if kind == ".html" else graph_dot(graph, document)
-    except ModuleNotFoundError as error:
-        raise OutputError(
-            f"drawing needs {error.name}", where=str(path), accepted="pip install 'layerweaver[report]'"
-        ) from None
+    if kind == ".html":
+        need_extra("plotly", "drawing", "report", str(path))
+    text = graph_html(graph, document) if kind == ".html" else graph_dot(graph, document)
     write_text(Path(path), text)

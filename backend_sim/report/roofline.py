@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerweaver.backend_sim.results.schema import ResultError
 from layerweaver.ir import OutputError, atomic_write, write_text
+from layerweaver.ir.extras import need_extra
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -243,17 +244,13 @@ def write_figure(figure: RooflineFigure, path: Path) -> None:
         raise OutputError(
             f"no picture ends in {kind!r}", where=str(path), accepted=f"use one of {', '.join(_FORMATS)}"
         )
-    try:
-        if kind == ".html":
-            page = figure.to_plotly().to_html(
-                full_html=True, include_plotlyjs=True, config={"displayModeBar": False, "responsive": True}
-            )
-            write_text(Path(path), page)
-            return
-        data = _still(figure, kind[1:])
-    except ModuleNotFoundError as error:
-        raise OutputError(
-            f"drawing needs {error.name}", where=str(path), accepted="pip install 'layerweaver[report]'"
-        ) from None
+    need_extra("plotly" if kind == ".html" else "matplotlib", "drawing", "report", str(path))
+    if kind == ".html":
+        page = figure.to_plotly().to_html(
+            full_html=True, include_plotlyjs=True, config={"displayModeBar": False, "responsive": True}
+        )
+        write_text(Path(path), page)
+        return
+    data = _still(figure, kind[1:])
     with atomic_write(Path(path)) as stream:
         stream.write(data)

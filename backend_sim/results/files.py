@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from layerweaver.ir import OutputError, atomic_write, write_text
+from layerweaver.ir import OutputError, atomic_write, check_writable, write_text
 from layerweaver.ir.csv_text import CsvWriter
+from layerweaver.ir.extras import need_extra
+from layerweaver.ir.files import is_stream
 
 __all__ = ["check_result_path", "result_csv", "result_rows", "save_result"]
 
@@ -72,38 +73,35 @@ def check_result_path(path: Path | str) -> None:
     """Refuse a file that no result could be written to, before the work is done.
 
     Raises:
-        OutputError: If the suffix is not one of results, the folder does not exist, or pyarrow is missing for
-            Parquet.
+        OutputError: If the suffix is not one of results, the file cannot be written, or pyarrow is missing
+            for Parquet.
     """
     target = Path(path)
-    if target.suffix not in {".json", ".csv", ".parquet"}:
+    if target.suffix not in {".json", ".csv", ".parquet"} and not is_stream(target):
         raise OutputError(
             f"{target.suffix or 'no suffix'} is not a format for results",
             where=str(target),
             accepted="give .json, .csv or .parquet",
         )
-    if not target.parent.is_dir():
-        raise OutputError("there is no such folder", where=str(target.parent), accepted="make it first")
-    if target.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise OutputError(
-            "writing Parquet needs pyarrow", where=str(target), accepted="pip install 'layerweaver[data]'"
-        )
+    if target.suffix == ".parquet":
+        need_extra("pyarrow", "writing Parquet", "data", str(target))
+    check_writable(target)
 
 
 def save_result(document: Mapping[str, Any], path: Path | str) -> None:
-    """Write a result; the suffix chooses ``.json``, ``.csv`` or ``.parquet``.
+    """Write a result; the suffix chooses ``.json``, ``.csv`` or ``.parquet``; into devices and pipes, JSON.
 
     Raises:
         OutputError: If the suffix is another, the file cannot be written, or pyarrow is missing for Parquet.
     """
     check_result_path(path)
     target = Path(path)
-    if target.suffix == ".json":
-        write_text(target, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    if target.suffix == ".parquet":
+        _save_parquet(document, target)
     elif target.suffix == ".csv":
         write_text(target, result_csv(document))
     else:
-        _save_parquet(document, target)
+        write_text(target, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def _save_parquet(document: Mapping[str, Any], target: Path) -> None:

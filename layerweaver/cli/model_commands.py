@@ -12,13 +12,13 @@ import typer
 from layerweaver.cli.bindings import parse_batches, parse_bindings
 from layerweaver.cli.completion import complete_model, complete_npu, complete_zoo_name
 from layerweaver.cli.manual import epilog
+from layerweaver.cli.outputs import STANDARD_OUTPUT, output_file, picture_file
 from layerweaver.cli.render import layers_table, models_table, number, totals_lines
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
 
 __all__ = ["name_standard_output", "register"]
 
 MAX_DOCUMENT_BYTES = 1 << 28
-STANDARD_OUTPUT = Path("-")
 
 ModelArgument = Annotated[
     str,
@@ -91,13 +91,28 @@ def _inspect(
     fuse: Annotated[bool, typer.Option("--fuse/--no-fuse", help="Fuse as a compiler would.")] = True,
     csv: Annotated[
         Path | None,
-        typer.Option("--csv", help="Write the layers to this file, or print them.", metavar="[FILE]"),
+        typer.Option(
+            "--csv",
+            help="Write the layers to this file, or print them.",
+            metavar="[FILE]",
+            callback=output_file,
+        ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw the roofline (.svg, .png or .html); needs --npu.")
+        Path | None,
+        typer.Option(
+            "--plot",
+            help="Draw the roofline (.svg, .png or .html); needs --npu.",
+            callback=picture_file(".svg", ".png", ".html"),
+        ),
     ] = None,
     graph: Annotated[
-        Path | None, typer.Option("--graph", help="Draw the layer graph (.html or .dot).")
+        Path | None,
+        typer.Option(
+            "--graph",
+            help="Draw the layer graph (.html or .dot).",
+            callback=picture_file(".html", ".dot"),
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -170,7 +185,7 @@ def _list_models(as_json: JsonOption = False) -> None:
 def _export_model(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of a zoo model.", autocompletion=complete_zoo_name)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.", callback=output_file)],
 ) -> None:
     """Write a zoo model as an ONNX file (structure only: its weights are constants of one value)."""
     from layerweaver.scheduler.compile.inspection import export_zoo_model

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from layerweaver.cli.completion import complete_npu
+from layerweaver.cli.outputs import output_file
 from layerweaver.cli.render import npus_table
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
 
@@ -61,7 +62,8 @@ def _check(
 def _new(
     context: typer.Context,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; default: print.")
+        Path | None,
+        typer.Option("--output", "-o", help="File to write; default: print.", callback=output_file),
     ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="The JSON Schema for editors instead.")] = False,
 ) -> None:

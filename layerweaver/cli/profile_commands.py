@@ -24,6 +24,7 @@ from layerweaver.cli.model_commands import (
     TripOption,
     parse_state,
 )
+from layerweaver.cli.outputs import output_file
 from layerweaver.cli.render import profile_tables
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
 
@@ -39,7 +40,10 @@ def _compile(
         str,
         typer.Option("--npu", help="NPU config: a shipped name or a YAML file.", autocompletion=complete_npu),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Schedule profile (.lwp) to write.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Schedule profile (.lwp) to write.", callback=output_file),
+    ],
     dim: DimOption = None,
     shape: ShapeOption = None,
     trip_count: TripOption = None,

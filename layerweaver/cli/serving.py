@@ -22,7 +22,6 @@ __all__ = [
     "SeedOption",
     "SeedsOption",
     "SkipOption",
-    "check_output",
     "deliver",
     "finish",
     "parse_policies",
@@ -38,9 +37,24 @@ SeedsOption = Annotated[
     int, typer.Option("--seeds", min=1, max=1000, help="Repetitions with derived seeds, for intervals.")
 ]
 SkipOption = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip and count bad rows of traces.")]
+
+
+def _result_file(path: Path | None) -> Path | None:
+    if path is not None:
+        from layerweaver.backend_sim.results.files import check_result_path
+
+        check_result_path(path)
+    return path
+
+
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Write the result to this file (.json, .csv or .parquet)."),
+    typer.Option(
+        "--output",
+        "-o",
+        help="Write the result to this file (.json, .csv or .parquet).",
+        callback=_result_file,
+    ),
 ]
 DetailsOption = Annotated[
     bool | None,
@@ -119,14 +133,6 @@ def _without_details(document: dict[str, Any]) -> dict[str, Any]:
     if "runs" in document:
         return document | {"runs": [_without_details(run) for run in document["runs"]]}
     return {key: value for key, value in document.items() if key != "details"}
-
-
-def check_output(output: Path | None) -> None:
-    """Complain about a result file before the work, not after it."""
-    if output is not None:
-        from layerweaver.backend_sim.results.files import check_result_path
-
-        check_result_path(output)
 
 
 def deliver(

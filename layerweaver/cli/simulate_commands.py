@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from layerweaver.cli.manual import epilog
+from layerweaver.cli.outputs import output_file
 from layerweaver.cli.render_results import comparison_tables, outcome_tables
 from layerweaver.cli.serving import (
     DetailsOption,
@@ -17,7 +18,6 @@ from layerweaver.cli.serving import (
     SeedOption,
     SeedsOption,
     SkipOption,
-    check_output,
     deliver,
     finish,
     parse_policies,
@@ -41,7 +41,8 @@ def _simulate(
     seed: SeedOption = None,
     seeds: SeedsOption = 1,
     trace: Annotated[
-        Path | None, typer.Option("--trace", help="Write a Perfetto trace (.json or .json.gz).")
+        Path | None,
+        typer.Option("--trace", help="Write a Perfetto trace (.json or .json.gz).", callback=output_file),
     ] = None,
     trace_window: Annotated[
         str | None,
@@ -49,7 +50,12 @@ def _simulate(
     ] = None,
     log: Annotated[
         Path | None,
-        typer.Option("--log", help="Write every decision and its reason (.csv).", metavar="<path>"),
+        typer.Option(
+            "--log",
+            help="Write every decision and its reason (.csv).",
+            metavar="<path>",
+            callback=output_file,
+        ),
     ] = None,
     details: DetailsOption = None,
     output: OutputOption = None,
@@ -65,7 +71,6 @@ def _simulate(
         return
     from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
 
-    check_output(output)
     with session.simulation_progress("simulating") as (compiling, progress):
         document = simulate_with(
             scenario,
@@ -106,7 +111,6 @@ def _run_comparison(
     from layerweaver.backend_sim.results.sentence import verdict_sentence
     from layerweaver.backend_sim.study.simulate import RunOptions, compare_with
 
-    check_output(output)
     with session.simulation_progress("simulating") as (compiling, progress):
         document = compare_with(
             scenario,

@@ -19,7 +19,6 @@ from layerweaver.cli.serving import (
     SeedOption,
     SeedsOption,
     SkipOption,
-    check_output,
     deliver,
     finish,
     parse_policies,
@@ -68,7 +67,6 @@ def _peak(
     """Find the highest rate at which every tenant still meets its deadline."""
     from layerweaver.backend_sim.study.peak.peak import peak
 
-    check_output(output)
     session = session_of(context)
     names = parse_policies(policies)
     with session.progress("searching") as progress:

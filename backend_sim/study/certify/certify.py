@@ -7,7 +7,6 @@ schedule from the seed; its percentiles must equal ours to the nanosecond, and i
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -36,6 +35,7 @@ from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.backend_sim.traffic.stream import take_all
 from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
+from layerweaver.ir.extras import need_extra
 
 __all__ = ["certify"]
 
@@ -65,13 +65,11 @@ def certify(
         The warm-up is judged too. ``unofficial`` is always true.
 
     Raises:
-        ScenarioError: If LoadGen or a compiler is missing, a tenant's arrivals are not LoadGen's, it has no
+        OutputError: If LoadGen is missing.
+        ScenarioError: If a compiler is missing, a tenant's arrivals are not LoadGen's, it has no
             deadline where one is needed, a request was dropped, or the scenario has a pool.
     """
-    if importlib.util.find_spec("mlperf_loadgen") is None:
-        raise ScenarioError(
-            "certifying needs the official LoadGen", accepted="pip install 'layerweaver[mlperf]'"
-        )
+    need_extra("mlperf_loadgen", "certifying", "mlperf")
     with tempfile.TemporaryDirectory() as folder:
         clock = virtual_clock(Path(folder))
         prepared = as_prepared(source)
