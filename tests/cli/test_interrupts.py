@@ -111,7 +111,7 @@ def test_a_result_file_is_checked_before_the_work(scenario: Path, capsys: pytest
         assert main([command, str(scenario), "-o", str(scenario.parent / "result.txt")]) == 2
         assert "give .json, .csv or .parquet" in capsys.readouterr().err
         assert main([command, str(scenario), "-o", str(scenario.parent / "none" / "result.json")]) == 2
-        assert "there is no such folder" in capsys.readouterr().err
+        assert "cannot be written (No such file" in capsys.readouterr().err
 
 
 KILLED = """
