@@ -15,6 +15,7 @@ The decisions here are *ours*; no published text fixes them:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -26,9 +27,9 @@ from layerweaver.costmodel.compute.analytical import Passes
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ActivationsInDram
 from layerweaver.costmodel.spills import SpillColumns
-from layerweaver.ir import ceil_div
+from layerweaver.ir import ConfigError, LayerGraph, ceil_div
 
-__all__ = ["Traffic", "traffic"]
+__all__ = ["Traffic", "check_pinned", "pinned_bytes", "traffic"]
 
 
 IntArray = NDArray[np.int64]
@@ -65,6 +66,36 @@ def compressed_bytes(raw_bytes: IntArray, ratio: float) -> IntArray:
         return raw_bytes
     exact = Fraction(ratio).limit_denominator(10_000)
     return -((-raw_bytes * exact.denominator) // exact.numerator)
+
+
+def pinned_bytes(graph: LayerGraph, config: NpuConfig) -> int:
+    """Weight bytes that a model keeps on chip: those of every weight once if it is pinned, else 0."""
+    if config.pin_of(graph.name) is None:
+        return 0
+    bits = config.weight_bits
+    weights = {tensor.name: tensor.nbytes(bits) for layer in graph.layers for tensor in layer.weights}
+    raw = np.array(list(weights.values()), np.int64)
+    return int(compressed_bytes(raw, config.weight_compression).sum())
+
+
+def check_pinned(pinned: Mapping[str, int], config: NpuConfig) -> None:
+    """Refuse pins that do not fit the chip.
+
+    Args:
+        pinned: Model to its :func:`pinned_bytes`.
+        config: The NPU.
+
+    Raises:
+        ConfigError: If all together exceed the weight buffer.
+    """
+    asked, there = sum(pinned.values()), config.sram.weight_bytes
+    if asked > there:
+        names = ", ".join(name for name, size in pinned.items() if size)
+        raise ConfigError(
+            f"pins {asked:,} bytes of weights ({names}), but the weight buffer holds {there:,}",
+            where=f"{config.name}: pinned_models",
+            accepted="pin fewer models, or give a larger weight buffer",
+        )
 
 
 def _channel_bytes(config: NpuConfig, tensors: TensorColumns, size: IntArray) -> IntArray:

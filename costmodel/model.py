@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from layerweaver.costmodel.columns import LayerColumns
 from layerweaver.costmodel.compute.analytical import ComputeCosts
-from layerweaver.costmodel.dram import Traffic, traffic
+from layerweaver.costmodel.dram import Traffic, check_pinned, pinned_bytes, traffic
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.plugins import COST_MODELS
 from layerweaver.costmodel.spills import MAX_TRAFFIC_BYTES
@@ -93,7 +93,8 @@ def cost_columns(
 ) -> CostedModel:
     """Cost a graph whose columns are at hand; see :func:`cost_graph`."""
     graph = columns.graph
-    pinned = graph.name in config.pinned_models
+    pinned = config.pin_of(graph.name) is not None
+    check_pinned({graph.name: pinned_bytes(graph, config)}, config)
     machine = config.machine()
     compute = cost_model(config.cost_model)(columns, config)
     moved = traffic(columns, config, compute.passes, pinned=pinned)
@@ -142,6 +143,7 @@ def cost_graph(
 
     Raises:
         ModelError: If a layer is too large for 64-bit arithmetic.
-        ConfigError: If the config names an array or cost model that does not exist.
+        ConfigError: If the config names an array or cost model that does not exist, or pins more weights
+            than the weight buffer holds.
     """
     return cost_columns(LayerColumns.from_graph(graph), npu, activation_budget_bytes=activation_budget_bytes)

@@ -18,8 +18,9 @@ from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
 from layerweaver.backend_sim.traffic.source import Source
 from layerweaver.costmodel import NpuConfig, load_npu, npu_names
 from layerweaver.costmodel.machine import MachineSpec
-from layerweaver.ir import ScenarioError
+from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
+from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.profile.file import load_profile
@@ -154,9 +155,27 @@ def _npu_kinds(
             if isinstance(npu, str) and npu not in npu_names() and ("/" in npu or Path(npu).suffix):
                 config = load_npu(scenario.path_of(npu))
             else:
-                config = load_npu(npu or "")
+                config = load_npu(npu or "", folder=scenario.folder)
+            _check_pins(scenario, config, profiles)
         kinds.append((config, config.machine(), count))
     return kinds
+
+
+def _check_pins(scenario: Scenario, config: NpuConfig, profiles: Mapping[str, Profile]) -> None:
+    """Refuse pins that mean no tenant's model; of models in a profile only the names are known."""
+    known = {
+        ref: _source_of(scenario, ref)
+        for ref in map(TenantSpec.model_ref, scenario.spec.tenants)
+        if isinstance(ref, str)
+    }
+    kept = {origin.source for profile in profiles.values() for origin in profile.provenance}
+    for pin in config.pinned_models:
+        matched = any(config.means(pin, source) for source in (*known.values(), *kept))
+        if not matched and Path(pin).name not in kept:
+            raise ConfigError(
+                f"pins {pin!r}, which is no tenant's model",
+                accepted=nearest(pin, [*known, *sorted(kept)], "models"),
+            )
 
 
 def _compiled(
@@ -171,6 +190,10 @@ def _compiled(
     return compile_models(requests, config, progress=progress)
 
 
+def _source_of(scenario: Scenario, ref: str) -> str:
+    return ref if ref.startswith("zoo:") else str(scenario.path_of(ref))
+
+
 def _model_requests(scenario: Scenario) -> tuple[list[ModelRequest], dict[int, str]]:
     """One request per distinct (model, bindings), and each tenant's entry name."""
     entries: dict[tuple[Any, ...], str] = {}
@@ -181,7 +204,7 @@ def _model_requests(scenario: Scenario) -> tuple[list[ModelRequest], dict[int, s
         ref = tenant.model_ref()
         if not isinstance(ref, str):
             continue
-        source = ref if ref.startswith("zoo:") else str(scenario.path_of(ref))
+        source = _source_of(scenario, ref)
         shapes = tuple(sorted((name, tuple(shape)) for name, shape in tenant.shapes.items()))
         measured = tuple(sorted(tenant.override_files().items()))
         key = (source, tuple(sorted(tenant.dims.items())), shapes, measured)

@@ -5,11 +5,12 @@ Every quantity accepts a number in the unit that its key names, or text with a u
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.npu.fields import (
@@ -27,6 +28,7 @@ from layerweaver.costmodel.npu.fields import (
     Text,
     number,
 )
+from layerweaver.costmodel.npu.pins import pin_means
 from layerweaver.costmodel.npu.sections import (
     ArrayConfig,
     DramConfig,
@@ -76,7 +78,8 @@ class NpuConfig(Section):
         pipeline_from_mb: DRAM traffic up to which a layer is nevertheless fetched whole before it computes,
             because all of it fits on chip; None: layers are cut whatever their traffic.
         weight_compression: How many times smaller weights are in DRAM and buffer than uncompressed.
-        pinned_models: Models whose weights stay on chip beside the weight buffer and are never fetched.
+        pinned_models: Models whose weights stay on chip and are never fetched: ``zoo:NAME``, the path of a
+            file (relative to the config's folder), or a name. All together must fit the weight buffer.
         energy: Optional energy table.
         peak_tops: Stated peak in 10^12 operations per second; checked against the array.
         cost_model: Name of the cost model: ``analytical`` or a plug-in's.
@@ -103,6 +106,7 @@ class NpuConfig(Section):
     peak_tops: Annotated[float, Number, Field(gt=0, le=1e9)] | None = None
     cost_model: str = "analytical"
     sources: dict[str, Text] = Field(default_factory=dict)
+    _folder: Path | None = PrivateAttr(default=None)
 
     @field_validator("precision_bytes", mode="before", json_schema_input_type=float | Precision | None)
     @classmethod
@@ -142,6 +146,20 @@ class NpuConfig(Section):
                     "peak_tops",
                 )
         return self
+
+    def in_folder(self, folder: Path) -> Self:
+        """The same config with its paths relative to a folder."""
+        copy = self.model_copy()
+        copy._folder = folder
+        return copy
+
+    def pin_of(self, source: str) -> str | None:
+        """The pin that means a model: ``zoo:NAME``, a path, or the name of a graph made by hand."""
+        return next((pin for pin in self.pinned_models if self.means(pin, source)), None)
+
+    def means(self, pin: str, source: str) -> bool:
+        """Whether one pin means a model."""
+        return pin_means(pin, source, self._folder)
 
     @property
     def clock_hz(self) -> int:

@@ -107,7 +107,7 @@ activations_in_dram: spilled    # what moves even if it fits: spilled (nothing),
 # pipeline_mb: 12               # cut layers with more DRAM traffic into pieces that overlap each other
 # pipeline_from_mb: 32           # ... but fetch layers with no more traffic than this whole
 weight_compression: 1.0         # how many times smaller weights are in DRAM and buffer
-# pinned_models: [my-model]     # models whose weights stay on chip and are never fetched
+# pinned_models: [zoo:ncf]      # models whose weights stay on chip: zoo:NAME, a path from here, or a name
 
 # energy:                       # picojoules; omit to leave energy out
 #   mac_pj: 0.5

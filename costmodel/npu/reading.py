@@ -64,18 +64,20 @@ def npu_names() -> tuple[str, ...]:
     return tuple(sorted(npu_files()))
 
 
-def load_npu(npu: str | Path | Mapping[str, Any]) -> NpuConfig:
+def load_npu(npu: str | Path | Mapping[str, Any], *, folder: Path | None = None) -> NpuConfig:
     """Load an NPU config.
 
     Args:
         npu: A shipped name, the path of a YAML file (anything with a suffix or a folder), or a mapping.
+        folder: Folder that paths in a mapping are relative to; None is the present one. Those of a file are
+            relative to its own.
 
     Raises:
         ConfigError: If the name is unknown, the file cannot be read, or a field is wrong (the first mistake,
             with line and field; :func:`check_npu` lists all).
     """
     if isinstance(npu, Mapping):
-        return _accepted(YamlSource(dict(npu), INLINE_NPU, {}))
+        return _accepted(YamlSource(dict(npu), INLINE_NPU, {})).in_folder(folder or Path())
     if isinstance(npu, str):
         if npu in npu_files():
             return _named(npu)
@@ -84,7 +86,7 @@ def load_npu(npu: str | Path | Mapping[str, Any]) -> NpuConfig:
                 f"there is no NPU {npu[:80]!r}",
                 accepted=f"{nearest(npu, npu_names())}, or the path of a YAML file",
             )
-    return _accepted(read_yaml(Path(npu), ConfigError))
+    return _accepted(read_yaml(Path(npu), ConfigError)).in_folder(Path(npu).parent)
 
 
 @functools.cache

@@ -151,8 +151,11 @@ def _checked(requests: Iterable[ModelRequest]) -> tuple[ModelRequest, ...]:
 
 
 def _compile_one(
-    request: ModelRequest, config: NpuConfig, tell: Callable[[str], None]
+    request: ModelRequest, config: NpuConfig, pinned: dict[str, int], tell: Callable[[str], None]
 ) -> Iterator[tuple[ModelProfile, Provenance]]:
+    """Every batch size of one model; what it pins is noted in ``pinned``."""
+    from layerweaver.costmodel.dram import pinned_bytes  # noqa: PLC0415 - loads on first use
+
     source = ModelSource(request.source)
     for batch in request.batches:
         tell(f"{request.entry} at batch {batch}")
@@ -166,6 +169,7 @@ def _compile_one(
             strict=request.strict,
         )
         imported = source.imported(options)
+        pinned[imported.graph.name] = pinned_bytes(imported.graph, config)
         measured = request.overrides.get(batch)
         taken = (
             () if measured is None else (f"batch {batch} takes measured costs from {Path(measured).name}",)
@@ -204,13 +208,14 @@ def compile_models(
     Raises:
         ProfileError: If there is no model, or two have the same entry name or batch size.
         ModelError: If a model cannot be imported.
-        ConfigError: If the NPU config is wrong.
+        ConfigError: If the NPU config is wrong, or pins more than the weight buffer holds.
     """
     from layerweaver.costmodel import (  # noqa: PLC0415 - loads on first use
         NpuConfig,
         load_npu,
         npu_document,
     )
+    from layerweaver.costmodel.dram import check_pinned  # noqa: PLC0415
 
     checked = _checked(parse_request(item) if isinstance(item, str) else item for item in requests)
     config = npu if isinstance(npu, NpuConfig) else load_npu(npu)
@@ -221,9 +226,10 @@ def compile_models(
         if progress is not None:
             progress(len(compiled) / total, text)
 
+    pinned: dict[str, int] = {}
     for request in checked:
-        for pair in _compile_one(request, config, tell):
-            compiled.append(pair)
+        compiled.extend(_compile_one(request, config, pinned, tell))
+    check_pinned(pinned, config)
     profile = Profile(
         npu=npu_document(config),
         machine=config.machine(),
