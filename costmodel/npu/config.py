@@ -28,7 +28,7 @@ from layerweaver.costmodel.npu.fields import (
     Text,
     number,
 )
-from layerweaver.costmodel.npu.pins import pin_means
+from layerweaver.costmodel.npu.pins import is_path, pin_means
 from layerweaver.costmodel.npu.sections import (
     ArrayConfig,
     DramConfig,
@@ -149,6 +149,8 @@ class NpuConfig(Section):
 
     def in_folder(self, folder: Path) -> Self:
         """The same config with its paths relative to a folder."""
+        if not any(map(is_path, self.pinned_models)):
+            return self
         copy = self.model_copy()
         copy._folder = folder
         return copy
