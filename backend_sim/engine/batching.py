@@ -7,6 +7,7 @@ and then by the forming of the tenant's head batch, with the batch timer counted
 
 from __future__ import annotations
 
+from layerweaver.backend_sim.engine.events import EARLIEST, first_due, set_event
 from layerweaver.backend_sim.engine.outcome import is_late
 from layerweaver.backend_sim.engine.queues import (
     DROPPED_MARK,
@@ -25,18 +26,17 @@ __all__ = ["admit", "finish_batch", "form_head", "load_row"]
 
 
 def admit(state: State, now: int) -> None:
-    """Let everything in that arrived by ``now`` and form heads; find the next event."""
-    machine = state.visible.machine
-    next_event = NEVER
-    for index in range(machine.tenant_count):
+    """Let everything in that arrived by ``now`` and form heads."""
+    while state.events[EARLIEST] <= now:
+        index = first_due(state.events, now)
         tenant = state.tenants[index]
-        if min(tenant.next_cycle, tenant.timer) <= now:
-            while tenant.next_cycle <= now and tenant.known < tenant.capacity:
-                _arrive(state, index)
-            if tenant.started == 0:
-                form_head(state, index, now)
-        next_event = min(next_event, tenant.next_cycle, tenant.timer)
-    state.totals.next_event = next_event
+        while tenant.next_cycle <= now and tenant.known < tenant.capacity:
+            _arrive(state, index)
+        if tenant.started == 0:
+            _form_head(state, index, now)
+        following = min(tenant.next_cycle, tenant.timer)
+        # Only a full window keeps an arrival from being let in; the refill notes the event again.
+        set_event(state.events, index, following if following > now else NEVER)
 
 
 def _batch_size(state: State, index: int, expired: bool) -> int:
@@ -56,6 +56,12 @@ def _batch_size(state: State, index: int, expired: bool) -> int:
 
 def form_head(state: State, index: int, now: int) -> None:
     """Put together the head batch of a tenant from its queue, as of ``now``; none of it has begun."""
+    _form_head(state, index, now)
+    tenant = state.tenants[index]
+    set_event(state.events, index, min(tenant.next_cycle, tenant.timer))
+
+
+def _form_head(state: State, index: int, now: int) -> None:
     machine, clock_hz = state.visible.machine, state.visible.machine.clock_hz
     tenant = state.tenants[index]
     first_profile = state.profiles[tenant.first_profile]
@@ -80,7 +86,6 @@ def form_head(state: State, index: int, now: int) -> None:
         tenant.timer = arrival + tenant.delay_cycles
     if tenant.drop_hopeless != 0 and deadline < NEVER:
         tenant.timer = min(tenant.timer, deadline - first_profile.standalone_cycles + 1)
-    state.totals.next_event = min(state.totals.next_event, tenant.timer)
     if size == 0:
         _set_ready(state, index, False)
         return

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.backend_sim.engine.events import set_event
 from layerweaver.backend_sim.engine.input import MAX_TIME_NS, SimulationInput
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
@@ -15,7 +16,9 @@ from layerweaver.ir.clock import ns_to_cycles_up
 
 __all__ = ["Windows"]
 
-CHUNK = 65_536
+CHUNK = 8192
+"""Length up to which windows of long streams grow: a refill costs as much as some hundred rows."""
+
 _FIRST_WINDOW = 1024
 
 
@@ -31,30 +34,34 @@ class Windows:
     def __init__(self, given: SimulationInput, state: State) -> None:
         self.state = state
         self._given = given
+        self._used = 0
         count = len(given.tenants)
         self._latencies: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
         self._times: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
         self._last_ns = [0] * count
-        self._allocate([_FIRST_WINDOW + 1 + 4 * int(record.reserve) for record in state.tenants])
         for index, tenant in enumerate(given.tenants):
+            record = state.tenants[index]
+            self._allocate(record, _FIRST_WINDOW + 1 + 4 * int(record.reserve))
             if not isinstance(tenant.source, OpenLoop):
                 self._start_source(index)
-        self.refill()
+            self._refill(index)
 
     def refill(self) -> None:
-        """Take finished requests out, make room where requests in flight need it, fetch new arrivals."""
-        tenants = self.state.tenants
-        for index in range(len(tenants)):
-            self._take_finished(index)
-        capacities = [int(record.capacity) * (2 if self._is_small(record) else 1) for record in tenants]
-        if any(wanted > int(record.capacity) for wanted, record in zip(capacities, tenants, strict=True)):
-            self._allocate(capacities)
-        for index in range(len(tenants)):
-            self._fetch_arrivals(index)
-        self.state.totals.refill = 0
-        self.state.totals.next_event = min(
-            min(int(record.next_cycle), int(record.timer)) for record in tenants
-        )
+        """Serve the windows that ask for it; the others cost nothing, however many there are."""
+        totals = self.state.totals
+        for index in self.state.asking[: int(totals.asking)].tolist():
+            self._refill(index)
+        totals.asking = 0
+
+    def _refill(self, index: int) -> None:
+        """Take finished requests out, make room if requests in flight need it, fetch new arrivals."""
+        record = self.state.tenants[index]
+        self._take_finished(index)
+        if self._is_small(record):
+            self._allocate(record, 2 * int(record.capacity))
+        self._fetch_arrivals(index)
+        record.asked = 0
+        set_event(self.state.events, index, min(int(record.next_cycle), int(record.timer)))
 
     def _is_small(self, record: Any) -> bool:
         """Whether requests in flight fill half of the window, or a long stream comes in short pieces."""
@@ -69,18 +76,19 @@ class Windows:
         self._latencies[index], self._times[index] = [], []
         return _joined(latencies), None if open_loop else _joined(times)
 
-    def _allocate(self, capacities: list[int]) -> None:
-        sched = np.zeros(sum(capacities), np.int64)
-        latency = np.zeros(sum(capacities), np.int64)
-        base = 0
-        for record, capacity in zip(self.state.tenants, capacities, strict=True):
-            old = slice(int(record.offset), int(record.offset + record.known))
-            new = slice(base, base + int(record.known))
-            sched[new] = self.state.sched[old]
-            latency[new] = self.state.latency[old]
-            record.offset, record.capacity = base, capacity
-            base += capacity
-        self.state = self.state._replace(sched=sched, latency=latency)
+    def _allocate(self, record: Any, capacity: int) -> None:
+        """Move a window behind all others; lengths double, so what is left behind stays less than it."""
+        base, known = self._used, int(record.known)
+        self._used += capacity
+        if self._used > len(self.state.sched):
+            longer = max(2 * len(self.state.sched), self._used)
+            grown = [np.zeros(longer, np.int64), np.zeros(longer, np.int64)]
+            for new, old in zip(grown, (self.state.sched, self.state.latency), strict=True):
+                new[: len(old)] = old
+            self.state = self.state._replace(sched=grown[0], latency=grown[1])
+        for array in (self.state.sched, self.state.latency):
+            array[base : base + known] = array[int(record.offset) : int(record.offset) + known]
+        record.offset, record.capacity = base, capacity
 
     def _take_finished(self, index: int) -> None:
         record, state = self.state.tenants[index], self.state
@@ -102,9 +110,8 @@ class Windows:
         tenant = self._given.tenants[index]
         if not isinstance(tenant.source, OpenLoop) or record.ended:
             return
-        wanted = int(record.capacity - 1 - record.known)
-        if wanted > 0 and record.arrived == record.known:
-            times = tenant.source.arrivals.take(wanted)
+        while record.known < record.capacity - 1 and not record.ended:
+            times = tenant.source.arrivals.take(int(record.capacity - 1 - record.known))
             if len(times) == 0:
                 record.ended = 1
             else:

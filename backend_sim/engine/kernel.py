@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from layerweaver.backend_sim.engine.batching import admit, finish_batch, form_head, load_row
+from layerweaver.backend_sim.engine.events import EARLIEST, set_event
 from layerweaver.backend_sim.engine.queues import drop_front
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.scheduler.machine.jit import inlined
@@ -44,24 +45,24 @@ def advance(state: State, options: Any, memory: Memory, decisions: int) -> int:
     Returns:
         One of the codes of this module.
     """
-    view, totals = state.visible, state.totals
+    view, totals, events = state.visible, state.totals, state.events
     machine = view.machine
     for _ in range(decisions):
-        if totals.refill != 0:
+        if totals.asking != 0:
             return REFILL
         now = _next_decision(state)
         while True:
-            if totals.next_event <= now:
+            if events[EARLIEST] <= now:
                 admit(state, now)
-                if totals.refill != 0:
+                if totals.asking != 0:
                     machine.now = now
                     return REFILL
             if machine.ready_count > 0:
                 break
-            if totals.next_event == NEVER:
+            if events[EARLIEST] == NEVER:
                 machine.now = now
                 return FINISHED
-            now = max(now, totals.next_event)
+            now = max(now, events[EARLIEST])
         machine.now = now
         if machine.last - machine.first > machine.mask:
             return GROW
@@ -113,12 +114,12 @@ def _hold(state: State) -> bool:
 
     What can happen is an arrival, the end of a batch timer, and the end of the last compute.
     """
-    machine, totals = state.visible.machine, state.totals
-    until = min(machine.hold_until, totals.next_event)
+    machine, totals, events = state.visible.machine, state.totals, state.events
+    until = min(machine.hold_until, events[EARLIEST])
     if machine.compute_end > machine.now:
         until = min(until, machine.compute_end)
     totals.holds += 1
-    if until >= totals.next_event:
+    if until >= events[EARLIEST]:
         totals.holds = 0
     elif until - machine.now > totals.reach_cycles or totals.holds > MOST_HOLDS:
         return False
@@ -210,7 +211,10 @@ def _begin(state: State, index: int) -> None:
     """A batch begins: it no longer changes."""
     head = state.visible.heads[index]
     state.profiles[head.profile].batches += 1
-    state.tenants[index].timer = NEVER
+    tenant = state.tenants[index]
+    if tenant.timer != NEVER:
+        tenant.timer = NEVER
+        set_event(state.events, index, tenant.next_cycle)
 
 
 def _switch(state: State) -> int:
@@ -299,25 +303,25 @@ def _record(state: State, index: int, compute_start: int) -> None:
     machine, totals = state.visible.machine, state.totals
     head = state.visible.heads[index]
     entry = state.log[totals.recorded]
-    entry[0] = index
-    entry[1] = head.request
-    entry[2] = head.batch
-    entry[3] = head.profile - state.tenants[index].first_profile
-    entry[4] = head.row
-    entry[5] = machine.start
-    entry[6] = machine.fetch_end
-    entry[7] = compute_start
-    entry[8] = machine.compute_end
-    entry[9] = machine.now
-    entry[10] = machine.mode
-    entry[11] = machine.ready_count
+    entry.tenant = index
+    entry.request = head.request
+    entry.batch = head.batch
+    entry.profile = head.profile - state.tenants[index].first_profile
+    entry.row = head.row
+    entry.fetch_start = machine.start
+    entry.fetch_end = machine.fetch_end
+    entry.compute_start = compute_start
+    entry.compute_end = machine.compute_end
+    entry.decided_at = machine.now
+    entry.mode = machine.mode
+    entry.candidates = machine.ready_count
     resident = head.weight_scaled
     for position in range(machine.first, machine.last - 1):
         live = state.visible.fetches[position & machine.mask]
         if live.done > machine.fetch_end:
             following = state.visible.fetches[(position + 1) & machine.mask]
             resident += following.before_scaled - live.before_scaled
-    entry[12] = resident // machine.scale
-    entry[13] = machine.queued
-    entry[14] = totals.held_cycles
+    entry.resident_bytes = resident // machine.scale
+    entry.queued = machine.queued
+    entry.held_cycles = totals.held_cycles
     totals.recorded += 1

@@ -8,6 +8,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.backend_sim.engine.events import no_events
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad, _check
 from layerweaver.backend_sim.engine.outcome import ScheduleLog
 from layerweaver.backend_sim.engine.state import (
@@ -22,15 +23,16 @@ from layerweaver.backend_sim.engine.state import (
 )
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
 from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_up
-from layerweaver.scheduler.machine.records import as_objects, records
+from layerweaver.scheduler.machine.records import as_objects, declared, records
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, FETCH, HEAD, MACHINE, NEVER, View
 from layerweaver.scheduler.offline import ModelKind, ModelProfile
 from layerweaver.scheduler.policies.contract import Policy
 
-__all__ = ["LOG_COLUMNS", "build_state"]
+__all__ = ["LOG", "build_state"]
 
 
-LOG_COLUMNS = tuple(field.name for field in dataclasses.fields(ScheduleLog))[:-1]
+LOG = declared((field.name, np.int64) for field in dataclasses.fields(ScheduleLog)[:-1])
+"""An entry of the log has the columns of :class:`ScheduleLog`, all but the names of the modes."""
 
 
 _RING = 256
@@ -102,11 +104,13 @@ def build_state(
         first_profile += len(tenant.profiles)
         heads[index].priority = tenant.priority
 
-    empty = np.zeros(0, np.int64)
+    empty, events = np.zeros(0, np.int64), no_events(len(tenants))
     ready = np.zeros(len(tenants), np.int64)
     return State(
         visible=View(machine, heads, ready, make(FETCH, _RING), ready.copy()),  # type: ignore[arg-type]
         totals=totals,
+        events=np.array(events, np.int64) if compiled else events,
+        asking=np.zeros(len(tenants), np.int64),
         tenants=queues,
         profiles=profiles,
         rows=rows if compiled else as_objects(rows),
@@ -117,7 +121,7 @@ def build_state(
         preferred=np.array(preferred or [0], np.int64),
         mode_counts=np.zeros(len(policy.spec.modes), np.int64),
         recent=np.zeros(given.dispatch_ahead + 1, np.int64),
-        log=np.zeros((log_entries, len(LOG_COLUMNS)), np.int64),
+        log=records(LOG, log_entries),
     )
 
 

@@ -99,7 +99,7 @@ def run(
     options: Any = policy.record(given.machine.clock_hz)
     options = options[0] if compiled else as_objects(options)[0]
     memory = policy.memory([tenant.profiles for tenant in given.tenants], given.groups, compiled=compiled)
-    pieces: list[NDArray[np.int64]] = []
+    pieces: list[NDArray[np.void]] = []
     interrupted, reported = False, 0
     try:
         while True:

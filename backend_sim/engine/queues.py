@@ -10,7 +10,10 @@ DROPPED_MARK = -1
 
 
 def issue(state: State, index: int, time_ns: int) -> None:
-    """A source that reacts to the machine issues a request, unless it has ended."""
+    """A source that reacts to the machine issues a request, unless it has ended.
+
+    Whoever calls notes the tenant's next event, which may be this request.
+    """
     tenant = state.tenants[index]
     compared_ns = tenant.issued_ns if tenant.past_the_end else time_ns
     if tenant.issued >= tenant.max_queries or (
@@ -28,9 +31,17 @@ def issue(state: State, index: int, time_ns: int) -> None:
     tenant.known += 1
     if position == earliest:
         tenant.next_cycle = ns_to_cycles_up(time_ns, state.visible.machine.clock_hz)
-        state.totals.next_event = min(state.totals.next_event, tenant.next_cycle)
     if tenant.known + tenant.reserve > tenant.capacity:
-        state.totals.refill = 1
+        _ask_for_refill(state, index)
+
+
+def _ask_for_refill(state: State, index: int) -> None:
+    """Have the loop return soon, for the tenant's window to be emptied or refilled."""
+    tenant, totals = state.tenants[index], state.totals
+    if tenant.asked == 0:
+        tenant.asked = 1
+        state.asking[totals.asking] = index
+        totals.asking += 1
 
 
 def _arrive(state: State, index: int) -> None:
@@ -43,7 +54,7 @@ def _arrive(state: State, index: int) -> None:
     else:
         tenant.next_cycle = NEVER
         if tenant.ended == 0:
-            state.totals.refill = 1
+            _ask_for_refill(state, index)
     if tenant.queued >= tenant.queue_limit:
         tenant.dropped += 1
         state.latency[position] = DROPPED_MARK

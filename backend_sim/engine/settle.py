@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.in_flight import Windows
 from layerweaver.backend_sim.engine.input import SimulationInput
-from layerweaver.backend_sim.engine.layout import LOG_COLUMNS
+from layerweaver.backend_sim.engine.layout import LOG
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome, TenantOutcome
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.ir.units import ceil_div
@@ -20,13 +20,13 @@ def collect(
     given: SimulationInput,
     policy: Policy,
     windows: Windows,
-    log: list[NDArray[np.int64]] | None,
+    log: list[NDArray[np.void]] | None,
     interrupted: bool,
 ) -> SimulationOutcome:
     """Settle what is left in the windows and sum up."""
     state = windows.state
     totals, machine = state.totals, state.visible.machine
-    compute_busy, dram_scaled = _busy(state)
+    compute_busy, dram_scaled = _busy(given, state)
     dram_scaled -= int(totals.warm_dram_cycles) * int(machine.rate) + int(totals.warm_dram_rest)
     saving = int(totals.checkpoint_cycles - totals.warm_checkpoint_cycles)
     end = int(machine.compute_end)
@@ -74,25 +74,22 @@ def collect(
     )
 
 
-def _busy(state: State) -> tuple[int, int]:
+def _busy(given: SimulationInput, state: State) -> tuple[int, int]:
     """Compute cycles and scaled traffic of all rows scheduled, exact beyond 64 bits."""
-    compute, dram = 0, 0
-    for profile in state.profiles:
-        rows = state.rows[int(profile.first_row) : int(profile.first_row + profile.rows)]
-        compute += int(profile.batches) * sum(int(row.compute_cycles) for row in rows)
-        dram += int(profile.batches) * sum(int(row.dram_scaled) for row in rows)
+    compute, dram, scale = 0, 0, given.machine.bandwidth_denominator
+    tables = [profile.table for tenant in given.tenants for profile in tenant.profiles]
+    for profile, table in zip(state.profiles, tables, strict=True):
+        compute += int(profile.batches) * sum(table.compute_cycles.tolist())
+        dram += int(profile.batches) * sum(table.dram_bytes.tolist()) * scale
     for head, tenant in zip(state.visible.heads, state.tenants, strict=True):
-        if not tenant.started:
-            continue
-        profile = state.profiles[head.profile]
-        first = int(profile.first_row)
-        rest = state.rows[first + int(head.row) : first + int(profile.rows)]
-        compute -= sum(int(row.compute_cycles) for row in rest)
-        dram -= sum(int(row.dram_scaled) for row in rest)
+        if tenant.started:
+            table = tables[int(head.profile)]
+            compute -= sum(table.compute_cycles[int(head.row) :].tolist())
+            dram -= sum(table.dram_bytes[int(head.row) :].tolist()) * scale
     return compute, dram
 
 
-def _schedule_log(pieces: list[NDArray[np.int64]], modes: tuple[str, ...]) -> ScheduleLog:
-    table = np.concatenate(pieces) if pieces else np.zeros((0, len(LOG_COLUMNS)), np.int64)
-    columns = {name: np.ascontiguousarray(table[:, k]) for k, name in enumerate(LOG_COLUMNS)}
+def _schedule_log(pieces: list[NDArray[np.void]], modes: tuple[str, ...]) -> ScheduleLog:
+    entries = np.concatenate(pieces) if pieces else np.zeros(0, LOG)
+    columns = {name: np.ascontiguousarray(entries[name]) for name in LOG.names or ()}
     return ScheduleLog(**columns, mode_names=modes)

@@ -76,6 +76,7 @@ class Tenant(Protocol):
         known: Position after the last request whose scheduled time is known.
         number: Number of the request at position 0.
         ended: 1 when the source issues nothing more.
+        asked: 1 when the window has to be emptied or refilled.
         next_cycle: Cycle of the next arrival; :data:`~layerweaver.scheduler.machine.timelines.NEVER` if none
             is known.
         timer: Cycle at which a batch that has not begun changes by itself: it goes even if it is small, or
@@ -115,6 +116,7 @@ class Tenant(Protocol):
     known: int
     number: int
     ended: int
+    asked: int
     next_cycle: int
     timer: int
     queued: int
@@ -148,8 +150,7 @@ class Totals(Protocol):
     """Settings of the loop and what it counts.
 
     Attributes:
-        next_event: Earliest arrival or batch timer of any tenant.
-        refill: 1 when a window has to be emptied or refilled before the loop goes on.
+        asking: Windows that have to be emptied or refilled before the loop goes on.
         warmup_ns: Requests scheduled before it are not measured.
         measured_from: The same as a cycle: busy and idle time before it is not measured.
         work_since: Cycle since which there has been a head to schedule without a break; NEVER with none.
@@ -182,8 +183,7 @@ class Totals(Protocol):
         warm_checkpoint_cycles: DMA cycles spent on saving activations before it.
     """
 
-    next_event: int
-    refill: int
+    asking: int
     warmup_ns: int
     measured_from: int
     work_since: int
@@ -224,6 +224,8 @@ class State(NamedTuple):
     Attributes:
         visible: What the policy sees.
         totals: Settings and counters.
+        events: Next event of every tenant, see :mod:`layerweaver.backend_sim.engine.events`.
+        asking: Tenants whose windows have to be emptied or refilled: the first ``totals.asking`` entries.
         tenants: Shape (tenants,).
         profiles: Shape (profiles of all tenants,).
         rows: Shape (rows of all profiles,).
@@ -235,11 +237,13 @@ class State(NamedTuple):
         preferred: Preferred batch sizes of all tenants, ascending within a tenant.
         mode_counts: Decisions by mode.
         recent: Ends of the last ``dispatch_ahead + 1`` fetches.
-        log: Shape (entries, columns of the schedule log).
+        log: Entries of the schedule log.
     """
 
     visible: View
     totals: Totals
+    events: Any
+    asking: NDArray[np.int64]
     tenants: Any
     profiles: Any
     rows: Any
@@ -250,4 +254,4 @@ class State(NamedTuple):
     preferred: NDArray[np.int64]
     mode_counts: NDArray[np.int64]
     recent: NDArray[np.int64]
-    log: NDArray[np.int64]
+    log: NDArray[np.void]
