@@ -54,6 +54,7 @@ def graph_document(graph: LayerGraph) -> dict[str, Any]:
         "layers": [layer_document(layer) for layer in graph],
         "totals": {
             "layers": len(graph),
+            "complete": graph.complete,
             "macs": graph.macs,
             "parameters": graph.parameters,
             "weight_bytes": _bytes(graph.parameter_tensors()),

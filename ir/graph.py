@@ -35,6 +35,7 @@ class LayerGraph:
         outputs: Activations that leave the graph; they stay live to the end.
         batch: Batch size that all counts refer to.
         warnings: What the importer had to assume, one sentence each.
+        lacking: Those of them that say why work is missing from the totals.
 
     Raises:
         ModelError: If layer names or tensor producers repeat, or the graph has a cycle.
@@ -49,6 +50,7 @@ class LayerGraph:
         outputs: Iterable[TensorSpec] = (),
         batch: int = 1,
         warnings: Iterable[str] = (),
+        lacking: Iterable[str] = (),
     ) -> None:
         if batch < 1:
             raise ModelError(
@@ -59,6 +61,7 @@ class LayerGraph:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.warnings = tuple(warnings)
+        self.lacking = tuple(lacking)
         given = tuple(layers)
         self._by_name: dict[str, Layer] = {}
         self._producer: dict[str, str] = {}
@@ -134,6 +137,11 @@ class LayerGraph:
         return f"LayerGraph({self.name!r}, layers={len(self)}, batch={self.batch}, macs={self.macs})"
 
     @property
+    def complete(self) -> bool:
+        """Whether the totals hold all work; :attr:`lacking` says what is missing where they do not."""
+        return not self.lacking
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference of the whole batch."""
         return sum(layer.macs for layer in self._layers)
@@ -162,6 +170,7 @@ class LayerGraph:
             outputs=(tensor.with_batch(batch, self.batch) for tensor in self.outputs),
             batch=batch,
             warnings=self.warnings,
+            lacking=self.lacking,
         )
 
     def live_bytes(self, bytes_of: Callable[[TensorSpec], int] = TensorSpec.nbytes) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from layerweaver.frontend.lowering.draft import Draft, DraftGraph
+from layerweaver.frontend.lowering.missing import Missing
 from layerweaver.frontend.lowering.parameters import Parameters, check_size
 from layerweaver.frontend.lowering.state import state_pairs
 from layerweaver.frontend.node.registry import load_operators
@@ -49,7 +50,7 @@ class _Building:
         self.values = resolved.values
         self.strict = options.strict
         self.registry = load_operators()
-        self.warnings: dict[str, None] = {}
+        self.missing = Missing(resolved.source)
         self.parameters = Parameters(resolved.source, resolved.values)
         self.pairs = state_pairs(resolved, options.state)
         self.fed_back = {output: name for name, output in self.pairs.items()}
@@ -102,12 +103,14 @@ class _Building:
         if resolved.repeats == 0:
             return
         name = node.name or (outputs[0] if outputs else node.op_type)
-        label = f"node {name!r} ({node.op_type})"
         call = call_of(resolved, self.values)
+        label = f"node {name!r} ({node.op_type})"
         where = f"{self.resolved.source}: {label}"
-        answer, warning = work_of(call, self.registry, where=where, strict=self.strict)
-        if warning:
-            self.warnings[f"{label}: {warning}"] = None
+        answer, guessed = work_of(call, self.registry, where)
+        lost = next((info for info in (*call.outputs, *call.inputs) if info and info.shape is None), None)
+        cause = None if lost is None else lost.cause
+        if guessed or cause is not None:
+            self.missing.note(label, guessed, cause, product=is_product(resolved, self.registry))
         if isinstance(answer, Free):
             return
         if isinstance(answer, View):
@@ -207,6 +210,11 @@ class _Building:
         for node in self.resolved.nodes:
             self.lower_node(node)
         resolved = self.resolved
+        lacking = (*resolved.lacking, *self.missing.lines())
+        if self.strict and lacking:
+            raise ModelError(lacking[0], where=resolved.source, accepted="or leave out --strict")
+        known = self.missing.causes()
+        rest = (line for line in resolved.warnings if line not in lacking and not line.startswith(known))
         graph = DraftGraph(
             resolved.source,
             self.sizes,
@@ -216,7 +224,8 @@ class _Building:
             inputs=tuple(self.sizes[name] for name in resolved.inputs if name not in self.pairs),
             outputs=self.graph_outputs(),
             batch=max(1, resolved.batch),
-            warnings=(*resolved.warnings, *self.warnings),
+            warnings=(*lacking, *rest),
+            lacking=lacking,
         )
         for draft in self.drafts:
             graph.add(draft)

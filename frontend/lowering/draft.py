@@ -63,6 +63,7 @@ class DraftGraph:
         outputs: Activations that leave it, each storage once.
         batch: Requests per run.
         warnings: What had to be assumed.
+        lacking: Those of them that say why work is missing.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class DraftGraph:
         outputs: tuple[TensorSpec, ...],
         batch: int,
         warnings: tuple[str, ...],
+        lacking: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.storages = storages
@@ -87,6 +89,7 @@ class DraftGraph:
         self.outputs = outputs
         self.batch = batch
         self.warnings = warnings
+        self.lacking = lacking
         self._drafts: dict[int, Draft] = {}
         self._writer: dict[str, Draft] = {}
         self._readers: dict[str, dict[int, Draft]] = {}
@@ -225,6 +228,7 @@ class DraftGraph:
             outputs=self.outputs,
             batch=self.batch,
             warnings=self.warnings,
+            lacking=self.lacking,
         )
 
     def _layer(self, draft: Draft) -> Layer:

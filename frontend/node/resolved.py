@@ -49,6 +49,7 @@ class ResolvedGraph:
         output_aliases: The graph's own output names, in the same order.
         batch: Extent of the batch dimension.
         warnings: What had to be assumed, one sentence each, naming the node.
+        lacking: Those of them that say why work is missing from the totals.
     """
 
     source: str
@@ -59,3 +60,4 @@ class ResolvedGraph:
     output_aliases: tuple[str, ...]
     batch: int
     warnings: tuple[str, ...]
+    lacking: tuple[str, ...] = ()

@@ -28,40 +28,27 @@ def call_of(resolved: ResolvedNode, values: Mapping[str, Info]) -> Call:
     return Call(node, inputs, resolved.opset, [values.get(name) for name in node.outputs])
 
 
-def work_of(call: Call, registry: Registry, *, where: str, strict: bool) -> tuple[Lowered, str]:
-    """The work of a node, and a warning when it had to be guessed ("" when not).
+def work_of(call: Call, registry: Registry, where: str) -> tuple[Lowered, str]:
+    """The work of a node, and why it had to be guessed by the size of its tensors ("" when it had not).
 
     Args:
         call: The node.
         registry: Operators.
         where: File and node, for messages.
-        strict: Refuse what would be guessed.
 
     Raises:
-        ModelError: If the operands do not fit the operator, or ``strict`` and the operator or a shape that
-            its work depends on is unknown.
+        ModelError: If the operands do not fit the operator.
     """
     domain = domain_name(call.node.domain)
     entry = registry.find(call.op, domain, call.opset)
     if entry is None or entry.work is None:
-        shown = domain or "ai.onnx"
-        if strict:
-            raise ModelError(
-                f"version {call.opset} of domain {shown!r} has no operator of this name",
-                where=where,
-                accepted="register it by the entry point 'layerweaver.operators', or leave out --strict",
-            )
-        guessed = f"operator {call.op!r} of domain {shown!r} is unknown; costed as vector work"
-        return _by_size(call), f"{guessed} by the size of its tensors"
+        return _by_size(call), f"operator {call.op!r} of domain {domain or 'ai.onnx'!r} is unknown"
     try:
         return entry.work(call), ""
     except ShapeConflictError as conflict:
         raise ModelError(str(conflict), where=where, accepted=conflict.accepted) from None
     except UnknownShapeError as unknown:
-        if strict:
-            accepted = "bind the model's inputs with --shape or --dim"
-            raise ModelError(str(unknown), where=where, accepted=accepted) from None
-        return _by_size(call), f"{unknown}; costed as vector work by the size of its known tensors"
+        return _by_size(call), str(unknown)
 
 
 def _by_size(call: Call) -> Step:
@@ -82,8 +69,10 @@ def macs_of(nodes: Iterable[ResolvedNode], values: Mapping[str, Info]) -> int:
         if resolved.folded or not is_product(resolved, registry):
             continue
         try:
-            answer, _ = work_of(call_of(resolved, values), registry, where="", strict=True)
+            answer, guessed = work_of(call_of(resolved, values), registry, "")
         except ModelError:
+            continue
+        if guessed:
             continue
         steps = answer if isinstance(answer, tuple) else (answer,)
         matrices = [step.matrix for step in steps if isinstance(step, Step) and step.matrix is not None]

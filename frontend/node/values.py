@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "ELEMENT_LIMIT",
     "FOLD_LIMIT",
     "Array",
+    "Cause",
     "Info",
     "ShapeConflictError",
     "UnknownShapeError",
@@ -62,7 +64,12 @@ class UnknownShapeError(Exception):
 
     Args:
         what: What is missing, in words.
+        value: The input whose value is missing; None when it is a shape.
     """
+
+    def __init__(self, what: str, value: Info | None = None) -> None:
+        super().__init__(what)
+        self.value = value
 
 
 class ShapeConflictError(Exception):
@@ -76,6 +83,19 @@ class ShapeConflictError(Exception):
     def __init__(self, what: str, accepted: str = "") -> None:
         super().__init__(what)
         self.accepted = accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a shape or a value is unknown or only bounded.
+
+    Attributes:
+        what: What happened first, naming the node or file.
+        cure: What the user can do, as a clause that begins with a verb.
+    """
+
+    what: str
+    cure: str
 
 
 class Info:
@@ -93,7 +113,10 @@ class Info:
         batched: Grows with the batch: it depends on the values of the graph's inputs.
         roots: For constants, the initializers (or outputs of Constant, or of ConstantOfShape with a
             constant shape) it was computed from; empty for what was made from shapes alone.
-        upper: Whether the shape or value is only an upper bound.
+        upper: Whether the shape or value is only an upper bound; a rule that answers None says that it is
+            exact although its inputs are bounds.
+        cause: Why shape or value is unknown or bounded, where it is.
+        most: For a mask, how many of its elements are true at most; None when nothing is known.
         elements: For a sequence, its elements in order; None for a tensor.
         absent: For an optional, whether it is known to be empty.
         varying: Within a trial of a loop body, whether the value differs from trip to trip.
@@ -103,10 +126,12 @@ class Info:
     __slots__ = (
         "absent",
         "batched",
+        "cause",
         "constant",
         "dtype",
         "elements",
         "guessed",
+        "most",
         "name",
         "roots",
         "shape",
@@ -122,7 +147,7 @@ class Info:
         shape: tuple[int, ...] | None,
         value: Array | None = None,
         *,
-        upper: bool = False,
+        upper: bool | None = False,
         elements: tuple[Info, ...] | None = None,
         absent: bool = False,
     ) -> None:
@@ -139,6 +164,8 @@ class Info:
         self.absent = absent
         self.varying = False
         self.guessed = False
+        self.cause: Cause | None = None
+        self.most: int | None = None
 
 
 def elements_of(info: Info | None) -> int:

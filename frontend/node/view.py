@@ -30,7 +30,7 @@ class Call:
         inputs: What is known of each input; None for an absent one.
         outputs: What is known of each output; None for one that is not asked for. Empty for a shape rule.
         opset: Version of the node's domain that is in force.
-        notes: Warnings that the shape rule wants to give, without the node's name.
+        notes: Warnings that the shape rule wants to give, each with the input whose value would tell.
         promised: What the file declares of each output, asked for by :meth:`declared`.
     """
 
@@ -49,7 +49,7 @@ class Call:
         self.inputs = inputs
         self.outputs = outputs
         self.opset = opset
-        self.notes: list[str] = []
+        self.notes: list[tuple[str, int | None]] = []
         self.promised: Callable[[str], Info] | None = None
 
     # Inputs.
@@ -107,7 +107,9 @@ class Call:
         """
         found = self.info(index)
         if found.value is None:
-            raise UnknownShapeError(f"the value of its input {found.name} depends on data")
+            missing = found.cause if found.constant else None
+            what = missing.what if missing else f"the value of its input {found.name} depends on data"
+            raise UnknownShapeError(what, found)
         return integers(found.value)
 
     # Attributes.
@@ -177,9 +179,14 @@ class Call:
         name = self.output_name(index)
         return self.promised(name) if name and self.promised else Info(DType.UNDEFINED, None)
 
-    def note(self, message: str) -> None:
-        """Give a warning; the walker puts the node's name before it."""
-        self.notes.append(message)
+    def note(self, message: str, *, of: int | None = None) -> None:
+        """Give a warning; the walker puts the node's name before it.
+
+        Args:
+            message: What is assumed.
+            of: The input whose value would tell; None when no input's would.
+        """
+        self.notes.append((message, of))
 
     # For work: outputs, pieces of work, parameters.
 

@@ -168,7 +168,10 @@ def _slice_shape(call: Call) -> tuple[Info]:
                 cuts[axis] = slice(0, 0)
         result[axis] = count
     if bounded:
-        call.note(f"what it cuts out depends on data: taken as {text(result)}, the most")
+        call.note(
+            f"what it cuts out depends on data: taken as {text(result)}, the most",
+            of=1 if call.value(1) is None else 2,
+        )
         return (Info(found.dtype, tuple(result), upper=True),)
     value = None if found.value is None else storable(found.value[tuple(cuts)], found.dtype, tuple(result))
     return (Info(found.dtype, tuple(result), value),)

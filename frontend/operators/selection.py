@@ -23,7 +23,7 @@ def _top_k_shape(call: Call) -> tuple[Info, Info]:
         known = call.value(1)
         if known is None:
             count = shape[axis]
-            call.note(f"k depends on data: taken as {count}, all elements along axis {axis}")
+            call.note(f"k depends on data: taken as {count}, all elements along axis {axis}", of=1)
             result = shape
             return Info(found.dtype, result, upper=True), Info(DType.INT64, result, upper=True)
         count = int(known.ravel()[0]) if known.size else 0

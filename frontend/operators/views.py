@@ -86,6 +86,8 @@ def _reshape_shape(call: Call) -> tuple[Info]:
     target = call.integers_of("shape", 1)
     if target is None:
         raise ShapeConflictError("it names no target shape")
+    if min(target, default=1) > 0 and (found.shape is None or found.upper):
+        return (Info(found.dtype, tuple(target), upper=None),)  # told in full, whatever comes in
     shape = reshaped(call.shape(0), target, bool(call.integer("allowzero", 0)))
     value = found.value
     return (Info(found.dtype, shape, None if value is None else value.reshape(shape)),)

@@ -39,12 +39,14 @@ class TensorData:
         shape: Extents; () for a scalar.
         values: The values, or None when the tensor is large, sparse, of strings, of an unknown type, without
             payload (stripped), or external with no such file beside the model.
+        missing: The external file that a small constant is in and that is not there.
     """
 
     name: str
     dtype: DType
     shape: tuple[int, ...]
     values: NDArray[Any] | None = None
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

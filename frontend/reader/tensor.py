@@ -149,7 +149,9 @@ def read_tensor(buffer: Buffer, start: int, end: int, folder: Path | None = None
     try:
         shape = _checked_extents(dims, start)
         dtype = ONNX_TYPES.get(code, DType.UNDEFINED)
-        return TensorData(name, dtype, shape, _values(buffer, dtype, shape, payload, folder))
+        values = _values(buffer, dtype, shape, payload, folder)
+        lost = payload.external and values is None and prod(shape) <= MATERIALIZE_LIMIT
+        return TensorData(name, dtype, shape, values, payload.entries.get("location", "") if lost else "")
     except WireError as error:
         raise error.within(f"tensor '{name}'") from None
 

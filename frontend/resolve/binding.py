@@ -13,7 +13,7 @@ from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.expressions import DimExpression, parse_dim, solve
 from layerweaver.ir.errors import ModelError
 
-__all__ = ["Binding", "bind"]
+__all__ = ["Binding", "bind", "nearest_name"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,8 @@ class Binding:
     warnings: tuple[str, ...]
 
 
-def _nearest(name: str, known: Sequence[str], kind: str) -> str:
+def nearest_name(name: str, known: Sequence[str], kind: str) -> str:
+    """What to say of a name that the model does not have: the nearest, and some that it has."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
     if not close:
         return f"the model has no {kind}"
@@ -96,7 +97,7 @@ class _Binder:
                 raise ModelError(
                     f"no input has a dimension named {name}",
                     where=source,
-                    accepted=_nearest(name, names, "named dimensions"),
+                    accepted=nearest_name(name, names, "named dimensions"),
                 )
             if extent < 0:
                 raise ModelError(
@@ -108,7 +109,9 @@ class _Binder:
                 raise ModelError(f"the shape of {name} cannot be {text(shape)}", where=source)
             if name not in known and not self.is_inner(name):
                 raise ModelError(
-                    f"no input is named {name}", where=source, accepted=_nearest(name, list(known), "inputs")
+                    f"no input is named {name}",
+                    where=source,
+                    accepted=nearest_name(name, list(known), "inputs"),
                 )
 
     def is_inner(self, name: str) -> bool:

@@ -41,6 +41,7 @@ def copied(info: Info) -> Info:
     )
     copy.name, copy.constant, copy.shaped = info.name, info.constant, info.shaped
     copy.batched, copy.roots, copy.varying = info.batched, info.roots, info.varying
+    copy.guessed, copy.cause, copy.most = info.guessed, info.cause, info.most
     return copy
 
 

@@ -67,7 +67,7 @@ def _heavier(walker: Walker, node: OnnxNode, condition: Info, scope: Scope) -> S
     reason = (
         "the other does not fit its inputs" if errors else f"the heavier one ({macs} multiply-accumulates)"
     )
-    walker.warn(node, f"its condition {condition.name} depends on data: {name} is taken, {reason}")
+    walker.doubts.add(node, f"its condition {condition.name} depends on data: {name} is taken, {reason}")
     return outputs
 
 

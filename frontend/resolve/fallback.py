@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from layerweaver.frontend.node.registry import Operator
-from layerweaver.frontend.node.values import Info, ShapeConflictError
+from layerweaver.frontend.node.values import Cause, Info, ShapeConflictError
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.resolve.onnx_inference import infer
+from layerweaver.frontend.resolve.order import node_label
 from layerweaver.ir.dtypes import DType
 
 __all__ = ["Promised", "guess", "withdraw"]
@@ -31,11 +32,10 @@ def guess(call: Call, entry: Operator | None, promised: Promised, reason: str) -
     """Outputs as the file declares them, else as ONNX infers them, else of the first input's shape.
 
     The last only for operators that nobody knows: where a known operator's shape depends on data, the
-    first input's is no guess at all and the shape stays unknown. Each of these gives a warning.
+    first input's is no guess at all and the shape stays unknown.
     """
     known = entry is not None and entry.shape is not None
     inferred = () if known else infer(call)
-    secondary = known and any(found is not None and found.shape is None for found in call.inputs)
     outputs = []
     for place, name in enumerate(call.node.outputs):
         info = promised.declared[place]
@@ -45,12 +45,11 @@ def guess(call: Call, entry: Operator | None, promised: Promised, reason: str) -
             first = next(
                 (found for found in call.inputs if found is not None and found.shape is not None), None
             )
-            if known or first is None:
-                if not secondary:
-                    call.note(f"{reason}, so the shape of {name} is unknown; give --shape {name}=...")
-            else:
-                call.note(f"{reason}; {name} is taken to be of its first input's shape")
+            if not known and first is not None:
+                what = f"{reason}; {name} is taken to be of its first input's shape"
+                call.note(what)
                 info.shape, info.guessed = first.shape, True
+                info.cause = Cause(f"{node_label(call.node)}: {what}", f"give --shape {name}=...")
         elif name and not known:
             call.note(f"{reason}; the shape of {name} is taken as declared")
         if info.dtype is DType.UNDEFINED:
@@ -62,15 +61,17 @@ def guess(call: Call, entry: Operator | None, promised: Promised, reason: str) -
 def withdraw(
     call: Call, entry: Operator | None, promised: Promised, conflict: ShapeConflictError
 ) -> Sequence[Info] | None:
-    """Give up guessed shapes that do not fit ``call``; None when none of its inputs is a guess.
+    """Give up guessed and bounded shapes that do not fit ``call``; None when all its inputs are certain.
 
-    The operators that nobody knows were warned about, so this is one warning more and no error.
+    What was guessed or bounded was warned about, so this is one warning more and no error.
     """
-    guessed = [info for info in call.inputs if info is not None and info.guessed]
-    if not guessed:
+    doubtful = [info for info in call.inputs if info is not None and (info.guessed or info.upper)]
+    if not doubtful:
         return None
-    for info in guessed:
+    guessed = any(info.guessed for info in doubtful)
+    for info in doubtful:
         info.shape = info.value = None
-    names = ", ".join(info.name for info in guessed)
-    call.note(f"{conflict}; the shape of {names} had been guessed and is taken as unknown")
+    names = ", ".join(info.name for info in doubtful)
+    assumed = "guessed" if guessed else "bounded"
+    call.note(f"{conflict}; the shape of {names} had been {assumed} and is taken as unknown")
     return guess(call, entry, promised, str(conflict))

@@ -61,6 +61,7 @@ class _Trips:
 
     def __init__(self, walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], prefix: str) -> None:
         self.given: int | None = None
+        walker.loops.setdefault(node.name or next((name for name in node.outputs if name), ""))
         for name in (node.name, prefix + node.name, *node.outputs):
             if name and name in walker.trip_counts:
                 walker.used_trip_counts.add(name)
@@ -110,12 +111,26 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
             _warn_unknown(walker, node, trips)
             break
         if go_on is None and trips.given is None and count == 1:
-            walker.warn(node, f"when it stops depends on data: taken as its maximum of {limit} trips")
+            walker.doubts.add(
+                node,
+                f"when it stops depends on data: taken as its maximum of {limit} trips",
+                f"give --trip-count {trips.label}=N",
+            )
     return body.finish(carried)
 
 
+def _warn_maximum(walker: Walker, node: OnnxNode, trips: _Trips, limit: int | None) -> None:
+    what = f"when it stops depends on data: taken as its maximum of {limit} trips"
+    walker.doubts.add(node, what, f"give --trip-count {trips.label}=N")
+
+
 def _warn_unknown(walker: Walker, node: OnnxNode, trips: _Trips) -> None:
-    walker.warn(node, f"how often it runs depends on data: taken as once; give --trip-count {trips.label}=N")
+    walker.doubts.add(
+        node,
+        "how often it runs depends on data: taken as once",
+        f"give --trip-count {trips.label}=N",
+        lacking=True,
+    )
 
 
 def _rest(
@@ -147,7 +162,11 @@ def _rest(
             _warn_unknown(walker, node, trips)
             remaining = 1
         else:
-            walker.warn(node, f"when it stops depends on data: taken as its maximum of {limit} trips")
+            walker.doubts.add(
+                node,
+                f"when it stops depends on data: taken as its maximum of {limit} trips",
+                f"give --trip-count {trips.label}=N",
+            )
     elif remaining is None:
         _warn_unknown(walker, node, trips)
         remaining = 1

@@ -13,7 +13,7 @@ from layerweaver.frontend.node.resolved import ResolvedGraph
 from layerweaver.frontend.node.values import ELEMENT_LIMIT, Info, text
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
-from layerweaver.frontend.resolve.binding import Binding, bind
+from layerweaver.frontend.resolve.binding import Binding, bind, nearest_name
 from layerweaver.frontend.resolve.control import CONTROL
 from layerweaver.frontend.resolve.functions import call_function
 from layerweaver.frontend.resolve.scope import Scope
@@ -46,6 +46,7 @@ def resolve(model: OnnxModel, options: ImportOptions = _AS_IT_IS) -> ResolvedGra
         model,
         binding.dims,
         binding.pinned,
+        options.values,
         options.trip_counts,
         registry=load_operators(),
         control=CONTROL,
@@ -61,7 +62,8 @@ def resolve(model: OnnxModel, options: ImportOptions = _AS_IT_IS) -> ResolvedGra
         scope.env[info.name] = info
     with np.errstate(all="ignore"):
         outputs = walker.graph(model.graph, scope)
-    _check_trip_counts(walker)
+    _check_names(walker, options)
+    warnings, lacking = walker.doubts.lines()
     return ResolvedGraph(
         source=model.source,
         nodes=tuple(walker.nodes),
@@ -70,7 +72,8 @@ def resolve(model: OnnxModel, options: ImportOptions = _AS_IT_IS) -> ResolvedGra
         outputs=tuple(info.name for info in outputs),
         output_aliases=tuple(value.name for value in model.graph.outputs),
         batch=binding.batch,
-        warnings=(*binding.warnings, *walker.warnings),
+        warnings=(*binding.warnings, *warnings),
+        lacking=lacking,
     )
 
 
@@ -85,10 +88,18 @@ def _input(walker: Walker, value: ValueInfo, binding: Binding) -> Info:
         raise ModelError(f"input {value.name} is declared twice", where=walker.source)
     info = walker.add(value.name, Info(value.dtype, shape))
     info.batched = True
+    if value.name in walker.values:
+        walker.state(info, value.name, ModelError("", where=f"{walker.source}: input {value.name}"))
     return info
 
 
-def _check_trip_counts(walker: Walker) -> None:
-    unused = [name for name in walker.trip_counts if name not in walker.used_trip_counts]
-    if unused:
-        raise ModelError(f"no loop is named {unused[0]}", where=walker.source)
+def _check_names(walker: Walker, options: ImportOptions) -> None:
+    """Refuse trip counts and values of what the model does not have."""
+    for name in options.trip_counts:
+        if name not in walker.used_trip_counts:
+            loops = ", ".join(walker.loops) or "none"
+            raise ModelError(f"no loop is named {name}", where=walker.source, accepted=f"its loops: {loops}")
+    for name in options.values:
+        if name not in walker.used_values:
+            accepted = nearest_name(name, list(walker.infos), "values")
+            raise ModelError(f"no value is named {name}", where=walker.source, accepted=accepted)

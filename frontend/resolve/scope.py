@@ -8,6 +8,7 @@ from typing import TypeAlias
 from layerweaver.frontend.node.resolved import ResolvedNode
 from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.reader.model import ValueInfo
+from layerweaver.frontend.resolve.doubts import Doubt
 
 __all__ = [
     "DEPTH_LIMIT",
@@ -37,7 +38,7 @@ ROOT_LIMIT = 1024
 Mark: TypeAlias = tuple[int, int, int]
 """Numbers of nodes, values and warnings at some moment."""
 
-Recorded: TypeAlias = tuple[list[ResolvedNode], list[tuple[str, Info]], list[str]]
+Recorded: TypeAlias = tuple[list[ResolvedNode], list[tuple[str, Info]], list[Doubt]]
 """Nodes, values and warnings entered since a mark."""
 
 

@@ -8,10 +8,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from layerweaver.frontend.node.registry import Operator, Registry
+from layerweaver.frontend.node.registry import Operator, Registry, domain_name
 from layerweaver.frontend.node.resolved import ResolvedNode
 from layerweaver.frontend.node.values import (
     ELEMENT_LIMIT,
+    Cause,
     Info,
     ShapeConflictError,
     UnknownShapeError,
@@ -20,6 +21,7 @@ from layerweaver.frontend.node.values import (
 )
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.reader.model import OnnxGraph, OnnxModel, OnnxNode, TensorData
+from layerweaver.frontend.resolve.doubts import Doubts
 from layerweaver.frontend.resolve.expressions import parse_dim
 from layerweaver.frontend.resolve.fallback import Promised, guess, withdraw
 from layerweaver.frontend.resolve.order import execution_order, node_label
@@ -53,14 +55,17 @@ class Walker:
         model: The model walked.
         dims: Extents of dimension names, for declared shapes.
         pinned: Shapes given by the user for values inside the graph.
+        values: Values given by the user.
         trip_counts: Loop trips given by the user, by node name.
         registry: Operators.
         control: Who walks the nodes that have graphs inside, by operator.
         call: Who walks the body of a function.
         nodes: The flat nodes so far, in execution order.
         infos: The flat values so far, by resolved name.
-        warnings: Warnings so far, each once.
+        doubts: What had to be assumed so far.
         used_trip_counts: Names of ``trip_counts`` that met their node.
+        loops: Names of the loops met, for messages.
+        used_values: Names of ``values`` that met their value.
         trial: How many loop bodies are being tried around the current node.
     """
 
@@ -69,6 +74,7 @@ class Walker:
         model: OnnxModel,
         dims: Mapping[str, int],
         pinned: Mapping[str, tuple[int, ...]],
+        values: Mapping[str, tuple[float, ...]],
         trip_counts: Mapping[str, int],
         *,
         registry: Registry,
@@ -82,11 +88,14 @@ class Walker:
         self.source = model.source
         self.dims = dims
         self.pinned = pinned
+        self.values = values
         self.trip_counts = trip_counts
         self.nodes: list[ResolvedNode] = []
         self.infos: dict[str, Info] = {}
-        self.warnings: dict[str, None] = {}
+        self.doubts = Doubts(self.nodes, self.infos, {*pinned, *values})
         self.used_trip_counts: set[str] = set()
+        self.loops: dict[str, None] = {}
+        self.used_values: set[str] = set()
         self.trial = 0
         self.orders: dict[int, tuple[object, Sequence[OnnxNode]]] = {}
         self.steps = 0
@@ -96,10 +105,6 @@ class Walker:
     def fail(self, node: OnnxNode, what: str, accepted: str = "") -> ModelError:
         """The error for ``node``."""
         return ModelError(what, where=f"{self.source}: {node_label(node)}", accepted=accepted)
-
-    def warn(self, node: OnnxNode, what: str) -> None:
-        """Warn about ``node``, once."""
-        self.warnings.setdefault(f"{node_label(node)}: {what}")
 
     def add(self, name: str, info: Info) -> Info:
         """Enter ``info`` under the resolved ``name``, made unique where it is taken."""
@@ -120,19 +125,42 @@ class Walker:
             raise ModelError(f"constant {name} of {text(tensor.shape)} is too large", where=self.source)
         info = self.add(name, Info(tensor.dtype, tensor.shape, value))
         info.constant = True
+        if tensor.missing:
+            what = f"the values of {name} are in {tensor.missing}, which is not there"
+            info.cause = Cause(what, f"put {tensor.missing} beside the model")
         info.roots = (info.name,)
         return info
 
+    def state(self, info: Info, name: str, place: ModelError) -> None:
+        """Give ``info`` the value that the user has stated under ``name``.
+
+        Raises:
+            ModelError: The number of elements is another.
+        """
+        numbers = self.values[name]
+        self.used_values.add(name)
+        shape = info.shape if info.shape is not None else () if len(numbers) == 1 else (len(numbers),)
+        value = storable(np.array(numbers), info.dtype, shape)
+        if value is None:
+            raise ModelError(
+                f"{name} is {info.dtype} of {text(shape)}; {len(numbers)} numbers are given by --value",
+                where=place.where,
+                accepted=f"give {math.prod(shape)} numbers, separated by commas",
+            )
+        info.shape, info.value, info.upper, info.cause = shape, value, False, None
+        info.constant = info.shaped = True
+        info.batched = False
+
     def mark(self) -> Mark:
         """The state now, for :meth:`rollback`."""
-        return len(self.nodes), len(self.infos), len(self.warnings)
+        return len(self.nodes), len(self.infos), len(self.doubts.found)
 
     def rollback(self, mark: Mark) -> Recorded:
         """Undo what was entered since ``mark`` and return it, for :meth:`replay`."""
         nodes = self.nodes[mark[0] :]
         del self.nodes[mark[0] :]
         infos = [self.infos.popitem() for _ in range(len(self.infos) - mark[1])]
-        warnings = [self.warnings.popitem()[0] for _ in range(len(self.warnings) - mark[2])]
+        warnings = [self.doubts.found.popitem()[0] for _ in range(len(self.doubts.found) - mark[2])]
         return nodes, infos[::-1], warnings[::-1]
 
     def replay(self, recorded: Recorded) -> None:
@@ -140,7 +168,7 @@ class Walker:
         nodes, infos, warnings = recorded
         self.nodes.extend(nodes)
         self.infos.update(infos)
-        self.warnings.update(dict.fromkeys(warnings))
+        self.doubts.found.update(dict.fromkeys(warnings))
 
     def graph(self, graph: OnnxGraph, scope: Scope) -> list[Info]:
         """Walk ``graph``, whose inputs are in ``scope`` already, and return its outputs."""
@@ -209,30 +237,32 @@ class Walker:
         call = Call(node, inputs, opset)
         call.promised = lambda name: self.declared(name, scope)
         try:
-            outputs = self.outcome(call, entry, domain, scope)
+            outputs = self.outcome(call, entry, scope)
         except ShapeConflictError as conflict:
-            withdrawn = withdraw(call, entry, self.promised(call.node, scope), conflict)
+            withdrawn = withdraw(call, entry, self.promised(node, scope), conflict)
             if withdrawn is None:
                 raise self.fail(node, str(conflict), conflict.accepted) from None
             outputs = withdrawn
-        if self.trial and call.notes and knowable(inputs):
-            raise UnrollError
-        for message in call.notes:
-            self.warn(node, message)
+            self.doubts.lost(call, outputs, UnknownShapeError(str(conflict)))
+        if call.notes:
+            if self.trial and knowable(inputs):
+                raise UnrollError
+            self.doubts.assumed(call, outputs)
         self.enter(node, entry, inputs, outputs, scope=scope, opset=opset)
 
-    def outcome(self, call: Call, entry: Operator | None, domain: str, scope: Scope) -> Sequence[Info]:
+    def outcome(self, call: Call, entry: Operator | None, scope: Scope) -> Sequence[Info]:
         """What the rule says, or the declared shapes where there is no rule or too little is known."""
-        promised = self.promised(call.node, scope)
-        if entry is None or entry.shape is None:
-            reason = f"operator {domain or 'ai.onnx'}.{call.op} is not known"
-            return guess(call, entry, promised, reason)
         try:
+            if entry is None or entry.shape is None:
+                domain = domain_name(call.node.domain) or "ai.onnx"
+                raise UnknownShapeError(f"operator {domain}.{call.op} is not known")
             return entry.shape(call)
         except UnknownShapeError as unknown:
             if self.trial and knowable(call.inputs):
                 raise UnrollError from None
-            return guess(call, entry, promised, str(unknown))
+            outputs = guess(call, entry, self.promised(call.node, scope), str(unknown))
+            self.doubts.lost(call, outputs, unknown)
+            return outputs
         except (ValueError, IndexError, OverflowError, ZeroDivisionError, TypeError, MemoryError) as error:
             raise ShapeConflictError(f"its inputs do not fit the operator ({error})") from None
 
@@ -248,14 +278,16 @@ class Walker:
     ) -> None:
         """Name and flag the outputs and append the node."""
         constant, batched, shaped, upper, varying, guessed = True, False, False, False, False, False
+        cause: Cause | None = None
         for info in inputs:
             if info is not None:
                 constant = constant and info.constant
                 batched = batched or info.batched
                 shaped = shaped or info.shaped
-                upper = upper or info.upper
+                upper = upper or bool(info.upper)
                 varying = varying or info.varying
                 guessed = guessed or info.guessed
+                cause = cause or info.cause
         roots_from = None
         if entry is not None:
             roots_from = entry.roots_from
@@ -279,7 +311,7 @@ class Walker:
                 names.append("")
                 continue
             info = outputs[index] if index < len(outputs) else self.declared(name, scope)
-            info.upper = info.upper or upper
+            info.upper = info.upper is not None and (info.upper or upper)
             info.guessed = info.guessed or guessed
             if dims and name in dims:
                 info.shape, info.value, info.upper, info.guessed = dims[name], None, False, False
@@ -289,7 +321,12 @@ class Walker:
             info.constant, info.batched, info.shaped, info.varying = constant, batched, shaped, varying
             if not constant:
                 info.value = None
+            doubtful = shape is None or info.upper or info.guessed or (constant and info.value is None)
+            info.cause = (info.cause or cause) if doubtful else None
             resolved = self.add(prefix + name if prefix else name, info).name
+            if self.values and (name in self.values or resolved in self.values):
+                stated = name if name in self.values else resolved
+                self.state(info, stated, self.fail(node, ""))
             info.roots = (resolved,) if own else roots
             env[name] = info
             names.append(resolved)

@@ -11,15 +11,18 @@ import typer
 __all__ = ["Bindings", "parse_batches", "parse_bindings", "parse_models", "parse_overrides"]
 
 _INTEGER = re.compile(r"[0-9]{1,12}")
+_REAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
+_SEPARATOR = re.compile(r"\s*[x,×]\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
-    """Bound dimensions, shapes and trip counts of one model."""
+    """Bound dimensions, shapes, values and trip counts of one model."""
 
     dims: dict[str, int] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     trip_counts: dict[str, int] = field(default_factory=dict)
+    values: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def _number(text: str, option: str, whole: str, least: int) -> int:
@@ -44,7 +47,12 @@ def _owner(name: str, entries: Iterable[str]) -> tuple[str | None, str]:
 
 
 def parse_bindings(
-    dims: Iterable[str], shapes: Iterable[str], trip_counts: Iterable[str] = (), entries: Iterable[str] = ()
+    dims: Iterable[str],
+    shapes: Iterable[str],
+    trip_counts: Iterable[str] = (),
+    entries: Iterable[str] = (),
+    *,
+    values: Iterable[str] = (),
 ) -> dict[str | None, Bindings]:
     """Read the options; the key None holds what applies to every model.
 
@@ -60,19 +68,33 @@ def parse_bindings(
     for text in shapes:
         name, value = _split("--shape", text, "INPUT=1x3x224x224")
         entry, name = _owner(name, names)
-        extents = [] if value in {"()", "scalar"} else value.lower().split("x")
+        extents = [] if value in {"()", "scalar"} else _SEPARATOR.split(value.strip("[]()").lower())
         bound[entry].shapes[name] = tuple(_number(extent, "--shape", text, 0) for extent in extents)
     for text in trip_counts:
         name, value = _split("--trip-count", text, "NODE=NUMBER")
         entry, name = _owner(name, names)
         bound[entry].trip_counts[name] = _number(value, "--trip-count", text, 0)
+    for text in values:
+        name, value = _split("--value", text, "NAME=NUMBER, for example --value frames=20")
+        entry, name = _owner(name, names)
+        numbers = [number.strip() for number in value.split(",")]
+        if wrong := [number for number in numbers if not _REAL.fullmatch(number)]:
+            raise typer.BadParameter(f"--value {text!r}: {wrong[0]!r} is not a number")
+        bound[entry].values[name] = tuple(
+            float(number) if "." in number else int(number) for number in numbers
+        )
     return bound
 
 
 def merged(bound: Mapping[str | None, Bindings], entry: str) -> Bindings:
     """What applies to one entry: the options for all, overridden by its own."""
     common, own = bound[None], bound.get(entry, Bindings())
-    return Bindings(common.dims | own.dims, common.shapes | own.shapes, common.trip_counts | own.trip_counts)
+    return Bindings(
+        common.dims | own.dims,
+        common.shapes | own.shapes,
+        common.trip_counts | own.trip_counts,
+        common.values | own.values,
+    )
 
 
 def parse_batches(text: str) -> tuple[int, ...]:

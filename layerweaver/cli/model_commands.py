@@ -40,6 +40,14 @@ TripOption = Annotated[
         "--trip-count", help="Trips of a loop that the graph leaves open: NODE=NUMBER.", metavar="NODE=N"
     ),
 ]
+ValueOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--value",
+        help="A number (or several, with commas) that shapes depend on: an input or a value inside.",
+        metavar="NAME=N",
+    ),
+]
 StateOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -78,6 +86,7 @@ def _inspect(
     model: ModelArgument,
     dim: DimOption = None,
     shape: ShapeOption = None,
+    value: ValueOption = None,
     trip_count: TripOption = None,
     state: StateOption = None,
     batch: Annotated[str | None, typer.Option("--batch", help="Batch size.")] = None,
@@ -120,7 +129,7 @@ def _inspect(
     from layerweaver.scheduler.compile.inspection import inspect_model, layers_csv
 
     session = session_of(context)
-    bound = parse_bindings(dim or (), shape or (), trip_count or ())[None]
+    bound = parse_bindings(dim or (), shape or (), trip_count or (), values=value or ())[None]
     if plot is not None and npu is None:
         raise typer.BadParameter("--plot draws a roofline, which needs --npu")
     if csv == STANDARD_OUTPUT and as_json:
@@ -134,6 +143,7 @@ def _inspect(
             npu=npu,
             dims=bound.dims,
             shapes=bound.shapes,
+            values=bound.values,
             trip_counts=bound.trip_counts,
             state=parse_state(state),
             batch=sizes[0],

@@ -22,6 +22,7 @@ from layerweaver.cli.model_commands import (
     StateOption,
     StrictOption,
     TripOption,
+    ValueOption,
     parse_state,
 )
 from layerweaver.cli.outputs import output_file
@@ -46,6 +47,7 @@ def _compile(
     ],
     dim: DimOption = None,
     shape: ShapeOption = None,
+    value: ValueOption = None,
     trip_count: TripOption = None,
     state: StateOption = None,
     batch: Annotated[str, typer.Option("--batch", help="Batch sizes, for example 1,8,16.")] = "1",
@@ -64,6 +66,9 @@ def _compile(
         ),
     ] = None,
     strict: StrictOption = False,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Compile although work is missing from a model's totals.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compile ONNX models into a schedule profile; options with NAME: before apply to that entry only."""
@@ -73,7 +78,7 @@ def _compile(
 
     session = session_of(context)
     models = parse_models(model)
-    bound = parse_bindings(dim or (), shape or (), trip_count or (), models)
+    bound = parse_bindings(dim or (), shape or (), trip_count or (), models, values=value or ())
     batches = parse_batches(batch)
     measured = parse_overrides(override or (), models, batches)
     requests = []
@@ -86,9 +91,11 @@ def _compile(
                 batches=batches,
                 dims=own.dims,
                 shapes=own.shapes,
+                values=own.values,
                 trip_counts=own.trip_counts,
                 state=parse_state(state),
                 strict=strict,
+                incomplete=incomplete,
                 overrides=measured[entry],
             )
         )

@@ -47,6 +47,7 @@ class ModelRequest:
         trip_counts: Trip counts of loops that cannot be known from the graph.
         state: Pairs of graph input and output that feed back; None matches them by name.
         strict: Refuse operators that nobody knows instead of pricing them by their outputs.
+        incomplete: Compile although work is missing from the totals.
         overrides: Per batch size, a CSV whose measured costs replace those of the layers that it names.
     """
 
@@ -59,6 +60,7 @@ class ModelRequest:
     trip_counts: Mapping[str, int] = field(default_factory=dict)
     state: Sequence[tuple[str, str]] | None = None
     strict: bool = False
+    incomplete: bool = False
     overrides: Mapping[int, str | Path] = field(default_factory=dict)
 
 
@@ -169,11 +171,21 @@ def _compile_one(
             strict=request.strict,
         )
         imported = source.imported(options)
+        lacking = imported.graph.lacking
+        if lacking and not request.incomplete:
+            more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
+            raise ModelError(
+                f"work is missing from its totals: {lacking[0]}{more}",
+                where=request.source,
+                accepted="or compile it as it is with --incomplete",
+            )
         pinned[imported.graph.name] = pinned_bytes(imported.graph, config)
         measured = request.overrides.get(batch)
         taken = (
             () if measured is None else (f"batch {batch} takes measured costs from {Path(measured).name}",)
         )
+        values = request.values.items()
+        stated = (f"{name} is stated as {', '.join(map(str, value))}" for name, value in values)
         yield (
             profile_graph(imported.graph, config, entry=request.entry, overrides=measured),
             Provenance(
@@ -183,7 +195,7 @@ def _compile_one(
                 shapes=dict(request.shapes),
                 trip_counts=dict(request.trip_counts),
                 tool_version=metadata.version("layerweaver"),
-                warnings=(*imported.graph.warnings, *taken),
+                warnings=(*imported.graph.warnings, *stated, *taken),
             ),
         )
 

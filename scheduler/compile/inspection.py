@@ -33,6 +33,7 @@ def inspect_model(
     npu: str | None = None,
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    values: Mapping[str, tuple[float, ...]] | None = None,
     trip_counts: Mapping[str, int] | None = None,
     state: Sequence[tuple[str, str]] | None = None,
     batch: int | None = None,
@@ -46,6 +47,7 @@ def inspect_model(
         npu: Shipped name or path of an NPU config; None leaves costs out.
         dims: Bound symbolic dimensions.
         shapes: Bound or overridden input shapes.
+        values: Values of inputs, or of values inside, that shapes depend on.
         trip_counts: Trips of loops that the graph leaves open.
         state: Pairs of graph input and output that feed back; None matches them by name.
         batch: Batch size.
@@ -61,6 +63,7 @@ def inspect_model(
         source,
         dims=dims or {},
         shapes=shapes or {},
+        values=values,
         trip_counts=trip_counts or {},
         state=state,
         batch=batch,

@@ -144,7 +144,8 @@ def test_data_dependent_shape_is_named_and_can_be_given() -> None:
     graph = _resolve(text)
     assert graph.values["z"].shape is None
     assert len(graph.warnings) == 1
-    assert "--shape y=" in graph.warnings[0]
+    assert "--value n=N" in graph.warnings[0]
+    assert _resolve(text, values={"n": (7,)}).values["z"].shape == (7,)
     assert _shape(text, shapes={"y": (5,)}) == (5,)
 
 

@@ -1,0 +1,167 @@
+"""What had to be assumed, why, and what the user can say instead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from layerweaver.frontend.node.resolved import ResolvedNode
+from layerweaver.frontend.node.values import Cause, Info, UnknownShapeError
+from layerweaver.frontend.node.view import Call
+from layerweaver.frontend.reader.model import OnnxNode
+from layerweaver.frontend.resolve.order import node_label
+from layerweaver.ir.dtypes import DType
+
+__all__ = ["Doubt", "Doubts"]
+
+_STATABLE = 16
+"""Most elements of a value that a user may be asked to state."""
+
+_TRACED = 400
+"""Most nodes between a value and the inputs that it is traced back to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One assumption.
+
+    Attributes:
+        text: What was assumed, naming the node.
+        cure: What the user can do, as a clause; "" when there is nothing.
+        lacking: Whether work is missing from the totals because of it.
+    """
+
+    text: str
+    cure: str = ""
+    lacking: bool = False
+
+
+class Doubts:
+    """Collects assumptions while a graph is walked.
+
+    Args:
+        nodes: The flat nodes so far.
+        infos: The flat values so far.
+        pinned: Names of the values that the user has said something of.
+    """
+
+    def __init__(
+        self, nodes: Sequence[ResolvedNode], infos: Mapping[str, Info], pinned: Collection[str]
+    ) -> None:
+        self.found: dict[Doubt, None] = {}
+        self._nodes = nodes
+        self._infos = infos
+        self._pinned = pinned
+        self._makers: dict[str, OnnxNode] = {}
+        self._indexed = 0
+
+    def add(self, node: OnnxNode, what: str, cure: str = "", *, lacking: bool = False) -> None:
+        """Note an assumption about ``node``, once."""
+        self.found.setdefault(Doubt(f"{node_label(node)}: {what}", cure, lacking))
+
+    def assumed(self, call: Call, outputs: Sequence[Info]) -> None:
+        """Take over what a shape rule has assumed, unless the user has said what the outputs are."""
+        named = [name for name in call.node.outputs if name]
+        if named and all(name in self._pinned for name in named):
+            return
+        bounded = [
+            (name, info)
+            for name, info in zip(call.node.outputs, outputs, strict=False)
+            if name and info.upper
+        ]
+        for what, of in call.notes:
+            source = call.inputs[of] if of is not None and of < len(call.inputs) else None
+            cure = self._statable(source) if source is not None else ""
+            if source is not None and source.constant and source.cause is not None:
+                cure = source.cause.cure
+            if not cure and bounded:
+                cure = f"give --shape {bounded[0][0]}=..."
+            for _, info in bounded:
+                info.cause = Cause(f"{node_label(call.node)}: {what}", cure)
+            self.add(call.node, what, cure)
+
+    def lost(self, call: Call, outputs: Sequence[Info], unknown: UnknownShapeError) -> None:
+        """Give outputs of unknown shape the cause; a new one is noted."""
+        missing = [
+            (name, info)
+            for name, info in zip(call.node.outputs, outputs, strict=False)
+            if name and info.shape is None and name not in self._pinned
+        ]
+        if not missing:
+            return
+        cause = self._earlier(call, unknown.value)
+        if cause is None:
+            names = " and ".join(name for name, _ in missing)
+            what = f"{unknown}, so the shape of {names} is unknown"
+            cure = self._statable(unknown.value) if unknown.value is not None else ""
+            cure = cure or "give " + " and ".join(f"--shape {name}=..." for name, _ in missing)
+            cause = Cause(f"{node_label(call.node)}: {what}", cure)
+            self.add(call.node, what, cure)
+        for _, info in missing:
+            info.cause = cause
+
+    def _earlier(self, call: Call, value: Info | None) -> Cause | None:
+        """The cause that ``call`` inherits from an input."""
+        if value is not None:
+            if value.cause is not None and value.constant:
+                return Cause(f"{node_label(call.node)}: {value.cause.what}", value.cause.cure)
+            return value.cause
+        unknown = [info for info in call.inputs if info is not None and info.shape is None]
+        return next((info.cause for info in unknown if info.cause is not None), None)
+
+    def _statable(self, info: Info) -> str:
+        """The option that states ``info``: through the graph inputs that it follows from, or itself."""
+        roots = self._inputs_of(info.name)
+        if 0 < len(roots) <= 2 and all(map(_small, roots)):
+            return "give " + " and ".join(f"--value {root.name}={_numbers(root)}" for root in roots)
+        return f"give --value {info.name}={_numbers(info)}" if _small(info) else ""
+
+    def _inputs_of(self, name: str) -> list[Info]:
+        """Graph inputs whose values ``name`` follows from; none when there are too many nodes between."""
+        if self._indexed > len(self._nodes):
+            self._makers, self._indexed = {}, 0
+        for resolved in self._nodes[self._indexed :]:
+            self._makers.update((output, resolved.node) for output in resolved.node.outputs)
+        self._indexed = len(self._nodes)
+        found: dict[str, Info] = {}
+        seen = {name}
+        waiting = [name]
+        while waiting:
+            current = waiting.pop()
+            maker = self._makers.get(current)
+            info = self._infos.get(current)
+            if info is None or info.constant:
+                continue
+            if maker is None:
+                found[current] = info
+                continue
+            fresh = [source for source in maker.inputs if source and source not in seen]
+            seen.update(fresh)
+            waiting.extend(fresh)
+            if len(seen) > _TRACED:
+                return []
+        return list(found.values())
+
+    def lines(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Every warning, those of one cure joined, and those that say why work is missing."""
+        groups: dict[tuple[str, bool], list[str]] = {}
+        for place, doubt in enumerate(self.found):
+            own = doubt.cure or str(place)
+            groups.setdefault((own, doubt.lacking), []).append(doubt.text)
+        warnings, lacking = [], []
+        for (cure, lacks), texts in groups.items():
+            more = f" (and {len(texts) - 1} more alike)" if len(texts) > 1 else ""
+            line = texts[0] + more + ("" if cure.isdecimal() else f"; {cure}")
+            warnings.append(line)
+            if lacks:
+                lacking.append(line)
+        return tuple(warnings), tuple(lacking)
+
+
+def _small(info: Info) -> bool:
+    return info.dtype is not DType.STRING and info.shape is not None and math.prod(info.shape) <= _STATABLE
+
+
+def _numbers(info: Info) -> str:
+    return ",".join("N" * max(1, math.prod(info.shape or ())))
