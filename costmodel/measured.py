@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from layerweaver.costmodel.spills import MAX_TRAFFIC_BYTES
 from layerweaver.costmodel.table import CostTable, row_pieces, split_into_rows
 from layerweaver.ir import ConfigError
 from layerweaver.ir.csv_text import cell_text
+from layerweaver.ir.spelling import nearest_of
 
 __all__ = ["COLUMNS", "load_cost_csv", "override_costs"]
 
@@ -156,8 +156,8 @@ def load_cost_csv(
 
 
 def _like(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6) or list(known[:1])
-    return f"did you mean {close[0]!r}? `layerweaver inspect` lists the layers"
+    close = nearest_of(name, known) or known[0]
+    return f"did you mean {close!r}? `layerweaver inspect` lists the layers"
 
 
 def override_costs(costed: CostedModel, path: str | Path) -> CostTable:

@@ -1,17 +1,16 @@
-"""Values as scenario files write them: strict numbers, quantities with units, the nearest known key."""
+"""Values as scenario files write them: strict numbers and quantities with units."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator
 
 from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.ir.limits import MAX_COUNT, MAX_RATE_QPS, MAX_SECONDS, MIN_RATE_QPS
-from layerweaver.ir.spelling import nearest
+from layerweaver.ir.sections import refusal
 from layerweaver.ir.units import parse_quantity
 
 __all__ = [
@@ -24,44 +23,7 @@ __all__ = [
     "Rate",
     "Seconds",
     "Seed",
-    "StrictModel",
-    "refusal",
 ]
-
-
-class StrictModel(BaseModel):
-    """A mapping whose unknown keys are refused with the nearest known one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            raise PydanticCustomError(
-                "not_a_mapping", "give a mapping of {keys}", {"keys": ", ".join(cls._keys())}
-            )
-        for key in data:
-            if key not in cls._keys():
-                raise PydanticCustomError(
-                    "unknown_key",
-                    "unknown key {shown}; {hint}",
-                    {
-                        "shown": repr(str(key)[:60]),
-                        "hint": nearest(str(key)[:60], cls._keys()),
-                        "key": str(key),
-                    },
-                )
-        return data
-
-    @classmethod
-    def _keys(cls) -> list[str]:
-        return [field.alias or name for name, field in cls.model_fields.items()]
-
-
-def refusal(message: str, key: str = "") -> PydanticCustomError:
-    """A refusal of a value, or of one key of a mapping; what is accepted follows a semicolon."""
-    return PydanticCustomError("value", "{text}", {"text": message, "key": key})
 
 
 def _number(value: object) -> float:

@@ -83,7 +83,7 @@ class PluginGroup:
                 raise self._error(f"unknown {self.kind} {name[:60]!r}", accepted=nearest(name, self.names))
             try:
                 self._loaded[name] = entry.load()
-            except (ImportError, AttributeError) as error:
+            except (ImportError, AttributeError, SyntaxError) as error:
                 raise self._error(
                     f"plug-in {name!r} ({entry.value}) does not load: {error}",
                     where=f"entry points {self.group}",

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-__all__ = ["nearest"]
+__all__ = ["nearest", "nearest_of"]
+
+
+def nearest_of(name: str, known: Sequence[str], *, cutoff: float = 0.6) -> str | None:
+    """The known name closest to the one given; None where none comes near."""
+    close = get_close_matches(name, known, n=1, cutoff=cutoff)
+    return close[0] if close else None
 
 
 def nearest(name: str, known: Sequence[str], word: str = "accepted") -> str:
@@ -18,6 +24,6 @@ def nearest(name: str, known: Sequence[str], word: str = "accepted") -> str:
     """
     if not known and word == "known":
         return "there is none to give"
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    close = nearest_of(name, known)
+    hint = f"did you mean {close!r}? " if close is not None else ""
     return f"{hint}{word}: {', '.join(known)}"

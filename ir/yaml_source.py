@@ -49,16 +49,24 @@ class YamlSource:
 
     def where(self, path: Sequence[str | int] = ()) -> str:
         """``file:line: a.b[2].c`` for a path; parts that the document does not have are left out."""
+        real = self._real(path)
+        line = self.lines.get(real)
+        text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in real).lstrip(".")
+        place = f"{self.source}:{line}" if line is not None else self.source
+        return f"{place}: {text}" if text else place
+
+    def line(self, path: Sequence[str | int]) -> int:
+        """Line of a path, 0 where it is not known."""
+        return self.lines.get(self._real(path), 0)
+
+    def _real(self, path: Sequence[str | int]) -> KeyPath:
         value, real = self.value, list[str | int]()
         for part in path:
             listed = isinstance(value, list) and isinstance(part, int) and 0 <= part < len(value)
             if listed or (isinstance(value, Mapping) and part in value):
                 value = value[part]
                 real.append(part)
-        line = self.lines.get(tuple(real))
-        text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in real).lstrip(".")
-        place = f"{self.source}:{line}" if line is not None else self.source
-        return f"{place}: {text}" if text else place
+        return tuple(real)
 
 
 def read_yaml(

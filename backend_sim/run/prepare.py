@@ -129,7 +129,7 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None) -> PreparedScen
 def _load_profiles(scenario: Scenario) -> dict[str, Profile]:
     paths = (
         ref.profile
-        for ref in (tenant.model_ref() for tenant in scenario.spec.tenants)
+        for ref in (tenant.model for tenant in scenario.spec.tenants)
         if isinstance(ref, ProfileRef)
     )
     return {path: load_profile(scenario.path_of(path)) for path in dict.fromkeys(paths)}
@@ -165,7 +165,7 @@ def _check_pins(scenario: Scenario, config: NpuConfig, profiles: Mapping[str, Pr
     """Refuse pins that mean no tenant's model; of models in a profile only the names are known."""
     known = {
         ref: _source_of(scenario, ref)
-        for ref in map(TenantSpec.model_ref, scenario.spec.tenants)
+        for ref in (tenant.model for tenant in scenario.spec.tenants)
         if isinstance(ref, str)
     }
     kept = {origin.source for profile in profiles.values() for origin in profile.provenance}
@@ -201,7 +201,7 @@ def _model_requests(scenario: Scenario) -> tuple[list[ModelRequest], dict[int, s
     made: dict[str, tuple[str, TenantSpec]] = {}
     keys: dict[int, str] = {}
     for index, tenant in enumerate(scenario.spec.tenants):
-        ref = tenant.model_ref()
+        ref = tenant.model
         if not isinstance(ref, str):
             continue
         source = _source_of(scenario, ref)

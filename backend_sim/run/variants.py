@@ -60,7 +60,7 @@ def tenant_menus(
     """
     menus = []
     for index, tenant in enumerate(scenario.spec.tenants):
-        ref, sizes = tenant.model_ref(), tenant.batch_sizes()
+        ref, sizes = tenant.model, tenant.batch_sizes()
         where = scenario.where("tenants", index, "model")
         if isinstance(ref, CostsRef):
             menu = _from_costs(scenario, tenant, ref, machine, where)

@@ -7,13 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from layerweaver.backend_sim.scenario.checks import _check_limits, _check_names
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import ScenarioSpec
 from layerweaver.ir import ScenarioError
-from layerweaver.ir.spelling import nearest
+from layerweaver.ir.sections import validated
 from layerweaver.ir.yaml_source import YamlSource, parse_yaml, read_yaml
 
 __all__ = ["builtin_scenario", "load_scenario"]
@@ -48,41 +46,10 @@ def builtin_scenario() -> Scenario:
 
 
 def _checked(document: YamlSource, folder: Path, skip_bad_rows: bool) -> Scenario:
-    if not isinstance(document.value, Mapping):
-        raise ScenarioError(
-            "is not a mapping", where=document.source, accepted="give npu, policy, tenants, ..."
-        )
-    try:
-        spec = ScenarioSpec.model_validate(document.value)
-    except ValidationError as error:
-        raise _first_error(error, document) from None
+    spec = validated(ScenarioSpec, document, ScenarioError)
     scenario = Scenario(spec, document, folder, skip_bad_rows)
     _check_names(scenario)
     _check_limits(scenario)
     for index, tenant in enumerate(spec.tenants):
         tenant.arrival.check(scenario.length(index), scenario.where("tenants", index, "arrival"))
     return scenario
-
-
-def _first_error(error: ValidationError, document: YamlSource) -> ScenarioError:
-    item = error.errors(include_url=False)[0]
-    context = item.get("ctx", {})
-    path: list[str | int] = list(item["loc"])
-    kind = item["type"]
-    if context.get("key"):
-        path.append(str(context["key"]))
-    message, field = item["msg"], ""
-    if kind == "missing":
-        message = f"the key {str(path[-1])!r} is missing"
-    elif kind == "union_tag_invalid":
-        tags = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
-        path.append("kind")
-        message = f"unknown kind {str(context['tag'])[:40]!r}; {nearest(str(context['tag']), tags)}"
-    elif kind == "union_tag_not_found":
-        message = "the key 'kind' is missing; such as {kind: poisson, qps: 300, seed: 1}"
-    elif kind == "literal_error":
-        message = f"{str(item['input'])[:40]!r} is not accepted; give {context['expected']}"
-    elif kind not in ("value", "unknown_key", "not_a_mapping"):
-        message = f"{message[0].lower()}{message[1:]}, not {str(item['input'])[:40]!r}"
-    what, _, accepted = message.partition("; ")
-    return ScenarioError(what, where=document.where(path) + field, accepted=accepted)

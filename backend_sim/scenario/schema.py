@@ -17,10 +17,9 @@ from layerweaver.ir.documents import (
     PositiveSeconds,
     Seconds,
     Seed,
-    StrictModel,
-    refusal,
 )
 from layerweaver.ir.limits import MAX_BATCH
+from layerweaver.ir.sections import Section, refusal
 from layerweaver.ir.spelling import nearest
 
 __all__ = [
@@ -36,7 +35,7 @@ _MAX_TENANTS = 1000
 _MAX_NPUS = 256
 
 
-class BatchSpec(StrictModel):
+class BatchSpec(Section):
     """Dynamic batching; ``sizes`` are those compiled (default: powers of two, the preferred, the maximum)."""
 
     max: Annotated[PositiveCount, Field(le=MAX_BATCH)]
@@ -63,31 +62,31 @@ class BatchSpec(StrictModel):
         )
 
 
-class QueueSpec(StrictModel):
+class QueueSpec(Section):
     """Admission: a bounded queue and early drops."""
 
     limit: PositiveCount | None = None
     drop_hopeless: bool = False
 
 
-class ProfileRef(StrictModel):
+class ProfileRef(Section):
     """An entry of a schedule profile."""
 
     profile: str
     entry: str | None = None
 
 
-class CostsRef(StrictModel):
+class CostsRef(Section):
     """Own costs: one CSV, or one per batch size."""
 
     costs: str | dict[str, str]
 
 
-class TenantSpec(StrictModel):
+class TenantSpec(Section):
     """One tenant."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    model: str | dict[str, Any]
+    model: str | CostsRef | ProfileRef
     dims: dict[str, PositiveCount] = Field(default_factory=dict)
     shapes: dict[str, list[PositiveCount]] = Field(default_factory=dict)
     batch: PositiveCount | BatchSpec = 1
@@ -149,37 +148,24 @@ class TenantSpec(StrictModel):
             return {self.batch_sizes()[0]: self.overrides}
         return {int(size): file for size, file in self.overrides.items()}
 
-    def model_ref(self) -> str | ProfileRef | CostsRef:
-        """The model reference, checked."""
-        if isinstance(self.model, str):
-            return self.model
-        return (
-            CostsRef.model_validate(self.model)
-            if "costs" in self.model
-            else ProfileRef.model_validate(self.model)
-        )
-
-    @field_validator("model", mode="after")
+    @field_validator("model", mode="before")
     @classmethod
-    def _model(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
-        if isinstance(value, str):
-            if not value.strip():
-                raise refusal("is empty; give zoo:NAME, a path, {profile: ...} or {costs: ...}")
-        elif "costs" in value:
-            CostsRef.model_validate(value)
-        else:
-            ProfileRef.model_validate(value)
+    def _model(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return (CostsRef if "costs" in value else ProfileRef).model_validate(value)
+        if not isinstance(value, str) or not value.strip():
+            raise refusal("is no model; give zoo:NAME, a path, {profile: ...} or {costs: ...}")
         return value
 
 
-class PoolMember(StrictModel):
+class PoolMember(Section):
     """NPUs of one kind in a pool."""
 
     npu: str | dict[str, Any]
     count: Annotated[PositiveCount, Field(le=_MAX_NPUS)] = 1
 
 
-class ScenarioSpec(StrictModel):
+class ScenarioSpec(Section):
     """A whole scenario file."""
 
     npu: str | dict[str, Any] | None = None
@@ -200,7 +186,7 @@ class ScenarioSpec(StrictModel):
     def _whole(self) -> Self:
         if not self.tenants:
             raise refusal("there is no tenant; give at least one", "tenants")
-        named = any(isinstance(tenant.model, dict) and "profile" in tenant.model for tenant in self.tenants)
+        named = any(isinstance(tenant.model, ProfileRef) for tenant in self.tenants)
         if (self.npu is None and self.pool is None and not named) or (self.npu and self.pool):
             raise refusal("give either npu or pool", "npu" if self.npu is not None else "")
         if self.pool and len(self.pool) > 1 and any(tenant.overrides for tenant in self.tenants):

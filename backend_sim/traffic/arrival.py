@@ -15,8 +15,8 @@ from typing import ClassVar
 from layerweaver.backend_sim.traffic.source import Source
 from layerweaver.backend_sim.traffic.stream import Stopping
 from layerweaver.ir import ScenarioError
-from layerweaver.ir.documents import StrictModel, refusal
 from layerweaver.ir.limits import MAX_QUERIES, MAX_SECONDS
+from layerweaver.ir.sections import Section, refusal
 
 __all__ = ["Arrival", "Asked", "Length", "check_queries", "some_rate"]
 
@@ -70,7 +70,7 @@ class Asked:
         return Stopping(self.duration_ns or 0, self.min_queries, self.max_queries, place=self.place)
 
 
-class Arrival(StrictModel):
+class Arrival(Section):
     """One kind of arrivals.
 
     Attributes:

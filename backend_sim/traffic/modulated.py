@@ -18,8 +18,9 @@ from layerweaver.backend_sim.traffic.poisson import ExponentialGaps
 from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream, derive_seed, running_sums
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
-from layerweaver.ir.documents import PositiveSeconds, Rate, Seed, refusal
+from layerweaver.ir.documents import PositiveSeconds, Rate, Seed
 from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_PHASES
+from layerweaver.ir.sections import refusal
 
 __all__ = [
     "BurstsSpec",

@@ -16,8 +16,9 @@ from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, Length
 from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream
 from layerweaver.backend_sim.traffic.trace_formats import FORMATS, TraceFile
 from layerweaver.ir import TrafficError
-from layerweaver.ir.documents import Number, refusal
+from layerweaver.ir.documents import Number
 from layerweaver.ir.limits import MAX_ARRIVAL_NS
+from layerweaver.ir.sections import refusal
 
 __all__ = ["TraceArrivals", "TraceSpec"]
 

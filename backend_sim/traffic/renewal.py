@@ -17,9 +17,9 @@ from layerweaver.ir.documents import (
     PositiveMilliseconds,
     Rate,
     Seed,
-    refusal,
 )
 from layerweaver.ir.limits import MAX_ARRIVAL_NS
+from layerweaver.ir.sections import refusal
 
 __all__ = ["GammaArrivals", "GammaSpec", "PeriodicArrivals", "PeriodicSpec"]
 

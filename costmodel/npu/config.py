@@ -17,13 +17,11 @@ from layerweaver.costmodel.npu.fields import (
     ActivationsInDram,
     ConvMapping,
     Depthwise,
-    FieldError,
     Gigahertz,
     Megabytes,
     Megahertz,
     Natural,
     Number,
-    Section,
     Split,
     Text,
     number,
@@ -39,6 +37,7 @@ from layerweaver.costmodel.npu.sections import (
     registered,
 )
 from layerweaver.costmodel.plugins import COST_MODELS
+from layerweaver.ir.sections import Section, refusal
 
 __all__ = [
     "ActivationsInDram",
@@ -124,15 +123,15 @@ class NpuConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.clock_mhz is None) == (self.clock_ghz is None):
-            raise FieldError("give one of clock_mhz and clock_ghz", "clock_ghz")
+            raise refusal("give one of clock_mhz and clock_ghz", "clock_ghz")
         if self.pipeline_from_mb is not None and self.pipeline_mb is None:
-            raise FieldError("no size of a piece; give pipeline_mb, too", "pipeline_from_mb")
+            raise refusal("no size of a piece; give pipeline_mb, too", "pipeline_from_mb")
         if self.sram.activation_bytes is None and not self.fits_activations:
             what = "no activation buffer; give sram.activations_mb, or fits_activations: true"
-            raise FieldError(what, "sram")
+            raise refusal(what, "sram")
         fold = self.array.rows * self.array.columns * (self.weight_bits or 8) // 8
         if self.sram.weight_bytes < fold:
-            raise FieldError(
+            raise refusal(
                 f"the weight buffer holds {self.sram.weight_bytes} bytes, less than one fold of "
                 f"{self.array.rows} x {self.array.columns} weights; give at least {fold} bytes",
                 "sram",
@@ -140,7 +139,7 @@ class NpuConfig(Section):
         if self.peak_tops is not None:
             actual = self.computed_peak_tops
             if abs(actual - self.peak_tops) > PEAK_TOLERANCE * actual:
-                raise FieldError(
+                raise refusal(
                     f"peak_tops is {self.peak_tops:g}, but the array makes {actual:.4g} "
                     "(MACs per cycle x 2 x clock); leave it out or mend the array or the clock",
                     "peak_tops",

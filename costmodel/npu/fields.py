@@ -6,9 +6,10 @@ import math
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from layerweaver.ir import parse_quantity
+from layerweaver.ir.sections import refusal
 
 __all__ = [
     "ActivationsInDram",
@@ -16,7 +17,6 @@ __all__ = [
     "Count",
     "Cycles",
     "Depthwise",
-    "FieldError",
     "GigabytesPerSecond",
     "Gigahertz",
     "Mebibytes",
@@ -26,7 +26,6 @@ __all__ = [
     "Natural",
     "Number",
     "Picojoules",
-    "Section",
     "Share",
     "Split",
     "Text",
@@ -70,24 +69,12 @@ class Depthwise(StrEnum):
     VECTOR = "vector"
 
 
-class FieldError(ValueError):
-    """A mistake that several fields make together, reported at one of them.
-
-    Attributes:
-        path: Keys from the section that refuses to the field.
-    """
-
-    def __init__(self, message: str, *path: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
 def number(value: object) -> object:
     """Refuse booleans and numbers that are not finite, whatever the field accepts otherwise."""
     if isinstance(value, bool):
-        raise ValueError("true and false are not numbers")
+        raise refusal("true and false are not numbers")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("the number must be finite")
+        raise refusal("the number must be finite")
     return value
 
 
@@ -97,8 +84,11 @@ def _quantity(dimension: str, unit: str) -> BeforeValidator:
     def read(value: object) -> float:
         number(value)
         if isinstance(value, int) and abs(value) > 10**30:
-            raise ValueError("the number is too large")
-        return parse_quantity(value, dimension, unit)  # type: ignore[arg-type]  # refuses other types itself
+            raise refusal("the number is too large")
+        try:
+            return parse_quantity(value, dimension, unit)  # type: ignore[arg-type]  # refuses other types
+        except ValueError as error:
+            raise refusal(str(error)) from None
 
     return BeforeValidator(read, json_schema_input_type=float | str)
 
@@ -116,9 +106,3 @@ Mebibytes = Annotated[float, _quantity("bytes", "mib"), Field(gt=0, le=1e9)]
 Nanoseconds = Annotated[float, _quantity("time", "ns"), Field(ge=0, le=1e9)]
 Picojoules = Annotated[float, _quantity("energy", "pj"), Field(ge=0, le=1e12)]
 Text = Annotated[str, Field(max_length=2000)]
-
-
-class Section(BaseModel):
-    """A mapping of the config: unknown keys are refused, values cannot change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -11,19 +11,18 @@ from layerweaver.costmodel.npu.fields import (
     Count,
     Cycles,
     Depthwise,
-    FieldError,
     GigabytesPerSecond,
     Mebibytes,
     Megabytes,
     Nanoseconds,
     Number,
     Picojoules,
-    Section,
     Share,
     Split,
 )
 from layerweaver.costmodel.plugins import ARRAY_MODELS
 from layerweaver.ir.plugins import PluginGroup
+from layerweaver.ir.sections import Section, refusal
 from layerweaver.ir.spelling import nearest
 
 __all__ = [
@@ -47,7 +46,7 @@ def registered(name: str, group: PluginGroup) -> str:
         ValueError: If none does.
     """
     if name not in group.names:
-        raise ValueError(f"{name[:60]!r} is not known; {nearest(name, group.names)}")
+        raise refusal(f"{name[:60]!r} is not known; {nearest(name, group.names)}")
     return name
 
 
@@ -66,7 +65,7 @@ class Precision(Section):
     @classmethod
     def _whole_bits(cls, value: float) -> float:
         if not (value * 8).is_integer():
-            raise ValueError("must be a whole number of bits, a multiple of 0.125 bytes")
+            raise refusal("must be a whole number of bits, a multiple of 0.125 bytes")
         return value
 
 
@@ -111,14 +110,14 @@ class ArrayConfig(Section):
     @model_validator(mode="after")
     def _capacities(self) -> Self:
         if self.split is Split.TILES and (self.scratchpad_kib is None or self.accumulator_kib is None):
-            raise FieldError("split: tiles needs scratchpad_kib and accumulator_kib", "split")
+            raise refusal("split: tiles needs scratchpad_kib and accumulator_kib", "split")
         if self.split is not Split.TILES and self.port_bytes_per_cycle is not None:
-            raise FieldError("is for split tiles; leave it out", "port_bytes_per_cycle")
+            raise refusal("is for split tiles; leave it out", "port_bytes_per_cycle")
         if self.pixels > 1 and self.dataflow in SYSTOLIC:
             what = f"pixels is for a MAC grid, not for dataflow {self.dataflow}; leave it out"
-            raise FieldError(what, "pixels")
+            raise refusal(what, "pixels")
         if self.split is Split.TILES and self.dataflow != "ws":
-            raise FieldError("split: tiles is for dataflow ws; choose another split", "split")
+            raise refusal("split: tiles is for dataflow ws; choose another split", "split")
         return self
 
     @field_validator("dataflow")
@@ -203,15 +202,15 @@ class SramConfig(Section):
         for name in ("weights", "activations", "unified"):
             if getattr(self, f"{name}_mb") is not None and getattr(self, f"{name}_mib") is not None:
                 what = f"{name}_mb and {name}_mib are both given; give one of them"
-                raise FieldError(what, f"{name}_mib")
+                raise refusal(what, f"{name}_mib")
         unified = self._bytes(self.unified_mb, self.unified_mib) is not None
         weights = self._bytes(self.weights_mb, self.weights_mib) is not None
         activations = self._bytes(self.activations_mb, self.activations_mib) is not None
         if unified and (weights or activations):
             key = "unified_mb" if self.unified_mb is not None else "unified_mib"
-            raise FieldError("a unified buffer excludes weights_* and activations_*", key)
+            raise refusal("a unified buffer excludes weights_* and activations_*", key)
         if not unified and not weights:
-            raise ValueError("no weight buffer; give weights_mb (and activations_mb), or unified_mb")
+            raise refusal("no weight buffer; give weights_mb (and activations_mb), or unified_mb")
         return self
 
     @property

@@ -6,23 +6,26 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 
 from layerweaver.ir import PolicyError, read_bounded
+from layerweaver.ir.plugins import PluginGroup
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.policies.contract import Policy, PolicySpec
 
 __all__ = ["ENTRY_POINT_GROUP", "load_policy", "load_spec", "policy_names", "policy_rows"]
 
 ENTRY_POINT_GROUP = "layerweaver.policies"
+_POLICIES = PluginGroup(ENTRY_POINT_GROUP, "policy", PolicyError, {})
 _ARGUMENTS = 3
 _MAX_FILE_BYTES = 1 << 20
 
 
 def policy_names() -> tuple[str, ...]:
     """Names of all registered policies, ascending."""
-    return tuple(sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)}))
+    return _POLICIES.names
 
 
 def policy_rows() -> list[dict[str, object]]:
@@ -75,22 +78,22 @@ def load_spec(reference: str | Path) -> PolicySpec:
     text = str(reference)
     if isinstance(reference, Path) or text.endswith(".py"):
         return _from_file(Path(reference))
-    points = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
-    for point in points:
-        if point.name == text:
-            return _from_entry_point(point)
-    names = [point.name for point in points]
-    hint = nearest(text, names, "known")
-    raise PolicyError(f"no policy is called {text[:60]!r}", accepted=f"{hint}, or ./file.py")
+    if text not in _POLICIES.entries:
+        hint = nearest(text, policy_names(), "known")
+        raise PolicyError(f"no policy is called {text[:60]!r}", accepted=f"{hint}, or ./file.py")
+    return _as_spec(_POLICIES.load(text), f"policy {text} ({_POLICIES.entries[text].value})")
 
 
-def _from_entry_point(point: EntryPoint) -> PolicySpec:
-    where = f"policy {point.name} ({point.value})"
-    try:
-        found = point.load()
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise PolicyError(f"does not load: {error}", where=where) from error
-    return _as_spec(found, where)
+class _SourceLoader(SourceFileLoader):
+    """Runs the text that was read, never the compiled code that may lie beside it, and leaves none there."""
+
+    def __init__(self, name: str, path: Path, content: bytes) -> None:
+        super().__init__(name, str(path))
+        self._content = content
+
+    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002
+        code: CodeType = self.source_to_code(self._content, self.path)
+        return code
 
 
 def _from_file(path: Path) -> PolicySpec:
@@ -107,13 +110,13 @@ def _from_file(path: Path) -> PolicySpec:
     name = f"layerweaver_policy_{digest}"
     module = sys.modules.get(name)
     if module is None:
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise PolicyError("is not a Python file", where=str(path))
+        loader = _SourceLoader(name, path, content)
+        spec = importlib.util.spec_from_loader(name, loader)
+        assert spec is not None  # it has a loader
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
         except Exception as error:
             del sys.modules[name]
             kind = type(error).__name__

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ProfileError
+from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.offline import DecisionTables, ModelProfile, StaticWeave
 
 __all__ = ["Profile", "Provenance"]
@@ -97,8 +97,7 @@ class Profile:
         """
         found = sorted(entry.table.batch for entry in self.entries if entry.entry == name)
         if not found:
-            near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.3) or list(self.names[:8])
-            raise ProfileError(f"has no entry {name!r}", accepted=f"it has {', '.join(near) or 'no entries'}")
+            raise ProfileError(f"has no entry {name!r}", accepted=nearest(name, self.names, "it has"))
         return tuple(found)
 
     def find(self, name: str, batch: int = 1) -> ModelProfile:

@@ -162,7 +162,7 @@ def test_show_joins_the_rows_of_a_split_layer(profile: Profile) -> None:
 def test_entries_are_found_by_name_and_batch(profile: Profile) -> None:
     assert profile.find("net", 2).table.batch == 2
     assert profile.batches("net") == (1, 2)
-    with pytest.raises(ProfileError, match=r"no entry 'nett'; it has net"):
+    with pytest.raises(ProfileError, match=r"no entry 'nett'; did you mean 'net'"):
         profile.find("nett")
     with pytest.raises(ProfileError, match=r"batch 4; it has batch 1, 2"):
         profile.find("net", 4)
