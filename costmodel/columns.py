@@ -22,6 +22,7 @@ from layerweaver.ir import (
     TensorSpec,
     VectorCategory,
 )
+from layerweaver.ir.limits import MAX_LAYER_ELEMENTS, MAX_MACS
 
 __all__ = ["CATEGORIES", "LayerColumns", "TensorColumns", "VectorColumns"]
 
@@ -30,11 +31,9 @@ BoolArray = NDArray[np.bool_]
 
 CATEGORIES: tuple[VectorCategory, ...] = tuple(VectorCategory)
 _CATEGORY_CODE = {category: code for code, category in enumerate(CATEGORIES)}
-MAX_ELEMENTS = 2**48
-MAX_MACS = 2**55
 
 
-def _bounded(count: int, graph: LayerGraph, layer: Layer, what: str, limit: int = MAX_ELEMENTS) -> int:
+def _bounded(count: int, graph: LayerGraph, layer: Layer, what: str, limit: int = MAX_LAYER_ELEMENTS) -> int:
     if count > limit:
         raise ModelError(
             f"{what} count of {count:.3e} is beyond {limit:.3e}",
@@ -54,7 +53,7 @@ def _conv_reads(work: MatrixWork, conv: ConvGeometry) -> int:
         reach = (extent - 1) * stride + conv.dilations[axis] * (conv.kernel[axis] - 1) + 1
         positions *= min(conv.input_size[axis], -(-reach // stride))
         outputs *= extent
-    return min(MAX_ELEMENTS, positions * (work.m // max(1, outputs)) * conv.in_channels * work.groups)
+    return min(MAX_LAYER_ELEMENTS, positions * (work.m // max(1, outputs)) * conv.in_channels * work.groups)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,10 +12,10 @@ import numpy as np
 
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.model import CostedModel
-from layerweaver.costmodel.spills import MAX_TRAFFIC_BYTES
 from layerweaver.costmodel.table import CostTable, row_pieces, split_into_rows
 from layerweaver.ir import ConfigError
 from layerweaver.ir.csv_text import cell_text
+from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.ir.spelling import nearest_of
 
 __all__ = ["COLUMNS", "load_cost_csv", "override_costs"]
@@ -23,7 +23,6 @@ __all__ = ["COLUMNS", "load_cost_csv", "override_costs"]
 COLUMNS = ("layer", "compute_cycles", "dram_bytes", "weight_bytes")
 MAX_FILE_BYTES = 64 << 20
 MAX_LAYERS = 100_000
-MAX_CYCLES = 2**45
 MAX_NAME = 500
 
 
@@ -93,13 +92,13 @@ def _row(values: list[str], header: list[str], where: str) -> _Row:
         raise ConfigError(f"has {len(values)} columns", where=where, accepted=f"give {len(header)}")
     cells = dict(zip(header, values, strict=True))
     numbers = []
-    for column, limit in zip(COLUMNS[1:], (MAX_CYCLES, MAX_TRAFFIC_BYTES, MAX_TRAFFIC_BYTES), strict=True):
+    for column in COLUMNS[1:]:
         text = cells[column].strip()
-        if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= limit):
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_QUANTITY):
             raise ConfigError(
                 f"{text[:40]!r} is not accepted",
                 where=f"{where}: {column}",
-                accepted=f"give a whole number from 0 to {limit}",
+                accepted=f"give a whole number from 0 to {MAX_QUANTITY}",
             )
         numbers.append(int(text))
     compute, dram, weights = numbers

@@ -13,9 +13,9 @@ from layerweaver.costmodel.compute.analytical import ComputeCosts
 from layerweaver.costmodel.dram import Traffic, check_pinned, pinned_bytes, traffic
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.plugins import COST_MODELS
-from layerweaver.costmodel.spills import MAX_TRAFFIC_BYTES
 from layerweaver.costmodel.table import CostTable, overlapped_cycles, row_pieces, split_into_rows
 from layerweaver.ir import LayerGraph, ModelError
+from layerweaver.ir.limits import MAX_QUANTITY
 
 __all__ = ["CostedModel", "cost_columns", "cost_graph", "cost_model"]
 
@@ -102,8 +102,8 @@ def cost_columns(
     if activation_budget_bytes is not None and budget is not None:
         budget = activation_budget_bytes
     dram = moved.fixed_bytes + moved.spills.spilled_bytes(budget)
-    if dram.size and int(dram.max()) > MAX_TRAFFIC_BYTES:
-        raise ModelError(f"a layer moves more than {MAX_TRAFFIC_BYTES} bytes", where=graph.name)
+    if dram.size and int(dram.max()) > MAX_QUANTITY:
+        raise ModelError(f"a layer moves more than {MAX_QUANTITY} bytes", where=graph.name)
     energy = layer_energy_pj(columns, config, compute, moved, dram)
     pieces = row_pieces(moved.weight_bytes, machine.weight_buffer_bytes)
     pieces = np.maximum(pieces, config.overlapping_pieces(dram))

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.ir import ModelError
+from layerweaver.ir.limits import MAX_QUANTITY
 
-__all__ = ["MAX_TRAFFIC_BYTES", "SpillColumns"]
+__all__ = ["SpillColumns"]
 
 IntArray = NDArray[np.int64]
 SMALLEST_TILE_BYTES = 16_384
 """Tile that any machine holds, in its array and registers, however small the activation budget (*ours*)."""
-MAX_TRAFFIC_BYTES = 2**45
-"""Largest traffic of one layer, so that cycles in exact rationals fit 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,9 +93,9 @@ class SpillColumns:
         again_right = np.maximum(-(-self.left_bytes // budget) - 1, 0) * self.right_bytes.astype(np.float64)
         extra = functools.reduce(np.minimum, choices) + self.groups * np.minimum(again_left, again_right)
         # Whole numbers below 2^53 are exact in float64, so the check below also makes the result exact.
-        if extra.size and float(np.max(extra + one_pass)) > MAX_TRAFFIC_BYTES:
+        if extra.size and float(np.max(extra + one_pass)) > MAX_QUANTITY:
             raise ModelError(
-                f"a layer moves more than {MAX_TRAFFIC_BYTES} bytes",
+                f"a layer moves more than {MAX_QUANTITY} bytes",
                 accepted="give smaller dimensions or larger buffers",
             )
         spilled = one_pass + extra.astype(np.int64)

@@ -11,10 +11,15 @@ __all__ = [
     "MAX_ARRIVAL_NS",
     "MAX_BATCH",
     "MAX_COUNT",
+    "MAX_ELEMENTS",
+    "MAX_LAYER_ELEMENTS",
+    "MAX_MACS",
     "MAX_PHASES",
+    "MAX_QUANTITY",
     "MAX_QUERIES",
     "MAX_RATE_QPS",
     "MAX_SECONDS",
+    "MAX_SHAPE_ELEMENTS",
     "MAX_TIME_NS",
     "MIN_RATE_QPS",
 ]
@@ -42,6 +47,21 @@ MAX_RATE_QPS = 1e9
 
 MIN_RATE_QPS = 1e-9
 """The least rate that is not 0: below one query in ten times :data:`MAX_SECONDS` nothing comes."""
+
+MAX_QUANTITY = 2**45
+"""Cycles or bytes of a layer, and of all layers of a model together."""
+
+MAX_ELEMENTS = 2**43
+"""Elements of a tensor that a layer reads or writes."""
+
+MAX_SHAPE_ELEMENTS = 2**50
+"""Elements of a shape that is only passed on while shapes are bound."""
+
+MAX_LAYER_ELEMENTS = 2**48
+"""Elements that one layer works on, all of its tensors and repetitions together."""
+
+MAX_MACS = 2**55
+"""Multiply-accumulates of one layer."""
 
 MAX_BATCH = 4096
 """Requests in one batch, and samples in one query."""

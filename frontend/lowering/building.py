@@ -17,11 +17,11 @@ from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Free, Step, View, repeated
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import DType, ModelError, TensorSpec
+from layerweaver.ir.limits import MAX_MACS
 
-__all__ = ["MAX_MACS", "build"]
+__all__ = ["build"]
 
 
-MAX_MACS = 2**60
 """Most multiply-accumulates of one layer."""
 
 

@@ -18,10 +18,10 @@ from dataclasses import replace
 from layerweaver.frontend.node.values import Info, elements_of
 from layerweaver.frontend.node.work import GatherRead, WeightRead
 from layerweaver.ir import DType, GatherWork, ModelError, TensorSpec
+from layerweaver.ir.limits import MAX_ELEMENTS
 
-__all__ = ["MAX_ELEMENTS", "Parameters", "check_size"]
+__all__ = ["Parameters", "check_size"]
 
-MAX_ELEMENTS = 2**43
 """Largest tensor that is accepted: sums over any graph stay within 64 bits."""
 
 _NEVER = frozenset({DType.INT64, DType.UINT64, DType.BOOL, DType.STRING})

@@ -14,7 +14,6 @@ from layerweaver.frontend.reader.model import MATERIALIZE_LIMIT
 from layerweaver.ir.dtypes import DType
 
 __all__ = [
-    "ELEMENT_LIMIT",
     "FOLD_LIMIT",
     "Array",
     "Cause",
@@ -33,8 +32,6 @@ Array: TypeAlias = NDArray[Any]
 FOLD_LIMIT = MATERIALIZE_LIMIT
 """Results of more elements are not computed, only their shapes."""
 
-ELEMENT_LIMIT = 1 << 50
-"""A tensor of more elements is refused: no machine holds it and products of extents would overflow."""
 
 _NUMPY: dict[DType, np.dtype[Any]] = {
     DType.FLOAT32: np.dtype(np.float32),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from layerweaver.frontend.node.values import ELEMENT_LIMIT, Info, text
+from layerweaver.frontend.node.values import Info, text
 from layerweaver.frontend.reader.model import OnnxGraph, OnnxNode
 from layerweaver.frontend.resolve.carried import (
     SEQUENCE_LIMIT,
@@ -24,6 +24,7 @@ from layerweaver.frontend.resolve.scope import Scope, UnrollError
 from layerweaver.frontend.resolve.walk import Walker
 from layerweaver.ir.dtypes import DType
 from layerweaver.ir.errors import ModelError
+from layerweaver.ir.limits import MAX_SHAPE_ELEMENTS
 
 __all__ = ["Body", "Steady"]
 
@@ -301,7 +302,7 @@ class Body:
     def enter(self, operator: str, tag: str, parts: list[Info], result: Info) -> Info:
         """Enter a value that the loop itself makes, with a node that stands for the copying."""
         walker, scope = self.walker, self.scope
-        if result.shape is not None and math.prod(result.shape) > ELEMENT_LIMIT:
+        if result.shape is not None and math.prod(result.shape) > MAX_SHAPE_ELEMENTS:
             raise walker.fail(self.node, f"its output of {text(result.shape)} is too large")
         result.constant = bool(parts) and all(info.constant for info in parts)
         result.batched = any(info.batched for info in parts)

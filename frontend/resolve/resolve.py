@@ -10,7 +10,7 @@ import numpy as np
 
 from layerweaver.frontend.node.registry import load_operators
 from layerweaver.frontend.node.resolved import ResolvedGraph
-from layerweaver.frontend.node.values import ELEMENT_LIMIT, Info, text
+from layerweaver.frontend.node.values import Info, text
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.binding import Binding, bind, nearest_name
@@ -19,6 +19,7 @@ from layerweaver.frontend.resolve.functions import call_function
 from layerweaver.frontend.resolve.scope import Scope
 from layerweaver.frontend.resolve.walk import Walker
 from layerweaver.ir.errors import ModelError
+from layerweaver.ir.limits import MAX_SHAPE_ELEMENTS
 
 __all__ = ["resolve"]
 
@@ -82,7 +83,7 @@ def _input(walker: Walker, value: ValueInfo, binding: Binding) -> Info:
     size = 1
     for extent in shape or ():
         size *= extent
-    if size > ELEMENT_LIMIT:
+    if size > MAX_SHAPE_ELEMENTS:
         raise ModelError(f"input {value.name} of {text(shape or ())} is too large", where=walker.source)
     if value.name in walker.infos:
         raise ModelError(f"input {value.name} is declared twice", where=walker.source)

@@ -11,7 +11,6 @@ import numpy as np
 from layerweaver.frontend.node.registry import Operator, Registry, domain_name
 from layerweaver.frontend.node.resolved import ResolvedNode
 from layerweaver.frontend.node.values import (
-    ELEMENT_LIMIT,
     Cause,
     Info,
     ShapeConflictError,
@@ -38,6 +37,7 @@ from layerweaver.frontend.resolve.scope import (
 )
 from layerweaver.ir.dtypes import DType
 from layerweaver.ir.errors import ModelError
+from layerweaver.ir.limits import MAX_SHAPE_ELEMENTS
 
 __all__ = ["FunctionCall", "Inliner", "Walker"]
 
@@ -121,7 +121,7 @@ class Walker:
         value = (
             None if tensor.values is None else storable(np.asarray(tensor.values), tensor.dtype, tensor.shape)
         )
-        if math.prod(tensor.shape) > ELEMENT_LIMIT:
+        if math.prod(tensor.shape) > MAX_SHAPE_ELEMENTS:
             raise ModelError(f"constant {name} of {text(tensor.shape)} is too large", where=self.source)
         info = self.add(name, Info(tensor.dtype, tensor.shape, value))
         info.constant = True
@@ -316,7 +316,7 @@ class Walker:
             if dims and name in dims:
                 info.shape, info.value, info.upper, info.guessed = dims[name], None, False, False
             shape = info.shape
-            if shape is not None and math.prod(shape) > ELEMENT_LIMIT:
+            if shape is not None and math.prod(shape) > MAX_SHAPE_ELEMENTS:
                 raise self.fail(node, f"its output {name} of {text(shape)} is too large")
             info.constant, info.batched, info.shaped, info.varying = constant, batched, shaped, varying
             if not constant:

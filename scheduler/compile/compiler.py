@@ -14,9 +14,9 @@ import numpy as np
 from layerweaver.costmodel.table import CostTable
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError, ProfileError
+from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.compile.sources import ZOO_PREFIX, ModelSource
 from layerweaver.scheduler.offline import ModelProfile, build_offline
-from layerweaver.scheduler.profile.manifest import MAX_QUANTITY
 from layerweaver.scheduler.profile.profile import Profile, Provenance
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from layerweaver.ir import ProfileError
-from layerweaver.scheduler.profile.manifest import FORMAT, MAX_QUANTITY, VERSION, Manifest, complaint
+from layerweaver.ir.limits import MAX_QUANTITY
+from layerweaver.scheduler.profile.manifest import FORMAT, VERSION, Manifest, complaint
 
 __all__ = ["MANIFEST", "MAX_FILE_BYTES", "MEND", "Container"]
 

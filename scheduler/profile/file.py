@@ -23,10 +23,10 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ProfileError, atomic_write
+from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.offline import DecisionTables, ModelProfile, OfflineTables, StaticWeave
 from layerweaver.scheduler.profile.container import MANIFEST, MEND, Container
 from layerweaver.scheduler.profile.manifest import (
-    MAX_QUANTITY,
     DecisionRecord,
     EntryRecord,
     MachineRecord,

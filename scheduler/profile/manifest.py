@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from layerweaver.costmodel.machine import MAX_BANDWIDTH_DENOMINATOR
+from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.offline import ModelKind
 
 __all__ = [
     "FORMAT",
     "MAX_LAYERS",
-    "MAX_QUANTITY",
     "VERSION",
     "DecisionRecord",
     "EntryRecord",
@@ -26,8 +26,6 @@ __all__ = [
 FORMAT = "layerweaver-profile"
 VERSION = 2
 """Version 2 added decision tables; files of version 1 are read."""
-MAX_QUANTITY = 2**45
-"""Largest cycle or byte count, of a cell and of a total: products with the bandwidth still fit 64 bits."""
 MAX_LAYERS = 1_000_000
 
 Text = Annotated[str, Field(max_length=4096)]
