@@ -7,6 +7,7 @@ and then by the forming of the tenant's head batch, with the batch timer counted
 
 from __future__ import annotations
 
+from layerweaver.backend_sim.engine.decoding import finish_iteration, form_iteration, load_iteration_row
 from layerweaver.backend_sim.engine.events import EARLIEST, first_due, set_event
 from layerweaver.backend_sim.engine.outcome import is_late
 from layerweaver.backend_sim.engine.queues import (
@@ -64,6 +65,9 @@ def form_head(state: State, index: int, now: int) -> None:
 def _form_head(state: State, index: int, now: int) -> None:
     machine, clock_hz = state.visible.machine, state.visible.machine.clock_hz
     tenant = state.tenants[index]
+    if tenant.decoder >= 0:
+        form_iteration(state, index, now)
+        return
     first_profile = state.profiles[tenant.first_profile]
     tenant.timer = NEVER
     while True:
@@ -137,6 +141,9 @@ def _formed_at(state: State, index: int, arrival: int) -> int:
 @inlined
 def load_row(state: State, index: int) -> None:
     """Copy the costs of the head's next row into the head."""
+    if state.tenants[index].decoder >= 0:
+        load_iteration_row(state, index)
+        return
     head = state.visible.heads[index]
     row = state.rows[state.profiles[head.profile].first_row + head.row]
     head.compute_cycles = row.compute_cycles
@@ -156,6 +163,9 @@ def finish_batch(state: State, index: int, done: int, now: int) -> None:
     """The head's last row has been scheduled: settle its requests, form the next head as of ``now``."""
     machine, clock_hz = state.visible.machine, state.visible.machine.clock_hz
     tenant = state.tenants[index]
+    if tenant.decoder >= 0:
+        finish_iteration(state, index, done, now)
+        return
     head = state.visible.heads[index]
     completion_ns = cycles_to_ns_up(done, clock_hz)
     settled, measured = 0, 0

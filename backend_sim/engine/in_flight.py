@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.events import set_event
 from layerweaver.backend_sim.engine.input import MAX_TIME_NS, SimulationInput
+from layerweaver.backend_sim.engine.queues import next_request
 from layerweaver.backend_sim.engine.state import State
-from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
+from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
 from layerweaver.ir import TrafficError
 from layerweaver.ir.clock import ns_to_cycles_up
 
@@ -42,7 +43,9 @@ class Windows:
         for index, tenant in enumerate(given.tenants):
             record = state.tenants[index]
             self._allocate(record, _FIRST_WINDOW + 1 + 4 * int(record.reserve))
-            if not isinstance(tenant.source, OpenLoop):
+            if tenant.source is None:
+                next_request(self.state, index)
+            elif not isinstance(tenant.source, OpenLoop):
                 self._start_source(index)
             self._refill(index)
 
@@ -71,7 +74,7 @@ class Windows:
     def finish(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
         """Latencies of a tenant's requests and, for sources that react, their scheduled times."""
         self._take_finished(index)
-        open_loop = isinstance(self._given.tenants[index].source, OpenLoop)
+        open_loop = not isinstance(self._given.tenants[index].source, (ClosedLoop, Saturated))
         latencies, times = self._latencies[index], self._times[index]
         self._latencies[index], self._times[index] = [], []
         return _joined(latencies), None if open_loop else _joined(times)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from layerweaver.backend_sim.llm.load import DecoderLoad
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ScenarioError
@@ -60,7 +61,9 @@ def _check_tenant(tenant: TenantLoad, given: SimulationInput) -> None:
         "priority": (tenant.priority, 1),
         "delay_ns": (tenant.batching.delay_ns, 0),
     }
-    if not isinstance(source, OpenLoop):
+    if tenant.decoder is not None:
+        tenant.decoder.check(where)
+    if source is not None and not isinstance(source, OpenLoop):
         times |= {
             "duration_ns": (source.duration_ns, 0),
             "min_queries": (source.min_queries, 0),
@@ -130,22 +133,25 @@ class TenantLoad:
     Attributes:
         name: Unique name.
         profiles: One per size of ``batching.sizes``, in that order.
-        source: Where its requests come from.
+        source: Where its requests come from; None for a language model, which has all of them.
         batching: How requests are put together.
         deadline_ns: From scheduled time to completion; None for no deadline.
         priority: 1, 3 or 9.
         queue_limit: Requests waiting at most (the head batch included); None for no limit.
         drop_hopeless: Whether a request that cannot meet its deadline even alone is dropped at the head.
+        decoder: The language model that it is, if it is one; its head is then an iteration, and
+            ``profiles`` has one that stands for a mean request.
     """
 
     name: str
     profiles: tuple[ModelProfile, ...]
-    source: OpenLoop | ClosedLoop | Saturated
+    source: OpenLoop | ClosedLoop | Saturated | None
     batching: BatchRule = field(default_factory=BatchRule)
     deadline_ns: int | None = None
     priority: int = 1
     queue_limit: int | None = None
     drop_hopeless: bool = False
+    decoder: DecoderLoad | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from layerweaver.backend_sim.engine.batching import admit, finish_batch, form_head, load_row
+from layerweaver.backend_sim.engine.decoding import begin_iteration
 from layerweaver.backend_sim.engine.events import EARLIEST, set_event
 from layerweaver.backend_sim.engine.queues import drop_front
 from layerweaver.backend_sim.engine.state import State
@@ -215,6 +216,8 @@ def _begin(state: State, index: int) -> None:
     if tenant.timer != NEVER:
         tenant.timer = NEVER
         set_event(state.events, index, tenant.next_cycle)
+    if tenant.decoder >= 0:
+        begin_iteration(state, index)
 
 
 def _switch(state: State) -> int:

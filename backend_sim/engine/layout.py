@@ -21,6 +21,7 @@ from layerweaver.backend_sim.engine.state import (
     TOTALS,
     State,
 )
+from layerweaver.backend_sim.llm.load import build_llm
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
 from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_up
 from layerweaver.scheduler.machine.records import as_objects, declared, records
@@ -92,18 +93,23 @@ def build_state(
         first += item.table.rows
 
     queues, heads = make(TENANT, len(tenants)), make(HEAD, len(tenants))
+    decoders = [tenant.decoder for tenant in tenants if tenant.decoder is not None]
     drops = policy.spec.drops_hopeless(policy.options)
     first_profile = 0
     preferred: list[int] = []
     for index, tenant in enumerate(tenants):
         _fill_tenant(queues[index], tenant, machine_spec.clock_hz)
-        queues[index].drop_hopeless = int(tenant.drop_hopeless or drops)
+        queues[index].drop_hopeless = int(tenant.drop_hopeless or (drops and tenant.decoder is None))
         queues[index].first_profile = first_profile
+        if tenant.decoder is not None:
+            queues[index].decoder = decoders.index(tenant.decoder)
+            queues[index].max_batch = tenant.decoder.rules.max_num_seqs
         queues[index].preferred = len(preferred)
         preferred.extend(sorted(tenant.batching.preferred))
         first_profile += len(tenant.profiles)
         heads[index].priority = tenant.priority
 
+    members = [decoder.rules.max_num_seqs for decoder in decoders]
     empty, events = np.zeros(0, np.int64), no_events(len(tenants))
     ready = np.zeros(len(tenants), np.int64)
     return State(
@@ -116,12 +122,13 @@ def build_state(
         rows=rows if compiled else as_objects(rows),
         sched=empty,
         latency=empty,
-        batch_counts=np.zeros((len(every), max(sizes) + 1), np.int64),
-        service_cycles=np.zeros((len(every), max(sizes) + 1), np.int64),
+        batch_counts=np.zeros((len(every), max(sizes + members) + 1), np.int64),
+        service_cycles=np.zeros((len(every), max(sizes + members) + 1), np.int64),
         preferred=np.array(preferred or [0], np.int64),
         mode_counts=np.zeros(len(policy.spec.modes), np.int64),
         recent=np.zeros(given.dispatch_ahead + 1, np.int64),
         log=records(LOG, log_entries),
+        llm=build_llm(decoders, compiled=compiled),
     )
 
 
@@ -143,6 +150,7 @@ def _rows(item: ModelProfile) -> NDArray[np.void]:
 
 def _fill_tenant(record: np.record, tenant: TenantLoad, clock_hz: int) -> None:
     source, batching = tenant.source, tenant.batching
+    record.decoder = -1
     record.next_cycle = record.timer = NEVER
     record.profiles, record.max_batch = len(tenant.profiles), batching.sizes[-1]
     record.preferred_count = len(batching.preferred)
@@ -152,8 +160,9 @@ def _fill_tenant(record: np.record, tenant: TenantLoad, clock_hz: int) -> None:
     record.max_queries = NEVER
     standalone_ns = cycles_to_ns_up(tenant.profiles[0].standalone_cycles, clock_hz)
     record.back_off_ns = max(1, standalone_ns)
-    if isinstance(source, OpenLoop):
+    if source is None or isinstance(source, OpenLoop):
         record.source = OPEN
+        record.ended = int(source is None)
         return
     record.ended = 1
     record.duration_ns, record.min_queries = source.duration_ns, source.min_queries

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.backend_sim.llm.load import DecoderRun
+
 __all__ = ["DROPPED", "ScheduleLog", "SimulationOutcome", "TenantOutcome", "is_late"]
 
 DROPPED = -1
@@ -38,6 +40,7 @@ class TenantOutcome:
         scheduled_ns: Scheduled times, only for sources that react to the machine (closed loop, saturated);
             open-loop times are regenerated from the source.
         longest_wait_cycles: Longest time a head waited between two of its rows (starvation).
+        decoder: What a language model did, token by token.
     """
 
     name: str
@@ -46,6 +49,7 @@ class TenantOutcome:
     batch_counts: NDArray[np.int64]
     scheduled_ns: NDArray[np.int64] | None
     longest_wait_cycles: int
+    decoder: DecoderRun | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

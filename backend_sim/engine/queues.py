@@ -44,9 +44,27 @@ def _ask_for_refill(state: State, index: int) -> None:
         totals.asking += 1
 
 
+def next_request(state: State, index: int) -> None:
+    """The cycle at which the next request of a language model arrives."""
+    tenant = state.tenants[index]
+    decoder = state.llm.decoders[tenant.decoder]
+    tenant.next_cycle = NEVER
+    if decoder.arrived < decoder.requests:
+        request = state.llm.requests[decoder.first_request + decoder.arrived]
+        tenant.next_cycle = ns_to_cycles_up(request.scheduled_ns, state.visible.machine.clock_hz)
+
+
 def _arrive(state: State, index: int) -> None:
     machine = state.visible.machine
     tenant = state.tenants[index]
+    if tenant.decoder >= 0:
+        state.llm.decoders[tenant.decoder].arrived += 1
+        tenant.number += 1
+        tenant.queued += 1
+        machine.queued += 1
+        state.visible.heads[index].queued = tenant.queued
+        next_request(state, index)
+        return
     position = tenant.offset + tenant.arrived
     tenant.arrived += 1
     if tenant.arrived < tenant.known:

@@ -10,6 +10,7 @@ from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.layout import LOG
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome, TenantOutcome
 from layerweaver.backend_sim.engine.state import State
+from layerweaver.backend_sim.llm.load import DecoderRun, decoder_run
 from layerweaver.ir.units import ceil_div
 from layerweaver.scheduler.policies.contract import Policy
 
@@ -41,10 +42,16 @@ def collect(
     outcomes = []
     for index, tenant in enumerate(given.tenants):
         record = state.tenants[index]
-        if not interrupted:
-            record.front = record.arrived
-        latency_ns, scheduled_ns = windows.finish(index)
-        first, width = int(record.first_profile), int(record.max_batch) + 1
+        first, decoder = int(record.first_profile), None
+        scheduled_ns: NDArray[np.int64] | None
+        if record.decoder >= 0:
+            decoder = decoder_run(state.llm, int(record.decoder), end)
+            latency_ns, scheduled_ns = _latencies(decoder), decoder.scheduled_ns
+        else:
+            if not interrupted:
+                record.front = record.arrived
+            latency_ns, scheduled_ns = windows.finish(index)
+        width = int(record.max_batch) + 1
         own = slice(first, first + len(tenant.profiles))
         by_measured = state.service_cycles[own, :width].sum(axis=0)
         outcomes.append(
@@ -55,6 +62,7 @@ def collect(
                 state.batch_counts[own, :width].copy(),
                 scheduled_ns,
                 int(record.longest_wait_cycles),
+                decoder,
             )
         )
     modes = policy.spec.modes
@@ -74,16 +82,29 @@ def collect(
     )
 
 
+def _latencies(decoder: DecoderRun) -> NDArray[np.int64]:
+    """From scheduled time to the last token; requests up to the oldest that is not done."""
+    open_ones = np.flatnonzero(decoder.last_ns < 0)
+    done = int(open_ones[0]) if len(open_ones) else len(decoder.last_ns)
+    return decoder.last_ns[:done] - decoder.scheduled_ns[:done]
+
+
 def _busy(given: SimulationInput, state: State) -> tuple[int, int]:
     """Compute cycles and scaled traffic of all rows scheduled, exact beyond 64 bits."""
     compute, dram, scale = 0, 0, given.machine.bandwidth_denominator
-    tables = [profile.table for tenant in given.tenants for profile in tenant.profiles]
-    for profile, table in zip(state.profiles, tables, strict=True):
-        compute += int(profile.batches) * sum(table.compute_cycles.tolist())
-        dram += int(profile.batches) * sum(table.dram_bytes.tolist()) * scale
-    for head, tenant in zip(state.visible.heads, state.tenants, strict=True):
-        if tenant.started:
-            table = tables[int(head.profile)]
+    for decoder in state.llm.decoders:
+        compute += int(decoder.compute_cycles)
+        dram += int(decoder.dram_bytes) * scale
+    for record, head, tenant in zip(state.tenants, state.visible.heads, given.tenants, strict=True):
+        if tenant.decoder is not None:
+            continue
+        first = int(record.first_profile)
+        for place, table in enumerate(profile.table for profile in tenant.profiles):
+            batches = int(state.profiles[first + place].batches)
+            compute += batches * sum(table.compute_cycles.tolist())
+            dram += batches * sum(table.dram_bytes.tolist()) * scale
+        if record.started:
+            table = tenant.profiles[int(head.profile) - first].table
             compute -= sum(table.compute_cycles[int(head.row) :].tolist())
             dram -= sum(table.dram_bytes[int(head.row) :].tolist()) * scale
     return compute, dram

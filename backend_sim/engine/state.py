@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.backend_sim.llm.state import LlmState
 from layerweaver.scheduler.machine.records import record_type
 from layerweaver.scheduler.machine.timelines import View
 
@@ -106,6 +107,7 @@ class Tenant(Protocol):
         completed: Requests completed.
         dropped: Requests dropped.
         longest_wait_cycles: Longest time a head waited for its next row.
+        decoder: Number among the language models; -1 for other tenants.
     """
 
     offset: int
@@ -144,6 +146,7 @@ class Tenant(Protocol):
     completed: int
     dropped: int
     longest_wait_cycles: int
+    decoder: int
 
 
 class Totals(Protocol):
@@ -238,6 +241,7 @@ class State(NamedTuple):
         mode_counts: Decisions by mode.
         recent: Ends of the last ``dispatch_ahead + 1`` fetches.
         log: Entries of the schedule log.
+        llm: The language models.
     """
 
     visible: View
@@ -255,3 +259,4 @@ class State(NamedTuple):
     mode_counts: NDArray[np.int64]
     recent: NDArray[np.int64]
     log: NDArray[np.void]
+    llm: LlmState

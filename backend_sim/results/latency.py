@@ -14,13 +14,19 @@ from layerweaver.backend_sim.engine.outcome import DROPPED
 __all__ = [
     "EXACT_LIMIT",
     "LATENCY_BINS",
+    "SHARES",
     "SKETCH_ERROR",
     "SMALL_BINS",
     "LatencySummary",
+    "counted_percentiles",
     "latency_histogram",
     "percentile_index",
     "summarise",
 ]
+
+
+SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+"""Percentiles that every result has."""
 
 
 EXACT_LIMIT = 10_000_000
@@ -85,11 +91,24 @@ def summarise(
     buckets = np.zeros(64 << _SKETCH_BITS, np.int64)
     for start in range(0, count, _PIECE):
         buckets += np.bincount(_bucket(latency_ns[start : start + _PIECE]), minlength=len(buckets))
-    below = np.cumsum(buckets)
-    for share in shares:
-        place = int(np.searchsorted(below, percentile_index(count, share), side="right"))
-        found[share] = min(_upper(place), max_ns)
+    found.update(counted_percentiles(buckets, shares, max_ns))
     return LatencySummary(count, mean_ns, max_ns, found, False)
+
+
+def counted_percentiles(buckets: NDArray[np.int64], shares: Sequence[float], most: int) -> dict[float, int]:
+    """Percentiles of values that were only counted, in buckets of their leading bits; at most too large.
+
+    Args:
+        buckets: Values counted by their leading ``_SKETCH_BITS + 1`` bits.
+        shares: Percentiles wanted, as shares in (0, 1).
+        most: The largest value.
+    """
+    below = np.cumsum(buckets)
+    found = {}
+    for share in shares:
+        place = int(np.searchsorted(below, percentile_index(int(below[-1]), share), side="right"))
+        found[share] = min(_upper(place), most)
+    return found
 
 
 def _bucket(values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -42,7 +42,7 @@ class Tenant(_Lenient):
     dropped: int = Field(ge=0)
     qps: float
     latency_ms: Latency
-    deadline_ms: float | None
+    deadline_ms: float | None = None
     violation_rate: float | None
     verdict: str | None = None
     reasons: list[str] = []

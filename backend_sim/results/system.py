@@ -61,10 +61,7 @@ def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) 
         tenants: Its tenants' results.
         window_s: The measured window in seconds.
     """
-    turnaround = [
-        tenant.mean_ns / 1e9 / tenant.standalone_s if tenant.mean_ns and tenant.standalone_s else None
-        for tenant in tenants
-    ]
+    turnaround = [tenant.turnaround for tenant in tenants]
     known = [ratio for ratio in turnaround if ratio]
     complete = len(known) == len(tenants)
     priorities = [tenant.priority for tenant in run.prepared.scenario.spec.tenants]

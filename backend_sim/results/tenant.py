@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.outcome import DROPPED, is_late
-from layerweaver.backend_sim.results.latency import SMALL_BINS, LatencySummary, latency_histogram, summarise
-from layerweaver.backend_sim.results.verdict import RunFacts, judge
+from layerweaver.backend_sim.llm.load import DecoderRun
+from layerweaver.backend_sim.results.latency import (
+    SHARES,
+    SMALL_BINS,
+    LatencySummary,
+    latency_histogram,
+    summarise,
+)
+from layerweaver.backend_sim.results.tokens import (
+    cold_ns,
+    deadline_document,
+    decoder_of,
+    token_document,
+    token_times,
+)
+from layerweaver.backend_sim.results.verdict import RunFacts, judge, judge_tokens
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.traffic.arrival import Arrival
 from layerweaver.ir.clock import cycles_to_ns_up, seconds_to_ns_nearest
@@ -18,7 +32,6 @@ from layerweaver.ir.clock import cycles_to_ns_up, seconds_to_ns_nearest
 __all__ = ["LOADGEN_KINDS", "TenantResult", "tenant_result"]
 
 LOADGEN_KINDS = ("poisson", "offline", "single_stream", "multi_stream")
-SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 
 
 def _ms(value_ns: float | None) -> float | None:
@@ -34,6 +47,14 @@ class TenantResult:
     completed: int
     mean_ns: float | None
     standalone_s: float
+    slowdown: float | None = None
+
+    @property
+    def turnaround(self) -> float | None:
+        """Mean latency over the time alone; where requests differ, the mean of their own ratios."""
+        if self.slowdown is not None:
+            return self.slowdown
+        return self.mean_ns / 1e9 / self.standalone_s if self.mean_ns and self.standalone_s else None
 
 
 def _asked_duration_ns(run: Run, arrival: Arrival) -> int:
@@ -98,7 +119,42 @@ def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
         document["percentiles_within"] = 2.0**-11
     if run.skipped_rows[index]:
         document["skipped_rows"] = run.skipped_rows[index]
-    return TenantResult(document, arrived, completed, summary.mean_ns, standalone_s)
+    result = TenantResult(document, arrived, completed, summary.mean_ns, standalone_s)
+    decoder = decoder_of(run, index)
+    return (
+        result
+        if decoder is None
+        else _with_tokens(run, index, decoder, facts=facts, result=result, window_s=window_s)
+    )
+
+
+def _with_tokens(
+    run: Run, index: int, decoder: DecoderRun, *, facts: RunFacts, result: TenantResult, window_s: float
+) -> TenantResult:
+    """The result of a language model: judged by its tokens, its requests compared with themselves alone."""
+    limits, times = run.prepared.scenario.token_limits(index), token_times(run, index, decoder)
+    alone_ns = cold_ns(run, index)
+    standalone_s = float(alone_ns.mean()) / 1e9 if len(alone_ns) else 0.0
+    verdict, reasons = judge_tokens(times.ttft_ns, times.known_tpot_ns, limits.ttft_ns, limits.tpot_ns, facts)
+    if run.interrupted and verdict is not None:
+        verdict, reasons = "INVALID", ["the run was interrupted", *reasons]
+    changed = {
+        "standalone_ms": standalone_s * 1e3,
+        "violation_rate": times.late / max(1, len(times.ttft_ns)) if limits.stated else None,
+        "verdict": verdict,
+        "reasons": reasons,
+        "service_ms": None,
+        "queueing_ms": None,
+        "llm": token_document(run, index, decoder, times, window_s),
+    }
+    document: dict[str, Any] = {}
+    for key, value in {**result.document, **changed}.items():
+        if key == "deadline_ms":
+            document["deadline"] = deadline_document(limits)
+        else:
+            document[key] = value
+    slowdown = float(np.mean(times.latency_ns / np.maximum(alone_ns, 1))) if len(alone_ns) else None
+    return replace(result, document=document, standalone_s=standalone_s, slowdown=slowdown)
 
 
 def _histogram(completed_ns: NDArray[np.int64]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import is_late
 from layerweaver.backend_sim.results.latency import percentile_index
 
-__all__ = ["RunFacts", "early_stopping_queries", "judge", "may_stop_early"]
+__all__ = ["RunFacts", "early_stopping_queries", "judge", "judge_tokens", "may_stop_early"]
 
 _UNSURE = 0.01
 """LoadGen asks for 99% confidence."""
@@ -77,8 +77,20 @@ def judge(latency_ns: NDArray[np.int64], facts: RunFacts) -> tuple[str | None, l
     bounded = facts.target_ns is not None and facts.kind not in ("offline", "single_stream", "multi_stream")
     if not bounded and facts.kind not in ("offline", "single_stream", "multi_stream"):
         return None, []
-    reasons: list[str] = []
     queries = len(latency_ns) + facts.dropped
+    reasons = _length_reasons(queries, facts)
+    if bounded and facts.target_ns is not None and queries:
+        reasons.extend(_latency_reasons(latency_ns, facts, facts.target_ns, queries))
+    elif queries and facts.kind != "offline":
+        needed = early_stopping_queries(1, facts.share) + 1
+        if queries < needed:
+            reasons.append(f"early stopping: {queries} queries, needs {needed} at p{100 * facts.share:g}")
+    return ("INVALID" if reasons else "VALID"), reasons
+
+
+def _length_reasons(queries: int, facts: RunFacts) -> list[str]:
+    """Too short or too few."""
+    reasons: list[str] = []
     lasted_ns = facts.last_completion_ns if facts.kind == "offline" else facts.last_scheduled_ns
     if lasted_ns < facts.min_duration_ns:
         reasons.append(
@@ -87,12 +99,49 @@ def judge(latency_ns: NDArray[np.int64], facts: RunFacts) -> tuple[str | None, l
     asked = 1 if facts.kind == "offline" else facts.min_queries
     if queries < max(asked, 1):
         reasons.append(f"too few queries: {queries} of {max(asked, 1)}")
-    if bounded and facts.target_ns is not None and queries:
-        reasons.extend(_latency_reasons(latency_ns, facts, facts.target_ns, queries))
-    elif queries and facts.kind != "offline":
-        needed = early_stopping_queries(1, facts.share) + 1
-        if queries < needed:
-            reasons.append(f"early stopping: {queries} queries, needs {needed} at p{100 * facts.share:g}")
+    return reasons
+
+
+def judge_tokens(
+    ttft_ns: NDArray[np.int64],
+    tpot_ns: NDArray[np.int64],
+    ttft_limit_ns: int | None,
+    tpot_limit_ns: int | None,
+    facts: RunFacts,
+) -> tuple[str | None, list[str]]:
+    """VALID or INVALID of a language model, with the reasons; None where it has no limits.
+
+    Both times are judged at the same percentile, each with early stopping. As LoadGen does, early stopping is
+    looked at for the time per token first, and where it fails says nothing of the time to the first.
+
+    Args:
+        ttft_ns: Times to the first token, shape (n,).
+        tpot_ns: Times per further token of the requests that have any.
+        ttft_limit_ns: Limit of the former; None for none.
+        tpot_limit_ns: Limit of the latter; None for none.
+        facts: The rest; no request was dropped.
+    """
+    if facts.kind == "offline":
+        reasons = _length_reasons(len(ttft_ns), facts)
+        return ("INVALID" if reasons else "VALID"), reasons
+    if ttft_limit_ns is None and tpot_limit_ns is None:
+        return None, []
+    reasons = _length_reasons(len(ttft_ns), facts)
+    early: list[str] = []
+    for name, times, limit_ns in (
+        ("time per output token", tpot_ns, tpot_limit_ns),
+        ("time to first token", ttft_ns, ttft_limit_ns),
+    ):
+        if limit_ns is None or not len(times):
+            continue
+        over = int(np.count_nonzero(is_late(times, limit_ns)))
+        share = f"p{100 * facts.share:g}"
+        if len(times) - over <= percentile_index(len(times), facts.share):
+            reasons.append(f"{share} {name} is above {limit_ns / 1e6:g} ms: {over} of {len(times)} were late")
+        if not early and not may_stop_early(len(times), over, facts.share):
+            needed = early_stopping_queries(over, facts.share) + over
+            early.append(f"early stopping: {name}: {len(times)} with {over} late, needs {needed} at {share}")
+    reasons.extend(early)
     return ("INVALID" if reasons else "VALID"), reasons
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from layerweaver.backend_sim.engine.input import BatchRule, TenantLoad
+from layerweaver.backend_sim.run.decoders import DecoderModel, TokenRequests, decoder_model, token_requests
 from layerweaver.backend_sim.run.groups import group_documents
 from layerweaver.backend_sim.run.variants import Menus, Npu, share_activations, tenant_menus
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
@@ -40,11 +41,13 @@ class PreparedScenario:
         scenario: The scenario.
         npus: Its NPUs by kind; one kind with count 1 unless it has a pool.
         warnings: What importing had to assume, and what the scenario probably does not mean.
+        decoders: Per tenant, the language model that it is; None for others.
     """
 
     scenario: Scenario
     npus: tuple[Npu, ...]
     warnings: tuple[str, ...] = ()
+    decoders: tuple[DecoderModel | None, ...] = ()
 
     @cached_property
     def machines(self) -> tuple[tuple[MachineSpec, Menus], ...]:
@@ -75,6 +78,15 @@ class PreparedScenario:
     def tenant_load(self, index: int, menus: Menus, source: Any) -> TenantLoad:
         """One tenant as the engine sees it, with its requests from ``source``."""
         tenant = self.scenario.spec.tenants[index]
+        decoder = self.decoders[index]
+        if decoder is not None:
+            return TenantLoad(
+                name=tenant.name,
+                profiles=menus[index],
+                source=None,
+                priority=tenant.priority,
+                decoder=decoder.load(source),
+            )
         return TenantLoad(
             name=tenant.name,
             profiles=menus[index],
@@ -86,11 +98,19 @@ class PreparedScenario:
             drop_hopeless=tenant.queue.drop_hopeless,
         )
 
-    def sources(self, request: TrafficRequest) -> list[Source]:
-        """A fresh source of requests per tenant: a stream of times, or a loop."""
+    def sources(self, request: TrafficRequest) -> list[Source | TokenRequests]:
+        """A fresh source of requests per tenant: a stream of times, a loop, or requests with lengths."""
         return [
-            make_source(self.scenario, index, request) for index in range(len(self.scenario.spec.tenants))
+            self._token_requests(index, decoder, request)
+            if decoder is not None
+            else make_source(self.scenario, index, request)
+            for index, decoder in enumerate(self.decoders)
         ]
+
+    def _token_requests(self, index: int, decoder: DecoderModel, request: TrafficRequest) -> TokenRequests:
+        if request == TrafficRequest():
+            return decoder.first_requests
+        return token_requests(self.scenario, index, request)
 
 
 def _batch_rule(tenant: TenantSpec, menu: tuple[ModelProfile, ...]) -> BatchRule:
@@ -121,9 +141,14 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None) -> PreparedScen
         compiled = _compiled(scenario, requests, config, progress)
         if compiled is not None:
             warnings.update(dict.fromkeys(compiled.warnings))
-        menus = tenant_menus(scenario, machine, profiles, compiled, keys)
+        decoders = tuple(
+            decoder_model(scenario, index, machine) if tenant.is_llm else None
+            for index, tenant in enumerate(scenario.spec.tenants)
+        )
+        stand_ins = {index: decoder.stand_in for index, decoder in enumerate(decoders) if decoder is not None}
+        menus = tenant_menus(scenario, machine, profiles, compiled, keys=keys, stand_ins=stand_ins)
         npus.append(Npu(machine, count, share_activations(menus)))
-    return PreparedScenario(scenario, tuple(npus), tuple(warnings))
+    return PreparedScenario(scenario, tuple(npus), tuple(warnings), decoders)
 
 
 def _load_profiles(scenario: Scenario) -> dict[str, Profile]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
+from layerweaver.backend_sim.run.decoders import TokenRequests
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.progress import share_done
 from layerweaver.backend_sim.run.router import ArrayArrivals, route_requests
@@ -146,6 +147,7 @@ def run_once(
                 last_ns[index] = max(last_ns[index], tap.last_ns)
                 skipped[index] += getattr(source, "skipped", 0)
             elif scheduled_ns is not None and len(scheduled_ns):
+                skipped[index] += source.skipped if isinstance(source, TokenRequests) else 0
                 counts.append(int((scheduled_ns < warmup_ns).sum()))
                 last_ns[index] = max(last_ns[index], int(scheduled_ns[-1]))
             else:

@@ -44,7 +44,9 @@ def tenant_menus(
     machine: MachineSpec,
     profiles: Mapping[str, Profile],
     compiled: Profile | None,
+    *,
     keys: Mapping[int, str],
+    stand_ins: Mapping[int, ModelProfile],
 ) -> list[tuple[ModelProfile, ...]]:
     """Every tenant's models on one NPU, before the activation buffer is divided.
 
@@ -54,14 +56,18 @@ def tenant_menus(
         profiles: Loaded schedule profiles by the path that the scenario gives.
         compiled: What was compiled for this NPU, if anything had to be.
         keys: Per tenant index, its entry in ``compiled``.
+        stand_ins: What stands for a request of those tenants that are language models.
 
     Raises:
         ScenarioError: If a profile is for another NPU, or an entry, batch size or cost table is missing.
     """
-    menus = []
+    menus: list[tuple[ModelProfile, ...]] = []
     for index, tenant in enumerate(scenario.spec.tenants):
         ref, sizes = tenant.model, tenant.batch_sizes()
         where = scenario.where("tenants", index, "model")
+        if index in stand_ins:
+            menus.append((stand_ins[index],))
+            continue
         if isinstance(ref, CostsRef):
             menu = _from_costs(scenario, tenant, ref, machine, where)
         elif isinstance(ref, ProfileRef):

@@ -44,8 +44,10 @@ def tenant_seed(scenario: Scenario, index: int, request: TrafficRequest) -> int:
     return seed if request.replica == 0 else derive_seed(seed, 1_000 + request.replica)
 
 
-def make_source(scenario: Scenario, index: int, request: TrafficRequest) -> Source:
-    """A fresh source of one tenant's requests.
+def make_source(
+    scenario: Scenario, index: int, request: TrafficRequest, *, exactly: int | None = None
+) -> Source:
+    """A fresh source of one tenant's requests; ``exactly`` so many, whatever scenario and request say.
 
     Raises:
         TrafficError: If a trace cannot be read or has no row for the tenant.
@@ -54,7 +56,9 @@ def make_source(scenario: Scenario, index: int, request: TrafficRequest) -> Sour
     spec, tenant = scenario.spec, scenario.spec.tenants[index]
     duration_ns = None if spec.duration_s is None else seconds_to_ns_nearest(spec.duration_s)
     least, most = spec.min_queries, None
-    if request.queries is not None:
+    if exactly is not None:
+        duration_ns, least, most = None, exactly, exactly
+    elif request.queries is not None:
         duration_ns, least, most = None, request.queries[index], request.queries[index]
     return tenant.arrival.source(
         Asked(
@@ -68,5 +72,6 @@ def make_source(scenario: Scenario, index: int, request: TrafficRequest) -> Sour
             place=scenario.where("tenants", index, "arrival"),
             path_of=scenario.path_of,
             skip_bad_rows=scenario.skip_bad_rows,
+            with_tokens=tenant.lengths_from_trace,
         )
     )

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
+from layerweaver.backend_sim.traffic.recorded import TraceSpec
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
 
-__all__ = ["check_groups"]
+__all__ = ["check_groups", "check_tokens"]
 
 
 def check_groups(groups: Sequence[Sequence[str]], names: Sequence[str], where: Callable[..., str]) -> None:
@@ -63,9 +64,42 @@ def _check_limits(scenario: Scenario) -> None:
     for index, tenant in enumerate(scenario.spec.tenants):
         if tenant.mlperf_model is None or tenant.deadline_ms is not None or not tenant.arrival.bounded:
             continue
-        if mlperf_limits()[tenant.mlperf_model].server_latency_ms is None:
+        limits = mlperf_limits()[tenant.mlperf_model]
+        if tenant.is_llm:
+            if tenant.deadline is None and limits.server_tpot_ms is None:
+                raise ScenarioError(
+                    f"MLPerf has no limits per token for {tenant.mlperf_model} in the Server scenario",
+                    where=scenario.where("tenants", index, "mlperf_model"),
+                    accepted="state deadline: {ttft_ms: ..., tpot_ms: ...}",
+                )
+            continue
+        if limits.server_latency_ms is None:
             raise ScenarioError(
                 f"MLPerf has no single latency limit for {tenant.mlperf_model} in the Server scenario",
                 where=scenario.where("tenants", index, "mlperf_model"),
                 accepted="state deadline_ms",
+            )
+
+
+def check_tokens(scenario: Scenario) -> None:
+    """Refuse to replay a trace of tokens as if every request were the same.
+
+    Raises:
+        ScenarioError: Naming the arrivals.
+    """
+    for index, tenant in enumerate(scenario.spec.tenants):
+        arrival = tenant.arrival
+        if not isinstance(arrival, TraceSpec):
+            continue
+        if tenant.is_llm and arrival.tokens is not None and tenant.lengths_from_trace:
+            raise ScenarioError(
+                "the lengths come from this trace, whose tokens shall be ignored",
+                where=scenario.where("tenants", index, "arrival", "tokens"),
+                accepted="leave tokens out, or give lengths",
+            )
+        if not tenant.is_llm and arrival.counts_tokens and arrival.tokens is None:
+            raise ScenarioError(
+                f"traces of {arrival.format} count tokens, and every request of this model costs the same",
+                where=scenario.where("tenants", index, "arrival"),
+                accepted="give llm, or tokens: ignore to replay the arrival times only",
             )

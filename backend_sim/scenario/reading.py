@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from layerweaver.backend_sim.scenario.checks import _check_limits, _check_names
+from layerweaver.backend_sim.scenario.checks import _check_limits, _check_names, check_tokens
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import ScenarioSpec
 from layerweaver.ir import ScenarioError
@@ -50,6 +50,7 @@ def _checked(document: YamlSource, folder: Path, skip_bad_rows: bool) -> Scenari
     scenario = Scenario(spec, document, folder, skip_bad_rows)
     _check_names(scenario)
     _check_limits(scenario)
+    check_tokens(scenario)
     for index, tenant in enumerate(spec.tenants):
         tenant.arrival.check(scenario.length(index), scenario.where("tenants", index, "arrival"))
     return scenario

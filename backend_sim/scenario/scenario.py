@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from layerweaver.backend_sim.scenario.llm_schema import TokenDeadline
 from layerweaver.backend_sim.scenario.schema import ScenarioSpec
 from layerweaver.backend_sim.traffic.arrival import Length
 from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
@@ -15,7 +16,29 @@ from layerweaver.costmodel.npu.reading import INLINE_NPU
 from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.ir.yaml_source import YamlSource
 
-__all__ = ["Scenario"]
+__all__ = ["Scenario", "TokenLimits"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLimits:
+    """Limits of a language model's tokens; None where there is none.
+
+    Attributes:
+        ttft_ns: Of the time from the scheduled time to the first token.
+        tpot_ns: Of the mean time per further token.
+        itl_ns: Of the time between two tokens.
+        mode: ``mean``: tokens are due ``tpot`` each after the first; ``strict``: ``itl`` after each other.
+    """
+
+    ttft_ns: int | None
+    tpot_ns: int | None
+    itl_ns: int | None
+    mode: str = "mean"
+
+    @property
+    def stated(self) -> bool:
+        """Whether there is a limit that requests are judged by."""
+        return self.ttft_ns is not None or self.tpot_ns is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +96,23 @@ class Scenario:
     def deadline_ns(self, index: int) -> int | None:
         """The deadline of a tenant, stated or MLPerf's."""
         tenant = self.spec.tenants[index]
+        if tenant.is_llm:
+            return None
         limit_ms = tenant.deadline_ms
         if limit_ms is None and tenant.mlperf_model is not None and tenant.arrival.bounded:
             limit_ms = mlperf_limits()[tenant.mlperf_model].server_latency_ms
         return None if limit_ms is None else round(limit_ms * 1e6)
+
+    def token_limits(self, index: int) -> TokenLimits:
+        """The limits of a language model's tokens, stated or MLPerf's."""
+        tenant = self.spec.tenants[index]
+        stated = tenant.deadline or TokenDeadline()
+        limits = [stated.ttft_ms, stated.tpot_ms, stated.itl_ms]
+        if tenant.deadline is None and tenant.mlperf_model is not None and tenant.arrival.bounded:
+            known = mlperf_limits()[tenant.mlperf_model]
+            limits = [known.server_ttft_ms, known.server_tpot_ms, None]
+        ttft_ns, tpot_ns, itl_ns = (None if limit is None else round(limit * 1e6) for limit in limits)
+        return TokenLimits(ttft_ns, tpot_ns, itl_ns, stated.mode)
 
     def percentile(self, index: int) -> float:
         """The share of requests that must keep the deadline (or whose latency is the result), in (0, 1)."""
@@ -100,6 +136,10 @@ class Scenario:
         seen: dict[int, str] = {}
         found = []
         for tenant in self.spec.tenants:
+            if not tenant.is_llm and getattr(tenant.arrival, "tokens", None) == "ignore":
+                found.append(
+                    f"tenant {tenant.name!r} replays arrival times only: its trace's tokens are ignored"
+                )
             seed = getattr(tenant.arrival, "seed", None)
             if seed is None:
                 continue

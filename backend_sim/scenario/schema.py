@@ -6,8 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from layerweaver.backend_sim.scenario.llm_schema import LlmSpec, TimingsRef, TokenDeadline
 from layerweaver.backend_sim.traffic.kinds import ArrivalSpec
+from layerweaver.backend_sim.traffic.lengths import LengthsSpec
 from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
+from layerweaver.backend_sim.traffic.recorded import TraceSpec
 from layerweaver.ir.documents import (
     Count,
     Milliseconds,
@@ -33,6 +36,13 @@ __all__ = [
 ROUTERS = ("round_robin", "least_work", "balanced", "power_of_two")
 _MAX_TENANTS = 1000
 _MAX_NPUS = 256
+_NOT_FOR_LLM = {
+    "batch": "llm.max_num_seqs says how many requests share an iteration",
+    "shapes": "iterations bind batch, seq and past themselves",
+    "overrides": "give model: {timings: FILE}",
+    "deadline_ms": "give deadline: {ttft_ms: 2000, tpot_ms: 100}",
+    "queue": "requests wait until they are admitted",
+}
 
 
 class BatchSpec(Section):
@@ -86,7 +96,7 @@ class TenantSpec(Section):
     """One tenant."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    model: str | CostsRef | ProfileRef
+    model: str | CostsRef | ProfileRef | TimingsRef
     dims: dict[str, PositiveCount] = Field(default_factory=dict)
     shapes: dict[str, list[PositiveCount]] = Field(default_factory=dict)
     batch: PositiveCount | BatchSpec = 1
@@ -96,6 +106,9 @@ class TenantSpec(Section):
     percentile: Number | None = None
     priority: Literal[1, 3, 9] = 1
     queue: QueueSpec = QueueSpec()
+    llm: LlmSpec | None = None
+    lengths: LengthsSpec | None = None
+    deadline: TokenDeadline | None = None
     arrival: ArrivalSpec
 
     @field_validator("batch", mode="before")
@@ -117,6 +130,39 @@ class TenantSpec(Section):
             hint = nearest(self.mlperf_model[:60], list(mlperf_limits()))
             raise refusal(f"MLPerf has no model {self.mlperf_model[:60]!r}; {hint}", "mlperf_model")
         return self
+
+    @property
+    def is_llm(self) -> bool:
+        """Whether the tenant is a language model: its requests share iterations."""
+        return self.llm is not None or isinstance(self.model, TimingsRef)
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        """Refuse keys of language models on others, and the other way round."""
+        if not self.is_llm:
+            for key in ("lengths", "deadline"):
+                if getattr(self, key) is not None:
+                    raise refusal(f"{key} is for language models; give llm too, or leave it out", key)
+            return self
+        for key, instead in _NOT_FOR_LLM.items():
+            if key in self.model_fields_set:
+                raise refusal(f"does not work with language models; {instead}", key)
+        if self.arrival.waits:
+            raise refusal(
+                f"arrivals of kind {self.arrival.kind} wait for requests to end, which is not built for "
+                "language models; give arrivals by the clock, such as poisson or trace",
+                "arrival",
+            )
+        if self.lengths is None and not isinstance(self.arrival, TraceSpec):
+            raise refusal("a language model needs lengths; such as {prompt: 1024, output: 128}", "lengths")
+        if self.lengths_from_trace and not isinstance(self.arrival, TraceSpec):
+            raise refusal("lengths come from a trace, but the arrivals are none; give kind: trace", "lengths")
+        return self
+
+    @property
+    def lengths_from_trace(self) -> bool:
+        """Whether the trace of arrivals has the lengths too."""
+        return self.is_llm and (self.lengths is None or self.lengths.source is not None)
 
     @model_validator(mode="after")
     def _overridable(self) -> Self:
@@ -152,9 +198,13 @@ class TenantSpec(Section):
     @classmethod
     def _model(cls, value: Any) -> Any:
         if isinstance(value, dict):
+            if "timings" in value:
+                return TimingsRef.model_validate(value)
             return (CostsRef if "costs" in value else ProfileRef).model_validate(value)
         if not isinstance(value, str) or not value.strip():
-            raise refusal("is no model; give zoo:NAME, a path, {profile: ...} or {costs: ...}")
+            raise refusal(
+                "is no model; give zoo:NAME, a path, {profile: ...}, {costs: ...} or {timings: ...}"
+            )
         return value
 
 
@@ -186,6 +236,16 @@ class ScenarioSpec(Section):
     def _whole(self) -> Self:
         if not self.tenants:
             raise refusal("there is no tenant; give at least one", "tenants")
+        language = next((tenant.name for tenant in self.tenants if tenant.is_llm), None)
+        if language is not None and self.pool is not None:
+            raise refusal(
+                f"tenant {language!r} is a language model, and these run on one NPU; give npu", "pool"
+            )
+        if language is not None and self.groups:
+            raise refusal(
+                f"tenant {language!r} is a language model, whose rows no schedule can fix; leave groups out",
+                "groups",
+            )
         named = any(isinstance(tenant.model, ProfileRef) for tenant in self.tenants)
         if (self.npu is None and self.pool is None and not named) or (self.npu and self.pool):
             raise refusal("give either npu or pool", "npu" if self.npu is not None else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from layerweaver.backend_sim.run.decoders import TokenRequests
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
 from layerweaver.backend_sim.traffic.source import ClosedLoop, Saturated
@@ -41,6 +42,12 @@ def least_late(source: ScenarioRef = None, request: TrafficRequest | None = None
                 "arrivals that wait for the NPU have no bound on late requests",
                 where=prepared.scenario.where("tenants", index, "arrival"),
                 accepted="give arrivals by the clock, such as poisson",
+            )
+        if isinstance(arrivals, TokenRequests):
+            raise ScenarioError(
+                "the bound on late requests is not built for language models",
+                where=prepared.scenario.where("tenants", index),
+                accepted="give tenants of fixed cost",
             )
         times = take_all(arrivals)
         times = times[np.searchsorted(times, warmup_ns) :]

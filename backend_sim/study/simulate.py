@@ -51,6 +51,8 @@ class RunOptions:
         trace: Where to write a Perfetto trace; None writes none.
         trace_window: Part to trace and log, such as ``10ms:20ms``; None: all, or the beginning of a long run.
         log: Where to write the decision log (CSV); None writes none.
+        requests: Where to write what became of every request (CSV); of several policies one file each, with
+            the policy's name before the ending.
         announce: Told the size of the trace in bytes before it is written.
         progress: Called about once per million rows; returns True to stop.
         compiling: Told the share of models compiled and which is being compiled, and what is recorded.
@@ -64,6 +66,7 @@ class RunOptions:
     trace: Path | None = None
     trace_window: str | None = None
     log: Path | None = None
+    requests: Path | None = None
     announce: Callable[[int], None] | None = None
     progress: ProgressCallback | None = None
     compiling: Callable[[float, str], None] | None = None
@@ -122,6 +125,9 @@ def compare_with(
     runs: list[dict[str, Any]] = []
     for index, policy in enumerate([policy_of(prepared, reference) for reference in chosen]):
         part = replace(asked, progress=as_part(asked.progress, index, len(chosen)))
+        if asked.requests is not None and len(chosen) > 1:
+            file = asked.requests
+            part = replace(part, requests=file.with_name(f"{file.stem}.{policy.name}{file.suffix}"))
         runs.append(simulate_with(prepared, policy, part))
         if runs[-1].get("interrupted"):
             break
@@ -158,6 +164,10 @@ def _record(document: dict[str, Any], run: Run, policy: Policy, asked: RunOption
         from layerweaver.backend_sim.timeline.details import collect_details  # noqa: PLC0415 - loads numba
 
         document["details"] = collect_details(run, policy, request)
+    if asked.requests is not None:
+        from layerweaver.backend_sim.timeline.requests import write_requests  # noqa: PLC0415 - loads numba
+
+        write_requests(asked.requests, run, request)
     if asked.trace is None and asked.log is None:
         return
     from layerweaver.backend_sim.timeline.decision_log import write_decisions  # noqa: PLC0415 - loads numba

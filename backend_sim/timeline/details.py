@@ -19,7 +19,7 @@ from layerweaver.backend_sim.results.latency import latency_histogram
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
-from layerweaver.backend_sim.timeline.record import RECORDED_LAYERS, _inputs, _record, scheduled_times
+from layerweaver.backend_sim.timeline.record import RECORDED_LAYERS, _record, fresh_inputs, scheduled_times
 from layerweaver.backend_sim.timeline.series import (
     _batches,
     _in_system,
@@ -74,7 +74,7 @@ def collect_details(run: Run, policy: Policy, request: TrafficRequest | None = N
         The value of the key ``details`` of a ``simulate`` document.
     """
     asked = request or TrafficRequest()
-    inputs = _inputs(run.prepared, asked)
+    inputs = fresh_inputs(run.prepared, asked)
     scheduled = [scheduled_times(given, outcome) for given, outcome in zip(inputs, run.outcomes, strict=True)]
     index, window_ns = _first_of_interest(run, inputs, scheduled)
     given, outcome = inputs[index], run.outcomes[index]

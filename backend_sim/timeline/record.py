@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from layerweaver.backend_sim.engine.loop import Progress
     from layerweaver.scheduler.policies import Policy
 
-__all__ = ["RECORDED_LAYERS", "TraceRun", "record_traces", "scheduled_times"]
+__all__ = ["RECORDED_LAYERS", "TraceRun", "fresh_inputs", "record_traces", "scheduled_times"]
 
 
 def scheduled_times(fresh: SimulationInput, outcome: SimulationOutcome) -> tuple[NDArray[np.int64], ...]:
@@ -78,7 +78,7 @@ RECORDED_LAYERS = 200_000
 IntArray = NDArray[np.int64]
 
 
-def _inputs(prepared: PreparedScenario, request: TrafficRequest) -> list[SimulationInput]:
+def fresh_inputs(prepared: PreparedScenario, request: TrafficRequest) -> list[SimulationInput]:
     """Every NPU's tenants with fresh sources; for looking at, not for running."""
     if len(prepared.machines) == 1:
         by_npu = [prepared.sources(request)]
@@ -125,7 +125,7 @@ def record_traces(
     Recording begins early enough for rows that were decided before the window and still run in it.
     """
     asked = request or TrafficRequest()
-    inputs = _inputs(run.prepared, asked)
+    inputs = fresh_inputs(run.prepared, asked)
     traces = []
     machine = inputs[0].machine
     longest = max(

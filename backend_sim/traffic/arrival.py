@@ -51,6 +51,7 @@ class Asked:
         place: File, line and field of the arrivals, for messages.
         path_of: A path that the scenario gives.
         skip_bad_rows: Leave bad rows of a trace out instead of stopping.
+        with_tokens: Whether a trace shall give the lengths of requests too.
     """
 
     length: Length
@@ -63,6 +64,7 @@ class Asked:
     place: str
     path_of: Callable[[str], Path]
     skip_bad_rows: bool = False
+    with_tokens: bool = False
 
     @property
     def stopping(self) -> Stopping:

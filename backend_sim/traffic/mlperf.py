@@ -18,12 +18,16 @@ class MlperfLimits:
         model: Name in the rules, for example ``resnet50-v1.5``.
         server_latency_ms: Latency limit of the Server scenario; None where there is none (or it is stated
             per token).
+        server_ttft_ms: Limit of the time to the first token; None where there is none.
+        server_tpot_ms: Limit of the time per further token; None where there is none.
         percentile: Percentile that must keep the limit.
         offline_min_samples: Least number of samples in the Offline scenario; None if unknown.
     """
 
     model: str
     server_latency_ms: float | None
+    server_ttft_ms: float | None
+    server_tpot_ms: float | None
     percentile: float
     offline_min_samples: int | None
 
@@ -38,6 +42,8 @@ def mlperf_limits() -> dict[str, MlperfLimits]:
         limits[row["model"]] = MlperfLimits(
             row["model"],
             latency_ms if latency_ms > 0 else None,
+            float(row["server_ttft_ms"]) if row["server_ttft_ms"] and row["server_tpot_ms"] else None,
+            float(row["server_tpot_ms"]) if row["server_tpot_ms"] else None,
             float(row["server_percentile"] or 99),
             int(row["offline_min_samples"]) if row["offline_min_samples"] else None,
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, Length
+from layerweaver.backend_sim.traffic.lengths import Pairs
 from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream
 from layerweaver.backend_sim.traffic.trace_formats import FORMATS, TraceFile
 from layerweaver.ir import TrafficError
@@ -33,12 +34,18 @@ class TraceSpec(Arrival):
     time_scale: Number = 1.0
     loop: bool = False
     sort: bool = False
+    tokens: Literal["ignore"] | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if not 1e-6 <= self.time_scale <= 1e6:
             raise refusal(f"a factor of {self.time_scale:g} is not accepted; give 1e-6 to 1e6", "time_scale")
         return self
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the format says how many tokens every request has."""
+        return self.format != "csv" and bool(FORMATS[self.format].tokens)
 
     def endless(self, length: Length) -> bool:
         """Only a looped trace needs an end."""
@@ -56,7 +63,12 @@ class TraceSpec(Arrival):
         if self.loop and asked.duration_ns is None and most is None:
             most = asked.min_queries
         return TraceArrivals(
-            TraceFile(asked.path_of(self.file), self.format, skip_bad_rows=asked.skip_bad_rows),
+            TraceFile(
+                asked.path_of(self.file),
+                self.format,
+                skip_bad_rows=asked.skip_bad_rows,
+                with_tokens=asked.with_tokens,
+            ),
             tenants=wanted,
             time_scale=self.time_scale / asked.factor,
             loop=self.loop,
@@ -113,6 +125,7 @@ class TraceArrivals(TimeStream):
         self._others: set[str] = set()
         self._offset_ns = 0
         self._pass_rows, self._pass_last_ns, self._pass_first_ns = 0, 0, 0
+        self._prompts, self._outputs = array("q"), array("q")
         self._times = self._sorted_times() if self._sort else self._read()
         self._first: int | None = next(self._times, None)
         if self._first is None:
@@ -122,6 +135,11 @@ class TraceArrivals(TimeStream):
     def skipped(self) -> int:
         """Bad rows left out of the present pass."""
         return self._trace.skipped
+
+    def lengths(self, count: int) -> Pairs:
+        """Lengths of the first ``count`` requests, which were taken before; the trace was opened for them."""
+        prompts, outputs = (np.array(column[:count], np.int64) for column in (self._prompts, self._outputs))
+        return Pairs(prompts, outputs)
 
     def _refuse_empty(self) -> None:
         wanted = ", ".join(sorted(self._tenants)) if self._tenants else "any tenant"
@@ -158,19 +176,30 @@ class TraceArrivals(TimeStream):
                 )
                 continue
             before = row.time_ns
+            if self._trace.with_tokens:
+                self._prompts.append(row.prompt)
+                self._outputs.append(row.output)
             yield row.time_ns - origin
 
     def _sorted_times(self) -> Iterator[int]:
         times, origin = array("q"), None
+        prompts, outputs = array("q"), array("q")
         for row in self._trace.rows():
             origin = row.time_ns if origin is None else min(origin, row.time_ns)
             if self._wanted(row.tenant):
                 times.append(row.time_ns)
+                if self._trace.with_tokens:
+                    prompts.append(row.prompt)
+                    outputs.append(row.output)
                 if len(times) > _MAX_SORTED:
                     raise self._trace.refusal(
                         row.line, "", f"more than {_MAX_SORTED:,} rows to sort", "split the file"
                     )
         view = np.frombuffer(times, np.int64) if len(times) else np.empty(0, np.int64)
+        if self._trace.with_tokens:
+            order = np.argsort(view, kind="stable")
+            for kept, read in ((self._prompts, prompts), (self._outputs, outputs)):
+                kept.extend(np.frombuffer(read, np.int64)[order].tolist() if len(read) else [])
         view.sort()
         for start in range(0, len(view), CHUNK):
             yield from (view[start : start + CHUNK] - (origin or 0)).tolist()

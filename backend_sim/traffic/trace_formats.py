@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from layerweaver.backend_sim.traffic.lengths import token_count
 from layerweaver.backend_sim.traffic.trace_times import BadValueError, TraceClock, number_ns, whole_ns
 from layerweaver.ir import TrafficError
 from layerweaver.ir.csv_text import cell_text
@@ -38,11 +39,15 @@ class TraceRow:
         line: Line in the file, from 1.
         time_ns: Recorded time, from any origin.
         tenant: Whose request it was; None when the format does not say.
+        prompt: Tokens of its prompt; 0 unless they were asked for.
+        output: Tokens of its output; 0 unless they were asked for.
     """
 
     line: int
     time_ns: int
     tenant: str | None
+    prompt: int = 0
+    output: int = 0
 
 
 Row = Mapping[str, str]
@@ -59,6 +64,7 @@ class TraceFormat:
         in_order: Whether rows should be ascending in time.
         own_tenant: Whether a tenant takes the rows of its own name unless told otherwise.
         json_lines: One JSON object a line instead of CSV.
+        tokens: Columns of the prompt's and the output's tokens; none if it never has any.
     """
 
     columns: tuple[tuple[str, ...], ...]
@@ -66,6 +72,7 @@ class TraceFormat:
     in_order: bool = True
     own_tenant: bool = False
     json_lines: bool = False
+    tokens: tuple[str, ...] = ()
 
 
 def _at(column: str, tenant: str | None = None) -> Parse:
@@ -89,19 +96,24 @@ FORMATS: dict[str, TraceFormat] = {
             lambda row, clock: (clock.moment_ns(row["timestamp"], "timestamp"), cell_text(row["tenant"])),
         ),
         own_tenant=True,
+        tokens=("prompt", "output"),
     ),
-    "azure-llm": TraceFormat((("TIMESTAMP",),), (_at("TIMESTAMP"),)),
+    "azure-llm": TraceFormat(
+        (("TIMESTAMP",),), (_at("TIMESTAMP"),), tokens=("ContextTokens", "GeneratedTokens")
+    ),
     "azure-functions": TraceFormat(
         (("func", "end_timestamp", "duration"),), (_functions_row,), in_order=False
     ),
     "burstgpt": TraceFormat(
         (("Timestamp", "Model"), ("Timestamp",)),
         (_at("Timestamp", "Model"), _at("Timestamp")),
+        tokens=("Request tokens", "Response tokens"),
     ),
     "mooncake": TraceFormat(
         (("timestamp",),),
         (lambda row, _: (number_ns(row["timestamp"], "timestamp", 10**6), None),),
         json_lines=True,
+        tokens=("input_length", "output_length"),
     ),
 }
 
@@ -113,15 +125,18 @@ class TraceFile:
         path: The file.
         kind: One of :data:`FORMATS`.
         skip_bad_rows: Leave rows out that cannot be read, and count them.
+        with_tokens: Read the tokens of every row too, and refuse a file without.
 
     Attributes:
         skipped: Rows left out so far in the present reading.
         time_column: Column that holds the time, once the header is read.
     """
 
-    def __init__(self, path: Path, kind: str, *, skip_bad_rows: bool = False) -> None:
+    def __init__(
+        self, path: Path, kind: str, *, skip_bad_rows: bool = False, with_tokens: bool = False
+    ) -> None:
         self.path, self.format, self.skip_bad_rows = path, FORMATS[kind], skip_bad_rows
-        self.kind = kind
+        self.kind, self.with_tokens = kind, with_tokens
         self.time_column = self.format.columns[0][-1]
         self.skipped = 0
 
@@ -177,6 +192,7 @@ class TraceFile:
         reader = csv.reader(self._lines(stream))
         names: Sequence[str] | None = None
         parse, used, width = self.format.parse[0], list[tuple[int, str]](), 0
+        counted: tuple[int, ...] = ()
         while True:
             try:
                 fields = next(reader)
@@ -191,7 +207,8 @@ class TraceFile:
             if names is None:
                 names = [name.strip() for name in fields]
                 parse, used = self._choose(names, reader.line_num)
-                width = max(position for position, _ in used) + 1
+                counted = self._token_columns(names, reader.line_num)
+                width = max([*counted, *(position for position, _ in used)]) + 1
                 continue
             line = reader.line_num
             if len(fields) < width:
@@ -204,9 +221,32 @@ class TraceFile:
                     continue
                 self.bad_row(line, bad.column, bad.what, bad.accepted)
                 continue
-            yield TraceRow(line, time_ns, tenant)
+            if not counted:
+                yield TraceRow(line, time_ns, tenant)
+                continue
+            prompt, output = (token_count(fields[position]) for position in counted)
+            if self._sound_tokens(line, prompt, output):
+                yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
         if names is None:
             raise self.refusal(1, "", "the file has no header", f"give the columns {self._accepted()}")
+
+    def _token_columns(self, names: Sequence[str], line: int) -> tuple[int, ...]:
+        if not self.with_tokens:
+            return ()
+        for column in self.format.tokens:
+            if column not in names:
+                raise self.refusal(
+                    line, column, "the column is missing", f"lengths need {' and '.join(self.format.tokens)}"
+                )
+        return tuple(names.index(column) for column in self.format.tokens)
+
+    def _sound_tokens(self, line: int, prompt: int | None, output: int | None) -> bool:
+        """Whether a row has a prompt and an output; one without is bad."""
+        for column, count in zip(self.format.tokens, (prompt, output), strict=True):
+            if not count:
+                self.bad_row(line, column, "is not a number of tokens of 1 or more", "give whole numbers")
+                return False
+        return True
 
     def _accepted(self) -> str:
         return " or ".join(",".join(columns) for columns in self.format.columns)
@@ -241,4 +281,13 @@ class TraceFile:
             except BadValueError as bad:
                 self.bad_row(line, bad.column, bad.what, bad.accepted)
                 continue
-            yield TraceRow(line, time_ns, tenant)
+            if not self.with_tokens:
+                yield TraceRow(line, time_ns, tenant)
+                continue
+            prompt, output = (_json_tokens(record.get(column)) for column in self.format.tokens)
+            if self._sound_tokens(line, prompt, output):
+                yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
+
+
+def _json_tokens(value: object) -> int | None:
+    return None if isinstance(value, bool) or not isinstance(value, int) else token_count(str(value))

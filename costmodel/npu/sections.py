@@ -165,12 +165,23 @@ class DramConfig(Section):
         efficiency: Share of the peak that long transfers reach.
         burst_bytes: Every tensor's transfer is rounded up to whole bursts.
         latency_ns: Time a request waits before data flows; one request per tensor that moves.
+        capacity_gb: Size, in 10^9 bytes; None: unknown.
+        utilization: Share of it that weights, activations and caches of language models may take; None: 0.9.
     """
 
     bandwidth_gb_s: GigabytesPerSecond
     efficiency: Share = 1.0
     burst_bytes: Count = 1
     latency_ns: Nanoseconds = 0.0
+    capacity_gb: Annotated[float, Number, Field(gt=0, le=1e6)] | None = None
+    utilization: Share | None = None
+
+    @property
+    def usable_bytes(self) -> int | None:
+        """Bytes that weights, activations and caches may take; None where the size is unknown."""
+        if self.capacity_gb is None:
+            return None
+        return int(self.capacity_gb * 1e9 * (0.9 if self.utilization is None else self.utilization))
 
 
 class SramConfig(Section):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.cli.render import number, percent
+from layerweaver.cli.render_tokens import token_tables
 from layerweaver.cli.session import plain_terminal, table
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _tenant_cells(tenant: Document, span_ms: tuple[float, float] | None) -> tupl
         _ms(latency["p50"]),
         _ms(latency["p99"]),
         shape,
-        _ms(tenant["deadline_ms"]),
+        _ms(tenant.get("deadline_ms")),
         percent(tenant["violation_rate"]),
         _verdict(tenant["verdict"]),
     )
@@ -109,6 +110,9 @@ def outcome_tables(document: Document) -> Iterator[RenderableType]:
         grid.add_row(tenant["name"], *_tenant_cells(tenant, _span_ms([tenant])))
     yield grid
     yield ""
+    for tokens in token_tables([document]):
+        yield tokens
+        yield ""
     yield _system_rows([document])
     yield ""
     idle = ", ".join(
@@ -142,6 +146,9 @@ def comparison_tables(document: Document) -> Iterator[RenderableType]:
             )
     yield grid
     yield ""
+    for tokens in token_tables(runs):
+        yield tokens
+        yield ""
     yield _system_rows(runs)
     yield ""
 

@@ -18,6 +18,7 @@ __all__ = [
     "OutputOption",
     "PoliciesOption",
     "PolicyOption",
+    "RequestsOption",
     "ScenarioArgument",
     "SeedOption",
     "SeedsOption",
@@ -54,6 +55,12 @@ OutputOption = Annotated[
         "-o",
         help="Write the result to this file (.json, .csv or .parquet).",
         callback=_result_file,
+    ),
+]
+RequestsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--requests", help="Write what became of every request (.csv), per policy.", metavar="<path>"
     ),
 ]
 DetailsOption = Annotated[

@@ -15,6 +15,7 @@ from layerweaver.cli.serving import (
     OutputOption,
     PoliciesOption,
     PolicyOption,
+    RequestsOption,
     SeedOption,
     SeedsOption,
     SkipOption,
@@ -57,6 +58,7 @@ def _simulate(
             callback=output_file,
         ),
     ] = None,
+    requests: RequestsOption = None,
     details: DetailsOption = None,
     output: OutputOption = None,
     skip_bad_rows: SkipOption = False,
@@ -67,7 +69,7 @@ def _simulate(
     if trace_window is not None and trace is None and log is None:
         raise typer.BadParameter("--trace-window needs --trace or --log")
     if scenario is None and policy is None and trace is None and log is None:
-        _run_comparison(session, None, None, seed, seeds, details, output, skip_bad_rows, as_json)
+        _run_comparison(session, None, None, seed, seeds, requests, details, output, skip_bad_rows, as_json)
         return
     from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
 
@@ -82,6 +84,7 @@ def _simulate(
                 trace=trace,
                 trace_window=trace_window,
                 log=log,
+                requests=requests,
                 details=wants_details(details, output),
                 announce=lambda size: session.note(f"writing {trace}, about {size:,} bytes"),
                 progress=progress,
@@ -103,6 +106,7 @@ def _run_comparison(
     policies: list[PolicyRef] | None,
     seed: int | None,
     seeds: int,
+    requests: Path | None,
     details: bool | None,
     output: Path | None,
     skip_bad_rows: bool,
@@ -119,6 +123,7 @@ def _run_comparison(
                 seed=seed,
                 seeds=seeds,
                 skip_bad_rows=skip_bad_rows,
+                requests=requests,
                 details=wants_details(details, output),
                 progress=progress,
                 compiling=compiling,
@@ -143,6 +148,7 @@ def _compare(
     policies: PoliciesOption = None,
     seed: SeedOption = None,
     seeds: SeedsOption = 1,
+    requests: RequestsOption = None,
     details: DetailsOption = None,
     output: OutputOption = None,
     skip_bad_rows: SkipOption = False,
@@ -151,7 +157,7 @@ def _compare(
     """Simulate a scenario under several policies with the same traffic."""
     names = parse_policies(policies)
     _run_comparison(
-        session_of(context), scenario, names, seed, seeds, details, output, skip_bad_rows, as_json
+        session_of(context), scenario, names, seed, seeds, requests, details, output, skip_bad_rows, as_json
     )
 
 

@@ -73,6 +73,7 @@ class Tenant:
 
     def issue(self, ns: int) -> None:
         source = self.load.source
+        assert source is not None
         assert not isinstance(source, OpenLoop)
         if source.max_queries is not None and self.issued >= source.max_queries:
             return

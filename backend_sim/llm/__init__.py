@@ -1,0 +1,1 @@
+"""Language models as tenants: the iteration loop, its paged cache and what an iteration costs."""

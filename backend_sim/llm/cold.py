@@ -1,0 +1,122 @@
+"""How long a request takes whose iterations have the machine to themselves, each from a cold start."""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.llm.iteration import count_members, price
+from layerweaver.backend_sim.llm.load import DecoderLoad, build_llm
+from layerweaver.backend_sim.llm.state import LlmState
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.scheduler.machine.jit import compile_bound
+from layerweaver.scheduler.machine.records import records
+from layerweaver.scheduler.machine.timelines import MACHINE, Machine
+
+__all__ = ["cold_request_cycles", "iteration_sums"]
+
+IntArray = NDArray[np.int64]
+
+
+def _iteration(  # noqa: PLR0917 - compiled code is called by position
+    llm: LlmState, machine: Machine, tokens: int, computed: int, emits: int, count: int
+) -> int:
+    """Cold makespan of an iteration of ``count`` equal members; leaves its sums in the machine's fields."""
+    decoder = llm.decoders[0]
+    decoder.plan_running, decoder.plan_admitted = count, 0
+    for place in range(count):
+        request = llm.requests[place]
+        request.computed, request.prompt, request.generated = computed, computed, 1
+        if tokens > 1 or emits == 0 or computed == 0:
+            request.prompt, request.generated = computed + tokens + 1 - emits, 0
+        request.output = 1_000_000_000
+        llm.line[place] = place
+        llm.new[place] = tokens
+    count_members(llm, decoder)
+    _, machine.compute_end, machine.fetch_end, _ = price(llm, decoder, machine)
+    row = decoder.first_row
+    shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]
+    compute = shape.compute_cycles + min(1, shape.rest_cycles)
+    dram_bytes = shape.dram_bytes + min(1, shape.rest_bytes)
+    fetch = (dram_bytes * machine.scale + machine.rate - 1) // machine.rate
+    after = llm.after_compute[row]
+    one = fetch + shape.tiles * compute + after
+    many = shape.tiles * fetch + compute + after
+    return max(one, many, shape.tiles * fetch + llm.after_cycles[row])  # type: ignore[no-any-return]
+
+
+def _requests(  # noqa: PLR0917 - compiled code is called by position
+    llm: LlmState, machine: Machine, prompt: IntArray, output: IntArray, decode: IntArray, cycles: IntArray
+) -> None:
+    """Fill in the cycles of every request; ``decode`` is room for prefix sums over contexts."""
+    decoder = llm.decoders[0]
+    chunk = decoder.budget
+    if decoder.long_prefill > 0:
+        chunk = min(chunk, decoder.long_prefill)
+    decode[0] = 0
+    for context in range(1, len(decode)):
+        decode[context] = decode[context - 1] + _iteration(llm, machine, 1, context, 1, 1)
+    for index in range(len(prompt)):
+        total = decode[prompt[index] + output[index] - 2] - decode[prompt[index] - 1]
+        if output[index] == 1:
+            total = 0
+        computed = 0
+        while computed < prompt[index]:
+            tokens = min(chunk, prompt[index] - computed)
+            emits = 1 if computed + tokens == prompt[index] else 0
+            total += _iteration(llm, machine, tokens, computed, emits, 1)
+            computed += tokens
+        cycles[index] = total
+
+
+def _sums(llm: LlmState, machine: Machine, asked: IntArray, found: IntArray) -> None:
+    """Compute and fetch cycles of iterations of equal members, one per row of ``asked``."""
+    for index in range(len(asked)):
+        _iteration(llm, machine, asked[index, 0], asked[index, 1], asked[index, 2], asked[index, 3])
+        found[index, 0], found[index, 1] = machine.compute_end, machine.fetch_end
+
+
+def _machine(spec: MachineSpec) -> Any:
+    record = records(MACHINE, 1)[0]
+    record.rate, record.scale = spec.bandwidth_numerator, spec.bandwidth_denominator
+    record.clock_hz = spec.clock_hz
+    return record
+
+
+def _scratch(load: DecoderLoad, members: int) -> LlmState:
+    """State of the language model alone with room for some members."""
+    one = np.ones(members, np.int64)
+    return build_llm([DecoderLoad(load.rules, load.costs, 0 * one, one, one)])
+
+
+def cold_request_cycles(
+    load: DecoderLoad, machine: MachineSpec, prompt: IntArray, output: IntArray
+) -> IntArray:
+    """Cycles of every request's own iterations, alone on the machine, shape (requests,)."""
+    cycles = np.zeros(len(prompt), np.int64)
+    if len(prompt):
+        longest = int((prompt + output).max())
+        run = compile_bound(cast(FunctionType, _requests), {}, "cold")
+        run(_scratch(load, 1), _machine(machine), prompt, output, np.zeros(longest, np.int64), cycles)
+    return cycles
+
+
+def iteration_sums(
+    load: DecoderLoad, machine: MachineSpec, asked: list[tuple[int, int, int, int]]
+) -> list[tuple[int, int]]:
+    """Compute and fetch cycles of iterations of equal members.
+
+    Args:
+        load: The language model.
+        machine: The machine.
+        asked: Per iteration, each member's new tokens, its cached tokens, whether (0 or 1) it emits, and the
+            number of members.
+    """
+    found = np.zeros((len(asked), 2), np.int64)
+    members = max(count for *_, count in asked)
+    run = compile_bound(cast(FunctionType, _sums), {}, "sums")
+    run(_scratch(load, members), _machine(machine), np.array(asked, np.int64), found)
+    return [(int(compute), int(fetch)) for compute, fetch in found]

@@ -1,0 +1,170 @@
+"""What the iteration being prepared costs, row by row, and by when it has to be done.
+
+Plain functions that numba compiles. All members are counted at once by :func:`count_members`;
+:func:`price` then fills in the distinct rows.
+"""
+
+from __future__ import annotations
+
+from layerweaver.backend_sim.llm.batching import is_decoding, is_finished
+from layerweaver.backend_sim.llm.state import TIMINGS, Decoder, LlmState, Shape
+from layerweaver.ir.clock import ns_to_cycles_down
+from layerweaver.scheduler.machine.timelines import NEVER, Head, Machine
+
+__all__ = ["count_members", "deadline_of", "next_row", "price", "set_row"]
+
+FIXED, PER_SEQUENCE, PER_CONTEXT, PER_PREFILL, PER_PAIR, PER_SQUARE, TABLES = range(7)
+"""Places of the coefficients of timings in ``rates``; the tables over tokens and sequences follow."""
+
+
+def count_members(llm: LlmState, decoder: Decoder) -> int:
+    """Count who really takes part in the planned iteration; return how many."""
+    tokens, sequences, members, decoding, context = 0, 0, 0, 0, 0
+    first = decoder.first_line
+    for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
+        new = llm.new[place]
+        request = llm.requests[llm.line[place]]
+        if new == 0 or is_finished(request):
+            continue
+        members += 1
+        tokens += new
+        if request.computed + new == request.prompt + request.generated:
+            sequences += 1
+        if is_decoding(request, new):
+            decoding += 1
+            context += request.computed + 1
+    decoder.tokens, decoder.sequences, decoder.members = tokens, sequences, members
+    decoder.decoding, decoder.context = decoding, context
+    return members
+
+
+def price(llm: LlmState, decoder: Decoder, machine: Machine) -> tuple[int, int, int, int]:
+    """Fill in the costs of every distinct row of the planned iteration, and what is left after each row.
+
+    Returns:
+        Rows, tiles counted; cycles of all computes, of all fetches and of the longest fetch.
+    """
+    if decoder.costs == TIMINGS:
+        shape = llm.shapes[decoder.first_shape]
+        shape.compute_cycles, shape.tiles = _timed(llm, decoder), 1
+    return _sum_up(llm, decoder, machine)
+
+
+def _sum_up(llm: LlmState, decoder: Decoder, machine: Machine) -> tuple[int, int, int, int]:
+    """Fill in what is left after each row, last row first; the sums of :func:`price`."""
+    rows, compute_cycles, fetch_cycles, longest, left = 0, 0, 0, 0, 0
+    for row in range(decoder.first_row + decoder.rows - 1, decoder.first_row - 1, -1):
+        llm.after_compute[row], llm.after_cycles[row] = compute_cycles, left
+        shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]
+        fetch = _fetch_cycles(shape.dram_bytes + min(1, shape.rest_bytes), machine)
+        left = _cold_cycles(shape, shape.tiles, fetch, compute_cycles, left)
+        rows += shape.tiles
+        compute_cycles += shape.tiles * shape.compute_cycles + shape.rest_cycles
+        fetch_cycles += shape.tiles * fetch
+        longest = max(longest, fetch)
+    return rows, compute_cycles, fetch_cycles, longest
+
+
+def _fetch_cycles(dram_bytes: int, machine: Machine) -> int:
+    return (dram_bytes * machine.scale + machine.rate - 1) // machine.rate
+
+
+def _cold_cycles(shape: Shape, tiles: int, fetch_cycles: int, after_compute: int, after_cycles: int) -> int:
+    """Cold makespan of some tiles of a row and everything after it.
+
+    ``Q_k = m + max(sum of computes from k on, Q_{k+1})``, solved for tiles as long as the longest.
+    """
+    compute = shape.compute_cycles + min(1, shape.rest_cycles)
+    first = fetch_cycles + tiles * compute + after_compute
+    last = tiles * fetch_cycles + compute + after_compute
+    return max(first, last, tiles * fetch_cycles + after_cycles)
+
+
+def set_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> None:
+    """Copy the costs of the iteration's next tile into the head."""
+    row = decoder.first_row + decoder.table_row
+    shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]
+    compute_cycles = shape.compute_cycles
+    if decoder.tile < shape.rest_cycles:
+        compute_cycles += 1
+    dram_bytes = shape.dram_bytes
+    if decoder.tile < shape.rest_bytes:
+        dram_bytes += 1
+    fetch_cycles = _fetch_cycles(dram_bytes, machine)
+    head.compute_cycles = compute_cycles
+    head.fetch_cycles = fetch_cycles
+    head.dram_scaled = dram_bytes * machine.scale
+    head.weight_scaled = shape.weight_bytes * machine.scale
+    head.compute_scaled = compute_cycles * machine.rate
+    beside = machine.buffer_scaled - head.weight_scaled
+    head.inherent_scaled = max(0, head.compute_scaled - beside)
+    head.live_bytes = shape.live_bytes
+    longest = _fetch_cycles(shape.dram_bytes + min(1, shape.rest_bytes), machine)
+    head.remaining_cycles = _cold_cycles(
+        shape, shape.tiles - decoder.tile, longest, llm.after_compute[row], llm.after_cycles[row]
+    )
+
+
+def next_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> None:
+    """Count the tile that was scheduled and go on to the one after it."""
+    decoder.compute_cycles += head.compute_cycles
+    decoder.dram_bytes += head.dram_scaled // machine.scale
+    decoder.tile += 1
+    shape = llm.shapes[decoder.first_shape + llm.row_shape[decoder.first_row + decoder.table_row]]
+    if decoder.tile == shape.tiles:
+        decoder.tile = 0
+        decoder.table_row += 1
+
+
+def _timed(llm: LlmState, decoder: Decoder) -> int:
+    """Cycles of an iteration of which only times are known, rounded down."""
+    rates, at = llm.rates, decoder.first_rate
+    cycles = rates[at + TABLES + decoder.tokens]
+    cycles += rates[at + TABLES + decoder.most_tokens + 1 + decoder.sequences]
+    cycles += rates[at + FIXED] + rates[at + PER_SEQUENCE] * decoder.decoding
+    cycles += rates[at + PER_CONTEXT] * decoder.context
+    if decoder.decoding < decoder.members:
+        first = decoder.first_line
+        for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
+            new = llm.new[place]
+            request = llm.requests[llm.line[place]]
+            if new == 0 or is_finished(request) or is_decoding(request, new):
+                continue
+            cycles += rates[at + PER_PREFILL] * new
+            cycles += rates[at + PER_PAIR] * new * request.computed
+            cycles += rates[at + PER_SQUARE] * new * new
+    return int(cycles) + decoder.overhead_cycles
+
+
+def deadline_of(llm: LlmState, decoder: Decoder, standalone_cycles: int, clock_hz: int) -> int:
+    """Cycle by which the planned iteration should be done: the least deadline of its members.
+
+    A first token is due ``ttft`` after the request, and a prompt that needs r more iterations after this one
+    as long before that as r of them take. Further tokens are due ``tpot`` each after the first, or ``itl``
+    after the one before where every gap counts.
+    """
+    least = NEVER
+    first = decoder.first_line
+    for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
+        new = llm.new[place]
+        request = llm.requests[llm.line[place]]
+        if new == 0 or is_finished(request):
+            continue
+        due_ns = -1
+        if request.generated == 0:
+            if decoder.ttft_ns >= 0:
+                due_ns = request.scheduled_ns + decoder.ttft_ns
+        elif decoder.strict != 0:
+            if decoder.itl_ns >= 0:
+                due_ns = request.last_ns + decoder.itl_ns
+        elif decoder.tpot_ns >= 0:
+            due_ns = request.first_ns + request.generated * decoder.tpot_ns
+        if due_ns < 0:
+            continue
+        left = request.prompt + request.generated - request.computed - new
+        chunk = decoder.budget
+        if decoder.long_prefill > 0:
+            chunk = min(chunk, decoder.long_prefill)
+        more = (left + chunk - 1) // chunk
+        least = min(least, ns_to_cycles_down(due_ns, clock_hz) - more * standalone_cycles)
+    return least

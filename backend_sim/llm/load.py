@@ -1,0 +1,228 @@
+"""What the engine is given of a language model: rules, costs and requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.llm.iteration import TABLES
+from layerweaver.backend_sim.llm.state import (
+    DECODER,
+    ITL_BUCKETS,
+    REQUEST,
+    SHAPE,
+    TIMINGS,
+    VLLM,
+    LlmState,
+)
+from layerweaver.ir import ScenarioError
+from layerweaver.scheduler.iterations.timings import Timings
+from layerweaver.scheduler.machine.records import as_objects, records
+
+__all__ = ["DecoderLoad", "DecoderRules", "DecoderRun", "build_llm", "decoder_run"]
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderRules:
+    """How iterations are put together and by when tokens are due; times in ns, see ``state.Decoder``.
+
+    Attributes:
+        blocks: Blocks of the cache.
+        block: Tokens of a block.
+        scheduling: VLLM, PREFILL_FIRST or STATIC.
+        max_num_seqs: Requests running at most.
+        budget: Tokens of an iteration at most.
+        long_prefill: Tokens of one request in an iteration at most; 0 for no limit.
+        watermark: Blocks that admission leaves free.
+        reserve_full: Whether admission asks for room for the whole present sequence.
+        sync: Whether an iteration is prepared only when the one before it is done.
+        overhead_cycles: Cycles that the host takes for every iteration.
+        ttft_ns: Limit of the time to the first token.
+        tpot_ns: Limit of the mean time per further token.
+        itl_ns: Limit of the time between two tokens.
+        strict: Whether the next token's deadline counts from the one before it.
+    """
+
+    blocks: int
+    block: int = 16
+    scheduling: int = VLLM
+    max_num_seqs: int = 256
+    budget: int = 2048
+    long_prefill: int = 0
+    watermark: int = 0
+    reserve_full: bool = True
+    sync: bool = False
+    overhead_cycles: int = 0
+    ttft_ns: int | None = None
+    tpot_ns: int | None = None
+    itl_ns: int | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecoderLoad:
+    """A language model's rules, costs and requests.
+
+    Attributes:
+        rules: How its iterations are put together.
+        costs: What they cost.
+        scheduled_ns: Shape (requests,), ascending.
+        prompt: Tokens of each prompt, at least 1.
+        output: Tokens that each request generates, at least 1.
+    """
+
+    rules: DecoderRules
+    costs: Timings
+    scheduled_ns: IntArray
+    prompt: IntArray
+    output: IntArray
+
+    def check(self, where: str) -> None:
+        """Refuse a request that the cache can never hold.
+
+        Raises:
+            ScenarioError: With the number of the request.
+        """
+        longest = self.prompt + self.output - 1
+        room = self.rules.blocks * self.rules.block
+        if len(longest) and int(longest.max()) > room:
+            row = int(np.argmax(longest > room))
+            raise ScenarioError(
+                f"request {row} with {int(self.prompt[row])} tokens of prompt and {int(self.output[row])} of "
+                f"output needs room for {int(longest[row])}, and the cache holds {room}",
+                where=where,
+                accepted="shorten it, or give more blocks or a larger dram.capacity_gb",
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecoderRun:
+    """What became of a language model's requests in a run.
+
+    Attributes:
+        scheduled_ns: Shape (arrived,).
+        first_ns: End of the iteration that emitted the first token; -1 for none.
+        last_ns: The same of the last token; -1 for requests that are not done.
+        prompt: Tokens of the prompt.
+        tokens: Tokens emitted.
+        preemptions: Times a request lost its blocks.
+        counts: Counters, by the names of ``state.Decoder``.
+        itl_counts: Times between two tokens, in the buckets of ``state.ITL_BITS``.
+    """
+
+    scheduled_ns: IntArray
+    first_ns: IntArray
+    last_ns: IntArray
+    prompt: IntArray
+    tokens: IntArray
+    preemptions: IntArray
+    counts: dict[str, int]
+    itl_counts: IntArray
+
+
+def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmState:
+    """Lay out the state of all language models of a run, nothing arrived yet.
+
+    Args:
+        loads: One per language model.
+        compiled: Whether compiled code works on it, or plain code.
+    """
+    decoders = records(DECODER, len(loads))
+    requests = records(REQUEST, sum(len(load.prompt) for load in loads))
+    shapes = records(SHAPE, len(loads))
+    rates = []
+    line, first, rate = 0, 0, 0
+    for number, load in enumerate(loads):
+        rules, record = load.rules, decoders[number]
+        record.first_request, record.requests = first, len(load.prompt)
+        record.first_line, record.first_rate = line, rate
+        record.first_bucket = number * ITL_BUCKETS
+        record.first_shape, record.first_row = number, number
+        record.shapes = record.rows = 1
+        record.scheduling, record.max_num_seqs = rules.scheduling, rules.max_num_seqs
+        record.budget, record.long_prefill = rules.budget, rules.long_prefill
+        record.block, record.blocks, record.free = rules.block, rules.blocks, rules.blocks
+        record.watermark, record.reserve_full = rules.watermark, int(rules.reserve_full)
+        record.sync, record.strict = int(rules.sync), int(rules.strict)
+        for name in ("ttft_ns", "tpot_ns", "itl_ns"):
+            limit = getattr(rules, name)
+            setattr(record, name, -1 if limit is None else limit)
+        record.most_tokens = max(rules.budget, rules.max_num_seqs)
+        record.most_sequences = rules.max_num_seqs
+        record.costs, record.overhead_cycles = TIMINGS, rules.overhead_cycles
+        table = np.concatenate(
+            (
+                load.costs.coefficients,
+                load.costs.by_tokens(int(record.most_tokens)),
+                load.costs.by_sequences(int(record.most_sequences)),
+            )
+        )
+        assert len(load.costs.coefficients) == TABLES
+        rates.append(table)
+        part = requests[first : first + len(load.prompt)]
+        part["scheduled_ns"], part["prompt"], part["output"] = load.scheduled_ns, load.prompt, load.output
+        part["first_ns"] = part["last_ns"] = -1
+        first, line, rate = first + len(load.prompt), line + rules.max_num_seqs, rate + len(table)
+    return LlmState(
+        decoders=decoders if compiled else as_objects(decoders),
+        requests=requests if compiled else as_objects(requests),
+        line=np.zeros(line, np.int64),
+        new=np.zeros(line, np.int64),
+        shapes=shapes if compiled else as_objects(shapes),
+        row_shape=np.zeros(len(loads), np.int64),
+        after_compute=np.zeros(len(loads), np.int64),
+        after_cycles=np.zeros(len(loads), np.int64),
+        costs=np.zeros(0, np.int64),
+        rates=np.concatenate(rates) if rates else np.zeros(0),
+        itl_counts=np.zeros(len(loads) * ITL_BUCKETS, np.int64),
+    )
+
+
+def decoder_run(llm: LlmState, number: int, end_cycles: int) -> DecoderRun:
+    """What became of one language model's requests."""
+    decoder = llm.decoders[number]
+    first, arrived = int(decoder.first_request), int(decoder.arrived)
+    mine = llm.requests[first : first + arrived]
+
+    def column(name: str) -> IntArray:
+        if isinstance(mine, list):
+            return np.array([getattr(request, name) for request in mine], np.int64)
+        return np.array(mine[name], np.int64)
+
+    generated, output = column("generated"), column("output")
+    last_ns = np.where(generated == output, column("last_ns"), -1)
+    used = int(decoder.block_cycles) * 1024 + int(decoder.block_rest)
+    used += int(decoder.blocks - decoder.free) * max(0, end_cycles - int(decoder.counted_until))
+    counts = {name: int(getattr(decoder, name)) for name in _COUNTERS}
+    bucket = int(decoder.first_bucket)
+    return DecoderRun(
+        scheduled_ns=column("scheduled_ns"),
+        first_ns=column("first_ns"),
+        last_ns=last_ns,
+        prompt=column("prompt"),
+        tokens=generated,
+        preemptions=column("preemptions"),
+        counts={**counts, "block_cycles": used},
+        itl_counts=np.array(llm.itl_counts[bucket : bucket + ITL_BUCKETS]),
+    )
+
+
+_COUNTERS = (
+    "blocks",
+    "iterations",
+    "tokens_in",
+    "tokens_out",
+    "tokens_computed",
+    "preemptions",
+    "recomputed",
+    "most_used",
+    "compute_cycles",
+    "dram_bytes",
+    "itl_sum_ns",
+    "itl_max_ns",
+)

@@ -1,0 +1,270 @@
+"""State of the language models among the tenants: settings, requests, and the iteration being prepared.
+
+A *slot* is the number of a request in the flat array of all requests, by tenant and then by order of arrival.
+Requests that were admitted and are not done stand in a tenant's *line*, in order of arrival: the first
+``running`` of them run, those behind were preempted and wait. Whoever was never admitted waits behind the
+line, in order of arrival, and needs no entry. Preemption takes from the tail of the running ones and
+admission from the front of the waiting ones, so both only move the border.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.scheduler.machine.records import record_type
+
+__all__ = [
+    "DECODER",
+    "ITL_BITS",
+    "ITL_BUCKETS",
+    "PREFILL_FIRST",
+    "REQUEST",
+    "ROWS",
+    "SHAPE",
+    "STATIC",
+    "TIMINGS",
+    "VLLM",
+    "Decoder",
+    "LlmState",
+    "Request",
+    "Shape",
+]
+
+VLLM, PREFILL_FIRST, STATIC = range(3)
+"""Ways to put an iteration together."""
+
+TIMINGS, ROWS = range(2)
+"""Sources of costs: a table of times, or the rows of a graph."""
+
+ITL_BITS = 11
+"""Leading bits of a time between two tokens that its bucket keeps."""
+
+ITL_BUCKETS = 64 << ITL_BITS
+
+
+class Request(Protocol):
+    """One request. Every field is int64.
+
+    Attributes:
+        scheduled_ns: Scheduled time.
+        prompt: Tokens of the prompt.
+        output: Tokens that it will have generated when it is done; only the end of an iteration looks at it.
+        generated: Tokens emitted, or computed by an iteration whose rows are all scheduled.
+        computed: Tokens whose keys and values are cached or will be by what is scheduled.
+        held: Blocks of the cache.
+        preemptions: Times it lost its blocks.
+        admitted: 1 once it was admitted.
+        first_ns: End of the iteration that emitted its first token; -1 before.
+        last_ns: End of the iteration that emitted its last token so far; -1 before.
+        done: Cycle of its last token; meaningful once ``generated`` equals ``output``.
+    """
+
+    scheduled_ns: int
+    prompt: int
+    output: int
+    generated: int
+    computed: int
+    held: int
+    preemptions: int
+    admitted: int
+    first_ns: int
+    last_ns: int
+    done: int
+
+
+class Shape(Protocol):
+    """Costs of one distinct row in the iteration being prepared; rows that cost the same share it.
+
+    Attributes:
+        table: First entry of its costs in ``LlmState.costs``.
+        by: What a token row's costs depend on, or that it is an attention row (:data:`BY`).
+        heads: Attention: heads of keys and values.
+        queries: Attention: query heads per head of keys and values.
+        reduction: Attention: extent that the product sums over, 0 for the context length.
+        columns: Attention: columns of the product, 0 for the context length.
+        cache_bytes: Attention: bytes read per cached token.
+        compute_cycles: Compute of one tile.
+        rest_cycles: Tiles that have one cycle more.
+        dram_bytes: Traffic of one tile.
+        rest_bytes: Tiles that have one byte more.
+        weight_bytes: What one tile keeps resident.
+        live_bytes: Activations alive.
+        tiles: Rows that it is cut into.
+    """
+
+    table: int
+    by: int
+    heads: int
+    queries: int
+    reduction: int
+    columns: int
+    cache_bytes: int
+    compute_cycles: int
+    rest_cycles: int
+    dram_bytes: int
+    rest_bytes: int
+    weight_bytes: int
+    live_bytes: int
+    tiles: int
+
+
+class Decoder(Protocol):
+    """One language model: settings, the iteration being prepared or run, and counters.
+
+    Attributes:
+        first_request: Slot of its first request.
+        requests: Number of its requests.
+        first_line: Start of its part of the arrays ``line`` and ``new``.
+        first_shape: Its first distinct row.
+        shapes: Number of distinct rows.
+        first_row: Its first row.
+        rows: Rows of an iteration, before large ones are cut into tiles.
+        costs: TIMINGS or ROWS.
+        first_rate: Start of its part of ``rates``.
+        first_bucket: Start of its part of ``itl_counts``.
+        most_tokens: Tokens up to which costs are tabulated.
+        most_sequences: Sequences up to which costs are tabulated.
+        scheduling: VLLM, PREFILL_FIRST or STATIC.
+        max_num_seqs: Requests running at most.
+        budget: Tokens of an iteration at most.
+        long_prefill: Tokens of one request in an iteration at most; 0 for no limit.
+        block: Tokens of a block.
+        blocks: Blocks of the cache.
+        watermark: Blocks that admission leaves free.
+        reserve_full: 1 if admission asks for room for the whole present sequence.
+        sync: 1 if an iteration is prepared only when the one before it is done.
+        overhead_cycles: Cycles that every iteration takes besides its rows.
+        gap_cycles: Cycles between what an iteration waits for and its preparation.
+        ttft_ns: Limit of the time to the first token; -1 for none.
+        tpot_ns: Limit of the mean time per further token; -1 for none.
+        itl_ns: Limit of the time between two tokens; -1 for none.
+        strict: 1 if the next token's deadline counts from the one before it.
+        arrived: Requests that arrived.
+        fresh: Requests that were admitted at least once.
+        line: Requests in the line.
+        running: Those of them that run.
+        free: Free blocks, by what is scheduled.
+        plan_running: Requests that go on running in the iteration being prepared.
+        plan_admitted: Requests that it admits.
+        plan_free: Blocks that it leaves free.
+        tokens: Tokens that it computes.
+        sequences: Requests that emit a token in it.
+        members: Requests in it.
+        decoding: Members that compute one token behind their prompt.
+        context: Sum over those of the tokens they attend to.
+        table_row: Row of the iteration that is scheduled next.
+        tile: Tile of it that is scheduled next.
+        may_begin: Cycle from which the next iteration may be prepared.
+        flight_done: Cycle at which the iteration scheduled last ends.
+        counted_until: Cycle up to which ``block_cycles`` counts.
+        block_cycles: Used blocks times cycles, in units of 1024.
+        block_rest: What is left of the last unit.
+        iterations: Iterations begun.
+        tokens_in: Tokens of admitted prompts, each once.
+        tokens_out: Tokens emitted.
+        tokens_computed: Tokens computed.
+        preemptions: Times a request lost its blocks.
+        recomputed: Tokens whose keys and values were thrown away.
+        most_used: Most blocks used.
+        completed: Requests completed.
+        compute_cycles: Compute of all rows scheduled.
+        dram_bytes: Traffic of all rows scheduled.
+        itl_sum_ns: Sum of the times between two tokens.
+        itl_max_ns: The longest.
+    """
+
+    first_request: int
+    requests: int
+    first_line: int
+    first_shape: int
+    shapes: int
+    first_row: int
+    rows: int
+    costs: int
+    first_rate: int
+    first_bucket: int
+    most_tokens: int
+    most_sequences: int
+    scheduling: int
+    max_num_seqs: int
+    budget: int
+    long_prefill: int
+    block: int
+    blocks: int
+    watermark: int
+    reserve_full: int
+    sync: int
+    overhead_cycles: int
+    gap_cycles: int
+    ttft_ns: int
+    tpot_ns: int
+    itl_ns: int
+    strict: int
+    arrived: int
+    fresh: int
+    line: int
+    running: int
+    free: int
+    plan_running: int
+    plan_admitted: int
+    plan_free: int
+    tokens: int
+    sequences: int
+    members: int
+    decoding: int
+    context: int
+    table_row: int
+    tile: int
+    may_begin: int
+    flight_done: int
+    counted_until: int
+    block_cycles: int
+    block_rest: int
+    iterations: int
+    tokens_in: int
+    tokens_out: int
+    tokens_computed: int
+    preemptions: int
+    recomputed: int
+    most_used: int
+    completed: int
+    compute_cycles: int
+    dram_bytes: int
+    itl_sum_ns: int
+    itl_max_ns: int
+
+
+REQUEST, SHAPE, DECODER = (record_type(fields) for fields in (Request, Shape, Decoder))
+
+
+class LlmState(NamedTuple):
+    """All language models of a run, flat over them.
+
+    Attributes:
+        decoders: Shape (language models,).
+        requests: Shape (requests,).
+        line: Slots of the requests in the lines, ``max_num_seqs`` places for each model.
+        new: Tokens that the iteration being prepared computes of the request at that place.
+        shapes: Shape (distinct rows,).
+        row_shape: Distinct row of every row, counted within its model.
+        after_compute: Compute cycles of all rows after this one.
+        after_cycles: Cold two-timeline makespan of all rows after this one.
+        costs: Tables of token rows.
+        rates: Tables and coefficients of timings.
+        itl_counts: Times between two tokens, counted in buckets.
+    """
+
+    decoders: Any
+    requests: Any
+    line: NDArray[np.int64]
+    new: NDArray[np.int64]
+    shapes: Any
+    row_shape: NDArray[np.int64]
+    after_compute: NDArray[np.int64]
+    after_cycles: NDArray[np.int64]
+    costs: NDArray[np.int64]
+    rates: NDArray[np.float64]
+    itl_counts: NDArray[np.int64]

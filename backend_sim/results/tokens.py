@@ -1,0 +1,167 @@
+"""Metrics of a language model: times to and between tokens, its cache, and MLPerf's verdict on tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.engine.outcome import is_late
+from layerweaver.backend_sim.llm.cold import cold_request_cycles
+from layerweaver.backend_sim.llm.load import DecoderRun
+from layerweaver.backend_sim.results.latency import SHARES, counted_percentiles, summarise
+from layerweaver.backend_sim.run.run import Run
+from layerweaver.backend_sim.scenario.scenario import TokenLimits
+
+__all__ = ["TokenTimes", "cold_ns", "deadline_document", "decoder_of", "token_document", "token_times"]
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenTimes:
+    """Times of a language model's measured requests, all of them completed.
+
+    Attributes:
+        latency_ns: From scheduled time to the last token, shape (requests,).
+        ttft_ns: From scheduled time to the first token.
+        tpot_ns: Mean time per further token, rounded down; -1 for requests of one token.
+        first_late: Whether the first token was late (bool).
+        rest_late: Whether further tokens were late on the mean (bool).
+        tokens: Tokens emitted.
+    """
+
+    latency_ns: IntArray
+    ttft_ns: IntArray
+    tpot_ns: IntArray
+    first_late: NDArray[np.bool_]
+    rest_late: NDArray[np.bool_]
+    tokens: IntArray
+
+    @property
+    def known_tpot_ns(self) -> IntArray:
+        """Those of the requests that have several tokens."""
+        return self.tpot_ns[self.tpot_ns >= 0]
+
+    @property
+    def late(self) -> int:
+        """Requests that missed either limit."""
+        return int((self.first_late | self.rest_late).sum())
+
+
+def decoder_of(run: Run, index: int) -> DecoderRun | None:
+    """What a tenant did as a language model; None if it is none."""
+    return run.outcomes[0].tenants[index].decoder
+
+
+def token_times(run: Run, index: int, decoder: DecoderRun) -> TokenTimes:
+    """The times of a language model's requests after the warm-up."""
+    limits = run.prepared.scenario.token_limits(index)
+    warm, done = run.warm[0][index], len(run.outcomes[0].tenants[index].latency_ns)
+    scheduled, first, last, tokens = (
+        column[warm:done]
+        for column in (decoder.scheduled_ns, decoder.first_ns, decoder.last_ns, decoder.tokens)
+    )
+    ttft, latency = first - scheduled, last - scheduled
+    tpot = np.where(tokens > 1, (last - first) // np.maximum(tokens - 1, 1), -1)
+    nobody = np.zeros(len(ttft), np.bool_)
+    return TokenTimes(
+        latency_ns=latency,
+        ttft_ns=ttft,
+        tpot_ns=tpot,
+        first_late=nobody if limits.ttft_ns is None else is_late(ttft, limits.ttft_ns),
+        rest_late=nobody if limits.tpot_ns is None else is_late(tpot, limits.tpot_ns),
+        tokens=tokens,
+    )
+
+
+def cold_ns(run: Run, index: int) -> NDArray[np.float64]:
+    """Per measured request, the time that its own iterations take alone, in ns."""
+    model, decoder = run.prepared.decoders[index], decoder_of(run, index)
+    assert model is not None
+    assert decoder is not None
+    warm, done = run.warm[0][index], len(run.outcomes[0].tenants[index].latency_ns)
+    prompt, output = decoder.prompt[warm:done], decoder.tokens[warm:done]
+    cycles = cold_request_cycles(model.load(model.first_requests), model.machine, prompt, output)
+    return cycles.astype(np.float64) * (1e9 / model.machine.clock_hz)
+
+
+def deadline_document(limits: TokenLimits) -> dict[str, Any]:
+    """The key ``deadline`` of a language model."""
+    times = {"ttft_ms": limits.ttft_ns, "tpot_ms": limits.tpot_ns, "itl_ms": limits.itl_ns}
+    return {
+        **{key: None if limit is None else limit / 1e6 for key, limit in times.items()},
+        "mode": limits.mode,
+    }
+
+
+def _distribution(values_ns: IntArray) -> dict[str, float | None]:
+    summary = summarise(values_ns, sorted(SHARES.values()))
+    found = {"mean": summary.mean_ns}
+    found |= {name: summary.percentiles_ns[share] for name, share in SHARES.items()}
+    found["max"] = summary.max_ns
+    return {name: None if value is None else value / 1e6 for name, value in found.items()}
+
+
+def _gaps(decoder: DecoderRun) -> dict[str, float | None]:
+    """Times between two tokens of one request, over all requests of the run."""
+    count = int(decoder.itl_counts.sum())
+    if not count:
+        return dict.fromkeys(("mean", *SHARES, "max"))
+    longest = decoder.counts["itl_max_ns"]
+    found = counted_percentiles(decoder.itl_counts, list(SHARES.values()), longest)
+    values = {name: found[share] / 1e6 for name, share in SHARES.items()}
+    return {"mean": decoder.counts["itl_sum_ns"] / count / 1e6, **values, "max": longest / 1e6}
+
+
+def token_document(
+    run: Run, index: int, decoder: DecoderRun, times: TokenTimes, window_s: float
+) -> dict[str, Any]:
+    """The key ``llm`` of a language model.
+
+    Args:
+        run: The run.
+        index: Index of the tenant.
+        decoder: What it did.
+        times: Its requests' times.
+        window_s: The measured window in seconds.
+    """
+    counts, requests = decoder.counts, len(times.ttft_ns)
+    limits = run.prepared.scenario.token_limits(index)
+    offline = run.prepared.scenario.spec.tenants[index].arrival.kind == "offline"
+    # MLPerf's rate: up to the completion of the query issued last, or of the last one where all come at once.
+    span_ns = 0
+    if requests:
+        span_ns = (
+            int(times.latency_ns.max())
+            if offline
+            else int(decoder.last_ns[: run.warm[0][index] + requests][-1])
+        )
+        span_ns -= 0 if offline else round(run.prepared.scenario.spec.warmup_s * 1e9)
+    blocks, end = counts["blocks"], max(1, run.outcomes[0].end_cycles)
+    good = requests - times.late
+    return {
+        "iterations": counts["iterations"],
+        "tokens_in": counts["tokens_in"],
+        "tokens_out": int(times.tokens.sum()),
+        "tokens_out_per_s": int(times.tokens.sum()) / span_ns * 1e9 if span_ns > 0 else 0.0,
+        "ttft_ms": _distribution(times.ttft_ns),
+        "tpot_ms": _distribution(times.known_tpot_ns),
+        "itl_ms": _gaps(decoder),
+        "ttft_violation_rate": None
+        if limits.ttft_ns is None
+        else int(times.first_late.sum()) / max(1, requests),
+        "tpot_violation_rate": None
+        if limits.tpot_ns is None
+        else int(times.rest_late.sum()) / max(1, requests),
+        "goodput_qps": good / window_s if window_s > 0 else 0.0,
+        "kv_occupancy": {"mean": counts["block_cycles"] / blocks / end, "max": counts["most_used"] / blocks},
+        "kv_blocks": blocks,
+        "preemptions": counts["preemptions"],
+        "recomputed_tokens": counts["recomputed"],
+        "prefix_hit_rate": None,
+        "tokens_per_iteration": counts["tokens_computed"] / max(1, counts["iterations"]),
+        "padding_share": 0.0,
+    }

@@ -1,0 +1,237 @@
+"""Language models of a scenario: rules, costs and room for their caches on one NPU, and their requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.backend_sim.llm.cold import iteration_sums
+from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
+from layerweaver.backend_sim.llm.state import PREFILL_FIRST, STATIC, VLLM
+from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source, tenant_seed
+from layerweaver.backend_sim.scenario.llm_schema import LlmSpec, TimingsRef
+from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.traffic.lengths import Pairs, read_pairs
+from layerweaver.backend_sim.traffic.recorded import TraceArrivals
+from layerweaver.backend_sim.traffic.stream import take_all
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.table import CostTable
+from layerweaver.ir import ConfigError, ScenarioError
+from layerweaver.ir.clock import ns_to_cycles_up
+from layerweaver.scheduler.iterations.timings import Timings, load_timings
+from layerweaver.scheduler.offline import ModelProfile, build_offline
+
+__all__ = ["DecoderModel", "TokenRequests", "decoder_model", "token_requests"]
+
+_WAYS = {"vllm-v1": VLLM, "prefill-first": PREFILL_FIRST, "static": STATIC}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenRequests:
+    """The requests of a language model in one run.
+
+    Attributes:
+        scheduled_ns: Scheduled times, ascending, shape (requests,).
+        lengths: Tokens.
+        skipped: Bad rows of the trace that were left out.
+    """
+
+    scheduled_ns: NDArray[np.int64]
+    lengths: Pairs
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecoderModel:
+    """A language model on one NPU.
+
+    Attributes:
+        machine: The NPU.
+        rules: How iterations are put together.
+        costs: What they cost.
+        first_requests: The requests of a run with nothing replaced.
+        stand_in: One row with a mean request's work where the cache is as full as it can be.
+        most_len: Longest sequence that is accepted; None for what the cache holds.
+        where: Place of the tenant, for messages.
+    """
+
+    machine: MachineSpec
+    rules: DecoderRules
+    costs: Timings
+    first_requests: TokenRequests
+    stand_in: ModelProfile
+    most_len: int | None
+    where: str
+
+    def load(self, requests: TokenRequests) -> DecoderLoad:
+        """What the engine is given.
+
+        Raises:
+            ScenarioError: If a request is longer than the model or the cache can hold.
+        """
+        prompt, output = requests.lengths.prompt, requests.lengths.output
+        if self.most_len is not None and len(prompt) and int((prompt + output).max()) > self.most_len:
+            row = int(np.argmax(prompt + output > self.most_len))
+            raise ScenarioError(
+                f"request {row} has {int(prompt[row])} tokens of prompt and {int(output[row])} of output, "
+                f"more than max_model_len, {self.most_len}",
+                where=self.where,
+                accepted="shorten it or raise llm.max_model_len",
+            )
+        load = DecoderLoad(self.rules, self.costs, requests.scheduled_ns, prompt, output)
+        load.check(self.where)
+        return load
+
+
+def token_requests(scenario: Scenario, index: int, request: TrafficRequest) -> TokenRequests:
+    """The requests of one language model: when they come and how long they are.
+
+    Raises:
+        TrafficError: If a trace or a file of pairs cannot be read.
+    """
+    tenant = scenario.spec.tenants[index]
+    lengths = tenant.lengths
+    if lengths is not None and lengths.file is not None:
+        return _from_pairs(scenario, index, request, read_pairs(scenario.path_of(lengths.file)))
+    source = make_source(scenario, index, request)
+    times = take_all(source)  # type: ignore[arg-type]
+    if isinstance(source, TraceArrivals) and tenant.lengths_from_trace:
+        return TokenRequests(times, source.lengths(len(times)), source.skipped)
+    assert lengths is not None
+    seed = tenant_seed(scenario, index, request)
+    return TokenRequests(times, lengths.draw(len(times), seed), getattr(source, "skipped", 0))
+
+
+def _from_pairs(scenario: Scenario, index: int, request: TrafficRequest, pairs: Pairs) -> TokenRequests:
+    lengths = scenario.spec.tenants[index].lengths
+    assert lengths is not None
+    if lengths.order == "file" or lengths.qsl_seed is None or lengths.sample_seed is None:
+        source = make_source(scenario, index, request)
+        times = take_all(source)  # type: ignore[arg-type]
+        return TokenRequests(times, pairs.in_file_order(len(times)), getattr(source, "skipped", 0))
+    samples, least = len(pairs.prompt), scenario.spec.min_queries
+    padded = -(-max(least, 1) // samples) * samples
+    duration_ns = round((scenario.spec.duration_s or 0) * 1e9)
+    if request.queries is not None:
+        padded, duration_ns = request.queries[index], 0
+    source = make_source(scenario, index, request, exactly=_MANY)
+    take = source.take  # type: ignore[union-attr]
+    times = take(padded)
+    while len(times) and request.queries is None and int(times[-1]) < duration_ns:
+        more = take(samples)
+        times = np.concatenate((times, more))
+        if len(more) < samples:
+            break
+    drawn = pairs.in_loadgen_order(len(times), least, lengths.qsl_seed, lengths.sample_seed)
+    return TokenRequests(times, drawn, getattr(source, "skipped", 0))
+
+
+_MANY = 10**9
+
+
+def _rules(scenario: Scenario, index: int, spec: LlmSpec, machine: MachineSpec, blocks: int) -> DecoderRules:
+    limits = scenario.token_limits(index)
+    return DecoderRules(
+        blocks=blocks,
+        block=spec.kv.block,
+        scheduling=_WAYS[spec.scheduling],
+        max_num_seqs=spec.max_num_seqs,
+        budget=spec.max_batched_tokens,
+        long_prefill=spec.long_prefill_threshold,
+        watermark=int(np.ceil(spec.kv.watermark * blocks)),
+        reserve_full=spec.kv.reserve_full,
+        sync=spec.boundary == "sync",
+        overhead_cycles=ns_to_cycles_up(round(spec.step_overhead_us * 1e3), machine.clock_hz),
+        ttft_ns=limits.ttft_ns,
+        tpot_ns=limits.tpot_ns,
+        itl_ns=limits.itl_ns,
+        strict=limits.mode == "strict",
+    )
+
+
+def decoder_model(scenario: Scenario, index: int, machine: MachineSpec) -> DecoderModel:
+    """One language model of the scenario on its NPU.
+
+    Raises:
+        LayerweaverError: If its costs, its cache or its requests cannot be had.
+    """
+    tenant = scenario.spec.tenants[index]
+    spec = tenant.llm or LlmSpec()
+    ref = tenant.model
+    if not isinstance(ref, TimingsRef):
+        raise ScenarioError(
+            "is no model of times",
+            where=scenario.where("tenants", index, "model"),
+            accepted="model: {timings: FILE.yaml}",
+        )
+    costs = load_timings(scenario.path_of(ref.timings))
+    if costs.clock_hz != machine.clock_hz:
+        raise ConfigError(
+            f"times are cycles of {costs.clock_hz / 1e6:g} MHz, and {machine.name} runs at "
+            f"{machine.clock_hz / 1e6:g} MHz",
+            where=ref.timings,
+            accepted="state them in cycles of the scenario's NPU",
+        )
+    if spec.kv.blocks is None:
+        raise ScenarioError(
+            "the room for the cache is unknown: a model of times has no weights",
+            where=scenario.where("tenants", index, "llm"),
+            accepted="give kv: {blocks: ...}",
+        )
+    rules = _rules(scenario, index, spec, machine, spec.kv.blocks)
+    requests = token_requests(scenario, index, TrafficRequest())
+    where = scenario.where("tenants", index)
+    return DecoderModel(
+        machine,
+        rules,
+        costs,
+        requests,
+        _stand_in(tenant.name, machine, DecoderLoad(rules, costs, *_mean(requests))),
+        spec.max_model_len,
+        where,
+    )
+
+
+def _mean(requests: TokenRequests) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """One request of mean lengths."""
+    lengths = requests.lengths
+    prompt = round(float(lengths.prompt.mean())) if len(lengths.prompt) else 1
+    output = round(float(lengths.output.mean())) if len(lengths.output) else 1
+    return np.zeros(1, np.int64), np.array([max(1, prompt)]), np.array([max(1, output)])
+
+
+def _stand_in(name: str, machine: MachineSpec, mean: DecoderLoad) -> ModelProfile:
+    """The work of a mean request where so many decode together as the cache holds."""
+    rules, prompt, output = mean.rules, int(mean.prompt[0]), int(mean.output[0])
+    blocks = -(-(prompt + output // 2) // rules.block)
+    together = max(1, min(rules.max_num_seqs, rules.budget, rules.blocks // blocks))
+    chunk = min(prompt, rules.budget, rules.long_prefill or prompt)
+    filling, decoding = iteration_sums(
+        mean,
+        machine,
+        [
+            (chunk, (prompt - chunk) // 2, 1, max(1, rules.budget // chunk)),
+            (1, prompt + output // 2, 1, together),
+        ],
+    )
+    share = prompt / (chunk * max(1, rules.budget // chunk))
+    compute, fetch = (
+        max(0, round(prefill * share + decode * (output - 1) / together))
+        for prefill, decode in zip(filling, decoding, strict=True)
+    )
+    dram = fetch * machine.bandwidth_numerator // machine.bandwidth_denominator
+    nothing = np.zeros(1, np.int64)
+    table = CostTable(
+        name,
+        1,
+        machine,
+        np.array([max(1, compute)]),
+        np.array([dram]),
+        nothing,
+        nothing,
+        nothing,
+        ("request",),
+    )
+    return ModelProfile(name, table, build_offline(table))

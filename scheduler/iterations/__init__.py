@@ -1,0 +1,1 @@
+"""What one iteration of a language model costs, as tables."""

@@ -1,0 +1,264 @@
+"""Language models in scenarios: a measured run, lengths from everywhere, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from layerweaver.backend_sim.results.verdict import RunFacts, judge_tokens
+from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
+from layerweaver.backend_sim.traffic.sample_order import issued_samples
+from layerweaver.ir import LayerweaverError
+
+DATA = Path(__file__).parent.parent / "data"
+CARD = {
+    "name": "card",
+    "clock_mhz": 1000,
+    "array": {"rows": 128, "columns": 128, "dataflow": "ws"},
+    "dram": {"bandwidth_gb_s": 1008},
+    "sram": {"weights_mb": 10},
+    "fits_activations": True,
+}
+TIMINGS = {
+    "clock_mhz": 1000,
+    "token_cycles": {"tokens": [1, 100], "cycles": [1000, 2000]},
+    "sequence_cycles": {"sequences": [1, 2], "cycles": [40, 42]},
+}
+
+Make = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(name="chat")
+def _chat(tmp_path: Path) -> Make:
+    def make(timings: dict[str, Any] | None = None, **tenant: Any) -> dict[str, Any]:
+        file = tmp_path / "timings.yaml"
+        file.write_text(yaml.safe_dump(timings or TIMINGS))
+        own = {
+            "name": "chat",
+            "model": {"timings": str(file)},
+            "llm": {"kv": {"blocks": 100}},
+            "lengths": {"prompt": 50, "output": 5},
+            "arrival": {"kind": "poisson", "qps": 1000, "seed": 1},
+        }
+        changed = {key: value for key, value in {**own, **tenant}.items() if value is not None}
+        return {"npu": CARD, "min_queries": 50, "tenants": [changed]}
+
+    return make
+
+
+def _columns(name: str, key: str) -> dict[str, dict[int, float]]:
+    found: dict[str, dict[int, float]] = {}
+    with (DATA / "vllm_rtx4090" / name).open() as stream:
+        for row in csv.DictReader(stream):
+            found.setdefault(row["layer"], {})[int(row[key])] = float(row["time_us"])
+    return found
+
+
+def _measured_timings() -> dict[str, Any]:
+    """Times of Llama-3.1-8B on the card: kernels as measured, attention as linear forms of relative error."""
+    dense, heads = _columns("profile_dense.csv", "tokens"), _columns("profile_per_sequence.csv", "sequences")
+    once = ("embedding", "final_layernorm")
+    times = {name: 1 if name in once else 64 if name == "layernorm" else 32 for name in dense}
+    with (DATA / "vllm_rtx4090" / "profile_attention.csv").open() as stream:
+        rows = np.array([[float(value) for value in row.values()] for row in csv.DictReader(stream)])
+    chunk, cached, sequences, context, micros = rows.T
+
+    def fitted(which: Any, *terms: Any) -> list[float]:
+        form = np.stack([np.ones(int(which.sum())), *(term[which] for term in terms)], 1)
+        weight = 1 / micros[which]
+        values = np.linalg.lstsq(form * weight[:, None], np.ones(len(form)), rcond=None)[0]
+        return [float(value) * 32_000 for value in values]
+
+    decode = fitted((chunk == 0) & (sequences > 0), sequences, sequences * context)
+    prefill = fitted((chunk > 0) & (sequences == 0), chunk, chunk * cached, chunk**2)
+    tokens, emitting = sorted(dense["layernorm"]), sorted(heads["lm_head"])
+    return {
+        "clock_mhz": 1000,
+        "token_cycles": {
+            "tokens": tokens,
+            "cycles": [sum(1000 * times[name] * dense[name][count] for name in dense) for count in tokens],
+        },
+        "sequence_cycles": {
+            "sequences": emitting,
+            "cycles": [sum(1000 * heads[name][count] for name in heads) for count in emitting],
+        },
+        "attention_cycles": {
+            "fixed": decode[0],
+            "per_sequence": decode[1],
+            "per_context_token": decode[2],
+            "per_prefill_token": prefill[1],
+            "per_prefill_pair": prefill[2],
+            "per_prefill_square": prefill[3],
+        },
+    }
+
+
+def test_equals_a_measured_run_of_vllm(chat: Make, tmp_path: Path) -> None:
+    with (DATA / "vllm_rtx4090" / "requests.jsonl").open() as stream:
+        measured = [json.loads(line) for line in stream]
+    measured.sort(key=lambda request: float(request["queued_ts"]))
+    trace = tmp_path / "trace.csv"
+    rows = ["tenant,arrival_ns,prompt,output"]
+    for request in measured:
+        due = round((request["queued_ts"] - measured[0]["queued_ts"]) * 1e9)
+        rows.append(f"chat,{due},{request['input_toks']},{request['output_toks']}")
+    trace.write_text("\n".join(rows))
+    scenario = chat(
+        _measured_timings(),
+        llm={"kv": {"blocks": 2588}},
+        lengths={"from": "trace"},
+        arrival={"kind": "trace", "file": str(trace)},
+    )
+    requests = tmp_path / "requests.csv"
+    served = simulate_with(scenario, None, RunOptions(requests=requests))["tenants"][0]
+    ttft = np.array([request["first_token_ts"] - request["queued_ts"] for request in measured]) * 1e3
+    latency = np.array([request["last_token_ts"] - request["queued_ts"] for request in measured]) * 1e3
+    tpot = (latency - ttft) / np.array([request["output_toks"] - 1 for request in measured])
+    for ours, theirs in (
+        (served["llm"]["ttft_ms"], ttft),
+        (served["llm"]["tpot_ms"], tpot),
+        (served["latency_ms"], latency),
+    ):
+        assert ours["mean"] == pytest.approx(theirs.mean(), rel=0.02)
+        assert ours["p99"] == pytest.approx(np.percentile(theirs, 99), rel=0.04)
+    assert 150 < served["llm"]["preemptions"] < 240
+    with requests.open() as stream:
+        written = list(csv.DictReader(stream))
+    assert [int(row["tokens"]) for row in written] == [request["output_toks"] for request in measured]
+    assert sum(int(row["preemptions"]) for row in written) == served["llm"]["preemptions"]
+    mean = np.mean([int(row["last_token_ns"]) - int(row["arrival_ns"]) for row in written]) / 1e6
+    assert mean == pytest.approx(served["latency_ms"]["mean"])
+
+
+def test_one_request_takes_what_its_iterations_take(chat: Make) -> None:
+    scenario = chat(lengths={"prompt": 150, "output": 3}, deadline={"ttft_ms": 1, "tpot_ms": 1})
+    scenario["min_queries"] = 1
+    scenario["tenants"][0]["llm"]["max_batched_tokens"] = 100
+    served = simulate_with(scenario)["tenants"][0]
+    assert served["llm"]["iterations"] == 4
+    first = 2000 + int(1000 + 1000 * 49 / 99 + 40)
+    assert served["llm"]["ttft_ms"]["max"] * 1e6 == pytest.approx(first)
+    assert served["latency_ms"]["max"] * 1e6 == pytest.approx(first + 2 * 1040)
+    assert served["standalone_ms"] == pytest.approx(served["latency_ms"]["mean"])
+    assert served["deadline"] == {"ttft_ms": 1.0, "tpot_ms": 1.0, "itl_ms": None, "mode": "mean"}
+    assert served["violation_rate"] == 0
+    assert served["llm"]["kv_occupancy"]["max"] == 10 / 100
+
+
+FORMATS = {
+    "azure-llm": "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00.009930+00:00,10,2\n"
+    "2024-05-10 00:00:01.01+00:00,20,3\n",
+    "burstgpt": "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,"
+    "Log Type\n"
+    "5,1,2,ChatGPT,10,2,12,x\n6,1,2,GPT-4,20,3,23,x\n",
+    "mooncake": '{"timestamp": 0, "input_length": 10, "output_length": 2, "hash_ids": [0]}\n'
+    '{"timestamp": 1000, "input_length": 20, "output_length": 3, "hash_ids": [1]}\n',
+    "csv": "tenant,arrival_ns,prompt,output\nchat,0,10,2\nchat,1000000000,20,3\n",
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_lengths_come_from_traces(name: str, chat: Make, tmp_path: Path) -> None:
+    file = tmp_path / "trace"
+    file.write_text(FORMATS[name])
+    arrival = {"kind": "trace", "file": str(file), "format": name}
+    served = simulate_with(chat(lengths=None, arrival=arrival))["tenants"][0]["llm"]
+    assert (served["tokens_in"], served["tokens_out"]) == (30, 5)
+
+
+def test_lengths_come_from_pairs_and_distributions(chat: Make, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text("prompt,output\n10,2\n20,3\n")
+    pairs = simulate_with(chat(lengths={"file": str(file)}))["tenants"][0]["llm"]
+    assert (pairs["tokens_in"], pairs["tokens_out"]) == (750, 125)
+    issue = {"file": str(file), "order": "loadgen", "qsl_seed": 1, "sample_seed": 2}
+    scenario = chat(lengths=issue)
+    scenario["min_queries"] = 51
+    served = simulate_with(scenario)["tenants"][0]
+    assert (served["arrived"], served["llm"]["tokens_in"]) == (52, 26 * 30)
+    drawn = {"prompt": {"lognormal": {"mean": 40, "cv": 0.5, "most": 200}}, "output": 4}
+    scenario = chat(lengths=drawn)
+    scenario["min_queries"] = 2000
+    assert simulate_with(scenario)["tenants"][0]["llm"]["tokens_in"] == pytest.approx(80_000, rel=0.05)
+
+
+def test_samples_come_in_the_order_of_loadgen() -> None:
+    with (DATA / "loadgen_issued_index.csv").open() as stream:
+        issued = [int(row["sample_index"]) for row in csv.DictReader(stream)]
+    seeds = {"qsl_seed": 2085463073848966840, "sample_seed": 2747215439041700203}
+    assert issued_samples(1000, 2000, min_query_count=100, **seeds).tolist() == issued
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"llm": None, "model": "zoo:ncf"}, "lengths is for language models"),
+        ({"batch": 4}, "max_num_seqs"),
+        ({"deadline_ms": 5}, "ttft_ms"),
+        ({"queue": {"limit": 3}}, "does not work with language models"),
+        ({"arrival": {"kind": "closed_loop", "concurrency": 2}}, "not built for language models"),
+        ({"lengths": None}, "needs lengths"),
+        ({"lengths": {"from": "trace"}}, "kind: trace"),
+        ({"lengths": {"prompt": 5}}, "both prompt and output"),
+        ({"lengths": {"prompt": 5, "output": 0}}, "number of tokens"),
+        ({"lengths": {"file": "x.csv", "order": "loadgen", "qsl_seed": 1}}, "sample_seed"),
+        ({"lengths": {"prompt": 1600, "output": 10}}, "request 0 with 1600"),
+        ({"llm": {}}, "kv: {blocks"),
+        ({"llm": {"kv": {"blocks": 0}}}, "blocks"),
+        ({"llm": {"max_batched_tokens": 0}}, "max_batched_tokens"),
+        ({"llm": {"kv": {"blocks": 9, "prefix_cache": True}}}, "not built"),
+        ({"llm": {"kv": {"blocks": 9}, "buckets": {"tokens": [8]}}}, "not built"),
+        ({"llm": {"kv": {"blocks": 9}, "tensor_parallel": {"chips": 2}}}, "not built"),
+        ({"llm": {"kv": {"blocks": 9}, "preemption": "swap"}}, "not built"),
+        ({"llm": {"kv": {"blocks": 100}, "max_model_len": 54}}, "max_model_len"),
+        ({"deadline": {"mode": "strict"}}, "itl_ms"),
+        ({"mlperf_model": "resnet50-v1.5"}, "no limits per token"),
+        ({"timings": {**TIMINGS, "clock_mhz": 900}}, "900 MHz"),
+        ({"timings": {**TIMINGS, "token_cycles": {"tokens": [2, 1], "cycles": [1, 2]}}}, "ascend"),
+        ({"timings": {"clock_mhz": 1000}}, "token_cycles"),
+    ],
+    ids=str,
+)
+def test_refusals(change: dict[str, Any], message: str, chat: Make) -> None:
+    scenario = chat(**change)
+    with pytest.raises(LayerweaverError, match=message) as refused:
+        simulate_with(scenario)
+    assert "\n" not in str(refused.value)
+
+
+def test_token_traces_are_not_replayed_on_fixed_costs(chat: Make, tmp_path: Path) -> None:
+    file = tmp_path / "trace"
+    file.write_text(FORMATS["azure-llm"])
+    arrival = {"kind": "trace", "file": str(file), "format": "azure-llm"}
+    scenario = chat(model="zoo:ncf", llm=None, lengths=None, arrival=arrival)
+    with pytest.raises(LayerweaverError, match="tokens: ignore"):
+        simulate_with(scenario)
+    scenario["tenants"][0]["arrival"]["tokens"] = "ignore"
+    assert "arrival times only" in " ".join(simulate_with(scenario)["warnings"])
+
+
+def _facts() -> RunFacts:
+    return RunFacts("poisson", 0.99, None, 10**12, 10**12, 0, 100, 0)
+
+
+def test_verdict_on_tokens() -> None:
+    good, bad = np.full(1000, 5), np.full(1000, 50)
+    few_bad = np.where(np.arange(1000) < 11, 50, 5)
+    assert judge_tokens(good, good, 10, 10, _facts()) == ("VALID", [])
+    assert judge_tokens(good, good, None, None, _facts()) == (None, [])
+    _, reasons = judge_tokens(bad, bad, 10, 10, _facts())
+    assert [reason.startswith("early stopping") for reason in reasons] == [False, False, True]
+    assert "time per output token" in reasons[-1]
+    verdict, reasons = judge_tokens(few_bad, good, 10, 10, _facts())
+    assert verdict == "INVALID"
+    assert reasons[0].startswith("p99 time to first token is above")
+    allowed = np.where(np.arange(1000) < 3, 50, 5)
+    assert judge_tokens(allowed, allowed, 10, 10, _facts())[0] == "INVALID"
+    assert judge_tokens(np.resize(allowed, 2000), good, 10, 10, _facts())[0] == "VALID"
