@@ -146,7 +146,7 @@ class _Rebuilder:
         self._open: set[FunctionType] = set()
 
     def rebuild(self, function: FunctionType) -> Callable[..., Any]:
-        if self._shared is not None and not self._is_replaced_within(function):
+        if self._shared is not None and not self._is_own(function):
             return self._shared.rebuild(function)
         if function not in self._done:
             if function in self._open:
@@ -156,7 +156,9 @@ class _Rebuilder:
             self._open.discard(function)
         return self._done[function]
 
-    def _is_replaced_within(self, function: FunctionType) -> bool:
+    def _is_own(self, function: FunctionType) -> bool:
+        if function in self._replacements.values():
+            return True
         reached = _reachable(function, self._replacements)
         return any(not self._replacements.keys().isdisjoint(item.__code__.co_names) for item in reached)
 
