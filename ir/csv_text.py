@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-__all__ = ["CsvWriter", "cell_text"]
+__all__ = ["CsvWriter", "TextWriter", "cell_text"]
 
 _FORMULA = re.compile(
     "'*[=+\\-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
@@ -20,8 +20,12 @@ _FORMULA = re.compile(
 )
 
 
-class _Text(Protocol):
-    def write(self, text: str, /) -> object: ...
+class TextWriter(Protocol):
+    """What can be written text to."""
+
+    def write(self, text: str, /) -> object:
+        """Write it."""
+        ...
 
 
 class _UnixLines:
@@ -30,7 +34,7 @@ class _UnixLines:
     The csv module quotes what looks like *its* line end: only with both is a lone carriage return quoted.
     """
 
-    def __init__(self, stream: _Text) -> None:
+    def __init__(self, stream: TextWriter) -> None:
         self._stream = stream
 
     def write(self, row: str) -> object:
@@ -44,7 +48,7 @@ class CsvWriter:
         stream: Text stream that leaves line ends alone.
     """
 
-    def __init__(self, stream: _Text) -> None:
+    def __init__(self, stream: TextWriter) -> None:
         self._writer = csv.writer(_UnixLines(stream), lineterminator="\r\n")
 
     def writerow(self, cells: Iterable[Any]) -> None:

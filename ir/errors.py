@@ -6,6 +6,8 @@ command line turns it into exit code 2; anything else that escapes is a fault of
 
 from __future__ import annotations
 
+from layerweaver.ir.text import one_line
+
 __all__ = [
     "ConfigError",
     "LayerweaverError",
@@ -18,17 +20,6 @@ __all__ = [
 ]
 
 
-_LONGEST = 600
-
-
-def _one_line(text: str) -> str:
-    """One printable line of bounded length: names in messages come from files that nobody vouches for."""
-    line = " ".join(text.split())
-    if not line.isprintable():
-        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
-
-
 class LayerweaverError(Exception):
     """Base of all errors caused by input.
 
@@ -39,9 +30,9 @@ class LayerweaverError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", accepted: str = "") -> None:
-        self.what = _one_line(what)
-        self.where = _one_line(where)
-        self.accepted = _one_line(accepted)
+        self.what = one_line(what)
+        self.where = one_line(where)
+        self.accepted = one_line(accepted)
         super().__init__(str(self))
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ _MAX_DEPTH = 32
 
 
 _MAX_VALUES = 100_000
+
+
+_MAX_NUMBER = 100
 
 
 _EXPONENT = re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+")
@@ -175,7 +179,7 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
                 self.note(self.refuse("a key must be plain text", key_node))
                 continue
-            key = str(key_node.value)
+            key = self.text(str(key_node.value), key_node)
             if key in result:
                 self.note(self.refuse(f"the key {key[:60]!r} appears twice", key_node, "keep one of them"))
                 continue
@@ -185,12 +189,20 @@ class _Reader:
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
         text = str(node.value)
-        if node.style is None and _EXPONENT.fullmatch(text):
-            return float(text)
-        if node.tag.endswith((":str", ":timestamp")):
-            return text
+        number = node.style is None and _EXPONENT.fullmatch(text)
+        if node.tag.endswith((":str", ":timestamp")) and not number:
+            return self.text(text, node)
+        with contextlib.suppress(ValueError, LookupError, OverflowError, yaml.YAMLError):
+            if len(text) <= _MAX_NUMBER:
+                return float(text) if number else self.scalars.construct_object(node)
+        self.note(self.refuse(f"{text[:40]!r} is not understood as a value", node))
+        return None
+
+    def text(self, text: str, node: yaml.Node) -> str:
+        """A text of whole characters: escapes can write halves of them, which no file can hold."""
         try:
-            return self.scalars.construct_object(node)
-        except (ValueError, KeyError, yaml.YAMLError):
-            self.note(self.refuse(f"{text[:40]!r} is not understood as a value", node))
-            return None
+            text.encode()
+        except UnicodeEncodeError:
+            self.note(self.refuse(f"{text[:40]!r} holds half a character", node, "plain text"))
+            return ""
+        return text

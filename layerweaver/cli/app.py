@@ -20,6 +20,7 @@ from layerweaver.cli import (
 from layerweaver.cli.manual import EXIT_CODES
 from layerweaver.cli.session import Session
 from layerweaver.ir.errors import LayerweaverError
+from layerweaver.ir.text import printable
 
 __all__ = ["CommandLineError", "app", "run"]
 
@@ -39,7 +40,7 @@ class _CurrentStderr(logging.Handler):
     """Logs to what ``sys.stderr`` is at the time, so that a progress bar is not written over."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        print(printable(self.format(record)), file=sys.stderr)
 
 
 app = typer.Typer(

@@ -9,6 +9,8 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
+from layerweaver.ir.text import printable
+
 __all__ = ["Listing"]
 
 _LEAST_TEXT = 12
@@ -51,7 +53,7 @@ class Listing(Table):
         return least
 
     def _paragraphs(self, width: int) -> Iterator[RenderableType]:
-        yield Text.from_markup(f"{self.title}", style="bold")
+        yield Text(f"{self.title}", style="bold")
         count = next((place for place, column in enumerate(self.columns) if column.no_wrap), 1) or 1
         headings = [" ".join(str(column.header).split()) for column in self.columns]
         names = [""] * count
@@ -79,4 +81,4 @@ def _cells(column: Column) -> Iterator[RenderableType]:
 
 
 def _text(cell: RenderableType) -> Text:
-    return cell if isinstance(cell, Text) else Text.from_markup(str(cell))
+    return cell if isinstance(cell, Text) else Text(printable(str(cell)))

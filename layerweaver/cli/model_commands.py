@@ -14,7 +14,7 @@ from layerweaver.cli.completion import complete_model, complete_npu, complete_zo
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import STANDARD_OUTPUT, output_file, picture_file
 from layerweaver.cli.render import layers_table, models_table, number, totals_lines
-from layerweaver.cli.session import JsonOption, console, print_document, session_of
+from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
 
 __all__ = ["name_standard_output", "register"]
 
@@ -170,7 +170,7 @@ def _inspect(
         session.note(f"wrote {graph}")
     session.warn(document["warnings"])
     if csv == STANDARD_OUTPUT:
-        typer.echo(layers_csv(document), nl=False)
+        data_stream().write(layers_csv(document))
         return
     if as_json:
         print_document(document)

@@ -11,7 +11,8 @@ import typer
 from layerweaver.cli.completion import complete_npu
 from layerweaver.cli.outputs import output_file
 from layerweaver.cli.render import npus_table
-from layerweaver.cli.session import JsonOption, console, print_document, session_of
+from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
+from layerweaver.ir.text import printable
 
 __all__ = ["register"]
 
@@ -38,7 +39,7 @@ def _show(
     if as_json:
         print_document(npu_document(config))
     else:
-        typer.echo(npu_yaml(config), nl=False)
+        data_stream().write(npu_yaml(config))
 
 
 def _check(
@@ -54,7 +55,7 @@ def _check(
         for problem in problems:
             typer.echo(problem, err=True)
         if not problems:
-            typer.echo(f"{file}: fine")
+            typer.echo(f"{printable(str(file))}: fine")
     if problems:
         raise typer.Exit(2)
 

@@ -27,7 +27,7 @@ from layerweaver.cli.model_commands import (
 )
 from layerweaver.cli.outputs import output_file
 from layerweaver.cli.render import profile_tables
-from layerweaver.cli.session import JsonOption, console, print_document, session_of
+from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
 
 __all__ = ["register"]
 
@@ -125,7 +125,7 @@ def _show(
 
     loaded = load_profile(profile)
     if csv:
-        typer.echo(profile_csv(loaded), nl=False)
+        data_stream().write(profile_csv(loaded))
         return
     document = profile_document(loaded)
     if as_json:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from layerweaver.ir.text import printable
+
 if TYPE_CHECKING:
     from layerweaver.backend_sim.engine.loop import Progress as EngineProgress
 
@@ -25,7 +27,7 @@ class ProgressBar:
     def __init__(self, title: str, console: Console | None = None) -> None:
         self._title = title
         self._bar = Progress(
-            TextColumn("{task.description}", table_column=None),
+            TextColumn("{task.description}", table_column=None, markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[share]}"),
             TextColumn("{task.fields[rate]}"),
@@ -77,7 +79,7 @@ class ProgressBar:
             self._task,
             completed=min(share, 1.0) if known else 0.0,
             total=1.0 if known else None,
-            description=f"{self._title}: {text}" if text else self._title,
+            description=printable(f"{self._title}: {text}" if text else self._title),
             share=f"{min(share, 1.0):4.0%}" if known else "",
             rate=rate,
         )

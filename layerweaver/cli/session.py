@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from layerweaver.ir.csv_text import TextWriter
+from layerweaver.ir.text import printable, printable_json
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from layerweaver.backend_sim.engine.loop import Progress as EngineProgress
     from layerweaver.backend_sim.engine.loop import ProgressCallback as EngineCallback
@@ -24,6 +28,7 @@ __all__ = [
     "ProgressCallback",
     "Session",
     "console",
+    "data_stream",
     "plain_terminal",
     "print_document",
     "session_of",
@@ -48,12 +53,12 @@ class Session:
     def note(self, text: str) -> None:
         """Say something on stderr unless asked to be quiet."""
         if not self.quiet:
-            print(f"layerweaver: {text}", file=sys.stderr)
+            print(f"layerweaver: {printable(text)}", file=sys.stderr)
 
     def detail(self, text: str) -> None:
         """Say something on stderr when asked to be verbose."""
         if self.verbose:
-            print(f"layerweaver: {text}", file=sys.stderr)
+            print(f"layerweaver: {printable(text)}", file=sys.stderr)
 
     def warn(self, warnings: Sequence[str]) -> None:
         """Print an importer's warnings on stderr, the first few unless verbose."""
@@ -61,7 +66,7 @@ class Session:
             return
         shown = warnings if self.verbose else warnings[:5]
         for warning in shown:
-            print(f"layerweaver: warning: {warning}", file=sys.stderr)
+            print(f"layerweaver: warning: {printable(warning)}", file=sys.stderr)
         if len(shown) < len(warnings):
             print(f"layerweaver: warning: {len(warnings) - len(shown)} more (-v shows all)", file=sys.stderr)
 
@@ -106,7 +111,7 @@ def session_of(context: typer.Context) -> Session:
 
 
 def console() -> Console:
-    """A console on stdout: colour on a terminal only, NO_COLOR respected.
+    """A console on stdout: colour on a terminal only, NO_COLOR respected; all text is plain text.
 
     It is as wide as the terminal, or as the variable COLUMNS says; 80 columns when piped.
     """
@@ -117,9 +122,13 @@ def console() -> Console:
             # rich would exit with 1, which says here that the tool is wrong.
             raise BrokenPipeError
 
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(printable(text), **options)
+
     columns = os.environ.get("COLUMNS", "")
     piped = None if columns.isdecimal() and int(columns) else _PIPED_COLUMNS
-    return Screen(width=None if sys.stdout.isatty() else piped, highlight=False, soft_wrap=False)
+    width = None if sys.stdout.isatty() else piped
+    return Screen(width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def plain_terminal() -> bool:
@@ -136,4 +145,17 @@ def table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
 
 def print_document(document: Mapping[str, Any]) -> None:
     """Print a document as JSON on stdout."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=plain_terminal(), allow_nan=False))
+    text = json.dumps(document, indent=2, ensure_ascii=plain_terminal(), allow_nan=False)
+    typer.echo(printable_json(text))
+
+
+class _Shown:
+    """Standard output as a terminal may have it."""
+
+    def write(self, text: str) -> object:
+        return sys.stdout.write(printable(text))
+
+
+def data_stream() -> TextWriter:
+    """Where data goes that other programs read: as it is, unless a terminal would obey it."""
+    return _Shown() if sys.stdout.isatty() else sys.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +24,7 @@ from layerweaver.cli.serving import (
     parse_policy,
     wants_details,
 )
-from layerweaver.cli.session import JsonOption, console, print_document, session_of
+from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
 from layerweaver.ir.csv_text import CsvWriter
 
 __all__ = ["register"]
@@ -105,7 +104,7 @@ def _traffic(
         print_document({"arrivals": [dict(zip(columns, row, strict=True)) for row in rows]})
         return
     first = list(islice(rows, 1))  # so that what is wrong from the start leaves no half-written table
-    writer = CsvWriter(sys.stdout)
+    writer = CsvWriter(data_stream())
     writer.writerow(columns)
     writer.writerows(chain(first, rows))
 

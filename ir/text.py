@@ -1,0 +1,37 @@
+"""Text from strangers, made harmless for terminals: names are text, never control."""
+
+from __future__ import annotations
+
+import json
+
+__all__ = ["one_line", "printable", "printable_json"]
+
+_LONGEST = 600
+
+
+def printable(text: str) -> str:
+    """The text with everything that shows nothing by itself spelt out, line ends excepted.
+
+    Escape sequences, marks that turn the direction of writing and lone surrogates become what Python writes
+    for them.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else _spelt(c) for c in text)
+
+
+def _spelt(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def printable_json(text: str) -> str:
+    """JSON with such characters as JSON itself would escape them; the same document."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """One printable line of bounded length."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
