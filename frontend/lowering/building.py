@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from layerweaver.frontend.lowering.caches import grown_caches
 from layerweaver.frontend.lowering.draft import Draft, DraftGraph
 from layerweaver.frontend.lowering.missing import Missing
 from layerweaver.frontend.lowering.parameters import Parameters, check_size
@@ -214,6 +215,12 @@ class _Building:
         if self.strict and lacking:
             raise ModelError(lacking[0], where=resolved.source, accepted="or leave out --strict")
         known = self.missing.causes()
+        unpaired = [name for name, _ in grown_caches(resolved) if name not in self.pairs]
+        asked = [
+            f"input {name} grows and only attention reads it, like a cache; "
+            f"give --state {name}=OUTPUT where an output feeds it"
+            for name in unpaired
+        ]
         rest = (line for line in resolved.warnings if line not in lacking and not line.startswith(known))
         graph = DraftGraph(
             resolved.source,
@@ -224,7 +231,7 @@ class _Building:
             inputs=tuple(self.sizes[name] for name in resolved.inputs if name not in self.pairs),
             outputs=self.graph_outputs(),
             batch=max(1, resolved.batch),
-            warnings=(*lacking, *rest),
+            warnings=(*lacking, *rest, *asked),
             lacking=lacking,
         )
         for draft in self.drafts:

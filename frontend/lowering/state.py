@@ -3,9 +3,9 @@
 A pair is found by name (``past_key_values.0.key`` and ``present.0.key``, ``h`` and ``hn``, ``state`` and
 ``stateN``, ...) when both have the same element type and the same shape, or shapes that differ in the one
 axis along which a cache grows; or by an attention operator that reads it as past and writes it as present;
-or by structure, when an input named like a cache is extended by a Concat whose result is a graph output; or
-it is given. What is read is the whole input; what is written is the
-whole output of equal shape, or the new rows of a cache, which an NPU appends in place (*ours*).
+or by structure, when a Concat extends an input that nothing else reads and attention reads the result (see
+:mod:`layerweaver.frontend.lowering.caches`); or it is given. What is read is the whole input; what is written
+is the whole output of equal shape, or the new rows of a cache, which an NPU appends in place (*ours*).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from layerweaver.frontend.lowering.caches import grown_caches
 from layerweaver.frontend.node.resolved import ResolvedGraph
-from layerweaver.frontend.node.values import Info
+from layerweaver.frontend.node.values import Info, text
 from layerweaver.ir import ModelError
 
 __all__ = ["state_pairs"]
@@ -92,6 +93,7 @@ def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> 
     """
     outputs = dict(zip(graph.output_aliases, graph.outputs, strict=True))
     pairs: dict[str, str] = {}
+    appended = set(grown_caches(graph)) if given else set()
     for source, target in given:
         pairs[_stated(graph, source, graph.inputs, "input")] = outputs[
             _stated(graph, target, graph.output_aliases, "output")
@@ -102,6 +104,13 @@ def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> 
                 f"{graph.values[outputs[target]].dtype}",
                 where=graph.source,
                 accepted="a pair of equal element types",
+            )
+        before, after = graph.values[source], graph.values[outputs[target]]
+        if not _compatible(before, after) and (source, outputs[target]) not in appended:
+            raise ModelError(
+                f"state {source!r} is {_shown(before)} and {target!r} is {_shown(after)}",
+                where=graph.source,
+                accepted="a pair of one shape, or an output longer in the axis along which a cache grows",
             )
     taken = set(pairs.values())
     lower = {name.lower(): name for name in reversed(graph.output_aliases)}
@@ -118,8 +127,15 @@ def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> 
                 taken.add(output)
                 break
     _pair_by_operator(graph, pairs, taken)
-    _pair_by_concat(graph, pairs, taken)
+    for name, output in grown_caches(graph):
+        if output and name not in pairs and output not in taken:
+            pairs[name] = output
+            taken.add(output)
     return pairs
+
+
+def _shown(info: Info) -> str:
+    return "of unknown shape" if info.shape is None else text(info.shape)
 
 
 def _stated(graph: ResolvedGraph, name: str, known: Sequence[str], what: str) -> str:
@@ -145,25 +161,3 @@ def _pair_by_operator(graph: ResolvedGraph, pairs: dict[str, str], taken: set[st
             if name in inputs and output in outputs and name not in pairs and output not in taken:
                 pairs[name] = output
                 taken.add(output)
-
-
-def _pair_by_concat(graph: ResolvedGraph, pairs: dict[str, str], taken: set[str]) -> None:
-    """Pair inputs named like a cache with the graph output that is the input and new rows."""
-    waiting = {name for name in graph.inputs if name not in pairs and _STATEFUL.search(name)}
-    if not waiting:
-        return
-    outputs = set(graph.outputs)
-    for resolved in graph.nodes:
-        node = resolved.node
-        if node.op_type != "Concat" or not node.outputs or node.outputs[0] not in outputs:
-            continue
-        for name in node.inputs:
-            output = node.outputs[0]
-            if name in waiting and output not in taken and _grown(graph.values, name, output):
-                pairs[name] = output
-                taken.add(output)
-                waiting.discard(name)
-
-
-def _grown(values: Mapping[str, Info], name: str, output: str) -> bool:
-    return _compatible(values[name], values[output])

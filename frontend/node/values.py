@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.frontend.reader.model import MATERIALIZE_LIMIT
 from layerweaver.ir.dtypes import DType
 
 __all__ = [
     "FOLD_LIMIT",
+    "VALUE_BYTES",
     "Array",
     "Cause",
     "Info",
@@ -29,9 +29,11 @@ __all__ = [
 
 Array: TypeAlias = NDArray[Any]
 
-FOLD_LIMIT = MATERIALIZE_LIMIT
+FOLD_LIMIT = 1 << 20
 """Results of more elements are not computed, only their shapes."""
 
+VALUE_BYTES = 1 << 27
+"""Most bytes of values that are kept of one model; later ones are dropped, as if they were not known."""
 
 _NUMPY: dict[DType, np.dtype[Any]] = {
     DType.FLOAT32: np.dtype(np.float32),
@@ -113,6 +115,7 @@ class Info:
         upper: Whether the shape or value is only an upper bound; a rule that answers None says that it is
             exact although its inputs are bounds.
         cause: Why shape or value is unknown or bounded, where it is.
+        hot: For one-hot vectors, the axis along which they lie and how many there are.
         most: For a mask, how many of its elements are true at most; None when nothing is known.
         elements: For a sequence, its elements in order; None for a tensor.
         absent: For an optional, whether it is known to be empty.
@@ -128,6 +131,7 @@ class Info:
         "dtype",
         "elements",
         "guessed",
+        "hot",
         "most",
         "name",
         "roots",
@@ -162,6 +166,7 @@ class Info:
         self.varying = False
         self.guessed = False
         self.cause: Cause | None = None
+        self.hot: tuple[int, int] | None = None
         self.most: int | None = None
 
 

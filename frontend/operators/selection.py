@@ -81,8 +81,10 @@ def _non_zero_shape(call: Call) -> tuple[Info]:
     if value is not None:
         places = np.array(np.nonzero(np.atleast_1d(value)), dtype=np.int64).reshape(rank, -1)
         return (Info(DType.INT64, places.shape, storable(places, DType.INT64, places.shape)),)
-    bound = (rank, math.prod(shape))
-    call.note(f"how many elements are nonzero depends on data: taken as all {bound[1]}")
+    size, most = math.prod(shape), call.info(0).most
+    bound = (rank, size if most is None else min(size, most))
+    taken = f"all {size}" if bound[1] == size else f"{bound[1]}, an even share"
+    call.note(f"how many elements are nonzero depends on data: taken as {taken}")
     return (Info(DType.INT64, bound, upper=True),)
 
 

@@ -33,17 +33,24 @@ MAX_IR_VERSION = 1000
 _FIRST_IR_WITH_OPSETS = 3
 _ACCEPTED = "give an ONNX model in binary protobuf form (.onnx)"
 
+_OPENVINO = "an OpenVINO model: give the .onnx file that it was made from"
+_HTML = "an HTML page: the download gave a page instead of the file"
+
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"PK\x03\x04", "a ZIP archive (or a PyTorch checkpoint): unpack or export it"),
     (0, b"\x1f\x8b", "a gzip archive: unpack it"),
     (0, b"\x89PNG", "a PNG picture"),
     (0, b"\x89HDF", "an HDF5 (Keras) file: export it to ONNX"),
-    (0, b"\x80\x02", "a Python pickle: export it to ONNX"),
+    *((0, bytes((0x80, version)), "a Python pickle: export the model to ONNX") for version in range(2, 6)),
+    (8, b'{"', "a safetensors file, which holds weights and no graph: export the model to ONNX"),
     (0, b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"),
     (4, b"TFL3", "a TensorFlow Lite model: convert it to ONNX"),
     (4, b"ORTM", "an ONNX Runtime .ort file: give the .onnx file that it was made from"),
     (0, b"GGUF", "a GGUF file: export the model to ONNX"),
     (0, b"ir_version", "ONNX in text form: save it in binary form"),
+    (0, b"<net ", _OPENVINO),
+    (0, b"<!doctype html", _HTML),
+    (0, b"<html", _HTML),
     (0, b"<", "a text file: save the model in binary form"),
     (0, b"{", "a JSON file: save the model in binary form"),
 )
@@ -131,11 +138,17 @@ def _read(buffer: Buffer, source: str, folder: Path | None) -> OnnxModel:
 
 
 def _looks_like(buffer: Buffer) -> str:
-    head = buffer[:64]
-    for offset, magic, name in _SIGNATURES:
-        if head.startswith(magic, offset):
-            return name
-    if all(byte in b"\t\r\n" or 0x20 <= byte < 0x7F for byte in head):
+    head = buffer[:4096]
+    page = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if page.startswith(b"<?xml"):
+        page = page[page.find(b"<net ") :] if b"<net " in page else page
+    elif page.startswith(b"<"):
+        page = page[:16].lower()
+    for text in (head, page):
+        for offset, magic, name in _SIGNATURES:
+            if text.startswith(magic, offset):
+                return name
+    if all(byte in b"\t\r\n" or 0x20 <= byte < 0x7F for byte in head[:64]):
         return "a text file: save the model in binary form"
     return ""
 

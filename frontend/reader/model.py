@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from layerweaver.ir.dtypes import DType
 
 __all__ = [
+    "INDEX_LIMIT",
     "MATERIALIZE_LIMIT",
     "Attribute",
     "AttributeReference",
@@ -24,6 +25,9 @@ __all__ = [
 
 MATERIALIZE_LIMIT = 4096
 """Constants of at most this many elements have their values read; larger ones are skipped in the file."""
+
+INDEX_LIMIT = 1 << 20
+"""The same for constants of the types that shapes depend on: indices and masks, which weights never are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.frontend.reader.minifloat import NUMPY_TYPES, unpack_bits, widen
-from layerweaver.frontend.reader.model import MATERIALIZE_LIMIT, TensorData
+from layerweaver.frontend.reader.model import INDEX_LIMIT, MATERIALIZE_LIMIT, TensorData
 from layerweaver.frontend.reader.wire import (
     FIXED32,
     FIXED64,
@@ -112,7 +112,7 @@ class _Payload:
 
 
 def read_tensor(buffer: Buffer, start: int, end: int, folder: Path | None = None) -> TensorData:
-    """Read a TensorProto; values come along if there are at most ``MATERIALIZE_LIMIT`` of them.
+    """Read a TensorProto; values come along where there are few, or indices.
 
     Args:
         buffer: The file.
@@ -139,7 +139,7 @@ def read_tensor(buffer: Buffer, start: int, end: int, folder: Path | None = None
             payload.raw = (a, b)
         elif number in _TYPED_FIELDS:
             spans = payload.spans.setdefault(number, [])
-            if len(spans) <= MATERIALIZE_LIMIT:
+            if len(spans) <= INDEX_LIMIT:
                 spans.append((tag, a, b))
         elif tag == _EXTERNAL_ENTRY:
             key, value = _entry(buffer, a, b)
@@ -150,7 +150,7 @@ def read_tensor(buffer: Buffer, start: int, end: int, folder: Path | None = None
         shape = _checked_extents(dims, start)
         dtype = ONNX_TYPES.get(code, DType.UNDEFINED)
         values = _values(buffer, dtype, shape, payload, folder)
-        lost = payload.external and values is None and prod(shape) <= MATERIALIZE_LIMIT
+        lost = payload.external and values is None and prod(shape) <= _limit(dtype)
         return TensorData(name, dtype, shape, values, payload.entries.get("location", "") if lost else "")
     except WireError as error:
         raise error.within(f"tensor '{name}'") from None
@@ -183,6 +183,11 @@ def _entry(buffer: Buffer, start: int, end: int) -> tuple[str, str]:
     return pair[0], pair[1]
 
 
+def _limit(dtype: DType) -> int:
+    """Most elements of a constant whose values are read."""
+    return INDEX_LIMIT if dtype in (DType.INT64, DType.INT32, DType.BOOL) else MATERIALIZE_LIMIT
+
+
 def _values(
     buffer: Buffer, dtype: DType, shape: tuple[int, ...], payload: _Payload, folder: Path | None
 ) -> NDArray[Any] | None:
@@ -191,7 +196,7 @@ def _values(
     if dtype in (DType.STRING, DType.UNDEFINED):
         return None
     expected_bytes = packed_bytes(elements, dtype.bits)
-    small = elements <= MATERIALIZE_LIMIT and len(shape) <= _NUMPY_RANK
+    small = elements <= _limit(dtype) and len(shape) <= _NUMPY_RANK
     if payload.external:
         raw = _external_bytes(payload.entries, expected_bytes, folder) if small else None
         return _from_raw(raw, dtype, shape) if raw is not None else None

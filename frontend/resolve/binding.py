@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from layerweaver.frontend.node.values import text
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.expressions import DimExpression, parse_dim, solve
+from layerweaver.frontend.resolve.names import nearest_name, without_placeholders
 from layerweaver.ir.errors import ModelError
 
-__all__ = ["Binding", "bind", "nearest_name"]
+__all__ = ["Binding", "bind"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """Something unbound: where (ending in a colon), what, and the option that binds it."""
+
+    where: str
+    what: str
+    option: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,15 +45,6 @@ class Binding:
     warnings: tuple[str, ...]
 
 
-def nearest_name(name: str, known: Sequence[str], kind: str) -> str:
-    """What to say of a name that the model does not have: the nearest, and some that it has."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    if not close:
-        return f"the model has no {kind}"
-    others = ", ".join(sorted(known)[:12])
-    return f"did you mean {close[0]}? The model has: {others}"
-
-
 _SHORT_FOR_BATCH = frozenset(("n", "b", "bs", "bsz"))
 """Names that mean the batch where they stand first."""
 
@@ -57,7 +57,12 @@ class _Binder:
         self, model: OnnxModel, dims: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]
     ) -> None:
         self.model = model
-        self.inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+        self.inputs = [
+            without_placeholders(value)
+            for value in model.graph.inputs
+            if value.name not in model.graph.initializers
+        ]
+        self.problems: list[_Problem] = []
         self.given = dict(dims)
         self.shapes = dict(shapes)
         self.known: dict[str, int] = {}
@@ -155,6 +160,8 @@ class _Binder:
             return
         first: dict[str, None] = {}
         for value in self.inputs:
+            if value.shape and value.shape[0] in value.shape[1:]:
+                continue  # as many rows as columns: no batch
             if value.shape and len(value.shape) > 1 and isinstance(value.shape[0], str):
                 first.setdefault(value.shape[0])
         if not first:
@@ -174,10 +181,11 @@ class _Binder:
                 )
             for name in self.batch_names:
                 if self.known.setdefault(name, batch) != batch:
+                    given = self.known[name]
                     raise ModelError(
-                        f"dimension {name} is {self.known[name]} but the batch is {batch}",
+                        f"dimension {name} is {given} but the batch is {batch}",
                         where=self.model.source,
-                        accepted="give one of them",
+                        accepted=f"say --batch {given} and leave {name} out of --dim and --shape",
                     )
         assumed = [name for name in self.batch_names if name not in self.known]
         for name in assumed:
@@ -195,27 +203,48 @@ class _Binder:
         if value.shape is None:
             if value.container != "tensor":
                 return None
-            raise ModelError(
-                f"input {value.name} has no declared shape",
-                where=self.model.source,
-                accepted=f"give --shape {value.name}=...",
+            self.problems.append(
+                _Problem("", f"input {value.name} has no declared shape", f"--shape {value.name}=...")
             )
+            return None
         extents: list[int] = []
+        unknown = [
+            axis for axis, dim in enumerate(value.shape) if not isinstance(dim, str) and (dim or 0) <= 0
+        ]
+        if unknown and unknown != [0]:
+            which = " and ".join(map(str, unknown))
+            what = f"the extent of axis {which} is unknown" if len(unknown) == 1 else ""
+            self.problems.append(
+                _Problem(
+                    f"input {value.name}: ",
+                    what or f"the extents of axes {which} are unknown",
+                    f"--shape {value.name}={self.template(value)}",
+                )
+            )
+            return None
         for axis, dim in enumerate(value.shape):
             if isinstance(dim, str):
                 extents.append(self.named(value, axis, dim))
             elif dim is None or dim <= 0:
-                if axis != 0:
-                    raise ModelError(
-                        f"input {value.name}: the extent of axis {axis} is unknown",
-                        where=self.model.source,
-                        accepted=f"give --shape {value.name}={self.template(value)}",
-                    )
                 self.warn_unnamed(value, batch)
                 extents.append(batch)
             else:
                 extents.append(dim)
         return tuple(extents)
+
+    def refuse(self) -> None:
+        """Refuse what is unbound, all of it at once."""
+        if not self.problems:
+            return
+        options = dict.fromkeys(problem.option for problem in self.problems)
+        first = self.problems[0]
+        place = f"{self.model.source}: {first.where}".removesuffix(": ")
+        what = first.what
+        if len(options) > 1:
+            place = self.model.source
+            shown = {problem.option: f"{problem.where}{problem.what}" for problem in reversed(self.problems)}
+            what = ", ".join(shown[option] for option in options)
+        raise ModelError(what, where=place, accepted="give " + " and ".join(options))
 
     def warn_unnamed(self, value: ValueInfo, batch: int) -> None:
         self.warnings.append(
@@ -231,11 +260,10 @@ class _Binder:
         missing = [name for name in expression.names if name not in self.known]
         where = f"{self.model.source}: input {value.name}"
         if extent is None and missing:
-            raise ModelError(
-                f"dimension {dim} (axis {axis}) is not bound",
-                where=where,
-                accepted="give " + " and ".join(f"--dim {name}=N" for name in missing),
-            )
+            options = " and ".join(f"--dim {name}=N" for name in missing)
+            what = f"dimension {dim} (axis {axis}) is not bound"
+            self.problems.append(_Problem(f"input {value.name}: ", what, options))
+            return 1
         if extent is None or extent < 0:
             raise ModelError(
                 f"dimension {dim} (axis {axis}) comes to {'nothing' if extent is None else extent}",
@@ -261,6 +289,7 @@ def bind(model: OnnxModel, options: ImportOptions) -> Binding:
     binder.find_batch()
     extent = binder.batch_of(options.batch)
     bound = {value.name: binder.shape_of(value, extent) for value in binder.inputs}
+    binder.refuse()
     names = {value.name for value in binder.inputs}
     pinned = {name: tuple(shape) for name, shape in binder.shapes.items() if name not in names}
     actual = next((binder.known[name] for name in binder.batch_names if name in binder.known), None)

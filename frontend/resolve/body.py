@@ -184,6 +184,7 @@ class Body:
             for _, info in recorded[1]:
                 info.varying = False
             self.walker.replay(recorded)
+        self.walker.kept.update(info.name for info in outputs)
         before = self.trips
         _, carried = self.split(outputs, len(found.carried))
         self.trips = before + trips

@@ -41,7 +41,7 @@ def copied(info: Info) -> Info:
     )
     copy.name, copy.constant, copy.shaped = info.name, info.constant, info.shaped
     copy.batched, copy.roots, copy.varying = info.batched, info.roots, info.varying
-    copy.guessed, copy.cause, copy.most = info.guessed, info.cause, info.most
+    copy.guessed, copy.cause, copy.most, copy.hot = info.guessed, info.cause, info.most, info.hot
     return copy
 
 

@@ -13,9 +13,11 @@ from layerweaver.frontend.node.resolved import ResolvedGraph
 from layerweaver.frontend.node.values import Info, text
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
-from layerweaver.frontend.resolve.binding import Binding, bind, nearest_name
+from layerweaver.frontend.resolve.binding import Binding, bind
 from layerweaver.frontend.resolve.control import CONTROL
 from layerweaver.frontend.resolve.functions import call_function
+from layerweaver.frontend.resolve.live import live_nodes
+from layerweaver.frontend.resolve.names import nearest_name
 from layerweaver.frontend.resolve.scope import Scope
 from layerweaver.frontend.resolve.walk import Walker
 from layerweaver.ir.errors import ModelError
@@ -64,13 +66,14 @@ def resolve(model: OnnxModel, options: ImportOptions = _AS_IT_IS) -> ResolvedGra
     with np.errstate(all="ignore"):
         outputs = walker.graph(model.graph, scope)
     _check_names(walker, options)
+    needed = tuple(info.name for info in outputs)
     warnings, lacking = walker.doubts.lines()
     return ResolvedGraph(
         source=model.source,
-        nodes=tuple(walker.nodes),
+        nodes=live_nodes(walker.nodes, {*walker.kept, *needed}) if needed else tuple(walker.nodes),
         values=walker.infos,
         inputs=tuple(info.name for info in inputs),
-        outputs=tuple(info.name for info in outputs),
+        outputs=needed,
         output_aliases=tuple(value.name for value in model.graph.outputs),
         batch=binding.batch,
         warnings=(*binding.warnings, *warnings),

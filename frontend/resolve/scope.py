@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from layerweaver.frontend.node.resolved import ResolvedNode
 from layerweaver.frontend.node.values import Info
-from layerweaver.frontend.reader.model import ValueInfo
+from layerweaver.frontend.reader.model import OnnxNode, ValueInfo
 from layerweaver.frontend.resolve.doubts import Doubt
 
 __all__ = [
@@ -56,10 +56,11 @@ class Scope:
         opsets: Versions in force.
         declared: Declared types of values.
         repeats: How often the nodes here run.
+        siblings: The nodes here.
         depth: Nesting depth.
     """
 
-    __slots__ = ("declared", "depth", "env", "opsets", "parent", "prefix", "repeats")
+    __slots__ = ("declared", "depth", "env", "opsets", "parent", "prefix", "repeats", "siblings")
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class Scope:
         self.opsets = opsets
         self.declared = declared
         self.repeats = repeats
+        self.siblings: Sequence[OnnxNode] = ()
         self.depth = depth
 
     def find(self, name: str) -> Info | None:

@@ -11,6 +11,7 @@ import numpy as np
 from layerweaver.frontend.node.registry import Operator, Registry, domain_name
 from layerweaver.frontend.node.resolved import ResolvedNode
 from layerweaver.frontend.node.values import (
+    VALUE_BYTES,
     Cause,
     Info,
     ShapeConflictError,
@@ -23,6 +24,7 @@ from layerweaver.frontend.reader.model import OnnxGraph, OnnxModel, OnnxNode, Te
 from layerweaver.frontend.resolve.doubts import Doubts
 from layerweaver.frontend.resolve.expressions import parse_dim
 from layerweaver.frontend.resolve.fallback import Promised, guess, withdraw
+from layerweaver.frontend.resolve.masks import MASKING, bound_masks
 from layerweaver.frontend.resolve.order import execution_order, node_label
 from layerweaver.frontend.resolve.scope import (
     DEPTH_LIMIT,
@@ -48,6 +50,10 @@ FunctionCall: TypeAlias = "Callable[[Walker, OnnxNode, str, Sequence[Info | None
 """Walks the body of a function that a node of a domain calls, and returns the node's outputs."""
 
 
+_SMALL_BYTES = 1 << 15
+"""Values of at most so many bytes are always kept."""
+
+
 class Walker:
     """Collects the flat graph while it walks.
 
@@ -64,6 +70,7 @@ class Walker:
         infos: The flat values so far, by resolved name.
         doubts: What had to be assumed so far.
         used_trip_counts: Names of ``trip_counts`` that met their node.
+        kept: Values that a later trip of a loop needs, whoever else does.
         loops: Names of the loops met, for messages.
         used_values: Names of ``values`` that met their value.
         trial: How many loop bodies are being tried around the current node.
@@ -94,11 +101,13 @@ class Walker:
         self.infos: dict[str, Info] = {}
         self.doubts = Doubts(self.nodes, self.infos, {*pinned, *values})
         self.used_trip_counts: set[str] = set()
+        self.kept: set[str] = set()
         self.loops: dict[str, None] = {}
         self.used_values: set[str] = set()
         self.trial = 0
         self.orders: dict[int, tuple[object, Sequence[OnnxNode]]] = {}
         self.steps = 0
+        self.value_bytes = 0
         self.budget = STEP_LIMIT + len(model.graph.nodes)
         self.room = NODE_LIMIT + len(model.graph.nodes)
 
@@ -197,6 +206,7 @@ class Walker:
     def run(self, nodes: Sequence[OnnxNode], scope: Scope) -> None:
         """Walk ``nodes``, which are in execution order."""
         env = scope.env
+        scope.siblings = nodes
         functions = self.model.functions
         for node in nodes:
             inputs: list[Info | None] = []
@@ -223,6 +233,11 @@ class Walker:
                 if name:
                     env[name] = info
 
+    def full(self, value_bytes: int) -> bool:
+        """Whether a value of so many bytes, small ones aside, goes beyond what is kept of one model."""
+        self.value_bytes += value_bytes if value_bytes > _SMALL_BYTES else 0
+        return self.value_bytes > VALUE_BYTES and value_bytes > _SMALL_BYTES
+
     def spend(self, node: OnnxNode, steps: int) -> None:
         """Count work, so that nested functions, branches and loops stay bounded."""
         self.steps += steps
@@ -248,6 +263,8 @@ class Walker:
             if self.trial and knowable(inputs):
                 raise UnrollError
             self.doubts.assumed(call, outputs)
+        if node.op_type in MASKING:
+            bound_masks(call, outputs, scope.siblings)
         self.enter(node, entry, inputs, outputs, scope=scope, opset=opset)
 
     def outcome(self, call: Call, entry: Operator | None, scope: Scope) -> Sequence[Info]:
@@ -319,7 +336,7 @@ class Walker:
             if shape is not None and math.prod(shape) > MAX_SHAPE_ELEMENTS:
                 raise self.fail(node, f"its output {name} of {text(shape)} is too large")
             info.constant, info.batched, info.shaped, info.varying = constant, batched, shaped, varying
-            if not constant:
+            if not constant or (info.value is not None and self.full(info.value.nbytes)):
                 info.value = None
             doubtful = shape is None or info.upper or info.guessed or (constant and info.value is None)
             info.cause = (info.cause or cause) if doubtful else None

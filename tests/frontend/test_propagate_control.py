@@ -66,7 +66,7 @@ def test_loop_whose_first_trip_differs() -> None:
     body = "q = Add(a, x) o = MatMul(q, w) d = Identity(c)"
     graph = _resolve(_loop("40", "z", body).replace("bool go", "float z={0.0}, bool go"))
     assert _macs(graph) == 40 * 16
-    assert len(graph.nodes) == 6
+    assert len(graph.nodes) == 5
 
 
 def test_counter_decides_shapes() -> None:

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper, parser
 
 from layerweaver.frontend.reader.file import read_model, read_model_bytes
 from layerweaver.frontend.reader.model import (
+    INDEX_LIMIT,
     MATERIALIZE_LIMIT,
     AttributeReference,
     OnnxFunction,
@@ -41,7 +42,8 @@ def assert_same_tensor(mine: TensorData, theirs: onnx.TensorProto) -> None:
     assert mine.shape == tuple(theirs.dims)
     external = theirs.data_location == TensorProto.EXTERNAL
     stripped = theirs.ByteSize() < 100 and not numpy_payload(theirs) and 0 not in theirs.dims
-    small = np.prod(mine.shape, dtype=np.float64) <= MATERIALIZE_LIMIT
+    limit = INDEX_LIMIT if mine.dtype in (DType.INT64, DType.INT32, DType.BOOL) else MATERIALIZE_LIMIT
+    small = np.prod(mine.shape, dtype=np.float64) <= limit
     if external or stripped or not small or theirs.data_type == TensorProto.STRING:
         assert mine.values is None
     else:

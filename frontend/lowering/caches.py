@@ -1,0 +1,100 @@
+"""Caches that are not named as such: inputs that grow by a Concat and that only attention reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from layerweaver.frontend.node.resolved import ResolvedGraph
+from layerweaver.frontend.reader.model import OnnxNode
+
+__all__ = ["grown_caches"]
+
+_VIEWS = frozenset(("Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose"))
+_TO_ATTENTION = _VIEWS | {"Expand", "Tile", "Mul", "Div", "Slice", "Gather", "Concat"}
+_PRODUCTS = frozenset(("MatMul", "Einsum", "Gemm", "FusedMatMul", "Attention", "MultiHeadAttention"))
+_LONGEST = 12
+"""Most nodes between a cache and the product that reads it."""
+
+
+def grown_caches(graph: ResolvedGraph) -> Iterator[tuple[str, str]]:
+    """Graph inputs that are caches, each with the output that it is fed from; "" when there is none.
+
+    An input counts when it has three axes or more, a Concat (behind views) alone reads it, before the new
+    rows, and the result is an operand of a product of two activations. It is fed from the result where that
+    is a graph output, else from the new rows where those are.
+    """
+    readers: dict[str, list[OnnxNode]] = {}
+    makers: dict[str, OnnxNode] = {}
+    for resolved in graph.nodes:
+        for name in resolved.node.inputs:
+            readers.setdefault(name, []).append(resolved.node)
+        for name in resolved.node.outputs:
+            makers[name] = resolved.node
+    outputs = set(graph.outputs)
+    for name in graph.inputs:
+        shape = graph.values[name].shape
+        if shape is None or len(shape) < 3:
+            continue
+        last, concat = _only_concat(name, readers)
+        if concat is None or not _reaches_product(concat.outputs[0], graph, readers):
+            continue
+        result = next(_forward(concat.outputs[0], readers, outputs), "")
+        rows = [operand for operand in concat.inputs if operand and operand != last]
+        if not result and len(rows) == 1:
+            result = next(_backward(rows[0], makers, readers, outputs), "")
+        yield name, result
+
+
+def _only_concat(name: str, readers: Mapping[str, list[OnnxNode]]) -> tuple[str, OnnxNode | None]:
+    """The name under which a Concat reads ``name``, and that Concat; None when something else reads it."""
+    for _ in range(_LONGEST):
+        found = readers.get(name, [])
+        if len(found) != 1:
+            return name, None
+        if found[0].op_type == "Concat":
+            return name, found[0] if found[0].inputs[0] == name else None
+        if found[0].op_type not in _VIEWS or found[0].inputs[0] != name:
+            return name, None
+        name = found[0].outputs[0]
+    return name, None
+
+
+def _forward(
+    name: str, readers: Mapping[str, list[OnnxNode]], outputs: set[str], depth: int = 0
+) -> Iterator[str]:
+    """Graph outputs that are ``name`` or views of it."""
+    if name in outputs:
+        yield name
+    if depth < _LONGEST:
+        for node in readers.get(name, []):
+            if node.op_type in _VIEWS and node.inputs[0] == name:
+                yield from _forward(node.outputs[0], readers, outputs, depth + 1)
+
+
+def _backward(
+    name: str, makers: Mapping[str, OnnxNode], readers: Mapping[str, list[OnnxNode]], outputs: set[str]
+) -> Iterator[str]:
+    """Graph outputs that hold the same rows as ``name``."""
+    for _ in range(_LONGEST):
+        yield from _forward(name, readers, outputs)
+        node = makers.get(name)
+        if node is None or node.op_type not in _VIEWS:
+            return
+        name = node.inputs[0]
+
+
+def _reaches_product(start: str, graph: ResolvedGraph, readers: Mapping[str, list[OnnxNode]]) -> bool:
+    """Whether ``start`` becomes an operand of a product of two activations."""
+    waiting, seen = [(start, 0)], {start}
+    while waiting:
+        name, depth = waiting.pop()
+        for node in readers.get(name, []):
+            if node.op_type in _PRODUCTS:
+                if not any(
+                    graph.values[other].constant for other in node.inputs[:2] if other in graph.values
+                ):
+                    return True
+            elif node.op_type in _TO_ATTENTION and depth < _LONGEST and node.outputs[0] not in seen:
+                seen.add(node.outputs[0])
+                waiting.append((node.outputs[0], depth + 1))
+    return False
