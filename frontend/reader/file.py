@@ -144,10 +144,10 @@ def _looks_like(buffer: Buffer) -> str:
         page = page[page.find(b"<net ") :] if b"<net " in page else page
     elif page.startswith(b"<"):
         page = page[:16].lower()
-    for text in (head, page):
-        for offset, magic, name in _SIGNATURES:
-            if text.startswith(magic, offset):
-                return name
+    text = page if page.startswith(b"<") else head
+    for offset, magic, name in _SIGNATURES:
+        if text.startswith(magic, offset):
+            return name
     if all(byte in b"\t\r\n" or 0x20 <= byte < 0x7F for byte in head[:64]):
         return "a text file: save the model in binary form"
     return ""
