@@ -71,8 +71,8 @@ def _compare(call: Call, result: Info, siblings: Iterable[OnnxNode]) -> None:
             result.most = _share(total, len(members), members.index(own))
         return
     shape = result.shape or ()
-    own = (1,) * (len(shape) - len(index.shape)) + index.shape
-    spread = [axis for axis, extent in enumerate(shape) if extent > 1 == own[axis]]
+    apart = (1,) * (len(shape) - len(index.shape)) + index.shape
+    spread = [axis for axis, extent in enumerate(shape) if extent > 1 == apart[axis]]
     if len(spread) == 1 and math.prod(constant.shape) == shape[spread[0]]:
         result.hot = (spread[0], total)
 
