@@ -36,13 +36,15 @@ class Windows:
         self.state = state
         self._given = given
         self._used = 0
+        first = [_FIRST_WINDOW + 1 + 4 * int(record.reserve) for record in state.tenants]
+        self._lengthen(sum(first))
         count = len(given.tenants)
         self._latencies: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
         self._times: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
         self._last_ns = [0] * count
         for index, tenant in enumerate(given.tenants):
             record = state.tenants[index]
-            self._allocate(record, _FIRST_WINDOW + 1 + 4 * int(record.reserve))
+            self._allocate(record, first[index])
             if tenant.source is None:
                 next_request(self.state, index)
             elif not isinstance(tenant.source, OpenLoop):
@@ -84,14 +86,16 @@ class Windows:
         base, known = self._used, int(record.known)
         self._used += capacity
         if self._used > len(self.state.sched):
-            longer = max(2 * len(self.state.sched), self._used)
-            grown = [np.zeros(longer, np.int64), np.zeros(longer, np.int64)]
-            for new, old in zip(grown, (self.state.sched, self.state.latency), strict=True):
-                new[: len(old)] = old
-            self.state = self.state._replace(sched=grown[0], latency=grown[1])
+            self._lengthen(max(2 * len(self.state.sched), self._used))
         for array in (self.state.sched, self.state.latency):
             array[base : base + known] = array[int(record.offset) : int(record.offset) + known]
         record.offset, record.capacity = base, capacity
+
+    def _lengthen(self, length: int) -> None:
+        grown = [np.zeros(length, np.int64), np.zeros(length, np.int64)]
+        for new, old in zip(grown, (self.state.sched, self.state.latency), strict=True):
+            new[: len(old)] = old
+        self.state = self.state._replace(sched=grown[0], latency=grown[1])
 
     def _take_finished(self, index: int) -> None:
         record, state = self.state.tenants[index], self.state

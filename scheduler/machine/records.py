@@ -12,6 +12,9 @@ from layerweaver.ir import PolicyError
 
 __all__ = ["as_objects", "declared", "record_type", "records"]
 
+_CACHE_LINE = 64
+"""Bytes. Records begin at one, so that a row's record, just as long, costs one access to memory."""
+
 _TYPES = {int: np.int64, float: np.float64}
 
 
@@ -43,7 +46,9 @@ def declared(fields: Iterable[tuple[str, type]]) -> np.dtype[np.void]:
 
 def records(kind: np.dtype[np.void], length: int, *, compiled: bool = True) -> Any:
     """Records of zeros whose fields are read as attributes: for compiled code, or as plain objects."""
-    zeros = np.zeros(length, kind).view(np.recarray)
+    room = np.zeros(length * kind.itemsize + _CACHE_LINE, np.uint8)
+    first = -room.ctypes.data % _CACHE_LINE
+    zeros = room[first : first + length * kind.itemsize].view(kind).view(np.recarray)
     return zeros if compiled else as_objects(zeros)
 
 

@@ -96,11 +96,11 @@ def _rows(draw: st.DrawFn, machine: MachineSpec) -> list[tuple[int, int, int, in
 
 
 @st.composite
-def recipes(draw: st.DrawFn, *, most_tenants: int = 4) -> Recipe:
+def recipes(draw: st.DrawFn, *, least_tenants: int = 1, most_tenants: int = 4) -> Recipe:
     """Anything the engine accepts, small."""
     machine = draw(_machines())
     tenants, times = [], []
-    for index in range(draw(st.integers(1, most_tenants))):
+    for index in range(draw(st.integers(least_tenants, most_tenants))):
         sizes = draw(st.sampled_from([(1,), (1,), (2,), (1, 2, 4), (2, 3)]))
         rows = draw(_rows(machine))
         profiles = tuple(

@@ -59,6 +59,13 @@ def test_engine_equals_its_naive_twin(case: dict[str, Any], recipe: Recipe) -> N
     _compare_with_twin(load_policy(case), recipe)
 
 
+@pytest.mark.parametrize("name", ["fcfs", "edf", "layerweaver+"])
+@given(recipe=recipes(least_tenants=9, most_tenants=40))
+@settings(QUICK, max_examples=8)
+def test_many_tenants_equal_their_naive_twin(name: str, recipe: Recipe) -> None:
+    _compare_with_twin(load_policy(name), recipe)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PulseOptions:
     """Rows are scheduled at multiples of ``pulse`` cycles only."""
