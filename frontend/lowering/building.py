@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from layerweaver.frontend.lowering.caches import grown_caches
 from layerweaver.frontend.lowering.draft import Draft, DraftGraph
+from layerweaver.frontend.lowering.growth import grows, summed
 from layerweaver.frontend.lowering.missing import Missing
 from layerweaver.frontend.lowering.parameters import Parameters, check_size
 from layerweaver.frontend.lowering.state import state_pairs
@@ -118,8 +119,11 @@ class _Building:
             self._view(call, answer)
             return
         steps = answer if isinstance(answer, tuple) else (answer,)
+        times = resolved.repeats * resolved.trips
+        if grows(resolved, self.values):
+            steps, times = summed(resolved, self.values, self.registry, where), resolved.repeats
         for step in steps:
-            self._draft(call, name, repeated(step, resolved.repeats))
+            self._draft(call, name, repeated(step, times))
 
     def _view(self, call: Call, view: View) -> None:
         node = call.node

@@ -21,8 +21,10 @@ class ResolvedNode:
     Attributes:
         node: Operator, attributes, and *resolved* input and output names ("" for an absent one).
         opset: Version of the node's domain that is in force.
-        repeats: How often it runs (loop trips); shapes are those of one run. Where shapes change from
-            trip to trip, the loop is unrolled into separate nodes instead.
+        repeats: How often it runs (loop trips); shapes are those of one run.
+        trips: How many trips of a loop it stands for besides, where extents grow by the ``slope`` of its
+            values from each to the next; shapes are those of the last. Where they change otherwise, the loop
+            is unrolled into separate nodes.
         folded: Whether its outputs are known from constants and shapes: nothing to run.
 
     Loops add nodes of their own that stand for joining what their trips put out: a ``Concat`` (or
@@ -34,6 +36,7 @@ class ResolvedNode:
     opset: int
     repeats: int = 1
     folded: bool = False
+    trips: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

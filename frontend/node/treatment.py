@@ -76,5 +76,5 @@ def macs_of(nodes: Iterable[ResolvedNode], values: Mapping[str, Info]) -> int:
             continue
         steps = answer if isinstance(answer, tuple) else (answer,)
         matrices = [step.matrix for step in steps if isinstance(step, Step) and step.matrix is not None]
-        total += resolved.repeats * sum(matrix.macs for matrix in matrices)
+        total += resolved.repeats * resolved.trips * sum(matrix.macs for matrix in matrices)
     return total

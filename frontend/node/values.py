@@ -115,6 +115,7 @@ class Info:
         upper: Whether the shape or value is only an upper bound; a rule that answers None says that it is
             exact although its inputs are bounds.
         cause: Why shape or value is unknown or bounded, where it is.
+        slope: How its extents grow from trip to trip, in a loop that is summed; None where they do not.
         hot: For one-hot vectors, the axis along which they lie and how many there are.
         most: For a mask, how many of its elements are true at most; None when nothing is known.
         elements: For a sequence, its elements in order; None for a tensor.
@@ -137,6 +138,7 @@ class Info:
         "roots",
         "shape",
         "shaped",
+        "slope",
         "upper",
         "value",
         "varying",
@@ -166,6 +168,7 @@ class Info:
         self.varying = False
         self.guessed = False
         self.cause: Cause | None = None
+        self.slope: tuple[int, ...] | None = None
         self.hot: tuple[int, int] | None = None
         self.most: int | None = None
 

@@ -15,6 +15,7 @@ from layerweaver.frontend.node.values import Info, text
 from layerweaver.frontend.reader.model import OnnxGraph, OnnxNode
 from layerweaver.frontend.resolve.body import Body
 from layerweaver.frontend.resolve.carried import known_scalar
+from layerweaver.frontend.resolve.regular import WALKED, Started, rest_of_loop
 from layerweaver.frontend.resolve.scope import Scope, UnrollError
 from layerweaver.frontend.resolve.walk import Walker
 from layerweaver.ir.dtypes import DType
@@ -96,11 +97,14 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
     if limit == 0:
         return body.none(carried, [_unknown(DType.INT64), _unknown(DType.BOOL)])
     count = 0
+    started: list[Started] = []
     while limit is None or count < limit:
         if count <= _PEELED:
             finished = _rest(walker, node, body, carried, trips=trips, limit=limit, done=count)
             if finished is not None:
                 return finished
+        if count < WALKED:
+            started.append(Started(walker.mark(), carried))
         lead = [known_scalar(count, DType.INT64), known_scalar(1, DType.BOOL)]
         condition, carried = body.trip(count, lead, carried)
         count += 1
@@ -111,11 +115,11 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
             _warn_unknown(walker, node, trips)
             break
         if go_on is None and trips.given is None and count == 1:
-            walker.doubts.add(
-                node,
-                f"when it stops depends on data: taken as its maximum of {limit} trips",
-                f"give --trip-count {trips.label}=N",
-            )
+            _warn_maximum(walker, node, trips, limit)
+        if count == WALKED and limit is not None:
+            summed = rest_of_loop(body, started, carried, limit)
+            if summed is not None:
+                return summed
     return body.finish(carried)
 
 

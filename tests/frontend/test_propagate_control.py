@@ -120,8 +120,10 @@ def test_unrolling_is_bounded() -> None:
     with pytest.raises(ModelError, match=r"more than \d+"):
         _resolve(
             _loop(
-                "1000000", "x", "p = Slice(a, zero, one, zero) o = Concat<axis=0>(a, p) d = Identity(c)"
-            ).replace("bool go", "int64[1] zero={0}, int64[1] one={1}, bool go")
+                "1000000",
+                "x",
+                "e = Mod(i, one) p = Slice(a, zero, e, zero) o = Concat<axis=0>(a, p) d = Identity(c)",
+            ).replace("bool go", "int64[1] zero={0}, int64[1] one={2}, bool go")
         )
 
 
