@@ -85,9 +85,18 @@ def _extent(step: Step, name: str) -> int:
 
 
 def _joined_matrix(last: MatrixWork, index: int, total: _Total) -> MatrixWork:
-    macs = total(index, lambda step: _extent(step, "macs"))
-    for name in ("m", "n", "k", "groups", "steps"):
-        joined = replace(last, **{name: total(index, partial(_extent, name=name))})
+    macs = total(index, partial(_extent, name="macs"))
+    m, n, k, groups, steps = (
+        total(index, partial(_extent, name=name)) for name in ("m", "n", "k", "groups", "steps")
+    )
+    candidates = (
+        replace(last, m=m),
+        replace(last, n=n),
+        replace(last, k=k),
+        replace(last, groups=groups),
+        replace(last, steps=steps),
+    )
+    for joined in candidates:
         if joined.macs == macs:
             return joined
     return MatrixWork(1, 1, macs, 1, last.weights, 1, last.batch_axis)
