@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +14,7 @@ __all__ = ["Cell", "Chart", "Table", "chart_markup", "number", "table_markup"]
 
 Cell: TypeAlias = str | int | float | None
 MAX_TABLE_ROWS = 400
+_STATUS = {"met": "valid", "late": "invalid", "too_short": "unsure"}
 _ZOOMS = (
     ("in", "Zoom in"),
     ("out", "Zoom out"),
@@ -25,12 +26,16 @@ _ZOOMS = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: the first column heads its row; the columns in ``shares`` are shown in percent."""
+    """A table: the first column heads its row; the columns in ``shares`` are shown in percent.
+
+    ``titles`` says what the headings mean.
+    """
 
     caption: str
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Cell]]
     shares: frozenset[int] = frozenset()
+    titles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,11 +75,17 @@ def number(value: Cell) -> str:
 def _cell(value: Cell, *, head: bool, text: bool, share: bool) -> str:
     tag, scope = ("th", ' scope="row"') if head else ("td", "")
     if isinstance(value, str) or value is None:
-        css = {"VALID": "valid", "INVALID": "invalid"}.get(value or "", "")
-        css = f"text {css}".strip() if text else css
-        return f'<{tag}{scope} class="{css}">{escape(number(value))}</{tag}>'
+        status = _STATUS.get(value or "")
+        css = f"text {status or ''}".strip() if text else ""
+        said = number(value).replace("_", " ") if status else number(value)
+        return f'<{tag}{scope} class="{css}">{escape(said)}</{tag}>'
     shown = f"{value:.2%}" if share else number(value)
     return f'<{tag}{scope} data-value="{value!r}">{escape(shown)}</{tag}>'
+
+
+def _title(table: Table, heading: str) -> str:
+    said = table.titles.get(heading)
+    return f' title="{escape(said)}"' if said else ""
 
 
 def table_markup(table: Table, *, identifier: str = "") -> str:
@@ -82,7 +93,7 @@ def table_markup(table: Table, *, identifier: str = "") -> str:
     rows = list(table.rows[:MAX_TABLE_ROWS])
     text = [any(isinstance(row[index], str) for row in rows) for index in range(len(table.columns))]
     head = "".join(
-        f'<th scope="col"{" class=text" if is_text else ""}>{escape(name)}</th>'
+        f'<th scope="col"{" class=text" if is_text else ""}{_title(table, name)}>{escape(name)}</th>'
         for name, is_text in zip(table.columns, text, strict=True)
     )
     body = "".join(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.backend_sim.report.markup import Cell, Table, table_markup
-from layerweaver.backend_sim.results.schema import Documents, ResultError, Run, read_documents
+from layerweaver.backend_sim.results.metrics import TENANT_METRICS, Shown, Value, shown
+from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.ir import OutputError, write_text
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ComparisonResult", "PeakResult", "SimulationResult", "as_result", "data_frame"]
 
 
-def data_frame(rows: list[dict[str, Any]], library: str | None = None) -> Any:
+def data_frame(rows: list[dict[str, Value]], library: str | None = None) -> Any:
     """Rows as a pandas or polars data frame, whichever is installed; pandas if both are.
 
     Args:
@@ -54,7 +55,7 @@ class _Result(Mapping[str, Any]):
         return len(self.document)
 
     @abstractmethod
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Value]]:
         """The table behind :meth:`to_dataframe`."""
 
     def to_dataframe(self, library: str | None = None) -> Any:
@@ -78,28 +79,19 @@ class _Result(Mapping[str, Any]):
         write_text(Path(path), self.to_html(title))
 
 
-def _tenant_rows(runs: tuple[Run, ...]) -> list[dict[str, Any]]:
-    return [
-        {
-            "policy": run.label,
-            "tenant": tenant.name,
-            "verdict": tenant.verdict,
-            "arrived": tenant.arrived,
-            "completed": tenant.completed,
-            "dropped": tenant.dropped,
-            "qps": tenant.qps,
-            "mean_ms": tenant.latency_ms.mean,
-            "p50_ms": tenant.latency_ms.p50,
-            "p90_ms": tenant.latency_ms.p90,
-            "p99_ms": tenant.latency_ms.p99,
-            "p999_ms": tenant.latency_ms.p999,
-            "max_ms": tenant.latency_ms.max,
-            "deadline_ms": tenant.deadline_ms,
-            "violation_rate": tenant.violation_rate,
-        }
-        for run in runs
-        for tenant in run.tenants
-    ]
+def _tenant_rows(runs: tuple[LabelledRun, ...]) -> list[dict[str, Value]]:
+    rows = []
+    for run in runs:
+        spreads = run.document.get("confidence")
+        for index, tenant in enumerate(run.tenants):
+            row: dict[str, Value] = {"policy": run.label, "tenant": tenant["name"]}
+            for metric in shown(TENANT_METRICS, Shown.FRAME):
+                row[metric.column] = metric.of(tenant)
+                if spreads and Shown.SPREAD in metric.shown:
+                    interval = metric.interval(spreads["tenants"][index])
+                    row[f"{metric.column}_low"], row[f"{metric.column}_high"] = interval
+            rows.append(row)
+    return rows
 
 
 def _needed(figure: go.Figure | None, what: str) -> go.Figure:
@@ -111,14 +103,14 @@ def _needed(figure: go.Figure | None, what: str) -> go.Figure:
 class ComparisonResult(_Result):
     """Runs of several policies: one row per policy and tenant."""
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Value]]:
         """One row per policy and tenant."""
         return _tenant_rows(self.read.runs)
 
     @property
     def runs(self) -> list[SimulationResult]:
         """Every run by itself."""
-        return [SimulationResult(run.raw) for run in self.read.runs]
+        return [SimulationResult(run.document) for run in self.read.runs]
 
     def plot_latency(self, tenant: str) -> go.Figure:
         """Share of a tenant's requests slower than a latency, a line per policy."""
@@ -158,18 +150,18 @@ class SimulationResult(ComparisonResult):
 class PeakResult(_Result):
     """Peak rates: one row per policy."""
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Value]]:
         """One row per policy."""
         return [
             {
-                "policy": row.policy,
-                "peak_qps": row.peak_qps,
-                "peak_qps_sd": row.peak_qps_sd,
-                "share_of_bound": row.share_of_bound,
-                "bound_qps": peak.bound_qps,
+                "policy": row["policy"],
+                "peak_qps": row["peak_qps"],
+                "peak_qps_sd": row.get("peak_qps_sd"),
+                "share_of_bound": row.get("share_of_bound"),
+                "bound_qps": peak["bound_qps"],
             }
             for peak in self.read.peaks
-            for row in peak.results
+            for row in peak["results"]
         ]
 
     def plot_peak(self) -> go.Figure:

@@ -13,118 +13,95 @@ from layerweaver.backend_sim.report.charts.latency import latency_charts
 from layerweaver.backend_sim.report.charts.load import load_charts
 from layerweaver.backend_sim.report.charts.machine import machine_charts
 from layerweaver.backend_sim.report.markup import Chart, Table, chart_markup, table_markup
-from layerweaver.backend_sim.results.schema import Documents, Run, read_documents
+from layerweaver.backend_sim.results.metrics import (
+    RUN_METRICS,
+    SYSTEM_METRICS,
+    TENANT_METRICS,
+    Form,
+    Metric,
+    Shown,
+    shown,
+)
+from layerweaver.backend_sim.results.reading import Documents, LabelledRun, read_documents
+from layerweaver.backend_sim.results.schema import Peak, Run
 from layerweaver.backend_sim.results.sentence import peak_sentence, verdict_sentence
 
 __all__ = ["build_report", "headline"]
 
 _MAX_DETAILED_RUNS = 6
+_FIRST = ("status", "deadline_ms", "violation_rate")
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
 def headline(documents: Documents) -> str:
     """What the runs say, in one sentence."""
     if not documents.runs:
-        return peak_sentence(documents.peaks[0].model_dump())
-    return verdict_sentence({"runs": [run.raw for run in documents.runs]})
+        return peak_sentence(documents.peaks[0])
+    return verdict_sentence([run.document for run in documents.runs])
+
+
+def _metrics_table(
+    caption: str, metrics: Sequence[Metric], rows: Iterable[tuple[tuple[str, ...], Mapping[str, object]]]
+) -> Table:
+    """A table of all metrics that pages show; a row is its names and its document."""
+    filled = [(*names, *(metric.of(document) for metric in metrics)) for names, document in rows]
+    names = ("policy", "tenant") if metrics[0] in TENANT_METRICS else ("policy",)
+    columns = (*names, *(metric.heading for metric in metrics))
+    shares = {place + len(names) for place, metric in enumerate(metrics) if metric.form is Form.SHARE}
+    titles = {metric.heading: metric.definition for metric in metrics}
+    return Table(caption, columns, filled, frozenset(shares), titles)
 
 
 def _verdicts(documents: Documents) -> Table:
-    rows = [
-        (
-            run.label,
-            tenant.name,
-            tenant.verdict or "–",
-            tenant.deadline_ms,
-            tenant.violation_rate,
-            tenant.latency_ms.p50,
-            tenant.latency_ms.p99,
-            tenant.latency_ms.p999,
-            tenant.latency_ms.max,
-            tenant.qps,
-            tenant.arrived,
-            tenant.completed,
-            tenant.dropped,
-            "; ".join(tenant.reasons) or "–",
-        )
-        for run in documents.runs
-        for tenant in run.tenants
-    ]
-    columns = (
-        "policy",
-        "tenant",
-        "verdict",
-        "deadline ms",
-        "violation rate",
-        "p50 ms",
-        "p99 ms",
-        "p99.9 ms",
-        "max ms",
-        "completed/s",
-        "arrived",
-        "completed",
-        "dropped",
-        "reasons",
-    )
-    return Table("Verdict of every tenant under every policy", columns, rows, frozenset({4}))
+    rows = (((run.label, tenant["name"]), tenant) for run in documents.runs for tenant in run.tenants)
+    metrics = sorted(shown(TENANT_METRICS, Shown.PAGE), key=lambda metric: metric.key not in _FIRST)
+    return _metrics_table("Every tenant under every policy", metrics, rows)
 
 
 def _systems(documents: Documents) -> Table:
-    rows = [
-        (
-            run.label,
-            run.system.stp,
-            run.system.antt,
-            run.system.fairness,
-            run.system.compute_utilization,
-            run.system.dram_utilization,
-            run.system.bound_qps,
-            run.system.deadline_mode_share,
-            run.simulated_s,
-        )
-        for run in documents.runs
-    ]
-    columns = (
-        "policy",
-        "STP",
-        "ANTT",
-        "fairness",
-        "compute utilization",
-        "DRAM utilization",
-        "bound 1/s",
-        "deadline mode share",
-        "simulated s",
-    )
-    return Table("The machine under every policy", columns, rows, frozenset({4, 5, 7}))
+    rows = (((run.label,), {**run.document, **run.system}) for run in documents.runs)
+    metrics = (*shown(SYSTEM_METRICS, Shown.PAGE), *shown(RUN_METRICS, Shown.PAGE))
+    return _metrics_table("The machine under every policy", metrics, rows)
 
 
 def _peaks(documents: Documents) -> list[Table]:
-    return [
-        Table(
-            "Peak rates",
-            ("policy", "peak 1/s", "± over seeds", "share of bound", "met at 1/s", "lost at 1/s", "trials"),
-            [
+    tables = []
+    for peak in documents.peaks:
+        rows = []
+        for row in peak["results"]:
+            bracket = (*(row.get("bracket_qps") or ()), None, None)[:2]
+            trials = row.get("trials", 0)
+            count = trials if isinstance(trials, int) else len(trials)
+            rows.append(
                 (
-                    row.policy,
-                    row.peak_qps,
-                    row.peak_qps_sd,
-                    row.share_of_bound,
-                    *((*(row.bracket_qps or ()), None, None)[:2]),
-                    row.trials if isinstance(row.trials, int) else len(row.trials),
+                    row["policy"],
+                    row["peak_qps"],
+                    row.get("peak_qps_sd"),
+                    row.get("share_of_bound"),
+                    *bracket,
+                    count,
                 )
-                for row in peak.results
-            ],
-            frozenset({3}),
+            )
+        columns = (
+            "policy",
+            "peak 1/s",
+            "± over seeds",
+            "share of bound",
+            "met at 1/s",
+            "lost at 1/s",
+            "trials",
         )
-        for peak in documents.peaks
-    ]
+        tables.append(Table("Peak rates", columns, rows, frozenset({3})))
+    return tables
 
 
-def _provenance(run: Mapping[str, Any]) -> dict[str, Any]:
+def _provenance(run: Run) -> dict[str, object]:
     """All that a document says beside its numbers: scenario, versions, hashes, seeds, times."""
-    details = run.get("details") or {}
-    shown = {key: value for key, value in run.items() if key not in {"tenants", "system", "details"}}
-    return shown | {"configuration": details["configuration"]} if "configuration" in details else shown
+    details = run.get("details")
+    rest = {key: value for key, value in run.items() if key not in {"tenants", "system", "details"}}
+    if details and "configuration" in details:
+        rest["configuration"] = details["configuration"]
+    return rest
 
 
 def _section(identifier: str, title: str, body: str) -> tuple[str, str, str]:
@@ -135,7 +112,7 @@ def _cards(charts: Iterable[Chart]) -> str:
     return '<div class="cards">' + "".join(chart_markup(chart) for chart in charts) + "</div>"
 
 
-def _run_section(run: Run, index: int, *, single: bool) -> tuple[str, str, str] | None:
+def _run_section(run: LabelledRun, index: int, *, single: bool) -> tuple[str, str, str] | None:
     charts = run_charts(run, index)
     if not charts:
         return None
@@ -176,11 +153,18 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
     return sections
 
 
+def _of_search(peak: Peak) -> dict[str, object]:
+    return {key: value for key, value in peak.items() if key not in {"bound_qps", "results"}}
+
+
 def _configuration(documents: Documents) -> tuple[str, str, str]:
     parts: list[str] = []
     for title, raw in (
-        *((run.label, _provenance(run.raw)) for run in documents.runs),
-        *((f"peak search {index + 1}", peak.model_extra or {}) for index, peak in enumerate(documents.peaks)),
+        *((run.label, _provenance(run.document)) for run in documents.runs),
+        *(
+            (f"peak search {number}", _of_search(peak))
+            for number, peak in enumerate(documents.peaks, start=1)
+        ),
     ):
         text = json.dumps(raw, indent=2, ensure_ascii=False, default=str)
         opened = " open" if not parts else ""

@@ -9,7 +9,7 @@ from math import log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layerweaver.backend_sim.results.schema import ResultError
+from layerweaver.backend_sim.results.reading import ResultError
 from layerweaver.ir import OutputError, atomic_write, write_text
 from layerweaver.ir.extras import need_extra
 

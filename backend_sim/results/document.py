@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from layerweaver.backend_sim.results import schema
 from layerweaver.backend_sim.results.system import npu_documents, system_document
 from layerweaver.backend_sim.results.tenant import tenant_result
 from layerweaver.backend_sim.run.run import Run
@@ -15,7 +15,7 @@ STARVING = 50
 """A head that waits for so many times what all tenants' requests take alone is called starving (*ours*)."""
 
 
-def run_document(run: Run) -> dict[str, Any]:
+def run_document(run: Run) -> schema.Run:
     """The document of ``layerweaver simulate``, without the key ``run``.
 
     Rates are per second of the measured window: from the end of the warm-up to the last completion.
@@ -25,13 +25,16 @@ def run_document(run: Run) -> dict[str, Any]:
     tenants = [
         tenant_result(run, index, window_s) for index in range(len(run.prepared.scenario.spec.tenants))
     ]
-    document: dict[str, Any] = {
-        "policy": run.policy,
+    document: schema.Run = {
+        "policy": run.policy.name,
+        "policy_options": run.policy.as_options(),
+        "seed": run.request.seed,
         "npu": run.prepared.npu_name,
         "simulated_s": span_s,
         "layers_executed": sum(outcome.layers_executed for outcome in run.outcomes),
         "tenants": [tenant.document for tenant in tenants],
         "system": system_document(run, tenants, window_s),
+        "scenario": run.prepared.record(run.policy),
     }
     if len(run.prepared.machines) > 1:
         document["npus"] = npu_documents(run)
@@ -50,7 +53,7 @@ def run_document(run: Run) -> dict[str, Any]:
     return document
 
 
-def _starving(run: Run, tenants: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _starving(run: Run, tenants: Sequence[schema.Tenant]) -> Iterator[str]:
     """Who was ready to run and passed over for very long, in words."""
     round_ms = 1e3 * sum(
         max(menus[index][-1].standalone_cycles / machine.clock_hz for machine, menus in run.prepared.machines)
@@ -60,7 +63,7 @@ def _starving(run: Run, tenants: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         waited_ms = tenant["longest_wait_ms"]
         if len(tenants) > 1 and waited_ms > STARVING * round_ms:
             yield (
-                f"{run.policy} starves {tenant['name']}: a request at the head of its queue waited "
+                f"{run.policy.name} starves {tenant['name']}: a request at the head of its queue waited "
                 f"{waited_ms:.4g} ms for its next layer, {waited_ms / round_ms:.0f} times what one request "
                 "of every tenant takes"
             )

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
+from layerweaver.backend_sim.results.metrics import (
+    RUN_METRICS,
+    SYSTEM_METRICS,
+    TENANT_METRICS,
+    Metric,
+    Shown,
+    Value,
+)
+from layerweaver.backend_sim.results.schema import Comparison, Peak, Run
 from layerweaver.ir import OutputError, atomic_write, check_writable, write_text
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.extras import need_extra
@@ -16,49 +25,66 @@ from layerweaver.ir.files import is_stream
 __all__ = ["check_result_path", "result_csv", "result_rows", "save_result"]
 
 
-def _runs(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list(document["runs"]) if "runs" in document else [document]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys; lists as text."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        elif isinstance(value, (list, tuple)):
-            flat[f"{prefix}{key}"] = "; ".join(str(item) for item in value)
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _of_one_row(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What belongs into one row: distributions and single trials do not."""
-    return {key: value for key, value in values.items() if key not in {"latency_histogram", "trial_points"}}
-
-
-def result_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
     """A result as flat rows: one per run and tenant, or of a peak search one per policy.
 
-    Wall times and dates (the key ``run``) are left out, so equal input gives equal files.
+    Columns are the metrics' keys; of repetitions with other seeds, each has ``KEY_low`` and ``KEY_high``
+    beside it. Wall times and dates (the key ``run``) are left out, so equal input gives equal files.
     """
     if "results" in document:
-        bound = {"bound_qps": document["bound_qps"]}
-        return [{**bound, **_flat(_of_one_row(row))} for row in document["results"]]
-    rows: list[dict[str, Any]] = []
-    for run in _runs(document):
-        shared = {key: run[key] for key in ("policy", "npu", "simulated_s", "layers_executed")}
-        system = _flat(run["system"], "system.")
-        rows.extend({**shared, **_flat(_of_one_row(tenant)), **system} for tenant in run["tenants"])
+        peak = cast("Peak", document)
+        bound: dict[str, Value] = {"bound_qps": peak["bound_qps"]}
+        return [bound | _flat(row, skip=("trial_points",)) for row in peak["results"]]
+    rows: list[dict[str, Value]] = []
+    for run in cast("Comparison", document)["runs"] if "runs" in document else [cast("Run", document)]:
+        options = {f"policy_options.{name}": value for name, value in run.get("policy_options", {}).items()}
+        head: dict[str, Value] = {"policy": run["policy"], **options, "npu": str(run["npu"])}
+        if "seed" in run:
+            head["seed"] = run["seed"]
+        spreads = run.get("confidence")
+        system = _cells(SYSTEM_METRICS, run["system"], spreads and spreads["system"])
+        for index, tenant in enumerate(run["tenants"]):
+            spread = spreads and spreads["tenants"][index]
+            rows.append(
+                head
+                | _cells(RUN_METRICS, run, None)
+                | {"name": tenant["name"]}
+                | _cells(TENANT_METRICS, tenant, spread)
+                | {f"system.{key}": value for key, value in system.items()}
+            )
     return rows
 
 
-def _columns(rows: list[dict[str, Any]]) -> list[str]:
+def _cells(
+    metrics: Sequence[Metric], document: Mapping[str, object], spread: Mapping[str, object] | None
+) -> dict[str, Value]:
+    cells: dict[str, Value] = {}
+    for metric in metrics:
+        cells.update(metric.cells(document))
+        if spread and Shown.SPREAD in metric.shown:
+            low, high = metric.interval(spread)
+            cells |= {f"{metric.key}_low": low, f"{metric.key}_high": high}
+    return cells
+
+
+def _flat(values: Mapping[str, object], *, skip: Sequence[str]) -> dict[str, Value]:
+    """The values of a mapping, lists as text."""
+    return {
+        key: value if isinstance(value, (str, int, float)) else None if value is None else _listed(value)
+        for key, value in values.items()
+        if key not in skip
+    }
+
+
+def _listed(value: object) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _columns(rows: list[dict[str, Value]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
-def result_csv(document: Mapping[str, Any]) -> str:
+def result_csv(document: Mapping[str, object]) -> str:
     """A result as CSV with a header; empty where a value does not apply."""
     rows = result_rows(document)
     text = io.StringIO()
@@ -88,7 +114,7 @@ def check_result_path(path: Path | str) -> None:
     check_writable(target)
 
 
-def save_result(document: Mapping[str, Any], path: Path | str) -> None:
+def save_result(document: Mapping[str, object], path: Path | str) -> None:
     """Write a result; the suffix chooses ``.json``, ``.csv`` or ``.parquet``; into devices and pipes, JSON.
 
     Raises:
@@ -104,7 +130,7 @@ def save_result(document: Mapping[str, Any], path: Path | str) -> None:
         write_text(target, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def _save_parquet(document: Mapping[str, Any], target: Path) -> None:
+def _save_parquet(document: Mapping[str, object], target: Path) -> None:
     import pyarrow  # noqa: PLC0415 - optional and heavy
     from pyarrow import parquet  # noqa: PLC0415
 

@@ -1,28 +1,25 @@
-"""Result documents as the report reads them: checked once, at the edge."""
+"""What a result holds: its documents as types."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.results.details_schema import Details
-from layerweaver.ir import LayerweaverError
+from layerweaver.backend_sim.results.metrics import Value
 
-__all__ = ["Documents", "PeakDocument", "PeakRow", "ResultError", "Run", "read_documents"]
+__all__ = ["Comparison", "Confidence", "Latency", "Peak", "PeakRow", "Run", "System", "Tenant"]
 
-
-class ResultError(LayerweaverError):
-    """A document that is not the result of ``simulate``, ``compare`` or ``peak``."""
-
-
-class _Lenient(BaseModel):
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+_LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
+Share: TypeAlias = float | None
+Count: TypeAlias = Annotated[int, Field(ge=0)]
 
 
-class Latency(_Lenient):
+@with_config(_LENIENT)
+class Latency(TypedDict):
     """Latencies of one tenant in ms; None where nothing completed."""
 
     mean: float | None
@@ -33,184 +30,112 @@ class Latency(_Lenient):
     max: float | None
 
 
-class Tenant(_Lenient):
-    """One tenant of a run."""
+@with_config(_LENIENT)
+class Tenant(TypedDict):
+    """One tenant of a run. Keys that older results lack are not required for reading."""
 
     name: str
-    arrived: int = Field(ge=0)
-    completed: int = Field(ge=0)
-    dropped: int = Field(ge=0)
+    arrived: Count
+    completed: Count
+    dropped: Count
     qps: float
     latency_ms: Latency
-    deadline_ms: float | None = None
-    violation_rate: float | None
-    verdict: str | None = None
-    reasons: list[str] = []
+    deadline_ms: NotRequired[float | None]
+    deadline: NotRequired[dict[str, float | str | None]]
+    violation_rate: Share
+    status: NotRequired[str | None]
+    verdict: NotRequired[str | None]
+    reasons: NotRequired[list[str]]
+    missing_queries: NotRequired[int | None]
+    missing_s: NotRequired[float | None]
+    offered_qps: NotRequired[float | None]
+    standalone_ms: NotRequired[float]
+    percentile: NotRequired[float]
+    percentile_ms: NotRequired[float | None]
+    service_ms: NotRequired[float | None]
+    queueing_ms: NotRequired[float | None]
+    longest_wait_ms: NotRequired[float]
+    batches: NotRequired[dict[str, int]]
+    energy_j: NotRequired[float]
+    energy_per_inference_mj: NotRequired[float | None]
+    percentiles_within: NotRequired[float]
+    skipped_rows: NotRequired[int]
+    latency_histogram: NotRequired[dict[str, list[float]]]
+    llm: NotRequired[dict[str, Any]]
 
 
-class System(_Lenient):
+@with_config(_LENIENT)
+class System(TypedDict):
     """The machine during a run; shares between 0 and 1."""
 
-    stp: float | None = None
-    antt: float | None = None
-    fairness: float | None = None
-    compute_utilization: float | None = None
-    dram_utilization: float | None = None
-    idle: dict[str, float | None] = {}
-    bound_qps: float | None = None
-    deadline_mode_share: float | None = None
+    stp: NotRequired[float | None]
+    antt: NotRequired[float | None]
+    fairness: NotRequired[float | None]
+    compute_utilization: NotRequired[Share]
+    dram_utilization: NotRequired[Share]
+    idle: NotRequired[Mapping[str, Share]]
+    offered_qps: NotRequired[float | None]
+    offered_share: NotRequired[Share]
+    bound_qps: NotRequired[float | None]
+    bound_stp: NotRequired[float]
+    deadline_mode_share: NotRequired[Share]
+    decision_modes: NotRequired[dict[str, float]]
+    energy_j: NotRequired[float]
 
 
-class _Simulate(_Lenient):
+class Confidence(TypedDict):
+    """Over repetitions, metric by metric: mean, sd, low and high, nested as the metrics are."""
+
+    level: float
+    tenants: list[dict[str, object]]
+    system: dict[str, object]
+
+
+@with_config(_LENIENT)
+class Run(TypedDict):
+    """What ``simulate`` gives."""
+
     policy: str
-    npu: str | dict[str, Any] | list[Any]
+    npu: str
     simulated_s: float
-    tenants: list[Tenant] = Field(min_length=1)
+    tenants: Annotated[list[Tenant], Field(min_length=1)]
     system: System
-    details: Details | None = None
+    policy_options: NotRequired[Mapping[str, Value]]
+    seed: NotRequired[int | None]
+    seeds: NotRequired[int]
+    layers_executed: NotRequired[int]
+    details: NotRequired[Details | None]
+    scenario: NotRequired[dict[str, object]]
+    npus: NotRequired[list[dict[str, object]]]
+    groups: NotRequired[list[dict[str, object]]]
+    confidence: NotRequired[Confidence]
+    warnings: NotRequired[list[str]]
+    interrupted: NotRequired[bool]
+    run: NotRequired[dict[str, Value]]
 
 
-class PeakRow(_Lenient):
+class Comparison(TypedDict):
+    """What ``compare`` gives."""
+
+    runs: list[Run]
+
+
+@with_config(_LENIENT)
+class PeakRow(TypedDict):
     """Peak rate of one policy, in requests per second over all tenants."""
 
     policy: str
     peak_qps: float | None
-    peak_qps_sd: float | None = None
-    share_of_bound: float | None = None
-    bracket_qps: list[float | None] | None = None
-    trials: int | list[Any] = 0
+    peak_qps_sd: NotRequired[float | None]
+    share_of_bound: NotRequired[Share]
+    bracket_qps: NotRequired[list[float | None] | None]
+    trials: NotRequired[int | list[dict[str, object]]]
+    trial_points: NotRequired[list[dict[str, object]]]
 
 
-class PeakDocument(_Lenient):
-    """Result of a peak search."""
+@with_config(_LENIENT)
+class Peak(TypedDict):
+    """What ``peak`` gives."""
 
     bound_qps: float | None
-    results: list[PeakRow] = Field(min_length=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One simulated run.
-
-    Attributes:
-        label: What distinguishes it: the policy, with a number when a policy occurs more than once.
-        policy: The policy.
-        tenants: Its tenants.
-        system: Its machine.
-        simulated_s: Length of simulated time.
-        details: What :func:`~layerweaver.backend_sim.timeline.details.simulation_details` gave, or None.
-        raw: The whole document.
-    """
-
-    label: str
-    policy: str
-    tenants: tuple[Tenant, ...]
-    system: System
-    simulated_s: float
-    details: Details | None
-    raw: Mapping[str, Any]
-
-    @property
-    def offered_qps(self) -> float:
-        """Requests that arrived per second of simulated time, over all tenants."""
-        given = self.raw.get("offered_qps")
-        if isinstance(given, (int, float)) and given > 0:
-            return float(given)
-        arrived = sum(tenant.arrived for tenant in self.tenants)
-        return arrived / self.simulated_s if self.simulated_s > 0 else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Documents:
-    """All runs and peak searches of a report."""
-
-    runs: tuple[Run, ...]
-    peaks: tuple[PeakDocument, ...]
-
-
-def _kind(document: Mapping[str, Any]) -> Literal["simulate", "compare", "peak"] | None:
-    if "runs" in document:
-        return "compare"
-    if "results" in document and "bound_qps" in document:
-        return "peak"
-    return "simulate" if "tenants" in document and "system" in document else None
-
-
-def _refuse(error: ValidationError, where: str) -> ResultError:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return ResultError(
-        f"key {place!r}: {first['msg']}", where=where, accepted="give an unchanged result document"
-    )
-
-
-def _simulations(
-    documents: Iterable[Mapping[str, Any]], where: str
-) -> list[tuple[_Simulate, Mapping[str, Any]]]:
-    found = []
-    for document in documents:
-        try:
-            found.append((_Simulate.model_validate(document), document))
-        except ValidationError as error:
-            raise _refuse(error, where) from None
-    return found
-
-
-def read_documents(documents: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Documents:
-    """Check documents of ``simulate``, ``compare`` and ``peak`` and lay their runs side by side.
-
-    Args:
-        documents: Parsed JSON documents.
-        names: What errors call them, such as their files; by default ``result 1`` and so on.
-
-    Raises:
-        ResultError: If one is of no known kind, lacks a key or has one of the wrong type.
-    """
-    simulations: list[tuple[_Simulate, Mapping[str, Any]]] = []
-    peaks = []
-    for number, document in enumerate(documents, start=1):
-        where = names[number - 1] if number <= len(names) else f"result {number}"
-        match _kind(document):
-            case "simulate":
-                simulations += _simulations([document], where)
-            case "compare":
-                runs = document["runs"]
-                if not isinstance(runs, list) or not all(isinstance(run, Mapping) for run in runs):
-                    raise ResultError("key 'runs' is not a list of runs", where=where)
-                simulations += _simulations(runs, where)
-            case "peak":
-                try:
-                    peaks.append(PeakDocument.model_validate(document))
-                except ValidationError as error:
-                    raise _refuse(error, where) from None
-            case None:
-                raise ResultError(
-                    "is not a result",
-                    where=where,
-                    accepted="give documents that simulate, compare or peak printed with --json",
-                )
-    if not simulations and not peaks:
-        raise ResultError("there is nothing to report", accepted="give at least one result with a run")
-    return Documents(_label(simulations), tuple(peaks))
-
-
-def _label(simulations: list[tuple[_Simulate, Mapping[str, Any]]]) -> tuple[Run, ...]:
-    names = [found.policy for found, _ in simulations]
-    seen: dict[str, int] = {}
-    runs = []
-    for found, raw in simulations:
-        seen[found.policy] = seen.get(found.policy, 0) + 1
-        repeated = names.count(found.policy) > 1
-        label = f"{found.policy} #{seen[found.policy]}" if repeated else found.policy
-        runs.append(
-            Run(
-                label=label,
-                policy=found.policy,
-                tenants=tuple(found.tenants),
-                system=found.system,
-                simulated_s=found.simulated_s,
-                details=found.details,
-                raw=raw,
-            )
-        )
-    return tuple(runs)
+    results: Annotated[list[PeakRow], Field(min_length=1)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from layerweaver.backend_sim.results.schema import Peak, Run
 
 __all__ = ["peak_sentence", "verdict_sentence"]
 
@@ -12,7 +13,7 @@ _VISIBLE = 0.02
 _SAME_LOAD = 0.1
 
 
-def _violations(run: Mapping[str, Any]) -> float | None:
+def _violations(run: Run) -> float | None:
     rates = [
         (tenant["violation_rate"], tenant["arrived"])
         for tenant in run["tenants"]
@@ -22,7 +23,7 @@ def _violations(run: Mapping[str, Any]) -> float | None:
     return sum(rate * count for rate, count in rates) / arrived if arrived else None
 
 
-def _worst_tail(base: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, float, float] | None:
+def _worst_tail(base: Run, other: Run) -> tuple[str, float, float] | None:
     """The tenant whose 99th percentile gained most: its name, before and after in ms."""
     pairs = [
         (one["name"], one["latency_ms"]["p99"], two["latency_ms"]["p99"])
@@ -40,11 +41,12 @@ def _rate(qps: float) -> str:
     return f"{qps:,.0f}" if qps >= 100 else f"{qps:.3g}"
 
 
-def _load(run: Mapping[str, Any]) -> float:
-    return float(sum(tenant["qps"] for tenant in run["tenants"]))
+def _load(run: Run) -> float:
+    """Requests offered per second over all tenants; of what offers by the machine's pace, those completed."""
+    return run["system"].get("offered_qps") or float(sum(tenant["qps"] for tenant in run["tenants"]))
 
 
-def _pick(runs: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _pick(runs: Sequence[Run]) -> tuple[Run, Run]:
     """The run to compare with and the run that speaks; the same one if nothing can be compared.
 
     Where one policy ran at several loads, its highest load speaks, beside the nearest load of the other.
@@ -69,18 +71,18 @@ def _pick(runs: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], Mapping
     return min(first, key=lambda run: abs(_load(run) - _load(woven))), woven
 
 
-def _alone(run: Mapping[str, Any]) -> str:
+def _alone(run: Run) -> str:
     """What one run says by itself."""
     late = _violations(run)
     if late is None:
         stp = run["system"].get("stp") or 0.0
         return f"{run['policy']} reaches a system throughput of {stp:.3g}; no tenant has a deadline."
-    broken = [tenant["name"] for tenant in run["tenants"] if tenant.get("verdict") == "INVALID"]
+    broken = [tenant["name"] for tenant in run["tenants"] if tenant.get("status") == "late"]
     text = f"{run['policy']} misses the deadlines of {_percent(late)} of all requests"
-    return f"{text}; the verdict on {', '.join(broken)} is INVALID." if broken else f"{text}."
+    return f"{text}; {', '.join(broken)} {'are' if len(broken) > 1 else 'is'} late." if broken else f"{text}."
 
 
-def peak_sentence(document: Mapping[str, Any]) -> str:
+def peak_sentence(document: Peak) -> str:
     """One sentence on which policy carries the highest load in a ``peak`` document."""
     if not document["results"]:
         return "No search has ended."
@@ -94,15 +96,12 @@ def peak_sentence(document: Mapping[str, Any]) -> str:
     return f"{text}."
 
 
-def verdict_sentence(document: Mapping[str, Any]) -> str:
+def verdict_sentence(runs: Sequence[Run]) -> str:
     """One sentence on what weaving bought in a ``compare`` document.
 
     Below saturation every policy completes what is offered, so the sentence speaks of violations and tails;
     above it, of the throughput too.
     """
-    runs = document["runs"]
-    if not runs:
-        return "Nothing was simulated."
     base, woven = _pick(runs)
     offered = _load(woven)
     bound = woven["system"].get("bound_qps")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+
+from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.engine.outcome import DROPPED
+from layerweaver.backend_sim.results.schema import System
 from layerweaver.backend_sim.results.tenant import TenantResult
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up, seconds_to_ns_nearest
@@ -15,23 +17,28 @@ from layerweaver.scheduler.bounds import closed_loop_bound, mix_bound, pool_boun
 __all__ = ["npu_documents", "system_document"]
 
 
-def _bounds(run: Run, tenants: Sequence[TenantResult]) -> dict[str, Any]:
+def _add_bounds(document: System, run: Run, tenants: Sequence[TenantResult]) -> None:
     """The two-resource bound on the completed rate at this mix, and for closed loops on STP."""
     shares = [float(tenant.arrived) for tenant in tenants]
     npus = run.prepared.npus
-    result: dict[str, Any] = {"bound_qps": None}
+    bound_qps = math.inf
     if sum(shares) > 0:
         if len(run.prepared.machines) == 1:
-            result["bound_qps"] = mix_bound(npus[0].menus, shares)
+            bound_qps = mix_bound(npus[0].menus, shares)
         else:
-            result["bound_qps"] = pool_bound([npu.menus for npu in npus], shares, [npu.count for npu in npus])
-    if result["bound_qps"] == math.inf:
-        result["bound_qps"] = None
+            bound_qps = pool_bound([npu.menus for npu in npus], shares, [npu.count for npu in npus])
+    offered = [tenant.document["offered_qps"] for tenant in tenants]
+    offered_qps = None if None in offered else sum(rate for rate in offered if rate is not None)
+    document["bound_qps"] = None if bound_qps == math.inf else bound_qps
+    document["offered_qps"] = offered_qps
+    document["offered_share"] = None
+    if offered_qps is not None and 0 < bound_qps < math.inf:
+        document["offered_share"] = offered_qps / bound_qps
     spec = run.prepared.scenario.spec
     if len(run.prepared.machines) == 1 and all(
         item.arrival.waits and item.arrival.bounded for item in spec.tenants
     ):
-        result["bound_stp"] = closed_loop_bound(
+        document["bound_stp"] = closed_loop_bound(
             npus[0].menus,
             concurrency=[getattr(tenant.arrival, "concurrency", None) for tenant in spec.tenants],
             weights=[
@@ -40,7 +47,6 @@ def _bounds(run: Run, tenants: Sequence[TenantResult]) -> dict[str, Any]:
             ],
             think_s=[getattr(tenant.arrival, "think_ms", 0.0) / 1e3 for tenant in spec.tenants],
         ).value
-    return result
 
 
 def _throughput(run: Run, tenants: Sequence[TenantResult], window_s: float) -> float:
@@ -53,7 +59,7 @@ def _throughput(run: Run, tenants: Sequence[TenantResult], window_s: float) -> f
     )
 
 
-def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) -> dict[str, Any]:
+def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) -> System:
     """The key ``system`` of a result: STP, ANTT, fairness, shares of time and bounds.
 
     Args:
@@ -75,29 +81,40 @@ def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) 
             modes[mode] = modes.get(mode, 0) + count
     decisions = sum(modes.values())
     energy_j = [tenant.document["energy_j"] for tenant in tenants if "energy_j" in tenant.document]
-    return {
+    shares = _machine_shares(run)
+    document: System = {
         "stp": _throughput(run, tenants, window_s),
         "antt": sum(known) / len(known) if complete and known else None,
         "fairness": min(progress) / max(progress) if complete and max(progress) > 0 else None,
-        **_machine_shares(run),
-        **_bounds(run, tenants),
+        "compute_utilization": shares["compute_utilization"],
+        "dram_utilization": shares["dram_utilization"],
+        "idle": shares["idle"],
         "deadline_mode_share": modes["deadline"] / decisions if decisions and "deadline" in modes else None,
         "decision_modes": {mode: count / decisions for mode, count in modes.items()} if decisions else {},
-        **({"energy_j": sum(energy_j)} if len(energy_j) == len(tenants) else {}),
     }
+    _add_bounds(document, run, tenants)
+    if len(energy_j) == len(tenants):
+        document["energy_j"] = sum(energy_j)
+    return document
+
+
+class _Shares(TypedDict):
+    compute_utilization: float
+    dram_utilization: float
+    idle: Mapping[str, float]
 
 
 _IDLE_CAUSES = ("no_work", "waiting_for_memory", "buffer_full", "inherent", "held_by_policy")
 
 
-def _npu_shares(run: Run) -> list[dict[str, Any]]:
+def _npu_shares(run: Run) -> list[_Shares]:
     """Utilisation and idle shares per NPU, from the end of the warm-up to the last completion on any of them.
 
     Idle shares are of the time of both engines together, so that with the mean of the two utilisations they
     sum up to 1.
     """
     warmup_ns = seconds_to_ns_nearest(run.prepared.scenario.spec.warmup_s)
-    documents = []
+    documents: list[_Shares] = []
     for outcome, (machine, _) in zip(run.outcomes, run.prepared.machines, strict=False):
         first = ns_to_cycles_up(warmup_ns, machine.clock_hz)
         last = outcome.end_cycles
@@ -116,7 +133,7 @@ def _npu_shares(run: Run) -> list[dict[str, Any]]:
     return documents
 
 
-def npu_documents(run: Run) -> list[dict[str, Any]]:
+def npu_documents(run: Run) -> list[dict[str, object]]:
     """One document per NPU of a pool: requests routed to it after the warm-up, and how busy it was."""
     measured = [
         [tenant.latency_ns[first:] for tenant, first in zip(outcome.tenants, warm, strict=True)]
@@ -124,7 +141,7 @@ def npu_documents(run: Run) -> list[dict[str, Any]]:
     ]
     routed = [[len(latency_ns) for latency_ns in npu] for npu in measured]
     total = sum(map(sum, routed))
-    documents = []
+    documents: list[dict[str, object]] = []
     for place, (outcome, (machine, _), shares) in enumerate(
         zip(run.outcomes, run.prepared.machines, _npu_shares(run), strict=False)
     ):
@@ -148,7 +165,7 @@ def npu_documents(run: Run) -> list[dict[str, Any]]:
     return documents
 
 
-def _machine_shares(run: Run) -> dict[str, Any]:
+def _machine_shares(run: Run) -> _Shares:
     """Utilisation and idle shares over the span, the mean over the NPUs of a pool."""
     shares = _npu_shares(run)
     count = len(shares)

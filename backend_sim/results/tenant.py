@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from layerweaver.backend_sim.results.latency import (
     latency_histogram,
     summarise,
 )
+from layerweaver.backend_sim.results.schema import Latency, Tenant
 from layerweaver.backend_sim.results.tokens import (
     cold_ns,
     deadline_document,
@@ -24,7 +25,7 @@ from layerweaver.backend_sim.results.tokens import (
     token_document,
     token_times,
 )
-from layerweaver.backend_sim.results.verdict import RunFacts, judge, judge_tokens
+from layerweaver.backend_sim.results.verdict import Judgement, RunFacts, judge, judge_tokens
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.traffic.arrival import Arrival
 from layerweaver.ir.clock import cycles_to_ns_up, seconds_to_ns_nearest
@@ -42,7 +43,7 @@ def _ms(value_ns: float | None) -> float | None:
 class TenantResult:
     """Intermediate results of one tenant."""
 
-    document: dict[str, Any]
+    document: Tenant
     arrived: int
     completed: int
     mean_ns: float | None
@@ -94,11 +95,9 @@ def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
         min_queries=0 if run.fixed_queries else scenario.spec.min_queries,
         dropped=dropped,
     )
-    verdict, reasons = judge(completed_ns, facts)
-    if run.interrupted and verdict is not None:
-        verdict, reasons = "INVALID", ["the run was interrupted", *reasons]
+    judgement = judge(completed_ns, facts, interrupted=run.interrupted)
     standalone_s = run.prepared.standalone_s(index)
-    document: dict[str, Any] = {
+    document: Tenant = {
         "name": spec.name,
         "arrived": arrived,
         "completed": completed,
@@ -108,13 +107,13 @@ def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
         "latency_ms": _latency_document(summary),
         "deadline_ms": _ms(deadline_ns),
         "violation_rate": None if deadline_ns is None and not dropped else (late + dropped) / max(arrived, 1),
-        "verdict": verdict,
-        "reasons": reasons,
+        "offered_qps": _offered_qps(run, index, arrived),
         "percentile": 100 * share,
         "percentile_ms": _ms(summary.percentiles_ns[share]),
         "latency_histogram": _histogram(completed_ns),
     }
-    document.update(_service(run, index, summary))
+    _add_judgement(document, judgement)
+    _add_service(document, run, index, summary)
     if not summary.exact:
         document["percentiles_within"] = 2.0**-11
     if run.skipped_rows[index]:
@@ -128,6 +127,14 @@ def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
     )
 
 
+def _add_judgement(document: Tenant, judgement: Judgement) -> None:
+    document["status"] = judgement.status
+    document["verdict"] = judgement.verdict
+    document["reasons"] = judgement.reasons
+    document["missing_queries"] = judgement.missing_queries
+    document["missing_s"] = judgement.missing_s
+
+
 def _with_tokens(
     run: Run, index: int, decoder: DecoderRun, *, facts: RunFacts, result: TenantResult, window_s: float
 ) -> TenantResult:
@@ -135,39 +142,52 @@ def _with_tokens(
     limits, times = run.prepared.scenario.token_limits(index), token_times(run, index, decoder)
     alone_ns = cold_ns(run, index)
     standalone_s = float(alone_ns.mean()) / 1e9 if len(alone_ns) else 0.0
-    verdict, reasons = judge_tokens(times.ttft_ns, times.known_tpot_ns, limits.ttft_ns, limits.tpot_ns, facts)
-    if run.interrupted and verdict is not None:
-        verdict, reasons = "INVALID", ["the run was interrupted", *reasons]
-    changed = {
-        "standalone_ms": standalone_s * 1e3,
-        "violation_rate": times.late / max(1, len(times.ttft_ns)) if limits.stated else None,
-        "verdict": verdict,
-        "reasons": reasons,
-        "service_ms": None,
-        "queueing_ms": None,
-        "llm": token_document(run, index, decoder, times, window_s),
-    }
-    document: dict[str, Any] = {}
-    for key, value in {**result.document, **changed}.items():
-        if key == "deadline_ms":
-            document["deadline"] = deadline_document(limits)
-        else:
-            document[key] = value
+    judgement = judge_tokens(
+        times.ttft_ns,
+        times.known_tpot_ns,
+        (limits.ttft_ns, limits.tpot_ns),
+        facts,
+        interrupted=run.interrupted,
+    )
+    document = cast("Tenant", {key: value for key, value in result.document.items() if key != "deadline_ms"})
+    document["standalone_ms"] = standalone_s * 1e3
+    document["violation_rate"] = times.late / max(1, len(times.ttft_ns)) if limits.stated else None
+    _add_judgement(document, judgement)
+    document["service_ms"] = document["queueing_ms"] = None
+    document["deadline"] = deadline_document(limits)
+    document["llm"] = token_document(run, index, decoder, times, window_s)
     slowdown = float(np.mean(times.latency_ns / np.maximum(alone_ns, 1))) if len(alone_ns) else None
     return replace(result, document=document, standalone_s=standalone_s, slowdown=slowdown)
 
 
-def _histogram(completed_ns: NDArray[np.int64]) -> dict[str, Any]:
+def _offered_qps(run: Run, index: int, arrived: int) -> float | None:
+    """What a tenant's source offers, by the time in which it did and not the time it took to serve."""
+    spec = run.prepared.scenario.spec
+    last_s = run.last_scheduled_ns[index] / 1e9
+    if spec.duration_s is not None and not run.fixed_queries and spec.tenants[index].arrival.lasts():
+        last_s = max(last_s, spec.duration_s)
+    offering_s = last_s - spec.warmup_s
+    return None if run.interrupted or offering_s <= 0 else arrived / offering_s
+
+
+def _histogram(completed_ns: NDArray[np.int64]) -> dict[str, list[float]]:
     counted = latency_histogram(completed_ns, SMALL_BINS)
     return {key: counted[key] for key in ("edges_ms", "counts")}
 
 
-def _latency_document(summary: LatencySummary) -> dict[str, float | None]:
-    values = {name: _ms(summary.percentiles_ns[share]) for name, share in SHARES.items()}
-    return {"mean": _ms(summary.mean_ns), **values, "max": _ms(summary.max_ns)}
+def _latency_document(summary: LatencySummary) -> Latency:
+    p50, p90, p99, p999 = (_ms(summary.percentiles_ns[share]) for share in SHARES.values())
+    return {
+        "mean": _ms(summary.mean_ns),
+        "p50": p50,
+        "p90": p90,
+        "p99": p99,
+        "p999": p999,
+        "max": _ms(summary.max_ns),
+    }
 
 
-def _service(run: Run, index: int, summary: LatencySummary) -> dict[str, Any]:
+def _add_service(document: Tenant, run: Run, index: int, summary: LatencySummary) -> None:
     """Queueing and service parts, batches and energy."""
     service_ns, energy_pj = 0.0, 0.0
     energy_known, requests = True, 0
@@ -187,16 +207,13 @@ def _service(run: Run, index: int, summary: LatencySummary) -> dict[str, Any]:
         for size in np.flatnonzero(tenant.batch_counts.sum(axis=0)):
             counted[int(size)] = counted.get(int(size), 0) + int(tenant.batch_counts[:, size].sum())
     mean_service_ns = service_ns / summary.count if summary.count else None
-    result: dict[str, Any] = {
-        "service_ms": _ms(mean_service_ns),
-        "queueing_ms": None
-        if mean_service_ns is None or summary.mean_ns is None
-        else max(0.0, summary.mean_ns - mean_service_ns) / 1e6,
-        "longest_wait_ms": waited_ns / 1e6,
-    }
+    document["service_ms"] = _ms(mean_service_ns)
+    document["queueing_ms"] = None
+    if mean_service_ns is not None and summary.mean_ns is not None:
+        document["queueing_ms"] = max(0.0, summary.mean_ns - mean_service_ns) / 1e6
+    document["longest_wait_ms"] = waited_ns / 1e6
     if any(len(menus[index]) > 1 for _, menus in run.prepared.machines):
-        result["batches"] = {str(size): counted[size] for size in sorted(counted)}
+        document["batches"] = {str(size): counted[size] for size in sorted(counted)}
     if energy_known:
-        result["energy_j"] = energy_pj * 1e-12
-        result["energy_per_inference_mj"] = energy_pj / requests / 1e9 if requests else None
-    return result
+        document["energy_j"] = energy_pj * 1e-12
+        document["energy_per_inference_mj"] = energy_pj / requests / 1e9 if requests else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import is_late
 from layerweaver.backend_sim.results.latency import percentile_index
 
-__all__ = ["RunFacts", "early_stopping_queries", "judge", "judge_tokens", "may_stop_early"]
+__all__ = ["Judgement", "RunFacts", "early_stopping_queries", "judge", "judge_tokens", "may_stop_early"]
 
 _UNSURE = 0.01
 """LoadGen asks for 99% confidence."""
@@ -67,49 +67,107 @@ class RunFacts:
     dropped: int
 
 
-def judge(latency_ns: NDArray[np.int64], facts: RunFacts) -> tuple[str | None, list[str]]:
-    """VALID or INVALID with the reasons; None where nothing is asked of the tenant (no deadline).
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a run proves about a tenant.
+
+    Attributes:
+        verdict: LoadGen's: VALID or INVALID; None where nothing is asked of the tenant (no deadline).
+        status: ``met``, ``late`` (the percentile does not keep the limit) or ``too_short`` (it does, as far
+            as so few queries or seconds tell); None where there is no verdict.
+        reasons: Why it is not VALID.
+        missing_queries: More queries that it takes to be sure, with the same number late; None for none.
+        missing_s: More seconds of arrivals; None for none.
+    """
+
+    verdict: str | None
+    status: str | None = None
+    reasons: list[str] = field(default_factory=list)
+    missing_queries: int | None = None
+    missing_s: float | None = None
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What a judgement collects."""
+
+    reasons: list[str] = field(default_factory=list)
+    late: bool = False
+    missing_queries: int = 0
+    missing_ns: int = 0
+
+    def judgement(self) -> Judgement:
+        """Late weighs more than too short, since more queries do not help."""
+        return Judgement(
+            "INVALID" if self.reasons else "VALID",
+            "late" if self.late else "too_short" if self.reasons else "met",
+            self.reasons,
+            None if self.late else self.missing_queries or None,
+            self.missing_ns / 1e9 or None,
+        )
+
+
+def _length(queries: int, facts: RunFacts, *, interrupted: bool) -> _Findings:
+    """Too short or too few."""
+    found = _Findings(["the run was interrupted"] if interrupted else [])
+    lasted_ns = facts.last_completion_ns if facts.kind == "offline" else facts.last_scheduled_ns
+    if lasted_ns < facts.min_duration_ns:
+        found.missing_ns = facts.min_duration_ns - lasted_ns
+        found.reasons.append(
+            f"too short: {lasted_ns / 1e9:.6g} s of {facts.min_duration_ns / 1e9:.6g} s; give more queries"
+        )
+    asked = max(1, 1 if facts.kind == "offline" else facts.min_queries)
+    if queries < asked:
+        found.missing_queries = asked - queries
+        found.reasons.append(f"too few queries: {queries} of {asked}, {asked - queries:,} missing")
+    return found
+
+
+def judge(latency_ns: NDArray[np.int64], facts: RunFacts, *, interrupted: bool = False) -> Judgement:
+    """Judge as LoadGen does, and tell a late tenant from a short run.
 
     Args:
         latency_ns: Latencies of completed requests in ns, shape (n,).
         facts: The rest.
+        interrupted: Whether the run was stopped before its end.
     """
-    bounded = facts.target_ns is not None and facts.kind not in ("offline", "single_stream", "multi_stream")
-    if not bounded and facts.kind not in ("offline", "single_stream", "multi_stream"):
-        return None, []
+    stream = facts.kind in ("offline", "single_stream", "multi_stream")
+    target_ns = None if stream else facts.target_ns
+    if target_ns is None and not stream:
+        return Judgement(None)
     queries = len(latency_ns) + facts.dropped
-    reasons = _length_reasons(queries, facts)
-    if bounded and facts.target_ns is not None and queries:
-        reasons.extend(_latency_reasons(latency_ns, facts, facts.target_ns, queries))
-    elif queries and facts.kind != "offline":
-        needed = early_stopping_queries(1, facts.share) + 1
-        if queries < needed:
-            reasons.append(f"early stopping: {queries} queries, needs {needed} at p{100 * facts.share:g}")
-    return ("INVALID" if reasons else "VALID"), reasons
-
-
-def _length_reasons(queries: int, facts: RunFacts) -> list[str]:
-    """Too short or too few."""
-    reasons: list[str] = []
-    lasted_ns = facts.last_completion_ns if facts.kind == "offline" else facts.last_scheduled_ns
-    if lasted_ns < facts.min_duration_ns:
-        reasons.append(
-            f"too short: {lasted_ns / 1e9:.6g} s of {facts.min_duration_ns / 1e9:.6g} s; give more queries"
-        )
-    asked = 1 if facts.kind == "offline" else facts.min_queries
-    if queries < max(asked, 1):
-        reasons.append(f"too few queries: {queries} of {max(asked, 1)}")
-    return reasons
+    found = _length(queries, facts, interrupted=interrupted)
+    if not queries or facts.kind == "offline":
+        return found.judgement()
+    name, over = f"p{100 * facts.share:g}", 1
+    if target_ns is not None:
+        over = int(np.count_nonzero(is_late(latency_ns, target_ns))) + facts.dropped
+        found.late = queries - over <= percentile_index(queries, facts.share)
+        if found.late:
+            found.reasons.append(
+                f"{name} latency is above {target_ns / 1e6:g} ms: {over} of {queries} queries were late"
+            )
+    if target_ns is None or not may_stop_early(queries, over, facts.share):
+        needed = early_stopping_queries(over, facts.share) + over
+        if needed > queries:
+            found.missing_queries = max(found.missing_queries, needed - queries)
+            known = f" with {over} late" if target_ns is not None else ""
+            missing = "" if found.late else f", {needed - queries:,} missing"
+            found.reasons.append(
+                f"early stopping: {queries} queries{known}, needs {needed} at {name}{missing}"
+            )
+    return found.judgement()
 
 
 def judge_tokens(
     ttft_ns: NDArray[np.int64],
     tpot_ns: NDArray[np.int64],
-    ttft_limit_ns: int | None,
-    tpot_limit_ns: int | None,
+    limits_ns: tuple[int | None, int | None],
     facts: RunFacts,
-) -> tuple[str | None, list[str]]:
-    """VALID or INVALID of a language model, with the reasons; None where it has no limits.
+    *,
+    interrupted: bool = False,
+) -> Judgement:
+    """Judge a language model, where it has limits.
 
     Both times are judged at the same percentile, each with early stopping. As LoadGen does, early stopping is
     looked at for the time per token first, and where it fails says nothing of the time to the first.
@@ -117,45 +175,32 @@ def judge_tokens(
     Args:
         ttft_ns: Times to the first token, shape (n,).
         tpot_ns: Times per further token of the requests that have any.
-        ttft_limit_ns: Limit of the former; None for none.
-        tpot_limit_ns: Limit of the latter; None for none.
+        limits_ns: Limits of the two; None for none.
         facts: The rest; no request was dropped.
+        interrupted: Whether the run was stopped before its end.
     """
+    if facts.kind != "offline" and limits_ns == (None, None):
+        return Judgement(None)
+    found = _length(len(ttft_ns), facts, interrupted=interrupted)
     if facts.kind == "offline":
-        reasons = _length_reasons(len(ttft_ns), facts)
-        return ("INVALID" if reasons else "VALID"), reasons
-    if ttft_limit_ns is None and tpot_limit_ns is None:
-        return None, []
-    reasons = _length_reasons(len(ttft_ns), facts)
+        return found.judgement()
     early: list[str] = []
     for name, times, limit_ns in (
-        ("time per output token", tpot_ns, tpot_limit_ns),
-        ("time to first token", ttft_ns, ttft_limit_ns),
+        ("time per output token", tpot_ns, limits_ns[1]),
+        ("time to first token", ttft_ns, limits_ns[0]),
     ):
         if limit_ns is None or not len(times):
             continue
         over = int(np.count_nonzero(is_late(times, limit_ns)))
         share = f"p{100 * facts.share:g}"
         if len(times) - over <= percentile_index(len(times), facts.share):
-            reasons.append(f"{share} {name} is above {limit_ns / 1e6:g} ms: {over} of {len(times)} were late")
+            found.late = True
+            found.reasons.append(
+                f"{share} {name} is above {limit_ns / 1e6:g} ms: {over} of {len(times)} were late"
+            )
         if not early and not may_stop_early(len(times), over, facts.share):
             needed = early_stopping_queries(over, facts.share) + over
+            found.missing_queries = max(found.missing_queries, needed - len(times))
             early.append(f"early stopping: {name}: {len(times)} with {over} late, needs {needed} at {share}")
-    reasons.extend(early)
-    return ("INVALID" if reasons else "VALID"), reasons
-
-
-def _latency_reasons(
-    latency_ns: NDArray[np.int64], facts: RunFacts, target_ns: int, queries: int
-) -> list[str]:
-    reasons = []
-    over = int(np.count_nonzero(is_late(latency_ns, target_ns))) + facts.dropped
-    name = f"p{100 * facts.share:g}"
-    if queries - over <= percentile_index(queries, facts.share):
-        reasons.append(
-            f"{name} latency is above {target_ns / 1e6:g} ms: {over} of {queries} queries were late"
-        )
-    if not may_stop_early(queries, over, facts.share):
-        needed = early_stopping_queries(over, facts.share) + over
-        reasons.append(f"early stopping: {queries} queries with {over} late, needs {needed} at {name}")
-    return reasons
+    found.reasons.extend(early)
+    return found.judgement()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from layerweaver.backend_sim.engine.input import BatchRule, TenantLoad
 from layerweaver.backend_sim.run.decoders import DecoderModel, TokenRequests, decoder_model, token_requests
 from layerweaver.backend_sim.run.groups import group_documents
 from layerweaver.backend_sim.run.variants import Menus, Npu, share_activations, tenant_menus
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
+from layerweaver.backend_sim.scenario.provenance import HASHES, SKIPPING, file_hash, scenario_record
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import BatchSpec, ProfileRef, TenantSpec
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
@@ -24,6 +26,7 @@ from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.offline import ModelProfile
+from layerweaver.scheduler.policies.contract import Policy
 from layerweaver.scheduler.profile.file import load_profile
 from layerweaver.scheduler.profile.profile import Profile
 
@@ -66,6 +69,19 @@ class PreparedScenario:
         """The static woven schedules of the declared groups (:func:`group_documents`)."""
         names = [tenant.name for tenant in self.scenario.spec.tenants]
         return group_documents(self.npus, self.scenario.group_indices, names)
+
+    @cached_property
+    def _record(self) -> dict[str, object]:
+        return scenario_record(self.scenario)
+
+    def record(self, policy: Policy) -> dict[str, object]:
+        """The scenario as results state it, with the policy that ran (:func:`scenario_record`)."""
+        record, name, hashes = self._record, policy.name, self._record[HASHES]
+        if policy.file is not None:
+            name = os.path.relpath(policy.file, self.scenario.folder)
+            hashes = {**cast("dict[str, object]", hashes), name: file_hash(policy.file)}
+        skipping = {SKIPPING: True} if self.scenario.skip_bad_rows else {}
+        return {**record, "policy": {"name": name, **policy.as_options()}, **skipping, HASHES: hashes}
 
     def standalone_s(self, index: int) -> float:
         """Cold makespan of one request of a tenant alone, on the pool's fastest NPU for it, in seconds."""

@@ -33,23 +33,28 @@ class Run:
 
     Attributes:
         prepared: The scenario.
-        policy: Name of the policy.
+        policy: The policy.
+        request: What was asked of its arrivals.
         outcomes: One per NPU.
         warm: Per NPU and tenant, how many of its requests were scheduled during the warm-up.
         last_scheduled_ns: Per tenant, the last scheduled time.
         skipped_rows: Per tenant, bad rows of its trace that were left out.
-        fixed_queries: Whether the number of queries was set for the run (then no duration is asked for).
         stopped: Whether ``progress`` asked to stop (and not Ctrl-C).
     """
 
     prepared: PreparedScenario
-    policy: str
+    policy: Policy
+    request: TrafficRequest
     outcomes: tuple[SimulationOutcome, ...]
     warm: tuple[tuple[int, ...], ...]
     last_scheduled_ns: tuple[int, ...]
     skipped_rows: tuple[int, ...]
-    fixed_queries: bool = False
     stopped: bool = False
+
+    @property
+    def fixed_queries(self) -> bool:
+        """Whether the number of queries was set for the run (then no duration is asked for)."""
+        return self.request.queries is not None
 
     @property
     def span_ns(self) -> int:
@@ -158,12 +163,12 @@ def run_once(
             break
     return Run(
         prepared=prepared,
-        policy=policy.name,
+        policy=policy,
+        request=asked,
         outcomes=tuple(outcomes),
         warm=tuple(warm),
         last_scheduled_ns=tuple(last_ns),
         skipped_rows=tuple(skipped),
-        fixed_queries=asked.queries is not None,
         stopped=stopped,
     )
 

@@ -20,19 +20,21 @@ __all__ = ["builtin_scenario", "load_scenario"]
 BUILTIN = "resnet-bert.yaml"
 
 
-def load_scenario(source: str | Path | Mapping[str, Any], *, skip_bad_rows: bool = False) -> Scenario:
+def load_scenario(
+    source: str | Path | Mapping[str, Any], *, folder: Path = Path(), skip_bad_rows: bool = False
+) -> Scenario:
     """Read a scenario.
 
     Args:
-        source: Path of a YAML file, or the same keys as a mapping (paths are then relative to the present
-            folder).
+        source: Path of a YAML file, or the same keys as a mapping.
+        folder: Where the paths of a mapping start; those of a file start where it lies.
         skip_bad_rows: Leave bad rows of traces out, and count them, instead of stopping.
 
     Raises:
         ScenarioError: If the file or a key is wrong; the message has file, line, field and what is accepted.
     """
     if isinstance(source, Mapping):
-        document, folder = YamlSource(dict(source), "scenario", {}), Path()
+        document = YamlSource(dict(source), "scenario", {})
     else:
         path = Path(source)
         document, folder = read_yaml(path, ScenarioError), path.parent

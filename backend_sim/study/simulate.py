@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from layerweaver.backend_sim.results import schema
 from layerweaver.backend_sim.results.confidence import confidence
 from layerweaver.backend_sim.results.document import run_document
 from layerweaver.backend_sim.run.prepare import PreparedScenario
@@ -29,6 +30,7 @@ from layerweaver.ir import ScenarioError
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.engine.loop import ProgressCallback
+    from layerweaver.backend_sim.results.details_schema import Details
     from layerweaver.scheduler.policies import Policy
 
 __all__ = ["RunOptions", "compare", "compare_with", "simulate", "simulate_with"]
@@ -79,7 +81,7 @@ class RunOptions:
 
 def simulate_with(
     source: ScenarioRef = None, policy: PolicyRef | Policy | None = None, options: RunOptions | None = None
-) -> dict[str, Any]:
+) -> schema.Run:
     """The document of one policy; :func:`simulate` with everything that can be asked for.
 
     Raises:
@@ -117,12 +119,12 @@ def compare_with(
     source: ScenarioRef = None,
     policies: Sequence[PolicyRef] | None = None,
     options: RunOptions | None = None,
-) -> dict[str, Any]:
+) -> schema.Comparison:
     """The documents of several policies with the same traffic; see :func:`compare`."""
     asked = options or RunOptions()
     prepared = as_prepared(source, skip_bad_rows=asked.skip_bad_rows, progress=asked.compiling)
     chosen = policies or tuple(prepared.scenario.spec.policies) or DEFAULT_POLICIES
-    runs: list[dict[str, Any]] = []
+    runs: list[schema.Run] = []
     for index, policy in enumerate([policy_of(prepared, reference) for reference in chosen]):
         part = replace(asked, progress=as_part(asked.progress, index, len(chosen)))
         if asked.requests is not None and len(chosen) > 1:
@@ -136,10 +138,10 @@ def compare_with(
 
 def _repetitions(
     prepared: PreparedScenario, policy: Policy, asked: RunOptions
-) -> tuple[Run, list[dict[str, Any]]]:
+) -> tuple[Run, list[schema.Run]]:
     """The first run, and the documents of all until one is interrupted."""
     first: Run | None = None
-    documents: list[dict[str, Any]] = []
+    documents: list[schema.Run] = []
     for replica in range(asked.seeds):
         run = run_once(
             prepared,
@@ -156,14 +158,14 @@ def _repetitions(
     return first, documents
 
 
-def _record(document: dict[str, Any], run: Run, policy: Policy, asked: RunOptions) -> None:
+def _record(document: schema.Run, run: Run, policy: Policy, asked: RunOptions) -> None:
     """Add details, and write trace and decision log, of a second run that records the schedule."""
     request = TrafficRequest(seed=asked.seed)
     if asked.details:
-        asked.tell(f"{run.policy}: recording the schedule")
+        asked.tell(f"{run.policy.name}: recording the schedule")
         from layerweaver.backend_sim.timeline.details import collect_details  # noqa: PLC0415 - loads numba
 
-        document["details"] = collect_details(run, policy, request)
+        document["details"] = cast("Details", collect_details(run, policy, request))
     if asked.requests is not None:
         from layerweaver.backend_sim.timeline.requests import write_requests  # noqa: PLC0415 - loads numba
 
@@ -233,18 +235,15 @@ def simulate(
     Raises:
         LayerweaverError: If anything in the scenario is wrong.
     """
-    return simulate_with(
-        source,
-        policy,
-        RunOptions(
-            seed=seed,
-            seeds=seeds,
-            skip_bad_rows=skip_bad_rows,
-            compiled=compiled,
-            progress=progress,
-            compiling=compiling,
-        ),
+    options = RunOptions(
+        seed=seed,
+        seeds=seeds,
+        skip_bad_rows=skip_bad_rows,
+        compiled=compiled,
+        progress=progress,
+        compiling=compiling,
     )
+    return cast("dict[str, Any]", simulate_with(source, policy, options))
 
 
 def compare(
@@ -271,10 +270,7 @@ def compare(
     Returns:
         ``{"runs": [simulate documents]}``.
     """
-    return compare_with(
-        source,
-        policies,
-        RunOptions(
-            seed=seed, seeds=seeds, skip_bad_rows=skip_bad_rows, progress=progress, compiling=compiling
-        ),
+    options = RunOptions(
+        seed=seed, seeds=seeds, skip_bad_rows=skip_bad_rows, progress=progress, compiling=compiling
     )
+    return cast("dict[str, Any]", compare_with(source, policies, options))

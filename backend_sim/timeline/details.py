@@ -99,10 +99,9 @@ def collect_details(run: Run, policy: Policy, request: TrafficRequest | None = N
 
 
 def _configuration(prepared: PreparedScenario) -> dict[str, Any]:
-    """The scenario with every default filled in, and what its models came to."""
+    """The machines, and what the models came to on them."""
     spec = prepared.scenario.spec
     return {
-        "scenario": spec.model_dump(mode="json"),
         "machines": [{**asdict(npu.machine), "count": npu.count} for npu in prepared.npus],
         "models": [
             {

@@ -143,5 +143,7 @@ def record_traces(
         if log is None:
             continue
         latency_ns = tuple(tenant.latency_ns for tenant in outcome.tenants)
-        traces.append(TraceRun(given, log, latency_ns, scheduled_times(given, outcome), run.policy, index))
+        traces.append(
+            TraceRun(given, log, latency_ns, scheduled_times(given, outcome), run.policy.name, index)
+        )
     return traces

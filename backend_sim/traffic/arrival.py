@@ -102,6 +102,10 @@ class Arrival(Section):
         """Mean arrival rate in queries per second; None where it is not known beforehand."""
         return None
 
+    def lasts(self) -> bool:
+        """Whether it offers requests by the clock until the duration is over."""
+        return not self.waits
+
     def endless(self, length: Length) -> bool:
         """Whether nothing ends the arrivals."""
         return length.duration_s is None and not length.min_queries

@@ -44,6 +44,10 @@ class OfflineSpec(Arrival):
             expected, f"{self.qps or 0:g} queries per second over {length.duration_s or 0:g} s", place
         )
 
+    def lasts(self) -> bool:
+        """All is there at time 0."""
+        return False
+
     def source(self, asked: Asked) -> AllAtOnce:
         """MLPerf: max(least samples, ceil(1.1 x rate x duration))."""
         if asked.max_queries:

@@ -51,6 +51,10 @@ class TraceSpec(Arrival):
         """Only a looped trace needs an end."""
         return self.loop and super().endless(length)
 
+    def lasts(self) -> bool:
+        """A trace ends with its last row."""
+        return self.loop
+
     def source(self, asked: Asked) -> TraceArrivals:
         """The tenant's rows."""
         if self.tenant == "*":

@@ -41,6 +41,7 @@ _EXAMPLES = {
     "traffic": ("traffic service.yaml > arrivals.csv", "traffic service.yaml --seed 7 | head"),
     "certify": ("certify service.yaml", "certify service.yaml --policy fcfs --json"),
     "policies": ("policies", "policies --json"),
+    "rerun": ("rerun run.json", "rerun comparison.json -o again.json"),
     "report": (
         "report comparison.json peak.json -o report.html",
         'report monday.json tuesday.json -o week.html --title "The week"',
@@ -48,6 +49,7 @@ _EXAMPLES = {
 }
 _NOTES = {
     "certify": "It exits with 0 when all verdicts and percentiles agree, whatever they are, else with 1.",
+    "rerun": "It exits with 0 when all but the key run is the same, else with 1; 2 if a file changed.",
     "simulate": "Ctrl-C prints what was reached by then.",
     "peak": "Rates are totals over all tenants; the bracket goes from the last pass to the first failure.",
 }

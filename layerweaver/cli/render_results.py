@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from layerweaver.backend_sim.results.metrics import (
+    ENERGY_COUNTS,
+    SYSTEM_METRICS,
+    TENANT_METRICS,
+    Form,
+    Metric,
+    Shown,
+    shown,
+)
 from layerweaver.cli.render import number, percent
 from layerweaver.cli.render_tokens import token_tables
 from layerweaver.cli.session import plain_terminal, table
@@ -13,135 +22,142 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from layerweaver.backend_sim.results.schema import Run, Tenant
+
 __all__ = ["certify_table", "comparison_tables", "outcome_tables", "peak_table", "policies_table"]
 
 Document = Mapping[str, Any]
 
 
-def _ms(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+_COLOURS = {"met": "green", "late": "red", "too_short": "yellow"}
+_SHAPE_WIDTH = 10
+_SHAPE = ("latency\n(log)", "left")
 
 
-def _tenant_cells(tenant: Document, span_ms: tuple[float, float] | None) -> tuple[RenderableType, ...]:
+def _cells(metrics: Sequence[Metric], document: Document) -> list[RenderableType]:
+    """A document's values, the status in colour."""
+    from rich.text import Text
+
+    values = [(metric, metric.of(document)) for metric in metrics]
+    return [
+        Text(metric.text(value), style=_COLOURS.get(str(value), ""))
+        if metric.key == "status"
+        else metric.text(value)
+        for metric, value in values
+    ]
+
+
+def _columns(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
+    return [
+        (metric.heading.replace(" ", "\n"), "left" if metric.form is Form.TEXT else "right")
+        for metric in metrics
+    ]
+
+
+def _tenant_table(title: str, names: Sequence[str]) -> tuple[Table, int]:
+    """A table of tenants with the shape of their latencies before the deadline, and the place of that."""
+    metrics = shown(TENANT_METRICS, Shown.TERMINAL)
+    place = next(number for number, metric in enumerate(metrics) if metric.key == "deadline_ms")
+    columns = _columns(metrics)
+    return table(
+        title, [(name, "left") for name in names] + columns[:place] + [_SHAPE] + columns[place:]
+    ), place
+
+
+def _tenant_cells(tenant: Document, place: int, span_ms: tuple[float, float] | None) -> list[RenderableType]:
     from layerweaver.cli.sparkline import sparkline
 
-    latency = tenant["latency_ms"]
     histogram = tenant.get("latency_histogram")
     shape = ""
     if histogram is not None and span_ms is not None:
         shape = sparkline(histogram, width=_SHAPE_WIDTH, ascii_only=plain_terminal(), span_ms=span_ms)
-    return (
-        f"{tenant['qps']:.4g}",
-        _ms(latency["p50"]),
-        _ms(latency["p99"]),
-        shape,
-        _ms(tenant.get("deadline_ms")),
-        percent(tenant["violation_rate"]),
-        _verdict(tenant["verdict"]),
-    )
+    cells = _cells(shown(TENANT_METRICS, Shown.TERMINAL), tenant)
+    return [*cells[:place], shape, *cells[place:]]
 
 
-def _verdict(verdict: str | None) -> RenderableType:
-    from rich.text import Text
-
-    return Text(verdict or "-", style={"VALID": "green", "INVALID": "red"}.get(verdict or "", ""))
-
-
-def _span_ms(tenants: Iterable[Document]) -> tuple[float, float] | None:
+def _span_ms(tenants: Iterable[Tenant]) -> tuple[float, float] | None:
     """Latencies that the distributions of one tenant under all policies are drawn over."""
     from layerweaver.cli.sparkline import common_range
 
     return common_range(tenant["latency_histogram"] for tenant in tenants if "latency_histogram" in tenant)
 
 
-_SHAPE_WIDTH = 10
-
-_TENANT_COLUMNS = [
-    ("q/s", "right"),
-    ("p50\nms", "right"),
-    ("p99\nms", "right"),
-    ("latency\n(log)", "left"),
-    ("due\nms", "right"),
-    ("late", "right"),
-    ("verdict", "left"),
-]
-
-
-def _system_rows(documents: Sequence[Document]) -> Table:
-    columns = [
-        ("policy", "left"),
-        ("STP", "right"),
-        ("ANTT", "right"),
-        ("compute", "right"),
-        ("DRAM", "right"),
-    ]
-    columns += [("rows run", "right"), ("rows/s", "right")]
+def _system_rows(names: Sequence[str], runs: Sequence[Run]) -> Table:
+    metrics = shown(SYSTEM_METRICS, Shown.TERMINAL)
+    columns = [("policy", "left"), *_columns(metrics), ("rows run", "right"), ("rows/s", "right")]
     grid = table("system", columns)
-    for document in documents:
-        system = document["system"]
-        speed = document.get("run", {}).get("layers_per_s")
+    for name, run in zip(names, runs, strict=True):
+        speed = run.get("run", {}).get("layers_per_s")
         grid.add_row(
-            document["policy"],
-            f"{system['stp']:.3f}",
-            f"{system['antt']:.2f}" if system["antt"] is not None else "-",
-            percent(system["compute_utilization"]),
-            percent(system["dram_utilization"]),
-            number(document["layers_executed"]),
-            number(float(speed)) if speed is not None else "-",
+            name,
+            *_cells(metrics, run["system"]),
+            number(run.get("layers_executed", 0)),
+            number(speed) if isinstance(speed, float) else "-",
         )
     return grid
 
 
-def _headline(document: Document) -> str:
-    bound = document["system"].get("bound_qps")
-    offered = sum(tenant["arrived"] for tenant in document["tenants"]) / max(document["simulated_s"], 1e-12)
-    simulated_s = document["simulated_s"]
+def _headline(run: Run) -> str:
+    system, simulated_s = run["system"], run["simulated_s"]
     length = f"{simulated_s:,.0f}" if simulated_s >= 100 else f"{simulated_s:.3g}"
-    text = f"{document['npu']}, {length} s simulated"
-    return f"{text}, offered {offered / bound:.0%} of the bound of {bound:.4g} q/s" if bound else text
+    text = f"{run['npu']}, {length} s simulated"
+    offered, share, bound = system.get("offered_qps"), system.get("offered_share"), system.get("bound_qps")
+    if offered is not None and share is not None:
+        return f"{text}, offered {_rate(offered)} q/s, {share:.0%} of the bound of {_rate(bound)} q/s"
+    return f"{text}, bound {_rate(bound)} q/s" if bound else text
 
 
-def outcome_tables(document: Document) -> Iterator[RenderableType]:
-    """One simulation."""
-    grid = table(f"{document['policy']} on {_headline(document)}", [("tenant", "left"), *_TENANT_COLUMNS])
-    for tenant in document["tenants"]:
-        grid.add_row(tenant["name"], *_tenant_cells(tenant, _span_ms([tenant])))
-    yield grid
-    yield ""
-    for tokens in token_tables([document]):
-        yield tokens
-        yield ""
-    yield _system_rows([document])
-    yield ""
+def _rate(qps: float | None) -> str:
+    return "-" if qps is None else f"{qps:,.0f}" if qps >= 1000 else f"{qps:.4g}"
+
+
+def _notes(run: Run) -> Iterator[str]:
+    """Idle time, energy and what is missing, in words."""
     idle = ", ".join(
-        f"{cause.replace('_', ' ')} {percent(share)}" for cause, share in document["system"]["idle"].items()
+        f"{cause.replace('_', ' ')} {percent(share)}"
+        for cause, share in run["system"].get("idle", {}).items()
     )
     yield f"idle: {idle}"
-    if (energy_j := document["system"].get("energy_j")) is not None:
-        each = (
-            f"{tenant['name']} {value:.4g} mJ"
-            for tenant in document["tenants"]
-            if (value := tenant["energy_per_inference_mj"]) is not None
+    if (energy_j := run["system"].get("energy_j")) is not None:
+        each = ", ".join(
+            f"{tenant['name']} {value:.3g} mJ"
+            for tenant in run["tenants"]
+            if (value := tenant.get("energy_per_inference_mj")) is not None
         )
-        yield f"energy: {energy_j:.4g} J; per inference: {', '.join(each) or '-'}"
-    for tenant in document["tenants"]:
-        if tenant["reasons"]:
-            yield f"{tenant['name']}: {'; '.join(tenant['reasons'])}"
+        yield f"energy: {energy_j:.3g} J; per inference: {each or '-'} ({ENERGY_COUNTS})"
+    for tenant in run["tenants"]:
+        if reasons := tenant.get("reasons"):
+            yield f"{tenant['name']}: {'; '.join(reasons)}"
 
 
-def comparison_tables(document: Document) -> Iterator[RenderableType]:
+def outcome_tables(run: Run) -> Iterator[RenderableType]:
+    """One simulation."""
+    grid, place = _tenant_table(f"{run['policy']} on {_headline(run)}", ["tenant"])
+    for tenant in run["tenants"]:
+        grid.add_row(tenant["name"], *_tenant_cells(tenant, place, _span_ms([tenant])))
+    yield grid
+    yield ""
+    for tokens in token_tables([run]):
+        yield tokens
+        yield ""
+    yield _system_rows([run["policy"]], [run])
+    yield ""
+    yield from _notes(run)
+
+
+def comparison_tables(runs: Sequence[Run]) -> Iterator[RenderableType]:
     """Several policies under the same traffic, tenant by tenant."""
-    runs: Sequence[Document] = document["runs"]
-    grid = table(_headline(runs[0]), [("tenant", "left"), ("policy", "left"), *_TENANT_COLUMNS])
+    from layerweaver.backend_sim.results.reading import run_names
+
+    names = run_names(runs)
+    grid, place = _tenant_table(_headline(runs[0]), ["tenant", "policy"])
     for index, tenant in enumerate(runs[0]["tenants"]):
         span_ms = _span_ms(run["tenants"][index] for run in runs)
-        for position, run in enumerate(runs):
+        for position, (name, run) in enumerate(zip(names, runs, strict=True)):
             grid.add_row(
                 tenant["name"] if position == 0 else "",
-                run["policy"],
-                *_tenant_cells(run["tenants"][index], span_ms),
+                name,
+                *_tenant_cells(run["tenants"][index], place, span_ms),
                 end_section=position == len(runs) - 1,
             )
     yield grid
@@ -149,7 +165,7 @@ def comparison_tables(document: Document) -> Iterator[RenderableType]:
     for tokens in token_tables(runs):
         yield tokens
         yield ""
-    yield _system_rows(runs)
+    yield _system_rows(names, runs)
     yield ""
 
 
@@ -162,7 +178,7 @@ def peak_table(document: Document) -> Table:
         low, high = row["bracket_qps"]
         grid.add_row(
             row["policy"],
-            _ms(row["peak_qps"]) if row["peak_qps"] is None else f"{row['peak_qps']:.4g}",
+            "-" if row["peak_qps"] is None else f"{row['peak_qps']:.4g}",
             "-" if row["peak_qps_sd"] is None else f"{row['peak_qps_sd']:.2g}",
             percent(row["share_of_bound"]),
             " .. ".join("-" if edge is None else f"{edge:.4g}" for edge in (low, high)),

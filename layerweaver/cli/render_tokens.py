@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.cli.render import percent
@@ -31,7 +31,7 @@ def _ms(value: float | None) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def token_tables(runs: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+def token_tables(runs: Sequence[Any]) -> Iterator[Table]:
     """One table of all language models of some runs, tenant by tenant; none without any."""
     several = len(runs) > 1
     heading = [("tenant", "left"), *([("policy", "left")] if several else []), *_COLUMNS]

@@ -1,7 +1,8 @@
-"""``report``: results as one page."""
+"""``report`` and ``rerun``: results as one page, and once more."""
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,9 @@ import typer
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.model_commands import load_json
 from layerweaver.cli.outputs import output_file
-from layerweaver.cli.session import session_of
+from layerweaver.cli.render_results import comparison_tables, outcome_tables
+from layerweaver.cli.serving import OutputOption, deliver, finish
+from layerweaver.cli.session import JsonOption, console, session_of
 
 __all__ = ["register"]
 
@@ -35,6 +38,35 @@ def _report(
     session.note(f"wrote {output}")
 
 
+def _rerun(
+    context: typer.Context,
+    result: Annotated[Path, typer.Argument(help="A result of simulate or compare (JSON).")],
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a result again, with the scenario, policies, options and seeds that it names."""
+    from layerweaver.backend_sim.study.rerun import differences, rerun
+    from layerweaver.backend_sim.study.simulate import RunOptions
+
+    session = session_of(context)
+    before = load_json(result)
+    with session.simulation_progress("simulating") as (compiling, progress):
+        options = RunOptions(progress=progress, compiling=compiling)
+        runs = rerun(before, options, where=str(result))
+    after = {"runs": runs} if "runs" in before else runs[0]
+    deliver(session, after, output, as_json, details=True)
+    if not as_json:
+        screen = console()
+        for item in comparison_tables(runs) if "runs" in before else outcome_tables(runs[0]):
+            screen.print(item)
+    finish(runs)
+    if found := list(islice(differences(before, after), 5)):
+        session.note(f"differs from {result} in {', '.join(found)}")
+        raise typer.Exit(1)
+    session.note(f"the same as {result}")
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command("report", epilog=epilog("report"))(_report)
+    app.command("rerun", epilog=epilog("rerun"))(_rerun)

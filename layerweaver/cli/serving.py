@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -136,15 +137,15 @@ def wants_details(details: bool | None, output: Path | None) -> bool:
     return output is not None and output.suffix == ".json" if details is None else details
 
 
-def _without_details(document: dict[str, Any]) -> dict[str, Any]:
+def _without_details(document: Mapping[str, Any]) -> dict[str, Any]:
     if "runs" in document:
-        return document | {"runs": [_without_details(run) for run in document["runs"]]}
+        return {**document, "runs": [_without_details(run) for run in document["runs"]]}
     return {key: value for key, value in document.items() if key != "details"}
 
 
 def deliver(
     session: Session,
-    document: dict[str, Any],
+    document: Mapping[str, Any],
     output: Path | None,
     as_json: bool,
     details: bool | None = None,
@@ -159,7 +160,7 @@ def deliver(
         print_document(document if details else _without_details(document))
 
 
-def finish(documents: list[dict[str, Any]]) -> None:
+def finish(documents: Sequence[Mapping[str, Any]]) -> None:
     """Leave with the exit code of an interruption if anything was interrupted."""
     if any(document.get("interrupted") for document in documents):
         raise typer.Exit(130)

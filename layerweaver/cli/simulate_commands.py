@@ -134,9 +134,9 @@ def _run_comparison(
     deliver(session, document, output, as_json, details)
     if not as_json:
         screen = console()
-        for item in comparison_tables(document):
+        for item in comparison_tables(runs):
             screen.print(item)
-        screen.print(verdict_sentence(document))
+        screen.print(verdict_sentence(runs))
     finish(runs)
 
 

@@ -55,8 +55,10 @@ Times are int64 cycles, amounts of data are scaled bytes: see
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -83,6 +85,9 @@ __all__ = [
 ]
 
 Commitment = Literal["late", "early"]
+
+FILE_MODULE = "layerweaver_policy_"
+"""Policy files are modules of such names."""
 
 _NS_PER_UNIT = {"_ns": 1.0, "_us": 1e3, "_ms": 1e6}
 
@@ -195,10 +200,20 @@ class Policy:
         """The policy's name."""
         return self.spec.name
 
+    def as_options(self) -> dict[str, str | int | float]:
+        """Every option with its value."""
+        commit = {"commit": self.commit} if self.spec.overlap else {}
+        return {**dataclasses.asdict(self.options), **commit}
+
     def as_dict(self) -> dict[str, object]:
         """Name and options, as a scenario would state them."""
-        commit = {"commit": self.commit} if self.spec.overlap else {}
-        return {"name": self.name, **dataclasses.asdict(self.options), **commit}
+        return {"name": self.name, **self.as_options()}
+
+    @property
+    def file(self) -> Path | None:
+        """The file it was read from; None if it is registered under its name."""
+        module = self.spec.choose.__module__
+        return Path(str(sys.modules[module].__file__)) if module.startswith(FILE_MODULE) else None
 
     def record(self, clock_hz: int) -> NDArray[Any]:
         """The options as ``choose`` gets them: shape (1,), one field per option and per time in cycles."""

@@ -13,7 +13,7 @@ from types import CodeType
 from layerweaver.ir import PolicyError, read_bounded
 from layerweaver.ir.plugins import PluginGroup
 from layerweaver.ir.spelling import nearest
-from layerweaver.scheduler.policies.contract import Policy, PolicySpec
+from layerweaver.scheduler.policies.contract import FILE_MODULE, Policy, PolicySpec
 
 __all__ = ["ENTRY_POINT_GROUP", "load_policy", "load_spec", "policy_names", "policy_rows"]
 
@@ -107,7 +107,7 @@ def _from_file(path: Path) -> PolicySpec:
     if content is None:
         raise PolicyError(f"is larger than {_MAX_FILE_BYTES} bytes", where=str(path))
     digest = hashlib.sha256(str(path.resolve()).encode() + content).hexdigest()[:16]
-    name = f"layerweaver_policy_{digest}"
+    name = f"{FILE_MODULE}{digest}"
     module = sys.modules.get(name)
     if module is None:
         loader = _SourceLoader(name, path, content)

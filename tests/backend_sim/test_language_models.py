@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from layerweaver.backend_sim.results.verdict import RunFacts, judge_tokens
+from layerweaver.backend_sim.results.verdict import Judgement, RunFacts, judge_tokens
 from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
 from layerweaver.backend_sim.traffic.sample_order import issued_samples
 from layerweaver.ir import LayerweaverError
@@ -141,7 +141,7 @@ def test_one_request_takes_what_its_iterations_take(chat: Make) -> None:
     scenario = chat(lengths={"prompt": 150, "output": 3}, deadline={"ttft_ms": 1, "tpot_ms": 1})
     scenario["min_queries"] = 1
     scenario["tenants"][0]["llm"]["max_batched_tokens"] = 100
-    served = simulate_with(scenario)["tenants"][0]
+    served: Any = simulate_with(scenario)["tenants"][0]
     assert served["llm"]["iterations"] == 4
     first = 2000 + int(1000 + 1000 * 49 / 99 + 40)
     assert served["llm"]["ttft_ms"]["max"] * 1e6 == pytest.approx(first)
@@ -251,14 +251,14 @@ def _facts() -> RunFacts:
 def test_verdict_on_tokens() -> None:
     good, bad = np.full(1000, 5), np.full(1000, 50)
     few_bad = np.where(np.arange(1000) < 11, 50, 5)
-    assert judge_tokens(good, good, 10, 10, _facts()) == ("VALID", [])
-    assert judge_tokens(good, good, None, None, _facts()) == (None, [])
-    _, reasons = judge_tokens(bad, bad, 10, 10, _facts())
+    assert judge_tokens(good, good, (10, 10), _facts()) == Judgement("VALID", "met")
+    assert judge_tokens(good, good, (None, None), _facts()) == Judgement(None)
+    reasons = judge_tokens(bad, bad, (10, 10), _facts()).reasons
     assert [reason.startswith("early stopping") for reason in reasons] == [False, False, True]
     assert "time per output token" in reasons[-1]
-    verdict, reasons = judge_tokens(few_bad, good, 10, 10, _facts())
-    assert verdict == "INVALID"
-    assert reasons[0].startswith("p99 time to first token is above")
+    found = judge_tokens(few_bad, good, (10, 10), _facts())
+    assert (found.verdict, found.status) == ("INVALID", "late")
+    assert found.reasons[0].startswith("p99 time to first token is above")
     allowed = np.where(np.arange(1000) < 3, 50, 5)
-    assert judge_tokens(allowed, allowed, 10, 10, _facts())[0] == "INVALID"
-    assert judge_tokens(np.resize(allowed, 2000), good, 10, 10, _facts())[0] == "VALID"
+    assert judge_tokens(allowed, allowed, (10, 10), _facts()).status == "too_short"
+    assert judge_tokens(np.resize(allowed, 2000), good, (10, 10), _facts()).verdict == "VALID"

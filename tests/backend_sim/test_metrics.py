@@ -69,18 +69,20 @@ def test_verdicts_have_their_reasons(
 ) -> None:
     latency = np.full(count, 100, np.int64)
     latency[:late] = 101
-    verdict, found = judge(latency, _facts(**changes))
-    assert verdict == ("INVALID" if reasons else "VALID")
+    judgement = judge(latency, _facts(**changes))
+    found = judgement.reasons
+    assert judgement.verdict == ("INVALID" if reasons else "VALID")
     assert len(found) == len(reasons)
     for one, start in zip(found, reasons, strict=True):
         assert one.startswith(start)
 
 
 def test_without_a_deadline_there_is_no_verdict() -> None:
-    assert judge(np.zeros(5, np.int64), _facts(target_ns=None)) == (None, [])
+    judgement = judge(np.zeros(5, np.int64), _facts(target_ns=None))
+    assert (judgement.verdict, judgement.status, judgement.reasons) == (None, None, [])
 
 
-def _run(policy: str, rate: float, p99: float) -> dict[str, Any]:
+def _run(policy: str, rate: float, p99: float) -> Any:
     latency = {"mean": 1.0, "p50": 1.0, "p90": 2.0, "p99": p99, "p999": 9.0, "max": 9.0}
     tenant = {
         "name": "v",
@@ -101,42 +103,42 @@ def _run(policy: str, rate: float, p99: float) -> dict[str, Any]:
 
 
 def test_the_sentence_speaks_of_what_changed() -> None:
-    better = verdict_sentence({"runs": [_run("fcfs", 0.2, 20.0), _run("layerweaver+", 0.01, 5.0)]})
+    better = verdict_sentence([_run("fcfs", 0.2, 20.0), _run("layerweaver+", 0.01, 5.0)])
     assert "from 20% to 1%" in better
     assert "0.50 of the bound" in better
     assert "from 20 to 5 ms against fcfs" in better
-    same = verdict_sentence({"runs": [_run("fcfs", 0.0, 5.0), _run("layerweaver+", 0.0, 5.0)]})
+    same = verdict_sentence([_run("fcfs", 0.0, 5.0), _run("layerweaver+", 0.0, 5.0)])
     assert "do not differ visibly" in same
-    worse = verdict_sentence({"runs": [_run("fcfs", 0.0, 5.0), _run("layerweaver+", 0.2, 9.0)]})
+    worse = verdict_sentence([_run("fcfs", 0.0, 5.0), _run("layerweaver+", 0.2, 9.0)])
     assert "raised missed deadlines" in worse
 
 
-def _at_load(run: dict[str, Any], factor: float) -> dict[str, Any]:
+def _at_load(run: Any, factor: float) -> Any:
     return run | {"tenants": [tenant | {"qps": factor * tenant["qps"]} for tenant in run["tenants"]]}
 
 
 def test_the_sentence_compares_equal_loads_only() -> None:
     runs = [_run("fcfs", 0.0, 5.0), _run("layerweaver+", 0.0, 5.0)]
     runs += [_at_load(_run("layerweaver+", 0.03, 8.0), 2), _at_load(_run("fcfs", 0.6, 80.0), 2)]
-    swept = verdict_sentence({"runs": runs})
+    swept = verdict_sentence(runs)
     assert swept.startswith("At 20 queries")
     assert "from 60% to 3%" in swept
-    unlike = verdict_sentence({"runs": runs[:3]})
+    unlike = verdict_sentence(runs[:3])
     assert unlike == "At 20 queries per second (1.00 of the bound), layerweaver+ misses the deadlines of " + (
         "3% of all requests."
     )
 
 
 def test_one_run_and_other_tenants_speak_for_themselves() -> None:
-    alone = verdict_sentence({"runs": [_run("fcfs", 0.25, 20.0)]})
+    alone = verdict_sentence([_run("fcfs", 0.25, 20.0)])
     assert "fcfs misses the deadlines of 25% of all requests" in alone
     other = _run("fcfs", 0.5, 20.0)
     other["tenants"][0] = other["tenants"][0] | {"name": "another"}
-    assert "layerweaver+ misses" in verdict_sentence({"runs": [other, _run("layerweaver+", 0.0, 5.0)]})
+    assert "layerweaver+ misses" in verdict_sentence([other, _run("layerweaver+", 0.0, 5.0)])
 
 
 def test_the_sentence_of_a_peak_search() -> None:
-    rows = [
+    rows: Any = [
         {"policy": "fcfs", "peak_qps": 120.0, "share_of_bound": 0.3},
         {"policy": "edf", "peak_qps": 33_000.0, "share_of_bound": 0.8},
     ]
@@ -144,7 +146,7 @@ def test_the_sentence_of_a_peak_search() -> None:
     assert said == "edf carries the highest load: 33,000 queries per second, 80% of the bound."
     nothing = peak_sentence({"bound_qps": 1.0, "results": [rows[0] | {"peak_qps": 0.0}]})
     assert nothing == "No policy meets its deadlines at any rate."
-    assert peak_sentence({"bound_qps": 1.0, "results": [], "interrupted": True}) == "No search has ended."
+    assert peak_sentence({"bound_qps": 1.0, "results": []}) == "No search has ended."
 
 
 def test_results_are_saved_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,3 +167,48 @@ def test_rates_and_shares_refer_to_the_measured_time(serve: Serve) -> None:
     assert system["stp"] == pytest.approx(3 / 0.0022 * 0.0006)
     assert system["antt"] == pytest.approx((0.6 + 0.6 + 1.2) / 3 / 0.6)
     assert system["compute_utilization"] == pytest.approx(1800 / 2200)
+
+
+def test_offered_is_what_the_source_offers_and_not_what_was_served(serve: Serve) -> None:
+    # A bound of 1,000/s: what is offered shows, whether it is dropped or served long after.
+    queue = {"queue": {"limit": 2}, "deadline_ms": 1}
+    for qps in (500, 3000, 4200, 8400):
+        arrival = {"arrival": {"kind": "periodic", "period_ms": 1000 / qps}}
+        for tenant in (arrival, {**arrival, **queue}):
+            system = serve({1: [(1_000_000, 0, 0)]}, [], duration_s=0.1, tenant=tenant)["system"]
+            assert system["offered_qps"] == pytest.approx(qps, rel=0.01)
+            assert system["offered_share"] == pytest.approx(qps / 1000, rel=0.01)
+    # A trace offers while it lasts: five requests within 0.4 us, however long they take.
+    system = serve({1: [(1000, 0, 0)]}, [0, 100, 200, 300, 400])["system"]
+    assert system["offered_qps"] == pytest.approx(5 / 400e-9)
+    # All at once is no rate.
+    system = serve({1: [(1000, 0, 0)]}, [0, 0])["system"]
+    assert (system["offered_qps"], system["offered_share"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "deadline_ms", "more", "proof"),
+    [
+        ([0, 5000, 10_000], 0.001, {}, ("too_short", 456)),  # none is late, and 459 would prove it
+        ([0, 500, 10_000], 0.001, {}, ("late", None)),  # one of three is late: p99 is not kept
+        ([0, 5000], 0.001, {"percentile": 1}, ("met", None)),
+        ([0, 5000], 0.001, {"percentile": 1, "min_queries": 5}, ("too_short", 3)),
+        ([0, 5000], None, {}, (None, None)),
+    ],
+)
+def test_late_is_told_from_too_short(
+    serve: Serve,
+    arrivals: list[int],
+    deadline_ms: float | None,
+    more: dict[str, Any],
+    proof: tuple[str | None, int | None],
+) -> None:
+    status, missing = proof
+    tenant = {"deadline_ms": deadline_ms, **{key: more[key] for key in more if key == "percentile"}}
+    rest = {key: more[key] for key in more if key != "percentile"}
+    found = _tenant(serve({1: [(1000, 0, 0)]}, arrivals, tenant=tenant, **rest))
+    assert found["status"] == status
+    assert (found["missing_queries"], found["missing_s"]) == (missing, None)
+    assert found["verdict"] == {"met": "VALID", None: None}.get(status, "INVALID")
+    if missing:
+        assert f"{missing} missing" in "; ".join(found["reasons"])

@@ -32,7 +32,8 @@ def test_the_document_has_its_keys_and_repeats(make_scenario: Any) -> None:
     assert set(first.pop("run")) >= {"wall_s"}
     second.pop("run")
     assert json.dumps(first) == json.dumps(second)
-    assert set(first) == {"policy", "npu", "simulated_s", "layers_executed", "tenants", "system"}
+    shape = {"policy", "npu", "simulated_s", "layers_executed", "tenants", "system"}
+    assert set(first) == shape | {"policy_options", "seed", "scenario"}
     for tenant in first["tenants"]:
         assert set(tenant) >= TENANT_KEYS
         assert set(tenant["latency_ms"]) == {"mean", "p50", "p90", "p99", "p999", "max"}

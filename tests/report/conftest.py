@@ -172,6 +172,7 @@ def make_document(
                     },
                     "deadline_ms": deadline_ms,
                     "violation_rate": None if deadline_ms is None else float((ms > deadline_ms).mean()),
+                    "status": "late" if deadline_ms else "met",
                     "verdict": "INVALID" if deadline_ms else "VALID",
                     "reasons": ["p99 above the target"] if deadline_ms else [],
                 }

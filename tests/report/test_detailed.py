@@ -53,7 +53,7 @@ POOL = {
 def test_details_and_trace_hold_the_whole_run(name: str, tmp_path: Path) -> None:
     given = POOL if name == "pool" else SCENARIOS[name]
     path = tmp_path / "trace.json.gz"
-    document = simulate_with(given, "layerweaver+", RunOptions(details=True, trace=path))
+    document: Any = simulate_with(given, "layerweaver+", RunOptions(details=True, trace=path))
     for tenant, entry in zip(document["tenants"], document["details"]["latency"], strict=True):
         assert sum(entry["counts"]) == tenant["completed"]
         assert entry["dropped"] == tenant["dropped"]
@@ -66,7 +66,7 @@ def test_details_and_trace_hold_the_whole_run(name: str, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_details_change_nothing_else() -> None:
     given = SCENARIOS["drops"]
-    detailed = simulate_with(given, "layerweaver+", RunOptions(details=True))
+    detailed: Any = simulate_with(given, "layerweaver+", RunOptions(details=True))
     plain = simulate(given, "layerweaver+")
     for key in ("details", "run"):
         detailed.pop(key)
@@ -80,7 +80,7 @@ def test_details_change_nothing_else() -> None:
 
 @pytest.mark.slow
 def test_every_run_of_a_comparison_has_its_own_details() -> None:
-    runs = compare_with(SCENARIOS["drops"], ["fcfs", "layerweaver+"], RunOptions(details=True))["runs"]
+    runs: Any = compare_with(SCENARIOS["drops"], ["fcfs", "layerweaver+"], RunOptions(details=True))["runs"]
     assert [run["policy"] for run in runs] == ["fcfs", "layerweaver+"]
     assert runs[0]["details"]["timeline"] != runs[1]["details"]["timeline"]
 

@@ -19,7 +19,7 @@ from layerweaver.backend_sim.report.notebook import (
 )
 from layerweaver.backend_sim.report.roofline import roofline_figure, write_figure
 from layerweaver.backend_sim.results.latency import latency_histogram
-from layerweaver.backend_sim.results.schema import ResultError
+from layerweaver.backend_sim.results.reading import ResultError
 from layerweaver.cli.sparkline import sparkline
 from layerweaver.ir import (
     Layer,
@@ -204,7 +204,7 @@ def test_results_become_data_frames(make_document: Make, library: str) -> None:
         pytest.skip(f"{library} is not installed")
     result = as_result({"runs": [make_document("fcfs"), make_document("llf")]})
     frame = result.to_dataframe(library)
-    assert frame.shape == (4, 15)
+    assert frame.shape == (4, 16)
     assert list(frame["policy"]) == ["fcfs", "fcfs", "llf", "llf"]
     assert type(frame).__module__.split(".")[0] == library
 

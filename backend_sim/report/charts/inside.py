@@ -13,12 +13,12 @@ from layerweaver.backend_sim.report.charts.machine import _idle_bar
 from layerweaver.backend_sim.report.charts.timeline import timeline_figure
 from layerweaver.backend_sim.report.markup import Cell, Chart, Table
 from layerweaver.backend_sim.report.palette import BUSY, MOVING, colour, dash, hatched, plain, styled
-from layerweaver.backend_sim.results.schema import Run
+from layerweaver.backend_sim.results.reading import LabelledRun
 
 __all__ = ["activity_figure", "batch_figure", "in_system_figure", "lateness_figure", "run_charts"]
 
 
-def run_charts(run: Run, index: int) -> list[Chart]:
+def run_charts(run: LabelledRun, index: int) -> list[Chart]:
     """What happened inside one run, as far as its details tell."""
     if run.details is None:
         return []
@@ -27,7 +27,7 @@ def run_charts(run: Run, index: int) -> list[Chart]:
     if timeline is not None and figure is not None:
         shown = len(timeline["layer"])
         cut = "" if shown == timeline["rows_in_window"] else f" The last {shown} layers are drawn."
-        names = [tenant.name for tenant in run.tenants]
+        names = [tenant["name"] for tenant in run.tenants]
         rows: list[list[Cell]] = [
             [layer, names[owner], request, begin, end, start, done, mode]
             for layer, owner, request, begin, end, start, done, mode in zip(
@@ -58,7 +58,7 @@ def run_charts(run: Run, index: int) -> list[Chart]:
     return charts
 
 
-def _series_charts(run: Run, index: int) -> list[Chart]:
+def _series_charts(run: LabelledRun, index: int) -> list[Chart]:
     details = run.details
     if details is None:
         return []
@@ -103,7 +103,7 @@ def _series_charts(run: Run, index: int) -> list[Chart]:
     return charts + _histogram_charts(run, index)
 
 
-def _histogram_charts(run: Run, index: int) -> list[Chart]:
+def _histogram_charts(run: LabelledRun, index: int) -> list[Chart]:
     details = run.details
     if details is None:
         return []
@@ -145,7 +145,7 @@ def _histogram_charts(run: Run, index: int) -> list[Chart]:
     return charts
 
 
-def activity_figure(run: Run) -> go.Figure | None:
+def activity_figure(run: LabelledRun) -> go.Figure | None:
     """What each engine did over the recorded time, compute above DRAM; None without details."""
     activity = run.details["utilization"] if run.details else None
     if not activity:
@@ -177,7 +177,7 @@ def activity_figure(run: Run) -> go.Figure | None:
     return figure
 
 
-def lateness_figure(run: Run) -> go.Figure | None:
+def lateness_figure(run: LabelledRun) -> go.Figure | None:
     """Requests in the system of each tenant over the whole run, with the moments deadlines were lost."""
     if run.details is None:
         return None
@@ -215,7 +215,7 @@ def lateness_figure(run: Run) -> go.Figure | None:
     return figure
 
 
-def in_system_figure(run: Run) -> go.Figure | None:
+def in_system_figure(run: LabelledRun) -> go.Figure | None:
     """How often so many requests of a tenant were waiting or running."""
     entries = [entry for entry in run.details["in_system"] if entry["requests"]] if run.details else []
     if not entries:
@@ -235,7 +235,7 @@ def in_system_figure(run: Run) -> go.Figure | None:
     return figure
 
 
-def batch_figure(run: Run) -> go.Figure | None:
+def batch_figure(run: LabelledRun) -> go.Figure | None:
     """Batches by size, per tenant."""
     entries = [entry for entry in run.details["batches"] if entry["size"]] if run.details else []
     if not entries:

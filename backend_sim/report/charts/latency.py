@@ -18,7 +18,8 @@ from layerweaver.backend_sim.report.palette import (
     plain,
     styled,
 )
-from layerweaver.backend_sim.results.schema import Documents, Run, Tenant
+from layerweaver.backend_sim.results.reading import Documents, LabelledRun
+from layerweaver.backend_sim.results.schema import Tenant
 
 __all__ = ["latency_charts", "latency_figure"]
 
@@ -33,17 +34,17 @@ def latency_charts(documents: Documents) -> list[Chart]:
         rows: list[list[Cell]] = [
             [
                 run.label,
-                entry.latency_ms.mean,
-                entry.latency_ms.p50,
-                entry.latency_ms.p90,
-                entry.latency_ms.p99,
-                entry.latency_ms.p999,
-                entry.latency_ms.max,
-                entry.deadline_ms,
+                entry["latency_ms"]["mean"],
+                entry["latency_ms"]["p50"],
+                entry["latency_ms"]["p90"],
+                entry["latency_ms"]["p99"],
+                entry["latency_ms"]["p999"],
+                entry["latency_ms"]["max"],
+                entry.get("deadline_ms"),
             ]
             for run in documents.runs
             for entry in run.tenants
-            if entry.name == tenant
+            if entry["name"] == tenant
         ]
         columns = ("policy", "mean ms", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "deadline ms")
         charts.append(
@@ -59,15 +60,19 @@ def latency_charts(documents: Documents) -> list[Chart]:
     return charts
 
 
-_PERCENTILES = (("p50", 0.5), ("p90", 0.1), ("p99", 0.01), ("p999", 0.001))
+_BEYOND = (0.5, 0.1, 0.01, 0.001)
 
 
-def _tail(run: Run, tenant: Tenant) -> tuple[list[float], list[float]] | None:
+def _tail(run: LabelledRun, tenant: Tenant) -> tuple[list[float], list[float]] | None:
     """Latencies in ms and the shares of requests that took longer; without details from the percentiles."""
     histograms = run.details["latency"] if run.details else []
-    entry = next((found for found in histograms if found["tenant"] == tenant.name and found["counts"]), None)
+    entry = next(
+        (found for found in histograms if found["tenant"] == tenant["name"] and found["counts"]), None
+    )
     if entry is None:
-        values = [(getattr(tenant.latency_ms, name), share) for name, share in _PERCENTILES]
+        latency = tenant["latency_ms"]
+        percentiles = (latency["p50"], latency["p90"], latency["p99"], latency["p999"])
+        values = list(zip(percentiles, _BEYOND, strict=True))
         known = [(value, share) for value, share in values if value is not None and value > 0]
     else:
         total = sum(entry["counts"]) + entry["dropped"]
@@ -77,7 +82,7 @@ def _tail(run: Run, tenant: Tenant) -> tuple[list[float], list[float]] | None:
     return ([value for value, _ in known], [share for _, share in known]) if known else None
 
 
-def latency_figure(runs: Sequence[Run], tenant: str) -> go.Figure | None:
+def latency_figure(runs: Sequence[LabelledRun], tenant: str) -> go.Figure | None:
     """Share of a tenant's requests that took longer than a latency, one line per run.
 
     Both axes are logarithmic. Where a line crosses the deadline, its height is the violation rate. Runs
@@ -87,12 +92,12 @@ def latency_figure(runs: Sequence[Run], tenant: str) -> go.Figure | None:
     deadlines: set[float] = set()
     every: list[float] = []
     for index, run in enumerate(runs):
-        entry = next((found for found in run.tenants if found.name == tenant), None)
+        entry = next((found for found in run.tenants if found["name"] == tenant), None)
         tail = _tail(run, entry) if entry is not None else None
         if entry is None or tail is None:
             continue
-        if entry.deadline_ms:
-            deadlines.add(entry.deadline_ms)
+        if deadline_ms := entry.get("deadline_ms"):
+            deadlines.add(deadline_ms)
         every += tail[0]
         figure.add_scatter(
             x=tail[0],

@@ -21,7 +21,8 @@ from layerweaver.backend_sim.report.palette import (
     plain,
     styled,
 )
-from layerweaver.backend_sim.results.schema import Documents, PeakDocument, PeakRow
+from layerweaver.backend_sim.results.reading import Documents
+from layerweaver.backend_sim.results.schema import Peak, PeakRow
 
 __all__ = [
     "LoadPoint",
@@ -34,7 +35,7 @@ __all__ = [
 
 
 def _tenants(documents: Documents) -> list[str]:
-    names = [tenant.name for run in documents.runs for tenant in run.tenants]
+    names = [tenant["name"] for run in documents.runs for tenant in run.tenants]
     names += [point.tenant for point in load_points(documents)]
     return list(dict.fromkeys(names))
 
@@ -44,7 +45,8 @@ def load_charts(documents: Documents) -> list[Chart]:
     charts = []
     for index, peak in enumerate(documents.peaks):
         rows: list[list[Cell]] = [
-            [row.policy, row.peak_qps, row.peak_qps_sd, row.share_of_bound] for row in peak.results
+            [row["policy"], row["peak_qps"], row.get("peak_qps_sd"), row.get("share_of_bound")]
+            for row in peak["results"]
         ]
         charts.append(
             Chart(
@@ -122,16 +124,18 @@ class LoadPoint:
 def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
     """Every run as a point, and the trials of peak searches that recorded theirs; ascending in load."""
     points = [
-        LoadPoint(run.policy, tenant.name, run.offered_qps, tenant.violation_rate, tenant.latency_ms.p99)
+        LoadPoint(
+            run.policy, tenant["name"], run.offered_qps, tenant["violation_rate"], tenant["latency_ms"]["p99"]
+        )
         for run in documents.runs
         for tenant in run.tenants
     ]
     for peak in documents.peaks:
-        for row in peak.results:
+        for row in peak["results"]:
             for trial in _recorded_trials(row):
                 points += [
                     LoadPoint(
-                        row.policy,
+                        row["policy"],
                         str(tenant["name"]),
                         float(trial["qps"]),
                         tenant.get("violation_rate"),
@@ -143,24 +147,22 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
     return tuple(sorted(points, key=lambda point: (place[point.policy], point.tenant, point.offered_qps)))
 
 
-def _recorded_trials(row: Any) -> list[dict[str, Any]]:
-    extra = row.model_extra or {}
-    recorded = extra.get("trial_points", row.trials)
+def _recorded_trials(row: PeakRow) -> list[dict[str, Any]]:
+    recorded = row.get("trial_points", row.get("trials"))
     if not isinstance(recorded, list):
         return []
     # A trial that was stopped when its verdict was certain would understate how late its requests became.
     return [
         trial
         for trial in recorded
-        if isinstance(trial, dict)
-        and "qps" in trial
-        and "tenants" in trial
-        and not trial.get("stopped_early")
+        if "qps" in trial and "tenants" in trial and not trial.get("stopped_early")
     ]
 
 
 def _bounds(documents: Documents) -> list[float]:
-    found = {run.system.bound_qps for run in documents.runs} | {peak.bound_qps for peak in documents.peaks}
+    found = {run.system.get("bound_qps") for run in documents.runs} | {
+        peak["bound_qps"] for peak in documents.peaks
+    }
     return sorted(bound for bound in found if bound)
 
 
@@ -205,11 +207,11 @@ def violations_over_load_figure(documents: Documents, tenant: str) -> go.Figure 
 
 
 def _deadlines(documents: Documents, tenant: str) -> set[float]:
-    entries = [(entry.name, entry.deadline_ms) for run in documents.runs for entry in run.tenants]
+    entries = [(entry["name"], entry.get("deadline_ms")) for run in documents.runs for entry in run.tenants]
     entries += [
         (str(entry.get("name")), entry.get("deadline_ms"))
         for peak in documents.peaks
-        for row in peak.results
+        for row in peak["results"]
         for trial in _recorded_trials(row)
         for entry in trial["tenants"]
     ]
@@ -234,22 +236,22 @@ def p99_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
 
 
 def _peak_text(row: PeakRow) -> str:
-    if row.peak_qps is None:
+    if row["peak_qps"] is None:
         return " no rate"
-    share = f" ({row.share_of_bound:.0%})" if row.share_of_bound else ""
-    return f" {number(row.peak_qps)}/s{share}"
+    share = f" ({row.get('share_of_bound'):.0%})" if row.get("share_of_bound") else ""
+    return f" {number(row['peak_qps'])}/s{share}"
 
 
-def peak_figure(peak: PeakDocument) -> go.Figure:
+def peak_figure(peak: Peak) -> go.Figure:
     """Peak rate of every policy with its deviation over seeds, and the bound."""
-    rows = sorted(peak.results, key=lambda row: row.peak_qps or 0.0)
+    rows = sorted(peak["results"], key=lambda row: row["peak_qps"] or 0.0)
     figure = go.Figure()
     figure.add_bar(
-        y=[plain(row.policy) for row in rows],
-        x=[row.peak_qps for row in rows],
+        y=[plain(row["policy"]) for row in rows],
+        x=[row["peak_qps"] for row in rows],
         orientation="h",
         marker={"color": colour(0)},
-        error_x={"type": "data", "array": [row.peak_qps_sd or 0.0 for row in rows], "color": MARK},
+        error_x={"type": "data", "array": [row.get("peak_qps_sd") or 0.0 for row in rows], "color": MARK},
         text=[_peak_text(row) for row in rows],
         textposition="outside",
         cliponaxis=False,
@@ -257,9 +259,9 @@ def peak_figure(peak: PeakDocument) -> go.Figure:
         showlegend=False,
     )
     styled(figure, height=140 + 34 * len(rows), x_title="peak rate, requests/s over all tenants", y_title="")
-    longest = max([row.peak_qps or 0.0 for row in rows] + [peak.bound_qps or 0.0])
+    longest = max([row["peak_qps"] or 0.0 for row in rows] + [peak["bound_qps"] or 0.0])
     figure.update_xaxes(range=[0, 1.45 * longest or 1.0])
-    if peak.bound_qps:
-        _bound_lines(figure, [peak.bound_qps])
+    if peak["bound_qps"]:
+        _bound_lines(figure, [peak["bound_qps"]])
     figure.update_layout(bargap=0.3)
     return figure

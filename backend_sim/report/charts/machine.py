@@ -17,17 +17,17 @@ from layerweaver.backend_sim.report.palette import (
     plain,
     styled,
 )
-from layerweaver.backend_sim.results.schema import Documents, Run
+from layerweaver.backend_sim.results.reading import Documents, LabelledRun
 
 __all__ = ["idle_figure", "machine_charts"]
 
 
 def machine_charts(documents: Documents) -> list[Chart]:
     """Utilisation and idle causes of all runs."""
-    causes = list(dict.fromkeys(cause for run in documents.runs for cause in run.system.idle))
+    causes = list(dict.fromkeys(cause for run in documents.runs for cause in run.system.get("idle", {})))
     rows: list[list[Cell]] = [
-        [run.label, run.system.compute_utilization, run.system.dram_utilization]
-        + [run.system.idle.get(cause) for cause in causes]
+        [run.label, run.system.get("compute_utilization"), run.system.get("dram_utilization")]
+        + [run.system.get("idle", {}).get(cause) for cause in causes]
         for run in documents.runs
     ]
     columns = ("policy", "compute", "DRAM", *(f"idle: {cause}" for cause in causes))
@@ -51,21 +51,25 @@ def _idle_bar(cause: str, **values: Any) -> dict[str, Any]:
     return {"name": name, "legendgroup": cause, "marker": marker, **values}
 
 
-def idle_figure(runs: Sequence[Run]) -> go.Figure:
+def idle_figure(runs: Sequence[LabelledRun]) -> go.Figure:
     """Where the time of both engines went, one bar per run: each engine is half of a bar."""
     labels = [plain(run.label) for run in runs]
     figure = go.Figure()
     common: dict[str, Any] = {"y": labels, "orientation": "h", "hovertemplate": "%{x:.1%}"}
-    busy = [(run.system.compute_utilization or 0.0, run.system.dram_utilization or 0.0) for run in runs]
+    busy = [
+        (run.system.get("compute_utilization") or 0.0, run.system.get("dram_utilization") or 0.0)
+        for run in runs
+    ]
     figure.add_bar(x=[compute / 2 for compute, _ in busy], name="computing", marker={"color": BUSY}, **common)
     figure.add_bar(x=[dram / 2 for _, dram in busy], name="DRAM moving", marker={"color": MOVING}, **common)
     scale = []
     for run, (compute, dram) in zip(runs, busy, strict=True):
-        idle = sum(share or 0.0 for share in run.system.idle.values())
+        idle = sum(share or 0.0 for share in run.system.get("idle", {}).values())
         scale.append(max(0.0, 1 - (compute + dram) / 2) / idle if idle else 0.0)
     for cause in IDLE_COLOURS:
         shares = [
-            (run.system.idle.get(cause) or 0.0) * factor for run, factor in zip(runs, scale, strict=True)
+            (run.system.get("idle", {}).get(cause) or 0.0) * factor
+            for run, factor in zip(runs, scale, strict=True)
         ]
         if any(shares):
             figure.add_bar(**_idle_bar(cause, x=shares, **common))

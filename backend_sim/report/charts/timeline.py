@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from layerweaver.backend_sim.report.palette import DANGER, colour, hatched, plain, styled
 from layerweaver.backend_sim.results.details_schema import Timeline
-from layerweaver.backend_sim.results.schema import Run
+from layerweaver.backend_sim.results.reading import LabelledRun
 
 __all__ = ["timeline_figure"]
 
@@ -40,7 +40,7 @@ def _bars(timeline: Timeline, tenant: int, track: str) -> dict[str, Any]:
     }
 
 
-def timeline_figure(run: Run) -> go.Figure | None:
+def timeline_figure(run: LabelledRun) -> go.Figure | None:
     """Fetches and computes of a window as bars, one colour per tenant, above the requests they serve.
 
     A thick line is a request from arrival to completion; one that lost its deadline ends in a red cross.
@@ -50,7 +50,7 @@ def timeline_figure(run: Run) -> go.Figure | None:
     if not timeline or not timeline["layer"]:
         return None
     figure = go.Figure()
-    names = [tenant.name for tenant in run.tenants]
+    names = [tenant["name"] for tenant in run.tenants]
     outline = {"width": 0.4 if len(timeline["layer"]) <= 600 else 0, "color": "rgba(255,255,255,0.5)"}
     for index, name in enumerate(names):
         for track in ("DRAM", "compute"):

@@ -142,7 +142,7 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> di
         min_queries=scenario.spec.min_queries,
         dropped=0,
     )
-    verdict, reasons = judge(latency_ns, facts)
+    judgement = judge(latency_ns, facts)
     answer = _replay(
         _loadgen_request(run, index, request), latency_ns, _scheduled(run, index, request), clock
     )
@@ -157,13 +157,13 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> di
         same = bool(answer["schedule_agrees"]) and ours == theirs
     return {
         "name": tenant.name,
-        "verdict": verdict,
+        "verdict": judgement.verdict,
         "loadgen_verdict": loadgen_verdict,
         "p99_ns": int(ordered[percentile_index(len(ordered), 0.99)]),
         "loadgen_p99_ns": theirs.get(99.0),
-        "agree": same and verdict == loadgen_verdict,
+        "agree": same and judgement.verdict == loadgen_verdict,
         "queries": len(latency_ns),
-        "reasons": reasons,
+        "reasons": judgement.reasons,
         "loadgen_summary": summary,
     }
 

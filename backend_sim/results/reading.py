@@ -1,0 +1,177 @@
+"""Result documents as reports and notebooks read them: checked once, at the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from layerweaver.backend_sim.results.details_schema import Details
+from layerweaver.backend_sim.results.schema import Peak, Run, System, Tenant
+from layerweaver.ir import LayerweaverError
+
+__all__ = ["Documents", "LabelledRun", "ResultError", "read_documents", "run_names"]
+
+_NO_KEYS = ("policy", "policies", "files", "folder")
+
+T = TypeVar("T")
+
+
+class ResultError(LayerweaverError):
+    """A document that is not the result of ``simulate``, ``compare`` or ``peak``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRun:
+    """One run and its name.
+
+    Attributes:
+        label: What distinguishes it from the others, see :func:`run_names`.
+        document: The whole document.
+    """
+
+    label: str
+    document: Run
+
+    @property
+    def policy(self) -> str:
+        """Name of its policy."""
+        return self.document["policy"]
+
+    @property
+    def tenants(self) -> list[Tenant]:
+        """Its tenants."""
+        return self.document["tenants"]
+
+    @property
+    def system(self) -> System:
+        """Its machine."""
+        return self.document["system"]
+
+    @property
+    def details(self) -> Details | None:
+        """What :func:`~layerweaver.backend_sim.timeline.details.simulation_details` gave, or None."""
+        return self.document.get("details")
+
+    @property
+    def offered_qps(self) -> float:
+        """Requests offered per second over all tenants; of older results, arrived by simulated time."""
+        given = self.system.get("offered_qps")
+        if given:
+            return given
+        arrived = sum(tenant["arrived"] for tenant in self.tenants)
+        return arrived / self.document["simulated_s"] if self.document["simulated_s"] > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """All runs and peak searches of a report."""
+
+    runs: tuple[LabelledRun, ...]
+    peaks: tuple[Peak, ...]
+
+
+_RUN: TypeAdapter[Run] = TypeAdapter(Run)
+_PEAK: TypeAdapter[Peak] = TypeAdapter(Peak)
+
+
+def _checked(document: object, kind: TypeAdapter[T], where: str) -> T:
+    try:
+        return kind.validate_python(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ResultError(
+            f"key {place!r}: {first['msg']}", where=where, accepted="give an unchanged result document"
+        ) from None
+
+
+def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[str] = ()) -> Documents:
+    """Check documents of ``simulate``, ``compare`` and ``peak`` and lay their runs side by side.
+
+    Args:
+        documents: Parsed JSON documents.
+        names: What errors call them, such as their files; by default ``result 1`` and so on.
+
+    Raises:
+        ResultError: If one is of no known kind, lacks a key or has one of the wrong type.
+    """
+    runs: list[tuple[Run, str]] = []
+    peaks: list[Peak] = []
+    for number, document in enumerate(documents, start=1):
+        where = names[number - 1] if number <= len(names) else f"result {number}"
+        if "runs" in document:
+            several = document["runs"]
+            if not isinstance(several, list):
+                raise ResultError("key 'runs' is not a list of runs", where=where)
+            runs += [(_checked(run, _RUN, where), where) for run in several]
+        elif "results" in document and "bound_qps" in document:
+            peaks.append(_checked(document, _PEAK, where))
+        elif "tenants" in document and "system" in document:
+            runs.append((_checked(document, _RUN, where), where))
+        else:
+            raise ResultError(
+                "is not a result",
+                where=where,
+                accepted="give documents that simulate, compare or peak printed with --json",
+            )
+    if not runs and not peaks:
+        raise ResultError("there is nothing to report", accepted="give at least one result with a run")
+    labels = run_names([run for run, _ in runs], [where for _, where in runs])
+    return Documents(
+        tuple(LabelledRun(label, run) for label, (run, _) in zip(labels, runs, strict=True)), tuple(peaks)
+    )
+
+
+def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
+    """A name per run: the policy, and of several runs of one policy what differs between them.
+
+    What differs is looked for in the policy's options, the seed, the scenario's keys, the offered rate and
+    at last the files; only runs that are equal in all of these get a number.
+    """
+    facts = [_facts(run) for run in runs]
+    for fact, file in zip(facts, files or [""] * len(runs), strict=True):
+        fact["file"] = file
+    names = []
+    for run, fact in zip(runs, facts, strict=True):
+        rivals = [other for one, other in zip(runs, facts, strict=True) if one["policy"] == run["policy"]]
+        told: list[str] = []
+        for key in fact:
+            if all(rival.get(key) == fact[key] for rival in rivals):
+                continue
+            told.append(f"{key}={fact[key]}" if key not in ("offered", "file") else fact[key])
+            rivals = [rival for rival in rivals if rival.get(key) == fact[key]]
+            if len(rivals) == 1:
+                break
+        names.append(" ".join([run["policy"], *told]))
+    return [
+        name if names.count(name) == 1 else f"{name} #{names[: place + 1].count(name)}"
+        for place, name in enumerate(names)
+    ]
+
+
+def _facts(run: Run) -> dict[str, str]:
+    """What may tell a run from others of its policy, most telling first."""
+    facts = {key: str(value) for key, value in (run.get("policy_options") or {}).items()}
+    facts["seed"] = str(run.get("seed"))
+    scenario = {key: value for key, value in run.get("scenario", {}).items() if key not in _NO_KEYS}
+    facts |= dict(_leaves(scenario))
+    facts["npu"] = str(run["npu"])
+    rate = run["system"].get("offered_qps")
+    facts["offered"] = "" if rate is None else f"at {rate:.4g} q/s"
+    return facts
+
+
+def _leaves(value: object, place: str = "") -> Iterable[tuple[str, str]]:
+    """The values of nested keys, such as ``tenants.vision.arrival.qps``."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for number, item in enumerate(value):
+            name = item.get("name", number) if isinstance(item, Mapping) else number
+            yield from _leaves(item, f"{place}.{name}")
+    else:
+        yield place, str(value)

@@ -1,0 +1,76 @@
+"""What a result says of the scenario it came from: every key, and the hash of each file that was read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from layerweaver.backend_sim.scenario.llm_schema import TimingsRef
+from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.scenario.schema import CostsRef, ProfileRef
+from layerweaver.costmodel import npu_names
+from layerweaver.ir import ScenarioError
+
+__all__ = ["FOLDER", "HASHES", "SKIPPING", "changed_files", "file_hash", "scenario_record", "stated_keys"]
+
+FOLDER, HASHES, SKIPPING = "folder", "files", "skip_bad_rows"
+"""Keys beside the scenario's own: the folder of its paths, SHA-256 by path, whether bad rows are left out."""
+
+
+def scenario_record(scenario: Scenario) -> dict[str, object]:
+    """All keys of a scenario with every default filled in, its folder, and its files' hashes."""
+    record: dict[str, object] = scenario.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if scenario.spec.pool is None:
+        del record["router"], record["router_seed"]
+    record[FOLDER] = str(scenario.folder)
+    record[HASHES] = {text: file_hash(scenario.path_of(text)) for text in dict.fromkeys(_files(scenario))}
+    return record
+
+
+def stated_keys(record: Mapping[str, object]) -> dict[str, object]:
+    """The scenario's own keys of such a record."""
+    return {key: value for key, value in record.items() if key not in (FOLDER, HASHES, SKIPPING)}
+
+
+def changed_files(record: Mapping[str, object]) -> list[str]:
+    """The files of a record that are not there or not what they were, by path."""
+    hashes, folder = record.get(HASHES), Path(str(record.get(FOLDER, "")))
+    if not isinstance(hashes, Mapping):
+        raise ScenarioError("does not say which files it read", accepted="give a result of this version")
+    return [text for text, digest in hashes.items() if file_hash(folder / Path(text).expanduser()) != digest]
+
+
+def _files(scenario: Scenario) -> Iterator[str]:
+    """Every path that the scenario names, as it does."""
+    spec = scenario.spec
+    for npu in (spec.npu, *(member.npu for member in spec.pool or ())):
+        if isinstance(npu, str) and npu not in npu_names():
+            yield npu
+    for tenant in spec.tenants:
+        reference = tenant.model
+        if isinstance(reference, ProfileRef):
+            yield reference.profile
+        elif isinstance(reference, CostsRef):
+            costs = reference.costs
+            yield from [costs] if isinstance(costs, str) else costs.values()
+        elif isinstance(reference, TimingsRef):
+            yield reference.timings
+        elif not reference.startswith("zoo:"):
+            yield reference
+        yield from tenant.override_files().values()
+        for part in (tenant.arrival, tenant.lengths):
+            file = getattr(part, "file", None)
+            if isinstance(file, str):
+                yield file
+
+
+def file_hash(path: Path) -> str | None:
+    """SHA-256 of a file; None if it is none or cannot be read (a device may never end)."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None

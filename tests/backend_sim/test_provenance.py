@@ -1,0 +1,151 @@
+"""A result names everything that it takes to run it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layerweaver.__main__ import main
+from layerweaver.backend_sim.results.files import result_rows
+from layerweaver.backend_sim.results.reading import ResultError, run_names
+from layerweaver.backend_sim.study.rerun import differences, rerun
+from layerweaver.backend_sim.study.simulate import compare, simulate
+
+NPU = """name: unit
+clock_mhz: 1000
+precision_bytes: 1
+array: {rows: 32, columns: 32, count: 1, dataflow: os}
+vector: {lanes: 64}
+dram: {bandwidth_gb_s: 1}
+sram: {weights_mb: 1, activations_mb: 2}
+"""
+SCENARIO = """npu: unit.yaml
+policy: {name: layerweaver+, margin_us: 3}
+duration_s: 0.01
+warmup_s: 0.001
+tenants:
+  - name: a
+    model: {costs: {1: a.csv, 4: a.csv}}
+    batch: {max: 4, delay_ms: 0.1, sizes: [1, 4]}
+    deadline_ms: 1
+    arrival: {kind: poisson, qps: 20 k, seed: 3}
+  - name: b
+    model: {costs: a.csv}
+    queue: {limit: 3}
+    arrival: {kind: trace, file: times.csv, format: csv}
+"""
+POLICY = """from layerweaver.scheduler.policies.contract import PolicySpec
+
+
+def choose(view, options, memory):
+    return view.ready[view.machine.ready_count - 1]
+
+
+POLICY = PolicySpec("last", choose, "the last one")
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    (folder / "unit.yaml").write_text(NPU)
+    (folder / "a.csv").write_text("layer,compute_cycles,dram_bytes,weight_bytes\nx,9000,5000,5000\n")
+    (folder / "times.csv").write_text(
+        "tenant,query,arrival_ns\n" + "".join(f"b,{k},{k * 70_000}\n" for k in range(99))
+    )
+    (folder / "service.yaml").write_text(SCENARIO.replace("20 k", "20000"))
+    (folder / "last.py").write_text(POLICY)
+    monkeypatch.chdir(tmp_path)
+    return Path("given/service.yaml")
+
+
+def _same(first: Any, second: Any) -> bool:
+    return not list(differences(first, second))
+
+
+def test_a_result_states_options_seed_and_scenario_with_the_hash_of_every_file(scenario: Path) -> None:
+    document = simulate(scenario, {"name": "layerweaver+", "margin_us": 7}, 42, compiled=False)
+    assert (document["policy"], document["seed"]) == ("layerweaver+", 42)
+    assert document["policy_options"]["margin_us"] == 7
+    assert set(document["policy_options"]) >= {"margin_us", "evaluate", "hopeless"}
+    assert document["scenario"]["policy"]["margin_us"] == 7
+    assert document["scenario"]["tenants"][0]["arrival"]["qps"] == 20_000
+    assert set(document["scenario"]["files"]) == {"unit.yaml", "a.csv", "times.csv"}
+    assert all(len(digest) == 64 for digest in document["scenario"]["files"].values())
+    row = result_rows(document)[0]
+    assert (row["policy_options.margin_us"], row["seed"]) == (7, 42)
+
+
+@pytest.mark.parametrize("policy", [None, {"name": "layerweaver+", "margin_us": 7}, "given/last.py"])
+def test_a_result_runs_again_to_the_same_bytes(scenario: Path, policy: Any) -> None:
+    document = json.loads(json.dumps(simulate(scenario, policy, 42, seeds=2)))
+    (again,) = rerun(document)
+    assert _same(document, json.loads(json.dumps(again)))
+
+
+def test_a_comparison_runs_again(scenario: Path) -> None:
+    policies: list[Any] = ["fcfs", {"name": "layerweaver+", "margin_us": 9}]
+    document = compare(scenario, policies)
+    assert _same(document, {"runs": rerun(document)})
+
+
+@pytest.mark.parametrize("file", ["unit.yaml", "a.csv", "times.csv"])
+def test_a_file_that_changed_is_named(scenario: Path, file: str) -> None:
+    document = simulate(scenario)
+    path = scenario.parent / file
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(ResultError, match=rf"^result: {file} changed since"):
+        rerun(document)
+    path.unlink()
+    with pytest.raises(ResultError, match=rf"^result: {file} changed since"):
+        rerun(document)
+
+
+def test_the_command_writes_the_result_again(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", str(scenario), "--seed", "5", "-o", "first.json"]) == 0
+    assert main(["rerun", "first.json", "-o", "second.json"]) == 0
+    assert "the same as first.json" in capsys.readouterr().err
+    first, second = (json.loads(Path(name).read_text()) for name in ("first.json", "second.json"))
+    assert _same(first, second)
+    first["tenants"][0]["arrived"] += 1
+    Path("first.json").write_text(json.dumps(first))
+    assert main(["rerun", "first.json"]) == 1
+    assert "differs from first.json in tenants.0.arrived" in capsys.readouterr().err
+    (scenario.parent / "a.csv").unlink()
+    assert main(["rerun", "first.json"]) == 2
+    assert "a.csv changed since this result was made" in capsys.readouterr().err
+
+
+def test_runs_are_named_by_what_differs() -> None:
+    def run(margin_us: float, seed: int, qps: float = 1.0) -> Any:
+        tenant = {"name": "a", "arrival": {"qps": qps}}
+        return {
+            "policy": "layerweaver+",
+            "npu": "unit",
+            "policy_options": {"margin_us": margin_us, "hopeless": "leave"},
+            "seed": seed,
+            "scenario": {"tenants": [tenant]},
+            "system": {},
+        }
+
+    fcfs = {"policy": "fcfs", "npu": "unit", "policy_options": {}, "seed": 1, "system": {}}
+    named = run_names([fcfs, run(50, 1), run(100, 1), run(100, 2)])  # type: ignore[list-item]
+    assert named == [
+        "fcfs",
+        "layerweaver+ margin_us=50",
+        "layerweaver+ margin_us=100 seed=1",
+        "layerweaver+ margin_us=100 seed=2",
+    ]
+    assert run_names([run(50, 1, 900), run(50, 1, 1000)]) == [
+        "layerweaver+ tenants.a.arrival.qps=900",
+        "layerweaver+ tenants.a.arrival.qps=1000",
+    ]
+    assert run_names([run(50, 1), run(50, 1)]) == ["layerweaver+ #1", "layerweaver+ #2"]
+    assert run_names([run(50, 1), run(50, 1)], ["a.json", "b.json"]) == [
+        "layerweaver+ a.json",
+        "layerweaver+ b.json",
+    ]
