@@ -7,6 +7,7 @@ and then by the forming of the tenant's head batch, with the batch timer counted
 
 from __future__ import annotations
 
+from layerweaver.backend_sim.engine.auto_batch import auto_batch
 from layerweaver.backend_sim.engine.decoding import finish_iteration, form_iteration, load_iteration_row
 from layerweaver.backend_sim.engine.events import EARLIEST, first_due, set_event
 from layerweaver.backend_sim.engine.outcome import is_late
@@ -85,9 +86,13 @@ def _form_head(state: State, index: int, now: int) -> None:
                 continue
         break
     arrival = ns_to_cycles_up(oldest_ns, clock_hz)
-    size = _batch_size(state, index, arrival + tenant.delay_cycles <= now)
-    if size < tenant.max_batch and size < tenant.queued:
-        tenant.timer = arrival + tenant.delay_cycles
+    if tenant.auto != 0:
+        formed = auto_batch(state, index, now)
+        size, deadline, tenant.timer = formed.size, formed.deadline, formed.changes
+    else:
+        size = _batch_size(state, index, arrival + tenant.delay_cycles <= now)
+        if size < tenant.max_batch and size < tenant.queued:
+            tenant.timer = arrival + tenant.delay_cycles
     if tenant.drop_hopeless != 0 and deadline < NEVER:
         tenant.timer = min(tenant.timer, deadline - first_profile.standalone_cycles + 1)
     if size == 0:
@@ -121,8 +126,13 @@ def _form_head(state: State, index: int, now: int) -> None:
 
 
 def _formed_at(state: State, index: int, arrival: int) -> int:
-    """Cycle since which the head could have been formed; the machine may look at it later."""
+    """Cycle since which the head could have been formed; the machine may look at it later.
+
+    Where the scheduler chooses batches, that is since the oldest came: it held the others' work back.
+    """
     tenant = state.tenants[index]
+    if tenant.auto != 0:
+        return arrival
     least = tenant.max_batch
     if tenant.preferred_count > 0:
         least = min(least, state.preferred[tenant.preferred])

@@ -95,6 +95,10 @@ def _check_batching(rule: BatchRule, profiles: int, where: str) -> None:
         raise ScenarioError(f"batch sizes are {sizes}", where=where, accepted="ascending, 1 to 100,000")
     if len(sizes) != profiles:
         raise ScenarioError(f"{profiles} profiles for batch sizes {sizes}", where=where, accepted="one each")
+    if rule.auto and (rule.delay_ns or rule.preferred):
+        raise ScenarioError(
+            "batches that the scheduler chooses have no delay and no preferred sizes", where=where
+        )
     if any(not 1 <= size <= sizes[-1] for size in rule.preferred):
         raise ScenarioError(
             f"preferred batch sizes are {rule.preferred}", where=where, accepted=f"give 1 to {sizes[-1]}"
@@ -119,11 +123,14 @@ class BatchRule:
             batch runs at the cost of the next larger size). The last is the maximum.
         delay_ns: Longest time the oldest request waits for company; 0 takes what is there.
         preferred: Sizes at which a batch is dispatched at once; others wait for the delay.
+        auto: Whether the scheduler chooses when a batch starts and with how many
+            (:mod:`layerweaver.backend_sim.engine.auto_batch`), without delay and preferred sizes.
     """
 
     sizes: tuple[int, ...] = (1,)
     delay_ns: int = 0
     preferred: tuple[int, ...] = ()
+    auto: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from layerweaver.backend_sim.engine.state import (
     SATURATED,
     TENANT,
     TOTALS,
+    Profile,
     State,
 )
 from layerweaver.backend_sim.llm.load import build_llm
@@ -106,6 +108,10 @@ def build_state(
             queues[index].max_batch = tenant.decoder.rules.max_num_seqs
         queues[index].preferred = len(preferred)
         preferred.extend(sorted(tenant.batching.preferred))
+        queues[index].auto = int(tenant.batching.auto)
+        others = sum(other.profiles[0].standalone_cycles for other in tenants if other is not tenant)
+        queues[index].others_cycles = min(NEVER, others)
+        _fill_work(profiles[first_profile : first_profile + len(tenant.profiles)])
         first_profile += len(tenant.profiles)
         heads[index].priority = tenant.priority
 
@@ -146,6 +152,14 @@ def _rows(item: ModelProfile) -> NDArray[np.void]:
     block["remaining_cycles"] = item.offline.remaining_cycles[:-1]
     block["live_bytes"] = table.live_bytes
     return block
+
+
+def _fill_work(profiles: Sequence[Profile]) -> None:
+    """Work of a tenant's batches, shifted until products with a thousand and a batch size fit 64 bits."""
+    works = [int(entry.model_compute_cycles) + int(entry.model_fetch_cycles) for entry in profiles]
+    shift = max(0, max(works).bit_length() - 31)
+    for entry, work in zip(profiles, works, strict=True):
+        entry.work = work >> shift
 
 
 def _fill_tenant(record: np.record, tenant: TenantLoad, clock_hz: int) -> None:

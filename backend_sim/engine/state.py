@@ -51,13 +51,15 @@ class Row(Protocol):
 class Profile(Protocol):
     """One (tenant, batch size): where its rows are, and totals over them.
 
-    ``batches`` counts those begun; ``batch`` is the batch size; the others as in ``Head``.
+    ``batches`` counts those begun; ``batch`` is the batch size; ``work`` is compute and fetch cycles
+    together, in units that keep it below 2^31 for all profiles of the tenant; the others as in ``Head``.
     """
 
     first_row: int
     rows: int
     batch: int
     batches: int
+    work: int
     compute_intensive: int
     longest_fetch_cycles: int
     standalone_cycles: int
@@ -103,6 +105,8 @@ class Tenant(Protocol):
         max_batch: Largest batch.
         preferred: Start of the preferred sizes in ``State.preferred``.
         preferred_count: How many there are.
+        auto: 1 if the scheduler chooses batches.
+        others_cycles: Standalone times of one request of every other tenant together.
         late: Requests completed after their deadline.
         completed: Requests completed.
         dropped: Requests dropped.
@@ -142,6 +146,8 @@ class Tenant(Protocol):
     max_batch: int
     preferred: int
     preferred_count: int
+    auto: int
+    others_cycles: int
     late: int
     completed: int
     dropped: int

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from layerweaver.backend_sim.engine.input import BatchRule, TenantLoad
+from layerweaver.backend_sim.run.auto_sizes import useful_sizes
 from layerweaver.backend_sim.run.decoders import DecoderModel, TokenRequests, decoder_model, token_requests
 from layerweaver.backend_sim.run.groups import group_documents
 from layerweaver.backend_sim.run.variants import Menus, Npu, share_activations, tenant_menus
@@ -136,6 +137,7 @@ def _batch_rule(tenant: TenantSpec, menu: tuple[ModelProfile, ...]) -> BatchRule
         sizes=tuple(profile.table.batch for profile in menu),
         delay_ns=seconds_to_ns_nearest(tenant.batch.delay_ms / 1e3),
         preferred=tuple(sorted(set(tenant.batch.preferred))),
+        auto=tenant.batch.auto,
     )
 
 
@@ -163,7 +165,7 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None) -> PreparedScen
         )
         stand_ins = {index: decoder.stand_in for index, decoder in enumerate(decoders) if decoder is not None}
         menus = tenant_menus(scenario, machine, profiles, compiled, keys=keys, stand_ins=stand_ins)
-        npus.append(Npu(machine, count, share_activations(menus)))
+        npus.append(Npu(machine, count, share_activations(useful_sizes(scenario, menus))))
     return PreparedScenario(scenario, tuple(npus), tuple(warnings), decoders)
 
 

@@ -71,8 +71,9 @@ def tenant_menus(
         if isinstance(ref, CostsRef):
             menu = _from_costs(scenario, tenant, ref, machine, where)
         elif isinstance(ref, ProfileRef):
-            menu = _from_profile(profiles[ref.profile], ref, sizes, machine, where)
+            menu = _from_profile(profiles[ref.profile], ref, tenant, machine, where)
         else:
+            sizes = tenant.batch_sizes()
             menu = tuple(compiled.find(keys[index], size) for size in sizes) if compiled else ()
         menus.append(
             _multi_stream(menu, tenant.arrival) if isinstance(tenant.arrival, MultiStreamSpec) else menu
@@ -81,7 +82,7 @@ def tenant_menus(
 
 
 def _from_profile(
-    profile: Profile, ref: ProfileRef, sizes: tuple[int, ...], machine: MachineSpec, where: str
+    profile: Profile, ref: ProfileRef, tenant: TenantSpec, machine: MachineSpec, where: str
 ) -> tuple[ModelProfile, ...]:
     if replace(profile.machine, name="") != replace(machine, name=""):
         raise ScenarioError(
@@ -98,6 +99,14 @@ def _from_profile(
                 accepted=f"entry: {', '.join(profile.names)}",
             )
         entry = profile.names[0]
+    sizes = tenant.batch_sizes()
+    missing = sorted(set(sizes) - set(profile.batches(entry)))
+    if missing and tenant.auto_batch:
+        raise ScenarioError(
+            f"entry {entry!r} of {ref.profile} lacks batch {', '.join(map(str, missing))}, which auto wants",
+            where=where,
+            accepted=f"compile it with --batch {','.join(map(str, sizes))}, or give a smaller max",
+        )
     return tuple(profile.find(entry, size) for size in sizes)
 
 

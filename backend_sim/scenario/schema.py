@@ -35,6 +35,8 @@ __all__ = [
 
 ROUTERS = ("round_robin", "least_work", "balanced", "power_of_two")
 _MAX_TENANTS = 1000
+_AUTO_MAX = 64
+"""Largest batch that the scheduler may choose unless a scenario says otherwise."""
 _MAX_NPUS = 256
 _NOT_FOR_LLM = {
     "batch": "llm.max_num_seqs says how many requests share an iteration",
@@ -46,15 +48,24 @@ _NOT_FOR_LLM = {
 
 
 class BatchSpec(Section):
-    """Dynamic batching; ``sizes`` are those compiled (default: powers of two, the preferred, the maximum)."""
+    """Dynamic batching; ``sizes`` are those compiled (default: powers of two, the preferred, the maximum).
 
-    max: Annotated[PositiveCount, Field(le=MAX_BATCH)]
+    With ``auto`` the scheduler chooses when a batch starts and how many requests it takes.
+    """
+
+    auto: bool = False
+    max: Annotated[PositiveCount, Field(le=MAX_BATCH)] = _AUTO_MAX
     delay_ms: Milliseconds = 0.0
     preferred: list[PositiveCount] = Field(default_factory=list)
     sizes: list[PositiveCount] | None = None
 
     @model_validator(mode="after")
     def _within(self) -> Self:
+        if not self.auto and "max" not in self.model_fields_set:
+            raise refusal("max is missing; give the largest batch, or auto: true")
+        for key in ("delay_ms", "preferred"):
+            if self.auto and key in self.model_fields_set:
+                raise refusal("is for batches by rule; with auto: true the scheduler chooses", key)
         for key, values in (("preferred", self.preferred), ("sizes", self.sizes or [])):
             if values and max(values) > self.max:
                 raise refusal(f"{max(values)} is above the maximum batch of {self.max}", key)
@@ -114,6 +125,10 @@ class TenantSpec(Section):
     @field_validator("batch", mode="before")
     @classmethod
     def _batch(cls, value: Any) -> Any:
+        if value == "auto":
+            return BatchSpec(auto=True)
+        if isinstance(value, str):
+            raise refusal(f"{value[:20]!r} is not a batch; give a number, auto or {{max: ...}}")
         if isinstance(value, dict):
             return BatchSpec.model_validate(value)
         if isinstance(value, int) and not isinstance(value, bool) and value > MAX_BATCH:
@@ -181,6 +196,11 @@ class TenantSpec(Section):
                 accepted = ", ".join(map(str, sizes))
                 raise refusal(f"batch {size[:20]!r} is not compiled; batch sizes: {accepted}", "overrides")
         return self
+
+    @property
+    def auto_batch(self) -> bool:
+        """Whether the scheduler chooses batches."""
+        return isinstance(self.batch, BatchSpec) and self.batch.auto
 
     def batch_sizes(self) -> tuple[int, ...]:
         """Batch sizes that need a profile; an ordinary number is the one size that runs."""

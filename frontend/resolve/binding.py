@@ -172,6 +172,14 @@ class _Binder:
             name for name in first if self.expression(name).names == (name,) and not _NOT_A_BATCH.search(name)
         )
 
+    def other_than_batch(self) -> str | None:
+        """The first input of several axes, if the name of its first one says that it is not the batch."""
+        for value in self.inputs:
+            if value.shape and len(value.shape) > 1:
+                named = isinstance(value.shape[0], str) and _NOT_A_BATCH.search(value.shape[0])
+                return f"input {value.name} is {value.shape[0]}" if named else None
+        return None
+
     def batch_of(self, batch: int | None) -> int:
         """Bind the batch; its extent is what was asked for, given, declared, or 1."""
         if batch is not None:
@@ -293,6 +301,15 @@ def bind(model: OnnxModel, options: ImportOptions) -> Binding:
     names = {value.name for value in binder.inputs}
     pinned = {name: tuple(shape) for name, shape in binder.shapes.items() if name not in names}
     actual = next((binder.known[name] for name in binder.batch_names if name in binder.known), None)
+    other = binder.other_than_batch()
+    if actual is None and other is not None:
+        if (options.batch or 1) > 1:
+            raise ModelError(
+                f"its batch axis is unknown: axis 0 of {other}",
+                where=model.source,
+                accepted="give batch 1, or a file whose inputs have a batch axis",
+            )
+        actual = 1
     if actual is None:
         ranked = [shape for shape in bound.values() if shape and len(shape) > 1]
         ranked = ranked or [shape for shape in bound.values() if shape]

@@ -54,6 +54,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "npu and pool": ({"pool": [{"npu": "tpu-v3"}]}, "give either npu or pool"),
     "router alone": ({"router": "least_work"}, "a router needs a pool"),
     "batch": ({"tenants": [{"batch": {"max": 4, "preferred": [8]}}]}, "8 is above the maximum batch of 4"),
+    "batch by hand and by itself": (
+        {"tenants": [{"batch": {"auto": True, "delay_ms": 1}}]},
+        r"batch\.delay_ms: is for batches by rule",
+    ),
+    "batch without a maximum": ({"tenants": [{"batch": {"delay_ms": 1}}]}, "max is missing"),
+    "batch in words": ({"tenants": [{"batch": "large"}]}, "'large' is not a batch; give a number, auto"),
     "percentile": ({"tenants": [{"percentile": 100}]}, "100 is not a percentile"),
     "model": ({"tenants": [{"model": {"profil": "x.lwp"}}]}, "did you mean 'profile'"),
     "not a list": ({"tenants!": "vision"}, "tenants: input should be a valid list"),

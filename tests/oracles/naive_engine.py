@@ -43,6 +43,9 @@ class Tenant:
         self.row = 0
         self.batch: list[int] = []
         self.profile = 0
+        self.due: int | None = None  # the head batch's deadline, where the scheduler chooses batches
+        self.changes: int | None = None  # cycle at which it would choose anew
+        self.others = 0  # standalone times of the other tenants
         self.since = 0  # cycle since which the head batch could have been formed
         self.began = 0
         self.service: dict[int, int] = {}
@@ -103,14 +106,15 @@ class Tenant:
     def deadline(self) -> int | None:
         if self.load.deadline_ns is None:
             return None
-        oldest = self.arrived[self.batch[0]].scheduled_ns
-        return (oldest + self.load.deadline_ns) * self.clock // 10**9
+        if self.due is not None:
+            return self.due
+        return self.deadline_of(self.batch[0])
 
     def form(self, now: int, drops: bool) -> None:
         """The head batch as of ``now``, unless it has begun."""
         if self.row > 0:
             return
-        self.batch = []
+        self.batch, self.due, self.changes = [], None, None
         while self.waiting:
             self.batch = [self.waiting[0]]
             deadline = self.deadline()
@@ -123,6 +127,9 @@ class Tenant:
         if not self.waiting:
             return
         rule, queued = self.load.batching, len(self.waiting)
+        if rule.auto:
+            self.form_auto(now)
+            return
         oldest = self.arrived[self.waiting[0]].cycle
         delay = self.to_cycle(rule.delay_ns)
         size = max([0, *(size for size in rule.preferred if size <= queued)])
@@ -137,9 +144,56 @@ class Tenant:
             self.since = min(self.since, self.arrived[self.waiting[enough - 1]].cycle)
         self.profile = next(k for k, most in enumerate(rule.sizes) if most >= size)
 
+    def form_auto(self, now: int) -> None:
+        """As many as the scheduler likes, by the definition of automatic batches."""
+        alone = [profile.standalone_cycles for profile in self.load.profiles]
+        work = [
+            sum(table.compute_cycles.tolist()) + sum(table.memory_cycles.tolist())
+            for table in (profile.table for profile in self.load.profiles)
+        ]
+        sizes, allowed = self.load.batching.sizes, len(alone)
+        arrival = self.arrived[self.waiting[0]].cycle
+        ends = [self.deadline_of(number) for number in self.waiting[: sizes[-1]]]
+        guide = next((k for k, end in enumerate(ends) if end is not None and now + alone[0] <= end), None)
+        changes = []
+        if guide is not None:
+            slack = ends[guide] - now  # type: ignore[operator]
+            limit = max(slack // 2, min(slack, alone[0] * 5 // 4))
+            allowed = 1
+            while allowed < len(alone) and alone[allowed] <= limit:
+                allowed += 1
+            changes = [ends[guide] - alone[0] + 1]  # type: ignore[operator]
+            for time in alone[1:allowed]:
+                spent = time if time <= alone[0] * 5 // 4 else 2 * time
+                changes.append(ends[guide] - spent + 1)  # type: ignore[operator]
+        queued = len(self.waiting)
+        padded = next((k for k, size in enumerate(sizes) if size >= queued), len(sizes))
+        options = [(Fraction(work[k], min(queued, sizes[k])), k) for k in range(min(allowed, padded + 1))]
+        least = min(options)[0]
+        paid, self.profile = next(option for option in options if option[0] <= least * Fraction(105, 100))
+        size = min(queued, sizes[self.profile])
+        best = min(Fraction(work[k], sizes[k]) for k in range(allowed))
+        if guide == 0 and best < paid:
+            spare = max(0, self.load.deadline_ns * self.clock // 10**9 - alone[0] - self.others)  # type: ignore[operator]
+            gain = 1024 - math.floor(best / paid * 1024)
+            wait = spare * 50 * gain // (100 * 1024)
+            if now < arrival + wait and arrival // len(self.arrived) <= wait:
+                changes.append(arrival + wait)
+                size = 0
+        self.batch = self.waiting[:size]
+        self.due = ends[guide if guide is not None and guide < size else 0]
+        self.changes = min(changes, default=None)
+        self.since = arrival
+
+    def deadline_of(self, number: int) -> int | None:
+        if self.load.deadline_ns is None:
+            return None
+        return (self.arrived[number].scheduled_ns + self.load.deadline_ns) * self.clock // 10**9
+
     def next_event(self, now: int, drops: bool) -> int | None:
         times = [self.to_cycle(self.future[0])] if self.future else []
         if self.waiting and self.row == 0:
+            times.extend([] if self.changes is None else [self.changes])
             times.append(self.arrived[self.waiting[0]].cycle + self.to_cycle(self.load.batching.delay_ns))
             if drops and self.load.deadline_ns is not None:
                 last_ns = self.arrived[self.waiting[0]].scheduled_ns + self.load.deadline_ns
@@ -153,6 +207,8 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
     clock = given.machine.clock_hz
     machine = NaiveMachine(given.machine.weight_buffer_bytes, given.machine.bytes_per_cycle)
     tenants = [Tenant(load, clock) for load in given.tenants]
+    for tenant in tenants:
+        tenant.others = sum(t.load.profiles[0].standalone_cycles for t in tenants if t is not tenant)
     kinds = {profile.offline.kind for load in given.tenants for profile in load.profiles}
     limit = 2**58 // given.machine.bandwidth_numerator
     every = [profile for load in given.tenants for profile in load.profiles]

@@ -127,6 +127,8 @@ def recipes(draw: st.DrawFn, *, least_tenants: int = 1, most_tenants: int = 4) -
             draw(st.sampled_from([0, 0, alone // 2])),
             draw(st.sampled_from([(), (), (sizes[-1] // 2 or 1,)])),
         )
+        if draw(st.sampled_from([False, False, True])):
+            batching = BatchRule(sizes, auto=True)
         tenants.append(
             TenantLoad(
                 f"t{index}",

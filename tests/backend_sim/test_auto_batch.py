@@ -1,0 +1,143 @@
+"""Batches chosen by the scheduler; that the engine equals its naive twin is shown in oracles/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from oracles.random_inputs import FixedArrivals, profile_of
+
+from layerweaver.backend_sim.engine.input import BatchRule, SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.engine.outcome import SimulationOutcome
+from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.scenario.reading import load_scenario
+from layerweaver.backend_sim.traffic.source import OpenLoop
+from layerweaver.costmodel import load_npu
+from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.ir import ModelError, ScenarioError
+from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
+from layerweaver.scheduler.policies import load_policy
+from layerweaver.scheduler.profile.file import save_profile
+
+SIZES = (1, 2, 4, 8)
+UNIT = MachineSpec.from_rates("unit", 10**9, 10**9, 1000)
+"""A byte per cycle at 1 GHz: cycles, bytes and nanoseconds are the same."""
+
+
+def _batches(
+    rows: tuple[int, int], times: list[int], deadline_ns: int | None, **options: Any
+) -> tuple[SimulationOutcome, dict[int, int]]:
+    """Run one tenant whose row computes for ``rows[0]`` per request after a fetch of ``rows[1]`` for all."""
+    compute, fetch = rows
+    profiles = tuple(profile_of("m", UNIT, [(compute * size, fetch, fetch, 0)], size) for size in SIZES)
+    load = TenantLoad(
+        "m",
+        profiles,
+        OpenLoop(FixedArrivals(times)),
+        BatchRule(SIZES, auto=True),
+        deadline_ns,
+        **options,
+    )
+    outcome = run(SimulationInput(UNIT, (load,)), load_policy("edf"), compiled=False)
+    sizes: dict[int, int] = {}
+    for (_, size), count in np.ndenumerate(outcome.tenants[0].batch_counts):
+        if count:
+            sizes[int(size)] = sizes.get(int(size), 0) + int(count)
+    return outcome, sizes
+
+
+def test_whoever_waits_already_is_taken_together_when_fetches_are_dear() -> None:
+    _, sizes = _batches((10, 900), [0] * 8, 100_000)
+    assert sizes == {8: 1}
+
+
+def test_without_anything_to_save_nobody_waits_for_others() -> None:
+    # Twice the batch takes twice the time: one after the other, the first ends at 100.
+    outcome, sizes = _batches((100, 0), [0] * 4, 100_000)
+    assert sizes == {1: 4}
+    assert outcome.tenants[0].latency_ns.tolist() == [100, 200, 300, 400]
+
+
+def test_a_batch_never_takes_longer_than_the_oldest_has_time() -> None:
+    # Alone 910 and 920, 940, 980 for more: all are hardly longer than one, and all of a burst keep 990.
+    outcome, sizes = _batches((10, 900), [0] * 8, 990)
+    assert sizes == {8: 1}
+    assert (outcome.tenants[0].latency_ns == 980).all()
+    # 8 take 1,700, 4 take 1,300, 2 take 1,100 and one 1,000: with 1,250 there is time for two. The others
+    # are late then, whatever is done: they go together.
+    outcome, sizes = _batches((100, 900), [0] * 8, 1_250)
+    assert sizes == {2: 1, 6: 1}
+    assert outcome.tenants[0].latency_ns[:2].tolist() == [1_100, 1_100]
+
+
+def test_it_waits_for_company_but_not_for_those_who_do_not_come() -> None:
+    # One a 200 cycles, fetch 900: an eighth each saves most of it, and the deadline is far.
+    often = [200 * k for k in range(64)]
+    outcome, sizes = _batches((10, 900), often, 50_000)
+    assert max(sizes) == 8
+    assert sum(size * count for size, count in sizes.items()) == 64
+    assert sizes.get(8, 0) >= 6
+    assert int(outcome.tenants[0].latency_ns.max()) < 50_000
+    # The same gaps a thousand times longer: nobody is expected before the deadline is near.
+    _, sizes = _batches((10, 900), [200_000 * k for k in range(1, 9)], 50_000)
+    assert sizes == {1: 8}
+
+
+def test_requests_without_a_deadline_are_taken_as_they_come() -> None:
+    _, sizes = _batches((10, 900), [0, 0, 0, 5_000], None)
+    assert sizes == {3: 1, 1: 1}
+
+
+def test_delay_and_preferred_sizes_are_for_rules() -> None:
+    profile = profile_of("m", UNIT, [(1, 1, 1, 0)])
+    rule = BatchRule(auto=True, delay_ns=5)
+    load = TenantLoad("m", (profile,), OpenLoop(FixedArrivals([0])), rule)
+    with pytest.raises(ScenarioError, match="no delay"):
+        run(SimulationInput(UNIT, (load,)), load_policy("edf"), compiled=False)
+
+
+def _with_batch(make: Callable[..., dict[str, Any]], model: object, batch: object) -> dict[str, Any]:
+    return make(tenants=[{"model": model, "batch": batch}])
+
+
+@pytest.fixture(scope="module")
+def ncf(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("auto") / "ncf.lwp"
+    request = ModelRequest(entry="a", source="zoo:ncf", batches=(1, 2))
+    save_profile(compile_models([request], load_npu("memory-centric")), path)
+    return str(path)
+
+
+def test_a_profile_must_have_the_sizes(make_scenario: Any, ncf: str) -> None:
+    model = {"profile": ncf, "entry": "a"}
+    with pytest.raises(ScenarioError, match=r"lacks batch 4, 8, 16, 32, 64.*--batch 1,2,4,8,16,32,64"):
+        prepare(load_scenario(_with_batch(make_scenario, model, "auto")))
+    prepared = prepare(load_scenario(_with_batch(make_scenario, model, {"auto": True, "max": 2})))
+    assert [profile.table.batch for profile in prepared.npus[0].menus[0]] == [1, 2]
+
+
+def test_a_model_must_have_a_batch_axis(make_scenario: Any, tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[tokens, 4] x) => (float[tokens, 4] y) { y = Relu(x) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "flat.onnx")
+    keys = _with_batch(make_scenario, str(tmp_path / "flat.onnx"), "auto")
+    keys["tenants"][0]["dims"] = {"tokens": 64}
+    with pytest.raises(ModelError, match="batch axis is unknown: axis 0 of input x is tokens"):
+        prepare(load_scenario(keys))
+
+
+def test_sizes_that_cannot_be_in_time_or_would_spill_are_left_out(make_scenario: Any) -> None:
+    # ResNet-50 alone takes 0.48 ms on this NPU, a batch of 8 takes 3.6 and one of 16 takes 7.3.
+    keys = make_scenario(tenants=[{"model": "zoo:resnet50", "batch": "auto", "deadline_ms": 5}])
+    menus = prepare(load_scenario(keys)).npus[0].menus
+    assert [profile.table.batch for profile in menus[0]] == [1, 2, 4, 8]
+    # 3.4 MiB of activations a request: 16 are the most that 64 MiB hold beside nobody.
+    keys |= {"npu": "tpu-v5e", "tenants": [keys["tenants"][0] | {"deadline_ms": 500}]}
+    (menu,) = prepare(load_scenario(keys)).npus[0].menus
+    assert [profile.table.batch for profile in menu] == [1, 2, 4, 8, 16]
