@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from layerweaver.frontend.fusion import fuse_drafts
@@ -28,9 +31,22 @@ def import_model(model: OnnxModel | str | Path, options: ImportOptions = _AS_IT_
         ModelError: If the file cannot be read, a dimension stays unbound, an operator's operands are wrong,
             a name does not exist, or ``strict`` finds something unknown.
     """
-    read = model if isinstance(model, OnnxModel) else read_model(model)
-    drafts = build(resolve(read, options), options)
-    if options.fuse:
-        fuse_drafts(drafts)
-    graph = drafts.layers()
-    return graph if options.batch is None else graph.with_batch(options.batch)
+    with _collector_paused():
+        read = model if isinstance(model, OnnxModel) else read_model(model)
+        drafts = build(resolve(read, options), options)
+        if options.fuse:
+            fuse_drafts(drafts)
+        graph = drafts.layers()
+        return graph if options.batch is None else graph.with_batch(options.batch)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without the search for cycles: an import makes none, but objects enough to be searched many times."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()

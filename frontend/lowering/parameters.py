@@ -120,7 +120,10 @@ class Parameters:
 
     def _stored(self, read: WeightRead) -> tuple[TensorSpec, ...]:
         """The stored tensors behind a constant operand."""
-        value = self._values[read.value]
+        value = self._values.get(read.value)
+        if value is None:  # held by an attribute
+            dtype = DType.FLOAT32 if read.dtype is None else read.dtype
+            return (TensorSpec(read.value, read.elements or 0, dtype, batched=False),)
         if read.role == "vector" and elements_of(value) <= 1:
             return ()
         roots = self._roots(value)

@@ -142,6 +142,8 @@ class Call:
             return None
         if isinstance(found, int):
             return [found]
+        if isinstance(found, TensorData) and found.dtype is DType.INT64 and found.values is not None:
+            return [int(item) for item in found.values.tolist()]
         if isinstance(found, tuple) and all(isinstance(item, int) for item in found):
             return [item for item in found if isinstance(item, int)]
         raise ShapeConflictError(f"attribute {name} is not a list of integers")

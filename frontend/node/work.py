@@ -16,7 +16,8 @@ class WeightRead:
     """A constant operand that is fetched as a parameter.
 
     Attributes:
-        value: Resolved name of the constant.
+        value: Resolved name of the constant, or a name of its own for what an attribute holds, which then
+            needs ``elements`` and ``dtype``.
         role: "matrix" for operands of matrix, normalisation and recurrent work, which always count;
             "vector" for operands of elementwise work, of which single elements and integers do not count.
         elements: Number of parameters when it is not the number of stored elements (packed formats).

@@ -124,7 +124,7 @@ def window(call: Call) -> Lowered:
 
 def _constant_shape(call: Call) -> tuple[Info]:
     attributes = call.attributes
-    for name in ("value", "sparse_value"):
+    for name in ("value", "sparse_value", "value_ints", "value_floats"):
         found = attributes.get(name)
         if isinstance(found, TensorData):
             value = (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from layerweaver.frontend.node.registry import ML, Treatment, like_first, operator
 from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.node.view import Call
-from layerweaver.frontend.node.work import Lowered, Step, View
+from layerweaver.frontend.node.work import Lowered, Step, View, WeightRead
 from layerweaver.frontend.operators.elementwise import ELEMENTWISE, TRANSCENDENTAL, vector_step
+from layerweaver.frontend.reader.model import TensorData
 from layerweaver.ir import DType
 
 
@@ -23,12 +25,38 @@ def _category_mapper_shape(call: Call) -> tuple[Info]:
     return (Info(dtype, call.shape(0)),)
 
 
+def _list_length(value: object) -> int:
+    """Elements of an attribute that is a list, or an array; 0 of any other."""
+    shape = getattr(value, "shape", None)
+    if isinstance(value, tuple):
+        return len(value)
+    return math.prod(shape) if isinstance(shape, tuple) else 0
+
+
 def _length_shape(call: Call, *names: str) -> int:
-    for name in names:
-        found = call.attributes.get(name)
-        if isinstance(found, tuple) and found:
-            return len(found)
-    return 0
+    lengths = (_list_length(call.attributes.get(name)) for name in names)
+    return next((length for length in lengths if length), 0)
+
+
+_NO_WEIGHTS = ("classlabels_", "classes_", "inputdimensions", "post_transform", "kernel_params")
+
+
+def _stored(call: Call) -> tuple[WeightRead, ...]:
+    """What the operator's attributes hold of the model: coefficients, support vectors, nodes of trees."""
+    found = []
+    for name, value in call.attributes.items():
+        elements = _list_length(value)
+        if elements > 1 and not name.startswith(_NO_WEIGHTS):
+            first = value[0] if isinstance(value, tuple) else value
+            dtype = DType.FLOAT32 if isinstance(first, float) else DType.INT64
+            dtype = DType.UINT8 if isinstance(first, str | bytes) else dtype
+            dtype = first.dtype if isinstance(first, TensorData) else dtype
+            found.append(WeightRead(f"{call.key}:{name}", "matrix", elements, dtype))
+    return tuple(found)
+
+
+def _weighted(call: Call, step: Step) -> Step:
+    return replace(step, weights=(*step.weights, *_stored(call)))
 
 
 def _dict_vectorizer_shape(call: Call) -> tuple[Info]:
@@ -85,19 +113,11 @@ def _one_hot_encoder_shape(call: Call) -> tuple[Info]:
 def preprocess(call: Call) -> Step:
     """One pass over the larger of input and output."""
     elements = max(call.output_elements(), call.elements(0))
-    return vector_step(call, ELEMENTWISE, elements)
+    return _weighted(call, vector_step(call, ELEMENTWISE, elements))
 
 
 def _length(call: Call, *names: str) -> int:
-    lengths = [0]
-    for name in names:
-        value = call.attributes.get(name)
-        shape = getattr(value, "shape", None)
-        if isinstance(value, tuple):
-            lengths.append(len(value))
-        elif isinstance(shape, tuple):
-            lengths.append(math.prod(shape))
-    return max(lengths)
+    return max((_list_length(call.attributes.get(name)) for name in names), default=0)
 
 
 def _labels(call: Call, *strings: str) -> DType:
@@ -123,7 +143,7 @@ def linear(call: Call) -> Step:
     shape = call.shape(0, least_rank=1)
     samples = shape[0] if len(shape) > 1 else 1
     coefficients = max(1, _length(call, "coefficients"))
-    return vector_step(call, ELEMENTWISE, samples * coefficients)
+    return _weighted(call, vector_step(call, ELEMENTWISE, samples * coefficients))
 
 
 def _svm_classifier_shape(call: Call) -> tuple[Info, Info]:
@@ -145,7 +165,7 @@ def support_vectors(call: Call) -> Step:
     shape = call.shape(0, least_rank=1)
     samples = shape[0] if len(shape) > 1 else 1
     vectors = max(1, _length(call, "support_vectors", "coefficients"))
-    return vector_step(call, TRANSCENDENTAL, samples * vectors)
+    return _weighted(call, vector_step(call, TRANSCENDENTAL, samples * vectors))
 
 
 def _tree_ensemble_shape(call: Call) -> tuple[Info]:
@@ -169,11 +189,11 @@ def trees(call: Call) -> Step:
     """One comparison per level: per sample and tree the depth of a balanced tree."""
     shape = call.shape(0, least_rank=1)
     samples = shape[0] if len(shape) > 1 else 1
-    identifiers = tuple(call.integer_list("nodes_treeids") or ())
+    identifiers = call.integer_list("nodes_treeids") or []
     count = len(set(identifiers)) or max(1, _length(call, "tree_roots"))
     nodes = max(1, _length(call, "nodes_treeids", "nodes_featureids"))
     depth = max(1, math.ceil(math.log2(max(2, nodes / count))))
-    return vector_step(call, ELEMENTWISE, samples * count, window=depth)
+    return _weighted(call, vector_step(call, ELEMENTWISE, samples * count, window=depth))
 
 
 @operator("ZipMap", domain=ML, shape=like_first, treatment=Treatment.VIEW)

@@ -7,6 +7,10 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
 from layerweaver.frontend.reader.model import (
     Attribute,
     AttributeReference,
@@ -29,6 +33,7 @@ from layerweaver.frontend.reader.wire import (
     release,
     text,
 )
+from layerweaver.ir.dtypes import DType
 
 __all__ = ["GraphReader", "normal_domain", "overloaded"]
 
@@ -72,6 +77,7 @@ _FLOAT = struct.Struct("<f")
 _VALUE_ITEMS = 4
 _RELEASE_BYTES = 1 << 24
 _CACHED_BYTES, _CACHED_ATTRIBUTES = 256, 4096
+_LONG_BYTES, _LONGEST_BYTES = 1 << 16, 1 << 27
 
 
 def normal_domain(domain: str) -> str:
@@ -204,6 +210,8 @@ class GraphReader:
             WireError: If the bytes are malformed or the attribute lacks a name or a value.
         """
         if end - start > _CACHED_BYTES:
+            if end - start > _LONG_BYTES and self._is_list(start, end):
+                return self._long_list(start, end)
             return self._decode_attribute(start, end)
         raw = self._buffer[start:end]
         known = self._attributes.get(raw)
@@ -212,6 +220,35 @@ class GraphReader:
             if len(self._attributes) < _CACHED_ATTRIBUTES and not isinstance(known[1], OnnxGraph):
                 self._attributes[raw] = known
         return known
+
+    def _is_list(self, start: int, end: int) -> bool:
+        """Whether an attribute is a list of numbers or texts, by its first value."""
+        for tag, _, _ in fields(self._buffer, start, end):
+            if tag >> 3 in _VALUE_FIELDS:
+                return tag >> 3 in (7, 8, 9)
+        return False
+
+    def _long_list(self, start: int, end: int) -> tuple[str, Attribute]:
+        """A list of very many numbers (the nodes of a forest) as an array, one of texts as a tuple.
+
+        It holds nothing nested, so the protobuf library takes a few bytes for each of the file's.
+        """
+        if end - start > _LONGEST_BYTES:
+            raise WireError(
+                f"an attribute has {end - start} bytes (at most {_LONGEST_BYTES} are read)", start
+            )
+        try:
+            proto = onnx.AttributeProto.FromString(self._buffer[start:end])
+        except DecodeError:
+            return self._decode_attribute(start, end)  # says what is wrong
+        self.spend((end - start) // _LONG_BYTES, start)
+        if proto.strings:
+            known: dict[bytes, str] = {}
+            texts = (known.setdefault(raw, raw.decode(errors="backslashreplace")) for raw in proto.strings)
+            return proto.name, tuple(texts)
+        values = np.array(proto.floats, np.float32) if proto.floats else np.array(proto.ints, np.int64)
+        dtype = DType.FLOAT32 if proto.floats else DType.INT64
+        return proto.name, TensorData(proto.name, dtype, values.shape, values)
 
     def _decode_attribute(self, start: int, end: int) -> tuple[str, Attribute]:
         buffer = self._buffer

@@ -131,8 +131,8 @@ Attribute: TypeAlias = (
     | tuple[ValueInfo, ...]
     | AttributeReference
 )
-"""Value of an attribute. Text attributes are str (bytes only when they are not UTF-8; in lists of texts
-bytes that are not UTF-8 read as backslash escapes)."""
+"""Value of an attribute. Very long lists of numbers are a TensorData of one axis. Text attributes are str
+(bytes only when they are not UTF-8; in lists of texts bytes that are not UTF-8 read as backslash escapes)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
