@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -36,7 +37,7 @@ def _forest(trees: int, depth: int) -> tuple[bytes, int, int]:
     tree = np.repeat(np.arange(trees), per_tree)
     number = np.tile(np.arange(per_tree), trees)
     leaf = number >= 2**depth - 1
-    attributes: dict[str, object] = {
+    attributes: dict[str, Any] = {
         "nodes_treeids": tree.tolist(),
         "nodes_nodeids": number.tolist(),
         "nodes_featureids": (number % 6).tolist(),
