@@ -11,7 +11,7 @@ import pytest
 
 from layerweaver.backend_sim.study.certify import virtual_clock
 from layerweaver.backend_sim.study.certify.certify import certify
-from layerweaver.ir import ScenarioError
+from layerweaver.ir import OutputError, ScenarioError
 from layerweaver.ir.cache import Cache
 
 needs_loadgen = pytest.mark.skipif(
@@ -77,5 +77,5 @@ def test_without_loadgen_or_compiler_one_line_says_so(
     with pytest.raises(ScenarioError, match=message):
         certify(make_scenario())
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ScenarioError, match=r"pip install 'layerweaver\[mlperf\]'"):
+    with pytest.raises(OutputError, match=r"pip install 'layerweaver\[mlperf\]'"):
         certify(make_scenario())
