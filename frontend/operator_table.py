@@ -62,13 +62,22 @@ a warning. Operators of this package are added the same way, in the file of thei
   RNN, Einsum and attention. Bias and elementwise work is not counted. A transposed convolution counts input
   pixels x kernel area x channels. Einsum counts, pair by pair from left to right, the product of the extents
   of all labels of the pair; a single operand is only rearranged or summed and counts nothing. Causal masks
-  save nothing. A mixture of experts counts the experts that tokens are sent to.
+  save nothing, a local window counts the keys in it. A mixture of experts counts the experts that tokens are
+  sent to; where a mask per expert chooses them, the masks share the tokens evenly.
+- **Loops**: a body whose shapes stay the same is counted once with its number of trips; one whose shapes grow
+  by the same amount from trip to trip is summed; any other is unrolled. What no output of the model depends
+  on is not counted.
+- **What depends on data** is taken as its upper bound, with a warning that names the option that states it.
+  Where there is no bound, work is missing: `totals.complete` is false, the first warning names the root and
+  its cure (`--value NAME=N`, `--shape NAME=...`, `--trip-count NODE=N`), `compile` refuses unless told
+  `--incomplete`, and `--strict` refuses always.
 - **Parameters**: constant operands of matrix, recurrent, normalisation and look-up work; constant operands of
   elementwise work with more than one element and a real or quantised type. Single numbers, shapes, indices,
   masks, initial states, and the mean and variance of a batch normalisation (which fold into its scale and
   bias) are not parameters. Each stored tensor counts once, at its stored type: an 8-bit weight behind
   DequantizeLinear is one byte per element, 4-bit weights half a byte; scales and zero points per channel or
-  block count, single ones do not. Of a constant that is only partly used, the part is fetched.
+  block count, single ones do not. Of a constant that is only partly used, the part is fetched. What
+  attributes hold (coefficients, the nodes of a forest) counts at its stored type.
 - **State**: inputs that feed back from outputs are DRAM traffic of the layers that read and write them. A
   layer that uses a cache reads all of it; new rows are appended in place, so only they are written.
 

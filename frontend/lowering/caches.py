@@ -1,4 +1,4 @@
-"""Caches that are not named as such: inputs that grow by a Concat and that only attention reads."""
+"""Caches that are not named as such: inputs that new rows are joined to and that only attention reads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from layerweaver.frontend.reader.model import OnnxNode
 __all__ = ["grown_caches"]
 
 _VIEWS = frozenset(("Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose"))
+_GROWING = frozenset(("Concat", "ScatterND", "ScatterElements", "TensorScatter"))
 _TO_ATTENTION = _VIEWS | {"Expand", "Tile", "Mul", "Div", "Slice", "Gather", "Concat"}
 _PRODUCTS = frozenset(("MatMul", "Einsum", "Gemm", "FusedMatMul", "Attention", "MultiHeadAttention"))
 _LONGEST = 12
@@ -19,9 +20,9 @@ _LONGEST = 12
 def grown_caches(graph: ResolvedGraph) -> Iterator[tuple[str, str]]:
     """Graph inputs that are caches, each with the output that it is fed from; "" when there is none.
 
-    An input counts when it has three axes or more, a Concat (behind views) alone reads it, before the new
-    rows, and the result is an operand of a product of two activations. It is fed from the result where that
-    is a graph output, else from the new rows where those are.
+    An input counts when it has three axes or more, a Concat or a scatter (behind views) alone reads it,
+    before the new rows, and the result is an operand of a product of two activations. It is fed from the
+    result where that is a graph output, else from the new rows where those are.
     """
     readers: dict[str, list[OnnxNode]] = {}
     makers: dict[str, OnnxNode] = {}
@@ -40,7 +41,7 @@ def grown_caches(graph: ResolvedGraph) -> Iterator[tuple[str, str]]:
             continue
         result = next(_forward(concat.outputs[0], readers, outputs), "")
         rows = [operand for operand in concat.inputs if operand and operand != last]
-        if not result and len(rows) == 1:
+        if not result and len(rows) == 1 and concat.op_type == "Concat":
             result = next(_backward(rows[0], makers, readers, outputs), "")
         yield name, result
 
@@ -48,10 +49,10 @@ def grown_caches(graph: ResolvedGraph) -> Iterator[tuple[str, str]]:
 def _only_concat(name: str, readers: Mapping[str, list[OnnxNode]]) -> tuple[str, OnnxNode | None]:
     """The name under which a Concat reads ``name``, and that Concat; None when something else reads it."""
     for _ in range(_LONGEST):
-        found = readers.get(name, [])
+        found = [node for node in readers.get(name, []) if node.op_type not in ("Shape", "Size")]
         if len(found) != 1:
             return name, None
-        if found[0].op_type == "Concat":
+        if found[0].op_type in _GROWING:
             return name, found[0] if found[0].inputs[0] == name else None
         if found[0].op_type not in _VIEWS or found[0].inputs[0] != name:
             return name, None

@@ -29,7 +29,7 @@ __all__ = [
 
 Array: TypeAlias = NDArray[Any]
 
-FOLD_LIMIT = 1 << 20
+FOLD_LIMIT = 1 << 22
 """Results of more elements are not computed, only their shapes."""
 
 VALUE_BYTES = 1 << 27

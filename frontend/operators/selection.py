@@ -97,7 +97,9 @@ def _compress_shape(call: Call) -> tuple[Info]:
     if keep is not None:
         count = int(np.count_nonzero(keep.ravel()[:extent]))
     else:
+        most = call.info(1).most
         count = min(extent, math.prod(call.shape(1)))
+        count = count if most is None else min(count, most)
         call.note(f"how many elements are kept depends on data: taken as {count}")
     result = (count,) if flat else (*shape[:axis], count, *shape[axis + 1 :])
     value = None

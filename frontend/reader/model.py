@@ -26,7 +26,7 @@ __all__ = [
 MATERIALIZE_LIMIT = 4096
 """Constants of at most this many elements have their values read; larger ones are skipped in the file."""
 
-INDEX_LIMIT = 1 << 20
+INDEX_LIMIT = 1 << 22
 """The same for constants of the types that shapes depend on: indices and masks, which weights never are."""
 
 

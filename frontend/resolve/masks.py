@@ -16,7 +16,10 @@ from layerweaver.frontend.reader.model import OnnxNode
 __all__ = ["MASKING", "bound_masks"]
 
 _KEEPING = frozenset(("Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"))
-MASKING = _KEEPING | {"And", "Equal", "OneHot", "Gather", "Slice", "Split"}
+_UNITING = frozenset(("ReduceMax", "ReduceSum", "ReduceL1", "Greater"))
+"""Operators whose results are not 0 at most as often as those of their input."""
+
+MASKING = _KEEPING | _UNITING | {"And", "Equal", "OneHot", "Gather", "Slice", "Split"}
 """Operators that masks come from or pass through."""
 
 
@@ -42,6 +45,8 @@ def bound_masks(call: Call, outputs: Sequence[Info], siblings: Iterable[OnnxNode
         case "And":
             known = [info.most for info in call.inputs if info is not None and info.most is not None]
             result.most = min(known, default=None)
+        case _ if call.op in _UNITING:
+            result.most = first.most
         case "Gather" | "Slice" | "Split" if first.hot is not None:
             _take(call, outputs, first)
         case _ if call.op in _KEEPING:

@@ -116,6 +116,8 @@ def totals_lines(document: Document) -> Iterator[str]:
         f"{number(totals['weight_bytes'])}B weights, "
         f"{number(totals['peak_activation_bytes'])}B peak activations"
     )
+    if not totals.get("complete", True):
+        yield "incomplete: work is missing from these totals; the first warnings say why"
     if "compute_cycles" in totals:
         compute, memory = totals["compute_cycles"], totals["memory_cycles"]
         longer = "compute" if compute > memory else "memory"

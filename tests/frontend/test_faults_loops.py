@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from layerweaver.ir import LayerGraph
+from layerweaver.ir import LayerGraph, ModelError
 
 ImportText = Callable[..., LayerGraph]
 
@@ -132,3 +132,8 @@ def test_growth_that_stops_is_not_foretold(import_text: ImportText) -> None:
         next = Add(sum, h)""",
     ).replace("bool go", "int64[1] limit = {20}, bool go")
     assert import_text(text, opset=18).macs == sum(min(trip, 20) * 64 for trip in range(40))
+
+
+def test_a_wrong_name_is_answered_with_the_loops_there_are(import_text: ImportText) -> None:
+    with pytest.raises(ModelError, match="no loop is named z; its loops: y"):
+        import_text(_decoder(20), trip_counts={"z": 3})

@@ -88,7 +88,24 @@ def test_experts_behind_one_hot_vectors_share_the_tokens(import_text: ImportText
     assert import_text(text).macs == 20 * 8 * 6
 
 
-@pytest.mark.parametrize("size", [65, 200])
+def test_experts_that_compress_their_tokens_share_them(import_text: ImportText) -> None:
+    parts = [
+        f"m{i} = Equal(index, e{i}) c{i} = Cast<to=1>(m{i}) r{i} = ReduceMax<keepdims=0>(c{i}, one) "
+        f"b{i} = Greater(r{i}, zero) a{i} = Compress<axis=0>(x, b{i}) p{i} = MatMul(a{i}, w) "
+        f"q{i} = ReduceSum(p{i})"
+        for i in range(5)
+    ]
+    constants = ", ".join(f"int64 e{i} = {{{i}}}" for i in range(5))
+    text = (
+        "g (float[10, 8] x, int64[10, 2] index, float[8, 6] w) => (float[] y) "
+        f"<{constants}, int64[1] one = {{1}}, float zero = {{0}}> {{ "
+        + " ".join(parts)
+        + " y = Sum(q0, q1, q2, q3, q4) }"
+    )
+    assert import_text(text).macs == 20 * 8 * 6
+
+
+@pytest.mark.parametrize("size", [65, 200, 1100])
 def test_constants_that_shapes_depend_on_are_folded_whatever_their_size(
     size: int, import_text: ImportText
 ) -> None:
@@ -165,6 +182,22 @@ def test_caches_are_recognised_without_their_name(outputs: str, import_text: Imp
 def test_a_cache_that_no_output_feeds_is_asked_for(import_text: ImportText) -> None:
     graph = import_text(ATTENTION.format(outputs="float[] y"))
     assert any("--state a_in=OUTPUT" in warning for warning in graph.warnings)
+
+
+def test_a_cache_whose_length_is_asked_for_is_still_one(import_text: ImportText) -> None:
+    text = ATTENTION.format(outputs="float[] y, float[1, 4, 32, 8] kk, float[1, 4, 32, 8] vv, int64[4] long")
+    graph = import_text(text.replace("kt =", "long = Shape(a_in) kt ="))
+    assert {tensor.name for layer in graph for tensor in layer.state_reads} == {"a_in", "b_in"}
+
+
+def test_a_cache_that_is_written_in_place_is_one(import_text: ImportText) -> None:
+    text = ATTENTION.format(outputs="float[] y, float[1, 4, 31, 8] kk, float[1, 4, 31, 8] vv")
+    text = text.replace("Concat<axis=2>(a_in, nk)", "ScatterElements<axis=2>(a_in, at, nk)").replace(
+        "Concat<axis=2>(b_in, nv)", "ScatterElements<axis=2>(b_in, at, nv)"
+    )
+    graph = import_text(text.replace("b_in) =>", "b_in, int64[1, 4, 1, 8] at) =>"))
+    assert {tensor.name for layer in graph for tensor in layer.state_reads} == {"a_in", "b_in"}
+    assert sum(tensor.elements for layer in graph for tensor in layer.state_writes) == 2 * 4 * 8
 
 
 def test_features_that_are_joined_are_no_cache(import_text: ImportText) -> None:

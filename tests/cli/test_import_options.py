@@ -1,0 +1,76 @@
+"""What the user states of a model on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.parser
+import pytest
+
+Run = Callable[..., Any]
+
+IMAGE = """<ir_version: 9, opset_import: ["" : 18]>
+g (float["?", 3, "?", "?"] x, float[8, 3, 3, 3] w) => (float[] y) { y = Conv(x, w) }"""
+
+FRAMES = """<ir_version: 9, opset_import: ["" : 18]>
+g (int64 n, float[50, 8] e, float[8, 5] w) => (float[] y) <int64 z = {0}, int64 o = {1}> {
+    r = Range(z, n, o) a = Gather(e, r) y = MatMul(a, w) }"""
+
+
+@pytest.fixture(name="place")
+def place_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    image = onnx.parser.parse_model(IMAGE.replace('"?"', "D"))
+    for axis in (0, 2, 3):
+        image.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "?"
+    onnx.save(image, tmp_path / "image.onnx")
+    onnx.save(onnx.parser.parse_model(FRAMES), tmp_path / "frames.onnx")
+    return tmp_path
+
+
+@pytest.mark.parametrize("shape", ["2x3x10x12", "2,3,10,12", "[2, 3, 10, 12]", "2X3X10X12"])
+def test_shapes_are_read_as_people_write_them(run: Run, place: Path, shape: str) -> None:
+    found = run("inspect", place / "image.onnx", "--shape", f"x={shape}", "--json")
+    assert found.document["totals"]["macs"] == 2 * 8 * 27 * 8 * 10
+    assert found.document["totals"]["complete"] is True
+
+
+def test_placeholders_write_no_profile(run: Run, place: Path) -> None:
+    found = run("compile", "image.onnx", "--npu", "memory-centric", "-o", "x.lwp")
+    assert found.code == 2
+    assert "--shape x=?x3x?x?" in found.err
+    assert not (place / "x.lwp").exists()
+
+
+def test_values_are_stated_and_what_lacks_work_is_refused(run: Run, place: Path) -> None:
+    lacking = run("inspect", place / "frames.onnx", "--json")
+    assert lacking.document["totals"]["complete"] is False
+    assert lacking.document["warnings"][0].endswith("give --value n=N")
+    assert "incomplete" in run("inspect", "frames.onnx").out
+    stated = run("inspect", "frames.onnx", "--value", "n=20", "--strict", "--json")
+    assert stated.document["totals"]["macs"] == 20 * 8 * 5
+    refused = run("compile", "frames.onnx", "--npu", "memory-centric", "-o", "x.lwp")
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1
+    assert not (place / "x.lwp").exists()
+    assert run("compile", "frames.onnx", "--npu", "memory-centric", "-o", "x.lwp", "--incomplete").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--value n", "NAME=NUMBER"),
+        ("--value n=many", "'many' is not a number"),
+        ("--value m=3", "no value is named m; did you mean"),
+        ("--trip-count z=3", "no loop is named z; its loops: none"),
+        ("--value n=20 --strict --state e=y", "50x8 and 'y' is 20x5"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(run: Run, place: Path, words: str, says: str) -> None:
+    found = run("inspect", place / "frames.onnx", *words.split())
+    assert found.code == 2
+    assert says in found.err
+    assert "Traceback" not in found.err
