@@ -192,6 +192,10 @@ def _guarded(advance: Loop, arguments: tuple[State, Any, Memory, int], policy: P
         raise _not_compiled(policy, f"there is no field {error}") from error
     except (ArithmeticError, LookupError, ValueError) as error:
         raise PolicyError(f"fails: {type(error).__name__}: {error}", where=policy.name) from error
+    except Exception as error:  # numba refuses what it does not know in many ways, assertions among them
+        if policy.spec.choose.__module__.startswith("layerweaver."):
+            raise
+        raise _not_compiled(policy, f"{type(error).__name__}: {error}") from error
 
 
 def _not_compiled(policy: Policy, text: str) -> PolicyError:
@@ -201,7 +205,10 @@ def _not_compiled(policy: Policy, text: str) -> PolicyError:
     reason = next((line for line in lines if line and not line.startswith("Failed in")), "")
     if reason.startswith("No implementation of function"):
         reason = f"{reason} {next((line for line in lines if line.startswith('>>>')), '')[3:]}".strip()
-    places = re.findall(rf'{re.escape(file)}", line (\d+)', text)
+    reason = re.sub(
+        r"^\w+: Use of unsupported opcode \(IMPORT_NAME\).*", "an import inside a function", reason
+    )
+    places = re.findall(rf'{re.escape(file)}(?:", line | \()(\d+)', text)
     hint = "arithmetic, loops and calls of plain functions; see docs/policies.md"
     if not places and "argument" not in reason and "field" not in reason:
         hint = f"choose returns an integer on every path and keeps to {hint}"

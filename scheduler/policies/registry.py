@@ -8,11 +8,13 @@ import sys
 from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
+from typing import cast
 
 from layerweaver.ir import PolicyError, read_bounded
 from layerweaver.ir.plugins import PluginGroup
 from layerweaver.ir.spelling import nearest
+from layerweaver.scheduler.policies.chance import find_chance
 from layerweaver.scheduler.policies.contract import FILE_MODULE, Policy, PolicySpec
 
 __all__ = ["ENTRY_POINT_GROUP", "load_policy", "load_spec", "policy_names", "policy_rows"]
@@ -141,4 +143,16 @@ def _as_spec(found: object, where: str) -> PolicySpec:
             where=where,
             accepted="def choose(view, options, memory)",
         )
-    return found
+    return _repeatable(found, where)
+
+
+def _repeatable(spec: PolicySpec, where: str) -> PolicySpec:
+    """Refuse a policy whose choice depends on chance or on the time of day."""
+    if (chance := find_chance(cast("FunctionType", spec.choose))) is not None:
+        name, file, line = chance
+        raise PolicyError(
+            f"calls {name} in line {line} of {Path(file).name}, so that no run could be repeated",
+            where=where,
+            accepted="decide by what view, options and memory hold",
+        )
+    return spec

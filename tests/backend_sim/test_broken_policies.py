@@ -49,12 +49,50 @@ def test_a_wrong_signature(make_scenario: Any, tmp_path: Path) -> None:
         ("return 'a'", "choose returns an integer on every path"),
         ("return sorted([view.ready[0]], key=lambda x: {x: 1}[x])[0]", "p\u00e4.py line 7: does not compile"),
         ("raise ValueError('boo')", "does not compile|fails: ValueError: boo"),
+        (
+            "import math; return view.ready[0]",
+            "p\u00e4.py line 7: does not compile: an import inside a function",
+        ),
+        ("yield 0", "p\u00e4.py"),
         ("return 99", "chose a tenant that has no request"),
     ],
 )
 def test_a_wrong_rule(make_scenario: Any, tmp_path: Path, body: str, message: str) -> None:
     text = _refused(make_scenario, tmp_path / "p\u00e4.py", body, "view: View, options: Any, memory: Memory")
     assert any(part in text for part in message.split("|")), text
+
+
+@pytest.mark.parametrize(
+    ("heading", "body", "name"),
+    [
+        (
+            "import random",
+            "return view.ready[int(random.random() * view.machine.ready_count)]",
+            "random.random",
+        ),
+        ("from random import randrange as pick", "return view.ready[pick(1)]", "pick"),
+        ("import numpy as np", "return view.ready[np.random.randint(1)]", "np.random"),
+        ("from numpy.random import randint", "return view.ready[randint(1)]", "randint"),
+        ("import time", "return view.ready[int(time.time()) % 1]", "time.time"),
+        (
+            "import random\ndef helper(n):\n    return random.randrange(n)",
+            "return view.ready[helper(1)]",
+            "random",
+        ),
+    ],
+)
+def test_chance_is_refused(make_scenario: Any, tmp_path: Path, heading: str, body: str, name: str) -> None:
+    path = tmp_path / "p.py"
+    text = FILE.format(body=body, arguments="view: View, options: Any, memory: Memory")
+    path.write_text(heading + text, encoding="utf-8")
+    line = 1 + (heading + text)[
+        : (heading + text).index(body if "helper" not in heading else "return random")
+    ].count("\n")
+    with pytest.raises(
+        PolicyError, match=rf"p\.py: calls {name}\S* in line {line} of p\.py, so that no run"
+    ) as caught:
+        simulate(make_scenario(duration_s=0.1), policy=str(path))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow
