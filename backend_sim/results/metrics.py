@@ -27,7 +27,10 @@ __all__ = [
 ]
 
 Value: TypeAlias = str | int | float | None
-ENERGY_COUNTS = "MACs and DRAM bytes times constants; no buffers, vector unit or leakage"
+ENERGY_COUNTS = (
+    "MACs, vector operations, DRAM bytes and, once a layer, on-chip bytes, each times the config's constant; "
+    "not counted: leakage, control, and what the array fetches twice"
+)
 
 
 class Shown(Flag):
@@ -292,6 +295,7 @@ SYSTEM_METRICS = (
     ),
     Metric("decision_modes", "modes", Form.SHARE, _HIDDEN, "Share of decisions by the policy's reason."),
     Metric("energy_j", "energy J", Form.NUMBER, _HIDDEN, "Sum of the tenants'."),
+    Metric("energy_counts", "energy counts", Form.TEXT, _HIDDEN, "What energy counts and what not."),
 )
 
 

@@ -81,6 +81,7 @@ class System(TypedDict):
     deadline_mode_share: NotRequired[Share]
     decision_modes: NotRequired[dict[str, float]]
     energy_j: NotRequired[float]
+    energy_counts: NotRequired[str]
 
 
 class Confidence(TypedDict):

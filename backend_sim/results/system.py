@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.engine.outcome import DROPPED
+from layerweaver.backend_sim.results.metrics import ENERGY_COUNTS
 from layerweaver.backend_sim.results.schema import System
-from layerweaver.backend_sim.results.tenant import TenantResult
+from layerweaver.backend_sim.results.tenant import TenantResult, three_digits
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up, seconds_to_ns_nearest
 from layerweaver.scheduler.bounds import closed_loop_bound, mix_bound, pool_bound
@@ -94,7 +95,8 @@ def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) 
     }
     _add_bounds(document, run, tenants)
     if len(energy_j) == len(tenants):
-        document["energy_j"] = sum(energy_j)
+        document["energy_j"] = three_digits(sum(energy_j))
+        document["energy_counts"] = ENERGY_COUNTS
     return document
 
 

@@ -30,7 +30,7 @@ from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.traffic.arrival import Arrival
 from layerweaver.ir.clock import cycles_to_ns_up, seconds_to_ns_nearest
 
-__all__ = ["LOADGEN_KINDS", "TenantResult", "tenant_result"]
+__all__ = ["LOADGEN_KINDS", "TenantResult", "tenant_result", "three_digits"]
 
 LOADGEN_KINDS = ("poisson", "offline", "single_stream", "multi_stream")
 
@@ -170,6 +170,11 @@ def _offered_qps(run: Run, index: int, arrived: int) -> float | None:
     return None if run.interrupted or offering_s <= 0 else arrived / offering_s
 
 
+def three_digits(value: float) -> float:
+    """A figure that is not known better."""
+    return float(f"{value:.3g}")
+
+
 def _histogram(completed_ns: NDArray[np.int64]) -> dict[str, list[float]]:
     counted = latency_histogram(completed_ns, SMALL_BINS)
     return {key: counted[key] for key in ("edges_ms", "counts")}
@@ -212,8 +217,8 @@ def _add_service(document: Tenant, run: Run, index: int, summary: LatencySummary
     if mean_service_ns is not None and summary.mean_ns is not None:
         document["queueing_ms"] = max(0.0, summary.mean_ns - mean_service_ns) / 1e6
     document["longest_wait_ms"] = waited_ns / 1e6
-    if any(len(menus[index]) > 1 for _, menus in run.prepared.machines):
+    if any(menus[index][-1].table.batch > 1 for _, menus in run.prepared.machines):
         document["batches"] = {str(size): counted[size] for size in sorted(counted)}
     if energy_known:
-        document["energy_j"] = energy_pj * 1e-12
-        document["energy_per_inference_mj"] = energy_pj / requests / 1e9 if requests else None
+        document["energy_j"] = three_digits(energy_pj * 1e-12)
+        document["energy_per_inference_mj"] = three_digits(energy_pj / requests / 1e9) if requests else None

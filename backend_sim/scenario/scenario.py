@@ -134,7 +134,7 @@ class Scenario:
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but probably not meant."""
         seen: dict[int, str] = {}
-        found = []
+        found = list(self._without_effect())
         for tenant in self.spec.tenants:
             if not tenant.is_llm and getattr(tenant.arrival, "tokens", None) == "ignore":
                 found.append(
@@ -150,6 +150,18 @@ class Scenario:
                 )
             seen.setdefault(seed % 2**32, tenant.name)
         return tuple(found)
+
+    def _without_effect(self) -> Iterator[str]:
+        """What is stated and changes nothing."""
+        spec = self.spec
+        if "router_seed" in spec.model_fields_set and spec.router != "power_of_two":
+            yield f"router_seed changes nothing: router {spec.router} does not draw"
+        for index, tenant in enumerate(spec.tenants):
+            if tenant.queue.drop_hopeless and self.deadline_ns(index) is None:
+                yield f"tenant {tenant.name!r}: drop_hopeless changes nothing without a deadline"
+            stated = set() if isinstance(tenant.batch, int) else tenant.batch.model_fields_set
+            if not isinstance(tenant.batch, int) and tenant.batch.max == 1 and "delay_ms" in stated:
+                yield f"tenant {tenant.name!r}: batch.delay_ms changes nothing, since batch.max is 1"
 
     @property
     def group_indices(self) -> tuple[tuple[int, ...], ...]:

@@ -99,6 +99,10 @@ def simulate_with(
     first, documents = _repetitions(prepared, chosen, asked)
     ended = time.perf_counter()
     document = documents[0]
+    drawn = any(hasattr(tenant.arrival, "seed") for tenant in prepared.scenario.spec.tenants)
+    if asked.seed is not None and not drawn:
+        note = f"seed {asked.seed} changes nothing: no tenant's arrivals are drawn"
+        document["warnings"] = [*document.get("warnings", []), note]
     if asked.seeds > 1:
         document["seeds"] = len(documents)
         document["confidence"] = confidence(documents)

@@ -53,6 +53,9 @@ __all__ = [
     "VectorConfig",
 ]
 
+MAX_CLOCK_HZ = 9_000_000_000
+"""A clock beyond it is a slip of the pen (MHz under the key for GHz)."""
+
 PEAK_TOLERANCE = 0.02
 
 
@@ -124,6 +127,11 @@ class NpuConfig(Section):
     def _consistent(self) -> Self:
         if (self.clock_mhz is None) == (self.clock_ghz is None):
             raise refusal("give one of clock_mhz and clock_ghz", "clock_ghz")
+        if self.clock_hz > MAX_CLOCK_HZ:
+            key = "clock_mhz" if self.clock_ghz is None else "clock_ghz"
+            raise refusal(
+                f"the clock is {self.clock_hz / 1e9:g} GHz, more than any chip's; give up to 9 GHz", key
+            )
         if self.pipeline_from_mb is not None and self.pipeline_mb is None:
             raise refusal("no size of a piece; give pipeline_mb, too", "pipeline_from_mb")
         if self.sram.activation_bytes is None and not self.fits_activations:

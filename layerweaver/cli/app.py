@@ -19,6 +19,7 @@ from layerweaver.cli import (
 )
 from layerweaver.cli.manual import EXIT_CODES
 from layerweaver.cli.session import Session
+from layerweaver.cli.strict import StrictTyper, with_global_options_first
 from layerweaver.ir.errors import LayerweaverError
 from layerweaver.ir.text import printable
 
@@ -43,7 +44,7 @@ class _CurrentStderr(logging.Handler):
         print(printable(self.format(record)), file=sys.stderr)
 
 
-app = typer.Typer(
+app = StrictTyper(
     name="layerweaver",
     help="Compile ONNX models into NPU schedule profiles and simulate many tenants sharing one NPU.",
     no_args_is_help=True,
@@ -102,7 +103,7 @@ def run(arguments: list[str]) -> int:
         KeyboardInterrupt: After Ctrl-C.
     """
     try:
-        words = model_commands.name_standard_output(arguments)
+        words = model_commands.name_standard_output(with_global_options_first(arguments))
         code = app(words, prog_name="layerweaver", standalone_mode=False)
     except typer.Exit as finished:
         return int(finished.exit_code)

@@ -15,6 +15,7 @@ from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import STANDARD_OUTPUT, output_file, picture_file
 from layerweaver.cli.render import layers_table, models_table, number, totals_lines
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
+from layerweaver.cli.strict import StrictTyper
 
 __all__ = ["name_standard_output", "register"]
 
@@ -207,7 +208,7 @@ def _export_model(
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("inspect", epilog=epilog("inspect"))(_inspect)
-    models = typer.Typer(help="The built-in model zoo.", no_args_is_help=True)
+    models = StrictTyper(help="The built-in model zoo.", no_args_is_help=True)
     models.command("list")(_list_models)
     models.command("export")(_export_model)
     app.add_typer(models, name="models")

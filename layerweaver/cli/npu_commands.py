@@ -12,6 +12,7 @@ from layerweaver.cli.completion import complete_npu
 from layerweaver.cli.outputs import output_file
 from layerweaver.cli.render import npus_table
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
+from layerweaver.cli.strict import StrictTyper
 from layerweaver.ir.text import printable
 
 __all__ = ["register"]
@@ -83,7 +84,7 @@ def _new(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    npu = typer.Typer(help="NPU configs.", no_args_is_help=True)
+    npu = StrictTyper(help="NPU configs.", no_args_is_help=True)
     npu.command("list")(_list)
     npu.command("show")(_show)
     npu.command("check")(_check)

@@ -10,6 +10,7 @@ import typer
 from layerweaver.cli.render import fields_table, rows_table
 from layerweaver.cli.render_hpca21 import hpca21_tables
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
+from layerweaver.cli.strict import StrictTyper
 
 __all__ = ["register"]
 
@@ -72,7 +73,7 @@ def _hpca21(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    reproduce = typer.Typer(help="Published and measured figures, computed again.", no_args_is_help=True)
+    reproduce = StrictTyper(help="Published and measured figures, computed again.", no_args_is_help=True)
     reproduce.command("scalesim")(_scalesim)
     reproduce.command("tpu-matmul")(_tpu_matmul)
     reproduce.command("onnxim")(_onnxim)

@@ -133,7 +133,13 @@ def parse_policies(text: str | None) -> list[PolicyRef] | None:
 
 
 def wants_details(details: bool | None, output: Path | None) -> bool:
-    """A report is made of result files, so these have what it draws unless they shall not."""
+    """A report is made of result files, so these have what it draws unless they shall not.
+
+    Raises:
+        typer.BadParameter: If details are asked for and the file cannot hold them.
+    """
+    if details and output is not None and output.suffix in {".csv", ".parquet"}:
+        raise typer.BadParameter(f"{output} cannot hold --details; give a .json file")
     return output is not None and output.suffix == ".json" if details is None else details
 
 

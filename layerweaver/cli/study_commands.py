@@ -63,7 +63,7 @@ def _peak(
     skip_bad_rows: SkipOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the highest rate at which every tenant still meets its deadline."""
+    """Find the highest rate at which every tenant still meets its deadline: MLPerf's Server metric."""
     from layerweaver.backend_sim.study.peak.peak import peak
 
     session = session_of(context)

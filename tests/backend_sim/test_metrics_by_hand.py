@@ -44,13 +44,14 @@ def serve(tmp_path: Path) -> Serve:
         times.write_text("\n".join(["tenant,query,arrival_ns", *queries, ""]))
         tenant = {
             "name": "a",
-            "model": {"costs": costs if len(costs) > 1 else costs["1"]},
+            "model": {"costs": costs["1"] if [*costs] == ["1"] else costs},
             "deadline_ms": 1,
             "arrival": {"kind": "trace", "file": str(times), "format": "csv"},
             **more.pop("tenant", {}),
         }
+        seed = more.pop("seed", None)
         scenario = {"npu": NPU, "duration_s": 1, "tenants": [tenant], **more}
-        return simulate(scenario, policy, compiled=False)
+        return simulate(scenario, policy, seed, compiled=False)
 
     return run
 
@@ -212,3 +213,32 @@ def test_late_is_told_from_too_short(
     assert found["verdict"] == {"met": "VALID", None: None}.get(status, "INVALID")
     if missing:
         assert f"{missing} missing" in "; ".join(found["reasons"])
+
+
+def test_what_changes_nothing_is_said(serve: Serve) -> None:
+    document = serve(
+        {1: [(1000, 0, 0)]}, [0, 5000], tenant={"deadline_ms": None, "queue": {"drop_hopeless": True}}, seed=3
+    )
+    assert document["warnings"] == [
+        "tenant 'a': drop_hopeless changes nothing without a deadline",
+        "seed 3 changes nothing: no tenant's arrivals are drawn",
+    ]
+    drawn = {"arrival": {"kind": "poisson", "qps": 1000, "seed": 1}}
+    assert "warnings" not in serve({1: [(1000, 0, 0)]}, [], tenant=drawn, seed=3, duration_s=0.01)
+
+
+def test_energy_says_what_it_counts_and_has_three_digits() -> None:
+    npu = {**NPU, "energy": {"mac_pj": 0.123456, "dram_byte_pj": 7.654321}}
+    tenant = {"name": "a", "model": "zoo:ncf", "arrival": {"kind": "periodic", "period_ms": 1}}
+    document = simulate({"npu": npu, "duration_s": 0.003, "tenants": [tenant]}, "fcfs", compiled=False)
+    for energy in (document["system"]["energy_j"], document["tenants"][0]["energy_per_inference_mj"]):
+        assert energy > 0
+        assert energy == float(f"{energy:.3g}")
+    assert "not counted: leakage, control" in document["system"]["energy_counts"]
+
+
+def test_a_batch_of_n_serves_up_to_n_waiting_requests_at_the_cost_of_n(serve: Serve) -> None:
+    # The first goes alone, padded to four; the two that came meanwhile share the next batch of four.
+    tenant = _tenant(serve({4: [(1000, 0, 0)]}, [0, 100, 200], tenant={"batch": 4}))
+    assert tenant["batches"] == {"1": 1, "2": 1}
+    assert tenant["latency_ms"]["mean"] == pytest.approx((1000 + 1900 + 1800) / 3 / 1e6)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from layerweaver.__main__ import main
+
 Run = Callable[..., Any]
 
 GOOD_NPU = """\
@@ -157,3 +159,29 @@ def test_endless_files_are_refused(run: Run, words: str) -> None:
     ran = run(*words.split())
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
     assert "/dev/zero" in ran.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "inspect zoo:ncf --npu tpu-v3 --npu memory-centric",
+        "simulate --policy fcfs --policy edf",
+        "npu new -o a.yaml -o b.yaml",
+    ],
+)
+def test_an_option_that_would_be_lost_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err
+    assert "is given more than once; give it once" in error
+    assert error.count("\n") == 1
+
+
+def test_quiet_and_verbose_stand_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "zoo:ncf", "-v"]) == 0
+    assert main(["npu", "list", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_details_do_not_go_into_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--details", "-o", str(tmp_path / "r.csv")]) == 2
+    assert "r.csv cannot hold --details; give a .json file" in capsys.readouterr().err
