@@ -217,7 +217,7 @@ def _add_service(document: Tenant, run: Run, index: int, summary: LatencySummary
     if mean_service_ns is not None and summary.mean_ns is not None:
         document["queueing_ms"] = max(0.0, summary.mean_ns - mean_service_ns) / 1e6
     document["longest_wait_ms"] = waited_ns / 1e6
-    if any(menus[index][-1].table.batch > 1 for _, menus in run.prepared.machines):
+    if any(profile.table.batch > 1 for _, menus in run.prepared.machines for profile in menus[index]):
         document["batches"] = {str(size): counted[size] for size in sorted(counted)}
     if energy_known:
         document["energy_j"] = three_digits(energy_pj * 1e-12)

@@ -51,8 +51,11 @@ _NOTES = {
     "certify": "It exits with 0 when all verdicts and percentiles agree, whatever they are, else with 1.",
     "rerun": "It exits with 0 when all but the key run is the same, else with 1; 2 if a file changed.",
     "simulate": "Ctrl-C prints what was reached by then.",
-    "peak": "With Poisson arrivals this is what MLPerf's Server scenario reports: the highest rate whose percentile "
-    "keeps the limit. Rates are totals over all tenants; the bracket goes from the last pass to the first failure.",
+    "peak": (
+        "With Poisson arrivals this is what MLPerf's Server scenario reports: the highest rate whose "
+        "percentile keeps the limit. Rates are totals over all tenants; the bracket goes from the last pass to the first "
+        "failure."
+    ),
 }
 
 
