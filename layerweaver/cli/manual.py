@@ -53,8 +53,8 @@ _NOTES = {
     "simulate": "Ctrl-C prints what was reached by then.",
     "peak": (
         "With Poisson arrivals this is what MLPerf's Server scenario reports: the highest rate whose "
-        "percentile keeps the limit. Rates are totals over all tenants; the bracket goes from the last pass to the first "
-        "failure."
+        "percentile keeps the limit. Rates are totals over all tenants; the bracket goes from the last pass "
+        "to the first failure."
     ),
 }
 
