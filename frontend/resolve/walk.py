@@ -6,32 +6,24 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-import numpy as np
-
 from layerweaver.frontend.node.registry import Operator, Registry, domain_name
-from layerweaver.frontend.node.resolved import ResolvedNode
 from layerweaver.frontend.node.values import (
-    VALUE_BYTES,
     Cause,
     Info,
     ShapeConflictError,
     UnknownShapeError,
-    storable,
     text,
 )
 from layerweaver.frontend.node.view import Call
-from layerweaver.frontend.reader.model import OnnxGraph, OnnxModel, OnnxNode, TensorData
-from layerweaver.frontend.resolve.doubts import Doubts
+from layerweaver.frontend.reader.model import OnnxGraph, OnnxModel, OnnxNode
 from layerweaver.frontend.resolve.expressions import parse_dim
 from layerweaver.frontend.resolve.fallback import Promised, guess, withdraw
+from layerweaver.frontend.resolve.flat import FlatGraph
 from layerweaver.frontend.resolve.masks import MASKING, bound_masks
-from layerweaver.frontend.resolve.order import execution_order, node_label
+from layerweaver.frontend.resolve.order import execution_order
 from layerweaver.frontend.resolve.scope import (
     DEPTH_LIMIT,
-    NODE_LIMIT,
     STEP_LIMIT,
-    Mark,
-    Recorded,
     Scope,
     UnrollError,
     knowable,
@@ -50,29 +42,20 @@ FunctionCall: TypeAlias = "Callable[[Walker, OnnxNode, str, Sequence[Info | None
 """Walks the body of a function that a node of a domain calls, and returns the node's outputs."""
 
 
-_SMALL_BYTES = 1 << 15
-"""Values of at most so many bytes are always kept."""
-
-
-class Walker:
+class Walker(FlatGraph):
     """Collects the flat graph while it walks.
 
     Attributes:
         model: The model walked.
         dims: Extents of dimension names, for declared shapes.
         pinned: Shapes given by the user for values inside the graph.
-        values: Values given by the user.
         trip_counts: Loop trips given by the user, by node name.
         registry: Operators.
         control: Who walks the nodes that have graphs inside, by operator.
         call: Who walks the body of a function.
-        nodes: The flat nodes so far, in execution order.
-        infos: The flat values so far, by resolved name.
-        doubts: What had to be assumed so far.
         used_trip_counts: Names of ``trip_counts`` that met their node.
         kept: Values that a later trip of a loop needs, whoever else does.
         loops: Names of the loops met, for messages.
-        used_values: Names of ``values`` that met their value.
         trial: How many loop bodies are being tried around the current node.
     """
 
@@ -88,96 +71,21 @@ class Walker:
         control: Mapping[str, Inliner],
         call: FunctionCall,
     ) -> None:
+        super().__init__(model, pinned, values)
         self.model = model
         self.registry = registry
         self.control = control
         self.call = call
-        self.source = model.source
         self.dims = dims
         self.pinned = pinned
-        self.values = values
         self.trip_counts = trip_counts
-        self.nodes: list[ResolvedNode] = []
-        self.infos: dict[str, Info] = {}
-        self.doubts = Doubts(self.nodes, self.infos, {*pinned, *values})
         self.used_trip_counts: set[str] = set()
         self.kept: set[str] = set()
         self.loops: dict[str, None] = {}
-        self.used_values: set[str] = set()
         self.trial = 0
         self.orders: dict[int, tuple[object, Sequence[OnnxNode]]] = {}
         self.steps = 0
-        self.value_bytes = 0
         self.budget = STEP_LIMIT + len(model.graph.nodes)
-        self.room = NODE_LIMIT + len(model.graph.nodes)
-
-    def fail(self, node: OnnxNode, what: str, accepted: str = "") -> ModelError:
-        """The error for ``node``."""
-        return ModelError(what, where=f"{self.source}: {node_label(node)}", accepted=accepted)
-
-    def add(self, name: str, info: Info) -> Info:
-        """Enter ``info`` under the resolved ``name``, made unique where it is taken."""
-        if name in self.infos:
-            stem, count = name, 2
-            while (name := f"{stem}#{count}") in self.infos:
-                count += 1
-        info.name = name
-        self.infos[name] = info
-        return info
-
-    def constant(self, tensor: TensorData, name: str) -> Info:
-        """Enter a constant, which is its own root."""
-        value = (
-            None if tensor.values is None else storable(np.asarray(tensor.values), tensor.dtype, tensor.shape)
-        )
-        if math.prod(tensor.shape) > MAX_SHAPE_ELEMENTS:
-            raise ModelError(f"constant {name} of {text(tensor.shape)} is too large", where=self.source)
-        info = self.add(name, Info(tensor.dtype, tensor.shape, value))
-        info.constant = True
-        if tensor.missing:
-            what = f"the values of {name} are in {tensor.missing}, which is not there"
-            info.cause = Cause(what, f"put {tensor.missing} beside the model")
-        info.roots = (info.name,)
-        return info
-
-    def state(self, info: Info, name: str, place: ModelError) -> None:
-        """Give ``info`` the value that the user has stated under ``name``.
-
-        Raises:
-            ModelError: The number of elements is another.
-        """
-        numbers = self.values[name]
-        self.used_values.add(name)
-        shape = info.shape if info.shape is not None else () if len(numbers) == 1 else (len(numbers),)
-        value = storable(np.array(numbers), info.dtype, shape)
-        if value is None:
-            raise ModelError(
-                f"{name} is {info.dtype} of {text(shape)}; {len(numbers)} numbers are given by --value",
-                where=place.where,
-                accepted=f"give {math.prod(shape)} numbers, separated by commas",
-            )
-        info.shape, info.value, info.upper, info.cause = shape, value, False, None
-        info.constant = info.shaped = True
-        info.batched = False
-
-    def mark(self) -> Mark:
-        """The state now, for :meth:`rollback`."""
-        return len(self.nodes), len(self.infos), len(self.doubts.found)
-
-    def rollback(self, mark: Mark) -> Recorded:
-        """Undo what was entered since ``mark`` and return it, for :meth:`replay`."""
-        nodes = self.nodes[mark[0] :]
-        del self.nodes[mark[0] :]
-        infos = [self.infos.popitem() for _ in range(len(self.infos) - mark[1])]
-        warnings = [self.doubts.found.popitem()[0] for _ in range(len(self.doubts.found) - mark[2])]
-        return nodes, infos[::-1], warnings[::-1]
-
-    def replay(self, recorded: Recorded) -> None:
-        """Enter again what was undone."""
-        nodes, infos, warnings = recorded
-        self.nodes.extend(nodes)
-        self.infos.update(infos)
-        self.doubts.found.update(dict.fromkeys(warnings))
 
     def graph(self, graph: OnnxGraph, scope: Scope) -> list[Info]:
         """Walk ``graph``, whose inputs are in ``scope`` already, and return its outputs."""
@@ -232,11 +140,6 @@ class Walker:
             for name, info in zip(node.outputs, outputs, strict=False):
                 if name:
                     env[name] = info
-
-    def full(self, value_bytes: int) -> bool:
-        """Whether a value of so many bytes, small ones aside, goes beyond what is kept of one model."""
-        self.value_bytes += value_bytes if value_bytes > _SMALL_BYTES else 0
-        return self.value_bytes > VALUE_BYTES and value_bytes > _SMALL_BYTES
 
     def spend(self, node: OnnxNode, steps: int) -> None:
         """Count work, so that nested functions, branches and loops stay bounded."""
@@ -349,32 +252,6 @@ class Walker:
             names.append(resolved)
         sources = tuple([info.name if info is not None else "" for info in inputs])
         self.emit(node, sources, tuple(names), scope=scope, opset=opset, folded=constant)
-
-    def emit(
-        self,
-        node: OnnxNode,
-        inputs: tuple[str, ...],
-        outputs: tuple[str, ...],
-        *,
-        scope: Scope,
-        opset: int,
-        folded: bool,
-    ) -> None:
-        """Append a node of the flat graph."""
-        if len(self.nodes) >= self.room:
-            raise self.fail(node, f"the graph has more than {self.room} nodes once loops are unrolled")
-        if scope.prefix or inputs != node.inputs or outputs != node.outputs:
-            name = node.name or next((output for output in node.outputs if output), "")
-            node = OnnxNode(
-                node.op_type,
-                node.domain,
-                scope.prefix + name if scope.prefix else node.name,
-                inputs,
-                outputs,
-                node.attributes,
-                scope.prefix,
-            )
-        self.nodes.append(ResolvedNode(node, opset, scope.repeats, folded))
 
     def promised(self, node: OnnxNode, scope: Scope) -> Promised:
         """What file and user say of the outputs of a node."""
