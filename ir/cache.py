@@ -103,16 +103,34 @@ class Cache:
             self._note(f"not kept, since {error}")
         self._shrink()
 
-    def _shrink(self) -> None:
-        assert self.folder is not None
-        with contextlib.suppress(OSError):
-            files = [(path, path.lstat()) for path in self.folder.iterdir()]
-            excess = sum(status.st_size for _, status in files) - self._most_bytes
-            for path, status in sorted(files, key=lambda file: (file[1].st_mtime_ns, file[0].name)):
-                if excess <= 0:
-                    break
+    def size(self) -> dict[str, int]:
+        """Number of entries and their bytes."""
+        sizes = [status.st_size for _, status in self._entries()]
+        return {"entries": len(sizes), "bytes": sum(sizes)}
+
+    def clear(self) -> None:
+        """Remove every entry."""
+        for path, _ in self._entries():
+            with contextlib.suppress(OSError):
                 path.unlink()
-                excess -= status.st_size
+
+    def _entries(self) -> list[tuple[Path, os.stat_result]]:
+        found = []
+        if self.folder is not None:
+            for path in self.folder.iterdir():
+                with contextlib.suppress(OSError):  # another process may remove it meanwhile
+                    found.append((path, path.lstat()))
+        return found
+
+    def _shrink(self) -> None:
+        files = self._entries()
+        excess = sum(status.st_size for _, status in files) - self._most_bytes
+        for path, status in sorted(files, key=lambda file: (file[1].st_mtime_ns, file[0].name)):
+            if excess <= 0:
+                break
+            with contextlib.suppress(OSError):
+                path.unlink()
+            excess -= status.st_size
 
 
 def _unusable(path: Path) -> str | None:

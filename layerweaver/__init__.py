@@ -47,8 +47,9 @@ True
 True
 
 Every function mirrors a command: :func:`inspect_model`, :func:`compile_models`, :func:`save_profile`,
-:func:`load_profile`, :func:`simulate`, :func:`compare`, :func:`peak`, :func:`traffic`, :func:`certify`,
-:func:`load_npu`, :func:`check_npu`, :func:`load_policy`. Wrong input raises :class:`LayerweaverError`.
+:func:`load_profile`, :func:`simulate`, :func:`compare`, :func:`peak`, :func:`sweep`, :func:`traffic`,
+:func:`certify`, :func:`load_npu`, :func:`check_npu`, :func:`load_policy`. Wrong input raises
+:class:`LayerweaverError`.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from layerweaver.backend_sim.study.certify.certify import certify
     from layerweaver.backend_sim.study.peak.peak import peak
     from layerweaver.backend_sim.study.simulate import compare, simulate
+    from layerweaver.backend_sim.study.sweep.sweep import sweep
     from layerweaver.backend_sim.study.traffic import traffic
     from layerweaver.costmodel import NpuConfig, check_npu, cost_graph, load_npu
     from layerweaver.ir.errors import LayerweaverError
@@ -91,6 +93,7 @@ __all__ = [
     "peak",
     "save_profile",
     "simulate",
+    "sweep",
     "traffic",
 ]
 
@@ -113,6 +116,7 @@ _HOMES = {
     "peak": "backend_sim.study.peak.peak",
     "save_profile": "scheduler.profile.file",
     "simulate": "backend_sim.study.simulate",
+    "sweep": "backend_sim.study.sweep.sweep",
     "traffic": "backend_sim.study.traffic",
 }
 """Where the public names live; they load on first use, so that ``import layerweaver`` costs nothing."""

@@ -141,12 +141,13 @@ def _batch_rule(tenant: TenantSpec, menu: tuple[ModelProfile, ...]) -> BatchRule
     )
 
 
-def prepare(scenario: Scenario, *, progress: Tell | None = None) -> PreparedScenario:
+def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = True) -> PreparedScenario:
     """Compile or load every tenant's model for every NPU of the scenario.
 
     Args:
         scenario: The scenario.
         progress: Told the share done and what is being done.
+        shared: Whether the tenants divide the activation buffer; otherwise each has it for itself.
 
     Raises:
         LayerweaverError: If an NPU, a model, a profile or a cost table is wrong.
@@ -165,7 +166,8 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None) -> PreparedScen
         )
         stand_ins = {index: decoder.stand_in for index, decoder in enumerate(decoders) if decoder is not None}
         menus = tenant_menus(scenario, machine, profiles, compiled, keys=keys, stand_ins=stand_ins)
-        npus.append(Npu(machine, count, share_activations(useful_sizes(scenario, menus))))
+        useful = useful_sizes(scenario, menus)
+        npus.append(Npu(machine, count, share_activations(useful) if shared else tuple(useful)))
     return PreparedScenario(scenario, tuple(npus), tuple(warnings), decoders)
 
 

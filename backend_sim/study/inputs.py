@@ -10,6 +10,7 @@ from layerweaver.backend_sim.run.prepare import PreparedScenario, prepare
 from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.scheduler.policies import load_policy
+from layerweaver.scheduler.policies.words import read_policy_words
 
 if TYPE_CHECKING:
     from layerweaver.scheduler.policies import Policy
@@ -44,6 +45,7 @@ def policy_of(prepared: PreparedScenario, reference: PolicyRef | Policy | None) 
         return load_policy(reference)
     scenario = prepared.scenario
     own = scenario.spec.policy
+    own = read_policy_words(own) if isinstance(own, str) else own
     name = own if isinstance(own, str) else own.get("name")
     with scenario.place("policy"):
         if isinstance(name, str) and name.endswith(".py"):

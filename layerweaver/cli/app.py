@@ -16,6 +16,7 @@ from layerweaver.cli import (
     result_commands,
     simulate_commands,
     study_commands,
+    sweep_commands,
 )
 from layerweaver.cli.manual import EXIT_CODES
 from layerweaver.cli.session import Session
@@ -87,6 +88,7 @@ model_commands.register(app)
 profile_commands.register(app)
 simulate_commands.register(app)
 study_commands.register(app)
+sweep_commands.register(app)
 result_commands.register(app)
 npu_commands.register(app)
 reproduce_commands.register(app)

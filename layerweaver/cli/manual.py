@@ -38,6 +38,12 @@ _EXAMPLES = {
         "peak service.yaml --policies fcfs,layerweaver+ -o peak.json",
         "peak service.yaml --tenant vision --seeds 5 --jobs 4",
     ),
+    "sweep": (
+        "sweep study.yaml -o study",
+        "sweep study.yaml -o study --workers 8 --strict --json",
+        "sweep study.yaml -o study --cluster tcp://head:8786",
+    ),
+    "cache": ("cache", "cache --clear"),
     "traffic": ("traffic service.yaml > arrivals.csv", "traffic service.yaml --seed 7 | head"),
     "certify": ("certify service.yaml", "certify service.yaml --policy fcfs --json"),
     "policies": ("policies", "policies --json"),
@@ -48,6 +54,7 @@ _EXAMPLES = {
     ),
 }
 _NOTES = {
+    "sweep": "Whatever stops it, running it again goes on. Points that fail keep their reason in the table.",
     "certify": "It exits with 0 when all verdicts and percentiles agree, whatever they are, else with 1.",
     "rerun": "It exits with 0 when all but the key run is the same, else with 1; 2 if a file changed.",
     "simulate": "Ctrl-C prints what was reached by then.",

@@ -93,33 +93,19 @@ PoliciesOption = Annotated[
 ]
 
 
-def _option_value(text: str) -> bool | int | float | str:
-    if text in {"true", "false"}:
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
 def parse_policy(text: str) -> PolicyRef:
     """Read ``NAME[:OPTION=VALUE...]``.
 
     Raises:
         typer.BadParameter: If it has another form.
     """
-    name, *words = text.strip().split(":")
-    if not words:
-        return name
-    options: dict[str, Any] = {}
-    for word in words:
-        option, equals, value = word.partition("=")
-        if not (equals and option and value):
-            raise typer.BadParameter(f"policy {text!r} is not of the form NAME[:OPTION=VALUE...]")
-        options[option] = _option_value(value)
-    return {"name": name, **options}
+    from layerweaver.ir import PolicyError
+    from layerweaver.scheduler.policies.words import read_policy_words
+
+    try:
+        return read_policy_words(text)
+    except PolicyError as error:
+        raise typer.BadParameter(error.what) from None
 
 
 def parse_policies(text: str | None) -> list[PolicyRef] | None:

@@ -16,6 +16,7 @@ from layerweaver.ir.plugins import PluginGroup
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.policies.chance import find_chance
 from layerweaver.scheduler.policies.contract import FILE_MODULE, Policy, PolicySpec
+from layerweaver.scheduler.policies.words import read_policy_words
 
 __all__ = ["ENTRY_POINT_GROUP", "load_policy", "load_spec", "policy_names", "policy_rows"]
 
@@ -55,13 +56,16 @@ def load_policy(reference: str | Path | Mapping[str, object] | Policy) -> Policy
     """A configured policy from a name, a path, or a mapping of ``name`` and options.
 
     Args:
-        reference: ``"layerweaver+"``, ``"./mine.py"`` or ``{"name": "layerweaver+", "margin_us": 50}``.
+        reference: ``"layerweaver+"``, ``"./mine.py"``, ``"layerweaver+:margin_us=50"`` or
+            ``{"name": "layerweaver+", "margin_us": 50}``.
 
     Raises:
         PolicyError: If there is no such policy or file, it does not load, or an option is wrong.
     """
     if isinstance(reference, Policy):
         return reference
+    if isinstance(reference, str):
+        reference = read_policy_words(reference)
     if isinstance(reference, Mapping):
         options = {str(key): value for key, value in reference.items()}
         name = options.pop("name", None)

@@ -70,7 +70,7 @@ def test_without_loadgen_or_compiler_one_line_says_so(
     make_scenario: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(virtual_clock, "_KEPT", Cache("virtual-clock", 1))
+    monkeypatch.setattr(virtual_clock, "CLOCK", Cache("virtual-clock", 1))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     message = "needs a C.. compiler" if importlib.util.find_spec("mlperf_loadgen") else "pip install"

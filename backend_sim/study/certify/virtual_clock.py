@@ -13,12 +13,12 @@ from pathlib import Path
 from layerweaver.ir import OutputError, ScenarioError
 from layerweaver.ir.cache import Cache
 
-__all__ = ["virtual_clock"]
+__all__ = ["CLOCK", "virtual_clock"]
 
 _COMPILERS = ("c++", "g++", "clang++")
 
 
-_KEPT = Cache("virtual-clock", most_bytes=1 << 22)
+CLOCK = Cache("virtual-clock", most_bytes=1 << 22)
 
 
 def virtual_clock(folder: Path) -> Path:
@@ -31,7 +31,7 @@ def virtual_clock(folder: Path) -> Path:
     source = files("layerweaver.backend_sim.study.certify").joinpath("virtual_clock.cpp").read_bytes()
     built = folder / "virtual_clock.so"
     name = hashlib.sha256(source + platform.machine().encode()).hexdigest()[:32]
-    kept = _KEPT.read(name)
+    kept = CLOCK.read(name)
     if kept is not None:
         built.write_bytes(kept)
         return built
@@ -47,5 +47,5 @@ def virtual_clock(folder: Path) -> Path:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise OutputError(f"the virtual clock does not compile: {lines[0][:300]}", where=compiler)
-    _KEPT.write(name, built.read_bytes())
+    CLOCK.write(name, built.read_bytes())
     return built

@@ -14,7 +14,7 @@ from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.bounds import pool_bound
 
-__all__ = ["PeakPlan", "plan_peak"]
+__all__ = ["PeakPlan", "bound_factor", "plan_peak"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,23 +93,38 @@ def plan_peak(
         raise ScenarioError(
             f"{queries} queries for {len(names)} tenants", accepted="give at least one per tenant"
         )
-    for index, item in enumerate(spec.tenants):
-        if not item.arrival.scalable:
-            raise ScenarioError(
-                f"{item.arrival.kind} has no rate that can be scaled",
-                where=scenario.where("tenants", index, "arrival"),
-                accepted="a peak search takes generated arrivals and traces",
-            )
+    rates = _rates_qps(prepared)
     if all(scenario.deadline_ns(index) is None for index in range(len(names))):
         raise ScenarioError(
             "no tenant has a deadline, so every load passes",
             where=scenario.source.source,
             accepted="give deadline_ms",
         )
-    rates = tuple(_rate_qps(prepared, index) for index in range(len(names)))
     only = None if tenant is None else names.index(tenant)
     factor = _bound_factor(prepared, rates, only)
     return PeakPlan(prepared, rates, only, queries, factor, seed, resolution, curve)
+
+
+def bound_factor(prepared: PreparedScenario) -> float:
+    """The factor on all rates of a scenario at which its two-resource bound is reached.
+
+    Raises:
+        ScenarioError: If a tenant has no rate to scale.
+    """
+    return _bound_factor(prepared, _rates_qps(prepared), None)
+
+
+def _rates_qps(prepared: PreparedScenario) -> tuple[float, ...]:
+    """Mean arrival rate of every tenant."""
+    scenario = prepared.scenario
+    for index, item in enumerate(scenario.spec.tenants):
+        if not item.arrival.scalable:
+            raise ScenarioError(
+                f"{item.arrival.kind} has no rate that can be scaled",
+                where=scenario.where("tenants", index, "arrival"),
+                accepted="generated arrivals and traces",
+            )
+    return tuple(_rate_qps(prepared, index) for index in range(len(scenario.spec.tenants)))
 
 
 def _rate_qps(prepared: PreparedScenario, index: int) -> float:

@@ -1,0 +1,1 @@
+"""Studies: one scenario over axes of configs, mixes, policies, loads and seeds."""

@@ -1,0 +1,210 @@
+"""Axes of a study: their values, and what a value changes in the scenario and in its NPU's config."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from layerweaver.backend_sim.scenario.schema import ScenarioSpec
+from layerweaver.backend_sim.study.sweep.schema import Range, Repeats
+from layerweaver.costmodel import NpuConfig
+from layerweaver.ir import ScenarioError
+from layerweaver.ir.sections import keys_at
+from layerweaver.ir.spelling import nearest
+from layerweaver.ir.yaml_source import YamlSource
+
+__all__ = ["NPU_PREFIX", "AxisValues", "changed_npu", "changed_scenario", "label", "read_axes"]
+
+NPU_PREFIX = "npu."
+_SPECIAL = ("load", "seed")
+_PEAK = ("array", "clock_mhz", "clock_ghz")
+"""What the stated ``peak_tops`` of a config follows from."""
+
+_ALTERNATIVES = (
+    ("clock_mhz", "clock_ghz"),
+    ("weights_mb", "weights_mib"),
+    ("activations_mb", "activations_mib"),
+    ("unified_mb", "unified_mib"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AxisValues:
+    """One axis.
+
+    Attributes:
+        name: Its dotted path.
+        values: What it takes, in order; of a range that is only sampled, its two ends.
+        range: The range, where it is one that can be sampled in between.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+    range: Range | None = None
+
+    def sampled(self, share: float) -> Any:
+        """The value at a share of the axis, 0 to below 1."""
+        if self.range is not None:
+            return self.range.value(share)
+        return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
+
+
+def label(value: Any) -> Any:
+    """A value as a cell of a table: plain values as they are, a config by its name, others as JSON."""
+    if isinstance(value, Mapping):
+        name = value.get("name")
+        options = ":".join(f"{key}={item}" for key, item in value.items() if key != "name")
+        if isinstance(name, str) and "array" not in value:
+            return f"{name}:{options}" if options else name
+        return name if isinstance(name, str) else json.dumps(value, sort_keys=True)
+    return json.dumps(value) if isinstance(value, (list, tuple)) else value
+
+
+def read_axes(axes: Mapping[str, Any], base: Mapping[str, Any], source: YamlSource) -> tuple[AxisValues, ...]:
+    """The axes of a study, checked by name.
+
+    Args:
+        axes: As the study states them.
+        base: The scenario's keys.
+        source: The study, for places in messages.
+
+    Raises:
+        ScenarioError: If an axis names no key or has no values.
+    """
+    return tuple(_axis(name, given, base, source) for name, given in axes.items())
+
+
+def _axis(name: str, given: Any, base: Mapping[str, Any], source: YamlSource) -> AxisValues:
+    where = source.where(("axes", name))
+    if name not in _SPECIAL:
+        _check_name(name, base, where)
+    if isinstance(given, (list, tuple)):
+        if not given:
+            raise ScenarioError("an axis without values", where=where, accepted="give a list of values")
+        return AxisValues(name, tuple(given))
+    if isinstance(given, Mapping) and "count" in given:
+        if name != "seed":
+            raise ScenarioError(
+                "a count is for the axis seed", where=where, accepted="give a list or a range"
+            )
+        repeats = _section(Repeats, given, where)
+        return AxisValues(name, tuple(range(1, repeats.count + 1)))
+    if isinstance(given, Mapping):
+        found = _section(Range, given, where)
+        if found.points is None:
+            return AxisValues(name, (found.value(0.0), found.value(1.0)), found)
+        steps = max(1, found.points - 1)
+        return AxisValues(name, tuple(found.value(step / steps) for step in range(found.points)), found)
+    raise ScenarioError(
+        f"{str(given)[:40]!r} is no axis",
+        where=where,
+        accepted="a list of values, {from, to, points, scale: linear|log}, or {count} of seeds",
+    )
+
+
+def _section(model: Any, given: Mapping[str, Any], where: str) -> Any:
+    from layerweaver.ir.sections import validated  # noqa: PLC0415
+
+    try:
+        return validated(model, YamlSource(dict(given), "", {}), ScenarioError)
+    except ScenarioError as error:
+        raise ScenarioError(error.what, where=f"{where}{error.where}", accepted=error.accepted) from None
+
+
+def _check_name(name: str, base: Mapping[str, Any], where: str) -> None:
+    """Refuse an axis that names no key, with the nearest that does."""
+    if name.startswith(NPU_PREFIX):
+        path: tuple[str | int, ...] = tuple(name.removeprefix(NPU_PREFIX).split("."))
+        model: Any = NpuConfig
+    else:
+        path, model = scenario_path(name, base, where), ScenarioSpec
+    known = keys_at(model, path[:-1])
+    if path[-1] not in known and not _is_free(model, path):
+        prefix = name[: len(name) - len(str(path[-1]))]
+        every = [f"{prefix}{key}" for key in known] or [*_SPECIAL, "npu.", *ScenarioSpec.model_fields]
+        raise ScenarioError("names no key of scenario or NPU", where=where, accepted=nearest(name, every))
+
+
+def _is_free(model: Any, path: Sequence[str | int]) -> bool:
+    """Whether the last key is one of a mapping with free keys (dimensions, trip counts)."""
+    *above, parent = path[:-1] or ("",)
+    return parent in ("dims", "shapes", "values") and parent in keys_at(model, tuple(above))
+
+
+def scenario_path(name: str, base: Mapping[str, Any], where: str) -> tuple[str | int, ...]:
+    """Keys of a dotted path into the scenario; a tenant goes by its name, which may hold dots.
+
+    Raises:
+        ScenarioError: If there is no such tenant.
+    """
+    if not name.startswith("tenants."):
+        return tuple(name.split("."))
+    names = [str(tenant.get("name")) for tenant in base.get("tenants", []) if isinstance(tenant, Mapping)]
+    rest = name.removeprefix("tenants.")
+    for tenant in sorted(names, key=len, reverse=True):
+        if rest.startswith(f"{tenant}."):
+            return ("tenants", names.index(tenant), *rest[len(tenant) + 1 :].split("."))
+    given = rest.split(".")[0]
+    raise ScenarioError(f"there is no tenant {given!r}", where=where, accepted=nearest(given, names))
+
+
+def changed_npu(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A config's document with some keys changed; what followed from them is left out.
+
+    Args:
+        config: The document.
+        changes: Dotted path within it to value.
+    """
+    if not changes:
+        return dict(config)
+    changed = copy.deepcopy(dict(config))
+    for name, value in changes.items():
+        keys = name.split(".")
+        section = changed
+        for key in keys[:-1]:
+            if not isinstance(section.get(key), dict):
+                section[key] = {}
+            section = section[key]
+        for pair in _ALTERNATIVES:
+            if keys[-1] in pair:
+                section.pop(pair[1 - pair.index(keys[-1])], None)
+        section[keys[-1]] = value
+        if keys[0] in _PEAK and "peak_tops" not in changes:
+            changed.pop("peak_tops", None)
+    return changed
+
+
+def changed_scenario(base: Mapping[str, Any], changes: Mapping[tuple[str | int, ...], Any]) -> dict[str, Any]:
+    """A scenario's document with some keys changed; a plain value becomes a mapping where a key needs one."""
+    if not changes:
+        return dict(base)
+    changed = copy.deepcopy(dict(base))
+    for path, value in changes.items():
+        section: Any = changed
+        for key in path[:-1]:
+            if isinstance(section, dict) and not isinstance(section.get(str(key)), (dict, list)):
+                section[str(key)] = {}
+            section = section[key]
+        section[path[-1]] = value
+    return changed
+
+
+def combinations(axes: Sequence[AxisValues], most: int) -> Iterator[tuple[Any, ...]]:
+    """The product of some axes, the last fastest, at most so many."""
+    total = 1
+    for axis in axes:
+        total *= len(axis.values)
+    for number in range(min(total, most)):
+        yield grid_point(axes, number)
+
+
+def grid_point(axes: Sequence[AxisValues], number: int) -> tuple[Any, ...]:
+    """Values of a point of the grid; the last axis is the fastest."""
+    values = []
+    for axis in reversed(axes):
+        number, place = divmod(number, len(axis.values))
+        values.append(axis.values[place])
+    return tuple(reversed(values))

@@ -1,0 +1,262 @@
+"""Measuring one point of a study, in whatever process: the scenario it is, run, as one flat row."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from layerweaver.backend_sim.run.prepare import PreparedScenario, prepare
+from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
+from layerweaver.backend_sim.scenario.reading import load_scenario
+from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.study.sweep.axes import (
+    NPU_PREFIX,
+    changed_npu,
+    changed_scenario,
+    scenario_path,
+)
+from layerweaver.ir import LayerweaverError, ScenarioError
+
+__all__ = ["Job", "Measured", "measure_points", "npu_key", "scenario_of"]
+
+_PREPARED = 16
+_LEFT_OUT = {"run", "details", "scenario", "warnings", "npus", "groups", "interrupted", "confidence"}
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What the points of a study have in common.
+
+    Attributes:
+        base: The scenario's keys.
+        folder: Folder that its paths are relative to.
+        npus: Documents of the NPU configs, by :func:`npu_key`.
+        axes: Names of the axes.
+        measure: ``simulate``, ``peak`` or ``cost``.
+        queries: Queries per trial of a peak search.
+        version: Version of the package that asks.
+        files: Contents of the scenario's files by path, where workers do not share the folder.
+    """
+
+    base: dict[str, Any]
+    folder: str
+    npus: dict[str, dict[str, Any]]
+    axes: tuple[str, ...]
+    measure: str
+    queries: int
+    version: str = metadata.version("layerweaver")
+    files: dict[str, bytes] | None = None
+
+
+class Measured(NamedTuple):
+    """One point.
+
+    Attributes:
+        number: Its number.
+        row: Column to value; empty if it failed.
+        error: Why it failed; "" if it did not.
+    """
+
+    number: int
+    row: dict[str, Any]
+    error: str
+
+
+def npu_key(value: Any) -> str:
+    """What an NPU goes by: its name or path, or the keys of one that is written out."""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def measure_points(job: Job, points: Sequence[tuple[int, Sequence[Any]]]) -> list[Measured]:
+    """Measure some points, each by its number and its values.
+
+    Raises:
+        ScenarioError: If this process has another version of the package than the one that asks.
+    """
+    own = metadata.version("layerweaver")
+    if job.version != own:
+        raise ScenarioError(
+            f"a worker has layerweaver {own}, not {job.version}",
+            accepted="install the same version everywhere",
+        )
+    return [_measured(job, number, dict(zip(job.axes, values, strict=True))) for number, values in points]
+
+
+def _measured(job: Job, number: int, values: dict[str, Any]) -> Measured:
+    try:
+        return Measured(number, dict(_MEASURES[job.measure](job, values)), "")
+    except LayerweaverError as error:
+        return Measured(number, {}, " ".join(str(error).split()))
+
+
+def scenario_of(job: Job, values: Mapping[str, Any]) -> Scenario:
+    """The scenario of a point.
+
+    Raises:
+        LayerweaverError: If a value does not fit.
+    """
+    return load_scenario(_document(job, values), folder=_home(job))
+
+
+def _document(job: Job, values: Mapping[str, Any]) -> dict[str, Any]:
+    npu = job.base.get("npu") if "npu" not in values else values["npu"]
+    changes = {
+        scenario_path(name, job.base, name): value
+        for name, value in values.items()
+        if name not in ("npu", "load", "seed") and not name.startswith(NPU_PREFIX)
+    }
+    document = changed_scenario(job.base, changes)
+    if job.measure == "cost":
+        document = _without_traffic(document)
+    if npu is not None:
+        inside = {
+            name.removeprefix(NPU_PREFIX): value
+            for name, value in values.items()
+            if name.startswith(NPU_PREFIX)
+        }
+        document["npu"] = changed_npu(job.npus[npu_key(npu)], inside)
+    return document
+
+
+def _without_traffic(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The scenario with arrivals where it leaves them out: costs need none."""
+    tenants = document.get("tenants")
+    if isinstance(tenants, list):
+        none = {"arrival": {"kind": "saturated"}}
+        tenants = [{**none, **tenant} if isinstance(tenant, Mapping) else tenant for tenant in tenants]
+    return {"min_queries": 1, **document, "tenants": tenants}
+
+
+_unpacked: dict[str, tempfile.TemporaryDirectory[str]] = {}
+
+
+def _home(job: Job) -> Path:
+    """Folder of the scenario's files; those that came with the job are written once per process."""
+    if job.files is None:
+        return Path(job.folder)
+    name = hashlib.sha256(repr(sorted(job.files.items())).encode()).hexdigest()
+    if name not in _unpacked:
+        _unpacked[name] = tempfile.TemporaryDirectory(prefix="layerweaver-")
+        for place, content in job.files.items():
+            file = Path(_unpacked[name].name) / place
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+    return Path(_unpacked[name].name)
+
+
+@functools.lru_cache(maxsize=_PREPARED)
+def _prepared(text: str, folder: Path) -> PreparedScenario:
+    """Points that differ in seed, load or policy only are prepared once."""
+    return prepare(load_scenario(json.loads(text), folder=folder))
+
+
+def _ready(job: Job, values: Mapping[str, Any]) -> tuple[PreparedScenario, Any, TrafficRequest]:
+    document = _document(job, values)
+    policy = document.pop("policy", None)
+    prepared = _prepared(json.dumps(document), _home(job))
+    factor = 1.0
+    if "load" in values:
+        from layerweaver.backend_sim.study.peak.plan import bound_factor  # noqa: PLC0415
+
+        factor = _share(values["load"]) * bound_factor(prepared)
+    return (
+        prepared,
+        _policy(policy, _home(job)),
+        TrafficRequest(factor=factor, seed=_seed(values.get("seed"))),
+    )
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e6:
+        raise ScenarioError(f"load {str(value)[:40]!r} is no share of the bound", accepted="such as 0.7")
+    return float(value)
+
+
+def _seed(value: Any) -> int | None:
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64
+    ):
+        raise ScenarioError(f"{str(value)[:40]!r} is no seed", accepted="a whole number from 0 to 2^64 - 1")
+    return value
+
+
+def _policy(value: Any, folder: Path) -> Any:
+    from layerweaver.scheduler.policies import load_policy  # noqa: PLC0415
+    from layerweaver.scheduler.policies.words import read_policy_words  # noqa: PLC0415
+
+    given = read_policy_words(value) if isinstance(value, str) else value
+    name = given.get("name") if isinstance(given, Mapping) else given
+    if isinstance(name, str) and name.endswith(".py"):
+        path = str(folder / name)
+        given = {**given, "name": path} if isinstance(given, Mapping) else path
+    return load_policy(given or "layerweaver+")
+
+
+def _simulate(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    from layerweaver.backend_sim.results.document import run_document  # noqa: PLC0415
+    from layerweaver.backend_sim.run.run import run_once  # noqa: PLC0415
+
+    prepared, policy, request = _ready(job, values)
+    run = run_once(prepared, policy, request)
+    if run.interrupted:
+        raise KeyboardInterrupt
+    return _flat({key: value for key, value in run_document(run).items() if key not in _LEFT_OUT})
+
+
+def _peak(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    from layerweaver.backend_sim.study.peak.peak import peak  # noqa: PLC0415
+
+    if "load" in values:
+        raise ScenarioError("a peak search has no load", accepted="leave the axis load out")
+    prepared, policy, request = _ready(job, values)
+    document = peak(prepared, [policy], queries=job.queries, seed=request.seed)
+    if document.get("interrupted"):
+        raise KeyboardInterrupt
+    yield "bound_qps", document["bound_qps"]
+    yield from _flat({key: value for key, value in document["results"][0].items() if key not in _LEFT_OUT})
+
+
+def _cost(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    scenario = scenario_of(job, values)
+    npu = prepare(scenario, shared=False).npus[0]
+    machine, menus = npu.machine, npu.menus
+    yield "npu", machine.name
+    for tenant, menu in zip(scenario.spec.tenants, menus, strict=True):
+        profile = menu[0]
+        table, name = profile.table, f"models.{tenant.name}"
+        yield f"{name}.batch", table.batch
+        yield f"{name}.standalone_ms", 1e3 * profile.standalone_cycles / machine.clock_hz
+        yield f"{name}.standalone_cycles", profile.standalone_cycles
+        yield f"{name}.compute_cycles", int(table.compute_cycles.sum())
+        yield f"{name}.memory_cycles", int(table.memory_cycles.sum())
+        yield f"{name}.dram_bytes", int(table.dram_bytes.sum())
+        yield f"{name}.weight_bytes", int(table.weight_bytes.sum())
+        yield f"{name}.peak_activation_bytes", table.peak_activation_bytes
+        yield f"{name}.energy_j", None if table.energy_pj is None else table.energy_pj / 1e12
+
+
+_MEASURES = {"simulate": _simulate, "peak": _peak, "cost": _cost}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Numbers and texts by dotted path; tenants by their names; distributions are left out."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            if not key.endswith("histogram"):
+                yield from _flat(value, f"{prefix}{key}.")
+        elif key == "tenants" and isinstance(value, list):
+            for tenant in value:
+                rest = {inner: item for inner, item in tenant.items() if inner != "name"}
+                yield from _flat(rest, f"{prefix}tenants.{tenant['name']}.")
+        elif isinstance(value, (list, tuple)):
+            if all(isinstance(item, str) for item in value):
+                yield f"{prefix}{key}", "; ".join(value)
+        else:
+            yield f"{prefix}{key}", value

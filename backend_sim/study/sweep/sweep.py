@@ -1,0 +1,158 @@
+"""Running a study: every point once, whatever interrupts, the same table whoever works on it."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from layerweaver.backend_sim.study.sweep.measure import Measured, measure_points
+from layerweaver.backend_sim.study.sweep.result import StudyResult
+from layerweaver.backend_sim.study.sweep.search import searched
+from layerweaver.backend_sim.study.sweep.store import Store
+from layerweaver.backend_sim.study.sweep.study import Study, read_study
+from layerweaver.backend_sim.study.sweep.summary import check_objectives, summary
+from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows, write_tables
+from layerweaver.backend_sim.study.sweep.workers import workers
+from layerweaver.ir import OutputError
+
+__all__ = ["sweep"]
+
+_MOST_AT_ONCE = 64
+_TASK_S = 0.25
+"""Points are sent in pieces that take about so long, so that sending them costs little."""
+
+
+def sweep(
+    study: str | Path | Mapping[str, Any],
+    folder: str | Path | None = None,
+    *,
+    workers: int = 1,
+    cluster: str | None = None,
+    many: bool = False,
+    progress: Callable[[float, str], None] | None = None,
+) -> StudyResult:
+    """Run a study, or go on with it.
+
+    Args:
+        study: Path of a study file, or its keys: ``scenario``, ``axes``, ``sample``, ``measure`` and
+            ``objectives``. Objects are taken as values, too: NPU configs, paths, NumPy numbers.
+        folder: Where the points are kept and the tables written; None takes a temporary folder.
+        workers: Processes.
+        cluster: Address of a Dask scheduler, or its scheduler file; None for this machine.
+        many: Accept more than a million points of a grid.
+        progress: Told the share done and what is being done.
+
+    Returns:
+        ``{"points", "done_before", "failed", "pareto", "sensitivity"}``, with ``to_dataframe()``.
+
+    Raises:
+        LayerweaverError: If the study is wrong, has changed since the folder was begun, or the folder is in
+            use; what is known by then stays.
+        KeyboardInterrupt: After Ctrl-C; the tables have what was known by then.
+    """
+    found = read_study(study, many=many)
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="layerweaver-") as place:
+            return _run(found, Path(place), workers, cluster, progress)
+    return _run(found, Path(folder), workers, cluster, progress)
+
+
+def _run(
+    study: Study,
+    folder: Path,
+    count: int,
+    cluster: str | None,
+    progress: Callable[[float, str], None] | None,
+) -> StudyResult:
+    axes = [axis.name for axis in study.axes]
+    with Store(folder) as store:
+        store.claim(study.parts, study.job.version)
+        done = store.done(study.total)
+        before = sum(done)
+        runner = _Runner(study, store, progress, before)
+        try:
+            with workers(study.job, count, cluster) as (executor, job, at_once):
+                if study.spec.sample.kind == "search":
+                    searched(study, store, lambda points: runner.run(executor, job, at_once, iter(points)))
+                else:
+                    points = ((n, study.values(n)) for n in range(study.total) if not done[n])
+                    runner.run(executor, job, at_once, points)
+        except (BrokenProcessPool, CancelledError, ConnectionError) as error:
+            kept = before + runner.finished
+            raise OutputError(
+                f"a worker was lost ({type(error).__name__}); {kept} of {study.total} points are kept",
+                where=str(folder),
+                accepted="run the same command again to go on",
+            ) from None
+        finally:
+            write_tables(store, axes, folder)
+        if store.failed < study.total:
+            check_objectives(study, point_columns(store, axes))
+        document = {
+            "points": study.total,
+            "done_before": before,
+            "failed": store.failed,
+            **summary(study, store),
+        }
+        rows = list(point_rows(store, axes)) if study.total <= StudyResult.MOST_ROWS else None
+        return StudyResult(document, rows)
+
+
+class _Runner:
+    """Sends points to an executor and keeps what comes back."""
+
+    def __init__(
+        self, study: Study, store: Store, progress: Callable[[float, str], None] | None, before: int
+    ) -> None:
+        self._study, self._store = study, store
+        self._progress = progress
+        self._before = before
+        self._checked = before > 0
+        self._piece = 1
+        self.finished = 0
+
+    def run(
+        self, executor: Any, job: Any, at_once: int, points: Iterator[tuple[int, tuple[Any, ...]]]
+    ) -> list[Measured]:
+        """Measure points; what they gave is also returned where the study is searched."""
+        found: list[Measured] = []
+        running: dict[Future[list[Measured]], tuple[list[tuple[int, tuple[Any, ...]]], float]] = {}
+        exhausted = False
+        while running or not exhausted:
+            while not exhausted and len(running) < min(_MOST_AT_ONCE, 2 * at_once):
+                piece = list(itertools.islice(points, self._piece))
+                exhausted = not piece
+                if piece:
+                    running[executor.submit(measure_points, job, piece)] = (piece, time.monotonic())
+            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in ended:
+                piece, began = running.pop(future)
+                self._keep(piece, future.result())
+                if self._study.spec.sample.kind == "search":
+                    found.extend(future.result())
+                self._adapt(len(piece), time.monotonic() - began)
+        return found
+
+    def _keep(self, piece: list[tuple[int, tuple[Any, ...]]], measured: list[Measured]) -> None:
+        values = dict(piece)
+        self._store.add([(point, values[point.number]) for point in measured])
+        self.finished += len(measured)
+        if not self._checked:
+            good = next((point for point in measured if not point.error), None)
+            if good is not None:
+                self._checked = True
+                axes = [axis.name for axis in self._study.axes]
+                check_objectives(self._study, [*axes, *(n for n in good.row if n not in axes)])
+        if self._progress is not None:
+            known = self._before + self.finished
+            self._progress(known / self._study.total, f"{known:,} of {self._study.total:,} points")
+
+    def _adapt(self, points: int, seconds: float) -> None:
+        each = seconds / points
+        self._piece = max(1, min(2 * self._piece, 256, int(_TASK_S / max(each, 1e-6))))

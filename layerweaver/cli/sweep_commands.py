@@ -1,0 +1,116 @@
+"""``sweep`` and ``cache``: studies of many points, and what is kept between runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from layerweaver.cli.manual import epilog
+from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
+
+__all__ = ["register"]
+
+_SHOWN = 20
+_EFFECTS = 5
+
+
+def _sweep(
+    context: typer.Context,
+    study: Annotated[Path, typer.Argument(help="A study file (YAML): scenario, axes, objectives.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Folder of the study; an earlier run in it is gone on with."),
+    ],
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=256, help="Processes; default: one per core.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster", help="A Dask scheduler's address or its scheduler file.", metavar="ADDRESS"
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Run a grid of more than a million points.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a point failed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a study: every combination of its axes once, into one table; again to go on."""
+    from layerweaver.backend_sim.study.sweep.sweep import sweep
+
+    session = session_of(context)
+    with session.progress("sweeping") as progress:
+        document = sweep(
+            study,
+            output,
+            workers=workers or os.cpu_count() or 1,
+            cluster=cluster,
+            many=yes,
+            progress=progress,
+        )
+    if as_json:
+        print_document(document)
+    else:
+        _print(document, output)
+    if strict and document["failed"]:
+        raise typer.Exit(1)
+
+
+def _print(document: dict[str, Any], output: Path) -> None:
+    screen = console()
+    failed = f", {document['failed']:,} failed" if document["failed"] else ""
+    before = f" ({document['done_before']:,} were known)" if document["done_before"] else ""
+    screen.print(f"{document['points']:,} points{before}{failed}: {output / 'points.csv'}", markup=False)
+    front, effects = document["pareto"], document["sensitivity"]
+    if effects:
+        named = dict.fromkeys(["point", *(e["axis"] for e in effects), *(e["objective"] for e in effects)])
+        grid = table(f"Pareto front, {len(front)} points", [(name, "right") for name in named])
+        for row in front[:_SHOWN]:
+            grid.add_row(*(_cell(row.get(name)) for name in named))
+        screen.print(grid)
+        if len(front) > _SHOWN:
+            screen.print(f"... and {len(front) - _SHOWN} more")
+        strongest = table(
+            "Strongest effects (share of the objective's variance)",
+            [("axis", "left"), ("objective", "left"), ("effect", "right")],
+        )
+        for item in effects[:_EFFECTS]:
+            strongest.add_row(item["axis"], item["objective"], f"{100 * item['effect']:.1f}%")
+        screen.print(strongest)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove everything that is kept.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show, or clear, what is kept between runs: compiled code and imported models."""
+    from layerweaver.backend_sim.study.certify.virtual_clock import CLOCK
+    from layerweaver.scheduler.compile.kept_graphs import GRAPHS
+    from layerweaver.scheduler.machine.cache import COMPILED
+
+    caches = (COMPILED, GRAPHS, CLOCK)
+    if clear:
+        for cache in caches:
+            cache.clear()
+    if as_json:
+        rows = [{"name": cache.kind, "folder": str(cache.folder or ""), **cache.size()} for cache in caches]
+        print_document({"caches": rows})
+        return
+    grid = table("", [("cache", "left"), ("entries", "right"), ("MB", "right"), ("folder", "left")])
+    for cache in caches:
+        size = cache.size()
+        folder = str(cache.folder or "none")
+        grid.add_row(cache.kind, str(size["entries"]), f"{size['bytes'] / 1e6:.1f}", folder)
+    console().print(grid)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, command in (("sweep", _sweep), ("cache", _cache)):
+        app.command(name, epilog=epilog(name))(command)
