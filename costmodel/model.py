@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -146,4 +147,10 @@ def cost_graph(
         ConfigError: If the config names an array or cost model that does not exist, or pins more weights
             than the weight buffer holds.
     """
-    return cost_columns(LayerColumns.from_graph(graph), npu, activation_budget_bytes=activation_budget_bytes)
+    return cost_columns(_columns(graph), npu, activation_budget_bytes=activation_budget_bytes)
+
+
+@functools.lru_cache(maxsize=16)
+def _columns(graph: LayerGraph) -> LayerColumns:
+    """A graph that is costed on many NPUs is read once."""
+    return LayerColumns.from_graph(graph)

@@ -23,6 +23,7 @@ def _installed() -> Any:
     return metadata.entry_points()
 
 
+@cache
 def installed(group: str) -> metadata.EntryPoints:
     """The entry points of a group that packages register."""
     points: metadata.EntryPoints = _installed().select(group=group)

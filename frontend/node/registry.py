@@ -115,10 +115,15 @@ _PRODUCTS = frozenset({Treatment.MATRIX, Treatment.RECURRENT})
 
 
 class Registry:
-    """Operators by domain, name and version."""
+    """Operators by domain, name and version.
+
+    Attributes:
+        only_shipped: Whether all of them are this package's.
+    """
 
     def __init__(self) -> None:
         self._operators: dict[tuple[str, str], list[Operator]] = {}
+        self.only_shipped = True
 
     def add(self, entry: Operator) -> None:
         """Register an operator.
@@ -134,6 +139,8 @@ class Registry:
                 where=getattr(entry.work or entry.shape, "__module__", ""),
                 accepted="register it for a later version",
             )
+        for rule in (entry.work, entry.shape):
+            self.only_shipped &= rule is None or rule.__module__.startswith("layerweaver.")
         known.append(entry)
         known.sort(key=lambda other: -other.since)
 
@@ -276,8 +283,7 @@ def load_operators() -> Registry:
 
 def only_shipped() -> bool:
     """Whether nobody else has registered an operator in this process."""
-    rules = (rule for entry in _REGISTRY.operators() for rule in (entry.work, entry.shape) if rule)
-    return all(rule.__module__.startswith("layerweaver.") for rule in rules)
+    return _REGISTRY.only_shipped
 
 
 def domain_name(domain: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,11 @@ def _checked(requests: Iterable[ModelRequest]) -> tuple[ModelRequest, ...]:
     return checked
 
 
+@cache
+def _tool_version() -> str:
+    return metadata.version("layerweaver")
+
+
 def _compile_one(
     request: ModelRequest, config: NpuConfig, pinned: dict[str, int], tell: Callable[[str], None]
 ) -> Iterator[tuple[ModelProfile, Provenance]]:
@@ -194,7 +200,7 @@ def _compile_one(
                 dims=dict(imported.dims),
                 shapes=dict(request.shapes),
                 trip_counts=dict(request.trip_counts),
-                tool_version=metadata.version("layerweaver"),
+                tool_version=_tool_version(),
                 warnings=(*imported.graph.warnings, *stated, *taken),
             ),
         )

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from layerweaver.backend_sim.study.simulate import simulate
+from layerweaver.backend_sim.study.sweep import measure
 from layerweaver.backend_sim.study.sweep import sweep as sweep_module
 from layerweaver.backend_sim.study.sweep.store import Store
 from layerweaver.backend_sim.study.sweep.study import read_study
@@ -100,7 +101,7 @@ def test_load_is_a_share_of_the_bound(tmp_path: Path) -> None:
 def test_workers_and_interruptions_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _study(tmp_path)
     whole = sweep(path, tmp_path / "whole")
-    really = sweep_module.measure_points
+    really = measure.measure_points
     calls: list[int] = []
 
     def interrupted(job: Any, points: Any) -> Any:

@@ -74,13 +74,18 @@ def npu_key(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
+@functools.cache
+def _own_version() -> str:
+    return metadata.version("layerweaver")
+
+
 def measure_points(job: Job, points: Sequence[tuple[int, Sequence[Any]]]) -> list[Measured]:
     """Measure some points, each by its number and its values.
 
     Raises:
         ScenarioError: If this process has another version of the package than the one that asks.
     """
-    own = metadata.version("layerweaver")
+    own = _own_version()
     if job.version != own:
         raise ScenarioError(
             f"a worker has layerweaver {own}, not {job.version}",
