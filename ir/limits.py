@@ -2,7 +2,8 @@
 
 Everything is bounded once, where it enters, so that no product or sum of accepted values leaves 64 bits
 later: times by :data:`MAX_TIME_NS`, their number by :data:`MAX_QUERIES`, what a single stream of arrivals may
-reach by :data:`MAX_ARRIVAL_NS` (at 9 GHz still far below the engine's mark for "never").
+reach by :data:`MAX_ARRIVAL_NS`, what all requests keep busy by :data:`MAX_WORK_NS`. So no simulation goes on
+beyond the sum of the last two, and at 9 GHz that and every deadline lie below the engine's mark for "never".
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 __all__ = [
     "MAX_ARRIVAL_NS",
     "MAX_BATCH",
+    "MAX_CLOCK_HZ",
     "MAX_COUNT",
     "MAX_ELEMENTS",
     "MAX_LAYER_ELEMENTS",
@@ -21,6 +23,7 @@ __all__ = [
     "MAX_SECONDS",
     "MAX_SHAPE_ELEMENTS",
     "MAX_TIME_NS",
+    "MAX_WORK_NS",
     "MIN_RATE_QPS",
 ]
 
@@ -32,6 +35,12 @@ MAX_TIME_NS = MAX_SECONDS * 10**9
 
 MAX_ARRIVAL_NS = 2 * MAX_TIME_NS
 """No request arrives later; the first past the longest duration still can (LoadGen issues it)."""
+
+MAX_WORK_NS = MAX_TIME_NS
+"""Time for which all requests of a simulation may keep one NPU busy, one after the other."""
+
+MAX_CLOCK_HZ = 9_000_000_000
+"""Cycles per second of a simulated NPU."""
 
 MAX_QUERIES = 10**9
 """Requests of one tenant."""

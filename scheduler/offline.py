@@ -19,6 +19,7 @@ __all__ = [
     "OfflineTables",
     "StaticWeave",
     "build_offline",
+    "fits_rows",
     "remaining_cycles",
 ]
 
@@ -120,17 +121,49 @@ def build_offline(table: CostTable) -> OfflineTables:
             or more than the weight buffer holds.
     """
     _check(table)
-    memory_cycles = table.memory_cycles
-    total_compute, total_memory = int(table.compute_cycles.sum()), int(memory_cycles.sum())
+    return OfflineTables(
+        kind=_kind(table),
+        remaining_cycles=remaining_cycles(table),
+        longest_fetch_cycles=int(table.memory_cycles.max()),
+        inherent_idle_cycles=_inherent_idle(table),
+    )
+
+
+def _kind(table: CostTable) -> ModelKind:
+    longer = int(table.compute_cycles.sum()) > int(table.memory_cycles.sum())
+    return ModelKind.COMPUTE_INTENSIVE if longer else ModelKind.MEMORY_INTENSIVE
+
+
+def _inherent_idle(table: CostTable) -> NDArray[np.float64]:
     machine = table.machine
     beside = np.maximum(0, machine.weight_buffer_bytes - table.weight_bytes).astype(np.float64)
-    inherent = np.maximum(0.0, table.compute_cycles - beside / float(machine.bytes_per_cycle))
-    return OfflineTables(
-        kind=ModelKind.COMPUTE_INTENSIVE if total_compute > total_memory else ModelKind.MEMORY_INTENSIVE,
-        remaining_cycles=remaining_cycles(table),
-        longest_fetch_cycles=int(memory_cycles.max()),
-        inherent_idle_cycles=inherent,
-    )
+    return np.maximum(0.0, table.compute_cycles - beside / float(machine.bytes_per_cycle))
+
+
+MOST_ROWS_AGAIN = 4096
+"""Rows up to which remaining times are derived again; of longer models only bounds are known quickly."""
+
+
+def fits_rows(offline: OfflineTables, table: CostTable, *, exact: bool = True) -> bool:
+    """Whether offline tables are those of a cost table's rows.
+
+    Remaining times are at least what either engine has left to do, and fall from row to row by at most its
+    compute and fetch together. With ``exact`` those of models of up to 4,096 rows are also derived again.
+    """
+    compute, fetch, left = table.compute_cycles, table.memory_cycles, offline.remaining_cycles
+    if left.shape != (table.rows + 1,) or left[-1] != 0:
+        return False
+    least = np.maximum(np.cumsum(compute[::-1]), np.cumsum(fetch[::-1]))[::-1]
+    falls = left[:-1] - left[1:]
+    if not ((left[:-1] >= least).all() and (falls >= 0).all() and (falls <= compute + fetch).all()):
+        return False
+    if (
+        offline.kind is not _kind(table)
+        or offline.longest_fetch_cycles != int(fetch.max())
+        or not np.array_equal(offline.inherent_idle_cycles, _inherent_idle(table))
+    ):
+        return False
+    return not exact or table.rows > MOST_ROWS_AGAIN or np.array_equal(left, remaining_cycles(table))
 
 
 def remaining_cycles(table: CostTable) -> NDArray[np.int64]:

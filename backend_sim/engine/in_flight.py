@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.events import set_event
-from layerweaver.backend_sim.engine.input import MAX_TIME_NS, SimulationInput
+from layerweaver.backend_sim.engine.input import SimulationInput, request_ns
 from layerweaver.backend_sim.engine.queues import next_request
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
 from layerweaver.ir import TrafficError
 from layerweaver.ir.clock import ns_to_cycles_up
+from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_WORK_NS
 
 __all__ = ["Windows"]
 
@@ -42,6 +43,8 @@ class Windows:
         self._latencies: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
         self._times: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
         self._last_ns = [0] * count
+        self._work_ns = 0
+        self._each_ns = [self._request_ns(index) for index in range(count)]
         for index, tenant in enumerate(given.tenants):
             record = state.tenants[index]
             self._allocate(record, first[index])
@@ -134,11 +137,26 @@ class Windows:
         where = f"tenant {self._given.tenants[index].name}"
         if times[0] < self._last_ns[index] or bool(np.any(times[1:] < times[:-1])):
             raise TrafficError("scheduled times go back", where=where, accepted="they must ascend from 0")
-        if times[-1] > MAX_TIME_NS:
+        if times[-1] > MAX_ARRIVAL_NS:
             raise TrafficError(
-                f"a request at {times[-1]} ns", where=where, accepted=f"up to {MAX_TIME_NS} ns"
+                f"a request at {times[-1]} ns", where=where, accepted=f"up to {MAX_ARRIVAL_NS} ns"
             )
         self._last_ns[index] = int(times[-1])
+        self._work_ns += len(times) * self._each_ns[index]
+        if self._work_ns > MAX_WORK_NS:
+            raise TrafficError(
+                f"requests of up to {self._each_ns[index] / 1e9:.3g} s each keep the NPU busy for too long",
+                where=where,
+                accepted=f"at most {MAX_WORK_NS / 1e9:g} s are simulated",
+            )
+
+    def _request_ns(self, index: int) -> int:
+        tenant, checkpoints = self._given.tenants[index], bool(self.state.totals.checkpoints)
+        if not isinstance(tenant.source, OpenLoop):
+            return 0
+        return request_ns(
+            tenant.profiles, tenant.batching.sizes, self._given.decision_cycles, checkpoints=checkpoints
+        )
 
     def _start_source(self, index: int) -> None:
         record, source = self.state.tenants[index], self._given.tenants[index].source

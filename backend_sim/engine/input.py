@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from layerweaver.backend_sim.llm.load import DecoderLoad
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ScenarioError
+from layerweaver.ir.clock import cycles_to_ns_up
+from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_CLOCK_HZ, MAX_TIME_NS, MAX_WORK_NS
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT
-from layerweaver.scheduler.offline import ModelProfile
+from layerweaver.scheduler.offline import ModelProfile, fits_rows
 
-__all__ = ["MAX_TIME_NS", "BatchRule", "SimulationInput", "TenantLoad"]
-
-
-MAX_TIME_NS = 10**16
-"""Times beyond 115 days are refused: cycles of any clock stay far from 64 bits."""
-
-
-MAX_CLOCK_HZ = 9_000_000_000
+__all__ = ["BatchRule", "SimulationInput", "TenantLoad", "request_ns"]
 
 
 MAX_TENANTS = 4096
 
 
-def _check(given: SimulationInput) -> None:
+MAX_BATCH_COUNTS = 1 << 25
+"""Batch sizes of all tenants times the largest: two numbers are kept for each."""
+
+
+def _check(given: SimulationInput, checkpoints: bool) -> None:
+    """Refuse what could leave 64 bits, or an array, anywhere in the engine."""
     machine = given.machine
     if not 0 < machine.clock_hz <= MAX_CLOCK_HZ:
         raise ScenarioError(
@@ -44,11 +45,75 @@ def _check(given: SimulationInput) -> None:
     for name, value, most in (
         ("dispatch_ahead", given.dispatch_ahead, 10_000),
         ("decision_cycles", given.decision_cycles, 10**9),
+        ("warmup_ns", given.warmup_ns, MAX_TIME_NS),
     ):
         if not 0 <= value <= most:
             raise ScenarioError(f"{name} is {value}", where="engine", accepted=f"give 0 to {most}")
     for tenant in given.tenants:
         _check_tenant(tenant, given)
+    sizes = [tenant.batching.sizes for tenant in given.tenants]
+    if sum(map(len, sizes)) * (max(size[-1] for size in sizes) + 1) > MAX_BATCH_COUNTS:
+        raise ScenarioError(
+            f"{sum(map(len, sizes))} batch sizes of up to {max(size[-1] for size in sizes)}",
+            where="tenants",
+            accepted="give fewer or smaller batch sizes",
+        )
+    work_ns = sum(_loop_work_ns(tenant, given, checkpoints) for tenant in given.tenants)
+    if work_ns > MAX_WORK_NS:
+        raise ScenarioError(
+            f"the loops' requests keep the NPU busy for {work_ns / 1e9:.3g} s",
+            where="tenants",
+            accepted=f"at most {MAX_WORK_NS / 1e9:g} s are simulated: ask for fewer queries",
+        )
+
+
+def request_ns(
+    profiles: Sequence[ModelProfile], sizes: Sequence[int], decision_cycles: int, *, checkpoints: bool
+) -> int:
+    """Longest time, in ns, for which one request keeps the NPU busy, whatever the policy does.
+
+    A batch runs its rows one by one, each after a decision and the saving of another tenant's activations;
+    it is of more requests than the next smaller size holds.
+
+    Args:
+        profiles: The model at every batch size.
+        sizes: These batch sizes, ascending.
+        decision_cycles: Cycles that a decision takes.
+        checkpoints: Whether leaving a request costs saving its activations.
+    """
+    worst, smaller, machine = 0, 0, profiles[0].table.machine
+    for profile, size in zip(profiles, sizes, strict=True):
+        table = profile.table
+        cycles = int(table.compute_cycles.sum()) + int(table.memory_cycles.sum())
+        cycles += table.rows * decision_cycles
+        if checkpoints:
+            cycles += int(machine.fetch_cycles(table.live_bytes).sum())
+        worst = max(worst, -(-cycles // (smaller + 1)))
+        smaller = size
+    return cycles_to_ns_up(worst, machine.clock_hz)
+
+
+def _loop_work_ns(tenant: TenantLoad, given: SimulationInput, checkpoints: bool) -> int:
+    """Time that a loop's requests keep the NPU busy beyond its duration, which is all that they add to it."""
+    source, where = tenant.source, f"tenant {tenant.name}"
+    if not isinstance(source, (ClosedLoop, Saturated)):
+        return 0
+    each_ns = request_ns(
+        tenant.profiles, tenant.batching.sizes, given.decision_cycles, checkpoints=checkpoints
+    )
+    clients = source.concurrency if isinstance(source, ClosedLoop) else tenant.batching.sizes[-1]
+    least = source.min_queries
+    if source.max_queries is not None:
+        least = min(least, source.max_queries)
+    think_ns = max(each_ns, source.think_ns if isinstance(source, ClosedLoop) else 0)
+    last_ns = source.duration_ns + (-(-least // clients) + 2) * think_ns
+    if last_ns > MAX_ARRIVAL_NS:
+        raise ScenarioError(
+            f"{least} queries with {think_ns / 1e9:.3g} s between them last {last_ns / 1e9:.3g} s",
+            where=where,
+            accepted=f"at most {MAX_ARRIVAL_NS / 1e9:g} s are simulated",
+        )
+    return (least + clients) * each_ns
 
 
 def _check_tenant(tenant: TenantLoad, given: SimulationInput) -> None:
@@ -87,6 +152,17 @@ def _check_tenant(tenant: TenantLoad, given: SimulationInput) -> None:
         _bounded(int(table.dram_bytes.max()) * machine.bandwidth_denominator, "traffic of a row", where)
         _bounded(int(table.compute_cycles.max()) * machine.bandwidth_numerator, "compute of a row", where)
         _bounded(int(table.live_bytes.max()) * machine.bandwidth_denominator, "activations", where)
+        if not fits_rows(profile.offline, table, exact=False):
+            raise ScenarioError("the offline tables are not those of the rows", where=where)
+    alone_ns = max(
+        request_ns((profile,), (1,), given.decision_cycles, checkpoints=True) for profile in tenant.profiles
+    )
+    if alone_ns > MAX_TIME_NS:
+        raise ScenarioError(
+            f"a request takes {alone_ns / 1e9:.3g} s",
+            where=where,
+            accepted=f"at most {MAX_TIME_NS / 1e9:g} s are simulated: give smaller costs or a faster clock",
+        )
 
 
 def _check_batching(rule: BatchRule, profiles: int, where: str) -> None:

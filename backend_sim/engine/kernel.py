@@ -193,7 +193,7 @@ def _schedule(state: State, index: int, recording: bool) -> None:
         totals.recent += 1
     else:
         totals.recent = 0
-    if machine.appended_scaled > COUNT_LIMIT or (done - machine.origin) * machine.rate > COUNT_LIMIT:
+    if machine.appended_scaled > COUNT_LIMIT or done - machine.origin > 2 * totals.reach_cycles:
         rebase(view, start)
 
     head.served_compute_cycles += head.compute_cycles

@@ -56,7 +56,7 @@ def build_state(
     Raises:
         ScenarioError: If a tenant, rule or quantity is out of range.
     """
-    _check(given)
+    _check(given, policy.spec.checkpoints)
     machine_spec, tenants = given.machine, given.tenants
     make = functools.partial(records, compiled=compiled)
     rate, scale = machine_spec.bandwidth_numerator, machine_spec.bandwidth_denominator
@@ -73,7 +73,7 @@ def build_state(
     totals.reach_cycles = COUNT_LIMIT // 2 // rate
     totals.overlap, totals.checkpoints = int(policy.spec.overlap), int(policy.spec.checkpoints)
     totals.mode_count = len(policy.spec.modes)
-    totals.record_from, totals.record_to = record_cycles or (0, 0)
+    totals.record_from, totals.record_to = (min(cycle, NEVER) for cycle in record_cycles or (0, 0))
     totals.warmup_ns = given.warmup_ns
     totals.measured_from = ns_to_cycles_up(given.warmup_ns, machine_spec.clock_hz)
     totals.work_since = NEVER

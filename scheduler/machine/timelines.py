@@ -264,6 +264,9 @@ def release(view: View) -> None:
         first += 1
     machine.first = first
     if first == last:
+        # Nothing counts from the origin any more; after a long pause, products of the time since it overflow.
+        machine.appended_scaled = 0
+        machine.origin = start
         machine.window_first = machine.window_last
         machine.free_scaled = machine.buffer_scaled
         machine.room_scaled = machine.buffer_scaled

@@ -87,7 +87,7 @@ def _slack(view: View, tables: Tables, x: int) -> Lookup:
             starved_memory = False
     mode = STARVED_COMPUTE if starved_compute else STARVED_MEMORY if starved_memory else THROUGHPUT
     level = 0
-    while tables.levels[level] < machine.longest_fetch_cycles:
+    while level + 1 < len(tables.levels) and tables.levels[level] < machine.longest_fetch_cycles:
         level += 1
     return Lookup(x, tables.slack, level, len(tables.levels), False, mode)
 

@@ -24,7 +24,13 @@ from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ProfileError, atomic_write
 from layerweaver.ir.limits import MAX_QUANTITY
-from layerweaver.scheduler.offline import DecisionTables, ModelProfile, OfflineTables, StaticWeave
+from layerweaver.scheduler.offline import (
+    DecisionTables,
+    ModelProfile,
+    OfflineTables,
+    StaticWeave,
+    fits_rows,
+)
 from layerweaver.scheduler.profile.container import MANIFEST, MEND, Container
 from layerweaver.scheduler.profile.manifest import (
     DecisionRecord,
@@ -193,6 +199,8 @@ def _entry(reader: Container, index: int, record: EntryRecord, machine: MachineS
         longest_fetch_cycles=record.longest_fetch_cycles,
         inherent_idle_cycles=stored("inherent_idle_cycles", "<f8", record.rows),
     )
+    if not fits_rows(offline, table):
+        reader.refuse(f"{where} has offline tables that are not those of its rows", MEND)
     return ModelProfile(record.name, table, offline)
 
 
