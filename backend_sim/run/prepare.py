@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from layerweaver.costmodel import NpuConfig, load_npu, npu_names
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
+from layerweaver.ir.limits import MAX_WORK_NS
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.offline import ModelProfile
@@ -168,7 +169,31 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
         menus = tenant_menus(scenario, machine, profiles, compiled, keys=keys, stand_ins=stand_ins)
         useful = useful_sizes(scenario, menus)
         npus.append(Npu(machine, count, share_activations(useful) if shared else tuple(useful)))
+    _check_work(scenario, npus)
     return PreparedScenario(scenario, tuple(npus), tuple(warnings), decoders)
+
+
+def _check_work(scenario: Scenario, npus: Sequence[Npu]) -> None:
+    """Refuse requests that would keep the NPUs busy beyond what is counted, and groups that cost nothing."""
+    for index, tenant in enumerate(scenario.spec.tenants):
+        queries = tenant.arrival.expected_queries(scenario.length(index))
+        standalone_s = min(
+            npu.menus[index][0].standalone_cycles / npu.machine.clock_hz / npu.menus[index][0].table.batch
+            for npu in npus
+        )
+        if queries * standalone_s > MAX_WORK_NS / 1e9:
+            raise ScenarioError(
+                f"{queries:.6g} requests that take up to {standalone_s:.3g} s each last too long",
+                where=scenario.where("tenants", index, "arrival"),
+                accepted=f"at most {MAX_WORK_NS / 1e9:g} s are simulated: ask for fewer requests",
+            )
+    for number, group in enumerate(scenario.group_indices):
+        if not any(npu.menus[index][-1].standalone_cycles for npu in npus for index in group):
+            raise ScenarioError(
+                "the tenants of the group cost nothing, so they have no schedule",
+                where=scenario.where("groups", number),
+                accepted="name tenants whose models take time",
+            )
 
 
 def _load_profiles(scenario: Scenario) -> dict[str, Profile]:

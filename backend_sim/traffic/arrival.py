@@ -110,6 +110,11 @@ class Arrival(Section):
         """Whether nothing ends the arrivals."""
         return length.duration_s is None and not length.min_queries
 
+    def expected_queries(self, length: Length) -> float:
+        """About how many requests there will be; 0 where nobody knows."""
+        rate_qps = self.mean_rate_qps(length.duration_s)
+        return max(length.min_queries, (rate_qps or 0.0) * (length.duration_s or 0.0))
+
     def check(self, length: Length, place: str) -> None:
         """Refuse impossible rates and runs that would never end.
 

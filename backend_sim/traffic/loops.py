@@ -28,6 +28,10 @@ class _Loop(Arrival):
         """Unless a number of queries is stated."""
         return self.queries is None and super().endless(length)
 
+    def expected_queries(self, length: Length) -> float:
+        """The least number, or what is stated."""
+        return length.min_queries if self.queries is None else self.queries
+
     def ends(self, asked: Asked) -> tuple[int, int, int | None]:
         """Duration in ns, least and largest number of queries."""
         if self.queries is not None and asked.max_queries is None:

@@ -48,6 +48,10 @@ class OfflineSpec(Arrival):
         """All is there at time 0."""
         return False
 
+    def expected_queries(self, length: Length) -> float:
+        """The samples, as far as they are known beforehand."""
+        return self.samples or _MARGIN * (self.qps or 0.0) * (length.duration_s or 0.0)
+
     def source(self, asked: Asked) -> AllAtOnce:
         """MLPerf: max(least samples, ceil(1.1 x rate x duration))."""
         if asked.max_queries:
