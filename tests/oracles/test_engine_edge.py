@@ -62,11 +62,11 @@ def _inputs(draw: st.DrawFn) -> tuple[MachineSpec, list[TenantLoad], list[list[i
         kind = draw(st.sampled_from(["open", "closed", "saturated"]))
         arrivals = sorted(draw(st.lists(_extreme(MAX_ARRIVAL_NS), min_size=1, max_size=6)))
         source: OpenLoop | ClosedLoop | Saturated = OpenLoop(FixedArrivals([]))
-        ends = {"duration_ns": draw(_extreme(MAX_TIME_NS)), "min_queries": 3, "max_queries": 5}
+        duration_ns = draw(_extreme(MAX_TIME_NS))
         if kind == "closed":
-            source = ClosedLoop(draw(st.sampled_from([1, 3])), draw(_extreme(MAX_TIME_NS)), **ends)
+            source = ClosedLoop(draw(st.sampled_from([1, 3])), draw(_extreme(MAX_TIME_NS)), duration_ns, 3, 5)
         elif kind == "saturated":
-            source = Saturated(**ends)
+            source = Saturated(duration_ns, 3, 5)
         tenants.append(
             TenantLoad(
                 f"t{index}",
@@ -99,7 +99,7 @@ def _outcome(
 
 
 @given(_inputs(), st.sampled_from(POLICIES))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_compiled_arithmetic_is_that_of_whole_numbers_or_refused(
     drawn: tuple[MachineSpec, list[TenantLoad], list[list[int]], int, int], policy: str
 ) -> None:
