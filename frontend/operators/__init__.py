@@ -9,6 +9,7 @@ from layerweaver.frontend.node.registry import MICROSOFT, repeat
 
 _TOPICS = (
     *("activation", "attention", "blocked", "constants", "control", "convolution", "einsum", "elementwise"),
+    *("experts", "packed_products"),
     *("image", "indexing", "machine_learning", "microsoft", "microsoft_attention", "movement"),
     *("normalization", "pooling", "products", "quantized", "recurrent", "reduction", "selection"),
     *("sequences", "signal", "strings", "views"),

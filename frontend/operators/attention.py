@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator, shape_only
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step
@@ -167,6 +167,7 @@ def _linear_attention_shape(call: Call) -> tuple[Info, ...]:
 
 
 @operator("LinearAttention", shape=_linear_attention_shape, treatment=Treatment.RECURRENT)
+@operator("LinearAttention", domain=MICROSOFT, shape=_linear_attention_shape, treatment=Treatment.RECURRENT)
 def linear_attention(call: Call) -> Step:
     """A matrix-valued state per head: read, updated and queried at every token.
 
@@ -190,6 +191,3 @@ def linear_attention(call: Call) -> Step:
     )
     decay = call.vector(VectorCategory.TRANSCENDENTAL, batch * tokens * kv_heads * size)
     return Step(LayerKind.RECURRENT, matrix=work, vector=(decay,))
-
-
-shape_only("LinearAttention", shape=_linear_attention_shape, domain=MICROSOFT, foldable=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator, shape_only
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
@@ -193,6 +193,7 @@ def _causal_conv_shape(call: Call) -> tuple[Info, Info]:
 
 
 @operator("CausalConvWithState", shape=_causal_conv_shape, treatment=Treatment.MATRIX)
+@operator("CausalConvWithState", domain=MICROSOFT, shape=_causal_conv_shape, treatment=Treatment.MATRIX)
 def causal_conv(call: Call) -> Step:
     """Depthwise convolution over time: every channel is its own group."""
     batch, channels, length = call.output_shape(0, least_rank=3)[:3]
@@ -258,6 +259,9 @@ def _conv_transpose_shape(call: Call) -> tuple[Info]:
 
 
 @operator("ConvTranspose", shape=_conv_transpose_shape, treatment=Treatment.MATRIX)
+@operator(
+    "ConvTransposeWithDynamicPads", domain=MICROSOFT, shape=_conv_transpose_shape, treatment=Treatment.MATRIX
+)
 def conv_transpose(call: Call) -> Step:
     """Every input pixel spreads over the kernel: M = input pixels x batch, N = kernel area x channels.
 
@@ -292,7 +296,6 @@ def conv_transpose(call: Call) -> Step:
             transposed=True,
         ),
     )
-    return Step(LayerKind.MATRIX, matrix=work, weights=call.weights(1, 2))
-
-
-shape_only("ConvTransposeWithDynamicPads", shape=_conv_transpose_shape, domain=MICROSOFT, foldable=False)
+    return Step(
+        LayerKind.MATRIX, matrix=work, weights=call.weights(1, 3 if call.op.endswith("DynamicPads") else 2)
+    )

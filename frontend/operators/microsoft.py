@@ -6,8 +6,8 @@ import math
 
 from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator, shape_only
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
-from layerweaver.frontend.node.view import Call, axis_for
-from layerweaver.frontend.node.work import Lowered, Step
+from layerweaver.frontend.node.view import Call
+from layerweaver.frontend.node.work import Step
 from layerweaver.frontend.operators.activation import contrib_activation_shape
 from layerweaver.frontend.operators.convolution import conv_shape, convolution, convolved
 from layerweaver.frontend.operators.elementwise import (
@@ -28,7 +28,7 @@ from layerweaver.frontend.operators.products import (
     swap_last,
 )
 from layerweaver.frontend.operators.reduction import REDUCTION, reduction
-from layerweaver.ir import DType, LayerKind, MatrixWork, VectorCategory, VectorWork
+from layerweaver.ir import DType, VectorWork
 
 _PIECEWISE_LINEAR = ("Relu", "LeakyRelu", "Clip", "HardSigmoid", "ThresholdedRelu")
 
@@ -125,43 +125,6 @@ def gemm_fast_gelu(call: Call) -> Step:
     """Product, bias and GELU."""
     gelu = call.vector(TRANSCENDENTAL, call.output_elements(), operator="FastGelu")
     return product_step(matrix_product(call), call.weights(1, 2), (gelu,))
-
-
-@operator("MoE", domain=MICROSOFT, shape=like_first, treatment=Treatment.MATRIX)
-def mixture_of_experts(call: Call) -> Lowered:
-    """Every token runs through ``k`` experts of two or three products; all experts are fetched."""
-    shape = call.shape(0, least_rank=2)
-    tokens, width = call.elements(0) // max(1, shape[-1]), shape[-1]
-    experts, inner = call.shape(2, least_rank=3)[0], call.elements(2)
-    inner = inner // max(1, experts * width)
-    sent = tokens * max(1, call.integer("k", 1))
-    groups = experts if experts and sent % experts == 0 else 1
-    rows = sent // groups
-    hidden = f"{call.key}:hidden"
-    axis = axis_for(call.batched)
-    gate = inner if call.has(6) else 0
-    entry = MatrixWork(groups, rows, inner + gate, width, call.constant(2), 1, axis)
-    leave = MatrixWork(groups, rows, width, inner, call.constant(4), 1, axis)
-    activation = VectorWork(call.op, VectorCategory.TRANSCENDENTAL, sent * inner, 1, call.batched)
-    return (
-        Step(
-            LayerKind.MATRIX,
-            reads=call.node.inputs[:2],
-            writes=(hidden,),
-            matrix=entry,
-            vector=(activation,),
-            weights=call.weights(2, 3, 6, 7),
-            suffix="expand",
-            internal={hidden: sent * inner},
-        ),
-        Step(
-            LayerKind.MATRIX,
-            reads=(hidden,),
-            matrix=leave,
-            weights=call.weights(4, 5),
-            suffix="contract",
-        ),
-    )
 
 
 def _contrib_add_shape(call: Call) -> tuple[Info]:
@@ -277,13 +240,12 @@ def _gemm_float8_shape(call: Call) -> tuple[Info]:
 operator("CDist", domain=MICROSOFT, shape=_cdist_shape, category=REDUCTION, foldable=False)(reduction)
 
 
-shape_only("QMoE", shape=like_first, domain=MICROSOFT, foldable=False)
+operator("SparseToDenseMatMul", domain=MICROSOFT, shape=_sparse_matmul_shape, treatment=Treatment.MATRIX)(
+    fused_matmul
+)
 
 
-shape_only("SparseToDenseMatMul", shape=_sparse_matmul_shape, domain=MICROSOFT, foldable=False)
-
-
-shape_only("GemmFloat8", shape=_gemm_float8_shape, domain=MICROSOFT, foldable=False)
+operator("GemmFloat8", domain=MICROSOFT, shape=_gemm_float8_shape, treatment=Treatment.MATRIX)(fused_gemm)
 
 
 shape_only("ExpandDims", shape=_expand_dims_shape, domain=MICROSOFT)
@@ -319,13 +281,15 @@ shape_only("QuantizeBFP", "DequantizeBFP", shape=_block_floating_point_shape, do
 shape_only("QSkipLayerNormalization", shape=like_first, domain=MICROSOFT)
 
 
-shape_only("SoftmaxGrad", shape=like_first, domain=MICROSOFT)
+operator("SoftmaxGrad", domain=MICROSOFT, shape=like_first, category=ELEMENTWISE)(elementwise)
 
 
-shape_only("AddGelu", shape=_contrib_add_shape, domain=MICROSOFT)
+operator("AddGelu", domain=MICROSOFT, shape=_contrib_add_shape, category=ELEMENTWISE)(elementwise)
 
 
-shape_only("QLinearGelu", shape=like_first, domain=MICROSOFT)
+operator("QLinearGelu", domain=MICROSOFT, shape=like_first, category=ELEMENTWISE)(elementwise)
 
 
-shape_only("ComplexMul", "ComplexMulConj", shape=like_first, domain=MICROSOFT)
+operator("ComplexMul", "ComplexMulConj", domain=MICROSOFT, shape=like_first, category=ELEMENTWISE)(
+    elementwise
+)

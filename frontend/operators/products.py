@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator, shape_only
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, broadcast, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
@@ -100,6 +100,7 @@ def _matmul_integer_shape(call: Call) -> tuple[Info]:
 
 
 @operator("MatMulInteger", shape=_matmul_integer_shape, treatment=Treatment.MATRIX)
+@operator("MatMulInteger16", domain=MICROSOFT, shape=_matmul_integer_shape, treatment=Treatment.MATRIX)
 def matmul_integer(call: Call) -> Step:
     """Integer product with zero points."""
     return product_step(
@@ -170,6 +171,3 @@ def _gemm_shape(call: Call) -> tuple[Info]:
 def gemm(call: Call) -> Step:
     """General matrix product; the addend rides along."""
     return product_step(gemm_product(call), call.weights(0, 1, 2))
-
-
-shape_only("MatMulInteger16", shape=_matmul_integer_shape, domain=MICROSOFT, foldable=False)
