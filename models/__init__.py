@@ -63,6 +63,9 @@ class ZooModel:
 
 _TEXT = {"batch": 1, "tokens": 384}
 
+_DECODER = {"batch": 1, "seq": 1, "past": 1023}
+_LLAMA_2 = "arXiv:2307.09288"
+
 _MODELS: dict[str, ZooModel] = {
     model.name: model
     for model in (
@@ -84,6 +87,18 @@ _MODELS: dict[str, ZooModel] = {
             "gpt2:gpt2_decode",
             {"batch": 1, "past": 127},
         ),
+        ZooModel(
+            "gpt2",
+            "GPT-2 small with a cache, any number of new tokens",
+            "Radford et al., Language Models are Unsupervised Multitask Learners, 2019",
+            "gpt2:gpt2",
+            {**_DECODER, "past": 127},
+        ),
+        ZooModel("llama-3.1-8b", "Llama 3.1 8B", "arXiv:2407.21783", "decoder:llama_3_1_8b", _DECODER),
+        ZooModel("llama-2-7b", "Llama 2 7B", _LLAMA_2, "decoder:llama_2_7b", _DECODER),
+        ZooModel("llama-2-70b", "Llama 2 70B", _LLAMA_2, "decoder:llama_2_70b", _DECODER),
+        ZooModel("mistral-7b", "Mistral 7B", "arXiv:2310.06825", "decoder:mistral_7b", _DECODER),
+        ZooModel("qwen2.5-7b", "Qwen2.5 7B", "arXiv:2412.15115", "decoder:qwen2_5_7b", _DECODER),
         ZooModel("ncf", "Neural collaborative filtering, MovieLens 20M", "arXiv:1708.05031", "ncf:ncf"),
     )
 }

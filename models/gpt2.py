@@ -1,4 +1,4 @@
-"""GPT-2: Radford et al., 2019, the small model, generating one token with a cache of keys and values."""
+"""GPT-2: Radford et al., 2019, the small model with a cache of keys and values."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from onnx import TensorProto
 
 from layerweaver.models.attention import Heads, attend, join_heads, split_heads
 from layerweaver.models.builder import GraphBuilder
+from layerweaver.models.decoder import cache_inputs, causal_mask, new_positions
 
-__all__ = ["gpt2_decode"]
+__all__ = ["gpt2", "gpt2_decode"]
 
 _LAYERS, _VOCABULARY, _POSITIONS = 12, 50_257, 1024
 _HEADS = Heads(12, 64)
@@ -51,10 +52,40 @@ def gpt2_decode() -> onnx.ModelProto:
     return graph.model()
 
 
-def _layer(graph: GraphBuilder, x: str, past: tuple[str, ...], index: int, grown: dict[str, str]) -> str:
+def gpt2() -> onnx.ModelProto:
+    """Any number of new tokens per sequence, (batch, seq); logits of the last, (batch, 50257)."""
+    graph = GraphBuilder("gpt2")
+    tokens = graph.input("input_ids", ("batch", "seq"), TensorProto.INT64)
+    cache = cache_inputs(graph, _LAYERS, _HEADS.count, _HEADS.width)
+    words = graph.weight("wte.weight", (_VOCABULARY, _HIDDEN), 0.01)
+    positions = graph.weight("wpe.weight", (_POSITIONS, _HIDDEN), 0.01)
+    position = new_positions(graph, tokens, cache[0][0])
+    mask = causal_mask(graph, position)
+    x = graph.op(
+        "Add",
+        graph.op("Gather", words, tokens, name="wte", axis=0),
+        graph.op("Gather", positions, position, name="wpe", axis=0),
+        name="embed",
+    )
+    grown: dict[str, str] = {}
+    for index, past in enumerate(cache):
+        x = _layer(graph, x, past, index, grown, mask)
+    x = graph.op("Gather", x, graph.integer(-1), name="last", axis=1)
+    x = graph.layer_norm(x, _HIDDEN, "ln_f", 1e-5)
+    head = graph.op("Transpose", words, name="lm_head.Transpose", perm=[1, 0])
+    graph.output(graph.op("MatMul", x, head, name="lm_head"), "logits", ("batch", _VOCABULARY))
+    for present, value in grown.items():
+        graph.output(value, present, ("batch", _HEADS.count, "past + seq", _HEADS.width))
+    return graph.model()
+
+
+def _layer(  # noqa: PLR0917 - one layer of a table of layers
+    graph: GraphBuilder, x: str, past: tuple[str, ...], index: int, grown: dict[str, str], mask: str = ""
+) -> str:
     """Attention over the cache and the new token, then the feed-forward network; both normalize first.
 
-    Puts the values of the grown caches into ``grown``, by the names of the outputs that they become.
+    ``mask`` is added to the scores, if any. Puts the values of the grown caches into ``grown``, by the names
+    of the outputs that they become.
     """
     name = f"h.{index}"
     y = graph.layer_norm(x, _HIDDEN, f"{name}.ln_1", 1e-5)
@@ -69,7 +100,7 @@ def _layer(graph: GraphBuilder, x: str, past: tuple[str, ...], index: int, grown
         parts[part] = graph.op("Concat", old, parts[part], name=f"{name}.attn.cache.{part}", axis=2)
         grown[f"present.{index}.{part}"] = parts[part]
     key = graph.op("Transpose", parts["key"], name=f"{name}.attn.key.Transpose_1", perm=[0, 1, 3, 2])
-    y = attend(graph, parts["query"], key, parts["value"], width=_HEADS.width, name=f"{name}.attn")
+    y = attend(graph, parts["query"], key, parts["value"], width=_HEADS.width, name=f"{name}.attn", mask=mask)
     y = graph.linear(
         join_heads(graph, y, _HEADS, f"{name}.attn.context"), _HIDDEN, _HIDDEN, f"{name}.attn.c_proj"
     )

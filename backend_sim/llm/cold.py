@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import FunctionType
 from typing import Any, cast
 
@@ -73,10 +74,16 @@ def _requests(  # noqa: PLR0917 - compiled code is called by position
 
 
 def _sums(llm: LlmState, machine: Machine, asked: IntArray, found: IntArray) -> None:
-    """Compute and fetch cycles of iterations of equal members, one per row of ``asked``."""
+    """Compute, traffic, live activations and resident bytes of every row, for each row of ``asked``."""
+    decoder = llm.decoders[0]
     for index in range(len(asked)):
         _iteration(llm, machine, asked[index, 0], asked[index, 1], asked[index, 2], asked[index, 3])
-        found[index, 0], found[index, 1] = machine.compute_end, machine.fetch_end
+        for row in range(decoder.rows):
+            shape = llm.shapes[llm.row_shape[row]]
+            found[index, 0, row] = shape.tiles * shape.compute_cycles + shape.rest_cycles
+            found[index, 1, row] = shape.tiles * shape.dram_bytes + shape.rest_bytes
+            found[index, 2, row] = shape.live_bytes
+            found[index, 3, row] = shape.weight_bytes + min(1, shape.rest_weights)
 
 
 def _machine(spec: MachineSpec) -> Any:
@@ -89,7 +96,8 @@ def _machine(spec: MachineSpec) -> Any:
 def _scratch(load: DecoderLoad, members: int) -> LlmState:
     """State of the language model alone with room for some members."""
     one = np.ones(members, np.int64)
-    return build_llm([DecoderLoad(load.rules, load.costs, 0 * one, one, one)])
+    rules = replace(load.rules, max_num_seqs=max(members, load.rules.max_num_seqs))
+    return build_llm([DecoderLoad(rules, load.costs, 0 * one, one, one)])
 
 
 def cold_request_cycles(
@@ -106,17 +114,21 @@ def cold_request_cycles(
 
 def iteration_sums(
     load: DecoderLoad, machine: MachineSpec, asked: list[tuple[int, int, int, int]]
-) -> list[tuple[int, int]]:
-    """Compute and fetch cycles of iterations of equal members.
+) -> IntArray:
+    """What iterations of equal members cost, row by row.
 
     Args:
         load: The language model.
         machine: The machine.
         asked: Per iteration, each member's new tokens, its cached tokens, whether (0 or 1) it emits, and the
             number of members.
+
+    Returns:
+        Shape (iterations, 4, rows): compute cycles, traffic, live activations and what a tile keeps resident.
     """
-    found = np.zeros((len(asked), 2), np.int64)
     members = max(count for *_, count in asked)
+    scratch = _scratch(load, members)
+    found = np.zeros((len(asked), 4, len(scratch.row_shape)), np.int64)
     run = compile_bound(cast(FunctionType, _sums), {}, "sums")
-    run(_scratch(load, members), _machine(machine), np.array(asked, np.int64), found)
-    return [(int(compute), int(fetch)) for compute, fetch in found]
+    run(scratch, _machine(machine), np.array(asked, np.int64), found)
+    return found

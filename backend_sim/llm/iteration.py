@@ -7,6 +7,7 @@ Plain functions that numba compiles. All members are counted at once by :func:`c
 from __future__ import annotations
 
 from layerweaver.backend_sim.llm.batching import is_decoding, is_finished
+from layerweaver.backend_sim.llm.pricing import price_rows
 from layerweaver.backend_sim.llm.state import TIMINGS, Decoder, LlmState, Shape
 from layerweaver.ir.clock import ns_to_cycles_down
 from layerweaver.scheduler.machine.timelines import NEVER, Head, Machine
@@ -47,6 +48,8 @@ def price(llm: LlmState, decoder: Decoder, machine: Machine) -> tuple[int, int, 
     if decoder.costs == TIMINGS:
         shape = llm.shapes[decoder.first_shape]
         shape.compute_cycles, shape.tiles = _timed(llm, decoder), 1
+    else:
+        price_rows(llm, decoder)
     return _sum_up(llm, decoder, machine)
 
 
@@ -85,16 +88,19 @@ def set_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> No
     row = decoder.first_row + decoder.table_row
     shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]
     compute_cycles = shape.compute_cycles
-    if decoder.tile < shape.rest_cycles:
+    if decoder.tile >= shape.tiles - shape.rest_cycles:
         compute_cycles += 1
     dram_bytes = shape.dram_bytes
-    if decoder.tile < shape.rest_bytes:
+    if decoder.tile >= shape.tiles - shape.rest_bytes:
         dram_bytes += 1
+    weight_bytes = shape.weight_bytes
+    if decoder.tile >= shape.tiles - shape.rest_weights:
+        weight_bytes += 1
     fetch_cycles = _fetch_cycles(dram_bytes, machine)
     head.compute_cycles = compute_cycles
     head.fetch_cycles = fetch_cycles
     head.dram_scaled = dram_bytes * machine.scale
-    head.weight_scaled = shape.weight_bytes * machine.scale
+    head.weight_scaled = weight_bytes * machine.scale
     head.compute_scaled = compute_cycles * machine.rate
     beside = machine.buffer_scaled - head.weight_scaled
     head.inherent_scaled = max(0, head.compute_scaled - beside)

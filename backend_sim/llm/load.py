@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.llm.iteration import TABLES
 from layerweaver.backend_sim.llm.state import (
     DECODER,
     ITL_BUCKETS,
     REQUEST,
+    ROWS,
     SHAPE,
     TIMINGS,
     VLLM,
     LlmState,
 )
 from layerweaver.ir import ScenarioError
+from layerweaver.scheduler.iterations.costs import RANGES, IterationCosts
+from layerweaver.scheduler.iterations.rows import FEATURES
 from layerweaver.scheduler.iterations.timings import Timings
 from layerweaver.scheduler.machine.records import as_objects, records
 
@@ -46,6 +49,8 @@ class DecoderRules:
         tpot_ns: Limit of the mean time per further token.
         itl_ns: Limit of the time between two tokens.
         strict: Whether the next token's deadline counts from the one before it.
+        activation_budget: Activations that may stay on chip, in bytes; None for all.
+        tile_bytes: Traffic of the cache that is fetched as one row.
     """
 
     blocks: int
@@ -62,6 +67,8 @@ class DecoderRules:
     tpot_ns: int | None = None
     itl_ns: int | None = None
     strict: bool = False
+    activation_budget: int | None = None
+    tile_bytes: int = 2**40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,10 +84,15 @@ class DecoderLoad:
     """
 
     rules: DecoderRules
-    costs: Timings
+    costs: Timings | IterationCosts
     scheduled_ns: IntArray
     prompt: IntArray
     output: IntArray
+
+    @property
+    def distinct(self) -> int:
+        """Distinct rows of an iteration."""
+        return 1 if isinstance(self.costs, Timings) else self.costs.distinct
 
     def check(self, where: str) -> None:
         """Refuse a request that the cache can never hold.
@@ -134,53 +146,94 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
     """
     decoders = records(DECODER, len(loads))
     requests = records(REQUEST, sum(len(load.prompt) for load in loads))
-    shapes = records(SHAPE, len(loads))
-    rates = []
-    line, first, rate = 0, 0, 0
+    shapes = records(SHAPE, sum(load.distinct for load in loads))
+    parts: dict[str, list[Any]] = {name: [np.zeros(shape, kind)] for name, (shape, kind) in _EMPTY.items()}
+    line, first, shape, row = 0, 0, 0, 0
     for number, load in enumerate(loads):
-        rules, record = load.rules, decoders[number]
+        record = decoders[number]
         record.first_request, record.requests = first, len(load.prompt)
-        record.first_line, record.first_rate = line, rate
-        record.first_bucket = number * ITL_BUCKETS
-        record.first_shape, record.first_row = number, number
-        record.shapes = record.rows = 1
-        record.scheduling, record.max_num_seqs = rules.scheduling, rules.max_num_seqs
-        record.budget, record.long_prefill = rules.budget, rules.long_prefill
-        record.block, record.blocks, record.free = rules.block, rules.blocks, rules.blocks
-        record.watermark, record.reserve_full = rules.watermark, int(rules.reserve_full)
-        record.sync, record.strict = int(rules.sync), int(rules.strict)
-        for name in ("ttft_ns", "tpot_ns", "itl_ns"):
-            limit = getattr(rules, name)
-            setattr(record, name, -1 if limit is None else limit)
-        record.most_tokens = max(rules.budget, rules.max_num_seqs)
-        record.most_sequences = rules.max_num_seqs
-        record.costs, record.overhead_cycles = TIMINGS, rules.overhead_cycles
-        table = np.concatenate(
-            (
-                load.costs.coefficients,
-                load.costs.by_tokens(int(record.most_tokens)),
-                load.costs.by_sequences(int(record.most_sequences)),
-            )
-        )
-        assert len(load.costs.coefficients) == TABLES
-        rates.append(table)
+        record.first_line, record.first_bucket = line, number * ITL_BUCKETS
+        record.first_feature = number * FEATURES
+        record.first_shape, record.shapes = shape, load.distinct
+        record.first_row = row
+        _fill_rules(record, load.rules)
+        append = _timed_parts if isinstance(load.costs, Timings) else _row_parts
+        rows = append(record, load, parts)
+        parts["row_shape"].append(rows)
+        record.rows = len(rows)
         part = requests[first : first + len(load.prompt)]
         part["scheduled_ns"], part["prompt"], part["output"] = load.scheduled_ns, load.prompt, load.output
         part["first_ns"] = part["last_ns"] = -1
-        first, line, rate = first + len(load.prompt), line + rules.max_num_seqs, rate + len(table)
+        first, line = first + len(load.prompt), line + load.rules.max_num_seqs
+        shape, row = shape + load.distinct, row + len(rows)
     return LlmState(
         decoders=decoders if compiled else as_objects(decoders),
         requests=requests if compiled else as_objects(requests),
         line=np.zeros(line, np.int64),
         new=np.zeros(line, np.int64),
         shapes=shapes if compiled else as_objects(shapes),
-        row_shape=np.zeros(len(loads), np.int64),
-        after_compute=np.zeros(len(loads), np.int64),
-        after_cycles=np.zeros(len(loads), np.int64),
-        costs=np.zeros(0, np.int64),
-        rates=np.concatenate(rates) if rates else np.zeros(0),
+        after_compute=np.zeros(row, np.int64),
+        after_cycles=np.zeros(row, np.int64),
+        features=np.zeros(len(loads) * FEATURES, np.int64),
         itl_counts=np.zeros(len(loads) * ITL_BUCKETS, np.int64),
+        **{name: np.concatenate(found) for name, found in parts.items()},
     )
+
+
+_COLUMNS = ("by", "weight_bytes", "weight_traffic", "weight_chunks", "held")
+_EMPTY: dict[str, tuple[tuple[int, ...], type]] = {
+    **dict.fromkeys((*_COLUMNS, "row_shape", "table", "cycles"), ((0,), np.int64)),
+    "attention": ((0, 11), np.int64),
+    "ranges": ((0, len(RANGES) + 1), np.int64),
+    "terms": ((0, 1 + FEATURES), np.int64),
+    "rates": ((0,), np.float64),
+}
+
+
+def _fill_rules(record: Any, rules: DecoderRules) -> None:
+    record.scheduling, record.max_num_seqs = rules.scheduling, rules.max_num_seqs
+    record.budget, record.long_prefill = rules.budget, rules.long_prefill
+    record.block, record.blocks, record.free = rules.block, rules.blocks, rules.blocks
+    record.watermark, record.reserve_full = rules.watermark, int(rules.reserve_full)
+    record.sync, record.strict = int(rules.sync), int(rules.strict)
+    for name in ("ttft_ns", "tpot_ns", "itl_ns"):
+        limit = getattr(rules, name)
+        setattr(record, name, -1 if limit is None else limit)
+    record.most_tokens = max(rules.budget, rules.max_num_seqs)
+    record.most_sequences = rules.max_num_seqs
+    record.activation_budget = -1 if rules.activation_budget is None else rules.activation_budget
+    record.tile_bytes = rules.tile_bytes
+
+
+def _timed_parts(record: Any, load: DecoderLoad, parts: dict[str, list[Any]]) -> IntArray:
+    """Append the tables of times; the single row of their iterations."""
+    costs = load.costs
+    assert isinstance(costs, Timings)
+    record.costs, record.overhead_cycles = TIMINGS, load.rules.overhead_cycles
+    record.first_rate = sum(len(part) for part in parts["rates"])
+    parts["rates"] += [
+        np.array(costs.coefficients),
+        costs.by_tokens(int(record.most_tokens)),
+        costs.by_sequences(int(record.most_sequences)),
+    ]
+    return np.zeros(1, np.int64)
+
+
+def _row_parts(record: Any, load: DecoderLoad, parts: dict[str, list[Any]]) -> IntArray:
+    """Append the tables of rows; the rows of their iterations."""
+    costs = load.costs
+    assert isinstance(costs, IterationCosts)
+    record.costs, record.gap_cycles = ROWS, load.rules.overhead_cycles
+    record.first_cost = sum(len(part) for part in parts["by"])
+    for name, value in costs.settings.items():
+        setattr(record, name, value)
+    for name in (*_COLUMNS, "attention"):
+        parts[name].append(getattr(costs, name))
+    parts["table"].append(costs.table + sum(len(part) for part in parts["cycles"]))
+    parts["cycles"].append(costs.cycles)
+    parts["ranges"].append(costs.ranges + sum(len(part) for part in parts["terms"]))
+    parts["terms"].append(costs.terms)
+    return costs.row_index
 
 
 def decoder_run(llm: LlmState, number: int, end_cycles: int) -> DecoderRun:

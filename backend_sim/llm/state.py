@@ -79,34 +79,22 @@ class Shape(Protocol):
     """Costs of one distinct row in the iteration being prepared; rows that cost the same share it.
 
     Attributes:
-        table: First entry of its costs in ``LlmState.costs``.
-        by: What a token row's costs depend on, or that it is an attention row (:data:`BY`).
-        heads: Attention: heads of keys and values.
-        queries: Attention: query heads per head of keys and values.
-        reduction: Attention: extent that the product sums over, 0 for the context length.
-        columns: Attention: columns of the product, 0 for the context length.
-        cache_bytes: Attention: bytes read per cached token.
         compute_cycles: Compute of one tile.
-        rest_cycles: Tiles that have one cycle more.
+        rest_cycles: Last tiles, which have one cycle more.
         dram_bytes: Traffic of one tile.
-        rest_bytes: Tiles that have one byte more.
+        rest_bytes: Last tiles, which have one byte more.
         weight_bytes: What one tile keeps resident.
+        rest_weights: Last tiles, which keep one byte more.
         live_bytes: Activations alive.
         tiles: Rows that it is cut into.
     """
 
-    table: int
-    by: int
-    heads: int
-    queries: int
-    reduction: int
-    columns: int
-    cache_bytes: int
     compute_cycles: int
     rest_cycles: int
     dram_bytes: int
     rest_bytes: int
     weight_bytes: int
+    rest_weights: int
     live_bytes: int
     tiles: int
 
@@ -121,6 +109,8 @@ class Decoder(Protocol):
         first_shape: Its first distinct row.
         shapes: Number of distinct rows.
         first_row: Its first row.
+        first_cost: Its first distinct row among the costs: for any members, then for one new token each.
+        first_feature: Start of its part of ``features``.
         rows: Rows of an iteration, before large ones are cut into tiles.
         costs: TIMINGS or ROWS.
         first_rate: Start of its part of ``rates``.
@@ -170,6 +160,32 @@ class Decoder(Protocol):
         recomputed: Tokens whose keys and values were thrown away.
         most_used: Most blocks used.
         completed: Requests completed.
+        rows_of_array: Of the matrix unit; this and what follows is the NPU's
+            (``scheduler.iterations.costs``).
+        columns_of_array: See there.
+        arrays: See there.
+        pixels: See there.
+        swap_cycles: See there.
+        flow: See there.
+        double_buffered: See there.
+        pack: See there.
+        by_folds: See there.
+        by_channels: See there.
+        by_rows: See there.
+        swap_operands: See there.
+        lanes: See there.
+        lane_denominator: See there.
+        fixed_cycles: See there.
+        burst_bytes: See there.
+        request_bytes: See there.
+        operand_bits: See there.
+        resting: See there.
+        piece_bytes: See there.
+        whole_bytes: See there.
+        buffer_bytes: See there.
+        activation_budget: Activations that may stay on chip; -1 for all.
+        tile_bytes: Traffic of the cache that is fetched as one row.
+        whole_blocks: Cached tokens of the members, by whole blocks.
         compute_cycles: Compute of all rows scheduled.
         dram_bytes: Traffic of all rows scheduled.
         itl_sum_ns: Sum of the times between two tokens.
@@ -182,6 +198,8 @@ class Decoder(Protocol):
     first_shape: int
     shapes: int
     first_row: int
+    first_cost: int
+    first_feature: int
     rows: int
     costs: int
     first_rate: int
@@ -231,6 +249,31 @@ class Decoder(Protocol):
     recomputed: int
     most_used: int
     completed: int
+    rows_of_array: int
+    columns_of_array: int
+    arrays: int
+    pixels: int
+    swap_cycles: int
+    flow: int
+    double_buffered: int
+    pack: int
+    by_folds: int
+    by_channels: int
+    by_rows: int
+    swap_operands: int
+    lanes: int
+    lane_denominator: int
+    fixed_cycles: int
+    burst_bytes: int
+    request_bytes: int
+    operand_bits: int
+    resting: int
+    piece_bytes: int
+    whole_bytes: int
+    buffer_bytes: int
+    activation_budget: int
+    tile_bytes: int
+    whole_blocks: int
     compute_cycles: int
     dram_bytes: int
     itl_sum_ns: int
@@ -252,7 +295,18 @@ class LlmState(NamedTuple):
         row_shape: Distinct row of every row, counted within its model.
         after_compute: Compute cycles of all rows after this one.
         after_cycles: Cold two-timeline makespan of all rows after this one.
-        costs: Tables of token rows.
+        features: Values of the polynomials' terms, for each model.
+        by: What a row's cycles grow with, shape (costs,), as the arrays that follow
+            (:class:`~layerweaver.scheduler.iterations.costs.IterationCosts`).
+        table: First entry in ``cycles``.
+        cycles: Tabulated cycles.
+        attention: Extents of products of two activations.
+        weight_bytes: Weights.
+        weight_traffic: Channel bytes of fetching them.
+        weight_chunks: Pieces of them.
+        held: Weights that a product holds.
+        ranges: First terms.
+        terms: Scale and coefficients.
         rates: Tables and coefficients of timings.
         itl_counts: Times between two tokens, counted in buckets.
     """
@@ -265,6 +319,16 @@ class LlmState(NamedTuple):
     row_shape: NDArray[np.int64]
     after_compute: NDArray[np.int64]
     after_cycles: NDArray[np.int64]
-    costs: NDArray[np.int64]
+    features: NDArray[np.int64]
+    by: NDArray[np.int64]
+    table: NDArray[np.int64]
+    cycles: NDArray[np.int64]
+    attention: NDArray[np.int64]
+    weight_bytes: NDArray[np.int64]
+    weight_traffic: NDArray[np.int64]
+    weight_chunks: NDArray[np.int64]
+    held: NDArray[np.int64]
+    ranges: NDArray[np.int64]
+    terms: NDArray[np.int64]
     rates: NDArray[np.float64]
     itl_counts: NDArray[np.int64]

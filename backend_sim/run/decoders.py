@@ -16,14 +16,17 @@ from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.traffic.lengths import Pairs, read_pairs
 from layerweaver.backend_sim.traffic.recorded import TraceArrivals
 from layerweaver.backend_sim.traffic.stream import take_all
+from layerweaver.costmodel import NpuConfig
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.clock import ns_to_cycles_up
+from layerweaver.scheduler.compile.iterations import iteration_rows
+from layerweaver.scheduler.iterations.costs import IterationCosts, iteration_costs
 from layerweaver.scheduler.iterations.timings import Timings, load_timings
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 
-__all__ = ["DecoderModel", "TokenRequests", "decoder_model", "token_requests"]
+__all__ = ["DecoderModel", "TokenRequests", "decoder_model", "mean_request", "stand_in", "token_requests"]
 
 _WAYS = {"vllm-v1": VLLM, "prefill-first": PREFILL_FIRST, "static": STATIC}
 
@@ -59,11 +62,16 @@ class DecoderModel:
 
     machine: MachineSpec
     rules: DecoderRules
-    costs: Timings
+    costs: Timings | IterationCosts
     first_requests: TokenRequests
     stand_in: ModelProfile
     most_len: int | None
     where: str
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be assumed of the model."""
+        return () if isinstance(self.costs, Timings) else self.costs.notes
 
     def load(self, requests: TokenRequests) -> DecoderLoad:
         """What the engine is given.
@@ -151,50 +159,68 @@ def _rules(scenario: Scenario, index: int, spec: LlmSpec, machine: MachineSpec, 
     )
 
 
-def decoder_model(scenario: Scenario, index: int, machine: MachineSpec) -> DecoderModel:
-    """One language model of the scenario on its NPU.
+def decoder_model(
+    scenario: Scenario, index: int, machine: MachineSpec, config: NpuConfig | None
+) -> DecoderModel:
+    """One language model of the scenario on its NPU, its cache without limit as yet (:func:`with_room`).
 
     Raises:
         LayerweaverError: If its costs, its cache or its requests cannot be had.
     """
     tenant = scenario.spec.tenants[index]
     spec = tenant.llm or LlmSpec()
-    ref = tenant.model
-    if not isinstance(ref, TimingsRef):
-        raise ScenarioError(
-            "is no model of times",
-            where=scenario.where("tenants", index, "model"),
-            accepted="model: {timings: FILE.yaml}",
-        )
-    costs = load_timings(scenario.path_of(ref.timings))
-    if costs.clock_hz != machine.clock_hz:
-        raise ConfigError(
-            f"times are cycles of {costs.clock_hz / 1e6:g} MHz, and {machine.name} runs at "
-            f"{machine.clock_hz / 1e6:g} MHz",
-            where=ref.timings,
-            accepted="state them in cycles of the scenario's NPU",
-        )
-    if spec.kv.blocks is None:
-        raise ScenarioError(
-            "the room for the cache is unknown: a model of times has no weights",
-            where=scenario.where("tenants", index, "llm"),
-            accepted="give kv: {blocks: ...}",
-        )
-    rules = _rules(scenario, index, spec, machine, spec.kv.blocks)
+    costs = _costs(scenario, index, spec, machine, config)
     requests = token_requests(scenario, index, TrafficRequest())
     where = scenario.where("tenants", index)
+    rules = _rules(scenario, index, spec, machine, spec.kv.blocks or _ANY_BLOCKS)
+    mean = DecoderLoad(rules, costs, *mean_request(requests))
     return DecoderModel(
-        machine,
-        rules,
-        costs,
-        requests,
-        _stand_in(tenant.name, machine, DecoderLoad(rules, costs, *_mean(requests))),
-        spec.max_model_len,
-        where,
+        machine, mean.rules, costs, requests, stand_in(tenant.name, machine, mean), spec.max_model_len, where
     )
 
 
-def _mean(requests: TokenRequests) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+_ANY_BLOCKS = 1 << 20
+
+
+def _costs(
+    scenario: Scenario, index: int, spec: LlmSpec, machine: MachineSpec, config: NpuConfig | None
+) -> Timings | IterationCosts:
+    """What a language model's iterations cost: given times, or rows of its graph."""
+    tenant = scenario.spec.tenants[index]
+    ref = tenant.model
+    if isinstance(ref, TimingsRef):
+        costs = load_timings(scenario.path_of(ref.timings))
+        if costs.clock_hz != machine.clock_hz:
+            raise ConfigError(
+                f"times are cycles of {costs.clock_hz / 1e6:g} MHz, and {machine.name} runs at "
+                f"{machine.clock_hz / 1e6:g} MHz",
+                where=ref.timings,
+                accepted="state them in cycles of the scenario's NPU",
+            )
+        if spec.kv.blocks is None:
+            raise ScenarioError(
+                "the room for the cache is unknown: a model of times has no weights",
+                where=scenario.where("tenants", index, "llm"),
+                accepted="give kv: {blocks: ...}",
+            )
+        return costs
+    if not isinstance(ref, str) or config is None:
+        raise ScenarioError(
+            "a language model is an ONNX decoder or given times, not a table or a profile",
+            where=scenario.where("tenants", index, "model"),
+            accepted="zoo:NAME, a path, or {timings: FILE.yaml}, and an npu",
+        )
+    source = ref if ref.startswith("zoo:") else str(scenario.path_of(ref))
+    return iteration_costs(
+        iteration_rows(source, tenant.dims),
+        config,
+        tokens=max(spec.max_batched_tokens, spec.max_num_seqs),
+        sequences=spec.max_num_seqs,
+        cache_bits=round(spec.kv.dtype_bytes * 8),
+    )
+
+
+def mean_request(requests: TokenRequests) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """One request of mean lengths."""
     lengths = requests.lengths
     prompt = round(float(lengths.prompt.mean())) if len(lengths.prompt) else 1
@@ -202,36 +228,33 @@ def _mean(requests: TokenRequests) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return np.zeros(1, np.int64), np.array([max(1, prompt)]), np.array([max(1, output)])
 
 
-def _stand_in(name: str, machine: MachineSpec, mean: DecoderLoad) -> ModelProfile:
-    """The work of a mean request where so many decode together as the cache holds."""
+def stand_in(name: str, machine: MachineSpec, mean: DecoderLoad) -> ModelProfile:
+    """The work of a mean request where so many decode together as the cache holds, row by row."""
     rules, prompt, output = mean.rules, int(mean.prompt[0]), int(mean.output[0])
     blocks = -(-(prompt + output // 2) // rules.block)
     together = max(1, min(rules.max_num_seqs, rules.budget, rules.blocks // blocks))
     chunk = min(prompt, rules.budget, rules.long_prefill or prompt)
+    beside = max(1, min(rules.max_num_seqs, rules.budget // chunk))
     filling, decoding = iteration_sums(
-        mean,
-        machine,
-        [
-            (chunk, (prompt - chunk) // 2, 1, max(1, rules.budget // chunk)),
-            (1, prompt + output // 2, 1, together),
-        ],
+        mean, machine, [(chunk, (prompt - chunk) // 2, 1, beside), (1, prompt + output // 2, 1, together)]
     )
-    share = prompt / (chunk * max(1, rules.budget // chunk))
-    compute, fetch = (
-        max(0, round(prefill * share + decode * (output - 1) / together))
-        for prefill, decode in zip(filling, decoding, strict=True)
+    share = prompt / (chunk * beside)
+    compute, dram = (
+        np.rint(prefill * share + decode * ((output - 1) / together)).astype(np.int64)
+        for prefill, decode in zip(filling[:2], decoding[:2], strict=True)
     )
-    dram = fetch * machine.bandwidth_numerator // machine.bandwidth_denominator
-    nothing = np.zeros(1, np.int64)
+    count = len(compute)
+    names = ("iteration",) if isinstance(mean.costs, Timings) else mean.costs.layer_names
+    # What is alive while decoding: a prompt takes more, for a moment, and spills.
     table = CostTable(
         name,
         1,
         machine,
-        np.array([max(1, compute)]),
-        np.array([dram]),
-        nothing,
-        nothing,
-        nothing,
-        ("request",),
+        np.maximum(compute, int(count == 1)),
+        dram,
+        np.minimum(decoding[3], machine.weight_buffer_bytes),
+        decoding[2],
+        np.arange(count, dtype=np.int64),
+        names,
     )
     return ModelProfile(name, table, build_offline(table))

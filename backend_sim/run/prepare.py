@@ -11,7 +11,13 @@ from typing import Any, cast
 
 from layerweaver.backend_sim.engine.input import BatchRule, TenantLoad
 from layerweaver.backend_sim.run.auto_sizes import useful_sizes
-from layerweaver.backend_sim.run.decoders import DecoderModel, TokenRequests, decoder_model, token_requests
+from layerweaver.backend_sim.run.cache_room import with_room
+from layerweaver.backend_sim.run.decoders import (
+    DecoderModel,
+    TokenRequests,
+    decoder_model,
+    token_requests,
+)
 from layerweaver.backend_sim.run.groups import group_documents
 from layerweaver.backend_sim.run.variants import Menus, Npu, share_activations, tenant_menus
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
@@ -162,11 +168,17 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
         if compiled is not None:
             warnings.update(dict.fromkeys(compiled.warnings))
         decoders = tuple(
-            decoder_model(scenario, index, machine) if tenant.is_llm else None
+            decoder_model(scenario, index, machine, config) if tenant.is_llm else None
             for index, tenant in enumerate(scenario.spec.tenants)
         )
         stand_ins = {index: decoder.stand_in for index, decoder in enumerate(decoders) if decoder is not None}
         menus = tenant_menus(scenario, machine, profiles, compiled, keys=keys, stand_ins=stand_ins)
+        if stand_ins:
+            decoders = with_room(scenario, decoders, tuple(menus), config)
+            for index, decoder in enumerate(decoders):
+                if decoder is not None:
+                    menus[index] = (decoder.stand_in,)
+                    warnings.update(dict.fromkeys(decoder.notes))
         useful = useful_sizes(scenario, menus)
         npus.append(Npu(machine, count, share_activations(useful) if shared else tuple(useful)))
     _check_work(scenario, npus)
@@ -272,7 +284,7 @@ def _model_requests(scenario: Scenario) -> tuple[list[ModelRequest], dict[int, s
     keys: dict[int, str] = {}
     for index, tenant in enumerate(scenario.spec.tenants):
         ref = tenant.model
-        if not isinstance(ref, str):
+        if not isinstance(ref, str) or tenant.is_llm:
             continue
         source = _source_of(scenario, ref)
         shapes = tuple(sorted((name, tuple(shape)) for name, shape in tenant.shapes.items()))

@@ -16,7 +16,7 @@ from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ConvMapping, Depthwise, Split
 from layerweaver.ir import ConfigError
 
-__all__ = ["ComputeCosts", "Passes", "analytical"]
+__all__ = ["ComputeCosts", "Passes", "analytical", "product_cycles"]
 
 
 IntArray = NDArray[np.int64]
@@ -101,6 +101,15 @@ def _sound(cycles: IntArray, work: ArrayWork, config: NpuConfig) -> IntArray:
     return given.astype(np.int64)
 
 
+def product_cycles(work: ArrayWork, config: NpuConfig) -> IntArray:
+    """Cycles of one step of every layer's products, without tiles, transposed where that is shorter."""
+    model = array_model(config.array.dataflow)
+    per_step = _sound(model(work, config.array), work, config)
+    if config.array.swap_operands:
+        per_step = np.minimum(per_step, model(replace(work, m=work.n, n=work.m), config.array))
+    return per_step
+
+
 def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     """The shipped cost model: array and vector unit work side by side, fixed overhead after them.
 
@@ -109,15 +118,12 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     """
     work = array_work(columns, config)
     passes: Passes | None = None
-    model = array_model(config.array.dataflow)
     if config.array.split is Split.TILES:
         tiles = tile_costs(work, config.array)
         per_step = tiles.cycles
         passes = Passes(tiles.input_passes, tiles.weight_passes)
     else:
-        per_step = _sound(model(work, config.array), work, config)
-    if config.array.swap_operands and passes is None:
-        per_step = np.minimum(per_step, model(replace(work, m=work.n, n=work.m), config.array))
+        per_step = product_cycles(work, config)
     array = np.where(columns.macs > 0, checked_cycles(per_step, columns.steps), 0)
     fused = vector_operations(columns, config.vector)
     with_products = fused + np.where(columns.depthwise, mac_operations(columns.macs, config.vector), 0)

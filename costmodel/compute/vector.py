@@ -12,7 +12,7 @@ from layerweaver.costmodel.compute.arrays import checked_cycles
 from layerweaver.costmodel.npu.sections import VectorConfig
 from layerweaver.ir import VectorCategory
 
-__all__ = ["cycles_per_operand", "vector_cycles", "vector_operations"]
+__all__ = ["category_costs", "cycles_per_operand", "vector_cycles", "vector_operations"]
 
 IntArray = NDArray[np.int64]
 MAX_DENOMINATOR = 1000
@@ -36,14 +36,19 @@ def _lane_cycles(operands: IntArray, cost: IntArray, denominator: int) -> IntArr
     return -(-checked_cycles(operands, cost) // denominator)
 
 
-def vector_operations(columns: LayerColumns, vector: VectorConfig) -> IntArray:
-    """Lane cycles per layer on one lane, without depthwise products, shape (layers,)."""
+def category_costs(vector: VectorConfig) -> tuple[IntArray, int]:
+    """Lane cycles of an operand of every category, as whole numbers over one denominator."""
     exact = [
         Fraction(cycles_per_operand(vector)[category]).limit_denominator(MAX_DENOMINATOR)
         for category in CATEGORIES
     ]
     denominator = int(np.lcm.reduce([cost.denominator for cost in exact]))
-    numerators = np.array([int(cost * denominator) for cost in exact], dtype=np.int64)
+    return np.array([int(cost * denominator) for cost in exact], dtype=np.int64), denominator
+
+
+def vector_operations(columns: LayerColumns, vector: VectorConfig) -> IntArray:
+    """Lane cycles per layer on one lane, without depthwise products, shape (layers,)."""
+    numerators, denominator = category_costs(vector)
     works = columns.vector
     total = np.zeros(works.layers, dtype=np.int64)
     np.add.at(total, works.layer, _lane_cycles(works.operands, numerators[works.category], denominator))

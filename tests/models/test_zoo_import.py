@@ -72,6 +72,12 @@ def test_ncf_at_the_batch_of_the_exported_graph() -> None:
         ("bert-large", 123_212_922_880, 335_141_888),
         ("xlnet-base", 43_493_621_760, 116_718_336 - 768),
         ("gpt2-decode", 125_891_328, 124_439_808),
+        ("gpt2", 125_891_328, 124_439_808),
+        ("llama-3.1-8b", 7_773_093_888, 8_030_261_248),
+        ("llama-2-7b", 6_875_512_832, 6_738_415_616),
+        ("llama-2-70b", 70_055_362_560, 68_976_648_192),
+        ("mistral-7b", 7_378_829_312, 7_241_732_096),
+        ("qwen2.5-7b", 7_275_806_720, 7_615_616_512),
     ],
 )
 def test_published_sizes_without_warnings(name: str, macs: int, parameters: int) -> None:

@@ -1,0 +1,255 @@
+"""Costs of an iteration's distinct rows from its members; plain functions that numba compiles.
+
+The rules are those of :mod:`layerweaver.costmodel`, with sums over the members in place of a batch: for equal
+members every number is that of the graph bound to their sizes.
+"""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+
+from layerweaver.backend_sim.llm.batching import is_finished
+from layerweaver.backend_sim.llm.state import Decoder, LlmState
+from layerweaver.costmodel.spills import SMALLEST_TILE_BYTES
+
+__all__ = ["price_rows"]
+
+_ATTENTION = 4
+_WS, _IS, _OS, _GRID = range(4)
+_VECTOR, _GATHERS, _READS, _WRITES, _INPUTS, _OUTPUTS, _ENTERING, _LEAVING, _LIVE = range(9)
+_TOTAL = 5
+"""Place of the first term that is summed over sequences."""
+
+_PARTS = 1 << 20
+"""Folds are counted in these parts, as small products may share one."""
+
+
+def price_rows(llm: LlmState, decoder: Decoder) -> None:
+    """Fill in the costs of every distinct row of the planned iteration."""
+    _count_features(llm, decoder)
+    single = decoder.shapes if decoder.tokens == decoder.members else 0
+    for shape in range(decoder.shapes):
+        _price_row(llm, decoder, shape, decoder.first_cost + shape + single)
+
+
+def _count_features(llm: LlmState, decoder: Decoder) -> None:
+    """Values of the terms: at the longest member, and summed over all."""
+    at = decoder.first_feature
+    most_new, most_past = 0, 0
+    for place in range(_TOTAL):
+        llm.features[at + _TOTAL + place] = 0
+    decoder.whole_blocks = 0
+    first = decoder.first_line
+    for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
+        new = llm.new[place]
+        request = llm.requests[llm.line[place]]
+        if new == 0 or is_finished(request):
+            continue
+        past = request.computed
+        most_new, most_past = max(most_new, new), max(most_past, past)
+        llm.features[at + _TOTAL] += 1
+        llm.features[at + _TOTAL + 1] += new
+        llm.features[at + _TOTAL + 2] += past
+        llm.features[at + _TOTAL + 3] += new * past
+        llm.features[at + _TOTAL + 4] += new * new
+        decoder.whole_blocks += (past + decoder.block - 1) // decoder.block * decoder.block
+    llm.features[at] = 1
+    llm.features[at + 1], llm.features[at + 2] = most_new, most_past
+    llm.features[at + 3], llm.features[at + 4] = most_new * most_past, most_new * most_new
+
+
+def _count(llm: LlmState, decoder: Decoder, term: int, sequences: int) -> int:
+    """A term's polynomial times its scale; ``sequences`` stands for their number."""
+    at = decoder.first_feature
+    total = llm.terms[term, 1 + _TOTAL] * sequences
+    for place in range(_TOTAL):
+        total += llm.terms[term, 1 + place] * llm.features[at + place]
+    for place in range(_TOTAL + 1, 2 * _TOTAL):
+        total += llm.terms[term, 1 + place] * llm.features[at + place]
+    return total * llm.terms[term, 0]  # type: ignore[no-any-return]
+
+
+def _on_channel(decoder: Decoder, size: int) -> int:
+    """Channel bytes of one transfer: whole bursts and the latency of a request."""
+    if size == 0:
+        return 0
+    bursts = (size + decoder.burst_bytes - 1) // decoder.burst_bytes
+    return bursts * decoder.burst_bytes + decoder.request_bytes
+
+
+def _moved(llm: LlmState, decoder: Decoder, cost: int, which: int, sequences: int) -> int:
+    """Channel bytes of all tensors of one role."""
+    total = 0
+    for term in range(llm.ranges[cost, which], llm.ranges[cost, which + 1]):
+        total += _on_channel(decoder, (_count(llm, decoder, term, sequences) + 7) // 8)
+    return total
+
+
+def _cached(llm: LlmState, decoder: Decoder, cost: int, sequences: int) -> int:
+    """Channel bytes of cached keys and values, which are read by whole blocks."""
+    total, beyond = 0, decoder.whole_blocks - llm.features[decoder.first_feature + _TOTAL + 2]
+    for term in range(llm.ranges[cost, _READS], llm.ranges[cost, _READS + 1]):
+        bits = _count(llm, decoder, term, sequences)
+        bits += llm.terms[term, 1 + _TOTAL + 2] * beyond * llm.terms[term, 0]
+        total += _on_channel(decoder, (bits + 7) // 8)
+    return total
+
+
+def _price_row(llm: LlmState, decoder: Decoder, shape_index: int, cost: int) -> None:
+    features, by = decoder.first_feature, llm.by[cost]
+    members, sequences = llm.features[features + _TOTAL], llm.features[features + _TOTAL]
+    any_members = cost < decoder.first_cost + decoder.shapes
+    if by != _ATTENTION and (any_members or by == 2):
+        sequences = decoder.sequences
+    array = 0
+    if by == 1:
+        array = llm.cycles[llm.table[cost] + decoder.tokens]
+    elif by == 2:
+        array = llm.cycles[llm.table[cost] + decoder.sequences]
+    elif by == 3:
+        array = llm.cycles[llm.table[cost] + 1]
+    elif by == _ATTENTION and members > 0:
+        array = _attention_cycles(llm, decoder, cost)
+    operations = 0
+    for term in range(llm.ranges[cost, _VECTOR], llm.ranges[cost, _VECTOR + 1]):
+        lane_cycles = _count(llm, decoder, term, sequences)
+        operations += (lane_cycles + decoder.lane_denominator - 1) // decoder.lane_denominator
+    busy = max(array, (operations + decoder.lanes - 1) // decoder.lanes)
+    compute = busy + decoder.fixed_cycles if busy > 0 else 0
+    cache = _cached(llm, decoder, cost, sequences)
+    traffic = llm.weight_traffic[cost] + cache
+    traffic += _moved(llm, decoder, cost, _GATHERS, sequences)
+    traffic += _moved(llm, decoder, cost, _WRITES, sequences)
+    live = (_count(llm, decoder, llm.ranges[cost, _LIVE], sequences) + 7) // 8
+    if decoder.activation_budget >= 0 and live > decoder.activation_budget:
+        traffic += _spilled(llm, decoder, cost, sequences)
+    elif decoder.resting == 1:
+        traffic += _moved(llm, decoder, cost, _ENTERING, sequences)
+        traffic += _moved(llm, decoder, cost, _LEAVING, sequences)
+    elif decoder.resting == 2:
+        traffic += _moved(llm, decoder, cost, _INPUTS, sequences)
+        traffic += _moved(llm, decoder, cost, _OUTPUTS, sequences)
+    weights = llm.weight_bytes[cost]
+    tiles = 1
+    if weights > decoder.buffer_bytes:
+        tiles = (2 * weights + decoder.buffer_bytes - 1) // decoder.buffer_bytes
+    if decoder.piece_bytes > 0 and traffic > decoder.whole_bytes:
+        tiles = max(tiles, (traffic + decoder.piece_bytes - 1) // decoder.piece_bytes)
+    if cache > 0:
+        # The cache passes through the buffer tile by tile; what is fetched ahead takes room like weights.
+        tiles = max(tiles, (cache + decoder.tile_bytes - 1) // decoder.tile_bytes)
+        weights += cache
+    shape = llm.shapes[decoder.first_shape + shape_index]
+    shape.tiles, shape.live_bytes = tiles, live
+    shape.compute_cycles, shape.rest_cycles = compute // tiles, compute % tiles
+    shape.dram_bytes, shape.rest_bytes = traffic // tiles, traffic % tiles
+    shape.weight_bytes, shape.rest_weights = weights // tiles, weights % tiles
+
+
+def _spilled(llm: LlmState, decoder: Decoder, cost: int, sequences: int) -> int:
+    """Channel bytes of a row whose live activations exceed the budget."""
+    budget = max(SMALLEST_TILE_BYTES, decoder.activation_budget)
+    read = _moved(llm, decoder, cost, _INPUTS, sequences)
+    written = _moved(llm, decoder, cost, _OUTPUTS, sequences)
+    chunks, held = llm.weight_chunks[cost] - 1, llm.held[cost]
+    tiles = max((read + budget - 1) // budget - 1, 0)
+    squares = max(ceil(sqrt(written / budget)) - 1, 0)
+    extra = min(chunks * read, 2 * chunks * written, tiles * held, squares * (read + held))
+    if llm.by[cost] == _ATTENTION:
+        extra += _streamed_again(llm, decoder, cost, budget)
+    return read + written + extra  # type: ignore[no-any-return]
+
+
+def _extent(llm: LlmState, cost: int, first: int, new: int, past: int) -> int:
+    shape = llm.attention
+    return shape[cost, first] + shape[cost, first + 1] * new + shape[cost, first + 2] * past  # type: ignore[no-any-return]
+
+
+def _streamed_again(llm: LlmState, decoder: Decoder, cost: int, budget: int) -> int:
+    """Bytes of operands of attention that pass the held ones more than once."""
+    total = 0
+    first = decoder.first_line
+    for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
+        new = llm.new[place]
+        request = llm.requests[llm.line[place]]
+        if new == 0 or is_finished(request):
+            continue
+        m, n = _extent(llm, cost, 1, new, request.computed), _extent(llm, cost, 4, new, request.computed)
+        k = _extent(llm, cost, 7, new, request.computed)
+        left = (m * k + 7) // 8 * decoder.operand_bits
+        right = (k * n + 7) // 8 * decoder.operand_bits
+        again_left = max((right + budget - 1) // budget - 1, 0) * left
+        again_right = max((left + budget - 1) // budget - 1, 0) * right
+        total += llm.attention[cost, 0] * min(again_left, again_right)
+    return total
+
+
+def _attention_cycles(llm: LlmState, decoder: Decoder, cost: int) -> int:
+    """Cycles of the products of all members: the shortest of the ways in which the arrays can share them."""
+    best = -1
+    for swapped in range(1 + decoder.swap_operands):
+        if decoder.by_folds != 0:
+            best = _shorter(best, _shared_cycles(llm, decoder, cost, swapped, 0))
+        if decoder.by_channels != 0:
+            best = _shorter(best, _shared_cycles(llm, decoder, cost, swapped, 1))
+        if decoder.by_rows != 0:
+            best = _shorter(best, _shared_cycles(llm, decoder, cost, swapped, 2))
+    return best * llm.attention[cost, 10]  # type: ignore[no-any-return]
+
+
+def _shorter(best: int, cycles: int) -> int:
+    return cycles if best < 0 or cycles < best else best
+
+
+def _shared_cycles(llm: LlmState, decoder: Decoder, cost: int, swapped: int, way: int) -> int:
+    """Cycles where arrays share folds (``way`` 0), channels (1) or rows (2).
+
+    Folds follow each other whoever they belong to: with M* the longest stream, ``load + sum F_i max(M_i,
+    swap) - max(M*, swap) + M* + R + C - 2``.
+    """
+    rows, columns, flow = decoder.rows_of_array, decoder.columns_of_array, decoder.flow
+    load = decoder.swap_cycles if flow in (_WS, _IS) else 0
+    edge = 0 if flow == _GRID else load + rows + columns - 2
+    serial = flow != _GRID and decoder.double_buffered == 0
+    work, longest, longest_stream = 0, 0, 0
+    first = decoder.first_line
+    for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
+        new = llm.new[place]
+        request = llm.requests[llm.line[place]]
+        if new == 0 or is_finished(request):
+            continue
+        m, n = _extent(llm, cost, 1, new, request.computed), _extent(llm, cost, 4, new, request.computed)
+        k = _extent(llm, cost, 7, new, request.computed)
+        if swapped != 0:
+            m, n = n, m
+        folds = llm.attention[cost, 0] * _PARTS
+        if decoder.pack != 0:
+            across, along = (m, n) if flow == _OS else (k, m if flow == _IS else n)
+            folds //= max(1, min(rows // max(1, across), columns // max(1, along)))
+        if way == 1:
+            n = (n + decoder.arrays - 1) // decoder.arrays
+        elif way == 2:
+            m = (m + decoder.arrays - 1) // decoder.arrays
+        across, along, stream = k, n, m
+        if flow == _IS:
+            along, stream = m, n
+        elif flow == _OS:
+            across, along, stream = m, n, k
+        elif flow == _GRID:
+            stream = (m + decoder.pixels - 1) // decoder.pixels
+        folds *= ((across + rows - 1) // rows) * ((along + columns - 1) // columns)
+        each = stream
+        if serial:
+            each = stream + edge
+        elif flow != _GRID:
+            each = max(stream, decoder.swap_cycles)
+        work += folds * each
+        longest, longest_stream = max(longest, each), max(longest_stream, stream)
+    if longest == 0:
+        return 0
+    sharing = decoder.arrays if way == 0 else 1
+    parts = _PARTS * longest * sharing
+    busy = (work + _PARTS - 1) // _PARTS if sharing == 1 else (work + parts - 1) // parts * longest
+    if serial or flow == _GRID:
+        return busy
+    return busy - longest + longest_stream + edge

@@ -1,0 +1,260 @@
+"""What the rows of an iteration cost on one NPU, as tables and integers that compiled code reads.
+
+Products with weights are tabulated by the NPU's array model for every number of tokens; everything else is
+counted from the polynomials when an iteration is planned, by the same rules as of any other model
+(:mod:`layerweaver.costmodel`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.costmodel.compute.analytical import product_cycles
+from layerweaver.costmodel.compute.arrays import ArrayWork
+from layerweaver.costmodel.compute.vector import category_costs
+from layerweaver.costmodel.dram import compressed_bytes
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.fields import ActivationsInDram, Split
+from layerweaver.ir import ConfigError, ceil_div
+from layerweaver.scheduler.iterations.rows import FEATURES, IterationRow, IterationRows, Term
+
+__all__ = ["BY", "RANGES", "IterationCosts", "iteration_costs"]
+
+IntArray = NDArray[np.int64]
+
+BY = ("", "tokens", "sequences", "nothing", "attention")
+"""What the array's cycles of a row grow with."""
+
+RANGES = ("vector", "gathers", "reads", "writes", "inputs", "outputs", "entering", "leaving", "live")
+"""Terms of a row, in the order in which they lie."""
+
+_FLOWS = ("ws", "is", "os", "mac_grid")
+_SPLITS = (Split.FOLDS, Split.CHANNELS, Split.ROWS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IterationCosts:
+    """A decoder's rows on one NPU.
+
+    Attributes:
+        layer_names: Name of every row.
+        row_index: Distinct row of every row.
+        distinct: Number of distinct rows; all arrays have them for any members first and then for members
+            with one new token each.
+        by: Index into :data:`BY`, shape (2 distinct,).
+        table: First entry of a row's cycles in ``cycles``, by tokens or sequences from 0 on.
+        cycles: Tabulated cycles.
+        attention: Groups, then m, n and k, each as (constant, per new token, per cached token), and steps,
+            shape (2 distinct, 11).
+        weight_bytes: Weights as they lie in the buffer.
+        weight_traffic: Channel bytes of fetching them.
+        weight_chunks: Pieces in which they pass through the buffer.
+        held: Weights that a product holds, for spills.
+        ranges: First term of every range of :data:`RANGES`, and the end, shape (2 distinct, 10).
+        terms: Scale and coefficients, shape (terms, 11): lane cycles times the denominator, or bits.
+        settings: Numbers of the NPU, by name.
+        parameter_bytes: All parameters.
+        cache_bits: Bits of keys and values per cached token.
+        notes: What was assumed.
+    """
+
+    layer_names: tuple[str, ...]
+    row_index: IntArray
+    distinct: int
+    by: IntArray
+    table: IntArray
+    cycles: IntArray
+    attention: IntArray
+    weight_bytes: IntArray
+    weight_traffic: IntArray
+    weight_chunks: IntArray
+    held: IntArray
+    ranges: IntArray
+    terms: IntArray
+    settings: dict[str, int]
+    parameter_bytes: int
+    cache_bits: int
+    notes: tuple[str, ...]
+
+
+def iteration_costs(
+    rows: IterationRows, config: NpuConfig, *, tokens: int, sequences: int, cache_bits: int
+) -> IterationCosts:
+    """Cost a decoder's rows on an NPU.
+
+    Args:
+        rows: The decoder.
+        config: The NPU.
+        tokens: Most tokens of an iteration.
+        sequences: Most sequences of an iteration.
+        cache_bits: Bits of an element of keys and values.
+
+    Raises:
+        ConfigError: If the NPU's cost model cannot be applied to iterations.
+    """
+    _check(config)
+    every = [pair[0] for pair in rows.distinct] + [_single(*pair) for pair in rows.distinct]
+    tables, pieces, length = [], list[IntArray](), 0
+    known: dict[tuple[object, ...], int] = {}
+    most = {"tokens": tokens, "sequences": max(tokens, sequences), "nothing": 1}
+    for row in every:
+        key = (row.by, row.m, row.n, row.k, row.groups, row.steps)
+        if row.by not in most:
+            tables.append(0)
+            continue
+        if key not in known:
+            known[key] = length
+            pieces.append(_tabulated(row, config, most[row.by]))
+            length += len(pieces[-1])
+        tables.append(known[key])
+    pinned = rows.name in config.pinned_models
+    resting, traffic = zip(*(_weights(row, config, pinned=pinned) for row in every), strict=True)
+    weight_bytes = np.array(resting, np.int64)
+    buffer = config.sram.weight_bytes
+    chunks = np.where(weight_bytes > buffer, -((-2 * weight_bytes) // buffer), 1)
+    terms, ranges = _terms(every, config, cache_bits)
+    parameter_bits = sum(elements * (config.weight_bits or width) for elements, width in rows.parameter_bits)
+    return IterationCosts(
+        layer_names=rows.layer_names,
+        row_index=rows.row_index,
+        distinct=len(rows.distinct),
+        by=np.array([BY.index(row.by) for row in every], np.int64),
+        table=np.array(tables, np.int64),
+        cycles=np.concatenate(pieces) if pieces else np.zeros(1, np.int64),
+        attention=np.array([_attention(row) for row in every], np.int64),
+        weight_bytes=weight_bytes,
+        weight_traffic=np.array(traffic, np.int64),
+        weight_chunks=chunks,
+        held=np.where([row.by in most for row in every], weight_bytes, 0),
+        ranges=ranges,
+        terms=terms,
+        settings=_settings(config),
+        parameter_bytes=ceil_div(parameter_bits, 8),
+        cache_bits=rows.cache_elements * cache_bits,
+        notes=rows.notes,
+    )
+
+
+def _single(row: IterationRow, single: IterationRow) -> IterationRow:
+    """A row for one new token a sequence: what grows with sequences there may grow with tokens in general."""
+    return replace(single, by=row.by) if row.by == "tokens" and single.by == "sequences" else single
+
+
+def _check(config: NpuConfig) -> None:
+    known = config.array.dataflow in _FLOWS and config.array.split is not Split.TILES
+    if config.cost_model != "analytical" or not known:
+        raise ConfigError(
+            "iterations of a language model are not built for this cost model",
+            where=config.name,
+            accepted="cost_model analytical, dataflow ws, is, os or mac_grid, a split without tiles",
+        )
+
+
+def _tabulated(row: IterationRow, config: NpuConfig, most: int) -> IntArray:
+    """Cycles of a product with weights for 0 to ``most`` of what it grows with."""
+    count = np.arange(1, most + 1, dtype=np.int64)
+    full = np.full(most, 1, np.int64)
+    work = ArrayWork.products(count * row.m, full * row.n, full * row.k)
+    cycles = product_cycles(_grouped(work, full * row.groups), config) * row.steps
+    return np.concatenate((np.zeros(1, np.int64), cycles))
+
+
+def _grouped(work: ArrayWork, groups: IntArray) -> ArrayWork:
+    one = np.ones_like(groups)
+    return ArrayWork(work.m, work.n, work.k, groups, one, one, one, one, np.ones(groups.shape, np.bool_))
+
+
+def _weights(row: IterationRow, config: NpuConfig, *, pinned: bool) -> tuple[int, int]:
+    """Bytes of a row's weights in the buffer, and of channel time to fetch them."""
+    resting, traffic = 0, 0
+    for elements, width in row.weights:
+        size = np.array([ceil_div(elements * (config.weight_bits or width), 8)])
+        compressed = int(compressed_bytes(size, config.weight_compression)[0])
+        resting += compressed
+        traffic += _on_channel(compressed, config)
+    return (0, 0) if pinned else (resting, traffic)
+
+
+def _per_request(config: NpuConfig) -> int:
+    return ceil_div(round(config.dram.latency_ns * config.effective_bandwidth_bytes_per_s), 10**9)
+
+
+def _on_channel(size: int, config: NpuConfig) -> int:
+    burst = config.dram.burst_bytes
+    return -(-size // burst) * burst + _per_request(config) if size else 0
+
+
+def _attention(row: IterationRow) -> list[int]:
+    if row.attention is None:
+        return [0] * 11
+    shape = row.attention
+    return [shape.groups, *shape.m, *shape.n, *shape.k, row.steps]
+
+
+def _terms(every: list[IterationRow], config: NpuConfig, cache_bits: int) -> tuple[IntArray, IntArray]:
+    """All terms, and where every row's begin."""
+    lane_cycles, _ = category_costs(config.vector)
+    activation = config.activation_bits
+    terms: list[list[int]] = []
+    ranges: list[list[int]] = []
+
+    def add(found: tuple[Term, ...], scales: list[int]) -> None:
+        terms.extend([scale, *term.coefficients] for term, scale in zip(found, scales, strict=True))
+
+    for row in every:
+        starts = [len(terms)]
+        add(row.vector, [int(lane_cycles[term.unit]) for term in row.vector])
+        starts.append(len(terms))
+        add(row.gathers, [config.weight_bits or term.unit for term in row.gathers])
+        for found in (row.reads, row.writes):
+            starts.append(len(terms))
+            add(found, [cache_bits] * len(found))
+        for found in (row.inputs, row.outputs, row.entering, row.leaving):
+            starts.append(len(terms))
+            add(found, [activation or term.unit for term in found])
+        starts.append(len(terms))
+        live = row.live[0] if activation is None else row.live[1]
+        terms.append([activation or 1, *live.coefficients])
+        starts.append(len(terms))
+        ranges.append(starts)
+    return np.array(terms, np.int64).reshape(-1, 1 + FEATURES), np.array(ranges, np.int64)
+
+
+def _settings(config: NpuConfig) -> dict[str, int]:
+    array = config.array
+    splits = _SPLITS if array.split is Split.BEST else (array.split,)
+    _, denominator = category_costs(config.vector)
+    resting = {ActivationsInDram.SPILLED: 0, ActivationsInDram.GRAPH_IO: 1, ActivationsInDram.ALL: 2}
+    if config.activations_in_dram not in resting:
+        raise ConfigError(
+            "iterations of a language model are not built for activations_in_dram: products",
+            where=config.name,
+            accepted="spilled, graph_io or all",
+        )
+    return {
+        "rows_of_array": array.rows,
+        "columns_of_array": array.columns,
+        "arrays": array.count,
+        "pixels": array.pixels,
+        "swap_cycles": ceil_div(array.rows, array.load_rows_per_cycle),
+        "flow": _FLOWS.index(array.dataflow),
+        "double_buffered": int(array.double_buffered),
+        "pack": int(array.pack_groups),
+        "by_folds": int(array.count == 1 or Split.FOLDS in splits),
+        "by_channels": int(array.count > 1 and Split.CHANNELS in splits),
+        "by_rows": int(array.count > 1 and Split.ROWS in splits),
+        "swap_operands": int(array.swap_operands),
+        "lanes": config.vector.lanes,
+        "lane_denominator": denominator,
+        "fixed_cycles": config.overhead_cycles,
+        "burst_bytes": config.dram.burst_bytes,
+        "request_bytes": _per_request(config),
+        "operand_bits": config.activation_bits or 32,
+        "resting": resting[config.activations_in_dram],
+        "piece_bytes": 0 if config.pipeline_mb is None else round(config.pipeline_mb * 10**6),
+        "whole_bytes": round((config.pipeline_from_mb or 0.0) * 10**6),
+        "buffer_bytes": config.sram.weight_bytes,
+    }

@@ -1,0 +1,146 @@
+"""Rows of iterations against the graph bound to the members' sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx.parser import parse_model
+
+from layerweaver.backend_sim.llm.cold import iteration_sums
+from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
+from layerweaver.costmodel import NpuConfig, cost_graph, load_npu, npu_names
+from layerweaver.ir import LayerweaverError
+from layerweaver.scheduler.compile.iterations import iteration_rows
+from layerweaver.scheduler.compile.sources import load_graph
+from layerweaver.scheduler.iterations.costs import iteration_costs
+
+SIZES = ((1, 1, 16), (7, 1, 480), (2, 16, 32), (1, 64, 0), (3, 33, 64))
+"""Sequences, new tokens and cached tokens of each, by whole blocks."""
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "os": {"dataflow": "os"},
+    "is": {"dataflow": "is", "count": 2, "split": "channels"},
+    "serial": {"double_buffered": False, "pack_groups": True},
+    "rows": {"count": 3, "split": "rows"},
+}
+
+
+def _agrees(source: str, config: NpuConfig) -> None:
+    costs = iteration_costs(
+        iteration_rows(source, {}),
+        config,
+        tokens=256,
+        sequences=16,
+        cache_bits=config.activation_bits or 32,
+    )
+    one = np.ones(1, np.int64)
+    budget = config.activation_buffer_bytes
+    rules = DecoderRules(blocks=1000, budget=256, max_num_seqs=16, activation_budget=budget)
+    load = DecoderLoad(rules, costs, 0 * one, one, one)
+    for batch, seq, past in SIZES:
+        table = cost_graph(load_graph(source, dims={"seq": seq, "past": past}, batch=batch), config).table
+        expected = np.zeros((2, len(table.layer_names)), np.int64)
+        np.add.at(expected[0], table.layer_index, table.compute_cycles)
+        np.add.at(expected[1], table.layer_index, table.dram_bytes)
+        found = iteration_sums(load, config.machine(), [(seq, past, 1, batch)])[0]
+        assert found[:2].tolist() == expected.tolist(), (config.name, batch, seq, past)
+
+
+@pytest.mark.parametrize("name", ["memory-centric", "tpu-v3", "tpu-v6e", "nvdla-small", "planaria"])
+def test_equal_members_cost_what_the_bound_graph_costs(name: str) -> None:
+    _agrees("zoo:gpt2", load_npu(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({*npu_names()} - {"onnxim-tpuv4"}))
+def test_on_every_npu(name: str) -> None:
+    _agrees("zoo:gpt2", load_npu(name))
+    _agrees("zoo:qwen2.5-7b", load_npu(name))
+
+
+@pytest.mark.parametrize("change", OTHERS)
+def test_on_other_arrays(change: str) -> None:
+    array = {"rows": 32, "columns": 16, **OTHERS[change]}
+    document = {
+        "name": change,
+        "clock_mhz": 1000,
+        "array": array,
+        "dram": {"bandwidth_gb_s": 100, "burst_bytes": 64, "latency_ns": 30},
+        "sram": {"weights_mb": 1, "activations_mb": 1},
+    }
+    _agrees("zoo:gpt2", load_npu(document))
+
+
+TINY = """
+<ir_version: 8, opset_import: ["" : 17]>
+tiny (int64[batch, seq] ids, float[batch, 2, past, 8] past_key, float[batch, 2, past, 8] past_value)
+=> (float[batch, seq, 50] logits, float[batch, 2, total, 8] present_key,
+    float[batch, 2, total, 8] present_value)
+<int64[2] table = {50, 16}, int64[2] square = {16, 16}, int64[2] wide = {16, 50},
+ int64[4] split = {0, 0, 2, 8}, int64[3] join = {0, 0, 16}>
+{
+    words = ConstantOfShape (table)
+    wq = ConstantOfShape (square)
+    wk = ConstantOfShape (square)
+    wv = ConstantOfShape (square)
+    head = ConstantOfShape (wide)
+    x = Gather (words, ids)
+    q0 = MatMul (x, wq)
+    q1 = Reshape (q0, split)
+    q = Transpose <perm = [0, 2, 1, 3]> (q1)
+    k0 = MatMul (x, wk)
+    k1 = Reshape (k0, split)
+    k2 = Transpose <perm = [0, 2, 1, 3]> (k1)
+    present_key = Concat <axis = 2> (past_key, k2)
+    v0 = MatMul (x, wv)
+    v1 = Reshape (v0, split)
+    v2 = Transpose <perm = [0, 2, 1, 3]> (v1)
+    present_value = Concat <axis = 2> (past_value, v2)
+    kt = Transpose <perm = [0, 1, 3, 2]> (present_key)
+    scores = MatMul (q, kt)
+    share = Softmax <axis = -1> (scores)
+    c0 = MatMul (share, present_value)
+    c1 = Transpose <perm = [0, 2, 1, 3]> (c0)
+    c = Reshape (c1, join)
+    logits = MatMul (c, head)
+}
+"""
+
+
+def _saved(text: str, folder: Path) -> str:
+    model = parse_model(text)
+    file = folder / "tiny.onnx"
+    onnx.save(model, file)
+    return str(file)
+
+
+def test_a_head_over_all_positions_counts_one_a_sequence(tmp_path: Path) -> None:
+    source = _saved(TINY, tmp_path)
+    rows = iteration_rows(source, {})
+    assert "one a sequence" in rows.notes[0]
+    assert rows.cache_elements == 2 * 16
+    last = rows.distinct[rows.row_index[-1]][0]
+    assert (last.by, last.n, last.k) == ("sequences", 50, 16)
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(LayerweaverError, match="no input has a dimension named seq"):
+        iteration_rows("zoo:resnet18", {})
+    with pytest.raises(LayerweaverError, match="leave batch, seq and past"):
+        iteration_rows("zoo:gpt2", {"past": 7})
+    halved = TINY.replace(
+        "(q, kt)", "(q, kt)\n    half = AveragePool <kernel_shape = [2, 1], strides = [2, 1]> (scores)"
+    )
+    halved = halved.replace(
+        "logits = MatMul (c, head)", "logits = MatMul (c, head)\n    pooled = Identity (half)"
+    )
+    halved = halved.replace("=> (float", "=> (float[batch, 2, half_seq, total] pooled, float")
+    with pytest.raises(LayerweaverError, match="no polynomial"):
+        iteration_rows(_saved(halved, tmp_path), {})
+    grid = load_npu("onnxim-tpuv4")
+    with pytest.raises(LayerweaverError, match="not built for this cost model"):
+        iteration_costs(iteration_rows("zoo:gpt2", {}), grid, tokens=8, sequences=8, cache_bits=16)
