@@ -37,6 +37,16 @@ _STATEFUL_OPERATORS: Mapping[tuple[str, str], tuple[tuple[int, int], ...]] = {
     ("com.microsoft", "MultiHeadAttention"): ((6, 1), (7, 2)),
     ("com.microsoft", "DecoderMaskedMultiHeadAttention"): ((5, 1), (6, 2)),
     ("com.microsoft", "GroupQueryAttention"): ((3, 1), (4, 2)),
+    ("com.microsoft", "SparseAttention"): ((3, 1), (4, 2)),
+    ("com.microsoft", "DynamicSparseAttention"): ((3, 1), (4, 2)),
+    ("com.microsoft", "PagedAttention"): ((3, 1), (4, 2)),
+    ("com.microsoft", "SparsePagedAttention"): ((3, 1), (4, 2)),
+    ("com.microsoft", "DecoderMaskedSelfAttention"): ((4, 1),),
+    ("com.microsoft", "DecoderAttention"): ((6, 1), (7, 2)),
+    ("com.microsoft", "LinearAttention"): ((3, 1),),
+    ("com.microsoft", "GatedDeltaNet"): ((6, 1),),
+    ("com.microsoft", "CausalConvWithState"): ((3, 1),),
+    ("com.microsoft", "VarlenCausalConvWithState"): ((4, 1),),
 }
 """Operand that holds the past and result that holds the present, per stateful operator."""
 

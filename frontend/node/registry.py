@@ -26,6 +26,7 @@ __all__ = [
     "MICROSOFT",
     "ML",
     "NCHWC",
+    "NHWC",
     "SHIPPED",
     "Operator",
     "Registry",
@@ -33,6 +34,7 @@ __all__ = [
     "Treatment",
     "WorkRule",
     "domain_name",
+    "known_operator",
     "like_first",
     "load_operators",
     "load_plugins",
@@ -48,6 +50,7 @@ SHIPPED = "layerweaver.frontend.operators"
 ML = "ai.onnx.ml"
 MICROSOFT = "com.microsoft"
 NCHWC = "com.microsoft.nchwc"
+NHWC = "com.ms.internal.nhwc"
 
 
 class Treatment(StrEnum):
@@ -226,6 +229,14 @@ def shape_only(
 def repeat(names: Iterable[str], domain: str) -> None:
     """Let ``domain`` have the shipped operators ``names`` as the default domain has them."""
     _REGISTRY.repeat(names, domain)
+
+
+def known_operator(name: str) -> Operator:
+    """The newest of an operator of the default domain, for domains that vary it."""
+    found = _REGISTRY.find(name, "", 1 << 31)
+    if found is None:
+        raise ModelError(f"operator {name!r} of domain 'ai.onnx' is not registered")
+    return found
 
 
 def like_first(call: Call) -> tuple[Info]:

@@ -9,13 +9,13 @@ from layerweaver.frontend.node.registry import MICROSOFT, repeat
 
 _TOPICS = (
     *("activation", "attention", "blocked", "constants", "control", "convolution", "einsum", "elementwise"),
-    *("experts", "packed_products"),
+    *("experts", "packed_products", "contrib_attention", "ordered"),
     *("image", "indexing", "machine_learning", "microsoft", "microsoft_attention", "movement"),
     *("normalization", "pooling", "products", "quantized", "recurrent", "reduction", "selection"),
     *("sequences", "signal", "strings", "views"),
 )
 
-for _topic in _TOPICS:
+for _topic in (*_TOPICS, "channels_last"):
     import_module(f"{__name__}.{_topic}")
 
 _REPEATED = (

@@ -94,6 +94,12 @@ def _packed_weight_attention_shape(call: Call) -> tuple[Info, ...]:
 
 
 @operator("Attention", domain=MICROSOFT, shape=_packed_weight_attention_shape, treatment=Treatment.MATRIX)
+@operator(
+    "DecoderMaskedSelfAttention",
+    domain=MICROSOFT,
+    shape=_packed_weight_attention_shape,
+    treatment=Treatment.MATRIX,
+)
 def attention(call: Call) -> tuple[Step, ...]:
     """Projection of queries, keys and values in one product, then the attention."""
     return _projected(call, mask=3, past=4, packed=False, quantized=False)
@@ -190,8 +196,7 @@ def _group_query_attention_shape(call: Call) -> tuple[Info, ...]:
     width = query[2] // (heads + 2 * kv_heads) if packed else query[2] // heads
     batch, positions = query[0], query[1]
     past = call.shape(3)[2] if call.has(3) else 0
-    total_index = 6 if call.op == "GroupQueryAttention" else 5
-    known = call.value(total_index)
+    known = call.value(6)
     declared = call.declared(1).shape
     total = past + positions
     if known is not None and known.size:
@@ -246,34 +251,9 @@ def group_query_attention(call: Call) -> tuple[Step, ...]:
     return scores, context
 
 
-def _packed_multi_head_attention_shape(call: Call) -> tuple[Info]:
-    query = call.shape(0)
-    if len(query) == 4:
-        return (Info(call.dtype(0), (query[0], query[1] * query[3])),)
-    return (Info(call.dtype(0), (query[0], call.shape(2)[1] if call.has(2) else query[1])),)
-
-
 def _relative_position_bias_shape(call: Call) -> tuple[Info]:
     length, other = call.integers(1)[0], call.integers(2)[0]
     return (Info(call.dtype(0), (1, call.shape(0)[1], length, other)),)
 
 
-def _gated_relative_position_bias_shape(call: Call) -> tuple[Info]:
-    shape, heads = call.shape(0), call.integer("num_heads", 1)
-    return (Info(call.dtype(0), (shape[0], heads, shape[1], shape[1])),)
-
-
-shape_only("SparseAttention", shape=_group_query_attention_shape, domain=MICROSOFT, foldable=False)
-
-
-shape_only(
-    "PackedMultiHeadAttention", shape=_packed_multi_head_attention_shape, domain=MICROSOFT, foldable=False
-)
-
-
 shape_only("RelativePositionBias", shape=_relative_position_bias_shape, domain=MICROSOFT, roots_from=(0,))
-
-
-shape_only(
-    "GatedRelativePositionBias", shape=_gated_relative_position_bias_shape, domain=MICROSOFT, foldable=False
-)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator, shape_only
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, broadcast, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import GatherRead, Step, WeightRead
@@ -215,8 +215,6 @@ def dynamic_quantize_matmul(call: Call) -> Step:
 def _matmul_n_bits_shape(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     depth, columns = call.integer("K", 0), call.integer("N", 0)
-    if call.op == "MatMulFpQ4":
-        depth, columns = call.integers(2)[-2:]
     if not shape or shape[-1] != depth or columns < 1:
         raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {depth}x{columns}")
     return (Info(call.dtype(0), (*shape[:-1], columns)),)
@@ -267,6 +265,3 @@ def dynamic_quantize(call: Call) -> Step:
             call.vector(ELEMENTWISE, elements),
         ),
     )
-
-
-shape_only("MatMulFpQ4", shape=_matmul_n_bits_shape, domain=MICROSOFT, foldable=False)

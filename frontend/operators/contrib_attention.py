@@ -1,0 +1,283 @@
+"""Attention over packed tokens, pages, chosen keys and windows: further operators of com.microsoft."""
+
+from __future__ import annotations
+
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
+from layerweaver.frontend.node.values import Info, ShapeConflictError, text
+from layerweaver.frontend.node.view import Call, axis_for
+from layerweaver.frontend.node.work import Step
+from layerweaver.frontend.operators.attention import Heads, attention_steps
+from layerweaver.ir import LayerKind, MatrixWork, VectorCategory
+
+
+def _heads(call: Call, name: str = "num_heads", default: int = 1) -> int:
+    return max(1, call.integer(name, default))
+
+
+def _projection(
+    call: Call, *, name: str, rows: int, columns: int, depth: int, weights: tuple[int, ...]
+) -> Step:
+    """A product of ``rows`` tokens before the attention, whose result stays inside the operator."""
+    inside = f"{call.key}:{name}"
+    return Step(
+        LayerKind.MATRIX,
+        reads=call.input_names(0),
+        writes=(inside,),
+        matrix=MatrixWork(1, rows, columns, depth, call.constant(weights[0]), 1, axis_for(call.batched)),
+        weights=call.weights(*weights),
+        suffix=name,
+        role="attention-projection",
+        internal={inside: rows * columns},
+    )
+
+
+def _packed_multi_head_shape(call: Call) -> tuple[Info]:
+    query = call.shape(0, least_rank=2)
+    if len(query) == 4:
+        return (Info(call.dtype(0), (query[0], query[1] * query[3])),)
+    return (Info(call.dtype(0), (query[0], call.shape(2)[1] if call.has(2) else query[1])),)
+
+
+@operator(
+    "PackedMultiHeadAttention", domain=MICROSOFT, shape=_packed_multi_head_shape, treatment=Treatment.MATRIX
+)
+def packed_multi_head(call: Call) -> tuple[Step, ...]:
+    """Tokens without padding; the attention is costed at the padded length."""
+    heads, query = _heads(call), call.shape(0, least_rank=2)
+    batch, length = call.shape(4, least_rank=2)[:2]
+    size = query[3] if len(query) == 4 else query[1] // heads
+    value_size = call.shape(2, least_rank=2)[1] // heads if call.has(2) else size
+    return attention_steps(
+        call,
+        Heads(batch, heads, length, length, size, value_size),
+        query_key=call.input_names(0, 1, 6),
+        values=call.input_names(2) or call.input_names(0),
+        extra=1 if call.has(6) else 0,
+    )
+
+
+def _token_widths(call: Call) -> tuple[int, int, int, int, int]:
+    """Tokens, query heads, key heads, width of a head and of its values; queries may hold keys too."""
+    query, heads = call.shape(0, least_rank=2), _heads(call)
+    kv_heads = _heads(call, "kv_num_heads", heads)
+    packed = not call.has(1)
+    size = query[-1] // (heads + 2 * kv_heads) if packed else query[-1] // heads
+    return query[-2], heads, kv_heads, size, call.integer("v_head_size", 0) or size
+
+
+def _paged_shape(call: Call) -> tuple[Info, ...]:
+    tokens, heads, _, _, value_size = _token_widths(call)
+    caches = [Info(call.dtype(index), call.shape(index)) for index in (3, 4) if call.has(index)]
+    return (Info(call.dtype(0), (tokens, heads * value_size)), *caches)
+
+
+@operator("PagedAttention", domain=MICROSOFT, shape=_paged_shape, treatment=Treatment.MATRIX)
+@operator("SparsePagedAttention", domain=MICROSOFT, shape=_paged_shape, treatment=Treatment.MATRIX)
+def paged(call: Call) -> tuple[Step, ...]:
+    """Packed tokens attend to pages of a cache: as many keys as its table has room for, or those chosen."""
+    tokens, heads, kv_heads, size, value_size = _token_widths(call)
+    window = call.integer("local_window_size", -1)
+    keys = call.shape(7, least_rank=2)[1] * call.shape(3, least_rank=2)[1]
+    known = call.value(16) if call.op == "PagedAttention" else None
+    keys = min(keys, int(known.ravel()[1])) if known is not None and known.size > 1 else keys
+    keys = min(keys, window) if window > 0 else keys
+    if call.op == "SparsePagedAttention":
+        chosen = call.shape(9, least_rank=2)[1]
+        keys = chosen + keys if call.text("attention_mode", "selected_only") != "selected_only" else chosen
+    return attention_steps(
+        call,
+        Heads(1, heads, tokens, keys, size, value_size),
+        query_key=call.input_names(0, 1, 3, 5, 6, 7),
+        values=call.input_names(2, 4) or call.input_names(0, 3),
+        caches=(call.output_name(1), call.output_name(2)),
+        appended=(tokens * kv_heads * size, tokens * kv_heads * value_size),
+    )
+
+
+def _sparse_shape(call: Call) -> tuple[Info, ...]:
+    query, heads = call.shape(0, least_rank=3), _heads(call)
+    _, _, _, size, _ = _token_widths(call)
+    caches = [Info(call.dtype(index), call.shape(index)) for index in (3, 4) if call.has(index)]
+    return (Info(call.dtype(0), (*query[:2], heads * size)), *caches)
+
+
+@operator(
+    "SparseAttention",
+    "DynamicSparseAttention",
+    domain=MICROSOFT,
+    shape=_sparse_shape,
+    treatment=Treatment.MATRIX,
+)
+def sparse(call: Call) -> tuple[Step, ...]:
+    """Attention to the blocks of a fixed layout, evenly spread over the queries, or to chosen keys."""
+    queries, heads, kv_heads, size, _ = _token_widths(call)
+    batch = call.shape(0, least_rank=3)[0]
+    if call.op == "DynamicSparseAttention":
+        keys = call.shape(7, least_rank=2)[1]
+        window = call.integer("local_window_size", -1)
+        if call.text("attention_mode", "selected_only") != "selected_only" and window > 0:
+            keys += window
+    else:
+        rows, blocks = call.shape(5, least_rank=2)[1] - 1, call.shape(6, least_rank=2)[1]
+        keys = -(-blocks * max(1, call.integer("sparse_block_size", 64)) // max(1, rows))
+        total = call.value(7)
+        longest = call.shape(3, least_rank=4)[2]
+        keys = min(keys, longest if total is None or total.size != 1 else int(total.ravel()[0]))
+    rows_written = batch * kv_heads * queries * size
+    return attention_steps(
+        call,
+        Heads(batch, heads, queries, keys, size, size),
+        query_key=call.input_names(0, 1, 3),
+        values=call.input_names(2, 4) or call.input_names(0, 4),
+        caches=(call.output_name(1), call.output_name(2)),
+        appended=(rows_written, rows_written),
+    )
+
+
+def _same_shape(call: Call) -> tuple[Info]:
+    return (Info(call.dtype(0), call.shape(0, least_rank=3)),)
+
+
+@operator("LongformerAttention", domain=MICROSOFT, shape=_same_shape, treatment=Treatment.MATRIX)
+@operator("QOrderedLongformerAttention", domain=MICROSOFT, shape=_same_shape, treatment=Treatment.MATRIX)
+def longformer(call: Call) -> tuple[Step, ...]:
+    """Two projections, local and global, then attention to a window on both sides; global tokens as none."""
+    batch, tokens, width = call.shape(0, least_rank=3)[:3]
+    heads, window = _heads(call), max(0, call.integer("window", 0))
+    quantised = call.op.startswith("QOrdered")
+    local, broad = ((2, 4, 3), (8, 10, 9)) if quantised else ((1, 2), (4, 5))
+    rows, columns = batch * tokens, call.shape(local[0], least_rank=2)[1]
+    first = _projection(call, name="qkv", rows=rows, columns=columns, depth=width, weights=local)
+    second = _projection(call, name="global-qkv", rows=rows, columns=columns, depth=width, weights=broad)
+    inside = [name for step in (first, second) for name in step.writes or ()]
+    extent = Heads(batch, heads, tokens, min(tokens, 2 * window + 1), width // heads, width // heads)
+    return (first, second, *attention_steps(call, extent, query_key=(*inside,), values=(*inside,), extra=1))
+
+
+def _ordered_shape(call: Call) -> tuple[Info]:
+    shape = call.shape(0, least_rank=3)
+    return (Info(call.dtype(0), (*shape[:-1], call.shape(7, least_rank=2)[1])),)
+
+
+@operator("QOrderedAttention", domain=MICROSOFT, shape=_ordered_shape, treatment=Treatment.MATRIX)
+def ordered(call: Call) -> tuple[Step, ...]:
+    """Three projections by 8-bit weights, then the attention."""
+    batch, tokens, depth = call.shape(0, least_rank=3)[:3]
+    heads, width, value_width = _heads(call), call.shape(5)[1], call.shape(7)[1]
+    rows = batch * tokens
+    parts = [("q", width, (5, 11, 8)), ("k", width, (6, 12, 9)), ("v", value_width, (7, 13, 10))]
+    steps = [
+        _projection(call, name=name, rows=rows, columns=columns, depth=depth, weights=weights)
+        for name, columns, weights in parts
+    ]
+    inside = [name for step in steps for name in step.writes or ()]
+    extent = Heads(batch, heads, tokens, tokens, width // heads, value_width // heads)
+    return (*steps, *attention_steps(call, extent, query_key=(*inside[:2],), values=(inside[2],)))
+
+
+def _flag(call: Call, index: int) -> bool:
+    value = call.value(index)
+    return value is not None and bool(value.any())
+
+
+def _decoder_lengths(call: Call) -> tuple[int, int]:
+    """Keys that are projected, and keys that are attended to."""
+    queries, keys = call.shape(0, least_rank=3)[0], call.shape(1, least_rank=3)[0]
+    crossed, cached = _flag(call, 8), _flag(call, 9)
+    held = call.shape(6, least_rank=4)[2] if cached and call.has(6) else 0
+    if crossed:
+        return (0, held) if held else (keys, keys)
+    return queries, queries + held
+
+
+def _decoder_shape(call: Call) -> tuple[Info, ...]:
+    length, batch, width = call.shape(0, least_rank=3)[:3]
+    heads, total = _heads(call), _decoder_lengths(call)[1]
+    cache = Info(call.dtype(0), (batch, heads, total, width // heads))
+    return Info(call.dtype(0), (length, batch, width)), cache, Info(cache.dtype, cache.shape)
+
+
+@operator("DecoderAttention", domain=MICROSOFT, shape=_decoder_shape, treatment=Treatment.MATRIX)
+def decoder(call: Call) -> tuple[Step, ...]:
+    """Projections of queries and of those keys that no cache holds, then the attention."""
+    length, batch, width = call.shape(0, least_rank=3)[:3]
+    heads, (fresh, total) = _heads(call), _decoder_lengths(call)
+    steps = [_projection(call, name="q", rows=length * batch, columns=width, depth=width, weights=(2, 4))]
+    if fresh:
+        columns = call.shape(3, least_rank=2)[1]
+        steps.append(
+            _projection(call, name="kv", rows=fresh * batch, columns=columns, depth=width, weights=(3,))
+        )
+    inside = [name for step in steps for name in step.writes or ()]
+    size = width // heads
+    attention = attention_steps(
+        call,
+        Heads(batch, heads, length, total, size, size),
+        query_key=(*inside, *call.input_names(6)),
+        values=(inside[-1], *call.input_names(7)),
+        caches=(call.output_name(1), call.output_name(2)),
+        appended=(batch * fresh * width, batch * fresh * width),
+    )
+    return (*steps, *attention)
+
+
+def _gated_bias_shape(call: Call) -> tuple[Info]:
+    bias = call.shape(2, least_rank=4)
+    padded = call.shape(6, least_rank=2) if call.has(6) else call.shape(0, least_rank=3)[:2]
+    return (Info(call.dtype(0), (padded[0], _heads(call), bias[2], bias[3])),)
+
+
+@operator("GatedRelativePositionBias", domain=MICROSOFT, shape=_gated_bias_shape, treatment=Treatment.MATRIX)
+def gated_bias(call: Call) -> Step:
+    """A small product per token and head, whose gates scale the relative positions."""
+    size, columns = call.shape(3, least_rank=2)[:2]
+    rows = call.elements(0) // max(1, size)
+    work = MatrixWork(1, rows, columns, size, call.constant(3), 1, axis_for(call.batched))
+    gates = call.vector(VectorCategory.TRANSCENDENTAL, rows * columns)
+    scaled = call.vector(VectorCategory.ELEMENTWISE, call.output_elements())
+    return Step(LayerKind.MATRIX, matrix=work, vector=(gates, scaled), weights=call.weights(1, 2, 3, 4, 5))
+
+
+def _delta_net(call: Call) -> tuple[int, int, int, int, int]:
+    """Tokens, output heads, heads of the state, widths of keys and of values."""
+    query = call.shape(0, least_rank=2)
+    if call.has(1) and call.has(2):
+        value = call.shape(2, least_rank=3)
+        return query[0], max(query[1], value[1]), value[1], query[2], value[2]
+    _, heads, value_size, size = call.shape(6, least_rank=4)[:4]
+    return query[0], heads, heads, size, value_size
+
+
+def _delta_net_shape(call: Call) -> tuple[Info, ...]:
+    tokens, heads, kv_heads, size, value_size = _delta_net(call)
+    batch = call.shape(6)[0] if call.has(6) else call.shape(3)[0] - 1 if call.has(3) else 1
+    state = call.dtype(6) if call.has(6) else call.dtype(0)
+    return Info(call.dtype(0), (tokens, heads, value_size)), Info(state, (batch, kv_heads, value_size, size))
+
+
+@operator("GatedDeltaNet", domain=MICROSOFT, shape=_delta_net_shape, treatment=Treatment.RECURRENT)
+def delta_net(call: Call) -> Step:
+    """A matrix-valued state per head over packed tokens: read, updated and queried at every one."""
+    tokens, heads, kv_heads, size, value_size = _delta_net(call)
+    updates = 2 if call.text("update_rule", "gated_delta").endswith("delta") else 1
+    work = MatrixWork(heads + updates * kv_heads, 1, value_size, size, False, tokens, axis_for(False))
+    decay = call.vector(VectorCategory.TRANSCENDENTAL, tokens * kv_heads * size)
+    return Step(LayerKind.RECURRENT, matrix=work, vector=(decay,))
+
+
+def _packed_convolution_shape(call: Call) -> tuple[Info, ...]:
+    shape, weight = call.shape(0, least_rank=2), call.shape(1, least_rank=3)
+    if shape[1] != weight[0]:
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
+    return Info(call.dtype(0), shape), Info(call.dtype(4), call.shape(4))
+
+
+@operator(
+    "VarlenCausalConvWithState", domain=MICROSOFT, shape=_packed_convolution_shape, treatment=Treatment.MATRIX
+)
+def packed_convolution(call: Call) -> Step:
+    """Depthwise convolution over packed tokens: every channel is its own group."""
+    tokens, channels = call.shape(0, least_rank=2)[:2]
+    kernel = call.shape(1, least_rank=3)[2]
+    work = MatrixWork(channels, tokens, 1, kernel, call.constant(1), 1, axis_for(call.batched))
+    return Step(LayerKind.MATRIX, matrix=work, weights=call.weights(1, 3))
