@@ -41,7 +41,8 @@ def smooth(call: Call) -> Step:
     return vector_step(call, TRANSCENDENTAL, call.output_elements())
 
 
-def _swiglu_shape(call: Call) -> tuple[Info]:
+def swiglu_shape(call: Call) -> tuple[Info]:
+    """Shape rule of a gated activation: the halves are two inputs, or one along an axis."""
     shape = call.shape(0)
     if call.has(1):
         return (Info(call.dtype(0), broadcast_inputs(call)),)
@@ -49,7 +50,7 @@ def _swiglu_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*shape[:axis], shape[axis] // 2, *shape[axis + 1 :])),)
 
 
-@operator("SwiGLU", shape=_swiglu_shape, category=TRANSCENDENTAL)
+@operator("SwiGLU", shape=swiglu_shape, category=TRANSCENDENTAL)
 def gated(call: Call) -> Step:
     """Swish of the gate times the value."""
     return vector_step(call, TRANSCENDENTAL, call.output_elements())

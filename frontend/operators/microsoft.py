@@ -17,7 +17,7 @@ from layerweaver.frontend.operators.elementwise import (
     vector_step,
 )
 from layerweaver.frontend.operators.image import grid_sample_shape
-from layerweaver.frontend.operators.movement import trilu_shape
+from layerweaver.frontend.operators.movement import MOVE, move, trilu_shape
 from layerweaver.frontend.operators.products import (
     gemm_product,
     gemm_shape,
@@ -28,6 +28,7 @@ from layerweaver.frontend.operators.products import (
     swap_last,
 )
 from layerweaver.frontend.operators.reduction import REDUCTION, reduction
+from layerweaver.frontend.operators.views import view
 from layerweaver.ir import DType, VectorWork
 
 _PIECEWISE_LINEAR = ("Relu", "LeakyRelu", "Clip", "HardSigmoid", "ThresholdedRelu")
@@ -193,10 +194,6 @@ def _dynamic_time_warping_shape(call: Call) -> tuple[Info]:
     return (Info(DType.INT32, (2, rows + columns - 1), upper=True),)
 
 
-def _word_conv_embedding_shape(call: Call) -> tuple[Info]:
-    return (Info(call.dtype(1), (*call.shape(0)[:-1], call.shape(1)[0])),)
-
-
 def _search_shape(call: Call) -> tuple[Info, ...]:
     shape = call.shape(0)
     longest = call.integers(1)[0]
@@ -248,25 +245,28 @@ operator("SparseToDenseMatMul", domain=MICROSOFT, shape=_sparse_matmul_shape, tr
 operator("GemmFloat8", domain=MICROSOFT, shape=_gemm_float8_shape, treatment=Treatment.MATRIX)(fused_gemm)
 
 
-shape_only("ExpandDims", shape=_expand_dims_shape, domain=MICROSOFT)
+operator("ExpandDims", domain=MICROSOFT, shape=_expand_dims_shape, treatment=Treatment.VIEW)(view)
 
 
-shape_only("NGramRepeatBlock", "BifurcationDetector", "MurmurHash3", shape=_scores_shape, domain=MICROSOFT)
+operator("NGramRepeatBlock", domain=MICROSOFT, shape=_scores_shape, category=ELEMENTWISE)(elementwise)
 
 
-shape_only("RemovePadding", shape=_remove_padding_shape, domain=MICROSOFT)
+operator("BifurcationDetector", domain=MICROSOFT, shape=_scores_shape, category=ELEMENTWISE)(elementwise)
 
 
-shape_only("RestorePadding", shape=_restore_padding_shape, domain=MICROSOFT)
+operator("MurmurHash3", domain=MICROSOFT, shape=_scores_shape, category=ELEMENTWISE)(elementwise)
 
 
-shape_only("UnfoldTensor", shape=_unfold_shape, domain=MICROSOFT)
+operator("RemovePadding", domain=MICROSOFT, shape=_remove_padding_shape, category=MOVE)(move)
+
+
+operator("RestorePadding", domain=MICROSOFT, shape=_restore_padding_shape, category=MOVE)(move)
+
+
+operator("UnfoldTensor", domain=MICROSOFT, shape=_unfold_shape, category=MOVE)(move)
 
 
 shape_only("DynamicTimeWarping", shape=_dynamic_time_warping_shape, domain=MICROSOFT)
-
-
-shape_only("WordConvEmbedding", shape=_word_conv_embedding_shape, domain=MICROSOFT, foldable=False)
 
 
 shape_only("BeamSearch", "GreedySearch", "Sampling", shape=_search_shape, domain=MICROSOFT, foldable=False)
@@ -275,7 +275,14 @@ shape_only("BeamSearch", "GreedySearch", "Sampling", shape=_search_shape, domain
 shape_only("Tokenizer", shape=_tokenizer_shape, domain=MICROSOFT)
 
 
-shape_only("QuantizeBFP", "DequantizeBFP", shape=_block_floating_point_shape, domain=MICROSOFT)
+operator("QuantizeBFP", domain=MICROSOFT, shape=_block_floating_point_shape, category=ELEMENTWISE)(
+    elementwise
+)
+
+
+operator("DequantizeBFP", domain=MICROSOFT, shape=_block_floating_point_shape, category=ELEMENTWISE)(
+    elementwise
+)
 
 
 shape_only("QSkipLayerNormalization", shape=like_first, domain=MICROSOFT)
