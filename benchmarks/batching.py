@@ -1,8 +1,8 @@
 """Batches chosen by the scheduler against batches tuned by hand: peak rates of mixes, as shares of one bound.
 
-Run with ``python benchmarks/batching.py --json FILE``. By hand, compute-bound tenants take batches of up to 1 or
-8, memory-bound ones of up to 8 or 64, at once or after a tenth or a third of the slack: every combination, and
-the best counts. A file given by ``--json`` is read first, and what it holds is not run again.
+Run with ``python benchmarks/batching.py --json FILE``. By hand, compute-bound tenants take batches of up to 1
+or 8, memory-bound ones of up to 8 or 64, at once or after a tenth or a third of the slack: every combination,
+and the best counts. A file given by ``--json`` is read first, and what it holds is not run again.
 """
 
 from __future__ import annotations

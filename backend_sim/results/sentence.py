@@ -37,8 +37,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2g}%" if share < 0.1 else f"{100 * share:.0f}%"
 
 
-def _rate(qps: float) -> str:
-    return f"{qps:,.0f}" if qps >= 100 else f"{qps:.3g}"
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _load(run: Run) -> float:
@@ -90,7 +90,7 @@ def peak_sentence(document: Peak) -> str:
     if not best["peak_qps"]:
         return "No policy meets its deadlines at any rate."
     share = best.get("share_of_bound")
-    text = f"{best['policy']} carries the highest load: {_rate(best['peak_qps'])} queries per second"
+    text = f"{best['policy']} carries the highest load: {_figure(best['peak_qps'])} queries per second"
     if share:
         text += f", {_percent(share)} of the bound"
     return f"{text}."
@@ -105,7 +105,7 @@ def verdict_sentence(runs: Sequence[Run]) -> str:
     base, woven = _pick(runs)
     offered = _load(woven)
     bound = woven["system"].get("bound_qps")
-    load = f"At {_rate(offered)} queries per second"
+    load = f"At {_figure(offered)} queries per second"
     if bound:
         load += f" ({offered / bound:.2f} of the bound)"
     if base is woven:
@@ -117,7 +117,7 @@ def verdict_sentence(runs: Sequence[Run]) -> str:
         gains.append(f"{verb} missed deadlines from {_percent(before)} to {_percent(after)} of all requests")
     tail = _worst_tail(base, woven)
     if tail is not None and tail[1] / tail[2] > 1 + _VISIBLE:
-        gains.append(f"cut the 99th percentile of {tail[0]} from {tail[1]:.3g} to {tail[2]:.3g} ms")
+        gains.append(f"cut the 99th percentile of {tail[0]} from {_figure(tail[1])} to {_figure(tail[2])} ms")
     before, after = (run["system"].get("stp") for run in (base, woven))
     stp = after / before - 1 if before and after else 0.0
     if stp > _VISIBLE:

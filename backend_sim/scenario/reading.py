@@ -17,7 +17,7 @@ from layerweaver.ir.yaml_source import YamlSource, parse_yaml, read_yaml
 __all__ = ["builtin_scenario", "load_scenario"]
 
 
-BUILTIN = "resnet-bert.yaml"
+BUILTIN = "photos-camera-chat.yaml"
 
 
 def load_scenario(

@@ -193,5 +193,5 @@ def test_missing_models(make_scenario: Any, missing: dict[str, Any]) -> None:
 
 
 def test_the_builtin_scenario_is_the_example() -> None:
-    example = Path(__file__).parents[2] / "examples" / "resnet-bert.yaml"
+    example = Path(__file__).parents[2] / "examples" / "photos-camera-chat.yaml"
     assert builtin_scenario().spec == load_scenario(example).spec
