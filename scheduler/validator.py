@@ -126,6 +126,7 @@ def find_violations(
     arrival_cycles: Sequence[NDArray[np.int64]] | None = None,
     *,
     complete: bool = True,
+    in_order: bool = True,
     at_most: int = 20,
 ) -> tuple[Violation, ...]:
     """Check a schedule against every invariant.
@@ -137,6 +138,7 @@ def find_violations(
         arrival_cycles: Per tenant, the cycle at which each request arrived; None to skip that check.
         complete: Whether the schedule holds a whole run: every request from its first to its last row. If
             not, it is a window of one: requests may begin before it and end after it.
+        in_order: Whether a tenant's requests run in order of arrival; if not, each runs once.
         at_most: Stop after so many violations.
     """
     entries = [
@@ -161,7 +163,7 @@ def find_violations(
     unknown = [entry for entry in entries if not _exists(entry, tables)]
     if unknown:
         return tuple(Violation(entry.index, "the row exists", entry.name()) for entry in unknown[:at_most])
-    _check_order(entries, tables, found, complete)
+    _check_order(entries, tables, found, complete, in_order)
     _check_engines(entries, found)
     _check_decisions(entries, found)
     _check_costs(entries, machine, tables, found)
@@ -180,10 +182,15 @@ def _exists(entry: _Entry, tables: Sequence[Sequence[CostTable]]) -> bool:
 
 
 def _check_order(
-    entries: list[_Entry], tables: Sequence[Sequence[CostTable]], found: list[Violation], complete: bool
+    entries: list[_Entry],
+    tables: Sequence[Sequence[CostTable]],
+    found: list[Violation],
+    complete: bool,
+    in_order: bool,
 ) -> None:
     """Rows of a request in order, each once; requests of a tenant in order, one at a time."""
     last: dict[int, _Entry] = {}
+    begun: set[tuple[int, int]] = set()
     for entry in entries:
         before = last.get(entry.tenant)
         last[entry.tenant] = entry
@@ -200,7 +207,9 @@ def _check_order(
                 found.append(Violation(entry.index, "a row follows its request's previous row", what))
             continue
         whole = before.row == tables[before.tenant][before.profile].rows - 1
-        if entry.request < before.request or not whole or entry.row != 0:
+        again = (entry.tenant, entry.request) in begun
+        begun.add((before.tenant, before.request))
+        if (in_order and entry.request < before.request) or again or not whole or entry.row != 0:
             what = f"{entry.name()} after {before.name()}"
             found.append(Violation(entry.index, "a tenant's requests run in order, each to its end", what))
     if complete:

@@ -12,7 +12,7 @@ from layerweaver.backend_sim.engine.decoding import finish_iteration, form_itera
 from layerweaver.backend_sim.engine.events import EARLIEST, first_due, set_event
 from layerweaver.backend_sim.engine.outcome import is_late
 from layerweaver.backend_sim.engine.queues import (
-    DROPPED_MARK,
+    WAITING_MARK,
     _arrive,
     _longest_fetch,
     _set_ready,
@@ -41,19 +41,66 @@ def admit(state: State, now: int) -> None:
         set_event(state.events, index, following if following > now else NEVER)
 
 
-def _batch_size(state: State, index: int, expired: bool) -> int:
-    """How many requests the head batch takes now; 0 to wait for more."""
+def _batch_size(state: State, index: int, queued: int, expired: bool) -> int:
+    """How many of so many requests the head batch takes now; 0 to wait for more."""
     tenant = state.tenants[index]
-    queued = tenant.queued
     if queued >= tenant.max_batch:
         return tenant.max_batch  # type: ignore[no-any-return]
     if expired:
-        return queued  # type: ignore[no-any-return]
+        return queued
     size = 0
     for k in range(tenant.preferred, tenant.preferred + tenant.preferred_count):
         if state.preferred[k] <= queued:
             size = state.preferred[k]
     return size
+
+
+def _profile_of(state: State, index: int, size: int) -> int:
+    """The profile at which a batch runs."""
+    chosen: int = state.tenants[index].first_profile
+    while state.profiles[chosen].batch < size:
+        chosen += 1
+    return chosen
+
+
+def _goes_at(state: State, index: int, waiting: int, oldest_ns: int) -> int:
+    """Cycle at which the batch of so many requests goes even if it is not full.
+
+    That is when the oldest has waited for the tenant's delay. Where the hopeless are deferred, it is also
+    when its slack is down to half of the batch's time: waiting for company longer would make it hopeless.
+    """
+    clock_hz = state.visible.machine.clock_hz
+    tenant = state.tenants[index]
+    cycle = ns_to_cycles_up(oldest_ns, clock_hz) + tenant.delay_cycles
+    if tenant.defer_hopeless != 0 and tenant.deadline_ns >= 0 and state.visible.heads[index].hopeless == 0:
+        size = min(waiting, tenant.max_batch)
+        alone = state.profiles[_profile_of(state, index, size)].standalone_cycles
+        cycle = min(cycle, ns_to_cycles_down(oldest_ns + tenant.deadline_ns, clock_hz) - alone - alone // 2)
+    return cycle  # type: ignore[no-any-return]
+
+
+def _pass_over(state: State, index: int, now: int) -> None:
+    """Let the requests at the front that can no longer be in time, even alone, step aside.
+
+    A deadline counts from arrival, so they are always the oldest. Which batch they would be part of counts.
+    """
+    clock_hz = state.visible.machine.clock_hz
+    tenant = state.tenants[index]
+    fresh = max(tenant.fresh, tenant.front)
+    while tenant.queued > tenant.passed:
+        while state.latency[tenant.offset + fresh] != WAITING_MARK:
+            fresh += 1
+        oldest_ns = state.sched[tenant.offset + fresh]
+        expired = _goes_at(state, index, tenant.queued - tenant.passed, oldest_ns) <= now
+        size = _batch_size(state, index, tenant.queued - tenant.passed, expired or tenant.due != 0)
+        alone = state.profiles[_profile_of(state, index, size)].standalone_cycles
+        if now + alone <= ns_to_cycles_down(oldest_ns + tenant.deadline_ns, clock_hz):
+            break
+        fresh += 1
+        tenant.passed += 1
+        if expired:
+            tenant.due = 1
+    tenant.fresh = fresh
 
 
 def form_head(state: State, index: int, now: int) -> None:
@@ -71,42 +118,53 @@ def _form_head(state: State, index: int, now: int) -> None:
         return
     first_profile = state.profiles[tenant.first_profile]
     tenant.timer = NEVER
+    deadline = NEVER
     while True:
         if tenant.queued == 0:
             _set_ready(state, index, False)
             return
-        while state.latency[tenant.offset + tenant.front] == DROPPED_MARK:
+        while state.latency[tenant.offset + tenant.front] != WAITING_MARK:
             tenant.front += 1
         oldest_ns = state.sched[tenant.offset + tenant.front]
-        deadline = NEVER
         if tenant.deadline_ns >= 0:
             deadline = ns_to_cycles_down(oldest_ns + tenant.deadline_ns, clock_hz)
             if tenant.drop_hopeless and now + first_profile.standalone_cycles > deadline:
                 drop_front(state, index, now)
                 continue
         break
+    head = state.visible.heads[index]
+    tenant.head_at, waiting, head.hopeless = tenant.front, tenant.queued, 0
+    if tenant.drop_hopeless != 0 and deadline < NEVER:
+        tenant.timer = deadline - first_profile.standalone_cycles + 1
+    if tenant.defer_hopeless != 0 and deadline < NEVER:
+        _pass_over(state, index, now)
+        head.passed = tenant.passed
+        if tenant.passed < tenant.queued:
+            tenant.head_at, waiting = tenant.fresh, tenant.queued - tenant.passed
+            oldest_ns = state.sched[tenant.offset + tenant.head_at]
+            deadline = ns_to_cycles_down(oldest_ns + tenant.deadline_ns, clock_hz)
+        else:
+            head.hopeless = 1
     arrival = ns_to_cycles_up(oldest_ns, clock_hz)
     if tenant.auto != 0:
         formed = auto_batch(state, index, now)
-        size, deadline, tenant.timer = formed.size, formed.deadline, formed.changes
+        size, deadline, tenant.timer = formed.size, formed.deadline, min(tenant.timer, formed.changes)
     else:
-        size = _batch_size(state, index, arrival + tenant.delay_cycles <= now)
-        if size < tenant.max_batch and size < tenant.queued:
-            tenant.timer = arrival + tenant.delay_cycles
-    if tenant.drop_hopeless != 0 and deadline < NEVER:
-        tenant.timer = min(tenant.timer, deadline - first_profile.standalone_cycles + 1)
+        goes_at = _goes_at(state, index, waiting, oldest_ns)
+        size = _batch_size(state, index, waiting, tenant.due != 0 or goes_at <= now)
+        if size < tenant.max_batch and size < waiting:
+            tenant.timer = min(tenant.timer, goes_at)
+    chosen = _profile_of(state, index, size)
+    profile = state.profiles[chosen]
+    if tenant.defer_hopeless != 0 and head.hopeless == 0 and deadline < NEVER:
+        tenant.timer = min(tenant.timer, deadline - profile.standalone_cycles + 1)
     if size == 0:
         _set_ready(state, index, False)
         return
-    chosen = tenant.first_profile
-    while state.profiles[chosen].batch < size:
-        chosen += 1
-    profile = state.profiles[chosen]
-    head = state.visible.heads[index]
     if head.rows_left == 0:
         head.since = now
         head.last_start = now
-    head.request = tenant.number + tenant.front
+    head.request = tenant.number + tenant.head_at
     head.batch = size
     head.profile = chosen
     head.arrival = arrival
@@ -119,13 +177,15 @@ def _form_head(state: State, index: int, now: int) -> None:
     head.standalone_cycles = profile.standalone_cycles
     head.model_compute_cycles = profile.model_compute_cycles
     head.model_fetch_cycles = profile.model_fetch_cycles
+    head.left_compute_cycles = profile.model_compute_cycles
+    head.left_fetch_cycles = profile.model_fetch_cycles
     load_row(state, index)
     if _set_ready(state, index, True):
-        state.totals.work_since = min(state.totals.work_since, _formed_at(state, index, arrival))
+        state.totals.work_since = min(state.totals.work_since, _formed_at(state, index, waiting, arrival))
     machine.longest_fetch_cycles = _longest_fetch(state)
 
 
-def _formed_at(state: State, index: int, arrival: int) -> int:
+def _formed_at(state: State, index: int, queued: int, arrival: int) -> int:
     """Cycle since which the head could have been formed; the machine may look at it later.
 
     Where the scheduler chooses batches, that is since the oldest came: it held the others' work back.
@@ -137,12 +197,12 @@ def _formed_at(state: State, index: int, arrival: int) -> int:
     if tenant.preferred_count > 0:
         least = min(least, state.preferred[tenant.preferred])
     formed = arrival + tenant.delay_cycles
-    if tenant.queued >= least:
-        position = tenant.offset + tenant.front
+    if queued >= least:
+        position = tenant.offset + tenant.head_at
         waiting = 1
         while waiting < least:
             position += 1
-            if state.latency[position] != DROPPED_MARK:
+            if state.latency[position] == WAITING_MARK:
                 waiting += 1
         formed = min(formed, ns_to_cycles_up(state.sched[position], state.visible.machine.clock_hz))
     return formed  # type: ignore[no-any-return]
@@ -178,11 +238,11 @@ def finish_batch(state: State, index: int, done: int, now: int) -> None:
         return
     head = state.visible.heads[index]
     completion_ns = cycles_to_ns_up(done, clock_hz)
-    settled, measured = 0, 0
+    settled, measured, at = 0, 0, tenant.head_at
     while settled < head.batch:
-        position = tenant.offset + tenant.front
-        tenant.front += 1
-        if state.latency[position] == DROPPED_MARK:
+        position = tenant.offset + at
+        at += 1
+        if state.latency[position] != WAITING_MARK:
             continue
         scheduled_ns = state.sched[position]
         latency_ns = completion_ns - scheduled_ns
@@ -194,6 +254,12 @@ def finish_batch(state: State, index: int, done: int, now: int) -> None:
             tenant.late += 1
         if tenant.source == CLOSED:
             issue(state, index, completion_ns + tenant.think_ns)
+    if tenant.defer_hopeless == 0 or tenant.head_at == tenant.front:
+        tenant.front = at
+    if head.hopeless != 0:
+        tenant.passed -= settled
+    else:
+        tenant.fresh = at
     tenant.completed += settled
     tenant.queued -= settled
     machine.queued -= settled

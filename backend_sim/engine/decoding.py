@@ -51,6 +51,9 @@ def form_iteration(state: State, index: int, now: int) -> None:
     head.longest_fetch_cycles = longest_cycles
     head.model_compute_cycles = compute_cycles
     head.model_fetch_cycles = fetch_cycles
+    head.left_compute_cycles, head.full_compute_cycles = compute_cycles, compute_cycles
+    head.left_fetch_cycles, head.full_fetch_cycles = fetch_cycles, fetch_cycles
+    head.full, head.newest = max(1, tenant.queued), head.arrival
     decoder.table_row, decoder.tile = 0, 0
     set_row(llm, decoder, head, machine)
     head.standalone_cycles = head.remaining_cycles
@@ -58,6 +61,10 @@ def form_iteration(state: State, index: int, now: int) -> None:
     head.latest_start = NEVER
     if head.deadline < NEVER:
         head.latest_start = head.deadline - head.remaining_cycles
+    head.full_standalone_cycles = head.standalone_cycles
+    head.limit_cycles = NEVER
+    if head.deadline < NEVER:
+        head.limit_cycles = max(head.standalone_cycles, head.deadline - now)
     _set_ready(state, index, True)
     machine.longest_fetch_cycles = _longest_fetch(state)
 

@@ -111,6 +111,8 @@ class Windows:
         for array in (state.sched, state.latency):
             array[base : base + known - front] = array[base + front : base + known].copy()
         record.front = 0
+        record.fresh = max(0, int(record.fresh) - front)
+        record.head_at -= front
         record.arrived -= front
         record.known -= front
         record.number += front

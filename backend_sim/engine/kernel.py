@@ -198,6 +198,8 @@ def _schedule(state: State, index: int, recording: bool) -> None:
 
     head.served_compute_cycles += head.compute_cycles
     head.served_fetch_cycles += head.fetch_cycles
+    head.left_compute_cycles -= head.compute_cycles
+    head.left_fetch_cycles -= head.fetch_cycles
     head.rows_left -= 1
     if head.rows_left == 0:
         machine.running = -1
@@ -213,6 +215,7 @@ def _begin(state: State, index: int) -> None:
     head = state.visible.heads[index]
     state.profiles[head.profile].batches += 1
     tenant = state.tenants[index]
+    tenant.due = 0
     if tenant.timer != NEVER:
         tenant.timer = NEVER
         set_event(state.events, index, tenant.next_cycle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from layerweaver.backend_sim.engine.state import (
 )
 from layerweaver.backend_sim.llm.load import build_llm
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
-from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_up
+from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_down, ns_to_cycles_up
 from layerweaver.scheduler.machine.records import as_objects, declared, records
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, FETCH, HEAD, MACHINE, NEVER, View
 from layerweaver.scheduler.offline import ModelKind, ModelProfile
@@ -39,9 +40,6 @@ LOG = declared((field.name, np.int64) for field in dataclasses.fields(ScheduleLo
 
 
 _RING = 256
-
-MARK = 4
-"""Longest fetches of any declared model that late commitment keeps fetched ahead."""
 
 
 def build_state(
@@ -79,7 +77,6 @@ def build_state(
     totals.work_since = NEVER
 
     every = [profile for tenant in tenants for profile in tenant.profiles]
-    machine.mark_cycles = MARK * max(item.offline.longest_fetch_cycles for item in every)
     profiles, rows = make(PROFILE, len(every)), records(ROW, sum(item.table.rows for item in every))
     sizes = [size for tenant in tenants for size in tenant.batching.sizes]
     first = 0
@@ -102,6 +99,10 @@ def build_state(
     for index, tenant in enumerate(tenants):
         _fill_tenant(queues[index], tenant, machine_spec.clock_hz)
         queues[index].drop_hopeless = int(tenant.drop_hopeless or (drops and tenant.decoder is None))
+        # What is dropped needs not be passed over; language models and automatic batches pick their members.
+        picks = tenant.decoder is not None or tenant.batching.auto
+        defers = policy.spec.defers_hopeless(policy.options) and not picks
+        queues[index].defer_hopeless = int(defers and not queues[index].drop_hopeless)
         queues[index].first_profile = first_profile
         if tenant.decoder is not None:
             queues[index].decoder = decoders.index(tenant.decoder)
@@ -113,7 +114,7 @@ def build_state(
         queues[index].others_cycles = min(NEVER, others)
         _fill_work(profiles[first_profile : first_profile + len(tenant.profiles)])
         first_profile += len(tenant.profiles)
-        heads[index].priority = tenant.priority
+        _fill_head(heads[index], tenant, queues[index], machine_spec.clock_hz)
 
     members = [decoder.rules.max_num_seqs for decoder in decoders]
     empty, events = np.zeros(0, np.int64), no_events(len(tenants))
@@ -136,6 +137,27 @@ def build_state(
         log=records(LOG, log_entries),
         llm=build_llm(decoders, compiled=compiled),
     )
+
+
+def _fill_head(head: Any, tenant: TenantLoad, queue: Any, clock_hz: int) -> None:
+    """What a policy sees of a tenant whether or not it has a request."""
+    head.priority, head.queue_limit, head.delay_cycles = (
+        tenant.priority,
+        queue.queue_limit,
+        queue.delay_cycles,
+    )
+    head.limit_cycles = NEVER
+    if tenant.deadline_ns is not None:
+        head.limit_cycles = ns_to_cycles_down(tenant.deadline_ns, clock_hz)
+    fitting = [
+        (item, size)
+        for item, size in zip(tenant.profiles, tenant.batching.sizes, strict=True)
+        if item.standalone_cycles <= head.limit_cycles
+    ]
+    item, head.full = fitting[-1] if fitting else (tenant.profiles[0], tenant.batching.sizes[0])
+    head.full_standalone_cycles = item.standalone_cycles
+    head.full_compute_cycles = int(item.table.compute_cycles.sum())
+    head.full_fetch_cycles = int(item.table.memory_cycles.sum())
 
 
 def _rows(item: ModelProfile) -> NDArray[np.void]:

@@ -6,7 +6,8 @@ from layerweaver.backend_sim.engine.state import OPEN, State
 from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_up
 from layerweaver.scheduler.machine.timelines import NEVER
 
-DROPPED_MARK = -1
+DROPPED_MARK, WAITING_MARK = -1, -2
+"""In place of a latency: of requests that were dropped, and of those that wait or run."""
 
 
 def issue(state: State, index: int, time_ns: int) -> None:
@@ -56,17 +57,19 @@ def next_request(state: State, index: int) -> None:
 
 def _arrive(state: State, index: int) -> None:
     machine = state.visible.machine
-    tenant = state.tenants[index]
+    tenant, head = state.tenants[index], state.visible.heads[index]
     if tenant.decoder >= 0:
         state.llm.decoders[tenant.decoder].arrived += 1
         tenant.number += 1
         tenant.queued += 1
         machine.queued += 1
-        state.visible.heads[index].queued = tenant.queued
+        head.queued = tenant.queued
         next_request(state, index)
         return
     position = tenant.offset + tenant.arrived
     tenant.arrived += 1
+    head.arrived += 1
+    head.newest = tenant.next_cycle
     if tenant.arrived < tenant.known:
         tenant.next_cycle = ns_to_cycles_up(state.sched[position + 1], machine.clock_hz)
     else:
@@ -79,10 +82,10 @@ def _arrive(state: State, index: int) -> None:
         if tenant.source != OPEN:
             issue(state, index, state.sched[position] + tenant.back_off_ns)
     else:
-        state.latency[position] = 0
+        state.latency[position] = WAITING_MARK
         tenant.queued += 1
         machine.queued += 1
-        state.visible.heads[index].queued = tenant.queued
+        head.queued = tenant.queued
 
 
 def drop_front(state: State, index: int, now: int) -> None:
@@ -90,6 +93,8 @@ def drop_front(state: State, index: int, now: int) -> None:
     tenant = state.tenants[index]
     state.latency[tenant.offset + tenant.front] = DROPPED_MARK
     tenant.front += 1
+    if tenant.passed > 0:
+        tenant.passed -= 1
     tenant.queued -= 1
     tenant.dropped += 1
     state.visible.machine.queued -= 1

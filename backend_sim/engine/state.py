@@ -75,6 +75,11 @@ class Tenant(Protocol):
         capacity: Length of the window.
         reserve: Slots that one decision may need (sources that react to the machine).
         front: Window position of the oldest request not yet finished or dropped.
+        fresh: Window position of the oldest request that was not passed over as hopeless.
+        passed: Requests waiting that were passed over.
+        due: 1 if a request was passed over that had waited long enough for company: the next batch goes at
+            once.
+        head_at: Window position of the head batch's first request.
         arrived: Position after the last request that arrived.
         known: Position after the last request whose scheduled time is known.
         number: Number of the request at position 0.
@@ -99,6 +104,7 @@ class Tenant(Protocol):
         deadline_ns: From scheduled time; -1 for none.
         queue_limit: Requests waiting at most.
         drop_hopeless: 1 to drop what cannot meet its deadline even alone.
+        defer_hopeless: 1 to serve that after the tenant's other requests.
         delay_cycles: Longest time the oldest request waits for a fuller batch.
         first_profile: Index of the profile of the smallest batch size.
         profiles: Number of batch sizes.
@@ -118,6 +124,10 @@ class Tenant(Protocol):
     capacity: int
     reserve: int
     front: int
+    fresh: int
+    passed: int
+    due: int
+    head_at: int
     arrived: int
     known: int
     number: int
@@ -140,6 +150,7 @@ class Tenant(Protocol):
     deadline_ns: int
     queue_limit: int
     drop_hopeless: int
+    defer_hopeless: int
     delay_cycles: int
     first_profile: int
     profiles: int

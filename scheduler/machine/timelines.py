@@ -74,7 +74,6 @@ class Machine(Protocol):
         hold_until: Set by a policy that returns :data:`HOLD`: cycle of the next decision, unless a request
             arrives, a batch timer expires or the last compute ends before it (:data:`NEVER` before each
             decision).
-        mark_cycles: Work fetched ahead of the compute engine beyond which late commitment holds.
         decision_cycles: Cycles from a decision to the start of the fetch it decides.
         clock_hz: Cycles per second.
         queued: Requests waiting at all tenants, head batches included.
@@ -103,7 +102,6 @@ class Machine(Protocol):
     running: int
     mode: int
     hold_until: int
-    mark_cycles: int
     decision_cycles: int
     clock_hz: int
     queued: int
@@ -144,6 +142,20 @@ class Head(Protocol):
         profile: Profile it runs at, an index over all tenants' profiles.
         priority: 1, 3 or 9.
         queued: Requests of the tenant waiting, the head batch included.
+        passed: Those of them that cannot be in time any more and let the others pass (see ``hopeless``).
+        hopeless: 1 if the head is one of these, because no other is waiting; only under a policy that defers
+            the hopeless.
+        newest: Cycle at which the last request of the tenant arrived.
+        arrived: Requests of the tenant that arrived so far.
+        left_compute_cycles: Compute cycles of the rows not yet scheduled.
+        left_fetch_cycles: Fetch cycles of these, without stalls.
+        limit_cycles: From arrival to deadline; :data:`NEVER` without one.
+        delay_cycles: Longest time for which the oldest request waits for a fuller batch.
+        queue_limit: Requests that may wait; :data:`NEVER` without a limit.
+        full: The largest batch whose standalone time fits the deadline (the smallest if none does).
+        full_standalone_cycles: Standalone time of a batch of that size.
+        full_compute_cycles: Compute cycles of such a batch.
+        full_fetch_cycles: Fetch cycles of such a batch.
         served_compute_cycles: Compute cycles the tenant was given so far, over all its requests.
         served_fetch_cycles: Fetch cycles the tenant was given so far, without stalls.
         model_compute_cycles: Compute cycles of the whole model.
@@ -173,6 +185,19 @@ class Head(Protocol):
     profile: int
     priority: int
     queued: int
+    passed: int
+    hopeless: int
+    newest: int
+    arrived: int
+    left_compute_cycles: int
+    left_fetch_cycles: int
+    limit_cycles: int
+    delay_cycles: int
+    queue_limit: int
+    full: int
+    full_standalone_cycles: int
+    full_compute_cycles: int
+    full_fetch_cycles: int
     served_compute_cycles: int
     served_fetch_cycles: int
     model_compute_cycles: int

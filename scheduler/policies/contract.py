@@ -124,6 +124,7 @@ class PolicySpec:
             chosen only then.
         commit: Default of the option ``commit``, which policies that overlap requests have: ``late`` shows
             compute-intensive heads only when the compute engine will soon need them, ``early`` shows all.
+        holds_itself: Whether ``choose`` sees every head even if it commits late, and holds by itself.
         checkpoints: Whether leaving an unfinished request costs the DMA the time to save its live bytes.
         memory: What is remembered of every tenant: a class with annotated fields.
         common: What is remembered beside, of no tenant: another such class.
@@ -132,6 +133,8 @@ class PolicySpec:
         by_group: Whether ``prepare`` also gets the declared groups, as sequences of tenant indices.
         drops_hopeless: From the options: whether a request that can no longer meet its deadline even alone is
             dropped before it starts, for every tenant.
+        defers_hopeless: From the options: whether requests of a tenant that can no longer be in time even
+            alone are served after those that can.
     """
 
     name: str
@@ -142,12 +145,14 @@ class PolicySpec:
     modes: tuple[str, ...] = ("chosen",)
     overlap: bool = True
     commit: Commitment = "late"
+    holds_itself: bool = False
     checkpoints: bool = False
     memory: type = Nothing
     common: type = Nothing
     prepare: Callable[..., Any] | None = None
     by_group: bool = False
     drops_hopeless: Callable[[Any], bool] = field(default=_never)
+    defers_hopeless: Callable[[Any], bool] = field(default=_never)
 
     def configure(self, **given: object) -> Policy:
         """Check options and make a policy that can run.
@@ -218,10 +223,11 @@ class Policy:
     def record(self, clock_hz: int) -> NDArray[Any]:
         """The options as ``choose`` gets them: shape (1,), one field per option and per time in cycles."""
         hints = get_type_hints(self.spec.options)
-        fields: list[tuple[str, type]] = [("commit", np.int64)]
-        values: list[float | int] = [LATE if self.commit == "late" else EARLY]
+        late = self.commit == "late"
+        fields: list[tuple[str, type]] = [("commit", np.int64), ("hides", np.int64)]
+        values: list[float | int] = [LATE if late else EARLY, int(late and not self.spec.holds_itself)]
         for item in dataclasses.fields(self.options):
-            if item.name == "commit":
+            if item.name in ("commit", "hides"):
                 raise PolicyError(
                     f"an option cannot be called {item.name!r}", where=self.name, accepted="take another name"
                 )

@@ -11,11 +11,11 @@ from typing import Any, Literal
 from layerweaver.scheduler.machine.timelines import View
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 from layerweaver.scheduler.rules.deadline_guard import GUARDED_MODES, guard
-from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, weave
+from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, BY_SLACK, weave
 
 __all__ = ["POLICY", "Options", "choose"]
 
-_LAST = 1
+_LAST, _DEFER = 1, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +23,28 @@ class Options:
     """Switches of Layerweaver+.
 
     Attributes:
-        margin_us: Slack that every head should keep.
+        margin_us: Slack that every request should keep.
         evaluate: Whether the guard looks at the slack at the ``completion`` of the row about to be
             scheduled, or at the slack ``now``.
         hopeless: Requests that cannot meet their deadline any more: ``leave`` them to the throughput rule,
-            put them ``last`` among equals, or ``drop`` them before they start.
+            put them ``last`` among equals, ``drop`` them before they start, or ``defer`` them: last among
+            equals, and behind those of their tenant that can be in time.
+        sees: Whether the guard looks at whole ``queues``, with ties by slack and, where all models are of one
+            kind, order by slack; or at ``heads`` only, with Layerweaver's ties and order of arrival.
     """
 
     margin_us: float = 0.0
     evaluate: Literal["completion", "now"] = "completion"
-    hopeless: Literal["leave", "last", "drop"] = "leave"
+    hopeless: Literal["leave", "last", "drop", "defer"] = "defer"
+    sees: Literal["queues", "heads"] = "queues"
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
-    """Layerweaver's choice, unless a head that could still make it would miss its deadline."""
-    chosen = weave(view, BY_DISTANCE, options.hopeless == _LAST)
-    margin_cycles = options.margin_cycles
-    return guard(view, chosen, margin_cycles, 0.0, options.evaluate == 0)
+    """Layerweaver's choice, unless a request that could still make it would miss its deadline."""
+    queues = options.sees == 0
+    last = options.hopeless in (_LAST, _DEFER)
+    chosen = weave(view, BY_SLACK if queues else BY_DISTANCE, last)
+    return guard(view, chosen, options.margin_cycles, options.evaluate == 0, queues)
 
 
 POLICY = PolicySpec(
@@ -50,4 +55,5 @@ POLICY = PolicySpec(
     options=Options,
     modes=GUARDED_MODES,
     drops_hopeless=lambda options: options.hopeless == "drop",
+    defers_hopeless=lambda options: options.hopeless == "defer",
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import Head, View, fetch_end_of
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
-from layerweaver.scheduler.policies.layerweaver_plus import Options
 from layerweaver.scheduler.rules.deadline_guard import DEADLINE, GUARDED_MODES, guard
 from layerweaver.scheduler.rules.least_idle import (
     BY_DISTANCE,
@@ -30,6 +30,21 @@ TABLED = DEADLINE + 1
 
 NOT_COVERED = -1
 EVERY_KIND = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Switches of layerweaver+ that sees heads only; see there.
+
+    Attributes:
+        margin_us: Slack that every head should keep.
+        evaluate: Whether the guard looks at the slack at the ``completion`` of the row, or ``now``.
+        hopeless: ``leave`` requests that cannot be in time, put them ``last`` among equals or ``drop`` them.
+    """
+
+    margin_us: float = 0.0
+    evaluate: Literal["completion", "now"] = "completion"
+    hopeless: Literal["leave", "last", "drop"] = "leave"
 
 
 class Lookup(NamedTuple):
@@ -164,7 +179,7 @@ def choose_plus(view: View, options: Any, memory: Memory) -> int:
         chosen = table_choice(view, memory.tables)
     if chosen < 0:
         chosen = weave(view, BY_DISTANCE, options.hopeless == 1)
-    return guard(view, chosen, options.margin_cycles, 0.0, options.evaluate == 0)
+    return guard(view, chosen, options.margin_cycles, options.evaluate == 0, False)
 
 
 POLICY = PolicySpec(
@@ -180,7 +195,7 @@ POLICY = PolicySpec(
 PLUS_POLICY = PolicySpec(
     "layerweaver+tables",
     choose_plus,
-    "layerweaver+, its throughput choice looked up in decision tables",
+    "layerweaver+ that sees heads only, its throughput choice looked up in decision tables",
     source="layerweaver+, with offline tables of our own",
     options=Options,
     modes=TABLED_MODES,

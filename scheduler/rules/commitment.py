@@ -4,8 +4,8 @@ Computes run in the order of fetches, and a model that computes for longer than 
 whole within its fetch time: whoever comes later waits for all of it, under every order of heads. So while the
 work that is fetched but not computed reaches beyond a *mark*, only memory-intensive models may be scheduled,
 which the DMA cannot start too early; without any, nothing is scheduled until the backlog falls to the mark or
-something arrives. The mark is a small multiple of the longest fetch among the declared models, so the compute
-engine does not run dry while one fetch ends and the next one is under way (*ours*).
+something arrives. The mark is a small multiple of the longest fetch among the models that have requests, so
+the compute engine does not run dry while one fetch ends and the next one is under way (*ours*).
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from typing import Any
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import HOLD, Memory, View
 
-__all__ = ["EARLY", "LATE", "decide"]
+__all__ = ["EARLY", "LATE", "MARK", "decide"]
 
 LATE, EARLY = 0, 1
 """Values of the option ``commit``."""
+
+MARK = 2
+"""Longest fetches of any model with a request that late commitment keeps fetched ahead."""
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
@@ -35,14 +38,15 @@ def decide(view: View, options: Any, memory: Memory) -> int:
     """
     machine, heads, shown = view.machine, view.heads, view
     count = machine.ready_count
-    early = machine.compute_end - machine.start > machine.mark_cycles and options.commit == LATE
+    mark = MARK * machine.longest_fetch_cycles
+    early = machine.compute_end - machine.start > mark and options.hides != 0
     if early:
         kept = 0
         for k in range(count):
             if heads[view.ready[k]].compute_intensive == 0:
                 view.spare[kept] = view.ready[k]  # type: ignore[index]
                 kept += 1
-        machine.hold_until = machine.compute_end - machine.mark_cycles - machine.decision_cycles
+        machine.hold_until = machine.compute_end - mark - machine.decision_cycles
         if kept == 0:
             return HOLD
         machine.ready_count = kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerweaver.scheduler.machine.jit import inlined
-from layerweaver.scheduler.machine.timelines import View, fetch_end_of
+from layerweaver.scheduler.machine.timelines import NEVER, Head, View, fetch_end_of
 from layerweaver.scheduler.rules.least_idle import WEAVING_MODES
 
 __all__ = ["DEADLINE", "GUARDED_MODES", "guard"]
@@ -12,22 +12,33 @@ GUARDED_MODES = (*WEAVING_MODES, "deadline")
 DEADLINE = len(WEAVING_MODES)
 
 
-@inlined
-def guard(
-    view: View,
-    chosen: int,
-    margin_cycles: int,
-    margin_share: float,
-    at_completion: bool,
-) -> int:
-    """Keep ``chosen`` unless it would cost another head its deadline.
+def last_start(head: Head, now: int) -> int:
+    """Latest start of a head that keeps its tenant's last waiting request in time, if that is possible.
 
-    With ``slack = deadline - max(tc, s) - remaining`` and a margin of ``margin_cycles + margin_share *
-    remaining``: a head other than the chosen one with slack of at least its margin is in danger if
-    committing the chosen row would leave it less, that is, if ``deadline - tc' - remaining < margin``. Then
-    the head with the least slack beyond its margin goes instead (ties: lowest tenant index), the chosen
-    one included. Heads already below their margin never force anything. With ``at_completion`` false, a
-    head is in danger when its slack now is below its margin but not negative.
+    Requests are taken as evenly spread between the head's arrival and the newest, and as served in full
+    batches one after the other on the engine that they need longer (*ours*).
+    """
+    latest = head.latest_start
+    rest = head.queued - head.passed - head.batch
+    if rest <= 0 or head.hopeless != 0 or latest == NEVER:
+        return latest
+    gap = (head.newest - head.arrival) // (rest + head.batch)
+    each = max(head.full_compute_cycles, head.full_fetch_cycles) // head.full
+    last = latest + min(0, rest * (gap - each))
+    return last if last >= now else latest
+
+
+@inlined
+def guard(view: View, chosen: int, margin_cycles: int, at_completion: bool, queues: bool) -> int:
+    """Keep ``chosen`` unless it would cost another tenant's request its deadline.
+
+    With ``slack = deadline - max(tc, s) - remaining``: a head other than the chosen one with slack of at
+    least the margin is in danger if committing the chosen row would leave it less, that is, if ``deadline -
+    tc' - remaining < margin``. Then the head with the least slack beyond its margin goes instead (ties:
+    lowest tenant index), the chosen one included. Heads already below their margin never force anything. With
+    ``at_completion`` false, a head is in danger when its slack now is below its margin but not negative.
+    With ``queues``, the slack of a tenant is that of its last waiting request, if that is less and can still
+    be kept (:func:`last_start`).
     """
     machine, heads, ready = view.machine, view.heads, view.ready
     if machine.ready_count == 1:
@@ -43,10 +54,9 @@ def guard(
     for k in range(machine.ready_count):
         tenant = ready[k]
         head = heads[tenant]
-        latest = head.latest_start
-        margin = margin_cycles
-        if margin_share != 0.0:
-            margin += int(margin_share * head.remaining_cycles)
+        margin, latest = margin_cycles, head.latest_start
+        if queues:
+            latest = last_start(head, now + margin)
         if at_completion:
             eligible = latest - margin >= now
             threatened = latest - margin < after

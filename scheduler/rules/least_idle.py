@@ -10,13 +10,12 @@ from layerweaver.scheduler.machine.timelines import Head, View, fetch_end_of
 
 __all__ = [
     "BY_DISTANCE",
-    "BY_RESCUE",
     "BY_SLACK",
     "SINGLE",
     "WEAVING_MODES",
     "earliest_arrival",
     "idle_after",
-    "urgency",
+    "least_slack",
     "weave",
 ]
 
@@ -33,6 +32,19 @@ def earliest_arrival(view: View) -> int:
     return best
 
 
+def least_slack(view: View) -> int:
+    """The head with the least slack that can still be in time, else the least of all (ties: lowest index)."""
+    machine, heads, ready = view.machine, view.heads, view.ready
+    now = max(machine.compute_end, machine.start)
+    best, hopeless, least = -1, True, 0
+    for k in range(machine.ready_count):
+        slack = heads[ready[k]].latest_start - now
+        late = slack < 0
+        if best < 0 or (hopeless and not late) or (late == hopeless and slack < least):
+            best, hopeless, least = ready[k], late, slack
+    return best
+
+
 WEAVING_MODES = ("throughput", "single", "starved compute", "starved memory", "failsafe")
 """Why a row was chosen: least idle, the only candidate, a starvation rule, or weaving being off."""
 
@@ -40,8 +52,8 @@ WEAVING_MODES = ("throughput", "single", "starved compute", "starved memory", "f
 THROUGHPUT, SINGLE, STARVED_COMPUTE, STARVED_MEMORY, FAILSAFE = range(5)
 
 
-BY_DISTANCE, BY_SLACK, BY_RESCUE = 0, 1, 2
-"""How ties of total idle are broken: largest decoupling distance, least slack, or least :func:`urgency`."""
+BY_DISTANCE, BY_SLACK = 0, 1
+"""How ties of total idle are broken: largest decoupling distance or least slack."""
 
 
 @inlined
@@ -70,17 +82,6 @@ def idle_after(view: View, head: Head) -> tuple[int, int, int, int]:
     return compute_idle, memory_idle, fetch_end, start + head.compute_cycles
 
 
-def urgency(head: Head, now: int) -> int:
-    """A head's slack, or twice the standalone time of its tenant's whole queue if it cannot be in time.
-
-    The latter is what it takes, woven, until the tenant's next requests can be in time again (*ours*).
-    """
-    slack = head.latest_start - now
-    if slack >= 0:
-        return slack
-    return 2 * (head.remaining_cycles + (head.queued - 1) * head.standalone_cycles)
-
-
 @inlined
 def weave(
     view: View,
@@ -94,12 +95,13 @@ def weave(
     decoupling distance ``tc' - tm'`` or the least slack, then the lowest tenant index. If every candidate
     has compute idle, only compute-intensive models count; if every candidate has memory idle, only
     memory-intensive ones (starvation rules, in this order; without any of that kind all count). If all
-    declared tenants are of one kind, weaving is off and order of arrival decides (failsafe).
+    declared tenants are of one kind, weaving is off and order of arrival decides (failsafe), or slack if ties
+    go by it.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
     if machine.one_kind:
         machine.mode = FAILSAFE
-        return earliest_arrival(view)
+        return least_slack(view) if tie_break == BY_SLACK else earliest_arrival(view)
     if machine.ready_count == 1:
         machine.mode = SINGLE
         return ready[0]
@@ -131,8 +133,6 @@ def weave(
                     hopeless = 1
                 if tie_break != BY_DISTANCE:
                     rank = slack
-                if tie_break == BY_RESCUE:
-                    rank = urgency(head, now)
             if best >= 0 and total == least:
                 if inherent != least_inherent:
                     if inherent > least_inherent:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
+from layerweaver.scheduler.rules.commitment import MARK
 from oracles.naive_machine import NaiveMachine, RowCost
 from oracles.naive_policies import Candidate, Hold, naive_choice
 
@@ -42,6 +44,8 @@ class Tenant:
         self.waiting: list[int] = []  # numbers of requests not yet finished or dropped
         self.row = 0
         self.batch: list[int] = []
+        self.passed: set[int] = set()  # waiting, hopeless, behind the others
+        self.pressed = False  # one of these had waited long enough for company
         self.profile = 0
         self.due: int | None = None  # the head batch's deadline, where the scheduler chooses batches
         self.changes: int | None = None  # cycle at which it would choose anew
@@ -110,7 +114,43 @@ class Tenant:
             return self.due
         return self.deadline_of(self.batch[0])
 
-    def form(self, now: int, drops: bool) -> None:
+    def size_of(self, queue: list[int], now: int) -> tuple[int, int]:
+        """Size and profile of the batch that a queue gives now."""
+        rule = self.load.batching
+        size = max([0, *(size for size in rule.preferred if size <= len(queue))])
+        if len(queue) >= rule.sizes[-1]:
+            size = rule.sizes[-1]
+        elif self.pressed or self.goes_at(queue, queue is not self.waiting) <= now:
+            size = len(queue)
+        return size, next(k for k, most in enumerate(rule.sizes) if most >= size)
+
+    def goes_at(self, queue: list[int], fresh: bool) -> int:
+        """When the batch goes even if it is not full: sooner where its oldest would become hopeless."""
+        oldest, rule = self.arrived[queue[0]], self.load.batching
+        cycle = oldest.cycle + self.to_cycle(rule.delay_ns)
+        if fresh and self.load.deadline_ns is not None:
+            size = min(len(queue), rule.sizes[-1])
+            alone = next(k for k, most in enumerate(rule.sizes) if most >= size)
+            taken = self.load.profiles[alone].standalone_cycles
+            end = (oldest.scheduled_ns + self.load.deadline_ns) * self.clock // 10**9
+            cycle = min(cycle, end - taken - taken // 2)
+        return cycle
+
+    def queue(self, now: int, defers: bool) -> list[int]:
+        """Who may be in the next batch: those that can be in time if some can, else all."""
+        if not defers or self.load.deadline_ns is None:
+            return self.waiting
+        fresh = [number for number in self.waiting if number not in self.passed]
+        while fresh:
+            alone = self.load.profiles[self.size_of(fresh, now)[1]].standalone_cycles
+            oldest = self.arrived[fresh[0]].scheduled_ns
+            if now + alone <= (oldest + self.load.deadline_ns) * self.clock // 10**9:
+                return fresh
+            self.pressed |= self.goes_at(fresh, True) <= now
+            self.passed.add(fresh.pop(0))
+        return self.waiting
+
+    def form(self, now: int, drops: bool, defers: bool) -> None:
         """The head batch as of ``now``, unless it has begun."""
         if self.row > 0:
             return
@@ -126,23 +166,32 @@ class Tenant:
             break
         if not self.waiting:
             return
-        rule, queued = self.load.batching, len(self.waiting)
+        rule = self.load.batching
         if rule.auto:
             self.form_auto(now)
             return
-        oldest = self.arrived[self.waiting[0]].cycle
-        delay = self.to_cycle(rule.delay_ns)
-        size = max([0, *(size for size in rule.preferred if size <= queued)])
-        if queued >= rule.sizes[-1]:
-            size = rule.sizes[-1]
-        elif oldest + delay <= now:
-            size = queued
-        self.batch = self.waiting[:size]
+        queue = self.queue(now, defers)
+        size, self.profile = self.size_of(queue, now)
+        self.batch = queue[:size]
         enough = min([*rule.preferred, rule.sizes[-1]])
-        self.since = oldest + delay
-        if queued >= enough:
-            self.since = min(self.since, self.arrived[self.waiting[enough - 1]].cycle)
-        self.profile = next(k for k, most in enumerate(rule.sizes) if most >= size)
+        self.since = self.arrived[queue[0]].cycle + self.to_cycle(rule.delay_ns)
+        if len(queue) >= enough:
+            self.since = min(self.since, self.arrived[queue[enough - 1]].cycle)
+
+    def rest(self) -> tuple[int, int]:
+        """Who waits behind the head, and what slack each gains on the one before it."""
+        behind = [n for n in self.waiting if n not in self.passed and n not in self.batch]
+        if self.batch[0] in self.passed or not behind:
+            return 0, 0
+        limit = 2**62
+        if self.load.deadline_ns is not None:
+            limit = self.load.deadline_ns * self.clock // 10**9
+        sized = list(zip(self.load.profiles, self.load.batching.sizes, strict=True))
+        fitting = [item for item in sized if item[0].standalone_cycles <= limit] or sized[:1]
+        table, full = fitting[-1][0].table, fitting[-1][1]
+        each = max(int(table.compute_cycles.sum()), int(table.memory_cycles.sum())) // full
+        gap = (self.arrived[-1].cycle - self.arrived[self.batch[0]].cycle) // (len(behind) + len(self.batch))
+        return len(behind), gap - each
 
     def form_auto(self, now: int) -> None:
         """As many as the scheduler likes, by the definition of automatic batches."""
@@ -194,7 +243,16 @@ class Tenant:
         times = [self.to_cycle(self.future[0])] if self.future else []
         if self.waiting and self.row == 0:
             times.extend([] if self.changes is None else [self.changes])
-            times.append(self.arrived[self.waiting[0]].cycle + self.to_cycle(self.load.batching.delay_ns))
+            delay = self.to_cycle(self.load.batching.delay_ns)
+            times.extend(self.arrived[number].cycle + delay for number in self.waiting)
+            if self.load.deadline_ns is not None:  # when a request becomes hopeless in some batch
+                ends = [
+                    (self.arrived[number].scheduled_ns + self.load.deadline_ns) * self.clock // 10**9
+                    for number in self.waiting
+                ]
+                spans = [item.standalone_cycles for item in self.load.profiles]
+                times.extend(end - each + 1 for end in ends for each in spans)
+                times.extend(end - each - each // 2 for end in ends for each in spans)
             if drops and self.load.deadline_ns is not None:
                 last_ns = self.arrived[self.waiting[0]].scheduled_ns + self.load.deadline_ns
                 alone = self.load.profiles[0].standalone_cycles
@@ -211,8 +269,6 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
         tenant.others = sum(t.load.profiles[0].standalone_cycles for t in tenants if t is not tenant)
     kinds = {profile.offline.kind for load in given.tenants for profile in load.profiles}
     limit = 2**58 // given.machine.bandwidth_numerator
-    every = [profile for load in given.tenants for profile in load.profiles]
-    mark = 4 * max(int(profile.table.memory_cycles.max()) for profile in every)
     held = 0
     out = NaiveOutcome(batches=[{} for _ in tenants])
     fetch_ends = [0] * (given.dispatch_ahead + 1)
@@ -222,11 +278,17 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
         now = max(now, fetch_ends[-1 - given.dispatch_ahead], machine.tc - limit)
         if not spec.overlap and running is None:
             now = max(now, machine.tc)
+        defers = [
+            bool(spec.defers_hopeless(SimpleNamespace(**options)))
+            and not load.drop_hopeless
+            and not load.batching.auto
+            for load in given.tenants
+        ]
         drops = [load.drop_hopeless or options.get("hopeless") == "drop" for load in given.tenants]
         while True:
-            for tenant, drop in zip(tenants, drops, strict=True):
+            for tenant, drop, defer in zip(tenants, drops, defers, strict=True):
                 tenant.admit(now)
-                tenant.form(now, drop)
+                tenant.form(now, drop, defer)
                 tenant.admit(now)  # what a drop issued at once
             ready = [k for k, tenant in enumerate(tenants) if tenant.batch]
             if ready:
@@ -249,16 +311,26 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                     tenant.rows[tenant.profile][tenant.row],
                     profile.offline.kind == "compute-intensive",
                     max(machine.fetch_cycles(row) for row in tenant.rows[tenant.profile]),
+                    *tenant.rest(),
                     k == running,
                 )
             )
+        mark = MARK * max(c.longest_fetch for c in candidates)
         until = machine.tc - mark - given.decision_cycles
         early = options.get("commit") == "late" and machine.tc - start > mark
         allowed = [c for c in candidates if not (early and c.compute_intensive)]
         answer: int | Hold = Hold(until)
         if allowed:
             answer = naive_choice(
-                name, options, allowed, machine, start, one_kind=len(kinds) == 1, clock_hz=clock, now=now
+                name,
+                options,
+                allowed,
+                machine,
+                start,
+                one_kind=len(kinds) == 1,
+                clock_hz=clock,
+                now=now,
+                running=running,
             )
             insists = (
                 early
@@ -294,6 +366,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
         _count_gaps(out, machine, row, min(tenants[k].since for k in ready), (start - saved, start))
         if tenant.row == 0:
             tenant.began = start
+            tenant.pressed = False
         placed = machine.commit(row, start)
         fetch_ends.append(placed.fetch_end)
         out.compute_busy += row.compute
@@ -313,7 +386,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
             _finish(tenant, placed.compute_end, now)
             if isinstance(tenant.load.source, Saturated):
                 tenant.admit(now)
-            tenant.form(now, drops[index])
+            tenant.form(now, drops[index], defers[index])
 
 
 def _count_gaps(

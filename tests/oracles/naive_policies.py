@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from oracles.naive_machine import NaiveMachine, RowCost
@@ -26,6 +25,8 @@ class Candidate:
     row: RowCost
     compute_intensive: bool
     longest_fetch: int
+    rest: int  # waiting behind the head, hopeless ones left out
+    drift: int  # by how much each of these has more slack than the one before it
     begun: bool  # the row scheduled last was this request's
 
 
@@ -49,9 +50,11 @@ def _weave(
     by_slack: bool,
     hopeless_last: bool,
 ) -> int:
+    now = max(machine.tc, start)
+    if one_kind and by_slack:
+        return min(candidates, key=lambda c: (_late(c) < now, _late(c), c.tenant)).tenant
     if one_kind:
         return _arrival_order(candidates)
-    now = max(machine.tc, start)
     longest = max(c.longest_fetch for c in candidates)
     ranked: list[tuple[Any, ...]] = []
     for c in candidates:
@@ -83,16 +86,21 @@ def _guarded(
 ) -> int:
     now = max(machine.tc, start)
     margin_cycles = -(-int(options["margin_us"]) * 1000 * clock_hz // 10**9)
-    share = Fraction(options.get("margin_remaining", 0))
+    queues = options["sees"] == "queues"
     placed = next(machine.append(c.row, start) for c in candidates if c.tenant == chosen)
-    slack = {c.tenant: _late(c) - now for c in candidates}
-    margin = {c.tenant: margin_cycles + int(share * c.row.remaining) for c in candidates}
+    margin = margin_cycles
+    latest = {c.tenant: _late(c) for c in candidates}
+    for c in candidates:
+        last = _late(c) + min(0, c.rest * c.drift)
+        if queues and last >= now + margin:
+            latest[c.tenant] = last
+    slack = {tenant: last - now for tenant, last in latest.items()}
     if options["evaluate"] == "completion":
-        able = [c for c in candidates if slack[c.tenant] >= margin[c.tenant]]
-        danger = [c for c in able if _late(c) - placed.compute_end < margin[c.tenant]]
+        able = [c for c in candidates if slack[c.tenant] >= margin]
+        danger = [c for c in able if latest[c.tenant] - placed.compute_end < margin]
     else:
         able = [c for c in candidates if slack[c.tenant] >= 0]
-        danger = [c for c in able if slack[c.tenant] < margin[c.tenant]]
+        danger = [c for c in able if slack[c.tenant] < margin]
     if not any(c.tenant != chosen for c in danger):
         return chosen
     return min(able, key=lambda c: (slack[c.tenant], c.tenant)).tenant
@@ -108,25 +116,26 @@ def naive_choice(
     one_kind: bool,
     clock_hz: int,
     now: int,
+    running: int | None,
 ) -> int | Hold:
     """The tenant that goes on, or for how long none does; candidates ascend by tenant."""
     if name == "pulse":
         pulse = options["pulse"]
         return candidates[0].tenant if now % pulse == 0 else Hold(now - now % pulse + pulse)
     if name in ("fcfs", "fcfs-prefetch"):
-        return _arrival_order(candidates)
+        return _arrival_order(candidates) if running is None else running
     if name == "edf":
         deadline = {c.tenant: float("inf") if c.deadline is None else c.deadline for c in candidates}
         return min(candidates, key=lambda c: (deadline[c.tenant], c.arrival, c.tenant)).tenant
     if name == "llf":
         return min(candidates, key=lambda c: (_late(c), c.tenant)).tenant
-    hopeless_last = options.get("hopeless") == "last"
+    hopeless_last = options.get("hopeless") in ("last", "defer")
     chosen = _weave(
         candidates,
         machine,
         start,
         one_kind=one_kind,
-        by_slack=name == "slackweave",
+        by_slack=options.get("sees") == "queues",
         hopeless_last=hopeless_last,
     )
     if name == "layerweaver":

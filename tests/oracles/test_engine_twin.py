@@ -30,8 +30,11 @@ GUARDED: list[dict[str, Any]] = [
 CASES: list[dict[str, Any]] = [
     {"name": "fcfs"},
     *({"name": name, "commit": commit} for name in RIVALS for commit in ("late", "early")),
-    *({"name": name, **options} for name in ("layerweaver+", "slackweave") for options in GUARDED),
-    {"name": "slackweave", "margin_remaining": 1.0, "hopeless": "last"},
+    *(
+        {"name": "layerweaver+", "sees": sees, **options}
+        for sees in ("heads", "queues")
+        for options in GUARDED
+    ),
 ]
 QUICK = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -87,6 +90,13 @@ def on_a_pulse(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
 def test_a_policy_that_holds_equals_its_naive_twin(commit: str, recipe: Recipe, cycles: int) -> None:
     spec = PolicySpec("pulse", on_a_pulse, "rows start on a pulse", options=PulseOptions)
     _compare_with_twin(spec.configure(pulse=cycles, commit=commit), recipe)
+
+
+@given(recipe=recipes())
+@QUICK
+def test_hopeless_requests_let_others_pass_as_in_the_naive_twin(recipe: Recipe) -> None:
+    edf = load_policy("edf").spec
+    _compare_with_twin(dataclasses.replace(edf, defers_hopeless=lambda _options: True).configure(), recipe)
 
 
 def _compare_with_twin(policy: Policy, recipe: Recipe) -> None:
@@ -162,7 +172,7 @@ def test_what_happens_in_the_warm_up_is_left_out(recipe: Recipe, name: str, data
 @given(
     recipe=recipes(),
     name=st.sampled_from(
-        ["fcfs", "edf", "layerweaver", "layerweaver+", "slackweave", "prema", "aimt", "fair"]
+        ["fcfs", "edf", "layerweaver", "layerweaver+", "slackweave+", "prema", "aimt", "fair"]
     ),
 )
 @QUICK

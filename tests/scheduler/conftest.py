@@ -79,6 +79,19 @@ _HEAD = {
     "profile": 0,
     "priority": 1,
     "queued": 1,
+    "passed": 0,
+    "hopeless": 0,
+    "newest": 0,
+    "arrived": 0,
+    "left_compute_cycles": 100,
+    "left_fetch_cycles": 100,
+    "limit_cycles": NEVER,
+    "delay_cycles": 0,
+    "queue_limit": NEVER,
+    "full": 1,
+    "full_standalone_cycles": 100,
+    "full_compute_cycles": 100,
+    "full_fetch_cycles": 100,
     "served_compute_cycles": 0,
     "served_fetch_cycles": 0,
     "model_compute_cycles": 100,
@@ -98,6 +111,8 @@ _MACHINE = {
     "one_kind": 0,
     "running": -1,
     "mode": 0,
+    "hold_until": NEVER,
+    "decision_cycles": 0,
     "clock_hz": 10**9,
     "queued": 0,
     "first": 0,
@@ -118,7 +133,7 @@ class Desk:
         self._options = spec.configure(**options).record(10**9)[0]
         self._memory = spec.configure().memory([()] * tenants, compiled=False)
         self._tenants = tenants
-        self.mode = ""
+        self.mode, self.held_until = "", NEVER
 
     def decide(self, heads: dict[int, dict[str, int]], **machine: int) -> int:
         """Choose among the heads of the given tenants; fields not named have harmless values."""
@@ -127,10 +142,11 @@ class Desk:
         records: Any = [SimpleNamespace(**(_HEAD | heads.get(t, {}))) for t in range(self._tenants)]
         for record in records:
             record.latest_start = record.deadline - record.remaining_cycles
+            record.limit_cycles = min(record.limit_cycles, record.deadline)
         chosen = self._spec.choose(
             View(cast("Any", state), records, sorted(heads), []), self._options, self._memory
         )
-        self.mode = self._spec.modes[state.mode]
+        self.mode, self.held_until = self._spec.modes[state.mode], state.hold_until
         return chosen
 
 

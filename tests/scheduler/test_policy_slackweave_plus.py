@@ -9,6 +9,7 @@ from oracles.random_inputs import FixedArrivals
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.engine.loop import run
 from layerweaver.backend_sim.traffic.source import OpenLoop
+from layerweaver.scheduler.machine.timelines import HOLD
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.policies.slackweave_plus import POLICY
@@ -16,41 +17,50 @@ from layerweaver.scheduler.policies.slackweave_plus import POLICY
 Make = Callable[..., ModelProfile]
 
 
-def test_urgent_first_while_the_other_can_wait(desk: Any) -> None:
-    # No load measured yet: the reserve is 2 x 100 / (1 - 0) = 200 cycles. Compute is busy until 30.
-    # Head 1 leaves the engines least idle: it computes 50 after a fetch of 10, head 0 only 5 after 20. But
-    # head 0 is the urgent one: slack 200 - 30 - 100 = 70. Its row would end later by head 1's compute, 50 of
-    # 50 cycles: no filler. Serving head 0 first takes 100 cycles of head 1's slack.
-    heads = {
-        0: {"deadline": 200, "compute_cycles": 5, "compute_scaled": 5, "fetch_cycles": 20, "dram_scaled": 20},
-        1: {"deadline": 1000, "compute_cycles": 50, "compute_scaled": 50, "longest_fetch_cycles": 100},
-    }
-    urgent = desk(POLICY, 2)
-    # Slack of head 1: 1000 - 30 - 100 = 870; 870 - 100 >= 200.
-    assert urgent.decide(heads, compute_end=30, longest_fetch_cycles=100) == 0
-    assert urgent.mode == "urgent first"
-    # With a deadline of 500 it is 370 - 100 = 270, enough; of 420 it is 190, not enough: weave.
-    heads[1]["deadline"] = 500
-    assert desk(POLICY, 2).decide(heads, compute_end=30, longest_fetch_cycles=100) == 0
-    heads[1]["deadline"] = 420
-    woven = desk(POLICY, 2)
-    assert woven.decide(heads, compute_end=30, longest_fetch_cycles=100) == 1
-    assert woven.mode == "throughput"
-    # A second request of head 0 must go first as well: 270 - 100 is not enough any more.
-    heads[1]["deadline"] = 500
-    heads[0]["queued"] = 2
-    assert desk(POLICY, 2).decide(heads, compute_end=30, longest_fetch_cycles=100) == 1
+def test_whoever_would_be_late_by_waiting_goes_first(desk: Any) -> None:
+    # Each head takes 100 cycles on both engines, so waiting for the other one costs 100. Head 0 has 50 cycles
+    # to spare and would be late, head 1 has 400 and would not.
+    heads = {0: {"deadline": 150}, 1: {"deadline": 500}}
+    first = desk(POLICY, 2)
+    assert first.decide(heads, one_kind=1) == 0
+    assert first.mode == "most to lose"
+    heads = {0: {"deadline": 500}, 1: {"deadline": 150}}
+    assert desk(POLICY, 2).decide(heads, one_kind=1) == 1
 
 
-def test_a_row_that_delays_little_goes_before_the_urgent_one(desk: Any) -> None:
-    # Head 0 is urgent and bound by memory: 100 cycles left, of which 10 compute. Head 1's row fetches for 10
-    # and computes for 50, all of it under head 0's fetches: head 0 ends at 110 instead of 100. 10 < 0.5 x 50.
-    heads = {
-        0: {"deadline": 150, "model_compute_cycles": 10, "compute_cycles": 1, "compute_scaled": 1},
-        1: {"deadline": 9000, "compute_cycles": 50, "compute_scaled": 50},
-    }
-    assert desk(POLICY, 2).decide(heads, longest_fetch_cycles=100) == 1
-    assert desk(POLICY, 2, filler=0.2).decide(heads, longest_fetch_cycles=100) == 0
+def test_losing_more_requests_weighs_more_and_so_does_saving_them_with_less_work(desk: Any) -> None:
+    # Both lose by waiting. Head 1 has three requests that came together, with room for all of them.
+    heads = {0: {"deadline": 150}, 1: {"deadline": 350, "queued": 3, "left_compute_cycles": 50}}
+    heads[1] |= {"left_fetch_cycles": 50, "remaining_cycles": 50, "full_compute_cycles": 50}
+    heads[1] |= {"full_fetch_cycles": 50, "full_standalone_cycles": 50}
+    # Waiting costs 100: it would lose those beyond 350 - 100 = 250, nobody: 50, 100, 150 are all in time.
+    assert desk(POLICY, 2).decide(heads, one_kind=1) == 0
+    # With a deadline of 160 it loses all three, worth 150 cycles; head 0 loses one, worth 100.
+    heads[1]["deadline"] = 160
+    assert desk(POLICY, 2).decide(heads, one_kind=1) == 1
+
+
+def test_who_cannot_be_in_time_goes_last(desk: Any) -> None:
+    heads = {0: {"deadline": 150, "hopeless": 1}, 1: {"deadline": 10_000}}
+    assert desk(POLICY, 2).decide(heads, one_kind=1) == 1
+    # A deadline below the standalone time can never be met.
+    heads = {0: {"deadline": 99}, 1: {"deadline": 10_000}}
+    assert desk(POLICY, 2).decide(heads, one_kind=1) == 1
+
+
+def test_a_compute_bound_head_waits_for_the_compute_engine(desk: Any) -> None:
+    # The compute engine is busy for 100 cycles, the mark is twice the longest fetch of 10.
+    only = {0: {"deadline": 1000}}
+    held = desk(POLICY, 1)
+    assert held.decide(only, compute_end=100) == HOLD
+    assert held.held_until == 80
+    assert desk(POLICY, 1, commit="early").decide(only, compute_end=100) == 0
+    assert desk(POLICY, 1).decide(only, compute_end=20) == 0
+    # Meanwhile a memory-bound one goes, unless its row of 10 costs the first its deadline.
+    both = {0: {"deadline": 300}, 1: {"compute_intensive": 0}}
+    assert desk(POLICY, 2).decide(both, compute_end=100) == 1
+    both[0]["deadline"] = 205
+    assert desk(POLICY, 2).decide(both, compute_end=100) == 0
 
 
 def _late_share(make_model: Make, policy: str) -> list[float]:
@@ -68,10 +78,9 @@ def _late_share(make_model: Make, policy: str) -> list[float]:
     ]
 
 
-def test_overload_gives_up_the_tenant_with_the_longest_requests(make_model: Make) -> None:
-    # There are four times as many short requests, and they need only half of the machine. Without triage
-    # nearly everything is late; with it, the short ones that came before the overload was noticed.
-    assert min(_late_share(make_model, "slackweave")) > 0.9
+def test_overload_saves_the_requests_that_take_the_least_work(make_model: Make) -> None:
+    # There are four times as many short requests, and they need only half of the machine.
+    assert min(_late_share(make_model, "edf")) > 0.9
     short, long = _late_share(make_model, "slackweave+")
-    assert short < 0.25
-    assert long > 0.9
+    assert short < 0.05
+    assert long < 0.95

@@ -28,8 +28,14 @@ PLUS = {"margin_us": 1, "evaluate": "now"}
     ("direct", "tabled"),
     [
         ({"name": "layerweaver"}, {"name": "layerweaver-tables"}),
-        ({"name": "layerweaver+"} | PLUS, {"name": "layerweaver+tables"} | PLUS),
-        ({"name": "layerweaver+", "hopeless": "last"}, {"name": "layerweaver+tables", "hopeless": "last"}),
+        (
+            {"name": "layerweaver+", "sees": "heads", "hopeless": "leave"} | PLUS,
+            {"name": "layerweaver+tables"} | PLUS,
+        ),
+        (
+            {"name": "layerweaver+", "sees": "heads", "hopeless": "last"},
+            {"name": "layerweaver+tables", "hopeless": "last"},
+        ),
     ],
 )
 @given(recipe=recipes())

@@ -1,0 +1,147 @@
+"""Who would lose the most by waiting: the order in which slackweave+ serves tenants (*ours*).
+
+All in integers: cycles, and requests in 1/1024. Loops run over tenants only: a tenant's waiting requests are
+taken as evenly spread between the head's arrival and the newest one.
+"""
+
+from __future__ import annotations
+
+from layerweaver.scheduler.machine.jit import inlined
+from layerweaver.scheduler.machine.timelines import NEVER, Head, View
+
+__all__ = ["HOPELESS", "most_to_lose"]
+
+_ONE = 10
+"""A request is ``2**10``: losses count in fractions."""
+_MOST_LOST = 1 << 30
+_LONG = 1 << 36
+_PRIOR = 50
+"""Standalone times of the slowest tenant that are added to the time since the start to estimate rates."""
+
+HOPELESS = -1
+"""Index of a tenant that cannot be in time whatever goes first."""
+
+
+@inlined
+def _ends(head: Head, now: int, start: int) -> int:
+    """End of a head that goes first: no earlier than either engine and the request alone allow."""
+    return max(now + head.left_compute_cycles, start + max(head.left_fetch_cycles, head.remaining_cycles))
+
+
+@inlined
+def _work(head: Head) -> int:
+    """Cycles of the busier engine that a full batch takes."""
+    return max(head.full_compute_cycles, head.full_fetch_cycles)
+
+
+def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
+    """What a tenant loses if it waits for ``delay`` cycles, per cycle of work that saving it takes.
+
+    Args:
+        view: The machine.
+        head: The tenant's head.
+        delay: By how much the others' heads put its own end off.
+        time: Cycles over which ``head.arrived`` requests came.
+        load: Share of the machine that all tenants ask for, in 1/1024, at most 1024.
+
+    Returns:
+        Requests lost per cycle, in units of ``2**-42``; :data:`HOPELESS` if it cannot be in time.
+    """
+    machine = view.machine
+    if head.limit_cycles < head.full_standalone_cycles:
+        return HOPELESS
+    work, full = _work(head), head.full
+    if head.arrived * work * 1024 > 1003 * time * full:
+        return HOPELESS
+    overflow, unit = 0, max(1, time >> _ONE)
+    if head.queue_limit < NEVER:
+        came = min(delay, _LONG) * head.arrived // unit
+        overflow = max(0, came - (max(0, head.queue_limit - head.queued) << _ONE))
+    if head.hopeless != 0 or head.limit_cycles == NEVER:
+        if overflow == 0 or (head.hopeless != 0 and head.queued < head.queue_limit):
+            return HOPELESS if head.hopeless != 0 else 0
+        effort = max(head.left_compute_cycles, head.left_fetch_cycles)
+        return (min(_MOST_LOST, overflow) << 32) // max(1, effort)
+    now = max(machine.compute_end, machine.start)
+    slack = head.deadline - _ends(head, now, machine.start)
+    waiting = head.queued - head.passed
+    each = work // full
+    gap = each
+    if waiting > 1:
+        gap = (head.newest - head.arrival) // (waiting - 1)
+    reserved = delay + delay * load // (2048 - load)
+    slope = gap - each
+    lost, last = 0, 0
+    if slope < 0:
+        if slack >= 0:
+            able = min(waiting, slack // -slope + 1)
+            kept = 0
+            if slack >= reserved:
+                kept = min(waiting, (slack - reserved) // -slope + 1)
+            lost, last = able - kept, able
+    else:
+        able, kept = waiting, waiting
+        if slack < 0:
+            able = 0 if slope == 0 else max(0, waiting - (-slack + slope - 1) // slope)
+        if slack < reserved:
+            kept = 0 if slope == 0 else max(0, waiting - (reserved - slack + slope - 1) // slope)
+        lost, last = able - kept, waiting - kept
+    backlog = max(head.left_compute_cycles, head.left_fetch_cycles)
+    backlog += max(0, waiting - head.batch) * each
+    spare = head.limit_cycles - head.full_standalone_cycles
+    if head.full > 1:
+        spare -= min(head.delay_cycles, (full - 1) * time // max(1, head.arrived))
+    blocked = max(0, backlog + delay - spare) - max(0, backlog - spare)
+    coming = overflow + min(blocked, _LONG) * head.arrived // unit
+    effort = max(head.left_compute_cycles, head.left_fetch_cycles)
+    if lost > 0:
+        effort += max(0, last - head.batch) * each
+    if coming > 0:
+        effort = max(effort, backlog + (coming * each >> _ONE))
+    return (min(_MOST_LOST, (lost << _ONE) + coming) << 32) // max(1, effort)
+
+
+def most_to_lose(view: View) -> tuple[int, int]:
+    """Who loses the most per work by waiting for the others' heads; ties go to the least slack.
+
+    Returns:
+        The first of all tenants that have a head, and the first of the memory-intensive ones (-1 for none).
+    """
+    machine, heads, ready = view.machine, view.heads, view.ready
+    compute, fetch, offered, slowest = 0, 0, 0, 0
+    for k in range(machine.ready_count):
+        head = heads[ready[k]]
+        rest = max(0, head.queued - head.passed - head.batch)
+        compute += head.left_compute_cycles + rest * head.full_compute_cycles // (10 * head.full)
+        fetch += head.left_fetch_cycles + rest * head.full_fetch_cycles // (10 * head.full)
+    for tenant in range(machine.tenant_count):
+        head = heads[tenant]
+        slowest = max(slowest, head.full_standalone_cycles)
+        offered += head.arrived * _work(head) // head.full
+    time = machine.now + _PRIOR * slowest
+    load = min(1024, offered // max(1, time >> _ONE))
+    now = max(machine.compute_end, machine.start)
+    first, most, least = -1, 0, 0
+    second, second_most, second_least = -1, 0, 0
+    for k in range(machine.ready_count):
+        tenant = ready[k]
+        head = heads[tenant]
+        rest = max(0, head.queued - head.passed - head.batch)
+        own_compute = head.left_compute_cycles + rest * head.full_compute_cycles // (10 * head.full)
+        own_fetch = head.left_fetch_cycles + rest * head.full_fetch_cycles // (10 * head.full)
+        later = max(
+            now + compute - own_compute + head.left_compute_cycles,
+            machine.start + fetch - own_fetch + head.left_fetch_cycles,
+        )
+        delay = max(0, later - _ends(head, now, machine.start))
+        index = loss_index(view, head, delay, time, load)
+        rank = head.latest_start
+        if index == HOPELESS:
+            rank = head.remaining_cycles
+        if first < 0 or index > most or (index == most and rank < least):
+            first, most, least = tenant, index, rank
+        if head.compute_intensive == 0:
+            before = index > second_most or (index == second_most and rank < second_least)
+            if second < 0 or before:
+                second, second_most, second_least = tenant, index, rank
+    return first, second
