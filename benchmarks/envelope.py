@@ -5,8 +5,7 @@ Run with ``python benchmarks/envelope.py`` (about five minutes with ``--jobs 2``
 every number.
 
 A policy is on the envelope of a cell if it has at most a tenth, or 0.2 points, more late requests than the
-best of all others. slackweave+ was tuned on the first five mixes, its options settled with a look at the
-next four, with other seeds than these; the last three were not looked at before the rule was fixed. In the
+best of all others. slackweave+ was tuned on random scenarios (``regret.py``), on none of these mixes. In the
 scenarios of one tenant's overload, the load of all is 0.6 before that tenant's rate is multiplied.
 """
 
@@ -31,6 +30,7 @@ from mixes import every_policy, paper_models, scenario
 from layerweaver.backend_sim.study.inputs import as_prepared
 from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.scheduler.offline import ModelProfile
+from layerweaver.scheduler.policies.registry import load_spec
 
 OURS = "slackweave+"
 DEADLINE_AWARE = ("edf", "llf", "dysta", "sdrm3", "planaria")
@@ -52,11 +52,12 @@ OVERLOADED: tuple[tuple[str, Tenants, int, float], ...] = (
     ("MN 30, BL 10, MN x 3", (("MN", 30), ("BL", 10)), 0, 3.0),
     ("RN 3, MN 10, BB 30, BL 30, MN x 5", (("RN", 3), ("MN", 10), ("BB", 30), ("BL", 30)), 1, 5.0),
 )
-VARIANTS: tuple[Mapping[str, Any], ...] = (
-    {"name": "slackweave", "hopeless": "last"},
-    {"name": "slackweave", "hopeless": "last", "margin_remaining": 1.0},
-    {"name": "layerweaver+", "hopeless": "last"},
+VARIANTS: tuple[Mapping[str, Any], ...] = tuple(
+    {"name": name, "commit": "early"}
+    for name in every_policy()
+    if load_spec(name).overlap and load_spec(name).commit == "late" and name != OURS
 )
+"""Rivals as they were compared before: with early commitment."""
 Cell = tuple[str, Tenants, float, int, float]
 """Label, tenants, load, and the tenant whose rate is multiplied by the last."""
 Found = dict[tuple[str, float, str], tuple[float, float]]
@@ -126,7 +127,7 @@ def by_cell(found: Found) -> Iterator[tuple[str, float, dict[str, float]]]:
 
 def envelope_table(found: Found) -> Iterator[str]:
     """Markdown: the best of the others in every cell, some policies, and slackweave+ beside it."""
-    shown = ("llf", "sjf", "layerweaver", "layerweaver+", "slackweave", OURS)
+    shown = ("llf", "sjf", "layerweaver", "layerweaver+", OURS)
     yield f"| mix | load | best of the others | {' | '.join(shown)} | over the best |"
     yield f"|{'---|' * (len(shown) + 4)}"
     for mix, load, late in by_cell(found):

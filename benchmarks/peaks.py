@@ -111,18 +111,18 @@ def targets(rows: Sequence[Row]) -> Iterator[str]:
             f" at 10 and 30: {mean:.3f} +- {mean * deviation:.3f} (least cell {low:.3f}); target 1.2"
         )
     for factor, goal in ((10, 0.75), (30, 0.90)):
-        for policy in ("layerweaver+", "slackweave"):
+        for policy in ("layerweaver+", "slackweave+"):
             for mix in PAIRS:
                 row = cells.get((mix, factor), {}).get(policy)
                 if row is not None and "RX" not in mix:
                     yield _verdict(f"{policy} {mix} at {factor}", row["share_of_bound"], row["sd"], goal)
     for (mix, factor), found in cells.items():
-        if {"slackweave", "layerweaver+"} <= set(found) and found["layerweaver+"]["share_of_bound"] > 0:
-            pairs = zip(found["slackweave"]["shares"], found["layerweaver+"]["shares"], strict=True)
+        if {"slackweave+", "layerweaver+"} <= set(found) and found["layerweaver+"]["share_of_bound"] > 0:
+            pairs = zip(found["slackweave+"]["shares"], found["layerweaver+"]["shares"], strict=True)
             ratios = [a / b for a, b in pairs if b > 0]
             spread = statistics.stdev(ratios) if len(ratios) > 1 else 0.0
             goal = 1.0 if mix in FOURS else 0.99
-            label = f"slackweave over layerweaver+ {mix} at {factor}"
+            label = f"slackweave+ over layerweaver+ {mix} at {factor}"
             yield _verdict(label, statistics.fmean(ratios), spread, goal)
 
 
@@ -172,7 +172,7 @@ def main() -> None:
     rows: list[Row] = json.loads(args.json.read_text(encoding="utf-8")) if args.json.exists() else []
     if not args.markdown:
         full = args.what == "table"
-        policies = every_policy() if full else ("layerweaver+", "slackweave", BEST_RIVAL)
+        policies = every_policy() if full else ("layerweaver+", "slackweave+", BEST_RIVAL)
         cells = list(itertools.product((*PAIRS, *FOURS), FACTORS if full else FACTORS[1:]))
         if not full:
             cells = [*cells, *((mix, 3) for mix in FOURS)]

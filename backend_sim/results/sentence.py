@@ -8,7 +8,7 @@ from layerweaver.backend_sim.results.schema import Peak, Run
 
 __all__ = ["peak_sentence", "verdict_sentence"]
 
-_WEAVING = ("layerweaver+", "layerweaver", "slackweave+", "slackweave")
+_WEAVING = ("layerweaver+", "layerweaver", "slackweave+")
 _VISIBLE = 0.02
 _SAME_LOAD = 0.1
 
