@@ -14,6 +14,7 @@ __all__ = ["Cell", "Chart", "Table", "chart_markup", "number", "table_markup"]
 
 Cell: TypeAlias = str | int | float | None
 MAX_TABLE_ROWS = 400
+SEARCHED_ROWS = 30
 _STATUS = {"met": "valid", "late": "invalid", "too_short": "unsure"}
 _ZOOMS = (
     ("in", "Zoom in"),
@@ -28,7 +29,7 @@ _ZOOMS = (
 class Table:
     """A table: the first column heads its row; the columns in ``shares`` are shown in percent.
 
-    ``titles`` says what the headings mean.
+    ``titles`` says what the headings mean. A ``whole`` table is never cut, and can be searched if it is long.
     """
 
     caption: str
@@ -36,6 +37,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     shares: frozenset[int] = frozenset()
     titles: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +92,7 @@ def _title(table: Table, heading: str) -> str:
 
 def table_markup(table: Table, *, identifier: str = "") -> str:
     """A table as HTML; exact values are kept in ``data-value``."""
-    rows = list(table.rows[:MAX_TABLE_ROWS])
+    rows = list(table.rows if table.whole else table.rows[:MAX_TABLE_ROWS])
     text = [any(isinstance(row[index], str) for row in rows) for index in range(len(table.columns))]
     head = "".join(
         f'<th scope="col"{" class=text" if is_text else ""}{_title(table, name)}>{escape(name)}</th>'
@@ -108,8 +110,14 @@ def table_markup(table: Table, *, identifier: str = "") -> str:
     more = len(table.rows) - len(rows)
     caption = table.caption + (f" (first {len(rows)} of {len(table.rows)} rows)" if more > 0 else "")
     name = f' id="{identifier}"' if identifier else ""
+    search, tall = "", ""
+    if table.whole and len(rows) > SEARCHED_ROWS:
+        box = f'<input type="search" data-filter="{identifier}">'
+        search = f'<label class="search">Show only rows with {box}</label>'
+        tall = " tall"
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.caption)}"><table{name}>'
+        f'{search}<div class="scroll{tall}" tabindex="0" role="region" aria-label="{escape(table.caption)}">'
+        f"<table{name}>"
         f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
     )
 

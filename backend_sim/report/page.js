@@ -45,20 +45,63 @@
     Plotly.relayout(plot, { "xaxis.range": next });
   }
 
-  function start() {
-    const sources = Array.from(document.querySelectorAll("script[data-plot]"));
-    Promise.all(sources.map(draw)).then(function () {
-      document.querySelectorAll("button[data-zoom]").forEach(function (button) {
-        const plot = document.getElementById(button.getAttribute("aria-controls"));
-        plot.dataset.range = plot.layout.xaxis.range.join(",");
-        button.addEventListener("click", function () { move(plot, button.dataset.zoom); });
-      });
-      document.documentElement.dataset.charts = String(sources.length);
+  // Plotly comes compressed; its script runs once it is unpacked.
+  async function unpack() {
+    const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), function (letter) {
+      return letter.charCodeAt(0);
+    });
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+  }
+
+  function drawAll(sources) {
+    return Promise.all(sources.filter(function (source) { return !source.dataset.drawn; }).map(function (source) {
+      source.dataset.drawn = "yes";
+      return draw(source);
+    }));
+  }
+
+  function folded(source) { return source.closest("details.fold:not([open])") !== null; }
+
+  function buttons() {
+    document.querySelectorAll("button[data-zoom]").forEach(function (button) {
+      const plot = document.getElementById(button.getAttribute("aria-controls"));
+      if (!plot.layout || button.dataset.ready) { return; }
+      button.dataset.ready = "yes";
+      plot.dataset.range = plot.dataset.range || plot.layout.xaxis.range.join(",");
+      button.addEventListener("click", function () { move(plot, button.dataset.zoom); });
     });
   }
 
+  async function start() {
+    document.querySelectorAll("input[data-filter]").forEach(function (input) {
+      const rows = document.getElementById(input.dataset.filter).tBodies[0].rows;
+      input.addEventListener("input", function () {
+        const wanted = input.value.toLowerCase();
+        Array.from(rows).forEach(function (row) {
+          row.hidden = !row.textContent.toLowerCase().includes(wanted);
+        });
+      });
+    });
+    await unpack();
+    const sources = Array.from(document.querySelectorAll("script[data-plot]"));
+    await drawAll(sources.filter(function (source) { return !folded(source); }));
+    buttons();
+    document.querySelectorAll("details.fold").forEach(function (fold) {
+      fold.addEventListener("toggle", async function () {
+        await drawAll(sources.filter(function (source) { return fold.contains(source) && !folded(source); }));
+        buttons();
+      });
+    });
+    document.documentElement.dataset.charts = String(sources.filter(function (source) {
+      return source.dataset.drawn;
+    }).length);
+  }
+
   function resize() {
-    document.querySelectorAll(".plot").forEach(function (plot) { Plotly.Plots.resize(plot); });
+    document.querySelectorAll(".plot").forEach(function (plot) { if (plot.data) { Plotly.Plots.resize(plot); } });
   }
 
   // Hatches of hundreds of blocks take a printer minutes and tens of megabytes; colours remain.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -12,24 +15,16 @@ from layerweaver.backend_sim.report.charts.inside import run_charts
 from layerweaver.backend_sim.report.charts.latency import latency_charts
 from layerweaver.backend_sim.report.charts.load import load_charts
 from layerweaver.backend_sim.report.charts.machine import machine_charts
-from layerweaver.backend_sim.report.markup import Chart, Table, chart_markup, table_markup
-from layerweaver.backend_sim.results.metrics import (
-    RUN_METRICS,
-    SYSTEM_METRICS,
-    TENANT_METRICS,
-    Form,
-    Metric,
-    Shown,
-    shown,
-)
+from layerweaver.backend_sim.report.markup import Chart, chart_markup, table_markup
+from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS
+from layerweaver.backend_sim.report.tables import changes_table, peak_tables, systems_table, verdicts_table
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, read_documents
 from layerweaver.backend_sim.results.schema import Peak, Run
-from layerweaver.backend_sim.results.sentence import peak_sentence, verdict_sentence
+from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
 
 __all__ = ["build_report", "headline"]
 
 _MAX_DETAILED_RUNS = 6
-_FIRST = ("status", "deadline_ms", "violation_rate")
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
@@ -37,62 +32,9 @@ def headline(documents: Documents) -> str:
     """What the runs say, in one sentence."""
     if not documents.runs:
         return peak_sentence(documents.peaks[0])
-    return verdict_sentence([run.document for run in documents.runs])
-
-
-def _metrics_table(
-    caption: str, metrics: Sequence[Metric], rows: Iterable[tuple[tuple[str, ...], Mapping[str, object]]]
-) -> Table:
-    """A table of all metrics that pages show; a row is its names and its document."""
-    filled = [(*names, *(metric.of(document) for metric in metrics)) for names, document in rows]
-    names = ("policy", "tenant") if metrics[0] in TENANT_METRICS else ("policy",)
-    columns = (*names, *(metric.heading for metric in metrics))
-    shares = {place + len(names) for place, metric in enumerate(metrics) if metric.form is Form.SHARE}
-    titles = {metric.heading: metric.definition for metric in metrics}
-    return Table(caption, columns, filled, frozenset(shares), titles)
-
-
-def _verdicts(documents: Documents) -> Table:
-    rows = (((run.label, tenant["name"]), tenant) for run in documents.runs for tenant in run.tenants)
-    metrics = sorted(shown(TENANT_METRICS, Shown.PAGE), key=lambda metric: metric.key not in _FIRST)
-    return _metrics_table("Every tenant under every policy", metrics, rows)
-
-
-def _systems(documents: Documents) -> Table:
-    rows = (((run.label,), {**run.document, **run.system}) for run in documents.runs)
-    metrics = (*shown(SYSTEM_METRICS, Shown.PAGE), *shown(RUN_METRICS, Shown.PAGE))
-    return _metrics_table("The machine under every policy", metrics, rows)
-
-
-def _peaks(documents: Documents) -> list[Table]:
-    tables = []
-    for peak in documents.peaks:
-        rows = []
-        for row in peak["results"]:
-            bracket = (*(row.get("bracket_qps") or ()), None, None)[:2]
-            trials = row.get("trials", 0)
-            count = trials if isinstance(trials, int) else len(trials)
-            rows.append(
-                (
-                    row["policy"],
-                    row["peak_qps"],
-                    row.get("peak_qps_sd"),
-                    row.get("share_of_bound"),
-                    *bracket,
-                    count,
-                )
-            )
-        columns = (
-            "policy",
-            "peak 1/s",
-            "± over seeds",
-            "share of bound",
-            "met at 1/s",
-            "lost at 1/s",
-            "trials",
-        )
-        tables.append(Table("Peak rates", columns, rows, frozenset({3})))
-    return tables
+    runs = [run.document for run in documents.runs]
+    said = answer(runs, [run.label for run in documents.runs])
+    return " ".join(filter(None, (said, verdict_sentence(runs))))
 
 
 def _provenance(run: Run) -> dict[str, object]:
@@ -125,8 +67,10 @@ def _run_section(run: LabelledRun, index: int, *, single: bool) -> tuple[str, st
 def _sections(documents: Documents) -> list[tuple[str, str, str]]:
     sections = []
     if documents.runs:
-        body = table_markup(_verdicts(documents), identifier="verdicts")
-        body += table_markup(_systems(documents), identifier="systems")
+        body = table_markup(verdicts_table(documents), identifier="verdicts")
+        if (changes := changes_table(documents)) is not None:
+            body += table_markup(changes, identifier="changes")
+        body += table_markup(systems_table(documents), identifier="systems")
         if any(run.details is None for run in documents.runs):
             body += (
                 '<p class="muted">Runs without details have no timeline, time series or histograms here: '
@@ -135,13 +79,18 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
         sections.append(_section("verdict", "Verdict", body))
     if documents.peaks:
         body = "".join(
-            table_markup(table, identifier=f"peak-{index}") for index, table in enumerate(_peaks(documents))
+            table_markup(table, identifier=f"peak-{index}")
+            for index, table in enumerate(peak_tables(documents))
         )
         sections.append(_section("peaks", "Peak rates", body))
-    if latencies := latency_charts(documents):
-        sections.append(_section("latency", "Latency", _cards(latencies)))
-    if loads := load_charts(documents):
-        sections.append(_section("load", "Over load", _cards(loads)))
+    tenants = {tenant["name"] for run in documents.runs for tenant in run.tenants}
+    many = len(tenants) > DRAWN_TENANTS
+    for key, heading, charts in (
+        ("latency", "Latency", latency_charts(documents)),
+        ("load", "Over load", load_charts(documents)),
+    ):
+        if charts:
+            sections.append(_section(key, heading, _folded(_cards(charts), many)))
     if documents.runs:
         machine = "".join(chart_markup(chart) for chart in machine_charts(documents))
         sections.append(_section("machine", "Where the time went", machine))
@@ -149,8 +98,17 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
     for index, run in enumerate(documents.runs[:_MAX_DETAILED_RUNS]):
         section = _run_section(run, index, single=single)
         if section is not None:
-            sections.append(section)
+            key, heading, body = section
+            sections.append(_section(key, heading, _folded(body, many)))
     return sections
+
+
+def _folded(body: str, many: bool) -> str:
+    """A section's charts; with many tenants closed, and drawn when opened."""
+    if not many:
+        return body
+    said = f"Charts; of tenants, the {DRAWN_TENANTS} worst have some"
+    return f'<details class="fold"><summary>{said}</summary>{body}</details>'
 
 
 def _of_search(peak: Peak) -> dict[str, object]:
@@ -159,6 +117,7 @@ def _of_search(peak: Peak) -> dict[str, object]:
 
 def _configuration(documents: Documents) -> tuple[str, str, str]:
     parts: list[str] = []
+    before: dict[str, object] = {}
     for title, raw in (
         *((run.label, _provenance(run.document)) for run in documents.runs),
         *(
@@ -166,11 +125,21 @@ def _configuration(documents: Documents) -> tuple[str, str, str]:
             for number, peak in enumerate(documents.peaks, start=1)
         ),
     ):
-        text = json.dumps(raw, indent=2, ensure_ascii=False, default=str)
+        told = {key: value for key, value in raw.items() if key not in before or before[key] != value}
+        before = raw
+        text = json.dumps(told, indent=1, ensure_ascii=False, default=str)
         opened = " open" if not parts else ""
-        shown = f"<summary>{escape(title)}</summary><pre tabindex=0>{escape(text)}</pre>"
+        shown = f"<summary>{escape(title)}</summary><pre tabindex=0>{escape(text, quote=False)}</pre>"
         parts.append(f"<details{opened}>{shown}</details>")
     return _section("configuration", "Configuration and provenance", "".join(parts))
+
+
+@cache
+def _packed_plotly() -> str:
+    """Plotly's script, compressed: the page unpacks it, and is half as large."""
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - large, and only needed here
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 6, mtime=0)).decode()
 
 
 def build_report(
@@ -192,8 +161,6 @@ def build_report(
     Raises:
         ResultError: If a document is not a result or is damaged.
     """
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - large, and only needed here
-
     read = read_documents(documents, names)
     sections = [*_sections(read), _configuration(read)]
     here = files("layerweaver.backend_sim.report")
@@ -226,7 +193,7 @@ def build_report(
 {body}</main>
 <footer>Made by layerweaver. Every number on this page is in the result documents; open
 “Numbers” under a chart for its values. Drag in a chart to zoom, double-click to zoom out.</footer>
-<script>{get_plotlyjs()}</script>
+<script type="text/plain" id="plotly">{_packed_plotly()}</script>
 <script>
 {script}</script>
 </body>

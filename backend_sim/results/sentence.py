@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from layerweaver.backend_sim.results.schema import Peak, Run
 
-__all__ = ["peak_sentence", "verdict_sentence"]
+__all__ = ["answer", "compared", "peak_sentence", "verdict_sentence"]
 
 _WEAVING = ("layerweaver+", "layerweaver", "slackweave+")
 _VISIBLE = 0.02
 _SAME_LOAD = 0.1
+_NAMED = 3
 
 
 def _violations(run: Run) -> float | None:
@@ -125,3 +126,49 @@ def verdict_sentence(runs: Sequence[Run]) -> str:
     if not gains:
         return f"{load}, {woven['policy']} and {base['policy']} do not differ visibly."
     return f"{load}, {woven['policy']} {' and '.join(gains)} against {base['policy']}."
+
+
+def compared(runs: Sequence[Run]) -> tuple[Run, Run]:
+    """The run to compare with and the run that speaks; twice the same if nothing can be compared."""
+    return _pick(runs)
+
+
+def answer(runs: Sequence[Run], names: Sequence[str]) -> str:
+    """Under which runs every tenant keeps its limit, with how much headroom, and what the others lose.
+
+    Args:
+        runs: One or more.
+        names: What they are called.
+    """
+    kept, lost, unsure = [], [], []
+    for run, name in zip(runs, names, strict=True):
+        late = [tenant["name"] for tenant in run["tenants"] if tenant.get("status") == "late"]
+        short = [tenant["name"] for tenant in run["tenants"] if tenant.get("status") == "too_short"]
+        judged = any(tenant.get("status") for tenant in run["tenants"])
+        if late:
+            lost.append(f"{name} loses {_several(late)}")
+        elif short:
+            unsure.append(f"{name} ran too short to tell of {_several(short)}")
+        elif judged:
+            kept.append(f"{name}{_headroom(run)}")
+    if not (kept or lost or unsure):
+        return ""
+    parts = [f"every tenant keeps its limit under {', '.join(kept)}"] if kept else []
+    text = "; ".join([*parts, *lost, *unsure])
+    loads = {_rate(load) for run in runs if (load := _load(run))}
+    at = f"At {loads.pop()} queries per second " if len(loads) == 1 else ""
+    return f"{at}{text}." if at else f"{text[0].upper()}{text[1:]}."
+
+
+def _several(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _NAMED else f"{len(names)} tenants ({names[0]}, {names[1]}, ...)"
+
+
+def _headroom(run: Run) -> str:
+    """The tenant that comes nearest to its limit."""
+    left = [
+        (1 - tail / limit, tenant["name"])
+        for tenant in run["tenants"]
+        if (tail := tenant.get("percentile_ms")) is not None and (limit := tenant.get("deadline_ms"))
+    ]
+    return f" (least headroom: {min(left)[1]}, {_percent(min(left)[0])})" if left else ""

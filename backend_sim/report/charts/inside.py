@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -13,6 +13,8 @@ from layerweaver.backend_sim.report.charts.machine import _idle_bar
 from layerweaver.backend_sim.report.charts.timeline import timeline_figure
 from layerweaver.backend_sim.report.markup import Cell, Chart, Table
 from layerweaver.backend_sim.report.palette import BUSY, MOVING, colour, dash, hatched, plain, styled
+from layerweaver.backend_sim.report.ranking import drawn_names
+from layerweaver.backend_sim.results.details_schema import Batches, InSystem, TenantSeries
 from layerweaver.backend_sim.results.reading import LabelledRun
 
 __all__ = ["activity_figure", "batch_figure", "in_system_figure", "lateness_figure", "run_charts"]
@@ -83,10 +85,11 @@ def _series_charts(run: LabelledRun, index: int) -> list[Chart]:
     figure = lateness_figure(run)
     if figure is not None:
         over_time = details["over_time"]
-        names = [entry["tenant"] for entry in over_time["tenants"]]
+        series = _drawn(run, over_time["tenants"])
+        names = [entry["tenant"] for entry in series]
         rows = [
-            [edge, *(entry["in_system"][step] for entry in over_time["tenants"])]
-            + [entry["late"][step] + entry["dropped"][step] for entry in over_time["tenants"]]
+            [edge, *(entry["in_system"][step] for entry in series)]
+            + [entry["late"][step] + entry["dropped"][step] for entry in series]
             for step, edge in enumerate(over_time["edges_ms"][:-1])
         ]
         columns = ("from ms", *(f"{name}: in system" for name in names), *(f"{name}: lost" for name in names))
@@ -112,7 +115,7 @@ def _histogram_charts(run: LabelledRun, index: int) -> list[Chart]:
     if figure is not None:
         rows: list[list[Cell]] = [
             [entry["tenant"], count, share]
-            for entry in details["in_system"]
+            for entry in _drawn(run, details["in_system"])
             for count, share in zip(entry["requests"], entry["share_of_time"], strict=True)
         ]
         charts.append(
@@ -130,7 +133,7 @@ def _histogram_charts(run: LabelledRun, index: int) -> list[Chart]:
     if figure is not None:
         rows = [
             [entry["tenant"], size, count]
-            for entry in details["batches"]
+            for entry in _drawn(run, details["batches"])
             for size, count in zip(entry["size"], entry["count"], strict=True)
         ]
         charts.append(
@@ -143,6 +146,15 @@ def _histogram_charts(run: LabelledRun, index: int) -> list[Chart]:
             )
         )
     return charts
+
+
+Entry = TypeVar("Entry", TenantSeries, InSystem, Batches)
+
+
+def _drawn(run: LabelledRun, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries of the tenants that are drawn, the worst where there are many."""
+    wanted = set(drawn_names([run]))
+    return [entry for entry in entries if entry["tenant"] in wanted]
 
 
 def activity_figure(run: LabelledRun) -> go.Figure | None:
@@ -184,7 +196,7 @@ def lateness_figure(run: LabelledRun) -> go.Figure | None:
     over_time = run.details["over_time"]
     edges = over_time["edges_ms"]
     figure = go.Figure()
-    for index, entry in enumerate(over_time["tenants"]):
+    for index, entry in enumerate(_drawn(run, over_time["tenants"])):
         figure.add_scatter(
             x=edges,
             y=entry["in_system"],
@@ -217,7 +229,9 @@ def lateness_figure(run: LabelledRun) -> go.Figure | None:
 
 def in_system_figure(run: LabelledRun) -> go.Figure | None:
     """How often so many requests of a tenant were waiting or running."""
-    entries = [entry for entry in run.details["in_system"] if entry["requests"]] if run.details else []
+    entries = (
+        [entry for entry in _drawn(run, run.details["in_system"]) if entry["requests"]] if run.details else []
+    )
     if not entries:
         return None
     figure = go.Figure()
@@ -237,7 +251,7 @@ def in_system_figure(run: LabelledRun) -> go.Figure | None:
 
 def batch_figure(run: LabelledRun) -> go.Figure | None:
     """Batches by size, per tenant."""
-    entries = [entry for entry in run.details["batches"] if entry["size"]] if run.details else []
+    entries = [entry for entry in _drawn(run, run.details["batches"]) if entry["size"]] if run.details else []
     if not entries:
         return None
     figure = go.Figure()

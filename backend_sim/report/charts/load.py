@@ -21,6 +21,7 @@ from layerweaver.backend_sim.report.palette import (
     plain,
     styled,
 )
+from layerweaver.backend_sim.report.ranking import drawn_names
 from layerweaver.backend_sim.results.reading import Documents
 from layerweaver.backend_sim.results.schema import Peak, PeakRow
 
@@ -35,9 +36,7 @@ __all__ = [
 
 
 def _tenants(documents: Documents) -> list[str]:
-    names = [tenant["name"] for run in documents.runs for tenant in run.tenants]
-    names += [point.tenant for point in load_points(documents)]
-    return list(dict.fromkeys(names))
+    return drawn_names(documents.runs, (point.tenant for point in load_points(documents)))
 
 
 def load_charts(documents: Documents) -> list[Chart]:
@@ -201,9 +200,24 @@ def violations_over_load_figure(documents: Documents, tenant: str) -> go.Figure 
     """Violation rate of a tenant over offered load, with the two-resource bound; None without a deadline."""
     figure = _over_load(documents, tenant, "violation_rate", "late or dropped")
     if figure is not None:
-        figure.update_yaxes(tickformat="~%", rangemode="tozero")
-        figure.update_traces(hovertemplate="%{y:.3%} at %{x:.4g}/s")
+        _rate_axis(figure)
     return figure
+
+
+def _rate_axis(figure: go.Figure) -> None:
+    """Logarithmic, since the 1% that decides would be invisible; none late stands below the least rate."""
+    rates = [rate for line in figure.data for rate in line.y]
+    least = min((rate for rate in rates if rate > 0), default=0.01)
+    floor = 10.0 ** math.floor(math.log10(min(least, 0.01)) - 0.3)
+    for line in figure.data:
+        line.customdata = list(line.y)
+        line.y = [max(rate, floor) for rate in line.y]
+        line.hovertemplate = "%{customdata:.3%} at %{x:.4g}/s"
+    ticks = [10.0**power for power in range(round(math.log10(floor)), 1)]
+    names = ["none", *(f"{100 * tick:g}%" for tick in ticks[1:])]
+    figure.update_yaxes(type="log", tickmode="array", tickvals=ticks, ticktext=names)
+    figure.update_yaxes(range=[math.log10(floor) - 0.1, 0.05])
+    mark_y(figure, 0.01, "1%", DANGER, log=True)
 
 
 def _deadlines(documents: Documents, tenant: str) -> set[float]:

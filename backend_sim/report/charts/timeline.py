@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-from layerweaver.backend_sim.report.palette import DANGER, colour, hatched, plain, styled
+from layerweaver.backend_sim.report.palette import DANGER, MARK, colour, hatched, plain, styled
+from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS
 from layerweaver.backend_sim.results.details_schema import Timeline
 from layerweaver.backend_sim.results.reading import LabelledRun
 
 __all__ = ["timeline_figure"]
 
 
-def _bars(timeline: Timeline, tenant: int, track: str) -> dict[str, Any]:
+_MS_DIGITS = 6
+"""Times are drawn to the nanosecond."""
+
+
+def _bars(timeline: Timeline, tenants: Sequence[int], names: Sequence[str], track: str) -> dict[str, Any]:
     if track == "DRAM":
         start, end = timeline["fetch_start_ms"], timeline["fetch_end_ms"]
     else:
@@ -21,19 +28,20 @@ def _bars(timeline: Timeline, tenant: int, track: str) -> dict[str, Any]:
     chosen = [
         index
         for index, owner in enumerate(timeline["tenant"])
-        if owner == tenant and (track == "compute" or timeline["dram_bytes"][index] > 0)
+        if owner in tenants and (track == "compute" or timeline["dram_bytes"][index] > 0)
     ]
     return {
-        "base": [start[index] for index in chosen],
-        "x": [end[index] - start[index] for index in chosen],
+        "base": [round(start[index], _MS_DIGITS) for index in chosen],
+        "x": [round(end[index] - start[index], _MS_DIGITS) for index in chosen],
         "y": [track] * len(chosen),
         "customdata": [
             [
                 plain(timeline["layer"][index]),
                 timeline["request"][index],
-                (end[index] - start[index]) * 1e3,
+                round((end[index] - start[index]) * 1e3, 3),
                 timeline["dram_bytes"][index] / 1e3,
                 plain(timeline["mode"][index]),
+                plain(names[timeline["tenant"][index]]),
             ]
             for index in chosen
         ],
@@ -51,38 +59,44 @@ def timeline_figure(run: LabelledRun) -> go.Figure | None:
         return None
     figure = go.Figure()
     names = [tenant["name"] for tenant in run.tenants]
+    there = {*timeline["tenant"], *timeline["requests"]["tenant"]}
+    rows_of = Counter(timeline["tenant"])
+    drawn = sorted(sorted(there, key=lambda index: -rows_of[index])[:DRAWN_TENANTS])
+    groups = [(names[index], hatched(index), [index]) for index in drawn]
+    if rest := sorted(there.difference(drawn)):
+        groups.append((f"{len(rest)} other tenants", {"color": MARK}, rest))
     outline = {"width": 0.4 if len(timeline["layer"]) <= 600 else 0, "color": "rgba(255,255,255,0.5)"}
-    for index, name in enumerate(names):
+    for name, marker, members in groups:
         for track in ("DRAM", "compute"):
             figure.add_bar(
-                **_bars(timeline, index, track),
+                **_bars(timeline, members, names, track),
                 orientation="h",
                 name=plain(name),
                 legendgroup=name,
                 showlegend=track == "DRAM",
-                marker=hatched(index) | {"line": outline},
+                marker=marker | {"line": outline},
                 hovertemplate="%{customdata[0]}<br>request %{customdata[1]}, %{customdata[2]:.4g} us, "
-                "%{customdata[3]:.4g} kB<br>%{customdata[4]}<extra>" + plain(name) + "</extra>",
+                "%{customdata[3]:.4g} kB<br>%{customdata[4]}<extra>%{customdata[5]}</extra>",
                 width=0.72,
             )
-    _add_requests(figure, timeline, names)
+    _add_requests(figure, timeline, {index: names[index] for index in drawn})
     styled(
         figure,
-        height=300 + 44 * len(names),
+        height=300 + 44 * len(drawn),
         x_title="simulated time, ms",
         y_title="",
         barmode="overlay",
         dragmode="pan",
     )
     figure.update_xaxes(range=[timeline["from_ms"], timeline["to_ms"]])
-    rows = ["DRAM", "compute", *(f"{plain(name)}: requests" for name in names)]
+    rows = ["DRAM", "compute", *(f"{plain(names[index])}: requests" for index in drawn)]
     figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1], fixedrange=True)
     return figure
 
 
-def _add_requests(figure: go.Figure, timeline: Timeline, names: list[str]) -> None:
+def _add_requests(figure: go.Figure, timeline: Timeline, names: Mapping[int, str]) -> None:
     requests = timeline["requests"]
-    for index, name in enumerate(names):
+    for index, name in names.items():
         row = f"{plain(name)}: requests"
         chosen = [position for position, owner in enumerate(requests["tenant"]) if owner == index]
         x: list[float | None] = []

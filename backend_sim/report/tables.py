@@ -1,0 +1,127 @@
+"""The page's tables: tenants, changes, machine and peak rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from layerweaver.backend_sim.report.markup import Cell, Table
+from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS, worst_first
+from layerweaver.backend_sim.results.metrics import (
+    RUN_METRICS,
+    SYSTEM_METRICS,
+    TENANT_METRICS,
+    Form,
+    Metric,
+    Shown,
+    shown,
+)
+from layerweaver.backend_sim.results.reading import Documents
+from layerweaver.backend_sim.results.sentence import compared
+
+__all__ = ["changes_table", "peak_tables", "systems_table", "verdicts_table"]
+
+_FIRST = ("status", "deadline_ms", "violation_rate")
+
+
+def _metrics_table(
+    caption: str, metrics: Sequence[Metric], rows: Iterable[tuple[tuple[str, ...], Mapping[str, object]]]
+) -> Table:
+    """A table of all metrics that pages show; a row is its names and its document."""
+    filled = [(*names, *(metric.of(document) for metric in metrics)) for names, document in rows]
+    names = ("policy", "tenant") if metrics[0] in TENANT_METRICS else ("policy",)
+    columns = (*names, *(metric.heading for metric in metrics))
+    shares = {place + len(names) for place, metric in enumerate(metrics) if metric.form is Form.SHARE}
+    titles = {metric.heading: metric.definition for metric in metrics}
+    return Table(caption, columns, filled, frozenset(shares), titles)
+
+
+def verdicts_table(documents: Documents) -> Table:
+    """Every tenant of every run; of many tenants, the worst first."""
+    rows = [((run.label, tenant["name"]), tenant) for run in documents.runs for tenant in run.tenants]
+    place = {name: number for number, name in enumerate(worst_first(documents.runs))}
+    if len(place) > DRAWN_TENANTS:
+        rows.sort(key=lambda row: place[row[0][1]])
+    metrics = sorted(shown(TENANT_METRICS, Shown.PAGE), key=lambda metric: metric.key not in _FIRST)
+    return replace(_metrics_table("Every tenant under every policy", metrics, rows), whole=True)
+
+
+def changes_table(documents: Documents) -> Table | None:
+    """What changes for each tenant between the two runs that the headline compares; None for one run."""
+    before, after = compared([run.document for run in documents.runs])
+    if before is after:
+        return None
+    names = {id(run.document): run.label for run in documents.runs}
+    first, second = names[id(before)], names[id(after)]
+    pairs = {
+        tenant["name"]: (tenant, other)
+        for tenant, other in zip(before["tenants"], after["tenants"], strict=True)
+    }
+    rows: list[list[Cell]] = []
+    for name in (name for name in worst_first(documents.runs) if name in pairs):
+        one, two = pairs[name]
+        tails = one["latency_ms"]["p99"], two["latency_ms"]["p99"]
+        change = tails[1] / tails[0] - 1 if tails[0] and tails[1] is not None else None
+        rows.append(
+            [
+                name,
+                one["violation_rate"],
+                two["violation_rate"],
+                *tails,
+                change,
+                one.get("status"),
+                two.get("status"),
+            ]
+        )
+    columns = (
+        "tenant",
+        f"late, {first}",
+        f"late, {second}",
+        f"p99 ms, {first}",
+        f"p99 ms, {second}",
+        "p99 change",
+        f"status, {first}",
+        f"status, {second}",
+    )
+    return Table(
+        f"From {first} to {second}, tenant by tenant", columns, rows, frozenset({1, 2, 5}), whole=True
+    )
+
+
+def systems_table(documents: Documents) -> Table:
+    """The machine in every run."""
+    rows = (((run.label,), {**run.document, **run.system}) for run in documents.runs)
+    metrics = (*shown(SYSTEM_METRICS, Shown.PAGE), *shown(RUN_METRICS, Shown.PAGE))
+    return _metrics_table("The machine under every policy", metrics, rows)
+
+
+def peak_tables(documents: Documents) -> list[Table]:
+    """Peak rates, one table per search."""
+    tables = []
+    for peak in documents.peaks:
+        rows = []
+        for row in peak["results"]:
+            bracket = (*(row.get("bracket_qps") or ()), None, None)[:2]
+            trials = row.get("trials", 0)
+            count = trials if isinstance(trials, int) else len(trials)
+            rows.append(
+                (
+                    row["policy"],
+                    row["peak_qps"],
+                    row.get("peak_qps_sd"),
+                    row.get("share_of_bound"),
+                    *bracket,
+                    count,
+                )
+            )
+        columns = (
+            "policy",
+            "peak 1/s",
+            "± over seeds",
+            "share of bound",
+            "met at 1/s",
+            "lost at 1/s",
+            "trials",
+        )
+        tables.append(Table("Peak rates", columns, rows, frozenset({3})))
+    return tables
