@@ -155,8 +155,8 @@ def answer(runs: Sequence[Run], names: Sequence[str]) -> str:
         return ""
     parts = [f"every tenant keeps its limit under {', '.join(kept)}"] if kept else []
     text = "; ".join([*parts, *lost, *unsure])
-    loads = {_rate(_load(run)) for run in runs if _load(run)}
-    at = f"At {loads.pop()} queries per second " if len(loads) == 1 else ""
+    rates = {_figure(_load(run)) for run in runs if _load(run)}
+    at = f"At {min(rates)} queries per second " if len(rates) == 1 else ""
     return f"{at}{text}." if at else f"{text[0].upper()}{text[1:]}."
 
 
