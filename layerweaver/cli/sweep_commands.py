@@ -73,8 +73,8 @@ def _print(document: dict[str, Any], output: Path) -> None:
         if len(front) > _SHOWN:
             screen.print(f"... and {len(front) - _SHOWN} more")
         strongest = table(
-            "Strongest effects (share of the objective's variance)",
-            [("axis", "left"), ("objective", "left"), ("effect", "right")],
+            "Strongest effects",
+            [("axis", "left"), ("objective", "left"), ("of its variance", "right")],
         )
         for item in effects[:_EFFECTS]:
             strongest.add_row(item["axis"], item["objective"], f"{100 * item['effect']:.1f}%")

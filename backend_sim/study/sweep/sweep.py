@@ -85,8 +85,9 @@ def _run(
                     runner.run(executor, job, at_once, points)
         except (BrokenProcessPool, CancelledError, ConnectionError) as error:
             kept = before + runner.finished
+            lost = "a worker" if cluster is None else f"the cluster {cluster}, or a worker of it,"
             raise OutputError(
-                f"a worker was lost ({type(error).__name__}); {kept} of {study.total} points are kept",
+                f"{lost} was lost ({type(error).__name__}); {kept} of {study.total} points are kept",
                 where=str(folder),
                 accepted="run the same command again to go on",
             ) from None

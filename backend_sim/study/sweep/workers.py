@@ -80,7 +80,9 @@ def _dask(job: Job, cluster: str) -> Iterator[tuple[Executor, Any, int]]:
     import distributed  # noqa: PLC0415 - optional and heavy
 
     connect: Any = distributed.Client
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == "distributed":  # what goes wrong is said in one line, by us
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     where = {"scheduler_file": cluster} if Path(cluster).is_file() else {"address": cluster}
     try:
         client = connect(**where, timeout=_CONNECT_S, set_as_default=False)
