@@ -42,6 +42,8 @@ MAX_ITEMS = 8_000_000
 """Most nodes, names, attributes and list elements of a whole file, together; a declared value or constant
 counts as four of them."""
 MAX_NODES = 2_000_000
+MAX_INDEX_BYTES = 1 << 26
+"""Bytes of long lists of indices and masks of a whole file whose values are read."""
 
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP = (number << 3 | LENGTH for number in (1, 2, 3, 4))
 _NODE_ATTRIBUTE, _NODE_DOMAIN, _NODE_OVERLOAD = (number << 3 | LENGTH for number in (5, 7, 8))
@@ -100,6 +102,7 @@ class GraphReader:
         self._items = 0
         self._depth = 0
         self._released = 0
+        self._index_bytes = 0
         self._attributes: dict[bytes, tuple[str, Attribute]] = {}
 
     def graph(self, start: int, end: int) -> OnnxGraph:
@@ -126,7 +129,7 @@ class GraphReader:
                 nodes.append(self.node(a, b, len(nodes)))
             elif tag == _GRAPH_INITIALIZER:
                 self.spend(_VALUE_ITEMS, a)
-                tensor = read_tensor(buffer, a, b, self._folder)
+                tensor = self.tensor(a, b)
                 initializers[tensor.name] = tensor
             elif tag == _GRAPH_VALUE:
                 self.spend(_VALUE_ITEMS, a)
@@ -148,6 +151,18 @@ class GraphReader:
                 raise WireError(f"field {tag >> 3} of a graph has wire type {tag & 7}", a)
         self._depth -= 1
         return OnnxGraph(name, tuple(nodes), tuple(inputs), tuple(outputs), initializers, value_infos)
+
+    def tensor(self, start: int, end: int) -> TensorData:
+        """Read a TensorProto, with the values of long lists of indices as long as there is room for them.
+
+        Raises:
+            WireError: As :func:`read_tensor`.
+        """
+        room = self._index_bytes < MAX_INDEX_BYTES
+        tensor = read_tensor(self._buffer, start, end, self._folder, indices=room)
+        if tensor.values is not None and tensor.values.nbytes > _LONG_BYTES:
+            self._index_bytes += tensor.values.nbytes
+        return tensor
 
     def spend(self, items: int, offset: int) -> None:
         """Count what has been read against ``MAX_ITEMS``.
@@ -303,7 +318,7 @@ class GraphReader:
         if tag & 7 != LENGTH:
             raise WireError(f"field {number} of an attribute has wire type {tag & 7}", a)
         if number == 5:
-            return read_tensor(buffer, a, b, self._folder)
+            return self.tensor(a, b)
         if number == 6:
             return self.graph(a, b)
         if number == 22:
@@ -331,7 +346,7 @@ class GraphReader:
             case 9:
                 return [buffer[a:b].decode(errors="backslashreplace")]
             case 10:
-                return [read_tensor(buffer, a, b, self._folder)]
+                return [self.tensor(a, b)]
             case 11:
                 return [self.graph(a, b)]
             case 23:

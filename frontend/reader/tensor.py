@@ -111,7 +111,9 @@ class _Payload:
     entries: dict[str, str] = field(default_factory=dict)
 
 
-def read_tensor(buffer: Buffer, start: int, end: int, folder: Path | None = None) -> TensorData:
+def read_tensor(
+    buffer: Buffer, start: int, end: int, folder: Path | None = None, *, indices: bool = True
+) -> TensorData:
     """Read a TensorProto; values come along where there are few, or indices.
 
     Args:
@@ -119,6 +121,7 @@ def read_tensor(buffer: Buffer, start: int, end: int, folder: Path | None = None
         start: Offset of the message.
         end: Offset behind it.
         folder: Where external data may lie; only small constants are looked up, and only inside it.
+        indices: Whether there is room for long lists of indices.
 
     Raises:
         WireError: If extents are absurd or the payload does not match them.
@@ -149,8 +152,9 @@ def read_tensor(buffer: Buffer, start: int, end: int, folder: Path | None = None
     try:
         shape = _checked_extents(dims, start)
         dtype = ONNX_TYPES.get(code, DType.UNDEFINED)
-        values = _values(buffer, dtype, shape, payload, folder)
-        lost = payload.external and values is None and prod(shape) <= _limit(dtype)
+        limit = _limit(dtype) if indices else MATERIALIZE_LIMIT
+        values = _values(buffer, dtype, shape, payload, folder=folder, limit=limit)
+        lost = payload.external and values is None and prod(shape) <= limit
         return TensorData(name, dtype, shape, values, payload.entries.get("location", "") if lost else "")
     except WireError as error:
         raise error.within(f"tensor '{name}'") from None
@@ -189,14 +193,20 @@ def _limit(dtype: DType) -> int:
 
 
 def _values(
-    buffer: Buffer, dtype: DType, shape: tuple[int, ...], payload: _Payload, folder: Path | None
+    buffer: Buffer,
+    dtype: DType,
+    shape: tuple[int, ...],
+    payload: _Payload,
+    *,
+    folder: Path | None,
+    limit: int,
 ) -> NDArray[Any] | None:
     """The values if the constant is small and they are there; checks the payload's length."""
     elements = prod(shape)
     if dtype in (DType.STRING, DType.UNDEFINED):
         return None
     expected_bytes = packed_bytes(elements, dtype.bits)
-    small = elements <= _limit(dtype) and len(shape) <= _NUMPY_RANK
+    small = elements <= limit and len(shape) <= _NUMPY_RANK
     if payload.external:
         raw = _external_bytes(payload.entries, expected_bytes, folder) if small else None
         return _from_raw(raw, dtype, shape) if raw is not None else None

@@ -119,8 +119,6 @@ class Doubts:
 
     def _inputs_of(self, name: str) -> list[Info]:
         """Graph inputs whose values ``name`` follows from; none when there are too many nodes between."""
-        if self._indexed > len(self._nodes):
-            self._makers, self._indexed = {}, 0
         for resolved in self._nodes[self._indexed :]:
             self._makers.update((output, resolved.node) for output in resolved.node.outputs)
         self._indexed = len(self._nodes)
@@ -142,6 +140,10 @@ class Doubts:
             if len(seen) > _TRACED:
                 return []
         return list(found.values())
+
+    def forget(self, nodes: int) -> None:
+        """Only the first ``nodes`` nodes are left."""
+        self._indexed = min(self._indexed, nodes)
 
     def lines(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Every warning, those of one cure joined, and those that say why work is missing."""

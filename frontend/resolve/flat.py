@@ -106,6 +106,7 @@ class FlatGraph:
         """Undo what was entered since ``mark`` and return it, for :meth:`replay`."""
         nodes = self.nodes[mark[0] :]
         del self.nodes[mark[0] :]
+        self.doubts.forget(mark[0])
         infos = [self.infos.popitem() for _ in range(len(self.infos) - mark[1])]
         warnings = [self.doubts.found.popitem()[0] for _ in range(len(self.doubts.found) - mark[2])]
         return nodes, infos[::-1], warnings[::-1]
