@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from layerweaver.frontend.node.registry import Operator
-from layerweaver.frontend.node.values import Cause, Info, ShapeConflictError
+from layerweaver.frontend.node.values import Cause, Info, ShapeConflictError, UnknownShapeError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.resolve.onnx_inference import infer
 from layerweaver.frontend.resolve.order import node_label
 from layerweaver.ir.dtypes import DType
 
 __all__ = ["Promised", "guess", "withdraw"]
+
+
+_CANDIDATES = 16
+"""Most extents that a bound is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,45 @@ def withdraw(
     if not doubtful:
         return None
     guessed = any(info.guessed for info in doubtful)
+    fitting = None if guessed or entry is None else _fitted(call, entry, doubtful)
+    if fitting is not None:
+        names, shape = ", ".join(info.name for info in doubtful), text(doubtful[0].shape or ())
+        call.note(f"{conflict}; {names} had been bounded and is taken as {shape}, which fits")
+        return fitting
     for info in doubtful:
         info.shape = info.value = None
     names = ", ".join(info.name for info in doubtful)
     assumed = "guessed" if guessed else "bounded"
     call.note(f"{conflict}; the shape of {names} had been {assumed} and is taken as unknown")
     return guess(call, entry, promised, str(conflict))
+
+
+def _fitted(call: Call, entry: Operator, doubtful: Sequence[Info]) -> Sequence[Info] | None:
+    """Outputs when bounds are lowered to the one extent of the certain inputs that makes the node fit.
+
+    The shapes of ``doubtful`` are then what fits; None, and they are as before, when there is no such
+    extent or more than one.
+    """
+    bound = doubtful[0].shape
+    if entry.shape is None or bound is None or any(info.shape != bound for info in doubtful):
+        return None
+    certain = [info.shape for info in call.inputs if info is not None and not info.upper and info.shape]
+    extents = sorted({extent for shape in certain for extent in shape})[:_CANDIDATES]
+    found: list[tuple[tuple[int, ...], Sequence[Info]]] = []
+    notes = list(call.notes)
+    for axis, most in enumerate(bound):
+        for extent in extents:
+            if extent >= most:
+                continue
+            trial = (*bound[:axis], extent, *bound[axis + 1 :])
+            for info in doubtful:
+                info.shape = trial
+            try:
+                found.append((trial, entry.shape(call)))
+            except (ShapeConflictError, UnknownShapeError, ValueError, IndexError, ZeroDivisionError):
+                continue
+    call.notes[:] = notes
+    chosen = found[0][0] if len(found) == 1 else bound
+    for info in doubtful:
+        info.shape = chosen
+    return found[0][1] if len(found) == 1 else None

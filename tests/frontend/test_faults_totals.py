@@ -112,13 +112,25 @@ def test_a_bound_that_meets_a_fixed_size_is_withdrawn(import_text: ImportText) -
         "float[8, 5] w)", "float[8, 5] w, float[4, 8] b)"
     )
     assert import_text(other).macs == 4 * 8 * 5
-    lost = text.replace("r = Reshape(g, s) y = MatMul(r, w)", "y = MatMul(v, g)").replace(
-        "float[8, 5] w", "float[3, 4] v"
+    for change, macs in (
+        ("h = Mul(b, g) y = MatMul(h, w)", 4 * 8 * 5),
+        ("y = Gemm(v, g)", 3 * 4 * 8),
+        ("k = Concat<axis=1>(b, g) y = MatMul(k, u)", 4 * 16 * 2),
+    ):
+        fixed = text.replace("r = Reshape(g, s) y = MatMul(r, w)", change).replace(
+            "float[8, 5] w)", "float[8, 5] w, float[4, 8] b, float[3, 4] v, float[16, 2] u)"
+        )
+        graph = import_text(fixed)
+        assert graph.macs == macs
+        assert graph.complete
+        assert "give --shape i=" in graph.warnings[0]
+    lost = text.replace("r = Reshape(g, s) y = MatMul(r, w)", "r = Reshape(g, t) y = MatMul(v, r)").replace(
+        "float[8, 5] w)", "float[3, 4] v)"
     )
+    lost = lost.replace("int64[3] s = {1, 4, 8}", "int64[3] t = {3, -1, 7}")
     graph = import_text(lost)
     assert not graph.complete
     assert "give --shape i=" in graph.lacking[0]
-    assert import_text(lost, shapes={"i": (2, 4)}).macs == 3 * 4 * 8
 
 
 def _external(path: Path, *, write: bool) -> Path:

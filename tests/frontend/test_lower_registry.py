@@ -22,6 +22,14 @@ from layerweaver.ir import LayerGraph, ModelError
 ROOT = Path(__file__).parent.parent.parent
 
 
+@pytest.fixture(autouse=True)
+def leave_the_registry_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plug-ins of these tests register for as long as the test runs."""
+    registry = load_operators()
+    own = {key: list(entries) for key, entries in registry._operators.items()}
+    monkeypatch.setattr(registry, "_operators", own)
+
+
 def test_every_standard_operator_of_every_version_has_a_treatment() -> None:
     registry = load_operators()
     missing = [
