@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except LayerweaverError as error:
             _complain(str(error))
             return EXIT_WRONG_INPUT
+    except MemoryError:
+        _complain("there is not enough memory; ask for fewer or smaller requests, rows or files")
+        return EXIT_WRONG_INPUT
     except KeyboardInterrupt:
         _complain("interrupted")
         return EXIT_INTERRUPTED

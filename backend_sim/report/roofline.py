@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerweaver.backend_sim.results.reading import ResultError
 from layerweaver.ir import OutputError, atomic_write, write_text
+from layerweaver.ir.elsewhere import import_elsewhere
 from layerweaver.ir.extras import need_extra
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _diameter(point: LayerPoint) -> float:
 
 def _still(roofline: RooflineFigure, kind: str) -> bytes:
     """The figure as SVG or PNG, by matplotlib: it needs no browser."""
-    import matplotlib as mpl  # noqa: PLC0415 - an optional extra
+    mpl = import_elsewhere("matplotlib")  # an optional extra
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 

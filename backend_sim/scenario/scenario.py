@@ -50,12 +50,14 @@ class Scenario:
         source: The document with its lines, for messages.
         folder: Folder that its paths are relative to.
         skip_bad_rows: Leave bad rows of traces out instead of stopping.
+        allow_code: Whether a policy that the file gives as a Python file may run.
     """
 
     spec: ScenarioSpec
     source: YamlSource
     folder: Path
     skip_bad_rows: bool = False
+    allow_code: bool = False
 
     def where(self, *path: str | int) -> str:
         """File, line and field of a key, for messages."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.backend_sim.run.prepare import PreparedScenario, prepare
 from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.ir import PolicyError
 from layerweaver.scheduler.policies import load_policy
-from layerweaver.scheduler.policies.words import read_policy_words
 
 if TYPE_CHECKING:
     from layerweaver.scheduler.policies import Policy
 
-__all__ = ["DEFAULT_POLICIES", "PolicyRef", "ScenarioRef", "as_prepared", "policy_of"]
+__all__ = ["DEFAULT_POLICIES", "PolicyRef", "ScenarioRef", "as_prepared", "policies_of", "policy_of"]
 
 ScenarioRef = str | Path | Mapping[str, Any] | Scenario | PreparedScenario | None
 PolicyRef = str | Path | Mapping[str, Any]
@@ -23,7 +24,11 @@ DEFAULT_POLICIES: tuple[PolicyRef, ...] = ("fcfs", "layerweaver", "layerweaver+"
 
 
 def as_prepared(
-    source: ScenarioRef, *, skip_bad_rows: bool = False, progress: Callable[[float, str], None] | None = None
+    source: ScenarioRef,
+    *,
+    skip_bad_rows: bool = False,
+    allow_code: bool = False,
+    progress: Callable[[float, str], None] | None = None,
 ) -> PreparedScenario:
     """A scenario ready to run, from its path, keys or any later stage; None is the built-in one."""
     if isinstance(source, PreparedScenario):
@@ -34,21 +39,51 @@ def as_prepared(
         scenario = source
     else:
         scenario = load_scenario(source)
-    if skip_bad_rows:
-        scenario = scenario.with_skipping(True)
+    scenario = replace(
+        scenario,
+        skip_bad_rows=skip_bad_rows or scenario.skip_bad_rows,
+        allow_code=allow_code or scenario.allow_code,
+    )
     return prepare(scenario, progress=progress)
 
 
 def policy_of(prepared: PreparedScenario, reference: PolicyRef | Policy | None) -> Policy:
-    """The policy asked for, or the scenario's own (whose path is relative to the scenario file)."""
+    """The policy asked for, or the scenario's own.
+
+    Raises:
+        PolicyError: If there is no such policy, or the scenario's is a program that it may not run.
+    """
     if reference is not None:
         return load_policy(reference)
     scenario = prepared.scenario
-    own = scenario.spec.policy
-    own = read_policy_words(own) if isinstance(own, str) else own
-    name = own if isinstance(own, str) else own.get("name")
     with scenario.place("policy"):
-        if isinstance(name, str) and name.endswith(".py"):
-            file = scenario.path_of(name)
-            return load_policy(file if isinstance(own, str) else {**own, "name": str(file)})
-        return load_policy(own)
+        return load_policy(_own_policy(scenario, scenario.spec.policy))
+
+
+def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | None) -> list[PolicyRef]:
+    """The policies asked for, the scenario's ``policies``, or three to compare.
+
+    Raises:
+        PolicyError: If one of the scenario's is a program that it may not run.
+    """
+    if references:
+        return list(references)
+    scenario, own = prepared.scenario, list[PolicyRef]()
+    for place, policy in enumerate(scenario.spec.policies):
+        with scenario.place("policies", place):
+            own.append(_own_policy(scenario, policy))
+    return own or list(DEFAULT_POLICIES)
+
+
+def _own_policy(scenario: Scenario, own: str | Mapping[str, Any]) -> PolicyRef:
+    """A policy that a scenario names: a file is relative to it, and runs only where that was allowed."""
+    name = own if isinstance(own, str) else own.get("name")
+    if not isinstance(name, str) or not name.endswith(".py"):
+        return own
+    if not scenario.allow_code:
+        raise PolicyError(
+            f"{name[:80]!r} is a program, and a scenario runs none unasked",
+            accepted="--allow-code, or --policy with the file",
+        )
+    file = scenario.path_of(name)
+    return file if isinstance(own, str) else {**own, "name": str(file)}

@@ -19,10 +19,10 @@ from layerweaver.backend_sim.run.progress import as_part
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.study.inputs import (
-    DEFAULT_POLICIES,
     PolicyRef,
     ScenarioRef,
     as_prepared,
+    policies_of,
     policy_of,
 )
 from layerweaver.backend_sim.timeline.window import DEFAULT_TRACE_WINDOW, parse_window
@@ -48,6 +48,7 @@ class RunOptions:
         seeds: Repetitions with derived seeds; above 1 a document has 95% confidence intervals. What is
             recorded is the first.
         skip_bad_rows: Leave bad rows of traces out and count them.
+        allow_code: Run a policy that the scenario gives as a Python file.
         compiled: Whether numba compiles the engine.
         details: Whether documents get the key ``details`` that reports draw.
         trace: Where to write a Perfetto trace; None writes none.
@@ -63,6 +64,7 @@ class RunOptions:
     seed: int | None = None
     seeds: int = 1
     skip_bad_rows: bool = False
+    allow_code: bool = False
     compiled: bool = True
     details: bool = False
     trace: Path | None = None
@@ -91,7 +93,12 @@ def simulate_with(
     if asked.seeds < 1:
         raise ScenarioError(f"{asked.seeds} seeds", accepted="give 1 or more")
     began = time.perf_counter()
-    prepared = as_prepared(source, skip_bad_rows=asked.skip_bad_rows, progress=asked.compiling)
+    prepared = as_prepared(
+        source,
+        skip_bad_rows=asked.skip_bad_rows,
+        allow_code=asked.allow_code,
+        progress=asked.compiling,
+    )
     if asked.trace_window is not None:
         parse_window(asked.trace_window, prepared.machines[0][0].clock_hz)
     chosen = policy_of(prepared, policy)
@@ -126,8 +133,13 @@ def compare_with(
 ) -> schema.Comparison:
     """The documents of several policies with the same traffic; see :func:`compare`."""
     asked = options or RunOptions()
-    prepared = as_prepared(source, skip_bad_rows=asked.skip_bad_rows, progress=asked.compiling)
-    chosen = policies or tuple(prepared.scenario.spec.policies) or DEFAULT_POLICIES
+    prepared = as_prepared(
+        source,
+        skip_bad_rows=asked.skip_bad_rows,
+        allow_code=asked.allow_code,
+        progress=asked.compiling,
+    )
+    chosen = policies_of(prepared, policies)
     runs: list[schema.Run] = []
     for index, policy in enumerate([policy_of(prepared, reference) for reference in chosen]):
         part = replace(asked, progress=as_part(asked.progress, index, len(chosen)))
@@ -216,6 +228,7 @@ def simulate(
     *,
     seeds: int = 1,
     skip_bad_rows: bool = False,
+    allow_code: bool = False,
     compiled: bool = True,
     progress: ProgressCallback | None = None,
     compiling: Callable[[float, str], None] | None = None,
@@ -228,6 +241,7 @@ def simulate(
         seed: Replaces all seeds by ones derived from it.
         seeds: Number of repetitions with derived seeds; above 1 the document has 95% confidence intervals.
         skip_bad_rows: Leave bad rows of traces out and count them.
+        allow_code: Run a policy that the scenario gives as a Python file.
         compiled: Whether numba compiles the engine.
         progress: Called about once per million rows; returns True to stop.
         compiling: Told the share of models compiled and which is being compiled.
@@ -243,6 +257,7 @@ def simulate(
         seed=seed,
         seeds=seeds,
         skip_bad_rows=skip_bad_rows,
+        allow_code=allow_code,
         compiled=compiled,
         progress=progress,
         compiling=compiling,
@@ -257,6 +272,7 @@ def compare(
     *,
     seeds: int = 1,
     skip_bad_rows: bool = False,
+    allow_code: bool = False,
     progress: ProgressCallback | None = None,
     compiling: Callable[[float, str], None] | None = None,
 ) -> dict[str, Any]:
@@ -268,6 +284,7 @@ def compare(
         seed: As :func:`simulate`.
         seeds: As :func:`simulate`.
         skip_bad_rows: As :func:`simulate`.
+        allow_code: As :func:`simulate`.
         progress: As :func:`simulate`.
         compiling: As :func:`simulate`.
 
@@ -275,6 +292,11 @@ def compare(
         ``{"runs": [simulate documents]}``.
     """
     options = RunOptions(
-        seed=seed, seeds=seeds, skip_bad_rows=skip_bad_rows, progress=progress, compiling=compiling
+        seed=seed,
+        seeds=seeds,
+        skip_bad_rows=skip_bad_rows,
+        allow_code=allow_code,
+        progress=progress,
+        compiling=compiling,
     )
     return cast("dict[str, Any]", compare_with(source, policies, options))

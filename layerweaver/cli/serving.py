@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from layerweaver.backend_sim.study.inputs import PolicyRef
 
 __all__ = [
+    "CodeOption",
     "DetailsOption",
     "OutputOption",
     "PoliciesOption",
@@ -49,6 +50,10 @@ def _result_file(path: Path | None) -> Path | None:
     return path
 
 
+CodeOption = Annotated[
+    bool,
+    typer.Option("--allow-code", help="Run a policy that the scenario gives as a Python file."),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option(
@@ -79,8 +84,8 @@ PolicyOption = Annotated[
     typer.Option(
         "--policy",
         autocompletion=complete_policy,
-        help="A policy's name or file, options after colons (layerweaver+:margin_us=50); "
-        "default: the scenario's.",
+        help="A policy's name, or a Python file, which is run; options after colons "
+        "(layerweaver+:margin_us=50); default: the scenario's.",
     ),
 ]
 PoliciesOption = Annotated[

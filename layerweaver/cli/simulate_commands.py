@@ -11,6 +11,7 @@ from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import output_file
 from layerweaver.cli.render_results import comparison_tables, outcome_tables
 from layerweaver.cli.serving import (
+    CodeOption,
     DetailsOption,
     OutputOption,
     PoliciesOption,
@@ -62,6 +63,7 @@ def _simulate(
     details: DetailsOption = None,
     output: OutputOption = None,
     skip_bad_rows: SkipOption = False,
+    allow_code: CodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a scenario; without one, compare policies on the built-in example."""
@@ -69,7 +71,9 @@ def _simulate(
     if trace_window is not None and trace is None and log is None:
         raise typer.BadParameter("--trace-window needs --trace or --log")
     if scenario is None and policy is None and trace is None and log is None:
-        _run_comparison(session, None, None, seed, seeds, requests, details, output, skip_bad_rows, as_json)
+        _run_comparison(
+            session, None, None, seed, seeds, requests, details, output, skip_bad_rows, allow_code, as_json
+        )
         return
     from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
 
@@ -81,6 +85,7 @@ def _simulate(
                 seed=seed,
                 seeds=seeds,
                 skip_bad_rows=skip_bad_rows,
+                allow_code=allow_code,
                 trace=trace,
                 trace_window=trace_window,
                 log=log,
@@ -110,6 +115,7 @@ def _run_comparison(
     details: bool | None,
     output: Path | None,
     skip_bad_rows: bool,
+    allow_code: bool,
     as_json: bool,
 ) -> None:
     from layerweaver.backend_sim.results.sentence import verdict_sentence
@@ -123,6 +129,7 @@ def _run_comparison(
                 seed=seed,
                 seeds=seeds,
                 skip_bad_rows=skip_bad_rows,
+                allow_code=allow_code,
                 requests=requests,
                 details=wants_details(details, output),
                 progress=progress,
@@ -152,12 +159,23 @@ def _compare(
     details: DetailsOption = None,
     output: OutputOption = None,
     skip_bad_rows: SkipOption = False,
+    allow_code: CodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a scenario under several policies with the same traffic."""
     names = parse_policies(policies)
     _run_comparison(
-        session_of(context), scenario, names, seed, seeds, requests, details, output, skip_bad_rows, as_json
+        session_of(context),
+        scenario,
+        names,
+        seed,
+        seeds,
+        requests,
+        details,
+        output,
+        skip_bad_rows,
+        allow_code,
+        as_json,
     )
 
 

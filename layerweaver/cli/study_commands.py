@@ -11,6 +11,7 @@ import typer
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.render_results import certify_table, peak_notes, peak_table, policies_table
 from layerweaver.cli.serving import (
+    CodeOption,
     OutputOption,
     PoliciesOption,
     PolicyOption,
@@ -61,6 +62,7 @@ def _peak(
     ] = None,
     output: OutputOption = None,
     skip_bad_rows: SkipOption = False,
+    allow_code: CodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find the highest rate at which every tenant still meets its deadline: MLPerf's Server metric."""
@@ -78,6 +80,7 @@ def _peak(
             jobs=jobs,
             curve=_curve(curve, output),
             skip_bad_rows=skip_bad_rows,
+            allow_code=allow_code,
             progress=progress,
         )
     deliver(session, document, output, as_json)
@@ -113,13 +116,19 @@ def _certify(
     context: typer.Context,
     scenario: ScenarioArgument,
     policy: PolicyOption = None,
+    allow_code: CodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Replay the simulated completions through the official LoadGen and compare verdicts (unofficial)."""
     from layerweaver.backend_sim.study.certify.certify import certify
 
     with session_of(context).progress("certifying") as progress:
-        document = certify(scenario, parse_policy(policy) if policy is not None else None, progress=progress)
+        document = certify(
+            scenario,
+            parse_policy(policy) if policy is not None else None,
+            progress=progress,
+            allow_code=allow_code,
+        )
     if as_json:
         print_document(document)
     else:

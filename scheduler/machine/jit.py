@@ -20,6 +20,7 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 from layerweaver.ir import PolicyError
+from layerweaver.ir.elsewhere import import_elsewhere
 from layerweaver.scheduler.machine.cache import Kept
 
 __all__ = ["bind", "compile_bound", "has_cache", "inlined", "source_digest"]
@@ -42,6 +43,13 @@ def bind(function: FunctionType, replacements: Mapping[str, Callable[..., Any]])
     return _Rebuilder(dict(replacements), lambda copy: copy).rebuild(function)
 
 
+def load_numba() -> Any:
+    """Numba, which takes half a second, without the settings of the present folder, now and later."""
+    numba = import_elsewhere("numba")
+    numba.config._config_fname = ""  # read again with every function that is compiled
+    return numba
+
+
 def compile_bound(
     function: FunctionType, replacements: Mapping[str, Callable[..., Any]], label: str
 ) -> Callable[..., Any]:
@@ -52,7 +60,7 @@ def compile_bound(
         replacements: Global names of ``function`` or of its callees, and what they shall be.
         label: Part of the cache's file name, for readers of the directory.
     """
-    import numba  # noqa: PLC0415 - half a second that only a simulation should pay
+    numba = load_numba()
 
     inner = _compile_inner
     rebuilder = _Rebuilder(dict(replacements), inner, _shared_rebuilder())
@@ -73,7 +81,7 @@ def has_cache(compiled: Callable[..., Any]) -> bool:
 
 def _compile_inner(function: FunctionType) -> Callable[..., Any]:
     """Compile a function that only compiled code calls."""
-    import numba  # noqa: PLC0415
+    numba = load_numba()
 
     options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
     options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -90,8 +98,8 @@ def _shared_rebuilder() -> _Rebuilder:
 
 def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> str:
     """Digest of the source files of a function and of everything it calls, and of the tools' versions."""
+    numba = load_numba()
     import llvmlite  # noqa: PLC0415
-    import numba  # noqa: PLC0415
     import numpy  # noqa: PLC0415
 
     files = {__file__, *(reached.__code__.co_filename for reached in _reachable(function, replacements))}

@@ -51,6 +51,7 @@ def certify(
     seed: int | None = None,
     *,
     progress: Callable[[float, str], None] | None = None,
+    allow_code: bool = False,
 ) -> dict[str, Any]:
     """Simulate a scenario and let LoadGen judge it.
 
@@ -59,6 +60,7 @@ def certify(
         policy: Policy; None is the scenario's.
         seed: Replaces all seeds by ones derived from it.
         progress: Told the share done and what is being done.
+        allow_code: Run a policy that the scenario gives as a Python file.
 
     Returns:
         ``{"tenants": [{"name", "verdict", "loadgen_verdict", "p99_ns", "loadgen_p99_ns", "agree", ...}]}``.
@@ -72,7 +74,7 @@ def certify(
     need_extra("mlperf_loadgen", "certifying", "mlperf")
     with tempfile.TemporaryDirectory() as folder:
         clock = virtual_clock(Path(folder))
-        prepared = as_prepared(source)
+        prepared = as_prepared(source, allow_code=allow_code)
         _check(prepared)
         chosen = policy_of(prepared, policy)
         request = TrafficRequest(seed=seed)

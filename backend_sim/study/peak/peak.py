@@ -18,7 +18,7 @@ from typing import Any
 from layerweaver.backend_sim.engine.outcome import DROPPED, is_late
 from layerweaver.backend_sim.results.latency import percentile_index
 from layerweaver.backend_sim.run.run import Run, run_once
-from layerweaver.backend_sim.study.inputs import DEFAULT_POLICIES, PolicyRef, ScenarioRef, policy_of
+from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, policies_of, policy_of
 from layerweaver.backend_sim.study.peak.jobs import in_processes
 from layerweaver.backend_sim.study.peak.plan import PeakPlan, plan_peak
 from layerweaver.backend_sim.study.peak.points import trial_point
@@ -148,6 +148,7 @@ def peak(
     resolution: float = 0.005,
     curve: int = 0,
     skip_bad_rows: bool = False,
+    allow_code: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, Any]:
     """Search the peak rate of a scenario under one or several policies.
@@ -164,6 +165,7 @@ def peak(
         curve: Also run so many evenly spaced loads up to the bound to their ends, for curves over load; they
             are among ``trial_points`` and not among ``trials``.
         skip_bad_rows: Leave bad rows of traces out.
+        allow_code: Run a policy that the scenario gives as a Python file.
         progress: Told the share done and what comes next.
 
     Returns:
@@ -185,9 +187,10 @@ def peak(
         resolution=resolution,
         curve=curve,
         skip_bad_rows=skip_bad_rows,
+        allow_code=allow_code,
     )
     prepared = plan.prepared
-    chosen = list(policies or prepared.scenario.spec.policies or DEFAULT_POLICIES)
+    chosen = policies_of(prepared, policies)
     names = [policy_of(prepared, reference).name for reference in chosen]
     todo = [(reference, replica) for reference in chosen for replica in range(seeds)]
 

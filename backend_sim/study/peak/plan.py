@@ -75,13 +75,14 @@ def plan_peak(
     resolution: float = 0.005,
     curve: int = 0,
     skip_bad_rows: bool = False,
+    allow_code: bool = False,
 ) -> PeakPlan:
     """Check that a scenario has a peak to search for, and bound it.
 
     Raises:
         ScenarioError: If a tenant has no rate to scale, none has a deadline, or there is no such tenant.
     """
-    prepared = as_prepared(source, skip_bad_rows=skip_bad_rows)
+    prepared = as_prepared(source, skip_bad_rows=skip_bad_rows, allow_code=allow_code)
     scenario = prepared.scenario
     spec = scenario.spec
     names = [item.name for item in spec.tenants]
