@@ -18,7 +18,7 @@ from layerweaver.backend_sim.report.charts.machine import machine_charts
 from layerweaver.backend_sim.report.markup import Chart, chart_markup, table_markup
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS
 from layerweaver.backend_sim.report.tables import changes_table, peak_tables, systems_table, verdicts_table
-from layerweaver.backend_sim.results.reading import Documents, LabelledRun, read_documents
+from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema import Peak, Run
 from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
 
@@ -162,7 +162,14 @@ def build_report(
         ResultError: If a document is not a result or is damaged.
     """
     read = read_documents(documents, names)
-    sections = [*_sections(read), _configuration(read)]
+    try:
+        sections = [*_sections(read), _configuration(read)]
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ResultError(  # details may be of any form: what they mean shows when they are drawn
+            f"cannot be drawn ({type(error).__name__}: {error})",
+            where=", ".join(names),
+            accepted="give unchanged result documents",
+        ) from error
     here = files("layerweaver.backend_sim.report")
     style = here.joinpath("page.css").read_text(encoding="utf-8")
     script = here.joinpath("page.js").read_text(encoding="utf-8")

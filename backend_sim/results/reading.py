@@ -14,6 +14,7 @@ from layerweaver.ir import LayerweaverError
 
 __all__ = ["Documents", "LabelledRun", "ResultError", "read_documents", "run_names"]
 
+_LARGEST = 1e30
 _NO_KEYS = ("policy", "policies", "files", "folder")
 
 T = TypeVar("T")
@@ -78,6 +79,7 @@ _PEAK: TypeAdapter[Peak] = TypeAdapter(Peak)
 
 
 def _checked(document: object, kind: TypeAdapter[T], where: str) -> T:
+    _check_values(document, (), where)
     try:
         return kind.validate_python(document)
     except ValidationError as error:
@@ -86,6 +88,35 @@ def _checked(document: object, kind: TypeAdapter[T], where: str) -> T:
         raise ResultError(
             f"key {place!r}: {first['msg']}", where=where, accepted="give an unchanged result document"
         ) from None
+
+
+_NEVER_NEGATIVE = ("_ms", "_s", "qps", "_share", "_rate", "arrived", "completed", "dropped", "counts")
+_MOST_DEEP = 64
+
+
+def _check_values(value: object, place: tuple[str, ...], where: str) -> None:
+    """Refuse values that nothing can be drawn of: endless or impossible ones, and halves of characters."""
+    key = next((part for part in reversed(place) if not part.isdecimal()), "")
+    if isinstance(value, Mapping):
+        items = [(str(name), inner) for name, inner in value.items()]
+    elif isinstance(value, list):
+        items = [(str(number), inner) for number, inner in enumerate(value)]
+    else:
+        items = []
+    wrong = len(place) > _MOST_DEEP
+    if isinstance(value, str):
+        wrong = not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        negative = value < 0 and key.endswith(_NEVER_NEGATIVE)
+        wrong = negative or not abs(value) < _LARGEST or (value == 0 and key == "deadline_ms")
+    if wrong:
+        raise ResultError(
+            f"key {'.'.join(place)[-80:]!r}: {repr(value)[:40]} is impossible",
+            where=where,
+            accepted="give an unchanged result document",
+        )
+    for name, inner in items:
+        _check_values(inner, (*place, name), where)
 
 
 def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[str] = ()) -> Documents:

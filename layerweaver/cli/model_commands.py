@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +18,7 @@ from layerweaver.cli.strict import StrictTyper
 
 __all__ = ["name_standard_output", "register"]
 
-MAX_DOCUMENT_BYTES = 1 << 28
+MAX_DOCUMENT_BYTES = 1 << 26
 
 ModelArgument = Annotated[
     str,
@@ -221,13 +220,14 @@ def load_json(path: Path) -> Mapping[str, Any]:
         typer.BadParameter: If the file is missing or is not a JSON object.
     """
     from layerweaver.ir import read_bounded
+    from layerweaver.ir.json_text import parse_json
 
     try:
         data = read_bounded(path, MAX_DOCUMENT_BYTES)
         if data is None:
             raise typer.BadParameter(f"{path} is larger than {number(MAX_DOCUMENT_BYTES)} bytes")
-        document = json.loads(data.decode())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        document = parse_json(data)
+    except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{path} is not a readable JSON document ({error})") from None
     if not isinstance(document, dict):
         raise typer.BadParameter(f"{path} is not a JSON object; give a result of simulate, compare or peak")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from layerweaver.ir import ProfileError
+from layerweaver.ir.json_text import parse_json
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.profile.manifest import FORMAT, VERSION, Manifest, complaint
 
@@ -36,10 +37,6 @@ _UNREADABLE = (
     KeyError,
     struct.error,
 )
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 class Container:
@@ -86,7 +83,7 @@ class Container:
         if MANIFEST not in self.names:
             self.refuse("is not a schedule profile", "give a file written by `layerweaver compile`")
         try:
-            document = json.loads(self._archive.read(MANIFEST).decode(), parse_constant=_refuse_constant)
+            document = parse_json(self._archive.read(MANIFEST))
         except (*_UNREADABLE, RecursionError):
             self.refuse("its manifest is damaged", MEND)
         if not isinstance(document, dict) or document.get("format") != FORMAT:
