@@ -51,6 +51,7 @@ class RooflineFigure:
         dram_gb_s: The slope.
         points: Layers.
         whole: The whole model's intensity and achieved operations; None without traffic.
+        left_out: Layers without multiply-accumulates, and those without DRAM traffic.
     """
 
     title: str
@@ -58,6 +59,16 @@ class RooflineFigure:
     dram_gb_s: float
     points: tuple[LayerPoint, ...]
     whole: tuple[float, float] | None
+    left_out: tuple[int, int] = (0, 0)
+
+    @property
+    def note(self) -> str:
+        """What has no place under a roofline, in words; empty if all layers have."""
+        idle, resident = self.left_out
+        parts = [f"{idle} without MACs"] if idle else []
+        parts += [f"{resident} without DRAM traffic"] if resident else []
+        every = idle + resident + len(self.points)
+        return f"{idle + resident} of {every} layers are not drawn: {', '.join(parts)}" if parts else ""
 
     @property
     def ridge(self) -> float:
@@ -124,7 +135,9 @@ def roofline_figure(document: Mapping[str, Any]) -> RooflineFigure:
     if roof["arithmetic_intensity"] and roof["achieved_tops"]:
         whole = (roof["arithmetic_intensity"], roof["achieved_tops"])
     title = f"{Path(document['model']).name}, batch {document['batch']}, on {document['npu']}"
-    return RooflineFigure(title, roof["peak_tops"], roof["dram_gb_s"], points, whole)
+    idle = sum(not layer["macs"] for layer in layers)
+    left_out = idle, len(layers) - idle - len(points)
+    return RooflineFigure(title, roof["peak_tops"], roof["dram_gb_s"], points, whole, left_out)
 
 
 def _interactive(roofline: RooflineFigure) -> go.Figure:
@@ -168,7 +181,12 @@ def _interactive(roofline: RooflineFigure) -> go.Figure:
     figure.update_xaxes(type="log", range=[log10(low), log10(high)], dtick=1)
     figure.update_yaxes(type="log", range=[log10(bottom), log10(top)], dtick=1)
     figure.update_layout(
-        title={"text": plain(roofline.title), "font": {"size": 16}, "x": 0.02}, margin={"t": 56}
+        title={
+            "text": "<br>".join(plain(line) for line in (roofline.title, roofline.note) if line),
+            "font": {"size": 16},
+            "x": 0.02,
+        },
+        margin={"t": 56},
     )
     return figure
 
@@ -212,7 +230,12 @@ def _still(roofline: RooflineFigure, kind: str) -> bytes:
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, top))
         axes.set_xlabel("operations per DRAM byte")
         axes.set_ylabel("10¹² operations per second")
-        axes.set_title(roofline.title, loc="left", fontsize=11, parse_math=False)
+        axes.set_title(
+            "\n".join(filter(None, (roofline.title, roofline.note))),
+            loc="left",
+            fontsize=11,
+            parse_math=False,
+        )
         peak, slope = f"{roofline.peak_tops:.4g} TOPS", f"{roofline.dram_gb_s:.4g} GB/s"
         note = f"{peak}, {slope}, ridge at {roofline.ridge:.4g} ops/byte"
         axes.annotate(

@@ -281,7 +281,7 @@ SYSTEM_METRICS = (
         "bound q/s",
         Form.NUMBER,
         _P,
-        "The rate at this mix that no policy can exceed: one engine never idles.",
+        "What no policy can exceed at the mix that arrived (of `peak`: as stated): one engine never idles.",
     ),
     Metric(
         "bound_stp", "bound STP", Form.RATIO, _HIDDEN, "The same for STP, where all tenants wait in loops."

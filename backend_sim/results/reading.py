@@ -12,7 +12,7 @@ from layerweaver.backend_sim.results.details_schema import Details
 from layerweaver.backend_sim.results.schema import Peak, Run, System, Tenant
 from layerweaver.ir import LayerweaverError
 
-__all__ = ["Documents", "LabelledRun", "ResultError", "read_documents", "run_names"]
+__all__ = ["Documents", "LabelledRun", "ResultError", "mix_of", "read_documents", "run_names"]
 
 _LARGEST = 1e30
 _NO_KEYS = ("policy", "policies", "files", "folder")
@@ -154,6 +154,33 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
     return Documents(
         tuple(LabelledRun(label, run) for label, (run, _) in zip(labels, runs, strict=True)), tuple(peaks)
     )
+
+
+_NO_MIX = (*_NO_KEYS, "duration_s", "min_queries", "warmup_s", "skip_bad_rows")
+
+
+def mix_of(scenario: Mapping[str, object] | None) -> str:
+    """What two runs share if they differ in load, length and policy only: a line over load may join them."""
+    if scenario is None:
+        return ""
+    leaves = dict(_leaves({key: value for key, value in scenario.items() if key not in _NO_MIX}))
+    rates = {
+        key: float(value)
+        for key, value in leaves.items()
+        if key.endswith("arrival.qps") and _is_number(value)
+    }
+    whole = sum(rates.values())
+    shares = {key: f"{rate / whole:.3g}" if whole else "" for key, rate in rates.items()}
+    seeds = {key: "" for key in leaves if key.endswith("arrival.seed")}
+    return repr(sorted({**leaves, **seeds, **shares}.items()))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:

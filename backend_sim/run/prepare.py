@@ -79,12 +79,13 @@ class PreparedScenario:
         return group_documents(self.npus, self.scenario.group_indices, names)
 
     @cached_property
-    def _record(self) -> dict[str, object]:
+    def stated(self) -> dict[str, object]:
+        """The scenario as results state it, whatever policy runs (:func:`scenario_record`)."""
         return scenario_record(self.scenario)
 
     def record(self, policy: Policy) -> dict[str, object]:
         """The scenario as results state it, with the policy that ran (:func:`scenario_record`)."""
-        record, name, hashes = self._record, policy.name, self._record[HASHES]
+        record, name, hashes = self.stated, policy.name, self.stated[HASHES]
         if policy.file is not None:
             name = os.path.relpath(policy.file, self.scenario.folder)
             hashes = {**cast("dict[str, object]", hashes), name: file_hash(policy.file)}

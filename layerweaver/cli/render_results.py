@@ -173,7 +173,8 @@ def peak_table(document: Document) -> Table:
     """Peak rates with their brackets."""
     columns = [("policy", "left"), ("peak q/s", "right"), ("sd", "right"), ("of bound", "right")]
     columns += [("bracket q/s", "right"), ("trials", "right")]
-    grid = table(f"peak rate; bound {document['bound_qps']:.4g} q/s", columns)
+    bound = _rate(document["bound_qps"])
+    grid = table(f"peak rate; bound {bound} q/s at the mix as stated (of a run: as it arrived)", columns)
     for row in document["results"]:
         low, high = row["bracket_qps"]
         grid.add_row(
@@ -189,7 +190,8 @@ def peak_table(document: Document) -> Table:
 
 def peak_notes(document: Document) -> list[str]:
     """What a table of peak rates does not say: where passing is not monotone in the load, what is missing."""
-    notes = [
+    notes = list(document.get("warnings", []))
+    notes += [
         f"{row['policy']}: not monotone: a load below {row['peak_qps']:.4g} q/s failed too; "
         "trial_points of --json has every load tried"
         for row in document["results"]

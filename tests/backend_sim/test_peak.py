@@ -112,3 +112,15 @@ def test_a_deadline_below_the_standalone_time_has_no_peak(make_scenario: Any) ->
     found = peak(make_scenario(tenants=[{"deadline_ms": 0.01}]), ["fcfs"])
     assert found["results"][0]["peak_qps"] == 0
     assert found["results"][0]["trials"] == 0
+
+
+def test_a_deadline_below_the_time_alone_is_said(make_scenario: Any) -> None:
+    keys = make_scenario(min_queries=50)
+    keys["tenants"][0]["deadline_ms"] = 0.001
+    document = peak(keys, ["fcfs"], queries=300)
+    (said,) = document["warnings"]
+    name = keys["tenants"][0]["name"]
+    assert said.startswith(f"{name}: one request alone takes ")
+    assert said.endswith("its deadline is 0.001 ms: no rate can keep it")
+    assert document["results"][0]["peak_qps"] == 0
+    assert document["scenario"]["tenants"][0]["name"] == name

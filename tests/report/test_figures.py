@@ -96,6 +96,8 @@ def test_roofline_places_layers_by_their_costs(inspected: dict[str, Any]) -> Non
     assert conv.intensity == pytest.approx(2e9 / 1e5)
     assert conv.tops == pytest.approx(2e9 / (70_000 / 7e8) / 1e12)
     assert conv.tops <= figure.peak_tops
+    assert figure.left_out == (1, 0)
+    assert figure.note == "1 of 3 layers are not drawn: 1 without MACs"
     corners = figure.roof()
     assert corners[0][1] == pytest.approx(22.9e12 / 225e9)
 
@@ -113,6 +115,7 @@ def test_rooflines_are_written_in_three_formats_and_reproducibly(
         text = "".join(root.itertext())
         assert "operations per DRAM byte" in text
         assert "net, batch 1, on memory-centric" in text
+        assert "1 of 3 layers are not drawn" in text
     elif suffix == ".png":
         assert data.startswith(b"\x89PNG")
     else:

@@ -233,3 +233,25 @@ def test_the_one_percent_that_decides_is_visible(make_document: Make) -> None:
     assert [line.customdata for line in figure.data] == [(0.4,), (0.0,)]
     assert "1%" in [note.text for note in figure.layout.annotations]
     assert "none" in figure.layout.yaxis.ticktext
+
+
+def test_lines_over_load_join_one_mix_only(make_document: Make) -> None:
+    def run(rates: tuple[float, float], seed: int) -> dict[str, Any]:
+        made = copy.deepcopy(make_document("fcfs", details=False))
+        made["system"]["offered_qps"] = sum(rates)
+        made["scenario"] = {
+            "npu": "x",
+            "tenants": [
+                {"name": name, "arrival": {"kind": "poisson", "qps": qps, "seed": seed}}
+                for name, qps in zip(("vision", "language"), rates, strict=True)
+            ],
+        }
+        return made
+
+    sweep = [run((100, 50), 1), run((200, 100), 2)]
+    figure = violations_over_load_figure(read_documents([{"runs": sweep}]), "vision")
+    assert figure is not None
+    assert [(line.name, len(line.x)) for line in figure.data] == [("fcfs", 2)]
+    figure = violations_over_load_figure(read_documents([{"runs": [*sweep, run((50, 300), 1)]}]), "vision")
+    assert figure is not None
+    assert [(line.name, len(line.x)) for line in figure.data] == [("fcfs, mix 1", 2), ("fcfs, mix 2", 1)]

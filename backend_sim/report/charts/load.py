@@ -22,7 +22,7 @@ from layerweaver.backend_sim.report.palette import (
     styled,
 )
 from layerweaver.backend_sim.report.ranking import drawn_names
-from layerweaver.backend_sim.results.reading import Documents
+from layerweaver.backend_sim.results.reading import Documents, mix_of
 from layerweaver.backend_sim.results.schema import Peak, PeakRow
 
 __all__ = [
@@ -107,6 +107,7 @@ class LoadPoint:
 
     Attributes:
         policy: The policy.
+        mix: What tells its tenants and their shares of the requests from those of other runs.
         tenant: A tenant's name.
         offered_qps: Arrivals per second over all tenants.
         violation_rate: Share of the tenant's requests that were late or dropped; None without a deadline.
@@ -114,6 +115,7 @@ class LoadPoint:
     """
 
     policy: str
+    mix: str
     tenant: str
     offered_qps: float
     violation_rate: float | None
@@ -124,7 +126,12 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
     """Every run as a point, and the trials of peak searches that recorded theirs; ascending in load."""
     points = [
         LoadPoint(
-            run.policy, tenant["name"], run.offered_qps, tenant["violation_rate"], tenant["latency_ms"]["p99"]
+            run.policy,
+            mix_of(run.document.get("scenario")),
+            tenant["name"],
+            run.offered_qps,
+            tenant["violation_rate"],
+            tenant["latency_ms"]["p99"],
         )
         for run in documents.runs
         for tenant in run.tenants
@@ -135,6 +142,7 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
                 points += [
                     LoadPoint(
                         row["policy"],
+                        mix_of(peak.get("scenario")),
                         str(tenant["name"]),
                         float(trial["qps"]),
                         tenant.get("violation_rate"),
@@ -180,12 +188,14 @@ def _over_load(documents: Documents, tenant: str, field: str, y_title: str) -> g
     if not points:
         return None
     figure = go.Figure()
-    for index, policy in enumerate(dict.fromkeys(point.policy for point in points)):
-        mine = [point for point in points if point.policy == policy]
+    mixes = list(dict.fromkeys(point.mix for point in points))
+    for index, (policy, mix) in enumerate(dict.fromkeys((point.policy, point.mix) for point in points)):
+        mine = [point for point in points if (point.policy, point.mix) == (policy, mix)]
+        name = policy if len(mixes) == 1 else f"{policy}, mix {1 + mixes.index(mix)}"
         figure.add_scatter(
             x=[point.offered_qps for point in mine],
             y=[getattr(point, field) for point in mine],
-            name=plain(policy),
+            name=plain(name),
             mode="lines+markers",
             line={"color": colour(index), "dash": dash(index), "width": 2.2},
             marker={"size": 8, "symbol": index},

@@ -9,7 +9,7 @@ above the bound is tried: a short trial could pass there only because it ends. T
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -17,6 +17,7 @@ from typing import Any
 
 from layerweaver.backend_sim.engine.outcome import DROPPED, is_late
 from layerweaver.backend_sim.results.latency import percentile_index
+from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, policies_of, policy_of
 from layerweaver.backend_sim.study.peak.jobs import in_processes
@@ -205,10 +206,32 @@ def peak(
         searches = [search for search in found[place * seeds : (place + 1) * seeds] if search is not None]
         if searches:
             results.append(_result(plan, name, searches))
-    document: dict[str, Any] = {"bound_qps": plan.total_qps(1.0), "results": results}
+    document: dict[str, Any] = {
+        "bound_qps": plan.total_qps(1.0),
+        "results": results,
+        "seed": seed,
+        "scenario": prepared.stated,
+    }
+    if impossible := list(_impossible(prepared)):
+        document["warnings"] = impossible
     if any(search is None or search.interrupted for search in found):
         document["interrupted"] = True
     return document
+
+
+def _impossible(prepared: PreparedScenario) -> Iterator[str]:
+    """Deadlines that no rate can keep."""
+    scenario = prepared.scenario
+    for index, tenant in enumerate(scenario.spec.tenants):
+        deadline_ns = scenario.deadline_ns(index)
+        if deadline_ns is None or tenant.is_llm:
+            continue
+        alone_ms = 1e3 * prepared.standalone_s(index)
+        if deadline_ns / 1e6 < alone_ms:
+            yield (
+                f"{tenant.name}: one request alone takes {alone_ms:.3g} ms, its deadline is "
+                f"{deadline_ns / 1e6:g} ms: no rate can keep it"
+            )
 
 
 def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> dict[str, Any]:
