@@ -73,5 +73,6 @@ def make_source(
             path_of=scenario.path_of,
             skip_bad_rows=scenario.skip_bad_rows,
             with_tokens=tenant.lengths_from_trace,
+            fixed_costs=not tenant.is_llm,
         )
     )

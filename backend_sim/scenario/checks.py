@@ -82,7 +82,7 @@ def _check_limits(scenario: Scenario) -> None:
 
 
 def check_tokens(scenario: Scenario) -> None:
-    """Refuse to replay a trace of tokens as if every request were the same.
+    """Refuse to take lengths from a trace whose tokens shall be ignored.
 
     Raises:
         ScenarioError: Naming the arrivals.
@@ -96,10 +96,4 @@ def check_tokens(scenario: Scenario) -> None:
                 "the lengths come from this trace, whose tokens shall be ignored",
                 where=scenario.where("tenants", index, "arrival", "tokens"),
                 accepted="leave tokens out, or give lengths",
-            )
-        if not tenant.is_llm and arrival.counts_tokens and arrival.tokens is None:
-            raise ScenarioError(
-                f"traces of {arrival.format} count tokens, and every request of this model costs the same",
-                where=scenario.where("tenants", index, "arrival"),
-                accepted="give llm, or tokens: ignore to replay the arrival times only",
             )

@@ -52,6 +52,7 @@ class Asked:
         path_of: A path that the scenario gives.
         skip_bad_rows: Leave bad rows of a trace out instead of stopping.
         with_tokens: Whether a trace shall give the lengths of requests too.
+        fixed_costs: Whether every request costs the same, so that lengths have no meaning.
     """
 
     length: Length
@@ -65,6 +66,7 @@ class Asked:
     path_of: Callable[[str], Path]
     skip_bad_rows: bool = False
     with_tokens: bool = False
+    fixed_costs: bool = False
 
     @property
     def stopping(self) -> Stopping:

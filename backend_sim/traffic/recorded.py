@@ -15,7 +15,7 @@ from pydantic import model_validator
 from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, Length
 from layerweaver.backend_sim.traffic.lengths import Pairs
 from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream
-from layerweaver.backend_sim.traffic.trace_formats import FORMATS, TraceFile
+from layerweaver.backend_sim.traffic.trace_formats import FORMATS, TraceFile, TraceRow
 from layerweaver.ir import TrafficError
 from layerweaver.ir.documents import Number
 from layerweaver.ir.limits import MAX_ARRIVAL_NS
@@ -66,18 +66,26 @@ class TraceSpec(Arrival):
         most = asked.max_queries
         if self.loop and asked.duration_ns is None and most is None:
             most = asked.min_queries
+        alike = asked.fixed_costs and self.counts_tokens and self.tokens is None
         return TraceArrivals(
             TraceFile(
                 asked.path_of(self.file),
                 self.format,
                 skip_bad_rows=asked.skip_bad_rows,
-                with_tokens=asked.with_tokens,
+                with_tokens=asked.with_tokens or alike,
             ),
             tenants=wanted,
+            alike=alike,
             time_scale=self.time_scale / asked.factor,
             loop=self.loop,
             sort=self.sort,
-            stopping=Stopping(asked.duration_ns, asked.min_queries, most, place=asked.place),
+            stopping=Stopping(
+                asked.duration_ns,
+                asked.min_queries,
+                most,
+                past_the_end=self.format == "csv" and not self.loop,
+                place=asked.place,
+            ),
         )
 
 
@@ -103,6 +111,7 @@ class TraceArrivals(TimeStream):
         time_scale: Factor on all times (2 halves the rate).
         loop: Begin again, one mean gap after the last row, until the duration and least count are reached.
         sort: Sort the rows even of a format that is in order by nature.
+        alike: Refuse rows whose tokens differ, since every request will cost the same.
         stopping: When to end.
 
     Raises:
@@ -119,9 +128,12 @@ class TraceArrivals(TimeStream):
         loop: bool,
         sort: bool,
         stopping: Stopping,
+        alike: bool = False,
     ) -> None:
         super().__init__(stopping)
         self._trace, self._tenants, self._loop = trace, tenants, loop
+        self._alike: tuple[int, int] | None = None
+        self._keep_tokens, self._all_alike = trace.with_tokens and not alike, alike
         self._sort = sort or not trace.format.in_order
         part = max(1, min(_MAX_SCALE_PART, int(_MAX_SCALE_PART**2 / time_scale)))
         scale = max(Fraction(str(time_scale)).limit_denominator(part), Fraction(1, _MAX_SCALE_PART))
@@ -161,6 +173,19 @@ class TraceArrivals(TimeStream):
             self._others.add(tenant[:60])
         return False
 
+    def _check_alike(self, row: TraceRow) -> None:
+        tokens = row.prompt, row.output
+        if self._alike is None:
+            self._alike = tokens
+        if self._all_alike and tokens != self._alike:
+            raise self._trace.refusal(
+                row.line,
+                "",
+                f"counts tokens ({tokens[0]} and {tokens[1]}, others {self._alike[0]} and {self._alike[1]}), "
+                "and every request of this model costs the same",
+                "give llm, or tokens: ignore to replay the arrival times only",
+            )
+
     def _read(self) -> Iterator[int]:
         """This tenant's times of one pass, relative to the file's first row."""
         origin: int | None = None
@@ -180,7 +205,8 @@ class TraceArrivals(TimeStream):
                 )
                 continue
             before = row.time_ns
-            if self._trace.with_tokens:
+            self._check_alike(row)
+            if self._keep_tokens:
                 self._prompts.append(row.prompt)
                 self._outputs.append(row.output)
             yield row.time_ns - origin
@@ -192,7 +218,8 @@ class TraceArrivals(TimeStream):
             origin = row.time_ns if origin is None else min(origin, row.time_ns)
             if self._wanted(row.tenant):
                 times.append(row.time_ns)
-                if self._trace.with_tokens:
+                self._check_alike(row)
+                if self._keep_tokens:
                     prompts.append(row.prompt)
                     outputs.append(row.output)
                 if len(times) > _MAX_SORTED:
@@ -200,7 +227,7 @@ class TraceArrivals(TimeStream):
                         row.line, "", f"more than {_MAX_SORTED:,} rows to sort", "split the file"
                     )
         view = np.frombuffer(times, np.int64) if len(times) else np.empty(0, np.int64)
-        if self._trace.with_tokens:
+        if self._keep_tokens:
             order = np.argsort(view, kind="stable")
             for kept, read in ((self._prompts, prompts), (self._outputs, outputs)):
                 kept.extend(np.frombuffer(read, np.int64)[order].tolist() if len(read) else [])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from layerweaver.backend_sim.study.traffic import traffic
 from layerweaver.backend_sim.traffic.recorded import TraceArrivals
 from layerweaver.backend_sim.traffic.stream import Stopping, take_all
 from layerweaver.backend_sim.traffic.trace_formats import TraceFile
@@ -190,3 +192,30 @@ def test_what_is_written_for_any_name_is_read_for_it(tmp_path: Path) -> None:
         )
     for place, name in enumerate(names):
         assert _read(path, "csv", name)[0] == [place, 10 + place]
+
+
+def test_a_replay_of_what_was_written_is_what_was_written(make_scenario: Any, tmp_path: Path) -> None:
+    arrivals = [{"kind": "poisson", "qps": 40, "seed": 3}, {"kind": "gamma", "qps": 30, "cv": 3, "seed": 5}]
+    rows = list(traffic(make_scenario(duration_s=0.5, tenants=[{"arrival": a} for a in arrivals])))
+    file = tmp_path / "written.csv"
+    file.write_text("tenant,query,arrival_ns\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows))
+    replay = {"arrival": {"kind": "trace", "file": str(file)}}
+    assert list(traffic(make_scenario(duration_s=0.5, tenants=[replay, replay]))) == rows
+
+
+@pytest.mark.parametrize(("second", "accepted"), [("1,1", True), ("1,2", False), ("3,1", False)])
+def test_tokens_are_left_aside_only_where_all_rows_are_alike(
+    make_scenario: Any, tmp_path: Path, second: str, accepted: bool
+) -> None:
+    file = tmp_path / "azure.csv"
+    file.write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+        f"2024-05-10 00:00:00,1,1\n2024-05-10 00:00:01,{second}\n"
+    )
+    arrival = {"kind": "trace", "file": str(file), "format": "azure-llm"}
+    scenario = make_scenario(duration_s=5, tenants=[{"arrival": arrival}, {}])
+    if accepted:
+        assert [row[2] for row in traffic(scenario) if row[0] == "vision"] == [0, 10**9]
+    else:
+        with pytest.raises(TrafficError, match=r"azure.csv:3: counts tokens.*tokens: ignore"):
+            list(traffic(scenario))
