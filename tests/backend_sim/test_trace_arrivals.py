@@ -209,8 +209,7 @@ def test_tokens_are_left_aside_only_where_all_rows_are_alike(
 ) -> None:
     file = tmp_path / "azure.csv"
     file.write_text(
-        "TIMESTAMP,ContextTokens,GeneratedTokens\n"
-        f"2024-05-10 00:00:00,1,1\n2024-05-10 00:00:01,{second}\n"
+        f"TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00,1,1\n2024-05-10 00:00:01,{second}\n"
     )
     arrival = {"kind": "trace", "file": str(file), "format": "azure-llm"}
     scenario = make_scenario(duration_s=5, tenants=[{"arrival": arrival}, {}])
