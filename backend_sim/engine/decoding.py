@@ -85,6 +85,7 @@ def load_iteration_row(state: State, index: int) -> None:
     llm, machine, head = state.llm, state.visible.machine, state.visible.heads[index]
     decoder = llm.decoders[state.tenants[index].decoder]
     next_row(llm, decoder, head, machine)
+    head.row = decoder.table_row
     set_row(llm, decoder, head, machine)
     head.latest_start = NEVER
     if head.deadline < NEVER:

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import is_late
 from layerweaver.backend_sim.llm.cold import cold_request_cycles
 from layerweaver.backend_sim.llm.load import DecoderRun
-from layerweaver.backend_sim.results.latency import SHARES, counted_percentiles, summarise
+from layerweaver.backend_sim.results.latency import (
+    SHARES,
+    counted_percentiles,
+    percentile_index,
+    summarise,
+)
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.scenario import TokenLimits
 
@@ -44,6 +49,13 @@ class TokenTimes:
     def known_tpot_ns(self) -> IntArray:
         """Those of the requests that have several tokens."""
         return self.tpot_ns[self.tpot_ns >= 0]
+
+    def meet(self, share: float) -> bool:
+        """Whether the percentile of both times keeps its limit."""
+        both = (self.first_late, len(self.ttft_ns)), (self.rest_late, len(self.known_tpot_ns))
+        return all(
+            not count or count - int(late.sum()) > percentile_index(count, share) for late, count in both
+        )
 
     @property
     def late(self) -> int:

@@ -252,7 +252,7 @@ def stand_in(name: str, machine: MachineSpec, mean: DecoderLoad) -> ModelProfile
         machine,
         np.maximum(compute, int(count == 1)),
         dram,
-        np.minimum(decoding[3], machine.weight_buffer_bytes),
+        np.minimum(np.minimum(decoding[3], dram), machine.weight_buffer_bytes),
         decoding[2],
         np.arange(count, dtype=np.int64),
         names,

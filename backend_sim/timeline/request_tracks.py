@@ -35,6 +35,9 @@ class RequestTracks:
         for entry in np.argsort(log.fetch_start, kind="stable").tolist():
             batches.setdefault((int(log.tenant[entry]), int(log.request[entry])), []).append(entry)
         for (t, first), entries in batches.items():
+            if self.tenants[t].decoder is not None:
+                self._iteration(t, first, entries)
+                continue
             rows = self.tenants[t].profiles[int(log.profile[entries[0]])].table.rows
             latency_ns, scheduled_ns = self.run.latency_ns[t], self.run.scheduled_ns[t]
             for request in _members(latency_ns, first, int(log.batch[entries[0]])):
@@ -49,6 +52,24 @@ class RequestTracks:
                     self._deadline(t, request, (due, done), entries[-1])
         for track in self._tracks.values():
             yield from sorted(track, key=lambda event: cast(float, event["ts"]))
+
+    def _iteration(self, t: int, number: int, entries: list[int]) -> None:
+        """An iteration of a language model, from its first fetch in the window to its last compute."""
+        log, first, last = self.run.log, entries[0], entries[-1]
+        common = {
+            "name": f"{self.labels[t]} iterations",
+            "cat": "request",
+            "id": f"{self.run.npu}-{t}-{number}",
+            "pid": self.machine.tenants_pid,
+            "tid": 2 * t + 1,
+            "cname": self.colours[t],
+        }
+        arguments = {"iteration": number, "members": int(log.batch[first])}
+        spans = self._tracks.setdefault(("span", t), [])
+        begin = self.machine.ns(log.fetch_start[first])
+        end = max(begin, self.machine.ns(log.compute_start[last]))
+        spans.append(common | {"ph": "b", "ts": begin / 1000, "args": arguments})
+        spans.append(common | {"ph": "e", "ts": end / 1000})
 
     def _span(self, t: int, request: int, due: int, done: int) -> None:
         common = {

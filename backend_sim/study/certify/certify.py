@@ -108,6 +108,12 @@ def _check(prepared: Any) -> None:
         )
     for index, tenant in enumerate(scenario.spec.tenants):
         place = scenario.where("tenants", index, "arrival")
+        if tenant.is_llm:
+            raise ScenarioError(
+                "certifying the times of tokens is not built yet",
+                where=scenario.where("tenants", index),
+                accepted="tenants that are no language models",
+            )
         if tenant.arrival.kind not in LOADGEN_KINDS:
             raise ScenarioError(
                 f"LoadGen has no {tenant.arrival.kind} arrivals",

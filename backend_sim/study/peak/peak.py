@@ -17,6 +17,7 @@ from typing import Any
 
 from layerweaver.backend_sim.engine.outcome import DROPPED, is_late
 from layerweaver.backend_sim.results.latency import percentile_index
+from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, policies_of, policy_of
@@ -63,7 +64,9 @@ def _trial(
     if run.interrupted:
         return False, run
     for index in range(len(allowed)):
-        due = scenario.deadline_ns(index)
+        due, decoder = scenario.deadline_ns(index), decoder_of(run, index)
+        if decoder is not None and not token_times(run, index, decoder).meet(scenario.percentile(index)):
+            return False, run
         if due is None:
             continue
         latency_ns = run.all_latencies(index)

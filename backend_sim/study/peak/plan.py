@@ -95,11 +95,14 @@ def plan_peak(
             f"{queries} queries for {len(names)} tenants", accepted="give at least one per tenant"
         )
     rates = _rates_qps(prepared)
-    if all(scenario.deadline_ns(index) is None for index in range(len(names))):
+    if not any(
+        scenario.deadline_ns(index) is not None or (tenant.is_llm and scenario.token_limits(index).stated)
+        for index, tenant in enumerate(scenario.spec.tenants)
+    ):
         raise ScenarioError(
             "no tenant has a deadline, so every load passes",
             where=scenario.source.source,
-            accepted="give deadline_ms",
+            accepted="give deadline_ms, or a language model's deadline",
         )
     only = None if tenant is None else names.index(tenant)
     factor = _bound_factor(prepared, rates, only)

@@ -8,6 +8,7 @@ import numpy as np
 
 from layerweaver.backend_sim.engine.outcome import DROPPED, is_late
 from layerweaver.backend_sim.results.latency import percentile_index
+from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.run import Run
 
 __all__ = ["trial_point"]
@@ -30,11 +31,15 @@ def trial_point(run: Run, qps: float, *, passed: bool) -> dict[str, Any]:
         done = latency_ns[latency_ns != DROPPED]
         due = scenario.deadline_ns(index)
         lost = len(latency_ns) - (len(done) if due is None else int((~is_late(done, due)).sum()))
+        decoder = decoder_of(run, index)
+        missed = None if due is None else lost
+        if decoder is not None:
+            missed = token_times(run, index, decoder).late
         place = percentile_index(len(done), 0.99)
         tenants.append(
             {
                 "name": spec.name,
-                "violation_rate": None if due is None or not len(latency_ns) else lost / len(latency_ns),
+                "violation_rate": None if missed is None or not len(latency_ns) else missed / len(latency_ns),
                 "p99_ms": float(np.partition(done, place)[place]) / 1e6 if len(done) else None,
                 "deadline_ms": None if due is None else due / 1e6,
             }

@@ -1,0 +1,89 @@
+"""Language models in recordings, searches and policies, beside other tenants."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.scenario.reading import load_scenario
+from layerweaver.backend_sim.study.certify.certify import certify
+from layerweaver.backend_sim.study.peak.peak import peak
+from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
+from layerweaver.ir import LayerweaverError
+
+SCENARIO: dict[str, Any] = {
+    "npu": {
+        "name": "small",
+        "clock_mhz": 1000,
+        "precision_bytes": 2,
+        "array": {"rows": 64, "columns": 64, "count": 4, "dataflow": "ws", "split": "best"},
+        "dram": {"bandwidth_gb_s": 100, "capacity_gb": 1},
+        "sram": {"weights_mb": 4, "activations_mb": 4},
+    },
+    "min_queries": 20,
+    "tenants": [
+        {
+            "name": "chat",
+            "model": "zoo:gpt2",
+            "llm": {"max_num_seqs": 8, "max_batched_tokens": 64},
+            "lengths": {"prompt": 100, "output": 5},
+            "deadline": {"ttft_ms": 200, "tpot_ms": 100},
+            "arrival": {"kind": "poisson", "qps": 20, "seed": 3},
+        },
+        {"name": "vision", "model": "zoo:resnet18", "arrival": {"kind": "poisson", "qps": 50, "seed": 1}},
+    ],
+}
+
+
+def test_recordings_show_iterations_and_every_request(tmp_path: Path) -> None:
+    trace, log, requests = tmp_path / "t.json", tmp_path / "l.csv", tmp_path / "r.csv"
+    document = simulate_with(
+        SCENARIO, "layerweaver+", RunOptions(trace=trace, log=log, requests=requests, details=True)
+    )
+    chat = document["tenants"][0]
+    with requests.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["status"] for row in rows] == ["completed"] * 40
+    assert [row["prompt"] for row in rows] == ["100"] * 20 + [""] * 20
+    events = json.loads(trace.read_text())["traceEvents"]
+    members = [
+        event["args"]["members"]
+        for event in events
+        if event.get("name") == "chat iterations" and event["ph"] == "b"
+    ]
+    assert len(members) == chat["llm"]["iterations"]
+    with log.open() as stream:
+        layers = {row["layer"] for row in csv.DictReader(stream) if row["tenant"] == "chat"}
+    assert "h.0.attn.scores" in layers
+    free = 0.9e9 - 2 * 163_037_184
+    assert chat["llm"]["kv_blocks"] <= free / (16 * 2 * 18_432)
+    assert chat["llm"]["kv_blocks"] > 0.8 * free / (16 * 2 * 18_432)
+
+
+def test_woven_rows_do_not_change_what_a_model_computes() -> None:
+    one, other = (simulate_with(SCENARIO, policy)["tenants"][0]["llm"] for policy in ("edf", "layerweaver+"))
+    for key in ("tokens_in", "tokens_out", "kv_blocks"):
+        assert one[key] == other[key]
+
+
+def test_peak_looks_at_tokens() -> None:
+    found = peak(SCENARIO, ["layerweaver+"], queries=60)["results"][0]
+    assert found["peak_qps"] > 0
+
+
+def test_what_is_not_built_is_refused() -> None:
+    with pytest.raises(LayerweaverError, match="tables of fixed rows"):
+        simulate_with(SCENARIO, "static-weave")
+    with pytest.raises(LayerweaverError, match="not built"):
+        certify(SCENARIO)
+    small = {**SCENARIO, "npu": {**SCENARIO["npu"], "dram": {"bandwidth_gb_s": 100, "capacity_gb": 0.3}}}
+    with pytest.raises(LayerweaverError, match="do not fit the DRAM"):
+        prepare(load_scenario(small))
+    unknown = {**SCENARIO, "npu": {**SCENARIO["npu"], "dram": {"bandwidth_gb_s": 100}}}
+    with pytest.raises(LayerweaverError, match="capacity_gb"):
+        prepare(load_scenario(unknown))
