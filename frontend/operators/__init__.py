@@ -8,8 +8,8 @@ from importlib import import_module
 from layerweaver.frontend.node.registry import MICROSOFT, repeat
 
 _TOPICS = (
-    *("activation", "attention", "blocked", "constants", "control", "convolution", "einsum", "elementwise"),
-    *("experts", "packed_products", "contrib_attention", "contrib_vector", "ordered"),
+    *("activation", "attention", "blocked", "causal", "constants", "control", "convolution", "einsum"),
+    *("elementwise", "experts", "packed_products", "contrib_attention", "contrib_vector", "ordered"),
     *("image", "indexing", "machine_learning", "microsoft", "microsoft_attention", "movement"),
     *("normalization", "pooling", "products", "quantized", "recurrent", "reduction", "selection"),
     *("sequences", "signal", "strings", "views"),

@@ -160,9 +160,10 @@ def _linear_attention_shape(call: Call) -> tuple[Info, ...]:
     batch, heads, steps, width = _heads_apart(call, 0, heads)
     _, kv_heads, _, value_width = _heads_apart(call, 2, kv_heads)
     state = call.dtype(3) if call.has(3) else call.dtype(0)
+    window = call.integer("state_window", 0)
     return (
-        Info(call.dtype(0), (batch, steps, heads * value_width)),
-        Info(state, (batch, kv_heads, width, value_width)),
+        Info(call.dtype(0), (batch, steps, max(heads, kv_heads) * value_width)),
+        Info(state, (*((window,) if window > 0 else ()), batch, kv_heads, width, value_width)),
     )
 
 
@@ -171,8 +172,9 @@ def _linear_attention_shape(call: Call) -> tuple[Info, ...]:
 def linear_attention(call: Call) -> Step:
     """A matrix-valued state per head: read, updated and queried at every token.
 
-    Counted per token and query head: one product with the state for the output, one outer product per key
-    and value head for the update (and one more read of the state for the delta rules).
+    Counted per token: one product with the state per head of the output (query heads, or value heads where
+    they are more), one outer product per value head for the update (and one more read of the state for the
+    delta rules).
     """
     batch, tokens, width = call.shape(0, least_rank=3)[:3]
     heads = max(1, call.integer("q_num_heads", 1))
@@ -181,7 +183,7 @@ def linear_attention(call: Call) -> Step:
     value_size = call.shape(2, least_rank=3)[2] // kv_heads
     updates = 2 if call.text("update_rule", "gated_delta").endswith("delta") else 1
     work = MatrixWork(
-        groups=batch * (heads + updates * kv_heads),
+        groups=batch * (max(heads, kv_heads) + updates * kv_heads),
         m=1,
         n=value_size,
         k=size,

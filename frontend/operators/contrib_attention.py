@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
-from layerweaver.frontend.node.values import Info, ShapeConflictError, text
+from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step
 from layerweaver.frontend.operators.attention import Heads, attention_steps
@@ -263,21 +263,3 @@ def delta_net(call: Call) -> Step:
     work = MatrixWork(heads + updates * kv_heads, 1, value_size, size, False, tokens, axis_for(False))
     decay = call.vector(VectorCategory.TRANSCENDENTAL, tokens * kv_heads * size)
     return Step(LayerKind.RECURRENT, matrix=work, vector=(decay,))
-
-
-def _packed_convolution_shape(call: Call) -> tuple[Info, ...]:
-    shape, weight = call.shape(0, least_rank=2), call.shape(1, least_rank=3)
-    if shape[1] != weight[0]:
-        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
-    return Info(call.dtype(0), shape), Info(call.dtype(4), call.shape(4))
-
-
-@operator(
-    "VarlenCausalConvWithState", domain=MICROSOFT, shape=_packed_convolution_shape, treatment=Treatment.MATRIX
-)
-def packed_convolution(call: Call) -> Step:
-    """Depthwise convolution over packed tokens: every channel is its own group."""
-    tokens, channels = call.shape(0, least_rank=2)[:2]
-    kernel = call.shape(1, least_rank=3)[2]
-    work = MatrixWork(channels, tokens, 1, kernel, call.constant(1), 1, axis_for(call.batched))
-    return Step(LayerKind.MATRIX, matrix=work, weights=call.weights(1, 3))

@@ -1,4 +1,4 @@
-"""Convolutions of any rank: plain, transposed, deformable, integer and stateful."""
+"""Convolutions of any rank: plain, transposed, deformable and integer."""
 
 from __future__ import annotations
 
@@ -182,39 +182,6 @@ def deformable_conv(call: Call) -> Step:
     samples = math.prod(call.output_shape()[2:]) * image[0] * image[1] * area
     sampling = call.vector(VectorCategory.ELEMENTWISE, samples, window=4)
     return Step(step.kind, matrix=step.matrix, weights=step.weights, vector=(sampling,))
-
-
-def _causal_conv_shape(call: Call) -> tuple[Info, Info]:
-    shape, weight = call.shape(0), call.shape(1)
-    if len(shape) != 3 or len(weight) != 3 or shape[1] != weight[0]:
-        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
-    dtype = call.dtype(0)
-    return Info(dtype, shape), Info(dtype, (shape[0], shape[1], weight[2] - 1))
-
-
-@operator("CausalConvWithState", shape=_causal_conv_shape, treatment=Treatment.MATRIX)
-@operator("CausalConvWithState", domain=MICROSOFT, shape=_causal_conv_shape, treatment=Treatment.MATRIX)
-def causal_conv(call: Call) -> Step:
-    """Depthwise convolution over time: every channel is its own group."""
-    batch, channels, length = call.output_shape(0, least_rank=3)[:3]
-    kernel = call.shape(1, least_rank=3)[2]
-    work = MatrixWork(
-        groups=channels,
-        m=batch * length,
-        n=1,
-        k=kernel,
-        weights=call.constant(1),
-        batch_axis=axis_for(call.batched),
-        conv=ConvGeometry((kernel,), (1,), (1,), (length,), (length,), 1, 1),
-    )
-    fused = call.text("activation", "none") != "none"
-    activation = call.vector(VectorCategory.TRANSCENDENTAL, call.output_elements())
-    return Step(
-        LayerKind.MATRIX,
-        matrix=work,
-        weights=call.weights(1, 2),
-        vector=(activation,) if fused else (),
-    )
 
 
 def _transposed_weights(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:

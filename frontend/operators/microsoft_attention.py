@@ -8,13 +8,19 @@ from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator, s
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step
-from layerweaver.frontend.operators.attention import Heads, attention_steps, split_heads
+from layerweaver.frontend.operators.attention import Heads, attention_steps
 from layerweaver.ir import LayerKind, MatrixWork, VectorCategory
 
 
 def _shares_buffer(call: Call) -> bool:
     """Whether new rows are written into the buffer of the past, which is as long as it will ever be."""
     return call.integer("past_present_share_buffer", 0) != 0
+
+
+def _filled(call: Call, length: int, fresh: int, room: int) -> int:
+    """Keys in a buffer of ``room`` once ``fresh`` are in it: all of it unless input ``length`` is known."""
+    known = call.value(length)
+    return room if known is None or known.size != 1 else min(room, int(known.ravel()[0]) + fresh)
 
 
 def _projected(call: Call, *, mask: int, past: int, packed: bool, quantized: bool) -> tuple[Step, ...]:
@@ -31,7 +37,10 @@ def _projected(call: Call, *, mask: int, past: int, packed: bool, quantized: boo
         raise ShapeConflictError(f"qkv_hidden_sizes has {len(sizes)} entries", accepted="three")
     earlier = 0
     if not packed and call.has(past):
-        earlier = call.shape(past, least_rank=5)[3] - (tokens if _shares_buffer(call) else 0)
+        earlier = call.shape(past, least_rank=5)[3]
+        if _shares_buffer(call):
+            filled = earlier if quantized else _filled(call, 6, tokens, earlier)
+            earlier = max(0, filled - tokens)
     if packed and call.has(4):
         offsets = call.shape(3, least_rank=2)
         batch, tokens = offsets[0], offsets[1]
@@ -123,25 +132,37 @@ def packed_attention(call: Call) -> tuple[Step, ...]:
     return _projected(call, mask=5, past=-1, packed=True, quantized=False)
 
 
-def _multi_head_attention_shape(call: Call) -> tuple[Info, ...]:
-    query, heads, dtype = call.shape(0), max(call.integer("num_heads", 1), 1), call.dtype(0)
-    batch, positions = query[0], query[1]
-    width = query[4] if len(query) == 5 else query[2] // heads
-    keys, value_width = positions, width
+def _multi_head_extents(call: Call) -> tuple[Heads, int, int]:
+    """What the attention covers, how many of its keys are new, and how many the caches then have room for."""
+    masked = call.op.startswith("Decoder")
+    query, heads = call.shape(0, least_rank=3), max(1, call.integer("num_heads", 1))
+    batch, queries = query[:2]
+    size = query[4] if len(query) == 5 else query[2] // heads
+    if masked and len(query) == 3 and not call.has(1):
+        size //= 3  # queries, keys and values side by side
+    fresh, value_size = queries, size
     if call.has(1):
-        key = call.shape(1)
-        keys = key[2] if len(key) == 4 else key[1]
+        key = call.shape(1, least_rank=3)
+        fresh = key[2] if len(key) == 4 else key[1]
     if call.has(2):
-        value = call.shape(2)
-        value_width = value[3] if len(value) == 4 else value[2] // heads
-    past_index = 5 if call.op.startswith("Decoder") else 6
-    past = call.shape(past_index)[2] if call.has(past_index) else 0
-    total = past if past and _shares_buffer(call) else past + keys
+        value = call.shape(2, least_rank=3)
+        value_size = value[3] if len(value) == 4 else value[2] // heads
+    past, length = (5, 7) if masked else (6, 8)
+    held = call.shape(past, least_rank=4)[2] if call.has(past) else 0
+    keys = room = held + fresh
+    if held and (_shares_buffer(call) if masked else call.has(length)):
+        keys, room = _filled(call, length, fresh, held), held
+    return Heads(batch, heads, queries, keys, size, value_size), fresh, room
+
+
+def _multi_head_attention_shape(call: Call) -> tuple[Info, ...]:
+    extent, _, room = _multi_head_extents(call)
+    dtype, batch, heads = call.dtype(0), extent.batch, extent.heads
     return (
-        Info(dtype, (batch, positions, heads * value_width)),
-        Info(dtype, (batch, heads, total, width)),
-        Info(dtype, (batch, heads, total, value_width)),
-        Info(dtype, (batch, heads, positions, total)),
+        Info(dtype, (batch, extent.queries, heads * extent.value_size)),
+        Info(dtype, (batch, heads, room, extent.size)),
+        Info(dtype, (batch, heads, room, extent.value_size)),
+        Info(dtype, (batch, heads, extent.queries, extent.keys)),
     )
 
 
@@ -160,30 +181,15 @@ def multi_head_attention(call: Call) -> tuple[Step, ...]:
     bias = 10 if masked else 3
     past = (5, 6) if masked else (6, 7)
     masks = (3, 4) if masked else (4, 5)
-    heads = max(1, call.integer("num_heads", 1))
-    query = call.shape(0, least_rank=3)
-    if len(query) == 5:
-        batch, queries, size = query[0], query[1], query[4]
-        keys = queries
-        value_size = size
-    else:
-        batch, heads, queries, size = split_heads(call, 0, heads)
-        key = call.shape(1, least_rank=3) if call.has(1) else query
-        if len(key) == 5:
-            keys, value_size = key[1], key[4]
-        else:
-            keys = key[2] if len(key) == 4 else key[1]
-            value = call.shape(2, least_rank=3) if call.has(2) else key
-            value_size = value[3] if len(value) == 4 else value[2] // heads
-    cached = call.shape(past[0], least_rank=4)[2] if call.has(past[0]) else 0
-    cached -= keys if cached and _shares_buffer(call) else 0
+    extent, fresh, _ = _multi_head_extents(call)
+    rows = extent.batch * extent.heads * fresh
     scores, context = attention_steps(
         call,
-        Heads(batch, heads, queries, keys + cached, size, value_size),
+        extent,
         query_key=call.input_names(0, 1, *masks, past[0]),
         values=call.input_names(2, past[1]) or call.input_names(1) or call.input_names(0),
         caches=(call.output_name(1), call.output_name(2)),
-        appended=(batch * heads * keys * size, batch * heads * keys * value_size),
+        appended=(rows * extent.size, rows * extent.value_size),
         extra=sum(1 for mask in masks if call.has(mask)),
     )
     return replace(scores, weights=call.weights(bias)), context
@@ -199,11 +205,14 @@ def _group_query_attention_shape(call: Call) -> tuple[Info, ...]:
     known = call.value(6)
     declared = call.declared(1).shape
     total = past + positions
-    if known is not None and known.size:
+    if call.integer("sliding_window_cache", 0):
+        total = past or positions  # the buffers are as long as the window: old rows leave them
+    elif known is not None and known.size:
         total = max(past, int(known.ravel()[0]))
     elif past and declared is not None and declared[2:3] == (past,):
         total = past  # the present is declared as long as the past: one buffer holds both
-    present = Info(call.dtype(3) if call.has(3) else dtype, (batch, kv_heads, total, width))
+    stored = call.info(3) if call.has(3) else Info(dtype, (width,))
+    present = Info(stored.dtype, (batch, kv_heads, total, *(stored.shape or (width,))[-1:]))
     return (
         Info(dtype, (batch, positions, heads * width)),
         present,
@@ -231,7 +240,8 @@ def group_query_attention(call: Call) -> tuple[Step, ...]:
     window = call.integer("local_window_size", -1)
     if window > 0:
         keys = min(keys, window)
-    rows = batch * kv_heads * queries * size
+    stored = call.shape(3)[3] if call.has(3) else size
+    rows = batch * kv_heads * queries * stored
     scores, context = attention_steps(
         call,
         Heads(batch, heads, queries, keys, size, size),

@@ -13,6 +13,7 @@ import pytest
 from layerweaver.frontend.importer import import_model
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.file import read_model_bytes
+from layerweaver.frontend.resolve.resolve import resolve
 from layerweaver.ir import LayerGraph
 
 ImportText = Callable[..., LayerGraph]
@@ -64,6 +65,18 @@ def import_text_fixture() -> ImportText:
         )
 
     return build
+
+
+@pytest.fixture(name="shapes_of_text")
+def shapes_of_text_fixture() -> Callable[..., dict[str, tuple[int, ...] | None]]:
+    """Shapes of all values of a model written as ONNX text."""
+
+    def shapes(body: str, *, opset: int = 20, domain: str = "") -> dict[str, tuple[int, ...] | None]:
+        model = model_from_text(body, opset=opset, domain=domain)
+        found = resolve(read_model_bytes(model.SerializeToString(), "text.onnx"), ImportOptions())
+        return {name: info.shape for name, info in found.values.items()}
+
+    return shapes
 
 
 @pytest.fixture(name="onnx_folder", scope="session")
