@@ -42,7 +42,8 @@ def work_of(call: Call, registry: Registry, where: str) -> tuple[Lowered, str]:
     domain = domain_name(call.node.domain)
     entry = registry.find(call.op, domain, call.opset)
     if entry is None or entry.work is None:
-        return _by_size(call), f"operator {call.op!r} of domain {domain or 'ai.onnx'!r} is unknown"
+        lacks = "is unknown" if entry is None else "has no description of its work"
+        return _by_size(call), f"operator {call.op!r} of domain {domain or 'ai.onnx'!r} {lacks}"
     try:
         return entry.work(call), ""
     except ShapeConflictError as conflict:

@@ -9,10 +9,10 @@ from layerweaver.frontend.node.registry import MICROSOFT, repeat
 
 _TOPICS = (
     *("activation", "attention", "blocked", "causal", "constants", "control", "convolution", "einsum"),
-    *("elementwise", "experts", "packed_products", "contrib_attention", "contrib_vector", "ordered"),
-    *("image", "indexing", "machine_learning", "microsoft", "microsoft_attention", "movement"),
-    *("normalization", "pooling", "products", "quantized", "recurrent", "reduction", "selection"),
-    *("sequences", "signal", "strings", "views"),
+    *("elementwise", "experts", "packed_products", "contrib_attention", "contrib_indexing", "contrib_vector"),
+    *("image", "indexing", "machine_learning", "microsoft", "microsoft_attention", "movement", "ordered"),
+    *("normalization", "pooling", "products", "quantized", "recurrent", "reduction", "searches"),
+    *("selection", "sequences", "signal", "strings", "views"),
 )
 
 for _topic in (*_TOPICS, "channels_last"):

@@ -6,15 +6,22 @@ is turned back.
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.registry import NHWC, Operator, known_operator, operator
+from collections.abc import Sequence
+from dataclasses import replace
+
+from layerweaver.frontend.node.registry import NHWC, Operator, Treatment, known_operator, operator, repeat
 from layerweaver.frontend.node.values import Info, ShapeConflictError
 from layerweaver.frontend.node.view import Call
-from layerweaver.frontend.node.work import Lowered
+from layerweaver.frontend.node.work import Lowered, Step
+from layerweaver.frontend.operators.convolution import conv_transpose, conv_transpose_shape
+from layerweaver.frontend.operators.pooling import POOLING, pooled
+from layerweaver.frontend.operators.quantized import average_pool
+from layerweaver.ir import VectorCategory
 
 _TURNED = (
     *("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool"),
     *("GlobalLpPool", "BatchNormalization", "InstanceNormalization", "LRN", "DepthToSpace", "SpaceToDepth"),
-    "QLinearConv",
+    *("QLinearConv", "GridSample", "MaxUnpool"),
 )
 
 
@@ -58,3 +65,43 @@ def _register(entry: Operator) -> None:
 
 for _name in _TURNED:
     _register(known_operator(_name))
+
+repeat(("Resize",), NHWC)
+"""Its scales and sizes are in the order of the image's axes."""
+
+
+def _plain(call: Call, indices: Sequence[int], *, without: str = "") -> Call:
+    """The node with only the inputs ``indices`` and without an attribute, its channels first."""
+    attributes = {name: value for name, value in call.attributes.items() if name != without}
+    names = tuple(call.node.inputs[index] if call.has(index) else "" for index in indices)
+    inputs = [call.info(index) if call.has(index) else None for index in indices]
+    node = replace(call.node, inputs=names, attributes=attributes)
+    return _turned(Call(node, inputs, call.opset, call.outputs))
+
+
+def _channels_last(info: Info) -> tuple[Info]:
+    if info.shape is not None:
+        info.shape = (info.shape[0], *info.shape[2:], info.shape[1])
+    return (info,)
+
+
+def _quantized_transpose_shape(call: Call) -> tuple[Info]:
+    call.shape(0, least_rank=3)
+    return _channels_last(conv_transpose_shape(_plain(call, (0, 3, 8)))[0])
+
+
+@operator("QLinearConvTranspose", domain=NHWC, shape=_quantized_transpose_shape, treatment=Treatment.MATRIX)
+def quantized_transpose(call: Call) -> Step:
+    """A transposed convolution of 8-bit values, requantised."""
+    step = conv_transpose(_plain(call, (0, 3, 8)))
+    requantize = call.vector(VectorCategory.ELEMENTWISE, call.output_elements())
+    scales = call.weights(1, 2, 4, 5, 6, 7, role="vector")
+    return replace(step, reads=call.node.inputs, weights=step.weights + scales, vector=(requantize,))
+
+
+def _quantized_pool_shape(call: Call) -> tuple[Info]:
+    plain = _plain(call, (0,), without="channels_last")
+    return _channels_last(Info(call.dtype(0), pooled(plain, plain.shape(0, least_rank=3))))
+
+
+operator("QLinearAveragePool", domain=NHWC, shape=_quantized_pool_shape, category=POOLING)(average_pool)

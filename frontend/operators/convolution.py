@@ -193,7 +193,8 @@ def _transposed_weights(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], l
     return shape, weight, call.integer_list("kernel_shape") or list(weight[2:])
 
 
-def _conv_transpose_shape(call: Call) -> tuple[Info]:
+def conv_transpose_shape(call: Call) -> tuple[Info]:
+    """Shape rule of transposed convolutions."""
     shape, weight, kernel = _transposed_weights(call)
     count = len(shape) - 2
     if len(kernel) != count:
@@ -225,9 +226,9 @@ def _conv_transpose_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*head, *spatial)),)
 
 
-@operator("ConvTranspose", shape=_conv_transpose_shape, treatment=Treatment.MATRIX)
+@operator("ConvTranspose", shape=conv_transpose_shape, treatment=Treatment.MATRIX)
 @operator(
-    "ConvTransposeWithDynamicPads", domain=MICROSOFT, shape=_conv_transpose_shape, treatment=Treatment.MATRIX
+    "ConvTransposeWithDynamicPads", domain=MICROSOFT, shape=conv_transpose_shape, treatment=Treatment.MATRIX
 )
 def conv_transpose(call: Call) -> Step:
     """Every input pixel spreads over the kernel: M = input pixels x batch, N = kernel area x channels.

@@ -162,4 +162,8 @@ def _crop_and_resize_shape(call: Call) -> tuple[Info]:
 shape_only("Crop", shape=_crop_shape, domain="", roots_from=(0,))
 
 
-shape_only("CropAndResize", shape=_crop_and_resize_shape, domain=MICROSOFT)
+@operator("CropAndResize", domain=MICROSOFT, shape=_crop_and_resize_shape, category=ELEMENTWISE)
+def crop_and_resize(call: Call) -> Step:
+    """Interpolate between the neighbours of every point of every region."""
+    window = 1 if call.text("mode", "bilinear") == "nearest" else 4
+    return vector_step(call, ELEMENTWISE, call.output_elements(), window=window, parameters=())

@@ -194,19 +194,6 @@ def _dynamic_time_warping_shape(call: Call) -> tuple[Info]:
     return (Info(DType.INT32, (2, rows + columns - 1), upper=True),)
 
 
-def _search_shape(call: Call) -> tuple[Info, ...]:
-    shape = call.shape(0)
-    longest = call.integers(1)[0]
-    call.note("the decoder inside is not unrolled: its work is not counted")
-    if call.op != "BeamSearch":
-        return (Info(DType.INT32, (shape[0], longest), upper=True),)
-    returned = call.integers(4)[0] if call.has(4) else 1
-    return (
-        Info(DType.INT32, (shape[0], returned, longest), upper=True),
-        Info(DType.FLOAT32, (shape[0], returned)),
-    )
-
-
 def _tokenizer_shape(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     call.note("how many tokens there are depends on data: taken as one per text")
@@ -267,9 +254,6 @@ operator("UnfoldTensor", domain=MICROSOFT, shape=_unfold_shape, category=MOVE)(m
 
 
 shape_only("DynamicTimeWarping", shape=_dynamic_time_warping_shape, domain=MICROSOFT)
-
-
-shape_only("BeamSearch", "GreedySearch", "Sampling", shape=_search_shape, domain=MICROSOFT, foldable=False)
 
 
 shape_only("Tokenizer", shape=_tokenizer_shape, domain=MICROSOFT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator, shape_only
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step
@@ -266,4 +266,14 @@ def _relative_position_bias_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (1, call.shape(0)[1], length, other)),)
 
 
-shape_only("RelativePositionBias", shape=_relative_position_bias_shape, domain=MICROSOFT, roots_from=(0,))
+@operator(
+    "RelativePositionBias",
+    domain=MICROSOFT,
+    shape=_relative_position_bias_shape,
+    category=VectorCategory.TRANSCENDENTAL,
+    roots_from=(0,),
+)
+def relative_position_bias(call: Call) -> Step:
+    """A logarithm per pair of positions tells which entry of a small table is taken."""
+    work = call.vector(VectorCategory.TRANSCENDENTAL, call.output_elements())
+    return Step(LayerKind.VECTOR, vector=(work,), weights=call.weights(0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator, shape_only
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import GatherRead, Lowered, Step
@@ -23,6 +23,7 @@ def _embed_layer_normalization_shape(call: Call) -> tuple[Info, ...]:
 
 @operator(
     "EmbedLayerNormalization",
+    "QEmbedLayerNormalization",
     domain=MICROSOFT,
     shape=_embed_layer_normalization_shape,
     treatment=Treatment.GATHER,
@@ -144,6 +145,3 @@ def skip_group_norm(call: Call) -> Lowered:
     elements = call.elements(0)
     work = (call.vector(ELEMENTWISE, elements), call.vector(NORMALIZATION, elements))
     return Step(LayerKind.VECTOR, vector=work, weights=call.weights(1, 2, 4))
-
-
-shape_only("QEmbedLayerNormalization", shape=_embed_layer_normalization_shape, domain=MICROSOFT)

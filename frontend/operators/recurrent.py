@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator, shape_only
+from dataclasses import replace
+
+from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
-from layerweaver.ir import LayerKind, MatrixWork, VectorCategory
+from layerweaver.ir import BatchAxis, LayerKind, MatrixWork, VectorCategory
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1, "DynamicQuantizeLSTM": 4}
 
@@ -89,4 +91,61 @@ def _attention_lstm_shape(call: Call) -> tuple[Info, ...]:
     )
 
 
-shape_only("AttnLSTM", shape=_attention_lstm_shape, domain=MICROSOFT, foldable=False)
+@operator("AttnLSTM", domain=MICROSOFT, shape=_attention_lstm_shape, treatment=Treatment.RECURRENT)
+def attentive_lstm(call: Call) -> tuple[Step, ...]:
+    """An LSTM whose input of every step holds what it attended to in a memory before.
+
+    Once the keys, a product of the memory by its layer's weights; per step the gates, the query's product,
+    one sum of products per key and direction, the context, and the product that makes it the attention.
+    """
+    steps, batch = call.shape(0, least_rank=3)[:2]
+    directions, rows, size = call.shape(1, least_rank=3)[:3]
+    hidden = call.shape(2, least_rank=3)[2]
+    axis = axis_for(call.batched)
+    cell = MatrixWork(directions, batch, rows, size + hidden, call.constant(1), steps, axis)
+    gates = call.vector(VectorCategory.TRANSCENDENTAL, directions * steps * batch * (rows + hidden))
+    recurrent_step = Step(
+        LayerKind.RECURRENT, matrix=cell, vector=(gates,), weights=call.weights(1, 2, 3, 7), suffix="cell"
+    )
+    if not call.has(11):
+        return (replace(recurrent_step, suffix=""),)
+    length, depth = call.shape(11, least_rank=3)[1:3]
+    width = call.shape(9, least_rank=3)[2]
+    keys, aligned, context = (f"{call.key}:{part}" for part in ("keys", "aligned", "context"))
+    sequences = directions * batch
+
+    def part(
+        suffix: str, reads: tuple[str, ...], extents: tuple[int, int, int], weight: int, trips: int
+    ) -> Step:
+        """A product for all sequences by shared weights, or (weight 0) of each sequence by its own."""
+        groups = directions if weight else sequences
+        results = groups * extents[0] * extents[1] * trips
+        held = bool(weight) and call.constant(weight)
+        over = axis if weight else axis_for(call.batched, BatchAxis.GROUPS)
+        kind = LayerKind.MATRIX if trips == 1 else LayerKind.RECURRENT
+        return Step(
+            kind,
+            reads=reads,
+            writes=(f"{call.key}:{suffix}",),
+            matrix=MatrixWork(groups, *extents, held, trips, over),
+            weights=call.weights(weight) if weight else (),
+            suffix=suffix,
+            internal={f"{call.key}:{suffix}": results},
+        )
+
+    memory = call.input_names(11)
+    score = part("aligned", (f"{call.key}:query", keys), (1, length, width), 0, steps)
+    softmax = call.vector(VectorCategory.SOFTMAX, sequences * steps * length)
+    added = call.vector(VectorCategory.TRANSCENDENTAL, sequences * steps * length * width)
+    attended = [
+        part("keys", memory, (batch * length, width, depth), 9, 1),
+        part("query", call.input_names(5), (batch, width, hidden), 8, steps),
+        replace(score, vector=(added, softmax), weights=call.weights(10)),
+        part("context", (aligned, *memory), (1, depth, length), 0, steps),
+    ]
+    last = context
+    if call.has(13):
+        wide = call.shape(13, least_rank=3)[2]
+        attended.append(part("attention", (context,), (batch, wide, depth + hidden), 13, steps))
+        last = f"{call.key}:attention"
+    return (*attended, replace(recurrent_step, reads=(*call.input_names(0, 5, 6), last)))

@@ -22,9 +22,11 @@ ImportText = Callable[..., LayerGraph]
 def model_from_text(body: str, *, opset: int = 20, domain: str = "") -> onnx.ModelProto:
     """A model from the text of its main graph.
 
-    Declared values that no node computes become weights whose data is elsewhere and does not exist.
+    Declared values that no node computes become weights whose data is elsewhere and does not exist. A second
+    domain may have a version, ``name:version``.
     """
-    domains = f'"" : {opset}' + (f', "{domain}" : 1' if domain else "")
+    name, _, version = domain.partition(":")
+    domains = f'"" : {opset}' + (f', "{name}" : {version or 1}' if name else "")
     model = onnx.parser.parse_model(f"<ir_version: 10, opset_import: [{domains}]>\n{body}")
     computed = {name for node in model.graph.node for name in node.output}
     for value in list(model.graph.value_info):
