@@ -3,8 +3,9 @@
 1. Each tenant asks: if the others' heads go before me, how many of my requests, waiting and to come, will be
    late that would not be otherwise? It divides by the work that saving them takes.
 2. The tenant with the highest answer goes first; ties go to the least slack.
-3. A tenant that cannot be in time goes last, and so do a tenant's requests that cannot, behind its others.
-4. A row that leaves less idle time goes before if it delays the first one by less than its own time.
+3. Who cannot be in time goes last: a tenant, and of each tenant the requests that cannot, behind its others.
+4. A row that leaves less idle time goes before if it delays the first one by less than its own time, or, when
+   only weaving keeps up, if the first one is still in time after it.
 5. The DMA fetches no earlier than compute needs it (late commitment).
 """
 
@@ -20,13 +21,16 @@ from layerweaver.scheduler.rules.most_to_lose import most_to_lose
 
 __all__ = ["POLICY", "choose"]
 
+FULL = 922
+"""Load in 1/1024 from which only weaving keeps up: then rows need not fit, but not cost a deadline either."""
+
 FIRST, FILLED = len(WEAVING_MODES), len(WEAVING_MODES) + 1
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """The tenant with the most to lose, or a row of another that fits in before it, or nobody yet."""
     machine, heads = view.machine, view.heads
-    first, memory_bound = most_to_lose(view)
+    first, memory_bound, load = most_to_lose(view)
     mark = MARK * machine.longest_fetch_cycles
     if (
         options.commit == LATE
@@ -52,6 +56,8 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
         before, after = _ends(view, first, woven)
         row = heads[woven]
         if after - before < max(row.compute_cycles, row.fetch_cycles):
+            return woven
+        if load >= FULL and not before <= heads[first].deadline < after:
             return woven
         machine.mode = FIRST
     return first

@@ -51,8 +51,6 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     if head.limit_cycles < head.full_standalone_cycles:
         return HOPELESS
     work, full = _work(head), head.full
-    if head.arrived * work * 1024 > 1003 * time * full:
-        return HOPELESS
     overflow, unit = 0, max(1, time >> _ONE)
     if head.queue_limit < NEVER:
         came = min(delay, _LONG) * head.arrived // unit
@@ -101,11 +99,12 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     return (min(_MOST_LOST, (lost << _ONE) + coming) << 32) // max(1, effort)
 
 
-def most_to_lose(view: View) -> tuple[int, int]:
+def most_to_lose(view: View) -> tuple[int, int, int]:
     """Who loses the most per work by waiting for the others' heads; ties go to the least slack.
 
     Returns:
-        The first of all tenants that have a head, and the first of the memory-intensive ones (-1 for none).
+        The first of all tenants that have a head, the first of the memory-intensive ones (-1 for none), and
+        the share of the machine that all ask for if nothing is woven, in 1/1024, at most 1024.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
     compute, fetch, offered, slowest = 0, 0, 0, 0
@@ -144,4 +143,4 @@ def most_to_lose(view: View) -> tuple[int, int]:
             before = index > second_most or (index == second_most and rank < second_least)
             if second < 0 or before:
                 second, second_most, second_least = tenant, index, rank
-    return first, second
+    return first, second, load
