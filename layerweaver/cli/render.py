@@ -125,6 +125,11 @@ def totals_lines(document: Document) -> Iterator[str]:
             f"{compute:,} compute cycles, {memory:,} memory cycles ({longer}-intensive), "
             f"{totals['standalone_cycles']:,} alone"
         )
+        if (clock_hz := document.get("roofline", {}).get("clock_hz")) and totals["standalone_cycles"]:
+            seconds = totals["standalone_cycles"] / clock_hz
+            rate = document["batch"] / seconds
+            shown = f"{rate:,.0f}" if rate >= 1000 else f"{rate:.4g}"
+            yield f"{1e3 * seconds:.4g} ms alone, {shown} inferences/s"
 
 
 def models_table(rows: Sequence[Document]) -> Table:

@@ -97,6 +97,21 @@ def _system_rows(names: Sequence[str], runs: Sequence[Run]) -> Table:
     return grid
 
 
+def _npu_rows(run: Run) -> Iterator[RenderableType]:
+    """What each NPU of a pool did; nothing without a pool."""
+    npus: Sequence[Document] = run.get("npus", [])
+    if not npus:
+        return
+    columns = [("NPU", "left"), ("requests", "right"), ("of all", "right"), ("dropped", "right")]
+    grid = table("NPUs", [*columns, ("compute", "right"), ("DRAM", "right")])
+    for npu in npus:
+        shares = (npu["share_of_requests"], npu["compute_utilization"], npu["dram_utilization"])
+        of_all, compute, dram = map(percent, shares)
+        grid.add_row(npu["name"], f"{npu['arrived']:,}", of_all, f"{npu['dropped']:,}", compute, dram)
+    yield grid
+    yield ""
+
+
 def _headline(run: Run) -> str:
     system, simulated_s = run["system"], run["simulated_s"]
     length = f"{simulated_s:,.0f}" if simulated_s >= 100 else f"{simulated_s:.3g}"
@@ -142,6 +157,7 @@ def outcome_tables(run: Run) -> Iterator[RenderableType]:
         yield ""
     yield _system_rows([run["policy"]], [run])
     yield ""
+    yield from _npu_rows(run)
     yield from _notes(run)
 
 

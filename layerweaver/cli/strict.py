@@ -31,8 +31,14 @@ class StrictTyper(typer.Typer):
     """A group of such commands."""
 
     def command(self, *words: Any, **settings: Any) -> Callable[[Any], Any]:
-        """As :meth:`typer.Typer.command`."""
-        return super().command(*words, **{"cls": _StrictCommand, **settings})
+        """As :meth:`typer.Typer.command`; lists of commands show the first paragraph, uncut."""
+        register = super().command
+
+        def decorate(function: Any) -> Any:
+            summary = " ".join((function.__doc__ or "").split("\n\n")[0].split())
+            return register(*words, **{"cls": _StrictCommand, "short_help": summary, **settings})(function)
+
+        return decorate
 
 
 def with_global_options_first(words: list[str]) -> list[str]:

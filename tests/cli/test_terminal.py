@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -237,3 +238,22 @@ def test_help_has_examples_units_and_exit_codes(command: str) -> None:
     assert f"  layerweaver {command} " in shown
     assert "Units:" in shown
     assert "Exit codes: 0 done; 2 the input is wrong" in shown
+
+
+def test_lists_of_commands_are_not_cut() -> None:
+    for words in ("--help", "npu --help", "reproduce --help"):
+        assert not re.search(r"\w,?\.\.\.$", layerweaver(*words.split()).stdout, re.MULTILINE)
+
+
+def test_inspect_says_how_long_and_how_many() -> None:
+    for columns in ("40", "80"):
+        shown = " ".join(layerweaver("inspect", "zoo:ncf", "--npu", "tpu-v3", COLUMNS=columns).stdout.split())
+        assert re.search(r"[\d.e-]+ ms alone, [\d.,e+]+ inferences/s", shown)
+
+
+def test_a_pool_has_a_table_of_its_npus(scenario: Path) -> None:
+    pool = "pool: [{npu: memory-centric, count: 2}]"
+    scenario.write_text(SCENARIO.replace("npu: memory-centric", pool))
+    shown = layerweaver("simulate", str(scenario)).stdout
+    assert "memory-centric#0" in shown
+    assert "memory-centric#1" in shown
