@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tokenize
 import zipfile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,7 +37,11 @@ _UNREADABLE = (
     OverflowError,
     KeyError,
     struct.error,
+    SyntaxError,
+    TypeError,
+    tokenize.TokenError,
 )
+"""What reading a damaged archive, or an array with a header that is none, raises."""
 
 
 class Container:
