@@ -1,28 +1,28 @@
-"""Confidence intervals over repetitions with other seeds."""
+"""Confidence intervals over repetitions with other seeds, and paired differences between policies."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
 
 from layerweaver.backend_sim.results.metrics import (
     SYSTEM_METRICS,
     TENANT_METRICS,
+    Form,
     Metric,
     Shown,
     Value,
     shown,
 )
-from layerweaver.backend_sim.results.schema import Confidence, Run
+from layerweaver.backend_sim.results.schema import Confidence, Difference, Run
 
-__all__ = ["confidence"]
+__all__ = ["confidence", "differences"]
 
 _T95 = (0.0, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-Spread: TypeAlias = dict[str, float] | None
 
 
-def _spread(values: Sequence[Value]) -> Spread:
+def _spread(values: Sequence[Value], least: float = 0.0, most: float = math.inf) -> dict[str, object] | None:
+    """Mean, deviation and interval, which never leaves what is possible; None for fewer than two values."""
     known = [value for value in values if isinstance(value, (int, float))]
     if len(known) < 2:
         return None
@@ -31,7 +31,13 @@ def _spread(values: Sequence[Value]) -> Spread:
     freedom = len(known) - 1
     factor = _T95[freedom] if freedom < len(_T95) else 1.96 + 2.4 / freedom
     half = factor * deviation / math.sqrt(len(known))
-    return {"mean": mean, "sd": deviation, "low": mean - half, "high": mean + half}
+    return {
+        "mean": mean,
+        "sd": deviation,
+        "low": max(least, mean - half),
+        "high": min(most, mean + half),
+        "values": list(values),
+    }
 
 
 def _spreads(metrics: Sequence[Metric], documents: Sequence[Mapping[str, object]]) -> dict[str, object]:
@@ -40,15 +46,63 @@ def _spreads(metrics: Sequence[Metric], documents: Sequence[Mapping[str, object]
         group, _, last = metric.key.rpartition(".")
         inner = found.setdefault(group, {}) if group else found
         assert isinstance(inner, dict)
-        inner[last] = _spread([metric.of(document) for document in documents])
+        values = [metric.of(document) for document in documents]
+        numbers = [value for value in values if isinstance(value, (int, float))]
+        is_share = metric.form is Form.SHARE and max(numbers, default=0.0) <= 1.0
+        inner[last] = _spread(values, most=1.0 if is_share else math.inf)
     return found
 
 
 def confidence(documents: Sequence[Run]) -> Confidence:
-    """Mean, standard deviation and 95% interval (Student's t) over the repetitions."""
+    """Mean, standard deviation and 95% interval (Student's t) over the repetitions, and their values.
+
+    No metric is negative and no share is above 1, and neither is an interval.
+    """
     tenants = [
         {"name": first["name"], **_spreads(TENANT_METRICS, [run["tenants"][index] for run in documents])}
         for index, first in enumerate(documents[0]["tenants"])
     ]
     system = _spreads(SYSTEM_METRICS, [run["system"] for run in documents])
     return {"level": 0.95, "tenants": tenants, "system": system}
+
+
+def differences(runs: Sequence[Run]) -> list[Difference]:
+    """Every further policy's metrics less the first one's, seed by seed: both saw the same traffic.
+
+    The interval of the paired differences is much narrower than those of the two policies; where it leaves
+    0 out, they differ.
+    """
+    found: list[Difference] = []
+    for run in runs[1:]:
+        first, other = runs[0].get("confidence"), run.get("confidence")
+        if first is None or other is None:
+            continue
+        pairs = zip(first["tenants"], other["tenants"], strict=True)
+        tenants = [{"name": after["name"], **_less(after, before)} for before, after in pairs]
+        system = _less(other["system"], first["system"])
+        found.append(
+            {
+                "policy": run["policy"],
+                "against": runs[0]["policy"],
+                "level": first["level"],
+                "tenants": tenants,
+                "system": system,
+            }
+        )
+    return found
+
+
+def _less(after: Mapping[str, object], before: Mapping[str, object]) -> dict[str, object]:
+    """The paired differences of metrics, nested as they are."""
+    result: dict[str, object] = {}
+    for key, value in after.items():
+        other = before.get(key)
+        if not isinstance(value, Mapping) or not isinstance(other, Mapping):
+            continue
+        if "values" not in value:
+            result[key] = _less(value, other)
+            continue
+        pairs = zip(value["values"], other["values"], strict=False)
+        apart = [a - b if a is not None and b is not None else None for a, b in pairs]
+        result[key] = _spread(apart, least=-math.inf)
+    return result

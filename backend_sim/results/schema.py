@@ -85,7 +85,7 @@ class System(TypedDict):
 
 
 class Confidence(TypedDict):
-    """Over repetitions, metric by metric: mean, sd, low and high, nested as the metrics are."""
+    """Over repetitions, metric by metric: mean, sd, low, high and values, nested as the metrics are."""
 
     level: float
     tenants: list[dict[str, object]]
@@ -115,10 +115,21 @@ class Run(TypedDict):
     run: NotRequired[dict[str, Value]]
 
 
+class Difference(TypedDict):
+    """One policy's metrics less another's on common seeds, as in :class:`Confidence`."""
+
+    policy: str
+    against: str
+    level: float
+    tenants: list[dict[str, object]]
+    system: dict[str, object]
+
+
 class Comparison(TypedDict):
-    """What ``compare`` gives."""
+    """What ``compare`` gives; ``differences`` with ``--seeds``."""
 
     runs: list[Run]
+    differences: NotRequired[list[Difference]]
 
 
 @with_config(_LENIENT)

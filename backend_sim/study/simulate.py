@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from layerweaver.backend_sim.results import schema
-from layerweaver.backend_sim.results.confidence import confidence
+from layerweaver.backend_sim.results.confidence import confidence, differences
 from layerweaver.backend_sim.results.document import run_document
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.progress import as_part
@@ -149,6 +149,8 @@ def compare_with(
         runs.append(simulate_with(prepared, policy, part))
         if runs[-1].get("interrupted"):
             break
+    if asked.seeds > 1 and len(runs) > 1:
+        return {"runs": runs, "differences": differences(runs)}
     return {"runs": runs}
 
 
@@ -289,7 +291,8 @@ def compare(
         compiling: As :func:`simulate`.
 
     Returns:
-        ``{"runs": [simulate documents]}``.
+        ``{"runs": [simulate documents]}``; with several seeds also ``differences``, every further policy's
+        metrics less the first one's, seed by seed, with their intervals.
     """
     options = RunOptions(
         seed=seed,

@@ -36,7 +36,7 @@ _EXAMPLES = {
     ),
     "peak": (
         "peak service.yaml --policies fcfs,layerweaver+ -o peak.json",
-        "peak service.yaml --tenant vision --seeds 5 --jobs 4",
+        "peak service.yaml --tenant vision --seeds 5 --workers 4",
     ),
     "sweep": (
         "sweep study.yaml -o study",

@@ -49,7 +49,7 @@ def _peak(
     tenant: Annotated[
         str | None, typer.Option("--tenant", help="Scale this tenant's rate only; default: all.")
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes.")] = 1,
+    jobs: Annotated[int, typer.Option("--workers", "--jobs", min=1, max=256, help="Processes.")] = 1,
     curve: Annotated[
         int | None,
         typer.Option(

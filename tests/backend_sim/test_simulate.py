@@ -79,6 +79,7 @@ def test_compare_uses_the_same_traffic_and_seeds_change_it(make_scenario: Any) -
     interval = repeated["confidence"]["tenants"][0]["latency_ms"]["p99"]
     assert repeated["seeds"] == 3
     assert interval["low"] < interval["mean"] < interval["high"]
+    assert len(set(interval["values"])) == 3
     assert repeated["tenants"] == simulate(make_scenario())["tenants"]
 
 
