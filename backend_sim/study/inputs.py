@@ -12,11 +12,20 @@ from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scen
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.ir import PolicyError
 from layerweaver.scheduler.policies import load_policy
+from layerweaver.scheduler.policies.words import read_policy_words
 
 if TYPE_CHECKING:
     from layerweaver.scheduler.policies import Policy
 
-__all__ = ["DEFAULT_POLICIES", "PolicyRef", "ScenarioRef", "as_prepared", "policies_of", "policy_of"]
+__all__ = [
+    "DEFAULT_POLICIES",
+    "PolicyRef",
+    "ScenarioRef",
+    "as_prepared",
+    "own_policy",
+    "policies_of",
+    "policy_of",
+]
 
 ScenarioRef = str | Path | Mapping[str, Any] | Scenario | PreparedScenario | None
 PolicyRef = str | Path | Mapping[str, Any]
@@ -57,7 +66,7 @@ def policy_of(prepared: PreparedScenario, reference: PolicyRef | Policy | None) 
         return load_policy(reference)
     scenario = prepared.scenario
     with scenario.place("policy"):
-        return load_policy(_own_policy(scenario, scenario.spec.policy))
+        return load_policy(own_policy(scenario.spec.policy, scenario.allow_code, scenario.path_of))
 
 
 def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | None) -> list[PolicyRef]:
@@ -71,19 +80,29 @@ def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | No
     scenario, own = prepared.scenario, list[PolicyRef]()
     for place, policy in enumerate(scenario.spec.policies):
         with scenario.place("policies", place):
-            own.append(_own_policy(scenario, policy))
+            own.append(own_policy(policy, scenario.allow_code, scenario.path_of))
     return own or list(DEFAULT_POLICIES)
 
 
-def _own_policy(scenario: Scenario, own: str | Mapping[str, Any]) -> PolicyRef:
-    """A policy that a scenario names: a file is relative to it, and runs only where that was allowed."""
-    name = own if isinstance(own, str) else own.get("name")
+def own_policy(own: PolicyRef, allow_code: bool, path_of: Callable[[str], Path]) -> PolicyRef:
+    """A policy that a document names: a file is relative to it, and runs only where that was allowed.
+
+    Args:
+        own: The policy as the document writes it.
+        allow_code: Whether a Python file may run.
+        path_of: Where a path of the document leads.
+
+    Raises:
+        PolicyError: If it is a program that may not run.
+    """
+    own = read_policy_words(own) if isinstance(own, str) else own
+    name = own.get("name") if isinstance(own, Mapping) else own
     if not isinstance(name, str) or not name.endswith(".py"):
         return own
-    if not scenario.allow_code:
+    if not allow_code:
         raise PolicyError(
             f"{name[:80]!r} is a program, and a scenario runs none unasked",
             accepted="--allow-code, or --policy with the file",
         )
-    file = scenario.path_of(name)
-    return file if isinstance(own, str) else {**own, "name": str(file)}
+    file = path_of(name)
+    return {**own, "name": str(file)} if isinstance(own, Mapping) else file

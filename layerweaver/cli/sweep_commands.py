@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from layerweaver.cli.manual import epilog
+from layerweaver.cli.serving import CodeOption
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
 
 __all__ = ["register"]
@@ -35,6 +36,7 @@ def _sweep(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Run a grid of more than a million points.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a point failed.")] = False,
+    allow_code: CodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a study: every combination of its axes once, into one table; again to go on."""
@@ -48,6 +50,7 @@ def _sweep(
             workers=workers or os.cpu_count() or 1,
             cluster=cluster,
             many=yes,
+            allow_code=allow_code,
             progress=progress,
         )
     if as_json:

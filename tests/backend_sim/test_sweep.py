@@ -183,6 +183,16 @@ def test_a_point_that_fails_keeps_its_reason(tmp_path: Path) -> None:
     assert {row["point"] for row in document["pareto"]} <= {0, 2}
 
 
+@pytest.mark.parametrize("policy", ["mine.py", "mine.py:margin_us=5"])
+def test_a_study_runs_no_program_unasked(tmp_path: Path, policy: str) -> None:
+    (tmp_path / "mine.py").write_text("raise SystemExit('it ran')")
+    with pytest.raises(LayerweaverError, match="is a program"):
+        sweep(_study(tmp_path, objectives={}, axes={"policy": [policy]}), tmp_path / "axis")
+    own = _study(tmp_path, objectives={}, axes={"seed": [1]}, scenario=_scenario(policy=policy))
+    assert sweep(own, tmp_path / "own")["failed"] == 1
+    assert "is a program" in _rows(tmp_path / "own")[0]["error"]
+
+
 def test_two_sweeps_do_not_share_a_folder(tmp_path: Path) -> None:
     path = _study(tmp_path)
     with Store(tmp_path / "out") as store:

@@ -57,6 +57,17 @@ def test_a_policy_file_of_a_scenario_runs_only_where_allowed(
     assert not (folder / "ran").exists()
 
 
+def test_options_behind_a_policy_file_make_no_difference(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    scenario = folder / "s.yaml"
+    scenario.write_text(scenario.read_text().replace("policy: mine.py", "policy: mine.py:a=1"))
+    assert main(["simulate", str(scenario)]) == 2
+    assert "'mine.py' is a program" in capsys.readouterr().err
+    assert not (folder / "ran").exists()
+
+
 def test_allowed_or_named_on_the_command_line_it_runs(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

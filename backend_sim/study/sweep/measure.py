@@ -16,6 +16,7 @@ from layerweaver.backend_sim.run.prepare import PreparedScenario, prepare
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.study.inputs import own_policy
 from layerweaver.backend_sim.study.sweep.axes import (
     NPU_PREFIX,
     changed_npu,
@@ -23,6 +24,7 @@ from layerweaver.backend_sim.study.sweep.axes import (
     scenario_path,
 )
 from layerweaver.ir import LayerweaverError, ScenarioError
+from layerweaver.scheduler.policies import Policy, load_policy
 
 __all__ = ["Job", "Measured", "measure_points", "npu_key", "scenario_of"]
 
@@ -41,6 +43,7 @@ class Job:
         axes: Names of the axes.
         measure: ``simulate``, ``peak`` or ``cost``.
         queries: Queries per trial of a peak search.
+        allow_code: Whether policies that the study gives as Python files may run.
         version: Version of the package that asks.
         files: Contents of the scenario's files by path, where workers do not share the folder.
     """
@@ -51,6 +54,7 @@ class Job:
     axes: tuple[str, ...]
     measure: str
     queries: int
+    allow_code: bool = False
     version: str = metadata.version("layerweaver")
     files: dict[str, bytes] | None = None
 
@@ -173,7 +177,7 @@ def _ready(job: Job, values: Mapping[str, Any]) -> tuple[PreparedScenario, Any, 
         factor = _share(values["load"]) * bound_factor(prepared)
     return (
         prepared,
-        _policy(policy, _home(job)),
+        _policy(job, policy),
         TrafficRequest(factor=factor, seed=_seed(values.get("seed"))),
     )
 
@@ -192,16 +196,9 @@ def _seed(value: Any) -> int | None:
     return value
 
 
-def _policy(value: Any, folder: Path) -> Any:
-    from layerweaver.scheduler.policies import load_policy  # noqa: PLC0415
-    from layerweaver.scheduler.policies.words import read_policy_words  # noqa: PLC0415
-
-    given = read_policy_words(value) if isinstance(value, str) else value
-    name = given.get("name") if isinstance(given, Mapping) else given
-    if isinstance(name, str) and name.endswith(".py"):
-        path = str(folder / name)
-        given = {**given, "name": path} if isinstance(given, Mapping) else path
-    return load_policy(given or "layerweaver+")
+def _policy(job: Job, value: Any) -> Policy:
+    home = _home(job)
+    return load_policy(own_policy(value or "layerweaver+", job.allow_code, lambda name: home / name))
 
 
 def _simulate(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

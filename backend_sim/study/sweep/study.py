@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from layerweaver.backend_sim.study.inputs import own_policy
 from layerweaver.backend_sim.study.sweep.axes import (
     NPU_PREFIX,
     AxisValues,
@@ -93,12 +94,15 @@ class Study:
         return tuple(axis.sampled(share) for axis, share in zip(self.axes, shares, strict=False))
 
 
-def read_study(source: str | Path | Mapping[str, Any], *, many: bool = False) -> Study:
+def read_study(
+    source: str | Path | Mapping[str, Any], *, many: bool = False, allow_code: bool = False
+) -> Study:
     """Read a study and check what can be checked before the first point.
 
     Args:
         source: Path of a YAML file, or its keys; objects (NPU configs, NumPy numbers, paths) are taken, too.
         many: Accept more than a million points of a grid.
+        allow_code: Run policies that the study gives as Python files.
 
     Raises:
         LayerweaverError: If a key, the scenario, an axis, or a value for every point is wrong.
@@ -113,8 +117,9 @@ def read_study(source: str | Path | Mapping[str, Any], *, many: bool = False) ->
     npus = _npus(document, axes, folder, (base.get("npu"), home))
     for axis in axes:
         for value in axis.values if axis.name == "policy" else ():
-            load_policy(_policy_at(value, home))
-    job = Job(base, str(home), npus, tuple(axis.name for axis in axes), spec.measure, spec.queries)
+            load_policy(own_policy(value, allow_code, home.joinpath))
+    names = tuple(axis.name for axis in axes)
+    job = Job(base, str(home), npus, names, spec.measure, spec.queries, allow_code)
     parts = {"scenario": _digest(base), "measure": _digest([spec.measure, spec.queries])}
     parts |= {"sample": _digest(spec.sample.model_dump())}
     parts |= {f"axes.{axis.name}": _digest([label(value) for value in axis.values]) for axis in axes}
@@ -167,10 +172,6 @@ def _npus(
             where = error.where or document.where(("axes", "npu") if given else ("scenario",))
             raise type(error)(error.what, where=where, accepted=error.accepted) from None
     return npus
-
-
-def _policy_at(value: Any, home: Path) -> Any:
-    return home / value if isinstance(value, str) and value.endswith(".py") else value
 
 
 def _npu_document(value: Any, folder: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def sweep(
     workers: int = 1,
     cluster: str | None = None,
     many: bool = False,
+    allow_code: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> StudyResult:
     """Run a study, or go on with it.
@@ -46,6 +47,7 @@ def sweep(
         workers: Processes.
         cluster: Address of a Dask scheduler, or its scheduler file; None for this machine.
         many: Accept more than a million points of a grid.
+        allow_code: Run policies that the study gives as Python files.
         progress: Told the share done and what is being done.
 
     Returns:
@@ -56,7 +58,7 @@ def sweep(
             use; what is known by then stays.
         KeyboardInterrupt: After Ctrl-C; the tables have what was known by then.
     """
-    found = read_study(study, many=many)
+    found = read_study(study, many=many, allow_code=allow_code)
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="layerweaver-") as place:
             return _run(found, Path(place), workers, cluster, progress)
