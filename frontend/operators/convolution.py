@@ -12,6 +12,11 @@ from layerweaver.frontend.node.work import Step, WeightRead
 from layerweaver.ir import ConvGeometry, DType, LayerKind, MatrixWork, VectorCategory, VectorWork
 
 
+def filters_last(channels: int, weights: tuple[int, ...], groups: int) -> bool:
+    """Whether weights for a channels-last image of ``channels`` have theirs last too, as few kernels ask."""
+    return weights[1] * groups != channels and weights[-1] * groups == channels
+
+
 def convolution(
     call: Call,
     *,
@@ -38,7 +43,7 @@ def convolution(
             f"{weights[0]} output channels cannot be divided into {groups} groups",
             accepted="a positive group count that divides the channels",
         )
-    last = channels_last and weights[1] * groups != image[-1] and weights[-1] * groups == image[-1]
+    last = channels_last and filters_last(image[-1], weights, groups)
     kernel, in_channels = (weights[1:-1], weights[-1]) if last else (weights[2:], weights[1])
     spatial = len(weights) - 2
     ones = (1,) * spatial

@@ -9,7 +9,7 @@ from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
 from layerweaver.frontend.operators.activation import contrib_activation_shape
-from layerweaver.frontend.operators.convolution import conv_shape, convolution, convolved
+from layerweaver.frontend.operators.convolution import conv_shape, convolution, convolved, filters_last
 from layerweaver.frontend.operators.elementwise import (
     ELEMENTWISE,
     TRANSCENDENTAL,
@@ -57,9 +57,9 @@ def _nhwc_conv_shape(call: Call) -> tuple[Info]:
     shape, weight = call.shape(0), call.shape(1)
     if len(shape) < 3 or len(weight) != len(shape):
         raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
-    batch, channels, *spatial = convolved(
-        call, (shape[0], shape[-1], *shape[1:-1]), (weight[0], weight[-1], *weight[1:-1])
-    )
+    if filters_last(shape[-1], weight, call.integer("group", 1)):
+        weight = (weight[0], weight[-1], *weight[1:-1])
+    batch, channels, *spatial = convolved(call, (shape[0], shape[-1], *shape[1:-1]), weight)
     return (Info(call.dtype(0), (batch, *spatial, channels)),)
 
 
@@ -132,8 +132,14 @@ def _contrib_add_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), broadcast_inputs(call)),)
 
 
+def _bitmask_dropout_shape(call: Call) -> tuple[Info, Info]:
+    bits = -(-call.elements(0) // 32)
+    return Info(call.dtype(0), call.shape(0)), Info(DType.UINT32, (bits,))
+
+
 @operator("BiasAdd", domain=MICROSOFT, shape=_contrib_add_shape, category=ELEMENTWISE)
 @operator("BiasDropout", domain=MICROSOFT, shape=like_first, category=ELEMENTWISE)
+@operator("BitmaskBiasDropout", domain=MICROSOFT, shape=_bitmask_dropout_shape, category=ELEMENTWISE)
 @operator("BitmaskDropout", domain=MICROSOFT, category=ELEMENTWISE)
 @operator("Trilu", domain=MICROSOFT, shape=trilu_shape, category=ELEMENTWISE, roots_from=(0,))
 @operator("Inverse", domain=MICROSOFT, shape=contrib_activation_shape, category=ELEMENTWISE)
@@ -253,7 +259,10 @@ operator("RestorePadding", domain=MICROSOFT, shape=_restore_padding_shape, categ
 operator("UnfoldTensor", domain=MICROSOFT, shape=_unfold_shape, category=MOVE)(move)
 
 
-shape_only("DynamicTimeWarping", shape=_dynamic_time_warping_shape, domain=MICROSOFT)
+@operator("DynamicTimeWarping", domain=MICROSOFT, shape=_dynamic_time_warping_shape, category=ELEMENTWISE)
+def dynamic_time_warping(call: Call) -> Step:
+    """The cheapest of three ways to every pair of positions."""
+    return vector_step(call, ELEMENTWISE, call.elements(0), window=3, parameters=())
 
 
 shape_only("Tokenizer", shape=_tokenizer_shape, domain=MICROSOFT)

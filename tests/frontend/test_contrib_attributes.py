@@ -22,6 +22,21 @@ CASES: dict[str, tuple[str, str, str, int, list[tuple[int, ...]]]] = {
         2 * 2 * 4 * 10 * 8,
         [(2, 1, 32), (2, 4, 10, 8), (2, 4, 10, 8)],
     ),
+    # Weights as everywhere, and channels last, as some kernels of GPUs ask.
+    "channels-last-convolution": (
+        "float16[2, 9, 10, 4] x",
+        "float16[6, 4, 3, 5] w",
+        "NhwcConv<pads=[1, 1, 1, 1]>(x, w)",
+        2 * 9 * 8 * 6 * 4 * 3 * 5,
+        [(2, 9, 8, 6)],
+    ),
+    "channels-last-convolution-and-weights": (
+        "float16[2, 9, 10, 4] x, float16[2, 9, 8, 6] z",
+        "float16[6, 3, 5, 2] w, float16[6] b",
+        'NhwcFusedConv<pads=[1, 1, 1, 1], group=2, activation="Relu">(x, w, b, z)',
+        2 * 9 * 8 * 6 * 2 * 3 * 5,
+        [(2, 9, 8, 6)],
+    ),
     # 3 rows of the buffer are filled before the call, 4 after it.
     "buffer-filled-to-a-known-length": (
         "float[2, 1, 32] q, float[2, 1, 32] k, float[2, 1, 32] v, float[2, 4, 10, 8] pk, float[2, "

@@ -24,7 +24,7 @@ CASES: dict[str, tuple[str, str, str, int, list[tuple[int, ...]]]] = {
     ),
     "blocks-in-a-buffer-keys-beside-queries": (
         "float[2, 3, 40] q, float[2, 64, 8] pk",
-        f"{TABLES}, int64[1] n = {{13}}",
+        f"{TABLES}, int32[1] n = {{13}}",
         "SparseAttentionIndexer<policy_mode='qsa', compress_ratio=4, token_budget=8>"
         "(q, , qn, kn, cos, sin, , pk, , , , , n)",
         2 * 4 * 3 * 4 * 8,
@@ -40,15 +40,15 @@ CASES: dict[str, tuple[str, str, str, int, list[tuple[int, ...]]]] = {
         2 * 4 * 3 * 11 * 8,
         [(2, 3, 5), (2, 11, 8), (2, 2, 5, 16)],
     ),
-    # 3 tokens do not complete the first window: nothing is added, 3 are buffered.
+    # 1 + 3 tokens do not complete the first window of 8: nothing is added, 4 are buffered.
     "nothing-compressed-yet": (
         "float[2, 3, 32] q, float[2, 3, 16] k, float[2, 10, 8] pk, float[2, 3, 16] g, float[2, 3, 4] h, "
-        "int64[2, 3] p",
-        f"{TABLES}, float[4, 16] pb",
-        "SparseAttentionIndexer<policy_mode='csa', compress_ratio=4, index_topk=5>"
-        "(q, k, qn, kn, cos, sin, , pk, g, pb, h, p)",
+        "int64[2, 3] p, float[2, 2, 1, 16] b",
+        f"{TABLES}, float[8, 16] pb",
+        "SparseAttentionIndexer<policy_mode='csa', compress_ratio=8, index_topk=5>"
+        "(q, k, qn, kn, cos, sin, , pk, g, pb, h, p, , b)",
         2 * 4 * 3 * 10 * 8,
-        [(2, 3, 5), (2, 10, 8), (2, 2, 3, 16)],
+        [(2, 3, 5), (2, 10, 8), (2, 2, 4, 16)],
     ),
     # As many entries as the state has room for: 20.
     "packed": (
