@@ -21,13 +21,14 @@ import numpy as np
 from layerweaver.backend_sim.run.run import run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.study.inputs import as_prepared
+from layerweaver.backend_sim.study.least_late import least_late
 from layerweaver.costmodel import load_npu
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.profile.file import load_profile, save_profile
 from layerweaver.scheduler.profile.profile import Profile
 
-__all__ = ["Drawn", "draw_scenario", "late_by_policy", "mutated"]
+__all__ = ["Drawn", "draw_scenario", "late_by_policy", "least_late_pct", "mutated"]
 
 Drawn = dict[str, Any]
 """``npu`` and ``tenants``; each with ``model``, ``load`` and ``deadline`` (standalone times), ``seed``, and
@@ -149,3 +150,8 @@ def late_by_policy(drawn: Drawn, policies: list[dict[str, Any]], queries: int) -
         lost = sum(int(np.sum((t < 0) | (t > limit))) for t, limit in zip(times, limits, strict=True))
         found.append(round(100 * lost / max(1, sum(len(t) for t in times)), 4))
     return found
+
+
+def least_late_pct(drawn: Drawn, queries: int) -> float:
+    """Percent of all requests that every schedule loses."""
+    return round(100 * least_late(scenario_keys(drawn, queries)).late_share, 4)

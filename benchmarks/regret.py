@@ -11,6 +11,8 @@ the counter-examples, which the tests run.
 
 A policy is *near* the best in a scenario if it loses at most a tenth, or half a point, more than the best of
 all others. Regret is the difference to the best in points (percent of all requests, late or dropped).
+The last column has the mean difference to a bound instead, to what no schedule of the same arrivals can save
+(:mod:`layerweaver.scheduler.in_time`): near the best policy is one thing, near the best possible another.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from mixes import every_policy
-from random_scenarios import NPUS, Drawn, draw_scenario, late_by_policy, mutated, profile_of
+from random_scenarios import NPUS, Drawn, draw_scenario, late_by_policy, least_late_pct, mutated, profile_of
 
 from layerweaver.ir import atomic_write
 from layerweaver.scheduler.policies.registry import load_spec
@@ -49,10 +51,15 @@ def entrants() -> dict[str, dict[str, Any]]:
     return found
 
 
-def run_one(job: tuple[str, Drawn, dict[str, dict[str, Any]], int]) -> tuple[str, Late]:
-    """All asked policies on one scenario."""
-    key, drawn, policies, queries = job
-    return key, dict(zip(policies, late_by_policy(drawn, list(policies.values()), queries), strict=True))
+Job = tuple[str, Drawn, dict[str, dict[str, Any]], int, bool]
+"""Key, scenario, policies, queries, and whether the bound is asked for."""
+
+
+def run_one(job: Job) -> tuple[str, Late, float | None]:
+    """All asked policies on one scenario, and what every schedule loses."""
+    key, drawn, policies, queries, bounded = job
+    late = dict(zip(policies, late_by_policy(drawn, list(policies.values()), queries), strict=True))
+    return key, late, least_late_pct(drawn, queries) if bounded else None
 
 
 class Results:
@@ -61,10 +68,12 @@ class Results:
     def __init__(self, path: Path | None, again: Iterable[str] = ()) -> None:
         self.path = path
         self.late: dict[str, Late] = {}
+        self.least: dict[str, float] = {}
         self.drawn: dict[str, Drawn] = {}
         if path is not None and path.exists():
             stored = json.loads(path.read_text(encoding="utf-8"))
             self.drawn = stored["scenarios"]
+            self.least = stored.get("least_pct", {})
             self.late = {
                 key: {name: value for name, value in late.items() if name not in set(again)}
                 for key, late in stored["late_pct"].items()
@@ -80,17 +89,23 @@ class Results:
             missing = {
                 name: policy for name, policy in policies.items() if name not in self.late.get(key, {})
             }
-            if missing:
-                todo.append((key, drawn, missing, queries))
+            if missing or key not in self.least:
+                todo.append((key, drawn, missing, queries, key not in self.least))
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             # Every policy is compiled once, by one process, before all of them want all.
             fresh = {name: policies[name] for name in {name for job in todo for name in job[2]}}
             small = draw_scenario(0, 0)
-            list(pool.map(run_one, [(name, small, {name: policy}, 10) for name, policy in fresh.items()]))
+            list(
+                pool.map(
+                    run_one, [(name, small, {name: policy}, 10, False) for name, policy in fresh.items()]
+                )
+            )
             written = time.monotonic()
             for done in as_completed([pool.submit(run_one, job) for job in todo]):
-                key, late = done.result()
+                key, late, least = done.result()
                 self.late.setdefault(key, {}).update(late)
+                if least is not None:
+                    self.least[key] = least
                 if time.monotonic() - written > 5:
                     self.write()
                     written = time.monotonic()
@@ -99,7 +114,7 @@ class Results:
     def write(self) -> None:
         """Keep everything so far."""
         if self.path is not None:
-            document = {"scenarios": self.drawn, "late_pct": self.late}
+            document = {"scenarios": self.drawn, "late_pct": self.late, "least_pct": self.least}
             with atomic_write(self.path) as stream:
                 stream.write((json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
 
@@ -113,12 +128,23 @@ def regret_of(late: Late, policy: str) -> float:
     return late[policy] - min(value for name, value in late.items() if name != policy)
 
 
-def table(scenarios: Mapping[str, Late]) -> Iterator[str]:
-    """Markdown: per policy in how many scenarios it is near the best, mean, worst regret, worse than fcfs."""
+def table(scenarios: Mapping[str, Late], bounds: Mapping[str, float]) -> Iterator[str]:
+    """Markdown: per policy in how many scenarios it is near the best, mean, worst regret, worse than fcfs.
+
+    The last column is the mean distance from what every schedule loses.
+    """
     names = list(next(iter(scenarios.values())))
-    headings = ("near the best", "mean late %", "mean regret", "worst regret", "worse than fcfs")
+    headings = (
+        "near the best",
+        "mean late %",
+        "mean regret",
+        "worst regret",
+        "worse than fcfs",
+        "above the bound",
+    )
     yield f"| of {len(scenarios)} scenarios | {' | '.join(headings)} |"
-    yield "|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|"
+    floor = statistics.fmean(bounds[key] for key in scenarios)
     rows = []
     for name in names:
         least = {k: min(v for other, v in late.items() if other != name) for k, late in scenarios.items()}
@@ -130,12 +156,13 @@ def table(scenarios: Mapping[str, Late]) -> Iterator[str]:
             (
                 mean,
                 f"| {name} | {count} | {mean:.1f} | {statistics.fmean(regrets):.2f} "
-                f"| {max(regrets):.1f} | {worse} |",
+                f"| {max(regrets):.1f} | {worse} | {mean - floor:.1f} |",
             )
         )
     yield from (row for _, row in sorted(rows))
     best = statistics.fmean(min(v for n, v in late.items() if n != OURS) for late in scenarios.values())
-    yield f"| best of the others in each | | {best:.1f} | | | |"
+    yield f"| best of the others in each | | {best:.1f} | | | | {best - floor:.1f} |"
+    yield f"| the bound: no schedule loses less | | {floor:.1f} | | | | |"
 
 
 def worst(results: Results, keys: Iterable[str], policy: str, count: int) -> list[str]:
@@ -183,7 +210,7 @@ def main() -> None:
     results = Results(args.file, args.again)
     wanted = {f"{args.seed}/{index}": draw_scenario(args.seed, index) for index in range(args.scenarios)}
     results.run(wanted, policies, args.queries, args.jobs)
-    for line in table({key: results.late[key] for key in wanted}):
+    for line in table({key: results.late[key] for key in wanted}, results.least):
         print(line)
     keys = hunt(results, policies, args) if args.hunt else worst(results, wanted, args.of, 5)
     for key in keys:
