@@ -12,7 +12,7 @@ from layerweaver.cli.manual import epilog
 from layerweaver.cli.model_commands import load_json
 from layerweaver.cli.outputs import output_file
 from layerweaver.cli.render_results import comparison_tables, outcome_tables
-from layerweaver.cli.serving import OutputOption, deliver, finish
+from layerweaver.cli.serving import CodeOption, OutputOption, deliver, finish
 from layerweaver.cli.session import JsonOption, console, session_of
 
 __all__ = ["register"]
@@ -42,6 +42,7 @@ def _rerun(
     context: typer.Context,
     result: Annotated[Path, typer.Argument(help="A result of simulate or compare (JSON).")],
     output: OutputOption = None,
+    allow_code: CodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a result again, with the scenario, policies, options and seeds that it names."""
@@ -51,7 +52,7 @@ def _rerun(
     session = session_of(context)
     before = load_json(result)
     with session.simulation_progress("simulating") as (compiling, progress):
-        options = RunOptions(progress=progress, compiling=compiling)
+        options = RunOptions(progress=progress, compiling=compiling, allow_code=allow_code)
         runs = rerun(before, options, where=str(result))
     after = {"runs": runs} if "runs" in before else runs[0]
     deliver(session, after, output, as_json, details=True)

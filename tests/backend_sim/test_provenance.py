@@ -12,7 +12,8 @@ from layerweaver.__main__ import main
 from layerweaver.backend_sim.results.files import result_rows
 from layerweaver.backend_sim.results.reading import ResultError, run_names
 from layerweaver.backend_sim.study.rerun import differences, rerun
-from layerweaver.backend_sim.study.simulate import compare, simulate
+from layerweaver.backend_sim.study.simulate import RunOptions, compare, simulate
+from layerweaver.ir import PolicyError
 
 NPU = """name: unit
 clock_mhz: 1000
@@ -83,8 +84,11 @@ def test_a_result_states_options_seed_and_scenario_with_the_hash_of_every_file(s
 @pytest.mark.parametrize("policy", [None, {"name": "layerweaver+", "margin_us": 7}, "given/last.py"])
 def test_a_result_runs_again_to_the_same_bytes(scenario: Path, policy: Any) -> None:
     document = json.loads(json.dumps(simulate(scenario, policy, 42, seeds=2)))
-    (again,) = rerun(document)
+    (again,) = rerun(document, RunOptions(allow_code=True))
     assert _same(document, json.loads(json.dumps(again)))
+    if policy == "given/last.py":
+        with pytest.raises(PolicyError, match="is a program"):
+            rerun(document)
 
 
 def test_a_comparison_runs_again(scenario: Path) -> None:
