@@ -193,3 +193,19 @@ def replayed_state(call: Call) -> Step:
     work = MatrixWork(heads, 1, value_size, size, False, kept, axis_for(False))
     decay = call.vector(ELEMENTWISE, kept * heads * value_size * size)
     return Step(LayerKind.RECURRENT, matrix=work, vector=(decay,))
+
+
+def _committed_shape(call: Call) -> tuple[Info, ...]:
+    control, context = call.shape(3), call.shape(4)
+    requests = math.prod(control) // 16
+    return (
+        Info(call.dtype(3), (requests,)),
+        Info(call.dtype(3), control),
+        Info(call.dtype(4), context),
+    )
+
+
+@operator("SpeculativePrefixCommit", domain=MICROSOFT, shape=_committed_shape, category=ELEMENTWISE)
+def committed(call: Call) -> Step:
+    """Drafted tokens are compared with those that were verified; the control words are written anew."""
+    return vector_step(call, ELEMENTWISE, call.elements(0) + call.output_elements(1), parameters=())

@@ -91,6 +91,14 @@ CASES: dict[str, tuple[str, str, str, int, list[tuple[int, ...]]]] = {
         2 * 5 * 2 * 16 * (6 + 4),
         [(5, 2, 2, 4)],
     ),
+    # Two requests: 16 control words and two words of context each.
+    "prefixes": (
+        "int64[2, 8] n, int64[2, 8] x, int64[1] s, int64[2, 16] c, int64[2, 2] k, int64[2, 16] p, int64[2] r",
+        "",
+        "SpeculativePrefixCommit<head_rows=8>(n, x, s, c, k, p, r)",
+        0,
+        [(2,), (2, 16), (2, 2)],
+    ),
     "hashes": (
         "int64[2, 5] x, int64[2, 2] p",
         "int64[3] m, int64[8] v",
