@@ -186,7 +186,8 @@ def test_every_executed_schedule_is_valid_and_nothing_is_lost(recipe: Recipe, na
         arrivals.append(np.array([math.ceil(Fraction(ns * clock_hz, 10**9)) for ns in scheduled], np.int64))
     tables = [[profile.table for profile in tenant.profiles] for tenant in recipe.tenants]
     assert outcome.log is not None
-    found = find_violations(outcome.log, recipe.machine, tables, arrivals)
+    in_order = name not in ("layerweaver+", "slackweave+")  # the others let nobody pass
+    found = find_violations(outcome.log, recipe.machine, tables, arrivals, in_order=in_order)
     assert not found, "\n".join(map(str, found))
     busy = outcome.compute_busy_cycles + outcome.dram_busy_cycles
     idle = sum(outcome.idle_cycles.values())

@@ -25,7 +25,8 @@ FOREVER = (0, 2**62)
 def _invalid(given_input: SimulationInput, outcome: SimulationOutcome, scheduled: list[Any]) -> list[Any]:
     tables = [[profile.table for profile in tenant.profiles] for tenant in given_input.tenants]
     assert outcome.log is not None
-    return list(find_violations(outcome.log, given_input.machine, tables, scheduled))
+    # Some policies let requests that can be in time pass those that cannot.
+    return list(find_violations(outcome.log, given_input.machine, tables, scheduled, in_order=False))
 
 
 @pytest.mark.parametrize("name", ["sjf", "dysta", "sdrm3", "planaria"])
