@@ -199,7 +199,7 @@ def _committed_shape(call: Call) -> tuple[Info, ...]:
     control, context = call.shape(3), call.shape(4)
     requests = math.prod(control) // 16
     return (
-        Info(call.dtype(3), (requests,)),
+        Info(DType.INT32, (requests,)),
         Info(call.dtype(3), control),
         Info(call.dtype(4), context),
     )
