@@ -90,7 +90,9 @@ def test_what_is_drawn_is_what_the_documents_say(browser: Any, page: Any) -> Non
     assert points == [run["tenants"][0]["violation_rate"] for run in runs]
     lines_at = browser.ask("document.getElementById('plot-latency-0').layout.shapes.map(s => s.x0)")
     assert lines_at == [0.4]
-    bounds = browser.ask("document.getElementById('plot-violations-0').layout.shapes.map(s => s.x0)")
+    bounds = browser.ask(
+        "document.getElementById('plot-violations-0').layout.shapes.filter(s => s.x0 == s.x1).map(s => s.x0)"
+    )
     assert bounds == [40000]
     layers = browser.ask(
         "document.getElementById('plot-timeline-0').data.filter(d => d.type === 'bar')"
