@@ -57,7 +57,8 @@ def test_every_policy_ends_with_a_valid_schedule(name: str, policy: str) -> None
     outcome = run(given, load_policy(policy), record_cycles=(0, 2**62), compiled=False)
     assert outcome.log is not None
     tables = [[profile.table for profile in tenant.profiles] for tenant in given.tenants]
-    assert find_violations(outcome.log, MACHINE, tables) == ()
+    in_order = policy not in ("layerweaver+", "slackweave+")  # the others let nobody pass
+    assert find_violations(outcome.log, MACHINE, tables, in_order=in_order) == ()
     assert [len(tenant.latency_ns) for tenant in outcome.tenants] == [12] * len(given.tenants)
     assert all(tenant.longest_wait_cycles >= 0 for tenant in outcome.tenants)
 
