@@ -6,6 +6,9 @@ as long as none of its rows is; with its first row its members freeze.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from layerweaver.backend_sim.engine.events import set_event
 from layerweaver.backend_sim.engine.queues import _longest_fetch, _set_ready
 from layerweaver.backend_sim.engine.state import State
@@ -14,7 +17,7 @@ from layerweaver.backend_sim.llm.iteration import count_members, deadline_of, ne
 from layerweaver.ir.clock import ns_to_cycles_up
 from layerweaver.scheduler.machine.timelines import NEVER
 
-__all__ = ["begin_iteration", "finish_iteration", "form_iteration", "load_iteration_row"]
+__all__ = ["WITHOUT_DECODERS", "begin_iteration", "finish_iteration", "form_iteration", "load_iteration_row"]
 
 
 def form_iteration(state: State, index: int, now: int) -> None:
@@ -117,3 +120,24 @@ def finish_iteration(state: State, index: int, done: int, now: int) -> None:
     head.rows_left = 0
     form_iteration(state, index, now)
     set_event(state.events, index, min(tenant.next_cycle, tenant.timer))
+
+
+def _no_head(state: State, index: int, now: int) -> None:
+    pass
+
+
+def _no_row(state: State, index: int) -> None:
+    pass
+
+
+def _no_end(state: State, index: int, done: int, now: int) -> None:
+    pass
+
+
+WITHOUT_DECODERS: Mapping[str, Callable[..., Any]] = {
+    "begin_iteration": _no_row,
+    "finish_iteration": _no_end,
+    "form_iteration": _no_head,
+    "load_iteration_row": _no_row,
+}
+"""What stands for these functions in a run without language models: half as much to compile."""

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine import kernel as engine_kernel
+from layerweaver.backend_sim.engine.decoding import WITHOUT_DECODERS
 from layerweaver.backend_sim.engine.in_flight import Windows
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.layout import build_state
@@ -95,10 +96,10 @@ def run(
     """
     state = build_state(given, policy, record_cycles, LOG_ENTRIES if record_cycles else 0, compiled)
     windows = Windows(given, state)
-    advance = _loop(policy, compiled)
+    decoder = next((tenant.name for tenant in given.tenants if tenant.decoder is not None), None)
+    advance = _loop(policy, compiled, decoder is not None)
     options: Any = policy.record(given.machine.clock_hz)
     options = options[0] if compiled else as_objects(options)[0]
-    decoder = next((tenant.name for tenant in given.tenants if tenant.decoder is not None), None)
     if decoder is not None and policy.spec.prepare is not None:
         raise PolicyError(
             f"decides by tables of fixed rows, and tenant {decoder} is a language model",
@@ -172,14 +173,15 @@ Loop: TypeAlias = Callable[[State, Any, Memory, int], int]
 _ADVANCE = cast(FunctionType, engine_kernel.advance)
 
 
-def _loop(policy: Policy, compiled: bool) -> Loop:
+def _loop(policy: Policy, compiled: bool, decoding: bool) -> Loop:
     choose = cast(FunctionType, policy.spec.choose)
-    return _compiled_loop(choose, policy.name) if compiled else bind(_ADVANCE, {"choose": choose})
+    return _compiled_loop(choose, policy.name, decoding) if compiled else bind(_ADVANCE, {"choose": choose})
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled_loop(choose: FunctionType, name: str) -> Loop:
-    loop = compile_bound(_ADVANCE, {"choose": choose}, name)
+def _compiled_loop(choose: FunctionType, name: str, decoding: bool) -> Loop:
+    """The loop of a policy; without language models it leaves out what only they need."""
+    loop = compile_bound(_ADVANCE, {"choose": choose}, name, {} if decoding else WITHOUT_DECODERS)
     if not has_cache(loop):
         LOGGER.info("compiling the engine for policy %s (once; cached on disk)", name)
     return loop

@@ -16,7 +16,7 @@ import hashlib
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import Any, TypeVar
 
 from layerweaver.ir import PolicyError
@@ -51,7 +51,10 @@ def load_numba() -> Any:
 
 
 def compile_bound(
-    function: FunctionType, replacements: Mapping[str, Callable[..., Any]], label: str
+    function: FunctionType,
+    replacements: Mapping[str, Callable[..., Any]],
+    label: str,
+    common: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
 ) -> Callable[..., Any]:
     """A compiled copy of ``function``, cached on disk under ``label`` and the digest of all sources.
 
@@ -59,13 +62,14 @@ def compile_bound(
         function: The outermost function; only it is cached, its callees are part of it.
         replacements: Global names of ``function`` or of its callees, and what they shall be.
         label: Part of the cache's file name, for readers of the directory.
+        common: Further replacements, the same for many loops: what only they reach is compiled once.
     """
     numba = load_numba()
 
-    inner = _compile_inner
-    rebuilder = _Rebuilder(dict(replacements), inner, _shared_rebuilder())
-    copy = rebuilder.copy(function)
-    digest = source_digest(function, replacements)
+    every = {**common, **replacements}
+    shared = _shared_rebuilder(frozenset(common.items()))
+    copy = _Rebuilder(every, _compile_inner, shared).copy(function)
+    digest = source_digest(function, every)
     options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
     compiled: Callable[..., Any] = numba.njit(**options)(copy)
     readable = "".join(c if c.isalnum() else "_" for c in f"{function.__name__}_{label}")
@@ -91,9 +95,9 @@ def _compile_inner(function: FunctionType) -> Callable[..., Any]:
 
 
 @functools.cache
-def _shared_rebuilder() -> _Rebuilder:
+def _shared_rebuilder(common: frozenset[tuple[str, Callable[..., Any]]]) -> _Rebuilder:
     """What no policy changes is compiled once in a process."""
-    return _Rebuilder({}, _compile_inner)
+    return _Rebuilder(dict(common), _compile_inner)
 
 
 def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> str:
@@ -150,6 +154,8 @@ class _Rebuilder:
         self._replacements = replacements
         self._wrap = wrap
         self._shared = shared
+        known = shared._replacements if shared is not None else {}
+        self._own = {name: target for name, target in replacements.items() if known.get(name) is not target}
         self._done: dict[FunctionType, Callable[..., Any]] = {}
         self._open: set[FunctionType] = set()
 
@@ -165,10 +171,10 @@ class _Rebuilder:
         return self._done[function]
 
     def _is_own(self, function: FunctionType) -> bool:
-        if function in self._replacements.values():
+        if function in self._own.values():
             return True
         reached = _reachable(function, self._replacements)
-        return any(not self._replacements.keys().isdisjoint(item.__code__.co_names) for item in reached)
+        return any(not self._own.keys().isdisjoint(item.__code__.co_names) for item in reached)
 
     def copy(self, function: FunctionType) -> FunctionType:
         names = dict(function.__globals__)
