@@ -8,14 +8,18 @@ from importlib import import_module
 from layerweaver.frontend.node.registry import MICROSOFT, repeat
 
 _TOPICS = (
-    *("activation", "attention", "blocked", "causal", "constants", "control", "convolution", "einsum"),
-    *("elementwise", "experts", "packed_products", "contrib_attention", "contrib_indexing", "contrib_vector"),
-    *("image", "indexing", "machine_learning", "microsoft", "microsoft_attention", "movement", "ordered"),
-    *("normalization", "pooling", "products", "quantized", "recurrent", "reduction", "searches"),
-    *("selection", "sequences", "signal", "strings", "views"),
+    *("activation", "attention", "causal", "constants", "control", "convolution", "einsum", "elementwise"),
+    *("image", "indexing", "machine_learning", "movement", "normalization", "pooling", "products"),
+    *("quantization", "recurrent", "reduction", "selection", "sequences", "signal", "strings", "views"),
 )
 
-for _topic in (*_TOPICS, "channels_last"):
+_CONTRIB = (
+    *("attention", "blocked", "experts", "fused", "indexing", "ordered", "packed_products"),
+    *("paged_attention", "quantized", "searches", "vector", "channels_last"),
+)
+"""The last of them repeats operators of the others."""
+
+for _topic in (*_TOPICS, *(f"contrib.{topic}" for topic in _CONTRIB)):
     import_module(f"{__name__}.{_topic}")
 
 _REPEATED = (

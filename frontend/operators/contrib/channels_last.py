@@ -13,9 +13,9 @@ from layerweaver.frontend.node.registry import NHWC, Operator, Treatment, known_
 from layerweaver.frontend.node.values import Info, ShapeConflictError
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered, Step
+from layerweaver.frontend.operators.contrib.quantized import average_pool
 from layerweaver.frontend.operators.convolution import conv_transpose, conv_transpose_shape
 from layerweaver.frontend.operators.pooling import POOLING, pooled
-from layerweaver.frontend.operators.quantized import average_pool
 from layerweaver.ir import VectorCategory
 
 _TURNED = (

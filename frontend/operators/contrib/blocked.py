@@ -6,8 +6,8 @@ from layerweaver.frontend.node.registry import NCHWC, Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
+from layerweaver.frontend.operators.contrib.fused import fused_conv
 from layerweaver.frontend.operators.convolution import convolved
-from layerweaver.frontend.operators.microsoft import fused_conv
 from layerweaver.frontend.operators.movement import MOVE, move_step
 
 

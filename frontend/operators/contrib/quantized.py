@@ -19,7 +19,6 @@ from layerweaver.frontend.operators.products import (
     product,
     product_step,
 )
-from layerweaver.frontend.reader.tensor import ONNX_TYPES
 from layerweaver.ir import DType, LayerKind, MatrixWork, VectorCategory
 
 _PACKED = {2: DType.UINT2, 4: DType.UINT4, 8: DType.UINT8}
@@ -161,31 +160,6 @@ def quantized_gemm(call: Call) -> Step:
     return product_step(gemm_product(call, 0, 3), parameters, (requantize,))
 
 
-def _quantised_type(call: Call) -> DType:
-    if call.has(2):
-        return call.dtype(2)
-    return ONNX_TYPES.get(call.integer("output_dtype", 0) or 2, DType.UINT8)
-
-
-def _quantize_shape(call: Call) -> tuple[Info]:
-    return (Info(_quantised_type(call), call.shape(0)),)
-
-
-def _dequantize_shape(call: Call) -> tuple[Info]:
-    asked = call.integer("output_dtype", 0)
-    dtype = ONNX_TYPES.get(asked, DType.FLOAT32) if asked else call.dtype(1)
-    return (Info(dtype, call.shape(0)),)
-
-
-@operator("QuantizeLinear", shape=_quantize_shape, category=ELEMENTWISE)
-@operator("DequantizeLinear", shape=_dequantize_shape, category=ELEMENTWISE)
-@operator("QuantizeLinear", domain=MICROSOFT, shape=_quantize_shape, category=ELEMENTWISE)
-@operator("DequantizeLinear", domain=MICROSOFT, shape=_dequantize_shape, category=ELEMENTWISE)
-def convert(call: Call) -> Step:
-    """One pass; scales and zero points per channel are parameters, single ones are not."""
-    return vector_step(call, ELEMENTWISE, call.output_elements())
-
-
 def _matmul_integer_to_float_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(2), product(call.shape(0), call.shape(1))),)
 
@@ -248,20 +222,3 @@ def matmul_n_bits(call: Call) -> Step:
         weights = (WeightRead(call.info(1).name, "matrix", stored, dtype),)
     parameters = weights + call.weights(2) + call.weights(3, 4, role="vector")
     return product_step(work, parameters + call.weights(5))
-
-
-def _dynamic_quantize_shape(call: Call) -> tuple[Info, ...]:
-    return Info(DType.UINT8, call.shape(0)), Info(DType.FLOAT32, ()), Info(DType.UINT8, ())
-
-
-@operator("DynamicQuantizeLinear", shape=_dynamic_quantize_shape, category=ELEMENTWISE)
-def dynamic_quantize(call: Call) -> Step:
-    """Find the range, then convert."""
-    elements = call.elements(0)
-    return Step(
-        LayerKind.VECTOR,
-        vector=(
-            call.vector(VectorCategory.REDUCTION, elements),
-            call.vector(ELEMENTWISE, elements),
-        ),
-    )

@@ -1,0 +1,53 @@
+"""Conversions to quantised values and back."""
+
+from __future__ import annotations
+
+from layerweaver.frontend.node.registry import MICROSOFT, operator
+from layerweaver.frontend.node.values import Info
+from layerweaver.frontend.node.view import Call
+from layerweaver.frontend.node.work import Step
+from layerweaver.frontend.operators.elementwise import ELEMENTWISE, vector_step
+from layerweaver.frontend.reader.tensor import ONNX_TYPES
+from layerweaver.ir import DType, LayerKind, VectorCategory
+
+
+def _quantised_type(call: Call) -> DType:
+    if call.has(2):
+        return call.dtype(2)
+    return ONNX_TYPES.get(call.integer("output_dtype", 0) or 2, DType.UINT8)
+
+
+def _quantize_shape(call: Call) -> tuple[Info]:
+    return (Info(_quantised_type(call), call.shape(0)),)
+
+
+def _dequantize_shape(call: Call) -> tuple[Info]:
+    asked = call.integer("output_dtype", 0)
+    dtype = ONNX_TYPES.get(asked, DType.FLOAT32) if asked else call.dtype(1)
+    return (Info(dtype, call.shape(0)),)
+
+
+@operator("QuantizeLinear", shape=_quantize_shape, category=ELEMENTWISE)
+@operator("DequantizeLinear", shape=_dequantize_shape, category=ELEMENTWISE)
+@operator("QuantizeLinear", domain=MICROSOFT, shape=_quantize_shape, category=ELEMENTWISE)
+@operator("DequantizeLinear", domain=MICROSOFT, shape=_dequantize_shape, category=ELEMENTWISE)
+def convert(call: Call) -> Step:
+    """One pass; scales and zero points per channel are parameters, single ones are not."""
+    return vector_step(call, ELEMENTWISE, call.output_elements())
+
+
+def _dynamic_quantize_shape(call: Call) -> tuple[Info, ...]:
+    return Info(DType.UINT8, call.shape(0)), Info(DType.FLOAT32, ()), Info(DType.UINT8, ())
+
+
+@operator("DynamicQuantizeLinear", shape=_dynamic_quantize_shape, category=ELEMENTWISE)
+def dynamic_quantize(call: Call) -> Step:
+    """Find the range, then convert."""
+    elements = call.elements(0)
+    return Step(
+        LayerKind.VECTOR,
+        vector=(
+            call.vector(VectorCategory.REDUCTION, elements),
+            call.vector(ELEMENTWISE, elements),
+        ),
+    )
