@@ -134,7 +134,7 @@ class Fuzzer:
             )
 
     def _profile(self, chance: random.Random) -> None:
-        members = dict(self._members)
+        members, damaged = dict(self._members), set()
         for _ in range(chance.choice((1, 1, 2, 4))):
             name = chance.choice(list(members))
             data = bytearray(members[name])
@@ -144,12 +144,13 @@ class Fuzzer:
                 if b"<i8" in data[:128]:
                     form, value = "<q", chance.choice(NUMBERS)
                 struct.pack_into(form, data, place, value)
-            elif name.endswith(".json") and chance.random() < 0.8:
+            elif name.endswith(".json") and name not in damaged and chance.random() < 0.8:
                 document = json.loads(bytes(data))
                 _alter(document, chance)
                 data = bytearray(json.dumps(document).encode())
             elif data:
                 data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+                damaged.add(name)
             members[name] = bytes(data)
         with zipfile.ZipFile(self.folder / "altered.lwp", "w", zipfile.ZIP_STORED) as archive:
             for name, content in members.items():
