@@ -11,7 +11,7 @@ import pytest
 
 from layerweaver.backend_sim.study.certify import virtual_clock
 from layerweaver.backend_sim.study.certify.certify import certify
-from layerweaver.ir import OutputError, ScenarioError
+from layerweaver.ir import LayerweaverError, OutputError, ScenarioError
 from layerweaver.ir.cache import Cache
 
 needs_loadgen = pytest.mark.skipif(
@@ -74,7 +74,7 @@ def test_without_loadgen_or_compiler_one_line_says_so(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     message = "needs a C.. compiler" if importlib.util.find_spec("mlperf_loadgen") else "pip install"
-    with pytest.raises(ScenarioError, match=message):
+    with pytest.raises(LayerweaverError, match=message):
         certify(make_scenario())
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(OutputError, match=r"pip install 'layerweaver\[mlperf\]'"):
