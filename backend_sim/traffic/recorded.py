@@ -132,8 +132,8 @@ class TraceArrivals(TimeStream):
     ) -> None:
         super().__init__(stopping)
         self._trace, self._tenants, self._loop = trace, tenants, loop
-        self._alike: tuple[int, int] | None = None
-        self._keep_tokens, self._all_alike = trace.with_tokens and not alike, alike
+        self._keep_tokens, self._alike = trace.with_tokens and not alike, alike
+        self._tokens: tuple[int, int] | None = None
         self._sort = sort or not trace.format.in_order
         part = max(1, min(_MAX_SCALE_PART, int(_MAX_SCALE_PART**2 / time_scale)))
         scale = max(Fraction(str(time_scale)).limit_denominator(part), Fraction(1, _MAX_SCALE_PART))
@@ -175,13 +175,14 @@ class TraceArrivals(TimeStream):
 
     def _check_alike(self, row: TraceRow) -> None:
         tokens = row.prompt, row.output
-        if self._alike is None:
-            self._alike = tokens
-        if self._all_alike and tokens != self._alike:
+        if self._tokens is None:
+            self._tokens = tokens
+        first = self._tokens
+        if tokens != first:
             raise self._trace.refusal(
                 row.line,
                 "",
-                f"counts tokens ({tokens[0]} and {tokens[1]}, others {self._alike[0]} and {self._alike[1]}), "
+                f"counts tokens ({tokens[0]} and {tokens[1]}, others {first[0]} and {first[1]}), "
                 "and every request of this model costs the same",
                 "give llm, or tokens: ignore to replay the arrival times only",
             )
@@ -205,7 +206,8 @@ class TraceArrivals(TimeStream):
                 )
                 continue
             before = row.time_ns
-            self._check_alike(row)
+            if self._alike:
+                self._check_alike(row)
             if self._keep_tokens:
                 self._prompts.append(row.prompt)
                 self._outputs.append(row.output)
@@ -218,7 +220,8 @@ class TraceArrivals(TimeStream):
             origin = row.time_ns if origin is None else min(origin, row.time_ns)
             if self._wanted(row.tenant):
                 times.append(row.time_ns)
-                self._check_alike(row)
+                if self._alike:
+                    self._check_alike(row)
                 if self._keep_tokens:
                     prompts.append(row.prompt)
                     outputs.append(row.output)
