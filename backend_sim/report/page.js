@@ -45,17 +45,6 @@
     Plotly.relayout(plot, { "xaxis.range": next });
   }
 
-  // Plotly comes compressed; its script runs once it is unpacked.
-  async function unpack() {
-    const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), function (letter) {
-      return letter.charCodeAt(0);
-    });
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
-    document.head.append(script);
-  }
-
   function drawAll(sources) {
     return Promise.all(sources.filter(function (source) { return !source.dataset.drawn; }).map(function (source) {
       source.dataset.drawn = "yes";
@@ -85,7 +74,7 @@
         });
       });
     });
-    await unpack();
+    await loadPlotly();
     const sources = Array.from(document.querySelectorAll("script[data-plot]"));
     await drawAll(sources.filter(function (source) { return !folded(source); }));
     buttons();

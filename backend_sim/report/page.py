@@ -1,14 +1,10 @@
-"""The report: one page that carries everything it needs and asks the network for nothing."""
+"""The report of runs and peak searches: which sections it has, and what its headline says."""
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from layerweaver.backend_sim.report.charts.inside import run_charts
@@ -17,6 +13,7 @@ from layerweaver.backend_sim.report.charts.load import load_charts
 from layerweaver.backend_sim.report.charts.machine import machine_charts
 from layerweaver.backend_sim.report.markup import Chart, chart_markup, table_markup
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS
+from layerweaver.backend_sim.report.shell import page_html
 from layerweaver.backend_sim.report.tables import changes_table, peak_tables, systems_table, verdicts_table
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema import Peak, Run
@@ -25,7 +22,10 @@ from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verd
 __all__ = ["build_report", "headline"]
 
 _MAX_DETAILED_RUNS = 6
-_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+_FOOTER = (
+    "Every number on this page is in the result documents; open “Numbers” under a chart for its values. "
+    "Drag in a chart to zoom, double-click to zoom out."
+)
 
 
 def headline(documents: Documents) -> str:
@@ -134,14 +134,6 @@ def _configuration(documents: Documents) -> tuple[str, str, str]:
     return _section("configuration", "Configuration and provenance", "".join(parts))
 
 
-@cache
-def _packed_plotly() -> str:
-    """Plotly's script, compressed: the page unpacks it, and is half as large."""
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - large, and only needed here
-
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 6, mtime=0)).decode()
-
-
 def build_report(
     documents: Iterable[Mapping[str, Any]], *, title: str = "layerweaver report", names: Sequence[str] = ()
 ) -> str:
@@ -170,39 +162,4 @@ def build_report(
             where=", ".join(names),
             accepted="give unchanged result documents",
         ) from error
-    here = files("layerweaver.backend_sim.report")
-    style = here.joinpath("page.css").read_text(encoding="utf-8")
-    script = here.joinpath("page.js").read_text(encoding="utf-8")
-    links = "".join(f'<li><a href="#{key}">{escape(name)}</a></li>' for key, name, _ in sections)
-    body = "".join(
-        f'<section aria-labelledby="{key}"><h2 id="{key}">{escape(name)}</h2>\n{content}</section>\n'
-        for key, name, content in sections
-    )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<a class="skip" href="#content">Skip to the content</a>
-<header>
-<h1>{escape(title)}</h1>
-<p class="lead">{escape(headline(read))}</p>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-</header>
-<main id="content">
-{body}</main>
-<footer>Made by layerweaver. Every number on this page is in the result documents; open
-“Numbers” under a chart for its values. Drag in a chart to zoom, double-click to zoom out.</footer>
-<script type="text/plain" id="plotly">{_packed_plotly()}</script>
-<script>
-{script}</script>
-</body>
-</html>
-"""
+    return page_html(title, headline(read), sections, _FOOTER, scripts=("page.js",))
