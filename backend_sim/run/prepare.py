@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -279,31 +279,42 @@ def _source_of(scenario: Scenario, ref: str) -> str:
 
 def _model_requests(scenario: Scenario) -> tuple[list[ModelRequest], dict[int, str]]:
     """One request per distinct (model, bindings), and each tenant's entry name."""
-    entries: dict[tuple[Any, ...], str] = {}
+    made: dict[str, ModelRequest] = {}
     batches: dict[str, set[int]] = {}
-    made: dict[str, tuple[str, TenantSpec]] = {}
     keys: dict[int, str] = {}
     for index, tenant in enumerate(scenario.spec.tenants):
-        ref = tenant.model
-        if not isinstance(ref, str) or tenant.is_llm:
+        if not isinstance(tenant.model, str) or tenant.is_llm:
             continue
-        source = _source_of(scenario, ref)
-        shapes = tuple(sorted((name, tuple(shape)) for name, shape in tenant.shapes.items()))
-        measured = tuple(sorted(tenant.override_files().items()))
-        key = (source, tuple(sorted(tenant.dims.items())), shapes, measured)
-        entry = entries.setdefault(key, tenant.name)
-        keys[index] = entry
-        batches.setdefault(entry, set()).update(tenant.batch_sizes())
-        made.setdefault(entry, (source, tenant))
+        request = _model_request(scenario, _source_of(scenario, tenant.model), tenant)
+        distinct = repr(request)
+        request = made.setdefault(distinct, replace(request, entry=tenant.name))
+        keys[index] = request.entry
+        batches.setdefault(distinct, set()).update(tenant.batch_sizes())
     requests = [
-        ModelRequest(
-            entry=entry,
-            source=source,
-            batches=tuple(sorted(batches[entry])),
-            dims=dict(tenant.dims),
-            shapes={name: tuple(shape) for name, shape in tenant.shapes.items()},
-            overrides={size: scenario.path_of(file) for size, file in tenant.override_files().items()},
-        )
-        for entry, (source, tenant) in made.items()
+        replace(request, batches=tuple(sorted(batches[distinct]))) for distinct, request in made.items()
     ]
     return requests, keys
+
+
+def _model_request(scenario: Scenario, source: str, tenant: TenantSpec) -> ModelRequest:
+    """How the tenant's model file is to be read; entry and batch sizes are left open."""
+    values = {
+        name: tuple(map(_plain, value if isinstance(value, list) else [value]))
+        for name, value in sorted(tenant.values.items())
+    }
+    return ModelRequest(
+        entry="",
+        source=source,
+        dims=dict(sorted(tenant.dims.items())),
+        shapes={name: tuple(shape) for name, shape in sorted(tenant.shapes.items())},
+        values=values,
+        trip_counts=dict(sorted(tenant.trip_counts.items())),
+        state=tuple(tenant.state.items()),
+        incomplete=tenant.incomplete,
+        overrides={size: scenario.path_of(file) for size, file in tenant.override_files().items()},
+    )
+
+
+def _plain(value: float) -> float:
+    """A whole number as such: shapes take no others."""
+    return int(value) if value.is_integer() else value

@@ -38,9 +38,14 @@ _MAX_TENANTS = 1000
 _AUTO_MAX = 64
 """Largest batch that the scheduler may choose unless a scenario says otherwise."""
 _MAX_NPUS = 256
+_OF_IMPORT = ("dims", "shapes", "values", "trip_counts", "state", "incomplete")
+"""Keys that say how a model file is read; tables and profiles have been through that."""
 _NOT_FOR_LLM = {
     "batch": "llm.max_num_seqs says how many requests share an iteration",
-    "shapes": "iterations bind batch, seq and past themselves",
+    **dict.fromkeys(
+        ("shapes", "values", "trip_counts", "state", "incomplete"),
+        "iterations bind batch, seq and past themselves",
+    ),
     "overrides": "give model: {timings: FILE}",
     "deadline_ms": "give deadline: {ttft_ms: 2000, tpot_ms: 100}",
     "queue": "requests wait until they are admitted",
@@ -110,6 +115,10 @@ class TenantSpec(Section):
     model: str | CostsRef | ProfileRef | TimingsRef
     dims: dict[str, PositiveCount] = Field(default_factory=dict)
     shapes: dict[str, list[PositiveCount]] = Field(default_factory=dict)
+    values: dict[str, Number | list[Number]] = Field(default_factory=dict)
+    trip_counts: dict[str, Count] = Field(default_factory=dict)
+    state: dict[str, str] = Field(default_factory=dict)
+    incomplete: bool = False
     batch: PositiveCount | BatchSpec = 1
     overrides: str | dict[str, str] | None = None
     deadline_ms: PositiveMilliseconds | None = None
@@ -195,6 +204,14 @@ class TenantSpec(Section):
             if size not in map(str, sizes):
                 accepted = ", ".join(map(str, sizes))
                 raise refusal(f"batch {size[:20]!r} is not compiled; batch sizes: {accepted}", "overrides")
+        return self
+
+    @model_validator(mode="after")
+    def _importable(self) -> Self:
+        if not isinstance(self.model, str):
+            for key in _OF_IMPORT:
+                if getattr(self, key):
+                    raise refusal("is for a model file or zoo:NAME, which are imported here", key)
         return self
 
     @property

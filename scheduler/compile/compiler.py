@@ -183,7 +183,7 @@ def _compile_one(
             raise ModelError(
                 f"work is missing from its totals: {lacking[0]}{more}",
                 where=request.source,
-                accepted="or compile it as it is with --incomplete",
+                accepted="or take it as it is with --incomplete (in a scenario: incomplete: true)",
             )
         pinned[imported.graph.name] = pinned_bytes(imported.graph, config)
         measured = request.overrides.get(batch)
