@@ -14,10 +14,10 @@ from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.ir import LayerweaverError
 
 FRAMES = """<ir_version: 9, opset_import: ["" : 18]>
-g (int64 n, float[5000, 8] e, float[8, 5] w) => (float[] y) <int64 z = {0}, int64 o = {1}> {
-    r = Range(z, n, o)
-    a = Gather(e, r)
-    y = MatMul(a, w)
+g (float[1, 8] x, int64[1] n, float[8, 5] w) => (float[] y) <int64[1] width = {8}> {
+    shape = Concat<axis = 0>(n, width)
+    frames = Expand(x, shape)
+    y = MatMul(frames, w)
 }"""
 
 
