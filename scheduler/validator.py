@@ -2,9 +2,9 @@
 
 The invariants (LW III-C): fetches never overlap; computes never overlap; a compute starts neither before its
 fetch ends nor before its request's previous row ends; resident bytes never exceed the buffer; nothing starts
-before its request arrived; a policy that holds does so between two decisions; a request's rows run in order,
-each exactly once; a tenant's requests run in order of arrival. Beside them, every row takes the time that its
-costs demand.
+before its request arrived, or after it gave up; a policy that holds does so between two decisions; a
+request's rows run in order, each exactly once; a tenant's requests run in order of arrival. Beside them,
+every row takes the time that its costs demand.
 """
 
 from __future__ import annotations
@@ -125,6 +125,7 @@ def find_violations(
     tables: Sequence[Sequence[CostTable]],
     arrival_cycles: Sequence[NDArray[np.int64]] | None = None,
     *,
+    timeout_cycles: Sequence[int | None] = (),
     complete: bool = True,
     in_order: bool = True,
     at_most: int = 20,
@@ -136,6 +137,8 @@ def find_violations(
         machine: The machine.
         tables: Per tenant, the cost tables of its profiles.
         arrival_cycles: Per tenant, the cycle at which each request arrived; None to skip that check.
+        timeout_cycles: Per tenant, how long a request may have waited when the first row of its batch is
+            decided on; None for any time. Checked with the arrivals.
         complete: Whether the schedule holds a whole run: every request from its first to its last row. If
             not, it is a window of one: requests may begin before it and end after it.
         in_order: Whether a tenant's requests run in order of arrival; if not, each runs once.
@@ -169,7 +172,7 @@ def find_violations(
     _check_costs(entries, machine, tables, found)
     _check_buffer(entries, machine, tables, found)
     if arrival_cycles is not None:
-        _check_arrivals(entries, arrival_cycles, found)
+        _check_arrivals(entries, arrival_cycles, timeout_cycles or [None] * len(tables), found)
     return tuple(sorted(found, key=lambda violation: violation.entry)[:at_most])
 
 
@@ -306,12 +309,21 @@ def _check_buffer(
 
 
 def _check_arrivals(
-    entries: list[_Entry], arrival_cycles: Sequence[NDArray[np.int64]], found: list[Violation]
+    entries: list[_Entry],
+    arrival_cycles: Sequence[NDArray[np.int64]],
+    timeout_cycles: Sequence[int | None],
+    found: list[Violation],
 ) -> None:
+    """Nothing starts before its request arrived, or after it gave up."""
     for entry in entries:
-        arrivals = arrival_cycles[entry.tenant]
+        arrivals, patience = arrival_cycles[entry.tenant], timeout_cycles[entry.tenant]
         if not 0 <= entry.request < len(arrivals):
             found.append(Violation(entry.index, "the request exists", entry.name()))
         elif entry.fetch_start < int(arrivals[entry.request]):
             what = f"{entry.name()} at {entry.fetch_start}, arrived at {int(arrivals[entry.request])}"
             found.append(Violation(entry.index, "nothing starts before its request arrived", what))
+        elif patience is not None and entry.row == 0:
+            waited = entry.decided_at - int(arrivals[entry.request])
+            if waited > patience:
+                what = f"{entry.name()} waited {waited} cycles of {patience} when decided on"
+                found.append(Violation(entry.index, "nothing starts after its request gave up", what))

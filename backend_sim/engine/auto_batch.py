@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from layerweaver.backend_sim.engine.queues import DROPPED_MARK
+from layerweaver.backend_sim.engine.queues import WAITING_MARK
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up
 from layerweaver.scheduler.machine.timelines import NEVER
@@ -88,7 +88,7 @@ def _guide(state: State, index: int, ready: int) -> tuple[int, int]:
     tenant = state.tenants[index]
     position, ahead = tenant.offset + tenant.front, 0
     while ahead < min(tenant.queued, tenant.max_batch):
-        if state.latency[position] != DROPPED_MARK:
+        if state.latency[position] == WAITING_MARK:
             due_ns = state.sched[position] + tenant.deadline_ns
             deadline = ns_to_cycles_down(due_ns, state.visible.machine.clock_hz)
             if ready <= deadline:

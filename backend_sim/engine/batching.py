@@ -1,8 +1,9 @@
 """Batches: admission, forming the head batch, and settling it when its last row is scheduled.
 
 Simultaneous events have one total order. A decision at cycle ``t`` is preceded, tenant by tenant in index
-order, by every arrival with a cycle ``<= t`` in order of scheduled time (a full queue drops the newcomer),
-and then by the forming of the tenant's head batch, with the batch timer counted as expired at ``t``.
+order, by every arrival with a cycle ``<= t`` in order of scheduled time (whoever has waited for too long by
+then goes first, and a full queue drops the newcomer), and then by the forming of the tenant's head batch,
+with the batch timer counted as expired at ``t``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from layerweaver.backend_sim.engine.queues import (
     _set_ready,
     drop_front,
     issue,
+    next_event,
+    time_out,
 )
 from layerweaver.backend_sim.engine.state import CLOSED, SATURATED, State
 from layerweaver.ir.clock import cycles_to_ns_down, cycles_to_ns_up, ns_to_cycles_down, ns_to_cycles_up
@@ -32,13 +35,22 @@ def admit(state: State, now: int) -> None:
     while state.events[EARLIEST] <= now:
         index = first_due(state.events, now)
         tenant = state.tenants[index]
-        while tenant.next_cycle <= now and tenant.known < tenant.capacity:
-            _arrive(state, index)
+        _let_in(state, index, now)
         if tenant.started == 0:
             _form_head(state, index, now)
-        following = min(tenant.next_cycle, tenant.timer)
+        following = next_event(state, index)
         # Only a full window keeps an arrival from being let in; the refill notes the event again.
         set_event(state.events, index, following if following > now else NEVER)
+
+
+def _let_in(state: State, index: int, now: int) -> None:
+    """A tenant's arrivals by ``now``, and those who give up waiting, one after the other."""
+    tenant = state.tenants[index]
+    while min(tenant.next_cycle, tenant.times_out) <= now and tenant.known < tenant.capacity:
+        if tenant.times_out <= tenant.next_cycle:
+            time_out(state, index)
+        else:
+            _arrive(state, index)
 
 
 def _batch_size(state: State, index: int, queued: int, expired: bool) -> int:
@@ -106,8 +118,7 @@ def _pass_over(state: State, index: int, now: int) -> None:
 def form_head(state: State, index: int, now: int) -> None:
     """Put together the head batch of a tenant from its queue, as of ``now``; none of it has begun."""
     _form_head(state, index, now)
-    tenant = state.tenants[index]
-    set_event(state.events, index, min(tenant.next_cycle, tenant.timer))
+    set_event(state.events, index, next_event(state, index))
 
 
 def _form_head(state: State, index: int, now: int) -> None:
@@ -248,7 +259,7 @@ def finish_batch(state: State, index: int, done: int, now: int) -> None:
         latency_ns = completion_ns - scheduled_ns
         state.latency[position] = latency_ns
         settled += 1
-        if scheduled_ns >= state.totals.warmup_ns:
+        if state.totals.warmup_ns <= scheduled_ns < state.totals.cooldown_ns:
             measured += 1
         if tenant.deadline_ns >= 0 and is_late(latency_ns, tenant.deadline_ns):
             tenant.late += 1
@@ -266,12 +277,11 @@ def finish_batch(state: State, index: int, done: int, now: int) -> None:
     if measured > 0:
         state.batch_counts[head.profile, head.batch] += 1
         state.service_cycles[head.profile, measured] += done - tenant.batch_start
-    tenant.started = 0
+    tenant.started = tenant.head_end = 0
     head.rows_left = 0
     if tenant.source == SATURATED:
         now_ns = cycles_to_ns_down(now, clock_hz)
         for _ in range(settled):
             issue(state, index, now_ns)
-        while tenant.next_cycle <= now and tenant.known < tenant.capacity:
-            _arrive(state, index)
+        _let_in(state, index, now)
     form_head(state, index, now)

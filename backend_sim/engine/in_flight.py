@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.events import set_event
 from layerweaver.backend_sim.engine.input import SimulationInput, request_ns
-from layerweaver.backend_sim.engine.queues import next_request
+from layerweaver.backend_sim.engine.queues import next_event, next_request
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
 from layerweaver.ir import TrafficError
@@ -69,7 +69,7 @@ class Windows:
             self._allocate(record, 2 * int(record.capacity))
         self._fetch_arrivals(index)
         record.asked = 0
-        set_event(self.state.events, index, min(int(record.next_cycle), int(record.timer)))
+        set_event(self.state.events, index, int(next_event(self.state, index)))
 
     def _is_small(self, record: Any) -> bool:
         """Whether requests in flight fill half of the window, or a long stream comes in short pieces."""
@@ -113,6 +113,8 @@ class Windows:
         record.front = 0
         record.fresh = max(0, int(record.fresh) - front)
         record.head_at -= front
+        record.head_end = max(0, int(record.head_end) - front)
+        record.watched = max(0, int(record.watched) - front)
         record.arrived -= front
         record.known -= front
         record.number += front

@@ -46,6 +46,7 @@ def _check(given: SimulationInput, checkpoints: bool) -> None:
         ("dispatch_ahead", given.dispatch_ahead, 10_000),
         ("decision_cycles", given.decision_cycles, 10**9),
         ("warmup_ns", given.warmup_ns, MAX_TIME_NS),
+        ("cooldown_ns", given.cooldown_ns or 0, MAX_TIME_NS),
     ):
         if not 0 <= value <= most:
             raise ScenarioError(f"{name} is {value}", where="engine", accepted=f"give 0 to {most}")
@@ -123,6 +124,7 @@ def _check_tenant(tenant: TenantLoad, given: SimulationInput) -> None:
     times = {
         "deadline_ns": (tenant.deadline_ns, 1),
         "queue_limit": (tenant.queue_limit, 1),
+        "timeout_ns": (tenant.timeout_ns, 1),
         "priority": (tenant.priority, 1),
         "delay_ns": (tenant.batching.delay_ns, 0),
     }
@@ -224,6 +226,8 @@ class TenantLoad:
         drop_hopeless: Whether a request that cannot meet its deadline even alone is dropped at the head.
         decoder: The language model that it is, if it is one; its head is then an iteration, and
             ``profiles`` has one that stands for a mean request.
+        timeout_ns: Longest time that a request waits until a batch with it begins, else it is dropped; None
+            for no limit.
     """
 
     name: str
@@ -235,6 +239,7 @@ class TenantLoad:
     queue_limit: int | None = None
     drop_hopeless: bool = False
     decoder: DecoderLoad | None = None
+    timeout_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +253,7 @@ class SimulationInput:
             rows back ends.
         decision_cycles: Cycles from a decision to the start of the fetch it decided.
         warmup_ns: Requests scheduled, and time that passes, before it are left out of the totals.
+        cooldown_ns: Those from then on are left out likewise; None for none.
         groups: Indices of tenants whose static woven schedule a policy may replay; empty for all together.
     """
 
@@ -256,4 +262,5 @@ class SimulationInput:
     dispatch_ahead: int = 0
     decision_cycles: int = 0
     warmup_ns: int = 0
+    cooldown_ns: int | None = None
     groups: tuple[tuple[int, ...], ...] = ()

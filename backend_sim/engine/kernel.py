@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from layerweaver.backend_sim.engine.batching import admit, finish_batch, form_head, load_row
 from layerweaver.backend_sim.engine.decoding import begin_iteration
 from layerweaver.backend_sim.engine.events import EARLIEST, set_event
-from layerweaver.backend_sim.engine.queues import drop_front
-from layerweaver.backend_sim.engine.state import State
+from layerweaver.backend_sim.engine.queues import begin_waiting, drop_front, next_event
+from layerweaver.backend_sim.engine.state import State, Totals
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import (
     COUNT_LIMIT,
@@ -169,9 +169,9 @@ def _schedule(state: State, index: int, recording: bool) -> None:
         totals.inherent_credit = min(COUNT_LIMIT, totals.inherent_credit + head.inherent_scaled)
     totals.holds = 0
     totals.layers += 1
-    if last_fetch < totals.measured_from:
+    if last_fetch < totals.measured_from or done > totals.measured_until:
         _leave_out(state, head, _Moments(worked, possible, saved, resumed, fetch_end, inherent))
-    measured = start >= totals.measured_from
+    measured = totals.measured_from <= start < totals.measured_until
     if measured:
         state.mode_counts[machine.mode] += 1
 
@@ -216,9 +216,10 @@ def _begin(state: State, index: int) -> None:
     state.profiles[head.profile].batches += 1
     tenant = state.tenants[index]
     tenant.due = 0
-    if tenant.timer != NEVER:
+    begin_waiting(state, index)
+    if tenant.timer != NEVER or tenant.timeout_cycles != NEVER:
         tenant.timer = NEVER
-        set_event(state.events, index, tenant.next_cycle)
+        set_event(state.events, index, next_event(state, index))
     if tenant.decoder >= 0:
         begin_iteration(state, index)
 
@@ -277,31 +278,39 @@ class _Moments(NamedTuple):
 
 
 def _leave_out(state: State, head: Head, at: _Moments) -> None:
-    """Take back what a row counted before the measurement began; a fetch moves before it stalls."""
+    """Take back what a row counted outside of the measured time; a fetch moves before it stalls."""
     machine, totals = state.visible.machine, state.totals
-    edge, start, last_fetch = totals.measured_from, machine.start, machine.fetch_end
+    begin, end, start, last_fetch = (
+        totals.measured_from,
+        totals.measured_until,
+        machine.start,
+        machine.fetch_end,
+    )
     ready, compute_start = start - at.saved, max(machine.compute_end, at.fetch_end)
-    totals.dma_idle_no_work -= _before(edge, last_fetch, at.worked)
-    totals.dma_idle_full -= _before(edge, at.worked, at.possible)
-    totals.dma_idle_held -= _before(edge, at.possible, ready)
-    totals.warm_checkpoint_cycles += _before(edge, ready, start)
-    totals.compute_idle_no_work -= _before(edge, machine.compute_end, at.resumed)
-    totals.compute_idle_memory -= _before(edge, at.resumed, compute_start)
-    totals.warm_compute_cycles += _before(edge, compute_start, compute_start + head.compute_cycles)
+    totals.dma_idle_no_work -= _outside(totals, last_fetch, at.worked)
+    totals.dma_idle_full -= _outside(totals, at.worked, at.possible)
+    totals.dma_idle_held -= _outside(totals, at.possible, ready)
+    totals.unmeasured_checkpoint_cycles += _outside(totals, ready, start)
+    totals.compute_idle_no_work -= _outside(totals, machine.compute_end, at.resumed)
+    totals.compute_idle_memory -= _outside(totals, at.resumed, compute_start)
+    totals.unmeasured_compute_cycles += _outside(totals, compute_start, compute_start + head.compute_cycles)
+    moved_end = start + head.fetch_cycles
     moved = head.dram_scaled
-    if edge < start + head.fetch_cycles:
-        moved = min(moved, max(0, edge - start) * machine.rate)
-    totals.warm_dram_rest += moved % machine.rate
-    totals.warm_dram_cycles += moved // machine.rate + totals.warm_dram_rest // machine.rate
-    totals.warm_dram_rest %= machine.rate
-    stalled = _before(edge, start + head.fetch_cycles, at.fetch_end)
+    if begin < moved_end:
+        moved = min(moved, max(0, begin - start) * machine.rate)
+    if end < moved_end:
+        moved += head.dram_scaled - min(head.dram_scaled, max(0, end - start) * machine.rate)
+    totals.unmeasured_dram_rest += moved % machine.rate
+    totals.unmeasured_dram_cycles += moved // machine.rate + totals.unmeasured_dram_rest // machine.rate
+    totals.unmeasured_dram_rest %= machine.rate
+    stalled = _outside(totals, moved_end, at.fetch_end)
     totals.dma_idle_inherent -= min(stalled, at.inherent)
     totals.dma_idle_full -= stalled - min(stalled, at.inherent)
 
 
-def _before(edge: int, begin: int, end: int) -> int:
-    """How much of an interval lies before a cycle."""
-    return max(0, min(edge, end) - begin)
+def _outside(totals: Totals, begin: int, end: int) -> int:
+    """How much of an interval lies before or after the measured time."""
+    return max(0, min(totals.measured_from, end) - begin) + max(0, end - max(totals.measured_until, begin))
 
 
 def _record(state: State, index: int, compute_start: int) -> None:

@@ -74,6 +74,10 @@ def build_state(
     totals.record_from, totals.record_to = (min(cycle, NEVER) for cycle in record_cycles or (0, 0))
     totals.warmup_ns = given.warmup_ns
     totals.measured_from = ns_to_cycles_up(given.warmup_ns, machine_spec.clock_hz)
+    totals.cooldown_ns = totals.measured_until = NEVER
+    if given.cooldown_ns is not None:
+        totals.cooldown_ns = given.cooldown_ns
+        totals.measured_until = ns_to_cycles_up(given.cooldown_ns, machine_spec.clock_hz)
     totals.work_since = NEVER
 
     every = [profile for tenant in tenants for profile in tenant.profiles]
@@ -187,12 +191,15 @@ def _fill_work(profiles: Sequence[Profile]) -> None:
 def _fill_tenant(record: np.record, tenant: TenantLoad, clock_hz: int) -> None:
     source, batching = tenant.source, tenant.batching
     record.decoder = -1
-    record.next_cycle = record.timer = NEVER
+    record.next_cycle = record.timer = record.times_out = NEVER
     record.profiles, record.max_batch = len(tenant.profiles), batching.sizes[-1]
     record.preferred_count = len(batching.preferred)
     record.delay_cycles = ns_to_cycles_up(batching.delay_ns, clock_hz)
     record.deadline_ns = -1 if tenant.deadline_ns is None else tenant.deadline_ns
     record.queue_limit = NEVER if tenant.queue_limit is None else tenant.queue_limit
+    record.timeout_cycles = NEVER
+    if tenant.timeout_ns is not None:
+        record.timeout_cycles = ns_to_cycles_down(tenant.timeout_ns, clock_hz)
     record.max_queries = NEVER
     standalone_ns = cycles_to_ns_up(tenant.profiles[0].standalone_cycles, clock_hz)
     record.back_off_ns = max(1, standalone_ns)

@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.llm.load import DecoderRun
 
-__all__ = ["DROPPED", "ScheduleLog", "SimulationOutcome", "TenantOutcome", "is_late"]
+__all__ = ["DROPPED", "TIMED_OUT", "ScheduleLog", "SimulationOutcome", "TenantOutcome", "is_done", "is_late"]
 
-DROPPED = -1
-"""Latency of a request that was dropped."""
+DROPPED, TIMED_OUT = -1, -3
+"""In place of the latency of a request that was dropped, and of one that waited for too long."""
+
+
+def is_done(latency_ns: Any) -> Any:
+    """Whether requests completed, of a single latency or of an array."""
+    return latency_ns >= 0
 
 
 def is_late(latency_ns: Any, deadline_ns: int) -> Any:
@@ -32,7 +37,8 @@ class TenantOutcome:
     Attributes:
         name: Tenant name.
         latency_ns: Shape (arrived,), int64, in order of arrival: completion minus scheduled time, or
-            :data:`DROPPED`. Eight bytes a request: the only thing that grows with the run.
+            :data:`DROPPED` or :data:`TIMED_OUT`. Eight bytes a request: the only thing that grows with the
+            run.
         service_cycles: Sum over measured requests of their batch's completion minus the start of its first
             fetch.
         batch_counts: Shape (len(sizes), largest size + 1): how many batches of each actual size ran at

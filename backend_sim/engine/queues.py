@@ -6,8 +6,9 @@ from layerweaver.backend_sim.engine.state import OPEN, State
 from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_up
 from layerweaver.scheduler.machine.timelines import NEVER
 
-DROPPED_MARK, WAITING_MARK = -1, -2
-"""In place of a latency: of requests that were dropped, and of those that wait or run."""
+DROPPED_MARK, WAITING_MARK, TIMED_OUT_MARK = -1, -2, -3
+"""In place of a latency: of requests that were dropped, of those that wait or run, and of those that
+waited for too long."""
 
 
 def issue(state: State, index: int, time_ns: int) -> None:
@@ -86,23 +87,86 @@ def _arrive(state: State, index: int) -> None:
         tenant.queued += 1
         machine.queued += 1
         head.queued = tenant.queued
+        if tenant.times_out == NEVER:
+            watch(state, index)
 
 
 def drop_front(state: State, index: int, now: int) -> None:
     """Drop the oldest waiting request: it can no longer meet its deadline."""
     tenant = state.tenants[index]
-    state.latency[tenant.offset + tenant.front] = DROPPED_MARK
+    position = tenant.front
     tenant.front += 1
-    if tenant.passed > 0:
+    _drop(state, index, position, DROPPED_MARK, now)
+    state.visible.heads[index].rows_left = 0
+
+
+def time_out(state: State, index: int) -> None:
+    """Drop the watched request, as of the cycle at which it has waited for too long, and watch the next."""
+    tenant = state.tenants[index]
+    if tenant.started == 0 and tenant.watched == tenant.head_at:
+        state.visible.heads[index].rows_left = 0
+    _drop(state, index, tenant.watched, TIMED_OUT_MARK, tenant.times_out)
+
+
+def _drop(state: State, index: int, position: int, mark: int, now: int) -> None:
+    """Drop a waiting request."""
+    tenant = state.tenants[index]
+    state.latency[tenant.offset + position] = mark
+    head = state.visible.heads[index]
+    if tenant.passed > 0 and position < max(tenant.fresh, tenant.front):
         tenant.passed -= 1
+        head.passed = tenant.passed
     tenant.queued -= 1
     tenant.dropped += 1
     state.visible.machine.queued -= 1
-    state.visible.heads[index].queued = tenant.queued
-    state.visible.heads[index].rows_left = 0
-    now_ns = cycles_to_ns_up(now, state.visible.machine.clock_hz)
+    head.queued = tenant.queued
+    watch(state, index)
     if tenant.source != OPEN:
+        now_ns = cycles_to_ns_up(now, state.visible.machine.clock_hz)
         issue(state, index, now_ns + tenant.back_off_ns)
+
+
+def watch(state: State, index: int) -> None:
+    """Find the oldest request that waits and is in no batch that has begun, and when it times out.
+
+    Those before it never wait again, so the search goes on where it ended.
+    """
+    tenant = state.tenants[index]
+    if tenant.timeout_cycles == NEVER:
+        return
+    at = tenant.watched
+    while at < tenant.arrived:
+        if tenant.head_at <= at < tenant.head_end:
+            at = tenant.head_end
+        elif state.latency[tenant.offset + at] == WAITING_MARK:
+            break
+        else:
+            at += 1
+    tenant.watched = at
+    tenant.times_out = NEVER
+    if at < tenant.arrived:
+        arrival = ns_to_cycles_up(state.sched[tenant.offset + at], state.visible.machine.clock_hz)
+        tenant.times_out = arrival + tenant.timeout_cycles + 1
+
+
+def begin_waiting(state: State, index: int) -> None:
+    """The head batch begins: its requests wait no longer, whoever is next may time out."""
+    tenant = state.tenants[index]
+    if tenant.timeout_cycles == NEVER:
+        return
+    end, left = tenant.head_at, state.visible.heads[index].batch
+    while left > 0:
+        if state.latency[tenant.offset + end] == WAITING_MARK:
+            left -= 1
+        end += 1
+    tenant.head_end = end
+    watch(state, index)
+
+
+def next_event(state: State, index: int) -> int:
+    """Cycle of a tenant's next event: an arrival, the end of its batch timer, or of a request's patience."""
+    tenant = state.tenants[index]
+    return min(tenant.next_cycle, tenant.timer, tenant.times_out)  # type: ignore[no-any-return]
 
 
 def _set_ready(state: State, index: int, wanted: bool) -> bool:

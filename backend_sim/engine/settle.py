@@ -28,12 +28,13 @@ def collect(
     state = windows.state
     totals, machine = state.totals, state.visible.machine
     compute_busy, dram_scaled = _busy(given, state)
-    dram_scaled -= int(totals.warm_dram_cycles) * int(machine.rate) + int(totals.warm_dram_rest)
-    saving = int(totals.checkpoint_cycles - totals.warm_checkpoint_cycles)
+    dram_scaled -= int(totals.unmeasured_dram_cycles) * int(machine.rate) + int(totals.unmeasured_dram_rest)
+    saving = int(totals.checkpoint_cycles - totals.unmeasured_checkpoint_cycles)
     end = int(machine.compute_end)
-    all_fetched = max(int(machine.fetch_end), min(end, int(totals.measured_from)))
+    measured_end = min(end, int(totals.measured_until))
+    all_fetched = min(measured_end, max(int(machine.fetch_end), int(totals.measured_from)))
     idle = {
-        "no_work": int(totals.compute_idle_no_work + totals.dma_idle_no_work) + end - all_fetched,
+        "no_work": int(totals.compute_idle_no_work + totals.dma_idle_no_work) + measured_end - all_fetched,
         "waiting_for_memory": int(totals.compute_idle_memory),
         "buffer_full": int(totals.dma_idle_full),
         "inherent": int(totals.dma_idle_inherent),
@@ -70,7 +71,7 @@ def collect(
         tuple(outcomes),
         int(totals.layers),
         end,
-        compute_busy - int(totals.warm_compute_cycles),
+        compute_busy - int(totals.unmeasured_compute_cycles),
         ceil_div(dram_scaled, int(machine.rate)) + saving,
         idle,
         dict(zip(modes, state.mode_counts.tolist(), strict=True)),

@@ -80,6 +80,8 @@ class Tenant(Protocol):
         due: 1 if a request was passed over that had waited long enough for company: the next batch goes at
             once.
         head_at: Window position of the head batch's first request.
+        head_end: Position after its last one, once it has begun; 0 before. Kept where requests time out.
+        watched: Position of the oldest request that waits and is in no batch that has begun. Kept likewise.
         arrived: Position after the last request that arrived.
         known: Position after the last request whose scheduled time is known.
         number: Number of the request at position 0.
@@ -89,6 +91,8 @@ class Tenant(Protocol):
             is known.
         timer: Cycle at which a batch that has not begun changes by itself: it goes even if it is small, or
             its oldest request can no longer meet its deadline.
+        times_out: Cycle at which the watched request has waited for too long;
+            :data:`~layerweaver.scheduler.machine.timelines.NEVER` if there is none.
         queued: Requests waiting, the head batch included.
         started: 1 when a row of the head batch has been scheduled.
         batch_start: Cycle at which its first fetch started.
@@ -103,6 +107,7 @@ class Tenant(Protocol):
         past_the_end: 1 to compare that time with the duration, not the next one's.
         deadline_ns: From scheduled time; -1 for none.
         queue_limit: Requests waiting at most.
+        timeout_cycles: Longest time that a request waits for its batch to begin; NEVER without a limit.
         drop_hopeless: 1 to drop what cannot meet its deadline even alone.
         defer_hopeless: 1 to serve that after the tenant's other requests.
         delay_cycles: Longest time the oldest request waits for a fuller batch.
@@ -115,7 +120,7 @@ class Tenant(Protocol):
         others_cycles: Standalone times of one request of every other tenant together.
         late: Requests completed after their deadline.
         completed: Requests completed.
-        dropped: Requests dropped.
+        dropped: Requests dropped, those that waited for too long among them.
         longest_wait_cycles: Longest time a head waited for its next row.
         decoder: Number among the language models; -1 for other tenants.
     """
@@ -128,6 +133,8 @@ class Tenant(Protocol):
     passed: int
     due: int
     head_at: int
+    head_end: int
+    watched: int
     arrived: int
     known: int
     number: int
@@ -135,6 +142,7 @@ class Tenant(Protocol):
     asked: int
     next_cycle: int
     timer: int
+    times_out: int
     queued: int
     started: int
     batch_start: int
@@ -149,6 +157,7 @@ class Tenant(Protocol):
     past_the_end: int
     deadline_ns: int
     queue_limit: int
+    timeout_cycles: int
     drop_hopeless: int
     defer_hopeless: int
     delay_cycles: int
@@ -172,7 +181,9 @@ class Totals(Protocol):
     Attributes:
         asking: Windows that have to be emptied or refilled before the loop goes on.
         warmup_ns: Requests scheduled before it are not measured.
-        measured_from: The same as a cycle: busy and idle time before it is not measured.
+        cooldown_ns: Nor are those scheduled from then on.
+        measured_from: Busy and idle time before this cycle is not measured: the end of the warm-up.
+        measured_until: Nor is that from this cycle on: where the cool-down begins; NEVER without one.
         work_since: Cycle since which there has been a head to schedule without a break; NEVER with none.
         full_until: Cycle until which the buffer has no room at all, as of the decision.
         recent: Position in ``State.recent``.
@@ -197,15 +208,17 @@ class Totals(Protocol):
         inherent_credit: Scaled bytes of inherent memory idle that no stall has used up yet.
         checkpoint_cycles: DMA cycles spent on saving activations.
         pre_emptions: Times an unfinished request was left for another tenant's.
-        warm_compute_cycles: Compute cycles before ``measured_from``.
-        warm_dram_cycles: Whole cycles' worth of traffic moved before it.
-        warm_dram_rest: Scaled bytes beside these, less than a cycle's worth.
-        warm_checkpoint_cycles: DMA cycles spent on saving activations before it.
+        unmeasured_compute_cycles: Compute cycles outside of the measured time.
+        unmeasured_dram_cycles: Whole cycles' worth of traffic moved there.
+        unmeasured_dram_rest: Scaled bytes beside these, less than a cycle's worth.
+        unmeasured_checkpoint_cycles: DMA cycles spent on saving activations there.
     """
 
     asking: int
     warmup_ns: int
+    cooldown_ns: int
     measured_from: int
+    measured_until: int
     work_since: int
     full_until: int
     recent: int
@@ -229,10 +242,10 @@ class Totals(Protocol):
     inherent_credit: int
     checkpoint_cycles: int
     pre_emptions: int
-    warm_compute_cycles: int
-    warm_dram_cycles: int
-    warm_dram_rest: int
-    warm_checkpoint_cycles: int
+    unmeasured_compute_cycles: int
+    unmeasured_dram_cycles: int
+    unmeasured_dram_rest: int
+    unmeasured_checkpoint_cycles: int
 
 
 ROW, PROFILE, TENANT, TOTALS = (record_type(fields) for fields in (Row, Profile, Tenant, Totals))

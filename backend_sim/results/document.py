@@ -18,10 +18,10 @@ STARVING = 50
 def run_document(run: Run) -> schema.Run:
     """The document of ``layerweaver simulate``, without the key ``run``.
 
-    Rates are per second of the measured window: from the end of the warm-up to the last completion.
+    Rates are per second of the measured time (:attr:`~layerweaver.backend_sim.run.run.Run.window_ns`).
     """
-    span_s = run.span_ns / 1e9
-    window_s = max(0.0, span_s - run.prepared.scenario.spec.warmup_s)
+    first_ns, last_ns = run.window_ns
+    span_s, window_s = run.span_ns / 1e9, max(0, last_ns - first_ns) / 1e9
     tenants = [
         tenant_result(run, index, window_s) for index in range(len(run.prepared.scenario.spec.tenants))
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.engine.outcome import DROPPED
+from layerweaver.backend_sim.engine.outcome import is_done
 
 __all__ = [
     "EXACT_LIMIT",
@@ -174,4 +174,4 @@ def _pieces(latency_ns: IntArray) -> Iterator[IntArray]:
     """The latencies of completed requests, piece by piece: ten million need no second array."""
     for start in range(0, len(latency_ns), _PIECE_work):
         piece = latency_ns[start : start + _PIECE_work]
-        yield piece[piece != DROPPED]
+        yield piece[is_done(piece)]

@@ -176,7 +176,14 @@ TENANT_METRICS = (
     ),
     Metric("arrived", "arrived", Form.COUNT, _P | _F, "Requests scheduled in the measured time."),
     Metric("completed", "completed", Form.COUNT, _P | _F, "Those of them that completed."),
-    Metric("dropped", "dropped", Form.COUNT, _P | _F, "Those of them that were dropped."),
+    Metric("dropped", "dropped", Form.COUNT, _P | _F, "Those of them that were dropped, for any reason."),
+    Metric(
+        "timed_out",
+        "timed out",
+        Form.COUNT,
+        _P | _F,
+        "Those of the dropped that waited longer than `queue.timeout_ms`.",
+    ),
     Metric("reasons", "reasons", Form.TEXT, _P, "Why the verdict is not VALID, and what is missing."),
     Metric(
         "missing_queries", "queries missing", Form.COUNT, _HIDDEN, "More queries that status `met` needs."
@@ -305,7 +312,8 @@ def metrics_page() -> str:
         "# What a result holds",
         "",
         "Rates are per second and refer to the *measured time*, from the end of `warmup_s` to the last "
-        "completion; requests scheduled during the warm-up are left out of everything. Ratios are fractions, "
+        "completion, or to the beginning of `cooldown_s`; requests scheduled outside of it are left out of "
+        "everything. Ratios are fractions, "
         "and a value that does not apply is `null`. Everything outside of the key `run` is the same for the "
         "same input. This page is written from `backend_sim/results/metrics.py`.",
     ]

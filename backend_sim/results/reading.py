@@ -90,7 +90,10 @@ def _checked(document: object, kind: TypeAdapter[T], where: str) -> T:
         ) from None
 
 
-_NEVER_NEGATIVE = ("_ms", "_s", "qps", "_share", "_rate", "arrived", "completed", "dropped", "counts")
+_NEVER_NEGATIVE = (
+    *("_ms", "_s", "qps", "_share", "_rate"),
+    *("arrived", "completed", "dropped", "timed_out", "counts"),
+)
 _MOST_DEEP = 64
 
 
@@ -156,7 +159,7 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
     )
 
 
-_NO_MIX = (*_NO_KEYS, "duration_s", "min_queries", "warmup_s", "skip_bad_rows")
+_NO_MIX = (*_NO_KEYS, "duration_s", "min_queries", "warmup_s", "cooldown_s", "skip_bad_rows")
 
 
 def mix_of(scenario: Mapping[str, object] | None) -> str:

@@ -38,6 +38,7 @@ class Tenant(TypedDict):
     arrived: Count
     completed: Count
     dropped: Count
+    timed_out: NotRequired[Count]
     qps: float
     latency_ms: Latency
     deadline_ms: NotRequired[float | None]

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from typing_extensions import TypedDict
 
-from layerweaver.backend_sim.engine.outcome import DROPPED
+from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done
 from layerweaver.backend_sim.results.metrics import ENERGY_COUNTS
 from layerweaver.backend_sim.results.schema import System
 from layerweaver.backend_sim.results.tenant import TenantResult, three_digits
 from layerweaver.backend_sim.run.run import Run
-from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up, seconds_to_ns_nearest
+from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up
 from layerweaver.scheduler.bounds import closed_loop_bound, mix_bound, pool_bound
 
 __all__ = ["npu_documents", "system_document"]
@@ -110,21 +110,24 @@ _IDLE_CAUSES = ("no_work", "waiting_for_memory", "buffer_full", "inherent", "hel
 
 
 def _npu_shares(run: Run) -> list[_Shares]:
-    """Utilisation and idle shares per NPU, from the end of the warm-up to the last completion on any of them.
+    """Utilisation and idle shares per NPU, of the measured time: it ends with the last completion on any.
 
     Idle shares are of the time of both engines together, so that with the mean of the two utilisations they
     sum up to 1.
     """
-    warmup_ns = seconds_to_ns_nearest(run.prepared.scenario.spec.warmup_s)
+    warmup_ns, last_ns = run.window_ns
+    cooldown_ns = run.prepared.cooldown_ns(run.request)
     documents: list[_Shares] = []
     for outcome, (machine, _) in zip(run.outcomes, run.prepared.machines, strict=False):
         first = ns_to_cycles_up(warmup_ns, machine.clock_hz)
         last = outcome.end_cycles
         if len(run.outcomes) > 1:
-            last = max(last, ns_to_cycles_down(run.span_ns, machine.clock_hz))
+            last = max(last, ns_to_cycles_down(last_ns, machine.clock_hz))
+        if cooldown_ns is not None:
+            last = min(last, ns_to_cycles_up(cooldown_ns, machine.clock_hz))
         span = max(last - first, 1)
         idle = {cause: outcome.idle_cycles.get(cause, 0) / span / 2 for cause in _IDLE_CAUSES}
-        idle["no_work"] += (span - max(outcome.end_cycles - first, 0)) / span
+        idle["no_work"] += (span - max(min(outcome.end_cycles, last) - first, 0)) / span
         documents.append(
             {
                 "compute_utilization": outcome.compute_busy_cycles / span,
@@ -137,18 +140,18 @@ def _npu_shares(run: Run) -> list[_Shares]:
 
 def npu_documents(run: Run) -> list[dict[str, object]]:
     """One document per NPU of a pool: requests routed to it after the warm-up, and how busy it was."""
-    measured = [
-        [tenant.latency_ns[first:] for tenant, first in zip(outcome.tenants, warm, strict=True)]
-        for outcome, warm in zip(run.outcomes, run.warm, strict=True)
+    latencies = [
+        [tenant.latency_ns[kept] for tenant, kept in zip(outcome.tenants, measured, strict=True)]
+        for outcome, measured in zip(run.outcomes, run.measured, strict=True)
     ]
-    routed = [[len(latency_ns) for latency_ns in npu] for npu in measured]
+    routed = [[len(latency_ns) for latency_ns in npu] for npu in latencies]
     total = sum(map(sum, routed))
     documents: list[dict[str, object]] = []
     for place, (outcome, (machine, _), shares) in enumerate(
         zip(run.outcomes, run.prepared.machines, _npu_shares(run), strict=False)
     ):
         arrived = sum(routed[place])
-        dropped = sum(int((latency_ns == DROPPED).sum()) for latency_ns in measured[place])
+        dropped = arrived - sum(int(is_done(latency_ns).sum()) for latency_ns in latencies[place])
         documents.append(
             {
                 "name": f"{machine.name}#{place}",
@@ -156,6 +159,7 @@ def npu_documents(run: Run) -> list[dict[str, object]]:
                 "arrived": arrived,
                 "completed": arrived - dropped,
                 "dropped": dropped,
+                "timed_out": sum(int((latency_ns == TIMED_OUT).sum()) for latency_ns in latencies[place]),
                 "share_of_requests": arrived / total if total else None,
                 "requests": {
                     tenant.name: count for tenant, count in zip(outcome.tenants, routed[place], strict=True)

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.engine.outcome import DROPPED, is_late
+from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done, is_late
 from layerweaver.backend_sim.llm.load import DecoderRun
 from layerweaver.backend_sim.results.latency import (
     SHARES,
@@ -78,7 +78,7 @@ def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
     spec = scenario.spec.tenants[index]
     everything = run.latencies(index)
     arrived = len(everything)
-    completed_ns = everything if not (everything == DROPPED).any() else everything[everything != DROPPED]
+    completed_ns = everything if is_done(everything).all() else everything[is_done(everything)]
     completed = len(completed_ns)
     share = scenario.percentile(index)
     summary = summarise(completed_ns, sorted({*SHARES.values(), share}))
@@ -102,6 +102,7 @@ def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
         "arrived": arrived,
         "completed": completed,
         "dropped": dropped,
+        "timed_out": int(np.count_nonzero(everything == TIMED_OUT)),
         "qps": completed / window_s if window_s > 0 else 0.0,
         "standalone_ms": standalone_s * 1e3,
         "latency_ms": _latency_document(summary),
@@ -166,6 +167,9 @@ def _offered_qps(run: Run, index: int, arrived: int) -> float | None:
     last_s = run.last_scheduled_ns[index] / 1e9
     if spec.duration_s is not None and not run.fixed_queries and spec.tenants[index].arrival.lasts():
         last_s = max(last_s, spec.duration_s)
+    cooldown_ns = run.prepared.cooldown_ns(run.request)
+    if cooldown_ns is not None:
+        last_s = min(last_s, cooldown_ns / 1e9)
     offering_s = last_s - spec.warmup_s
     return None if run.interrupted or offering_s <= 0 else arrived / offering_s
 

@@ -68,13 +68,18 @@ def decoder_of(run: Run, index: int) -> DecoderRun | None:
     return run.outcomes[0].tenants[index].decoder
 
 
+def measured_requests(run: Run, index: int) -> slice:
+    """The measured requests of a language model that are done."""
+    kept, done = run.measured[0][index], len(run.outcomes[0].tenants[index].latency_ns)
+    return slice(kept.start, min(kept.stop, done))
+
+
 def token_times(run: Run, index: int, decoder: DecoderRun) -> TokenTimes:
-    """The times of a language model's requests after the warm-up."""
+    """The times of a language model's measured requests."""
     limits = run.prepared.scenario.token_limits(index)
-    warm, done = run.warm[0][index], len(run.outcomes[0].tenants[index].latency_ns)
+    kept = measured_requests(run, index)
     scheduled, first, last, tokens = (
-        column[warm:done]
-        for column in (decoder.scheduled_ns, decoder.first_ns, decoder.last_ns, decoder.tokens)
+        column[kept] for column in (decoder.scheduled_ns, decoder.first_ns, decoder.last_ns, decoder.tokens)
     )
     ttft, latency = first - scheduled, last - scheduled
     tpot = np.where(tokens > 1, (last - first) // np.maximum(tokens - 1, 1), -1)
@@ -94,8 +99,8 @@ def cold_ns(run: Run, index: int) -> NDArray[np.float64]:
     model, decoder = run.prepared.decoders[index], decoder_of(run, index)
     assert model is not None
     assert decoder is not None
-    warm, done = run.warm[0][index], len(run.outcomes[0].tenants[index].latency_ns)
-    prompt, output = decoder.prompt[warm:done], decoder.tokens[warm:done]
+    kept = measured_requests(run, index)
+    prompt, output = decoder.prompt[kept], decoder.tokens[kept]
     cycles = cold_request_cycles(model.load(model.first_requests), model.machine, prompt, output)
     return cycles.astype(np.float64) * (1e9 / model.machine.clock_hz)
 
@@ -149,7 +154,7 @@ def token_document(
         span_ns = (
             int(times.latency_ns.max())
             if offline
-            else int(decoder.last_ns[: run.warm[0][index] + requests][-1])
+            else int(decoder.last_ns[measured_requests(run, index)][-1])
         )
         span_ns -= 0 if offline else round(run.prepared.scenario.spec.warmup_s * 1e9)
     blocks, end = counts["blocks"], max(1, run.outcomes[0].end_cycles)

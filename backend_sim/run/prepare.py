@@ -121,7 +121,15 @@ class PreparedScenario:
             priority=tenant.priority,
             queue_limit=tenant.queue.limit,
             drop_hopeless=tenant.queue.drop_hopeless,
+            timeout_ns=None if tenant.queue.timeout_ms is None else round(tenant.queue.timeout_ms * 1e6),
         )
+
+    def cooldown_ns(self, request: TrafficRequest) -> int | None:
+        """When the cool-down begins; None if there is none, or the number of queries is set instead."""
+        spec = self.scenario.spec
+        if not spec.cooldown_s or spec.duration_s is None or request.queries is not None:
+            return None
+        return seconds_to_ns_nearest(spec.duration_s) - seconds_to_ns_nearest(spec.cooldown_s)
 
     def sources(self, request: TrafficRequest) -> list[Source | TokenRequests]:
         """A fresh source of requests per tenant: a stream of times, a loop, or requests with lengths."""

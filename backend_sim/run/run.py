@@ -19,6 +19,7 @@ from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.traffic.source import Arrivals, OpenLoop
 from layerweaver.backend_sim.traffic.stream import Tap
 from layerweaver.ir.clock import cycles_to_ns_up, seconds_to_ns_nearest
+from layerweaver.ir.limits import MAX_TIME_NS
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.engine.loop import Progress, ProgressCallback
@@ -36,7 +37,7 @@ class Run:
         policy: The policy.
         request: What was asked of its arrivals.
         outcomes: One per NPU.
-        warm: Per NPU and tenant, how many of its requests were scheduled during the warm-up.
+        measured: Per NPU and tenant, which of its requests were scheduled between warm-up and cool-down.
         last_scheduled_ns: Per tenant, the last scheduled time.
         skipped_rows: Per tenant, bad rows of its trace that were left out.
         stopped: Whether ``progress`` asked to stop (and not Ctrl-C).
@@ -46,7 +47,7 @@ class Run:
     policy: Policy
     request: TrafficRequest
     outcomes: tuple[SimulationOutcome, ...]
-    warm: tuple[tuple[int, ...], ...]
+    measured: tuple[tuple[slice, ...], ...]
     last_scheduled_ns: tuple[int, ...]
     skipped_rows: tuple[int, ...]
     stopped: bool = False
@@ -65,6 +66,13 @@ class Run:
         )
 
     @property
+    def window_ns(self) -> tuple[int, int]:
+        """Begin and end of the measured time: warm-up, and cool-down or, if sooner, the last completion."""
+        warmup_ns = seconds_to_ns_nearest(self.prepared.scenario.spec.warmup_s)
+        cooldown_ns = self.prepared.cooldown_ns(self.request)
+        return warmup_ns, self.span_ns if cooldown_ns is None else min(self.span_ns, cooldown_ns)
+
+    @property
     def interrupted(self) -> bool:
         """Whether the run was stopped before its sources ended."""
         return any(outcome.interrupted for outcome in self.outcomes)
@@ -74,10 +82,10 @@ class Run:
         return np.concatenate([outcome.tenants[index].latency_ns for outcome in self.outcomes])
 
     def latencies(self, index: int) -> NDArray[np.int64]:
-        """One tenant's latencies in ns after the warm-up, dropped ones included, NPU after NPU."""
+        """One tenant's measured latencies in ns, dropped ones included, NPU after NPU."""
         parts = [
-            outcome.tenants[index].latency_ns[warm[index] :]
-            for outcome, warm in zip(self.outcomes, self.warm, strict=True)
+            outcome.tenants[index].latency_ns[measured[index]]
+            for outcome, measured in zip(self.outcomes, self.measured, strict=True)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -107,10 +115,10 @@ def run_once(
 
     asked = request or TrafficRequest()
     spec = prepared.scenario.spec
-    warmup_ns = seconds_to_ns_nearest(spec.warmup_s)
+    warmup_ns, cooldown_ns = seconds_to_ns_nearest(spec.warmup_s), prepared.cooldown_ns(asked)
     stopped = False
     outcomes: list[SimulationOutcome] = []
-    warm: list[tuple[int, ...]] = []
+    measured: list[tuple[slice, ...]] = []
 
     def watch(reached: Progress) -> bool:
         nonlocal stopped
@@ -125,7 +133,7 @@ def run_once(
         taps: list[Tap | None] = []
         loads = []
         for index, source in enumerate(sources):
-            tap = Tap(source, warmup_ns) if isinstance(source, Arrivals) else None
+            tap = Tap(source, warmup_ns, cooldown_ns or MAX_TIME_NS) if isinstance(source, Arrivals) else None
             taps.append(tap)
             loads.append(prepared.tenant_load(index, menus, OpenLoop(tap) if tap else source))
         given = SimulationInput(
@@ -135,6 +143,7 @@ def run_once(
             decision_cycles=spec.decision_cycles,
             groups=prepared.scenario.group_indices,
             warmup_ns=warmup_ns,
+            cooldown_ns=cooldown_ns,
         )
         outcome = engine.run(
             given,
@@ -144,21 +153,22 @@ def run_once(
             progress=watch,
             decisions_per_slice=decisions_per_slice or engine.DECISIONS_PER_SLICE,
         )
-        counts = []
+        kept = []
         for index, (tap, source, tenant) in enumerate(zip(taps, sources, outcome.tenants, strict=True)):
             scheduled_ns = tenant.scheduled_ns
             if tap is not None:
-                counts.append(min(tap.warm, len(tenant.latency_ns)))
+                kept.append(slice(tap.warm, tap.kept))
                 last_ns[index] = max(last_ns[index], tap.last_ns)
                 skipped[index] += getattr(source, "skipped", 0)
             elif scheduled_ns is not None and len(scheduled_ns):
                 skipped[index] += source.skipped if isinstance(source, TokenRequests) else 0
-                counts.append(int((scheduled_ns < warmup_ns).sum()))
+                ends = np.searchsorted(scheduled_ns, [warmup_ns, cooldown_ns or MAX_TIME_NS])
+                kept.append(slice(*ends.tolist()))
                 last_ns[index] = max(last_ns[index], int(scheduled_ns[-1]))
             else:
-                counts.append(0)
+                kept.append(slice(0, 0))
         outcomes.append(outcome)
-        warm.append(tuple(counts))
+        measured.append(tuple(kept))
         if outcome.interrupted:
             break
     return Run(
@@ -166,7 +176,7 @@ def run_once(
         policy=policy,
         request=asked,
         outcomes=tuple(outcomes),
-        warm=tuple(warm),
+        measured=tuple(measured),
         last_scheduled_ns=tuple(last_ns),
         skipped_rows=tuple(skipped),
         stopped=stopped,

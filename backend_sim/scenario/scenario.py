@@ -161,6 +161,9 @@ class Scenario:
         for index, tenant in enumerate(spec.tenants):
             if tenant.queue.drop_hopeless and self.deadline_ns(index) is None:
                 yield f"tenant {tenant.name!r}: drop_hopeless changes nothing without a deadline"
+            timeout_ms, due_ns = tenant.queue.timeout_ms, self.deadline_ns(index)
+            if tenant.queue.drop_hopeless and timeout_ms and due_ns and timeout_ms * 1e6 >= due_ns:
+                yield f"tenant {tenant.name!r}: timeout_ms changes nothing, since drop_hopeless is sooner"
             stated = set() if isinstance(tenant.batch, int) else tenant.batch.model_fields_set
             if not isinstance(tenant.batch, int) and tenant.batch.max == 1 and "delay_ms" in stated:
                 yield f"tenant {tenant.name!r}: batch.delay_ms changes nothing, since batch.max is 1"

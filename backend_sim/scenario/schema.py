@@ -89,10 +89,11 @@ class BatchSpec(Section):
 
 
 class QueueSpec(Section):
-    """Admission: a bounded queue and early drops."""
+    """Admission: a bounded queue, early drops, and requests that give up waiting."""
 
     limit: PositiveCount | None = None
     drop_hopeless: bool = False
+    timeout_ms: PositiveMilliseconds | None = None
 
 
 class ProfileRef(Section):
@@ -264,6 +265,7 @@ class ScenarioSpec(Section):
     duration_s: PositiveSeconds | None = None
     min_queries: Count = 0
     warmup_s: Seconds = 0.0
+    cooldown_s: Seconds = 0.0
     dispatch_ahead: Annotated[Count, Field(le=1000)] = 0
     decision_cycles: Annotated[Count, Field(le=10**6)] = 0
     groups: list[list[str]] = Field(default_factory=list)
@@ -295,5 +297,14 @@ class ScenarioSpec(Section):
         if self.duration_s is not None and self.warmup_s >= self.duration_s:
             raise refusal(
                 "the warm-up leaves nothing of the duration; give warmup_s below duration_s", "warmup_s"
+            )
+        if self.cooldown_s and (self.duration_s is None or self.min_queries):
+            raise refusal(
+                "a cool-down needs an end by the clock; give duration_s, no min_queries", "cooldown_s"
+            )
+        if self.cooldown_s and self.warmup_s + self.cooldown_s >= (self.duration_s or 0.0):
+            raise refusal(
+                "warm-up and cool-down leave nothing of the duration; give less than duration_s together",
+                "cooldown_s",
             )
         return self

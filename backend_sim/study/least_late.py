@@ -11,13 +11,14 @@ from layerweaver.backend_sim.traffic.source import ClosedLoop, Saturated
 from layerweaver.backend_sim.traffic.stream import take_all
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
+from layerweaver.ir.limits import MAX_TIME_NS
 from layerweaver.scheduler.in_time import InTimeBound, Stream, in_time_bound
 
 __all__ = ["least_late"]
 
 
 def least_late(source: ScenarioRef = None, request: TrafficRequest | None = None) -> InTimeBound:
-    """How many of the requests that arrive after the warm-up can be in time at most.
+    """How many of the requests that are measured can be in time at most.
 
     Its ``late_share`` is set beside what policies lose: more than the difference nobody can win.
 
@@ -35,6 +36,7 @@ def least_late(source: ScenarioRef = None, request: TrafficRequest | None = None
             "the bound on late requests is for one NPU", accepted="give a scenario without pool"
         )
     warmup_ns = seconds_to_ns_nearest(spec.warmup_s)
+    cooldown_ns = prepared.cooldown_ns(request or TrafficRequest()) or MAX_TIME_NS
     streams = []
     for index, arrivals in enumerate(prepared.sources(request or TrafficRequest())):
         if isinstance(arrivals, (ClosedLoop, Saturated)):
@@ -50,6 +52,6 @@ def least_late(source: ScenarioRef = None, request: TrafficRequest | None = None
                 accepted="give tenants of fixed cost",
             )
         times = take_all(arrivals)
-        times = times[np.searchsorted(times, warmup_ns) :]
+        times = times[np.searchsorted(times, warmup_ns) : np.searchsorted(times, cooldown_ns)]
         streams.append(Stream(prepared.npus[0].menus[index], times, prepared.scenario.deadline_ns(index)))
     return in_time_bound(streams)

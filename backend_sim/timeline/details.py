@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
-from layerweaver.backend_sim.engine.outcome import DROPPED, ScheduleLog, SimulationOutcome, is_late
+from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome, is_done, is_late
 from layerweaver.backend_sim.results.latency import latency_histogram
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.run import Run
@@ -241,7 +241,7 @@ def _requests_in(
     for index, (tenant, result) in enumerate(zip(simulation_input.tenants, outcome.tenants, strict=True)):
         count = min(len(result.latency_ns), len(scheduled_ns[index]))
         latency, due = result.latency_ns[:count], scheduled_ns[index][:count]
-        shown = np.flatnonzero((latency != DROPPED) & (due < window_ns[1]) & (due + latency > window_ns[0]))
+        shown = np.flatnonzero(is_done(latency) & (due < window_ns[1]) & (due + latency > window_ns[0]))
         for request in shown[:MAX_TIMELINE_ROWS].tolist():
             columns["tenant"].append(index)
             columns["request"].append(request)

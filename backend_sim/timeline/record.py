@@ -57,7 +57,8 @@ class TraceRun:
     Attributes:
         simulation_input: Tenants and machine of the run (only tables, names and deadlines are read).
         log: Executed rows to show.
-        latency_ns: Per tenant, shape (arrived,): latency of each request, or ``DROPPED``.
+        latency_ns: Per tenant, shape (arrived,): latency of each request, or why it has
+            none (:mod:`layerweaver.backend_sim.engine.outcome`).
         scheduled_ns: Per tenant, shape (arrived,): when each request was due; see :func:`scheduled_times`.
         policy: Name of the policy, shown as metadata.
         npu: Number of the NPU, for traces of several.

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.engine.outcome import DROPPED, is_late
+from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.timeline.machine_tracks import COMPUTE, DRAM, Event, MachineTracks
 
 __all__ = ["RequestTracks"]
@@ -143,7 +143,7 @@ def _members(latency_ns: NDArray[np.int64], first: int, batch: int) -> list[int]
     members: list[int] = []
     request = first
     while len(members) < batch and request < len(latency_ns):
-        if latency_ns[request] != DROPPED:
+        if is_done(latency_ns[request]):
             members.append(request)
         request += 1
     return members

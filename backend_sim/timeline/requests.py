@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from layerweaver.backend_sim.engine.outcome import DROPPED
+from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done
 from layerweaver.backend_sim.llm.load import DecoderRun
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
@@ -46,9 +46,10 @@ def request_rows(run: Run, request: TrafficRequest) -> Iterator[tuple[object, ..
         latency = run.all_latencies(index)
         for number, place in enumerate(np.argsort(scheduled, kind="stable").tolist()):
             arrival, took = int(scheduled[place]), int(latency[place])
-            gone = took == DROPPED
-            last = None if gone else arrival + took
-            yield tenant.name, number, arrival, None, last, None, None, 0, "dropped" if gone else "completed"
+            last, status = arrival + took if is_done(took) else None, "completed"
+            if last is None:
+                status = "timed_out" if took == TIMED_OUT else "dropped"
+            yield tenant.name, number, arrival, None, last, None, None, 0, status
 
 
 def _token_rows(name: str, decoder: DecoderRun) -> Iterator[tuple[object, ...]]:

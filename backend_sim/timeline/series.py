@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
-from layerweaver.backend_sim.engine.outcome import DROPPED, ScheduleLog, SimulationOutcome, is_late
+from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome, is_done, is_late
 
 __all__ = ["activity_over_time"]
 
@@ -40,7 +40,7 @@ def _over_time(
             if tenant.deadline_ns is not None
             else np.zeros(count, dtype=bool)
         )
-        kept = latency != DROPPED
+        kept = is_done(latency)
         inside = np.searchsorted(due[kept], edges, side="right") - np.searchsorted(
             np.sort(due[kept] + latency[kept]), edges, side="right"
         )
@@ -59,7 +59,7 @@ def _over_time(
 def _in_system(due: IntArray, latency_ns: IntArray) -> dict[str, Any]:
     """Share of time with so many requests of a tenant waiting or running; the last entry is 'or more'."""
     count = min(len(due), len(latency_ns))
-    kept = latency_ns[:count] != DROPPED
+    kept = is_done(latency_ns[:count])
     start, end = due[:count][kept], due[:count][kept] + latency_ns[:count][kept]
     if not len(start):
         return {"requests": [], "share_of_time": []}

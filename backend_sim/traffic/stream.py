@@ -141,12 +141,13 @@ class Tap:
     Attributes:
         count: Times taken so far.
         warm: How many of them were below ``warmup_ns``.
+        kept: How many of them were below ``cooldown_ns``.
         last_ns: The latest of them.
     """
 
-    def __init__(self, source: Arrivals, warmup_ns: int = 0) -> None:
-        self._source, self._warmup_ns = source, warmup_ns
-        self.count, self.warm, self.last_ns = 0, 0, 0
+    def __init__(self, source: Arrivals, warmup_ns: int = 0, cooldown_ns: int = MAX_ARRIVAL_NS + 1) -> None:
+        self._source, self._warmup_ns, self._cooldown_ns = source, warmup_ns, cooldown_ns
+        self.count, self.warm, self.kept, self.last_ns = 0, 0, 0, 0
 
     def take(self, count: int) -> NDArray[np.int64]:
         """As the source."""
@@ -154,6 +155,7 @@ class Tap:
         if len(times):
             self.count += len(times)
             self.warm += int(np.searchsorted(times, self._warmup_ns))
+            self.kept += int(np.searchsorted(times, self._cooldown_ns))
             self.last_ns = int(times[-1])
         return times
 

@@ -140,9 +140,23 @@ def _notes(run: Run) -> Iterator[str]:
             if (value := tenant.get("energy_per_inference_mj")) is not None
         )
         yield f"energy: {energy_j:.3g} J; per inference: {each or '-'} ({ENERGY_COUNTS})"
+    yield from _dropped([run["policy"]], [run])
     for tenant in run["tenants"]:
         if reasons := tenant.get("reasons"):
             yield f"{tenant['name']}: {'; '.join(reasons)}"
+
+
+def _dropped(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
+    """How many requests were dropped, in one line; nothing where none was."""
+    parts = [
+        f"{name + ': ' if len(runs) > 1 else ''}{tenant['name']} {tenant['dropped']:,}"
+        + (f" ({gone:,} timed out)" if (gone := tenant.get("timed_out")) else "")
+        for name, run in zip(names, runs, strict=True)
+        for tenant in run["tenants"]
+        if tenant["dropped"]
+    ]
+    if parts:
+        yield f"dropped: {', '.join(parts)}"
 
 
 def outcome_tables(run: Run) -> Iterator[RenderableType]:
@@ -183,6 +197,9 @@ def comparison_tables(runs: Sequence[Run]) -> Iterator[RenderableType]:
         yield ""
     yield _system_rows(names, runs)
     yield ""
+    for line in _dropped(names, runs):
+        yield line
+        yield ""
 
 
 def peak_table(document: Document) -> Table:

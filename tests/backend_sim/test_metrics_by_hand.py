@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from layerweaver.backend_sim.study.simulate import simulate
+from layerweaver.ir import ScenarioError
 
 NPU = {
     "name": "unit",
@@ -93,6 +94,36 @@ def test_the_warm_up_is_left_out_of_every_metric(serve: Serve) -> None:
     assert system["idle"]["waiting_for_memory"] == pytest.approx(1500 / span / 2)
     assert system["idle"]["no_work"] == pytest.approx(1 - 6000 / span / 2)
     assert sum(system["decision_modes"].values()) == pytest.approx(1)
+
+
+def test_the_cool_down_is_left_out_of_every_metric(serve: Serve) -> None:
+    # Measuring ends at 1,999,000, when the second request has been fetched; the third comes too late.
+    document = serve({1: [(1000, 500, 0)]}, [0, 1_998_500, 1_999_500], duration_s=0.002, cooldown_s=1e-6)
+    tenant, system = _tenant(document), document["system"]
+    span = 1_999_000
+    assert (tenant["arrived"], tenant["completed"]) == (2, 2)
+    assert tenant["qps"] == tenant["offered_qps"] == pytest.approx(2e9 / span)
+    assert tenant["latency_ms"]["max"] == pytest.approx(0.0015)
+    assert system["compute_utilization"] == system["dram_utilization"] == pytest.approx(1000 / span)
+    assert system["idle"]["waiting_for_memory"] == pytest.approx(1000 / span / 2)
+    assert system["idle"]["no_work"] == pytest.approx(1 - 3000 / span / 2)
+    assert sum(system["decision_modes"].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"cooldown_s": 1},
+        {"cooldown_s": 0.6, "warmup_s": 0.4},
+        {"cooldown_s": -1},
+        {"cooldown_s": 1e-6, "min_queries": 5},
+    ],
+)
+def test_a_cool_down_that_leaves_nothing_or_has_no_end_is_refused(
+    serve: Serve, keys: Mapping[str, Any]
+) -> None:
+    with pytest.raises(ScenarioError, match="cooldown_s"):
+        serve({1: [(1000, 500, 0)]}, [0], **keys)
 
 
 def test_a_batch_across_the_end_of_the_warm_up_counts_for_its_measured_requests(serve: Serve) -> None:

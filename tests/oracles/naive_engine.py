@@ -21,7 +21,7 @@ __all__ = ["NaiveOutcome", "naive_run"]
 class Request:
     scheduled_ns: int
     cycle: int
-    latency_ns: int | None = None  # -1: dropped
+    latency_ns: int | None = None  # -1: dropped, -3: waited for too long
 
 
 @dataclass
@@ -91,21 +91,41 @@ class Tenant:
             self.future.append(ns)
             self.future.sort()
 
-    def drop(self, number: int, ns: int) -> None:
-        self.arrived[number].latency_ns = -1
+    def drop(self, number: int, ns: int, mark: int = -1) -> None:
+        self.arrived[number].latency_ns = mark
         source = self.load.source
         if not isinstance(source, OpenLoop):
             alone = max(1, self.to_ns(self.load.profiles[0].standalone_cycles))
             self.issue(ns + max(alone, getattr(source, "think_ns", 0)))
 
     def admit(self, now: int) -> None:
-        while self.future and self.to_cycle(self.future[0]) <= now:
+        while True:
+            coming = self.to_cycle(self.future[0]) if self.future else None
+            gives_up = self.gives_up_at()
+            if gives_up is not None and gives_up <= now and (coming is None or gives_up <= coming):
+                number = next(number for number in self.waiting if not self.runs(number))
+                self.waiting.remove(number)
+                self.passed.discard(number)
+                self.drop(number, self.to_ns(gives_up), -3)
+                continue
+            if coming is None or coming > now:
+                return
             ns = self.future.pop(0)
             self.arrived.append(Request(ns, self.to_cycle(ns)))
             if self.load.queue_limit is not None and len(self.waiting) >= self.load.queue_limit:
                 self.drop(len(self.arrived) - 1, ns)
             else:
                 self.waiting.append(len(self.arrived) - 1)
+
+    def runs(self, number: int) -> bool:
+        return self.row > 0 and number in self.batch
+
+    def gives_up_at(self) -> int | None:
+        """First cycle at which the oldest request in no batch that runs has waited for too long."""
+        waits = [number for number in self.waiting if not self.runs(number)]
+        if self.load.timeout_ns is None or not waits:
+            return None
+        return self.arrived[waits[0]].cycle + self.load.timeout_ns * self.clock // 10**9 + 1
 
     def deadline(self) -> int | None:
         if self.load.deadline_ns is None:
@@ -241,6 +261,8 @@ class Tenant:
 
     def next_event(self, now: int, drops: bool) -> int | None:
         times = [self.to_cycle(self.future[0])] if self.future else []
+        gives_up = self.gives_up_at()
+        times.extend([] if gives_up is None else [gives_up])
         if self.waiting and self.row == 0:
             times.extend([] if self.changes is None else [self.changes])
             delay = self.to_cycle(self.load.batching.delay_ns)

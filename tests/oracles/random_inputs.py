@@ -49,6 +49,7 @@ class Recipe:
     dispatch_ahead: int
     decision_cycles: int
     warmup_ns: int = 0
+    cooldown_ns: int | None = None
 
     def make(self) -> SimulationInput:
         tenants = [
@@ -61,6 +62,7 @@ class Recipe:
                 load.priority,
                 load.queue_limit,
                 load.drop_hopeless,
+                timeout_ns=load.timeout_ns,
             )
             for load, times in zip(self.tenants, self.times_ns, strict=True)
         ]
@@ -70,6 +72,7 @@ class Recipe:
             self.dispatch_ahead,
             self.decision_cycles,
             warmup_ns=self.warmup_ns,
+            cooldown_ns=self.cooldown_ns,
         )
 
 
@@ -139,6 +142,7 @@ def recipes(draw: st.DrawFn, *, least_tenants: int = 1, most_tenants: int = 4) -
                 draw(st.sampled_from([1, 3, 9])),
                 draw(st.sampled_from([None, None, 1, 3])),
                 draw(st.booleans()),
+                timeout_ns=draw(st.sampled_from([None, None, 1, alone // 3 + 1, 2 * alone])),
             )
         )
         times.append(np.cumsum(np.array(gaps, dtype=np.int64)).tolist() if kind == "open" else [])

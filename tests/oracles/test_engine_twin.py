@@ -131,7 +131,9 @@ def _compare_with_twin(policy: Policy, recipe: Recipe) -> None:
 
 
 def _never_drops(recipe: Recipe) -> Recipe:
-    tenants = tuple(dataclasses.replace(load, drop_hopeless=False) for load in recipe.tenants)
+    tenants = tuple(
+        dataclasses.replace(load, drop_hopeless=False, timeout_ns=None) for load in recipe.tenants
+    )
     return dataclasses.replace(recipe, tenants=tenants)
 
 
@@ -148,28 +150,36 @@ def test_idle_time_has_the_causes_that_the_twin_finds(recipe: Recipe, name: str)
 
 @given(recipe=recipes(), name=st.sampled_from(["fcfs", "layerweaver+", "prema", "aimt"]), data=st.data())
 @QUICK
-def test_what_happens_in_the_warm_up_is_left_out(recipe: Recipe, name: str, data: st.DataObject) -> None:
+def test_what_happens_in_the_warm_up_and_the_cool_down_is_left_out(
+    recipe: Recipe, name: str, data: st.DataObject
+) -> None:
     policy, clock_hz = load_policy(name), recipe.machine.clock_hz
     whole = run(recipe.make(), policy, record_cycles=FOREVER, compiled=False)
-    warmup_ns = data.draw(st.integers(0, whole.end_cycles * 10**9 // clock_hz + 2))
-    recipe = dataclasses.replace(recipe, warmup_ns=warmup_ns)
+    last_ns = whole.end_cycles * 10**9 // clock_hz + 2
+    warmup_ns = data.draw(st.integers(0, last_ns))
+    cooldown_ns = data.draw(st.none() | st.integers(warmup_ns, last_ns))
+    recipe = dataclasses.replace(recipe, warmup_ns=warmup_ns, cooldown_ns=cooldown_ns)
     outcome = run(recipe.make(), policy, record_cycles=FOREVER, compiled=False)
     edge = math.ceil(Fraction(warmup_ns * clock_hz, 10**9))
     log = outcome.log
     assert log is not None
-    computed = np.maximum(0, log.compute_end - np.maximum(log.compute_start, edge)).sum()
+    end = whole.end_cycles
+    if cooldown_ns is not None:
+        end = min(end, math.ceil(Fraction(cooldown_ns * clock_hz, 10**9)))
+    computed = np.maximum(0, np.minimum(log.compute_end, end) - np.maximum(log.compute_start, edge)).sum()
     assert outcome.compute_busy_cycles == computed
-    later = log.fetch_start >= edge
-    assert sum(outcome.mode_counts.values()) == later.sum()
+    inside = (log.fetch_start >= edge) & (log.fetch_start < (end if cooldown_ns is not None else 2**62))
+    assert sum(outcome.mode_counts.values()) == inside.sum()
     busy, idle = outcome.compute_busy_cycles + outcome.dram_busy_cycles, outcome.idle_cycles
     assert min(outcome.dram_busy_cycles, *idle.values()) >= 0
-    assert abs(2 * max(0, outcome.end_cycles - edge) - busy - sum(idle.values())) <= 2 * len(log.row) + 2
+    assert abs(2 * max(0, end - edge) - busy - sum(idle.values())) <= 2 * len(log.row) + 2
     if name in ("prema", "aimt"):
         return
     twin = naive_run(recipe.make(), policy.name, policy.as_dict(), policy.spec)
+    last_due = 2**62 if cooldown_ns is None else cooldown_ns
     for tenant, scheduled, service in zip(outcome.tenants, twin.scheduled, twin.service, strict=True):
         pairs = zip(scheduled, service, strict=True)
-        assert tenant.service_cycles == sum(cycles for due, cycles in pairs if due >= warmup_ns)
+        assert tenant.service_cycles == sum(cycles for due, cycles in pairs if warmup_ns <= due < last_due)
 
 
 @given(
@@ -190,7 +200,11 @@ def test_every_executed_schedule_is_valid_and_nothing_is_lost(recipe: Recipe, na
     tables = [[profile.table for profile in tenant.profiles] for tenant in recipe.tenants]
     assert outcome.log is not None
     in_order = name not in ("layerweaver+", "slackweave+")  # the others let nobody pass
-    found = find_violations(outcome.log, recipe.machine, tables, arrivals, in_order=in_order)
+    limits = [tenant.timeout_ns for tenant in recipe.tenants]
+    patience = [None if limit is None else limit * clock_hz // 10**9 for limit in limits]
+    found = find_violations(
+        outcome.log, recipe.machine, tables, arrivals, timeout_cycles=patience, in_order=in_order
+    )
     assert not found, "\n".join(map(str, found))
     busy = outcome.compute_busy_cycles + outcome.dram_busy_cycles
     idle = sum(outcome.idle_cycles.values())

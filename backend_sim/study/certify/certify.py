@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.engine.outcome import DROPPED
+from layerweaver.backend_sim.engine.outcome import is_done
 from layerweaver.backend_sim.results.latency import percentile_index
 from layerweaver.backend_sim.results.tenant import LOADGEN_KINDS
 from layerweaver.backend_sim.results.verdict import RunFacts, judge
@@ -130,11 +130,11 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> di
     scenario = run.prepared.scenario
     tenant = scenario.spec.tenants[index]
     latency_ns = run.outcomes[0].tenants[index].latency_ns
-    if (latency_ns == DROPPED).any():
+    if not is_done(latency_ns).all():
         raise ScenarioError(
-            f"{int((latency_ns == DROPPED).sum())} requests were dropped, which LoadGen does not know",
+            f"{int((~is_done(latency_ns)).sum())} requests were dropped, which LoadGen does not know",
             where=scenario.where("tenants", index),
-            accepted="leave queue.limit and drop_hopeless out",
+            accepted="leave queue out",
         )
     share = scenario.percentile(index)
     duration_ns = 0 if scenario.spec.duration_s is None else seconds_to_ns_nearest(scenario.spec.duration_s)

@@ -15,7 +15,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from layerweaver.backend_sim.engine.outcome import DROPPED, is_late
+from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.latency import percentile_index
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.prepare import PreparedScenario
@@ -70,7 +70,7 @@ def _trial(
         if due is None:
             continue
         latency_ns = run.all_latencies(index)
-        met = int(((latency_ns != DROPPED) & ~is_late(latency_ns, due)).sum())
+        met = int((is_done(latency_ns) & ~is_late(latency_ns, due)).sum())
         if len(latency_ns) and met <= percentile_index(len(latency_ns), scenario.percentile(index)):
             return False, run
     return True, run

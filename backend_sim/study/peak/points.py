@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from layerweaver.backend_sim.engine.outcome import DROPPED, is_late
+from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.latency import percentile_index
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.run import Run
@@ -28,7 +28,7 @@ def trial_point(run: Run, qps: float, *, passed: bool) -> dict[str, Any]:
     tenants = []
     for index, spec in enumerate(scenario.spec.tenants):
         latency_ns = run.all_latencies(index)
-        done = latency_ns[latency_ns != DROPPED]
+        done = latency_ns[is_done(latency_ns)]
         due = scenario.deadline_ns(index)
         lost = len(latency_ns) - (len(done) if due is None else int((~is_late(done, due)).sum()))
         decoder = decoder_of(run, index)
