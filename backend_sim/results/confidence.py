@@ -16,9 +16,14 @@ from layerweaver.backend_sim.results.metrics import (
 )
 from layerweaver.backend_sim.results.schema import Confidence, Difference, Run
 
-__all__ = ["confidence", "differences"]
+__all__ = ["confidence", "differences", "t95"]
 
 _T95 = (0.0, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+def t95(freedom: int) -> float:
+    """Half-width of a 95% interval in standard errors (Student's t), to a percent beyond ten degrees."""
+    return _T95[freedom] if freedom < len(_T95) else 1.96 + 2.4 / freedom
 
 
 def _spread(values: Sequence[Value], least: float = 0.0, most: float = math.inf) -> dict[str, object] | None:
@@ -28,9 +33,7 @@ def _spread(values: Sequence[Value], least: float = 0.0, most: float = math.inf)
         return None
     mean = math.fsum(known) / len(known)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (len(known) - 1))
-    freedom = len(known) - 1
-    factor = _T95[freedom] if freedom < len(_T95) else 1.96 + 2.4 / freedom
-    half = factor * deviation / math.sqrt(len(known))
+    half = t95(len(known) - 1) * deviation / math.sqrt(len(known))
     return {
         "mean": mean,
         "sd": deviation,

@@ -20,21 +20,35 @@ __all__ = ["register"]
 
 def _report(
     context: typer.Context,
-    result: Annotated[list[Path], typer.Argument(help="Results of simulate, compare or peak (JSON).")],
+    result: Annotated[
+        list[Path],
+        typer.Argument(help="Results of simulate, compare or peak (JSON), or the folder of one sweep."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML page to write.", callback=output_file)],
-    title: Annotated[str, typer.Option("--title", help="Heading of the page.")] = "Sharing an NPU",
+    title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
 ) -> None:
-    """Make one self-contained HTML page of results."""
+    """Make one self-contained HTML page of results, or of a study."""
     from layerweaver.ir.extras import need_extra
 
     need_extra("plotly", "a report", "report", str(output))
-    from layerweaver.backend_sim.report.page import build_report
     from layerweaver.ir import write_text
 
     session = session_of(context)
+    folders = [path for path in result if path.is_dir()]
+    if folders and len(result) > 1:
+        raise typer.BadParameter(f"{folders[0]} is a folder: a page shows one study, or results")
     with session.progress("drawing"):
-        documents = [load_json(path) for path in result]
-        write_text(output, build_report(documents, title=title, names=[str(path) for path in result]))
+        if folders:
+            from layerweaver.backend_sim.study.sweep.pages import study_page
+
+            page = study_page(folders[0], title=title or "A study of NPUs")
+        else:
+            from layerweaver.backend_sim.report.page import build_report
+
+            documents = [load_json(path) for path in result]
+            names = [str(path) for path in result]
+            page = build_report(documents, title=title or "Sharing an NPU", names=names)
+        write_text(output, page)
     session.note(f"wrote {output}")
 
 

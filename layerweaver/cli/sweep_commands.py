@@ -80,8 +80,13 @@ def _print(document: dict[str, Any], output: Path) -> None:
             [("axis", "left"), ("objective", "left"), ("of its variance", "right")],
         )
         for item in effects[:_EFFECTS]:
-            strongest.add_row(item["axis"], item["objective"], f"{100 * item['effect']:.1f}%")
+            strongest.add_row(item["axis"], item["objective"], _effect(item))
         screen.print(strongest)
+
+
+def _effect(item: dict[str, Any]) -> str:
+    over_seeds = f" ({item['low']:.1%} to {item['high']:.1%})" if "low" in item else ""
+    return f"{item['effect']:.1%}{over_seeds}"
 
 
 def _cell(value: object) -> str:

@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from layerweaver.backend_sim.study.simulate import simulate
-from layerweaver.backend_sim.study.sweep import measure
+from layerweaver.backend_sim.study.sweep import measure, summary
 from layerweaver.backend_sim.study.sweep import sweep as sweep_module
+from layerweaver.backend_sim.study.sweep.front import front
+from layerweaver.backend_sim.study.sweep.pages import study_page
 from layerweaver.backend_sim.study.sweep.store import Store
 from layerweaver.backend_sim.study.sweep.study import read_study
-from layerweaver.backend_sim.study.sweep.summary import front
 from layerweaver.backend_sim.study.sweep.sweep import sweep
 from layerweaver.costmodel import load_npu
 from layerweaver.ir import LayerweaverError, OutputError, ScenarioError
@@ -318,3 +319,53 @@ def test_sensitivity_finds_the_axis_that_matters(tmp_path: Path) -> None:
     assert (strongest["axis"], strongest["objective"]) == ("load", "system.stp")
     assert strongest["effect"] > 0.9
     assert json.loads(json.dumps(document)) == document
+    assert 0 <= strongest["low"] <= strongest["effect"] <= strongest["high"] <= 1
+    assert all("low" not in item for item in document["sensitivity"] if item["axis"] == "seed")
+
+
+def test_the_interval_of_an_effect_is_that_of_leaving_seeds_out() -> None:
+    random = np.random.default_rng(2)
+    groups, seeds = random.integers(0, 3, 240), random.integers(0, 4, 240)
+    values = groups + random.normal(size=240) * (1 + seeds)
+    found = summary._effect(groups, values, seeds)
+    assert found is not None
+    without = [summary._correlation_ratio(groups[seeds != s], values[seeds != s]) for s in range(4)]
+    known = np.array(without, dtype=np.float64)
+    half = 3.182 * np.sqrt(3 / 4 * ((known - known.mean()) ** 2).sum())
+    assert found["low"] == pytest.approx(max(0.0, found["effect"] - half))
+    assert found["high"] == pytest.approx(min(1.0, found["effect"] + half))
+
+
+def test_a_folder_becomes_a_page_finished_or_not(tmp_path: Path) -> None:
+    path = _study(tmp_path, axes={"load": [0.2, 0.8], "seed": {"count": 2}})
+    sweep(path, tmp_path / "out")
+    page = study_page(tmp_path / "out", title="Mine")
+    assert "4 points." in page
+    with closing(sqlite3.connect(tmp_path / "out" / "study.sqlite")) as database, database:
+        database.execute("DELETE FROM points WHERE number = 3")
+        database.execute("DELETE FROM meta WHERE key = 'summary'")
+    assert "3 of them run so far" in study_page(tmp_path / "out", title="Mine")
+    with pytest.raises(OutputError, match="holds no study"):
+        study_page(tmp_path, title="Mine")
+
+
+def test_nothing_is_read_or_written_again_where_all_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _study(tmp_path)
+    whole = sweep(path, tmp_path / "out")
+    monkeypatch.setattr(Store, "rows", _only_some(Store.rows))
+    again = sweep(path, tmp_path / "out")
+    assert {**again, "done_before": 0} == whole
+    (tmp_path / "out" / "points.csv").unlink()
+    monkeypatch.undo()
+    assert sweep(path, tmp_path / "out")["pareto"] == whole["pareto"]
+    assert len(_rows(tmp_path / "out")) == 24
+
+
+def _only_some(really: Any) -> Any:
+    def rows(store: Store, numbers: Any = None) -> Any:
+        assert numbers is not None, "all points are read"
+        return really(store, numbers)
+
+    return rows

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,27 @@ from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 
 SHARES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999))
+
+
+def load_headless() -> Any:
+    path = Path(__file__).parents[2] / "scripts" / "headless.py"
+    spec = importlib.util.spec_from_file_location("layerweaver_headless", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    headless = load_headless()
+    executable = headless.find_chromium()
+    if executable is None:
+        pytest.skip("no chromium on PATH; scripts/install-chromium installs Debian's")
+    with headless.Browser(executable) as running:
+        yield running
 
 
 class FixedArrivals:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +14,6 @@ from layerweaver.backend_sim.report.page import build_report
 
 Make = Callable[..., dict[str, Any]]
 READY = "document.documentElement.dataset.charts"
-
-
-def load_headless() -> Any:
-    path = Path(__file__).parents[2] / "scripts" / "headless.py"
-    spec = importlib.util.spec_from_file_location("layerweaver_headless", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    headless = load_headless()
-    executable = headless.find_chromium()
-    if executable is None:
-        pytest.skip("no chromium on PATH; scripts/install-chromium installs Debian's")
-    with headless.Browser(executable) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

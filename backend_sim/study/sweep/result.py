@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from layerweaver.ir import OutputError
+from layerweaver.backend_sim.study.sweep.store import KnownPoints
+from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows
 from layerweaver.ir.extras import need_extra
 
 __all__ = ["StudyResult"]
@@ -16,24 +18,24 @@ class StudyResult(dict[str, Any]):
 
     Args:
         document: ``points``, ``done_before``, ``failed``, ``pareto`` and ``sensitivity``.
-        rows: One mapping per point; None where there are too many to hold.
+        axes: Names of the axes.
+        folder: Where its points are.
     """
 
-    MOST_ROWS = 200_000
-
-    def __init__(self, document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] | None) -> None:
+    def __init__(self, document: Mapping[str, Any], axes: Sequence[str], folder: Path) -> None:
         super().__init__(document)
-        self._rows = rows
+        self._axes = tuple(axes)
+        self._folder = folder
 
     def to_dataframe(self) -> Any:
         """Every point as a row of a pandas frame: its number, axes, metrics and error.
 
         Raises:
-            OutputError: If pandas is not installed, or there are too many points to hold.
+            OutputError: If pandas is not installed, or the points are there no more.
         """
         need_extra("pandas", "a data frame", "data")
         import pandas as pd  # noqa: PLC0415 - optional and heavy
 
-        if self._rows is None:
-            raise OutputError("has too many points for one frame", accepted="read points.parquet")
-        return pd.DataFrame(list(self._rows))
+        with KnownPoints(self._folder) as points:
+            columns = point_columns(points, self._axes)
+            return pd.DataFrame(point_rows(points, self._axes, columns), columns=columns)

@@ -46,24 +46,21 @@ def searched(study: Study, store: Store, measure: Callable[[Sequence[Point]], li
         warnings.simplefilter("ignore")
         sampler = optuna.samplers.TPESampler(seed=study.spec.sample.seed % 2**32, multivariate=True)
         search = optuna.create_study(directions=directions, sampler=sampler)
-        known = {number: (values, row, error) for number, values, row, error in store.rows()}
+        names = [axis.name for axis in study.axes]
+        known = {point.number: (point.row(names), point.error) for point in store.rows()}
         for first in range(0, study.total, BATCH):
             trials = [search.ask() for _ in range(min(BATCH, study.total - first))]
             points = [
                 (first + place, tuple(_suggested(trial, axis) for axis in study.axes))
                 for place, trial in enumerate(trials)
             ]
-            given = {number: (row, error) for number, (_, row, error) in known.items()}
-            fresh = [point for point in points if point[0] not in given]
+            fresh = [point for point in points if point[0] not in known]
             for measured in measure(fresh) if fresh else []:
-                given[measured.number] = (measured.row, measured.error)
+                known[measured.number] = (measured.row, measured.error)
             for trial, (number, values) in zip(trials, points, strict=True):
-                row = {
-                    **given[number][0],
-                    **dict(zip((axis.name for axis in study.axes), values, strict=True)),
-                }
+                row = {**known[number][0], **dict(zip(names, values, strict=True))}
                 reached = [row.get(name) for name in study.objectives]
-                if given[number][1] or any(not isinstance(value, (int, float)) for value in reached):
+                if known[number][1] or any(not isinstance(value, (int, float)) for value in reached):
                     search.tell(trial, state=optuna.trial.TrialState.FAIL)
                 else:
                     search.tell(trial, [float(value) for value in reached if value is not None])

@@ -5,18 +5,21 @@ Rows of one kind share their columns, so a point is kept as the number of its la
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote
 
 from layerweaver.backend_sim.study.sweep.measure import Measured
 from layerweaver.ir import OutputError, ScenarioError
 
-__all__ = ["Store"]
+__all__ = ["KnownPoint", "KnownPoints", "Store"]
 
 _FORMAT = "1"
+_FILE = "study.sqlite"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS layouts (id INTEGER PRIMARY KEY, columns TEXT NOT NULL UNIQUE);
@@ -30,8 +33,139 @@ CREATE TABLE IF NOT EXISTS points (
 """
 
 
-class Store:
-    """The database of one folder; held by one study at a time. Use as a context manager.
+class KnownPoint(NamedTuple):
+    """One point as it is kept.
+
+    Attributes:
+        number: Its number.
+        axes: Values of the axes, in their order.
+        columns: Names of its metrics; one tuple for all points with the same.
+        cells: Their values.
+        error: Why it failed; "" if it did not.
+    """
+
+    number: int
+    axes: list[Any]
+    columns: tuple[str, ...]
+    cells: list[Any]
+    error: str
+
+    def row(self, axes: Sequence[str]) -> dict[str, Any]:
+        """Metrics and axes by column; an axis wins over a metric of its name."""
+        return {
+            **dict(zip(self.columns, self.cells, strict=True)),
+            **dict(zip(axes, self.axes, strict=True)),
+        }
+
+
+class KnownPoints:
+    """The points in a folder, to be read. Use as a context manager.
+
+    Args:
+        folder: The study's folder.
+
+    Raises:
+        OutputError: If there is no study, a sweep is at work on it, or the file is no store.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / _FILE
+        if not self.path.is_file():
+            raise OutputError("holds no study", where=str(folder), accepted="the folder of a sweep")
+        beside = self.path.with_name(f"{_FILE}-wal")
+        still = not beside.exists() or beside.stat().st_size == 0
+        # A database that nobody has open can be read where nothing can be written.
+        address = f"file:{quote(str(self.path.absolute()))}?mode=ro{'&immutable=1' if still else ''}"
+        with self._refusing():
+            self._db = sqlite3.connect(address, timeout=0.5, isolation_level=None, uri=True)
+            self._read_layouts()
+
+    def _read_layouts(self) -> None:
+        found = self._db.execute("SELECT id, columns FROM layouts")
+        self._layouts: dict[str, int] = {text: key for key, text in found}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """What the database complains about, in one line."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise OutputError(
+                    "another sweep is at work in this folder",
+                    where=str(self.path.parent),
+                    accepted="wait for it, or give another folder",
+                ) from None
+            raise OutputError(
+                f"cannot be written or read ({error})",
+                where=str(self.path),
+                accepted="give a folder that can be written",
+            ) from None
+        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
+            raise OutputError(
+                f"is no store of a study, or damaged ({error})",
+                where=str(self.path),
+                accepted="give another folder",
+            ) from None
+
+    def note(self, key: str) -> Any:
+        """What was noted under a key; None if nothing was."""
+        with self._refusing():
+            found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            return None if found is None else json.loads(found[0])
+
+    @property
+    def count(self) -> int:
+        """Points that are known."""
+        with self._refusing():
+            return int(self._db.execute("SELECT COUNT(*) FROM points").fetchone()[0])
+
+    @property
+    def failed(self) -> int:
+        """Points that failed."""
+        with self._refusing():
+            (count,) = self._db.execute("SELECT COUNT(*) FROM points WHERE error != ''").fetchone()
+            return int(count)
+
+    def numbers(self) -> list[int]:
+        """Numbers of the points that are known, ascending."""
+        with self._refusing():
+            return [number for (number,) in self._db.execute("SELECT number FROM points ORDER BY number")]
+
+    def columns(self) -> list[str]:
+        """Names of all metrics, in the order in which the points bring them."""
+        with self._refusing():
+            orders = self._db.execute(
+                "SELECT layouts.columns FROM points JOIN layouts ON layouts.id = points.layout "
+                "GROUP BY points.layout ORDER BY MIN(points.number)"
+            )
+            return list(dict.fromkeys(name for (text,) in orders for name in json.loads(text)))
+
+    def rows(self, numbers: Sequence[int] | None = None) -> Iterator[KnownPoint]:
+        """All points, or some, in order."""
+        asked = "SELECT number, axes, layout, cells, error FROM points"
+        with self._refusing():
+            names = {key: tuple(json.loads(text)) for text, key in self._layouts.items()}
+            if numbers is None:
+                found: Iterator[Any] = iter(self._db.execute(f"{asked} ORDER BY number"))
+            else:
+                one = f"{asked} WHERE number = ?"
+                found = (row for number in numbers for row in self._db.execute(one, (number,)))
+            for number, axes, layout, cells, error in found:
+                columns, values = names[layout], json.loads(cells)
+                if len(columns) != len(values):
+                    raise ValueError(f"point {number} has {len(values)} values, not {len(columns)}")
+                yield KnownPoint(number, json.loads(axes), columns, values, error)
+
+
+class Store(KnownPoints):
+    """The database of one folder, to be added to; held by one study at a time.
 
     Args:
         folder: The study's folder, made if it is not there.
@@ -41,41 +175,34 @@ class Store:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "study.sqlite"
+        self.path = folder / _FILE
+        self._stale = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot be made ({error.strerror})", where=str(folder)) from None
-        self._layouts: dict[str, int] = {}
-        try:
+        with self._refusing():
             self._db = sqlite3.connect(self.path, timeout=0.5, isolation_level=None)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("BEGIN IMMEDIATE")
-            for statement in _TABLES.split(";"):
-                self._db.execute(statement)
+            with self._whole():
+                for statement in _TABLES.split(";"):
+                    self._db.execute(statement)
+            self._read_layouts()
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """All that is done inside, or nothing of it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
             self._db.execute("COMMIT")
-            self._layouts = {text: key for key, text in self._db.execute("SELECT id, columns FROM layouts")}
-        except sqlite3.OperationalError as error:
-            busy = "locked" in str(error)
-            raise OutputError(
-                "another sweep is at work in this folder" if busy else f"cannot be written ({error})",
-                where=str(folder),
-                accepted="wait for it, or give another folder"
-                if busy
-                else "give a folder that can be written",
-            ) from None
-        except sqlite3.DatabaseError as error:
-            raise OutputError(
-                f"is no store of a study ({error})", where=str(self.path), accepted="give another folder"
-            ) from None
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):  # it may have been undone already
+                self._db.execute("ROLLBACK")
+            self._read_layouts()
+            raise
 
     def claim(self, parts: Mapping[str, str], version: str) -> None:
         """Make the store one of a study, or check that it is the same.
@@ -83,12 +210,17 @@ class Store:
         Raises:
             ScenarioError: If it is of another version of the package, or the study has changed.
         """
-        known = dict(self._db.execute("SELECT key, value FROM meta"))
         wanted = {"format": _FORMAT, "version": version, "parts": json.dumps(dict(parts))}
-        if not known:
-            with self._db:
-                self._db.executemany("INSERT INTO meta VALUES (?, ?)", wanted.items())
-            return
+        with self._refusing():
+            known = dict(self._db.execute("SELECT key, value FROM meta"))
+            if not self.count:  # nothing is lost by beginning anew
+                with self._whole():
+                    self._db.execute("DELETE FROM meta")
+                    self._db.executemany("INSERT INTO meta VALUES (?, ?)", wanted.items())
+                return
+            before = json.loads(known.get("parts", "{}"))
+            if not isinstance(before, dict):
+                raise ValueError("its parts are none")
         for key in ("format", "version"):
             if known.get(key) != wanted[key]:
                 raise ScenarioError(
@@ -96,7 +228,7 @@ class Store:
                     where=str(self.path),
                     accepted="give another folder, or go on with that version",
                 )
-        before, now = json.loads(known["parts"]), dict(parts)
+        now = dict(parts)
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         if changed:
             shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
@@ -106,21 +238,32 @@ class Store:
                 accepted="give another folder, or the study as it was",
             )
 
+    def put_note(self, key: str, value: Any) -> None:
+        """Note something under a key."""
+        with self._refusing():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
     def done(self, total: int) -> bytearray:
         """One byte per point: 1 where it is known."""
         flags = bytearray(total)
-        for (number,) in self._db.execute("SELECT number FROM points WHERE number < ?", (total,)):
-            flags[number] = 1
+        with self._refusing():
+            for (number,) in self._db.execute("SELECT number FROM points WHERE number < ?", (total,)):
+                flags[number] = 1
         return flags
 
-    def add(self, points: Sequence[tuple[Measured, Sequence[Any]]]) -> None:
+    def add(self, points: Sequence[tuple[Measured, Sequence[Any]]], derived: Sequence[str] = ()) -> None:
         """Keep measured points with the values of their axes.
+
+        Args:
+            points: The points.
+            derived: Keys of notes that further points make wrong.
 
         Raises:
             OutputError: If the disk is full.
         """
-        try:
-            self._db.execute("BEGIN")
+        with self._refusing(), self._whole():
+            for key in () if self._stale else derived:
+                self._db.execute("DELETE FROM meta WHERE key = ?", (key,))
             for point, axes in points:
                 columns = json.dumps(list(point.row))
                 layout = self._layouts.get(columns)
@@ -134,27 +277,4 @@ class Store:
                     "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?)",
                     (point.number, given, layout, cells, point.error),
                 )
-            self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise OutputError(f"cannot be written ({error})", where=str(self.path)) from None
-
-    @property
-    def failed(self) -> int:
-        """Points that failed."""
-        (count,) = self._db.execute("SELECT COUNT(*) FROM points WHERE error != ''").fetchone()
-        return int(count)
-
-    def columns(self) -> list[str]:
-        """Names of all metrics, in the order in which the points bring them."""
-        orders = self._db.execute(
-            "SELECT layouts.columns FROM points JOIN layouts ON layouts.id = points.layout "
-            "GROUP BY points.layout ORDER BY MIN(points.number)"
-        )
-        return list(dict.fromkeys(name for (text,) in orders for name in json.loads(text)))
-
-    def rows(self) -> Iterator[tuple[int, list[Any], dict[str, Any], str]]:
-        """Number, axis values, metrics and error of every point, in order."""
-        names = {key: json.loads(text) for text, key in self._layouts.items()}
-        found = self._db.execute("SELECT number, axes, layout, cells, error FROM points ORDER BY number")
-        for number, axes, layout, cells, error in found:
-            yield number, json.loads(axes), dict(zip(names[layout], json.loads(cells), strict=True)), error
+        self._stale = True

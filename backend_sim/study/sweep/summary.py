@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.backend_sim.results.confidence import t95
 from layerweaver.backend_sim.study.sweep.axes import label
-from layerweaver.backend_sim.study.sweep.store import Store
+from layerweaver.backend_sim.study.sweep.front import front
+from layerweaver.backend_sim.study.sweep.store import KnownPoints
 from layerweaver.backend_sim.study.sweep.study import Study
-from layerweaver.backend_sim.study.sweep.tables import point_columns
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
 
-__all__ = ["check_objectives", "front", "summary"]
+__all__ = ["SUMMARY", "check_objectives", "summary"]
+
+SUMMARY = "summary"
+"""Note of a store: its :func:`summary`, as long as no point was added since."""
 
 _MOST_LEVELS = 12
 _BINS = 6
+_MOST_CELLS = 10**7
 
 
 def check_objectives(study: Study, columns: Sequence[str]) -> None:
@@ -41,91 +49,127 @@ def check_objectives(study: Study, columns: Sequence[str]) -> None:
                 )
 
 
-def front(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Rows that no other row beats in every column (all columns small), ascending; rows with NaN are none.
-
-    Args:
-        values: Shape (points, objectives).
-    """
-    known = np.flatnonzero(~np.isnan(values).any(axis=1))
-    order = known[np.lexsort(values[known].T[::-1])]
-    kept: list[int] = []
-    best = np.empty((0, values.shape[1]))
-    for row in order:
-        # Rows come with the first column ascending, so only kept ones can beat this one.
-        candidate = values[row]
-        if not ((best <= candidate).all(axis=1) & (best < candidate).any(axis=1)).any():
-            kept.append(int(row))
-            best = np.vstack((best, candidate))
-    return np.array(sorted(kept), dtype=np.intp)
-
-
-def summary(study: Study, store: Store) -> dict[str, Any]:
-    """``pareto`` (whole rows) and ``sensitivity`` of a study's points.
+def summary(
+    points: KnownPoints, axes: Sequence[str], maximise: Sequence[str], minimise: Sequence[str]
+) -> dict[str, Any]:
+    """Numbers of the points on the Pareto front, and the ``sensitivity`` of objectives to axes.
 
     The effect of an axis on an objective is the share of the objective's variance over all points that lies
-    between the axis' values (the correlation ratio, 0 to 1); values of long axes are taken in six bins.
+    between the axis' values (the correlation ratio, 0 to 1); values of long axes are taken in six bins. With
+    an axis ``seed``, ``low`` and ``high`` are its 95% interval over the seeds (a jackknife: the study as it
+    would be without each of them), which never leaves 0 to 1.
+
+    Returns:
+        ``{"pareto": [numbers], "sensitivity": [{"axis", "objective", "effect", "low", "high"}]}``.
     """
-    names = study.objectives
+    names = [*maximise, *minimise]
     if not names:
         return {"pareto": [], "sensitivity": []}
-    axes = [axis.name for axis in study.axes]
-    numbers: list[int] = []
-    objectives: list[list[float]] = []
-    levels: list[list[Any]] = []
-    for number, values, metrics, error in store.rows():
-        if error:
+    numbers, objectives = array("q"), array("d")
+    levels = [_Levels() for _ in axes]
+    for point in points.rows():
+        if point.error:
             continue
-        row = {**metrics, **dict(zip(axes, values, strict=True))}
-        numbers.append(number)
-        objectives.append([_number(row.get(name)) for name in names])
-        levels.append([label(value) for value in values])
+        row = point.row(axes)
+        numbers.append(point.number)
+        objectives.extend(_number(row.get(name)) for name in names)
+        for level, value in zip(levels, point.axes, strict=True):
+            level.add(label(value))
     if not numbers:
         return {"pareto": [], "sensitivity": []}
-    table = np.array(objectives, dtype=np.float64)
-    sign = np.array(
-        [-1.0] * len(study.spec.objectives.maximise) + [1.0] * len(study.spec.objectives.minimise)
-    )
-    chosen = {numbers[index] for index in front(table * sign)}
-    columns = point_columns(store, axes)
-    pareto = []
-    for number, values, metrics, _ in store.rows():
-        if number in chosen:
-            row = {"point": number, **metrics, **{a: label(v) for a, v in zip(axes, values, strict=True)}}
-            pareto.append({name: row.get(name) for name in columns if name != "error"})
-    effects: list[tuple[float, str, str]] = []
-    for place, axis in enumerate(axes):
-        groups = _groups([level[place] for level in levels])
+    table = np.frombuffer(objectives, dtype=np.float64).reshape(-1, len(names))
+    sign = np.array([-1.0] * len(maximise) + [1.0] * len(minimise))
+    known = np.frombuffer(numbers, dtype=np.int64)
+    seeds = levels[list(axes).index("seed")].levels() if "seed" in axes else None
+    effects: list[dict[str, Any]] = []
+    for axis, level in zip(axes, levels, strict=True):
+        groups = level.groups()
         for column, name in enumerate(names):
-            effect = None if name == axis else _correlation_ratio(groups, table[:, column])
+            if name == axis:
+                continue
+            effect = _effect(groups, table[:, column], None if axis == "seed" else seeds)
             if effect is not None:
-                effects.append((effect, axis, name))
-    effects.sort(key=lambda item: -item[0])
-    return {
-        "pareto": pareto,
-        "sensitivity": [
-            {"axis": axis, "objective": name, "effect": effect} for effect, axis, name in effects
-        ],
-    }
+                effects.append({"axis": axis, "objective": name, **effect})
+    effects.sort(key=lambda item: -item["effect"])
+    return {"pareto": known[front(table * sign)].tolist(), "sensitivity": effects}
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
 
 
-def _groups(values: Sequence[Any]) -> NDArray[np.intp]:
-    """Number of the level that each point has, long numeric axes in bins of about equal size."""
-    if len(set(map(str, values))) > _MOST_LEVELS and all(isinstance(value, (int, float)) for value in values):
-        ranks = np.searchsorted(np.sort(np.array(values, dtype=np.float64)), values)
-        binned: NDArray[np.intp] = ranks * _BINS // len(values)
+@dataclass(slots=True, init=False)
+class _Levels:
+    """The values of one axis over all points."""
+
+    codes: array[int]
+    known: dict[str, int]
+    values: list[Any]
+
+    def __init__(self) -> None:
+        self.codes, self.known, self.values = array("q"), {}, []
+
+    def add(self, value: Any) -> None:
+        code = self.known.setdefault(str(value), len(self.known))
+        if code == len(self.values):
+            self.values.append(value)
+        self.codes.append(code)
+
+    def levels(self) -> NDArray[np.int64]:
+        """Number of the value that each point has."""
+        return np.frombuffer(self.codes, dtype=np.int64)
+
+    def groups(self) -> NDArray[np.int64]:
+        """The same with long numeric axes in bins of about equal size."""
+        codes = self.levels()
+        if len(self.values) <= _MOST_LEVELS or not all(
+            isinstance(value, (int, float)) for value in self.values
+        ):
+            return codes
+        values = np.array(self.values, dtype=np.float64)[codes]
+        binned: NDArray[np.int64] = np.searchsorted(np.sort(values), values) * _BINS // len(values)
         return binned
-    known: dict[str, int] = {}
-    return np.array([known.setdefault(str(value), len(known)) for value in values], dtype=np.intp)
 
 
-def _correlation_ratio(groups: NDArray[np.intp], values: NDArray[np.float64]) -> float | None:
+def _effect(
+    groups: NDArray[np.int64], values: NDArray[np.float64], seeds: NDArray[np.int64] | None
+) -> dict[str, float] | None:
     known = ~np.isnan(values)
     groups, values = groups[known], values[known]
+    effect = _correlation_ratio(groups, values)
+    if effect is None:
+        return None
+    found = {"effect": effect}
+    if seeds is not None:
+        half = _half_width(groups, values, seeds[known])
+        if half is not None:
+            found |= {"low": max(0.0, effect - half), "high": min(1.0, effect + half)}
+    return found
+
+
+def _half_width(
+    groups: NDArray[np.int64], values: NDArray[np.float64], seeds: NDArray[np.int64]
+) -> float | None:
+    """Half of the 95% interval of the correlation ratio: a jackknife that leaves every seed out once."""
+    _, seeds = np.unique(seeds, return_inverse=True)
+    count, width = int(seeds.max()) + 1, int(groups.max()) + 1
+    if count < 2 or count * width > _MOST_CELLS:
+        return None
+    values = values - values.mean()
+    cell = seeds * width + groups
+    points = np.bincount(cell, minlength=count * width).reshape(count, width)
+    sums = np.bincount(cell, weights=values, minlength=count * width).reshape(count, width)
+    squares = np.bincount(seeds, weights=values**2, minlength=count)
+    points, sums, squares = points.sum(0) - points, sums.sum(0) - sums, squares.sum() - squares
+    mean_part = sums.sum(1) ** 2 / np.maximum(points.sum(1), 1)
+    total = squares - mean_part
+    between = (sums**2 / np.maximum(points, 1)).sum(1) - mean_part
+    ratios = np.where(total > 0, between / np.where(total > 0, total, 1.0), 0.0)
+    spread = float(((ratios - ratios.mean()) ** 2).sum()) * (count - 1) / count
+    return t95(count - 1) * math.sqrt(spread)
+
+
+def _correlation_ratio(groups: NDArray[np.int64], values: NDArray[np.float64]) -> float | None:
     if len(values) < 2:
         return None
     total = float(((values - values.mean()) ** 2).sum())

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from layerweaver.backend_sim.study.sweep.measure import Measured, measure_points
+from layerweaver.backend_sim.study.sweep.pages import STUDY
 from layerweaver.backend_sim.study.sweep.result import StudyResult
 from layerweaver.backend_sim.study.sweep.search import searched
 from layerweaver.backend_sim.study.sweep.store import Store
 from layerweaver.backend_sim.study.sweep.study import Study, read_study
-from layerweaver.backend_sim.study.sweep.summary import check_objectives, summary
-from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows, write_tables
+from layerweaver.backend_sim.study.sweep.summary import SUMMARY, check_objectives, summary
+from layerweaver.backend_sim.study.sweep.tables import WRITTEN, point_columns, point_rows, write_tables
 from layerweaver.backend_sim.study.sweep.workers import workers
 from layerweaver.ir import OutputError
 
@@ -59,10 +62,16 @@ def sweep(
         KeyboardInterrupt: After Ctrl-C; the tables have what was known by then.
     """
     found = read_study(study, many=many, allow_code=allow_code)
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="layerweaver-") as place:
-            return _run(found, Path(place), workers, cluster, progress)
-    return _run(found, Path(folder), workers, cluster, progress)
+    if folder is not None:
+        return _run(found, Path(folder), workers, cluster, progress)
+    place = Path(tempfile.mkdtemp(prefix="layerweaver-"))
+    try:
+        result = _run(found, place, workers, cluster, progress)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    weakref.finalize(result, shutil.rmtree, place, ignore_errors=True)
+    return result
 
 
 def _run(
@@ -75,6 +84,7 @@ def _run(
     axes = [axis.name for axis in study.axes]
     with Store(folder) as store:
         store.claim(study.parts, study.job.version)
+        store.put_note(STUDY, {"axes": axes, "aims": study.aims, "points": study.total})
         done = store.done(study.total)
         before = sum(done)
         runner = _Runner(study, store, progress, before)
@@ -101,10 +111,21 @@ def _run(
             "points": study.total,
             "done_before": before,
             "failed": store.failed,
-            **summary(study, store),
+            **_said(study, store, axes),
         }
-        rows = list(point_rows(store, axes)) if study.total <= StudyResult.MOST_ROWS else None
-        return StudyResult(document, rows)
+        return StudyResult(document, axes, folder)
+
+
+def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, Any]:
+    """The rows of the Pareto front, and the sensitivity."""
+    said = store.note(SUMMARY)
+    if said is None or said["aims"] != study.aims:
+        said = {"aims": study.aims, **summary(store, axes, **study.aims)}
+        store.put_note(SUMMARY, said)
+    columns = point_columns(store, axes)
+    rows = point_rows(store, axes, columns, said["pareto"])
+    pareto = [dict(zip(columns[:-1], row[:-1], strict=True)) for row in rows]
+    return {"pareto": pareto, "sensitivity": said["sensitivity"]}
 
 
 class _Runner:
@@ -144,7 +165,7 @@ class _Runner:
 
     def _keep(self, piece: list[tuple[int, tuple[Any, ...]]], measured: list[Measured]) -> None:
         values = dict(piece)
-        self._store.add([(point, values[point.number]) for point in measured])
+        self._store.add([(point, values[point.number]) for point in measured], (SUMMARY, WRITTEN))
         self.finished += len(measured)
         if not self._checked:
             good = next((point for point in measured if not point.error), None)
