@@ -38,6 +38,7 @@ class GraphBuilder:
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
+        self._renamed: dict[str, str] = {}
 
     def input(self, name: str, shape: Sequence[Dim], dtype: int = TensorProto.FLOAT) -> str:
         """Declare a graph input; return its name."""
@@ -46,14 +47,7 @@ class GraphBuilder:
 
     def output(self, value: str, name: str, shape: Sequence[Dim], dtype: int = TensorProto.FLOAT) -> None:
         """Make ``value`` a graph output called ``name``."""
-        for node in reversed(self._nodes):
-            if value in node.output:
-                node.output[list(node.output).index(value)] = name
-                break
-        for node in self._nodes:
-            for index, used in enumerate(node.input):
-                if used == value:
-                    node.input[index] = name
+        self._renamed[value] = name
         self._outputs.append(helper.make_tensor_value_info(name, dtype, shape))
 
     def weight(self, name: str, shape: Sequence[int], fill: float | None = None) -> str:
@@ -139,6 +133,11 @@ class GraphBuilder:
 
     def model(self) -> onnx.ModelProto:
         """The finished model (opset 17, IR version 8)."""
+        for node in self._nodes:
+            for values in (node.input, node.output):
+                for index, value in enumerate(values):
+                    if value in self._renamed:
+                        values[index] = self._renamed[value]
         graph = helper.make_graph(
             self._nodes, self._name, self._inputs, self._outputs, list(self._initializers.values())
         )

@@ -26,10 +26,9 @@ def _constant_of_shape(call: Call) -> tuple[Info]:
     dtype = DType.FLOAT32 if fill is None else fill.dtype
     value = None
     if math.prod(shape) <= FOLD_LIMIT:
-        if fill is None:
-            value = storable(np.zeros(shape, dtype=np.float32), dtype, shape)
-        elif fill.values is not None and fill.values.size == 1:
-            value = storable(np.full(shape, fill.values.ravel()[0]), dtype, shape)
+        one = np.zeros(1, np.float32) if fill is None else fill.values
+        if one is not None and one.size == 1:
+            value = storable(np.broadcast_to(one.reshape(()), shape), dtype, shape)
     return (Info(dtype, shape, value),)
 
 

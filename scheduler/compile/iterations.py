@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError, TensorSpec, VectorCategory
-from layerweaver.scheduler.compile.sources import load_graph
+from layerweaver.scheduler.compile.decoder_inputs import NEEDED, decoder_inputs
+from layerweaver.scheduler.compile.kept_graphs import keep, kept
+from layerweaver.scheduler.compile.sources import ModelSource
 from layerweaver.scheduler.iterations.rows import (
     FEATURES,
     AttentionRow,
@@ -88,12 +91,23 @@ def iteration_rows(source: str | Path, dims: Mapping[str, int]) -> IterationRows
                 where=str(source),
                 accepted="leave batch, seq and past to iterations",
             )
+    model = ModelSource(source)
+    entry = model.kept_name(ImportOptions(dims=dims), "iterations of ")
+    found = kept(entry, IterationRows) if entry else None
+    if found is None:
+        found = _probed(model, dims)
+        if entry:
+            keep(entry, found)
+    return found
+
+
+def _probed(model: ModelSource, dims: Mapping[str, int]) -> IterationRows:
+    source, inputs = model.ref, decoder_inputs(model.declared, dims)
     graphs: dict[tuple[int, int, int], LayerGraph] = {}
 
     def bound(size: tuple[int, int, int]) -> LayerGraph:
         if size not in graphs:
-            batch, seq, past = size
-            graphs[size] = load_graph(source, dims={**dims, "seq": seq, "past": past}, batch=batch)
+            graphs[size] = model.imported_anew(inputs.bound(*size)).graph
         return graphs[size]
 
     first = bound(_BY_SEQUENCE[0])
@@ -101,7 +115,7 @@ def iteration_rows(source: str | Path, dims: Mapping[str, int]) -> IterationRows
         raise ModelError(
             "has no cache of keys and values that grows with past",
             where=str(source),
-            accepted="a decoder with dimensions batch, seq and past whose cache is an input and an output",
+            accepted=NEEDED,
         )
     every, one = _fitted(bound, _ANY, source), _fitted(bound, _ONE, source)
     return _assembled(first, every, one)

@@ -1,7 +1,7 @@
-"""Imported models by content, in memory and in the user's cache folder.
+"""Imported models, and iterations of decoders, by content, in memory and in the user's cache folder.
 
-A graph depends on the model's bytes, on what it is bound to, and on the code that imports it; all of it is in
-an entry's name. Not kept are models with data in other files, and any as long as somebody else's operators
+What is kept depends on the model's bytes, on what it is bound to, and on the code that makes it; all of it is
+in an entry's name. Not kept are models with data in other files, and any as long as somebody else's operators
 are known.
 """
 
@@ -17,6 +17,7 @@ from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, read_bounded
@@ -31,7 +32,9 @@ _EXTERNAL = b"\x0a\x08location"
 """How an ONNX file spells the key that names another file."""
 
 _MOST_IN_MEMORY = 64
-_memory: dict[str, Imported] = {}
+_memory: dict[str, object] = {}
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +85,12 @@ def _others_operators() -> bool:
 
 @cache
 def _code() -> str:
-    """Digest of the code that makes graphs."""
+    """Digest of the code that makes what is kept."""
     digest = hashlib.sha256()
     for distribution in ("layerweaver", "onnx"):
         digest.update(metadata.version(distribution).encode() + b"\0")
     digest.update(platform.python_version().encode())
-    for room in ("ir", "frontend", "models"):
+    for room in ("ir", "frontend", "models", "scheduler.compile", "scheduler.iterations"):
         spec = find_spec(f"layerweaver.{room}")
         for place in (spec and spec.submodule_search_locations) or ():
             for file in sorted(Path(place).rglob("*.py")):
@@ -95,26 +98,26 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def kept(name: str) -> Imported | None:
-    """What was imported under a name, if it was kept."""
+def kept(name: str, kind: type[Kept]) -> Kept | None:
+    """What was kept under a name, if anything was."""
     found = _memory.get(name)
     if found is None:
         entry = GRAPHS.read(name)
         if entry is None:
             return None
         found = pickle.loads(entry)  # noqa: S301 - of our own folder
-        assert isinstance(found, Imported)
         _remember(name, found)
+    assert isinstance(found, kind)
     return found
 
 
-def keep(name: str, imported: Imported) -> None:
-    """Keep what was imported."""
-    _remember(name, imported)
-    GRAPHS.write(name, pickle.dumps(imported))
+def keep(name: str, made: object) -> None:
+    """Keep what was made."""
+    _remember(name, made)
+    GRAPHS.write(name, pickle.dumps(made))
 
 
-def _remember(name: str, imported: Imported) -> None:
+def _remember(name: str, made: object) -> None:
     while len(_memory) >= _MOST_IN_MEMORY:
         del _memory[next(iter(_memory))]
-    _memory[name] = imported
+    _memory[name] = made

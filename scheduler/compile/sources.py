@@ -75,26 +75,47 @@ class ModelSource:
         model = read_model_bytes(data, str(self.ref))
         return replace(model, sha256=hashlib.sha256(data).hexdigest()), dict(models.defaults(self._zoo))
 
+    @property
+    def declared(self) -> OnnxModel:
+        """The model as its file has it.
+
+        Raises:
+            ModelError: If it does not exist or cannot be read.
+        """
+        return self._read[0]
+
     def imported(self, options: ImportOptions) -> Imported:
         """Import the model, bound to the zoo's dimensions where the options leave it open.
 
         Raises:
             ModelError: If the model does not exist, cannot be read, bound or lowered.
         """
-        name = self._content and graph_name(self._content, str(self.ref), options)
-        found = kept(name) if name else None
+        name = self.kept_name(options)
+        found = kept(name, Imported) if name else None
         if found is None:
-            from layerweaver.frontend.importer import import_model  # noqa: PLC0415 - loads every operator
-            from layerweaver.frontend.reader.file import file_sha256  # noqa: PLC0415
-
-            model, defaults = self._read
-            bound = _bound_dims(model, defaults, options)
-            graph = import_model(model, replace(options, dims=bound))
-            sha256 = model.sha256 or (name and self._content) or file_sha256(self.ref)
-            found = Imported(graph, sha256, bound)
+            found = self.imported_anew(options)
             if name:
                 keep(name, found)
         return found
+
+    def kept_name(self, options: ImportOptions, what: str = "") -> str | None:
+        """Name under which what is made of the model is kept; None where it is not.
+
+        Args:
+            options: What the model is bound to.
+            what: What is made of it; a graph by default.
+        """
+        return self._content and graph_name(self._content, f"{what}{self.ref}", options)
+
+    def imported_anew(self, options: ImportOptions) -> Imported:
+        """As :meth:`imported`, without a look at what is kept."""
+        from layerweaver.frontend.importer import import_model  # noqa: PLC0415 - loads every operator
+        from layerweaver.frontend.reader.file import file_sha256  # noqa: PLC0415
+
+        model, defaults = self._read
+        bound = _bound_dims(model, defaults, options)
+        graph = import_model(model, replace(options, dims=bound))
+        return Imported(graph, model.sha256 or self._content or file_sha256(self.ref), bound)
 
 
 def _bound_dims(
