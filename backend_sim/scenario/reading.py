@@ -12,12 +12,14 @@ from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import ScenarioSpec
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.sections import validated
+from layerweaver.ir.spelling import nearest
 from layerweaver.ir.yaml_source import YamlSource, parse_yaml, read_yaml
 
-__all__ = ["builtin_scenario", "load_scenario"]
+__all__ = ["EXAMPLES", "builtin_scenario", "load_scenario"]
 
 
-BUILTIN = "photos-camera-chat.yaml"
+EXAMPLES = {"vision": "photos-camera-chat.yaml", "llm": "chat.yaml"}
+"""Scenarios that come with the package, the one that runs where none is given first."""
 
 
 def load_scenario(
@@ -41,10 +43,22 @@ def load_scenario(
     return _checked(document, folder, skip_bad_rows)
 
 
-def builtin_scenario() -> Scenario:
-    """The scenario that comes with the package: ResNet-50 and two BERTs on the memory-centric NPU."""
-    data = files("layerweaver.backend_sim.scenario").joinpath(BUILTIN).read_bytes()
-    return _checked(parse_yaml(data, BUILTIN, ScenarioError), Path(), False)
+def builtin_scenario(name: str = "vision") -> Scenario:
+    """A scenario that comes with the package.
+
+    Args:
+        name: ``vision``: three tenants of fixed cost on the memory-centric NPU; ``llm``: a language model
+            beside two of vision on one TPU v6e.
+
+    Raises:
+        ScenarioError: If there is none of that name.
+    """
+    if name not in EXAMPLES:
+        raise ScenarioError(
+            f"no example is called {name[:80]!r}", accepted=nearest(name, [*EXAMPLES], "examples")
+        )
+    data = files("layerweaver.backend_sim.scenario").joinpath(EXAMPLES[name]).read_bytes()
+    return _checked(parse_yaml(data, EXAMPLES[name], ScenarioError), Path(), False)
 
 
 def _checked(document: YamlSource, folder: Path, skip_bad_rows: bool) -> Scenario:

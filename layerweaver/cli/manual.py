@@ -26,6 +26,7 @@ _EXAMPLES = {
     "show": ("show mix.lwp", "-v show mix.lwp", "show mix.lwp --csv > layers.csv"),
     "simulate": (
         "simulate",
+        "simulate --example llm",
         "simulate service.yaml --policy layerweaver+:margin_us=50 -o run.json",
         "simulate service.yaml --trace trace.json.gz --trace-window 10ms:20ms",
         "simulate service.yaml --seeds 10 --json",

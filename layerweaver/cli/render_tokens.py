@@ -15,10 +15,10 @@ __all__ = ["token_tables"]
 
 _COLUMNS = [
     ("tokens/s", "right"),
-    ("TTFT p50\nms", "right"),
-    ("p99\nms", "right"),
-    ("TPOT p50\nms", "right"),
-    ("p99\nms", "right"),
+    ("TTFT\np50 ms", "right"),
+    ("\np99 ms", "right"),
+    ("TPOT\np50 ms", "right"),
+    ("\np99 ms", "right"),
     ("good\nq/s", "right"),
     ("KV\nused", "right"),
     ("pre-\nempted", "right"),

@@ -12,11 +12,12 @@ from layerweaver.cli.completion import complete_policies, complete_policy
 from layerweaver.cli.session import Session, print_document
 
 if TYPE_CHECKING:
-    from layerweaver.backend_sim.study.inputs import PolicyRef
+    from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef
 
 __all__ = [
     "CodeOption",
     "DetailsOption",
+    "ExampleOption",
     "OutputOption",
     "PoliciesOption",
     "PolicyOption",
@@ -29,10 +30,15 @@ __all__ = [
     "finish",
     "parse_policies",
     "parse_policy",
+    "scenario_or_example",
     "wants_details",
 ]
 
 ScenarioArgument = Annotated[Path, typer.Argument(help="A scenario file (YAML).")]
+ExampleOption = Annotated[
+    str | None,
+    typer.Option("--example", help="A built-in scenario instead: vision (default) or llm.", metavar="NAME"),
+]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", min=0, help="Replace every tenant's seed by one derived from this.")
 ]
@@ -96,6 +102,22 @@ PoliciesOption = Annotated[
         help="Policies, for example fcfs,edf,layerweaver+:margin_us=50.",
     ),
 ]
+
+
+def scenario_or_example(scenario: Path | None, example: str | None) -> ScenarioRef:
+    """The scenario file, or the built-in one that was named; None for the default.
+
+    Raises:
+        typer.BadParameter: If both are given.
+        ScenarioError: If there is no such example.
+    """
+    if example is None:
+        return scenario
+    if scenario is not None:
+        raise typer.BadParameter("give a scenario file or --example, not both")
+    from layerweaver.backend_sim.scenario.reading import builtin_scenario
+
+    return builtin_scenario(example)
 
 
 def parse_policy(text: str) -> PolicyRef:

@@ -13,6 +13,7 @@ from layerweaver.cli.render_results import comparison_tables, outcome_tables
 from layerweaver.cli.serving import (
     CodeOption,
     DetailsOption,
+    ExampleOption,
     OutputOption,
     PoliciesOption,
     PolicyOption,
@@ -24,21 +25,21 @@ from layerweaver.cli.serving import (
     finish,
     parse_policies,
     parse_policy,
+    scenario_or_example,
     wants_details,
 )
 from layerweaver.cli.session import JsonOption, Session, console, session_of
 
 if TYPE_CHECKING:
-    from layerweaver.backend_sim.study.inputs import PolicyRef
+    from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef
 
 __all__ = ["register"]
 
 
 def _simulate(
     context: typer.Context,
-    scenario: Annotated[
-        Path | None, typer.Argument(help="A scenario file; default: the built-in one.")
-    ] = None,
+    scenario: Annotated[Path | None, typer.Argument(help="A scenario file; default: a built-in one.")] = None,
+    example: ExampleOption = None,
     policy: PolicyOption = None,
     seed: SeedOption = None,
     seeds: SeedsOption = 1,
@@ -66,20 +67,21 @@ def _simulate(
     allow_code: CodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Simulate a scenario; without one, compare policies on the built-in example."""
+    """Simulate a scenario; without one, compare policies on a built-in example."""
     session = session_of(context)
+    chosen = scenario_or_example(scenario, example)
     if trace_window is not None and trace is None and log is None:
         raise typer.BadParameter("--trace-window needs --trace or --log")
     if scenario is None and policy is None and trace is None and log is None:
         _run_comparison(
-            session, None, None, seed, seeds, requests, details, output, skip_bad_rows, allow_code, as_json
+            session, chosen, None, seed, seeds, requests, details, output, skip_bad_rows, allow_code, as_json
         )
         return
     from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
 
     with session.simulation_progress("simulating") as (compiling, progress):
         document = simulate_with(
-            scenario,
+            chosen,
             parse_policy(policy) if policy is not None else None,
             RunOptions(
                 seed=seed,
@@ -107,7 +109,7 @@ def _simulate(
 
 def _run_comparison(
     session: Session,
-    scenario: Path | None,
+    scenario: ScenarioRef,
     policies: list[PolicyRef] | None,
     seed: int | None,
     seeds: int,
@@ -149,9 +151,8 @@ def _run_comparison(
 
 def _compare(
     context: typer.Context,
-    scenario: Annotated[
-        Path | None, typer.Argument(help="A scenario file; default: the built-in one.")
-    ] = None,
+    scenario: Annotated[Path | None, typer.Argument(help="A scenario file; default: a built-in one.")] = None,
+    example: ExampleOption = None,
     policies: PoliciesOption = None,
     seed: SeedOption = None,
     seeds: SeedsOption = 1,
@@ -166,7 +167,7 @@ def _compare(
     names = parse_policies(policies)
     _run_comparison(
         session_of(context),
-        scenario,
+        scenario_or_example(scenario, example),
         names,
         seed,
         seeds,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from layerweaver.backend_sim.run.prepare import prepare
-from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
+from layerweaver.backend_sim.scenario.reading import EXAMPLES, builtin_scenario, load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.ir import LayerweaverError, ScenarioError
 
@@ -192,6 +192,9 @@ def test_missing_models(make_scenario: Any, missing: dict[str, Any]) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_builtin_scenario_is_the_example() -> None:
-    example = Path(__file__).parents[2] / "examples" / "photos-camera-chat.yaml"
-    assert builtin_scenario().spec == load_scenario(example).spec
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_builtin_scenarios_are_the_examples(name: str) -> None:
+    example = Path(__file__).parents[2] / "examples" / EXAMPLES[name]
+    assert builtin_scenario(name).spec == load_scenario(example).spec
+    with pytest.raises(LayerweaverError, match="vision"):
+        builtin_scenario("vsion")

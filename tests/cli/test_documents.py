@@ -224,3 +224,12 @@ def test_exported_zoo_models_import_as_files(run: Run, tmp_path: Path) -> None:
     assert run("models", "export", "ncf", "-o", path).code == 0
     document = run("inspect", path, "--dim", "batch=256", "--json").document
     assert document["totals"]["macs"] == 27_295_744
+
+
+def test_an_example_is_named_or_a_scenario_given(run: Run, scenario: Path) -> None:
+    document = run("simulate", "--example", "llm", "--policy", "edf", "--json").document
+    assert document["tenants"][0]["llm"]["tokens_out"] > 0
+    both, unknown = run("compare", scenario, "--example", "llm"), run("simulate", "--example", "vison")
+    assert (both.code, unknown.code) == (2, 2)
+    assert "not both" in both.err
+    assert "vision" in unknown.err
