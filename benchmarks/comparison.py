@@ -107,7 +107,7 @@ def grid_table(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 ["fcfs", "fcfs-prefetch", "layerweaver+"],
                 queries=args.queries,
                 seeds=args.seeds,
-                jobs=args.jobs,
+                workers=args.jobs,
                 resolution=args.resolution,
             )
             rates = {result["policy"]: result["peak_qps"] for result in found["results"]}

@@ -10,7 +10,8 @@ from layerweaver.backend_sim.results.reading import ResultError, read_documents
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.scenario.provenance import FOLDER, SKIPPING, changed_files, stated_keys
 from layerweaver.backend_sim.scenario.reading import load_scenario
-from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
+from layerweaver.backend_sim.study.repeat import RunOptions
+from layerweaver.backend_sim.study.simulate import simulate_with
 
 __all__ = ["differences", "rerun"]
 

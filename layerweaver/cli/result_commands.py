@@ -60,8 +60,8 @@ def _rerun(
     as_json: JsonOption = False,
 ) -> None:
     """Run a result again, with the scenario, policies, options and seeds that it names."""
+    from layerweaver.backend_sim.study.repeat import RunOptions
     from layerweaver.backend_sim.study.rerun import differences, rerun
-    from layerweaver.backend_sim.study.simulate import RunOptions
 
     session = session_of(context)
     before = load_json(result)

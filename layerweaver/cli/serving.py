@@ -26,6 +26,7 @@ __all__ = [
     "SeedOption",
     "SeedsOption",
     "SkipOption",
+    "WorkersOption",
     "deliver",
     "finish",
     "parse_policies",
@@ -44,6 +45,9 @@ SeedOption = Annotated[
 ]
 SeedsOption = Annotated[
     int, typer.Option("--seeds", min=1, max=1000, help="Repetitions with derived seeds, for intervals.")
+]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, max=256, help="Processes; they change no byte of the result.")
 ]
 SkipOption = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip and count bad rows of traces.")]
 

@@ -21,6 +21,7 @@ from layerweaver.cli.serving import (
     SeedOption,
     SeedsOption,
     SkipOption,
+    WorkersOption,
     deliver,
     finish,
     parse_policies,
@@ -43,6 +44,7 @@ def _simulate(
     policy: PolicyOption = None,
     seed: SeedOption = None,
     seeds: SeedsOption = 1,
+    workers: WorkersOption = 1,
     trace: Annotated[
         Path | None,
         typer.Option("--trace", help="Write a Perfetto trace (.json or .json.gz).", callback=output_file),
@@ -74,10 +76,22 @@ def _simulate(
         raise typer.BadParameter("--trace-window needs --trace or --log")
     if scenario is None and policy is None and trace is None and log is None:
         _run_comparison(
-            session, chosen, None, seed, seeds, requests, details, output, skip_bad_rows, allow_code, as_json
+            session,
+            chosen,
+            None,
+            seed,
+            seeds,
+            workers,
+            requests,
+            details,
+            output,
+            skip_bad_rows,
+            allow_code,
+            as_json,
         )
         return
-    from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
+    from layerweaver.backend_sim.study.repeat import RunOptions
+    from layerweaver.backend_sim.study.simulate import simulate_with
 
     with session.simulation_progress("simulating") as (compiling, progress):
         document = simulate_with(
@@ -86,6 +100,7 @@ def _simulate(
             RunOptions(
                 seed=seed,
                 seeds=seeds,
+                workers=workers,
                 skip_bad_rows=skip_bad_rows,
                 allow_code=allow_code,
                 trace=trace,
@@ -113,6 +128,7 @@ def _run_comparison(
     policies: list[PolicyRef] | None,
     seed: int | None,
     seeds: int,
+    workers: int,
     requests: Path | None,
     details: bool | None,
     output: Path | None,
@@ -121,7 +137,8 @@ def _run_comparison(
     as_json: bool,
 ) -> None:
     from layerweaver.backend_sim.results.sentence import verdict_sentence
-    from layerweaver.backend_sim.study.simulate import RunOptions, compare_with
+    from layerweaver.backend_sim.study.repeat import RunOptions
+    from layerweaver.backend_sim.study.simulate import compare_with
 
     with session.simulation_progress("simulating") as (compiling, progress):
         document = compare_with(
@@ -130,6 +147,7 @@ def _run_comparison(
             RunOptions(
                 seed=seed,
                 seeds=seeds,
+                workers=workers,
                 skip_bad_rows=skip_bad_rows,
                 allow_code=allow_code,
                 requests=requests,
@@ -156,6 +174,7 @@ def _compare(
     policies: PoliciesOption = None,
     seed: SeedOption = None,
     seeds: SeedsOption = 1,
+    workers: WorkersOption = 1,
     requests: RequestsOption = None,
     details: DetailsOption = None,
     output: OutputOption = None,
@@ -171,6 +190,7 @@ def _compare(
         names,
         seed,
         seeds,
+        workers,
         requests,
         details,
         output,

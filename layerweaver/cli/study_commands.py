@@ -49,7 +49,7 @@ def _peak(
     tenant: Annotated[
         str | None, typer.Option("--tenant", help="Scale this tenant's rate only; default: all.")
     ] = None,
-    jobs: Annotated[int, typer.Option("--workers", "--jobs", min=1, max=256, help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", "--jobs", min=1, max=256, help="Processes.")] = 1,
     curve: Annotated[
         int | None,
         typer.Option(
@@ -77,7 +77,7 @@ def _peak(
             queries=queries,
             seeds=seeds,
             tenant=tenant,
-            jobs=jobs,
+            workers=workers,
             curve=_curve(curve, output),
             skip_bad_rows=skip_bad_rows,
             allow_code=allow_code,

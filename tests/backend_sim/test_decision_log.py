@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from layerweaver.backend_sim.study.simulate import RunOptions, simulate, simulate_with
+from layerweaver.backend_sim.study.repeat import RunOptions
+from layerweaver.backend_sim.study.simulate import simulate, simulate_with
 from layerweaver.backend_sim.timeline.decision_log import DECISION_COLUMNS
 from layerweaver.ir import OutputError, ScenarioError
 

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from layerweaver.backend_sim.results.verdict import Judgement, RunFacts, judge_tokens
-from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
+from layerweaver.backend_sim.study.repeat import RunOptions
+from layerweaver.backend_sim.study.simulate import simulate_with
 from layerweaver.backend_sim.traffic.sample_order import issued_samples
 from layerweaver.ir import LayerweaverError
 

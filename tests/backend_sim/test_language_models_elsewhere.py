@@ -14,7 +14,8 @@ from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.study.certify.certify import certify
 from layerweaver.backend_sim.study.peak.peak import peak
-from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
+from layerweaver.backend_sim.study.repeat import RunOptions
+from layerweaver.backend_sim.study.simulate import simulate_with
 from layerweaver.ir import LayerweaverError
 
 SCENARIO: dict[str, Any] = {

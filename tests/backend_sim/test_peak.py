@@ -86,7 +86,7 @@ def test_every_trial_is_a_point_and_the_curve_goes_up_to_the_bound(make_scenario
 
 def test_one_tenant_several_seeds_and_processes_agree(make_scenario: Any) -> None:
     one = peak(make_scenario(), ["fcfs"], queries=600, seeds=2, tenant="vision")
-    two = peak(make_scenario(), ["fcfs"], queries=600, seeds=2, tenant="vision", jobs=2)
+    two = peak(make_scenario(), ["fcfs"], queries=600, seeds=2, tenant="vision", workers=2)
     assert one == two
     assert one["results"][0]["peak_qps_sd"] > 0
     assert len(one["results"][0]["peaks_qps"]) == 2

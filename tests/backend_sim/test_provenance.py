@@ -11,8 +11,9 @@ import pytest
 from layerweaver.__main__ import main
 from layerweaver.backend_sim.results.files import result_rows
 from layerweaver.backend_sim.results.reading import ResultError, run_names
+from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.rerun import differences, rerun
-from layerweaver.backend_sim.study.simulate import RunOptions, compare, simulate
+from layerweaver.backend_sim.study.simulate import compare, simulate
 from layerweaver.ir import PolicyError
 
 NPU = """name: unit

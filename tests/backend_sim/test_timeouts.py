@@ -16,7 +16,8 @@ from layerweaver.backend_sim.engine.input import BatchRule, SimulationInput, Ten
 from layerweaver.backend_sim.engine.loop import run
 from layerweaver.backend_sim.engine.outcome import TIMED_OUT
 from layerweaver.backend_sim.results.files import result_rows
-from layerweaver.backend_sim.study.simulate import RunOptions, simulate, simulate_with
+from layerweaver.backend_sim.study.repeat import RunOptions
+from layerweaver.backend_sim.study.simulate import simulate, simulate_with
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ScenarioError

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from layerweaver.backend_sim.report.page import build_report
-from layerweaver.backend_sim.study.simulate import RunOptions, compare_with, simulate, simulate_with
+from layerweaver.backend_sim.study.repeat import RunOptions
+from layerweaver.backend_sim.study.simulate import compare_with, simulate, simulate_with
 from layerweaver.ir import LayerweaverError
 
 VISION = {"name": "vision", "model": "zoo:resnet50", "deadline_ms": 3}

@@ -21,10 +21,10 @@ from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, policies_of, policy_of
-from layerweaver.backend_sim.study.peak.jobs import in_processes
 from layerweaver.backend_sim.study.peak.plan import PeakPlan, plan_peak
 from layerweaver.backend_sim.study.peak.points import trial_point
 from layerweaver.backend_sim.study.peak.search import Search, search_peak
+from layerweaver.backend_sim.study.processes import in_processes
 from layerweaver.ir import ScenarioError
 
 __all__ = ["PeakPlan", "peak", "plan_peak", "search_one"]
@@ -118,13 +118,13 @@ def search_one(
 def _searches(
     plan: PeakPlan,
     todo: Sequence[tuple[PolicyRef | None, int]],
-    jobs: int,
+    workers: int,
     tell: Callable[[float, int], None],
 ) -> list[Search | None]:
     """One search per job, in order; None where Ctrl-C came before it had begun (or ended, in processes)."""
-    if jobs > 1 and len(todo) > 1:
+    if workers > 1 and len(todo) > 1:
         searches = [partial(search_one, plan, *job) for job in todo]
-        return in_processes(searches, jobs, lambda ended: tell(ended / len(todo), ended))
+        return in_processes(searches, workers, lambda ended: tell(ended / len(todo), ended))
     found: list[Search | None] = []
     for number, job in enumerate(todo):
 
@@ -148,7 +148,7 @@ def peak(
     seeds: int = 1,
     tenant: str | None = None,
     seed: int | None = None,
-    jobs: int = 1,
+    workers: int = 1,
     resolution: float = 0.005,
     curve: int = 0,
     skip_bad_rows: bool = False,
@@ -164,7 +164,7 @@ def peak(
         seeds: Repetitions with derived seeds.
         tenant: Scale only this tenant's rate; all tenants must still meet their percentiles.
         seed: Replaces all seeds by ones derived from it.
-        jobs: Processes.
+        workers: Processes.
         resolution: Width of the final bracket as a share of the bound.
         curve: Also run so many evenly spaced loads up to the bound to their ends, for curves over load; they
             are among ``trial_points`` and not among ``trials``.
@@ -181,8 +181,8 @@ def peak(
     Raises:
         LayerweaverError: If the scenario is wrong or has no peak to search for.
     """
-    if seeds < 1 or jobs < 1 or curve < 0 or not 0 < resolution < 1:
-        raise ScenarioError("seeds and jobs are 1 or more, the resolution lies between 0 and 1")
+    if seeds < 1 or workers < 1 or curve < 0 or not 0 < resolution < 1:
+        raise ScenarioError("seeds and workers are 1 or more, the resolution lies between 0 and 1")
     plan = plan_peak(
         source,
         queries=queries,
@@ -203,7 +203,7 @@ def peak(
             progress(share, names[min(ended, len(todo) - 1) // seeds])
 
     tell(0.0, 0)
-    found = _searches(plan, todo, jobs, tell)
+    found = _searches(plan, todo, workers, tell)
     results = []
     for place, name in enumerate(names):
         searches = [search for search in found[place * seeds : (place + 1) * seeds] if search is not None]

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
-import signal
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from layerweaver.backend_sim.study.processes import process_pool
 from layerweaver.backend_sim.study.sweep.measure import Job
 from layerweaver.ir import OutputError
 from layerweaver.ir.extras import need_extra
@@ -56,22 +55,8 @@ def workers(job: Job, count: int, cluster: str | None) -> Iterator[tuple[Executo
     elif count == 1:
         yield _Here(), job, 1
     else:
-        pool = ProcessPoolExecutor(
-            count,
-            mp_context=multiprocessing.get_context("spawn"),
-            # Ctrl-C reaches all processes of a terminal; one alone decides what it means.
-            initializer=signal.signal,
-            initargs=(signal.SIGINT, signal.SIG_IGN),
-        )
-        others = set(multiprocessing.active_children())
-        try:
+        with process_pool(count) as pool:
             yield pool, job, count
-            pool.shutdown()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(multiprocessing.active_children()) - others:
-                process.terminate()
-            raise
 
 
 @contextlib.contextmanager

@@ -1,0 +1,77 @@
+"""Calls in processes of their own, and what is left of them after Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from layerweaver.ir import OutputError
+
+__all__ = ["in_processes", "process_pool"]
+
+Result = TypeVar("Result")
+
+
+@contextlib.contextmanager
+def process_pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes end at once if what is done with it does not end well."""
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        count,
+        mp_context=multiprocessing.get_context("spawn"),
+        # Ctrl-C reaches all processes of a terminal; one alone decides what it means.
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+
+
+def in_processes(
+    calls: Sequence[Callable[[], Result]], count: int, ended: Callable[[int], None]
+) -> list[Result | None]:
+    """Call functions in processes.
+
+    After Ctrl-C the processes are ended at once; what they had not finished is lost.
+
+    Args:
+        calls: What to call; can be pickled.
+        count: Processes.
+        ended: Told the number of calls that have ended, whenever one does.
+
+    Returns:
+        What each returned, in order; None where it was not finished.
+
+    Raises:
+        OutputError: If a process was killed.
+    """
+    futures: list[Future[Result]] = []
+    try:
+        with process_pool(min(count, len(calls))) as pool:
+            futures += [pool.submit(call) for call in calls]
+            for number, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                ended(number)
+    except KeyboardInterrupt:
+        return [_finished(future) for future in futures]
+    except BrokenProcessPool:
+        raise OutputError(
+            "a process that worked on it was killed", accepted="run it again, with fewer --workers"
+        ) from None
+    return [future.result() for future in futures]
+
+
+def _finished(future: Future[Result]) -> Result | None:
+    done = future.done() and not future.cancelled() and future.exception() is None
+    return future.result() if done else None

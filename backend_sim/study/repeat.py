@@ -1,0 +1,265 @@
+"""Policies and repetitions of one scenario, one after the other or in processes, as documents."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from layerweaver.backend_sim.results import schema
+from layerweaver.backend_sim.results.confidence import confidence
+from layerweaver.backend_sim.results.document import run_document
+from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.run.progress import as_part
+from layerweaver.backend_sim.run.run import Run, run_once
+from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
+from layerweaver.backend_sim.study.inputs import PolicyRef, policy_of
+from layerweaver.backend_sim.study.processes import in_processes
+from layerweaver.backend_sim.timeline.window import DEFAULT_TRACE_WINDOW, parse_window
+
+if TYPE_CHECKING:
+    from layerweaver.backend_sim.engine.loop import ProgressCallback
+    from layerweaver.backend_sim.results.details_schema import Details
+    from layerweaver.scheduler.policies import Policy
+
+__all__ = ["RunOptions", "run_repeated"]
+
+LOGGER = logging.getLogger("layerweaver")
+_LOGGED_LAYERS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a scenario is run, and what is recorded of it.
+
+    Attributes:
+        seed: Replaces all seeds by ones derived from it.
+        seeds: Repetitions with derived seeds; above 1 a document has 95% confidence intervals. What is
+            recorded is the first.
+        workers: Processes that repetitions and policies are divided among; documents are the same.
+        skip_bad_rows: Leave bad rows of traces out and count them.
+        allow_code: Run a policy that the scenario gives as a Python file.
+        compiled: Whether numba compiles the engine.
+        details: Whether documents get the key ``details`` that reports draw.
+        trace: Where to write a Perfetto trace; None writes none.
+        trace_window: Part to trace and log, such as ``10ms:20ms``; None: all, or the beginning of a long run.
+        log: Where to write the decision log (CSV); None writes none.
+        requests: Where to write what became of every request (CSV); of several policies one file each, with
+            the policy's name before the ending.
+        announce: Told the size of the trace in bytes before it is written.
+        progress: Called about once per million rows; returns True to stop.
+        compiling: Told the share of models compiled and which is being compiled, and what is recorded.
+    """
+
+    seed: int | None = None
+    seeds: int = 1
+    workers: int = 1
+    skip_bad_rows: bool = False
+    allow_code: bool = False
+    compiled: bool = True
+    details: bool = False
+    trace: Path | None = None
+    trace_window: str | None = None
+    log: Path | None = None
+    requests: Path | None = None
+    announce: Callable[[int], None] | None = None
+    progress: ProgressCallback | None = None
+    compiling: Callable[[float, str], None] | None = None
+
+    def tell(self, text: str) -> None:
+        """Say what is being done."""
+        if self.compiling is not None:
+            self.compiling(-1.0, text)
+
+
+class _Repetition(NamedTuple):
+    """One run's document, without what depends on the clock, and how long it took."""
+
+    document: schema.Run
+    seconds: float
+
+
+def run_repeated(
+    prepared: PreparedScenario,
+    policies: Sequence[PolicyRef | Policy | None],
+    asked: Sequence[RunOptions],
+    preparing_s: float = 0.0,
+) -> list[schema.Run]:
+    """One document per policy, until one is interrupted.
+
+    Args:
+        prepared: The scenario.
+        policies: The policies; None is the scenario's own.
+        asked: What is asked for of each; seeds and workers are those of the first.
+        preparing_s: How long it took to prepare the scenario.
+
+    Raises:
+        LayerweaverError: If a policy fails, or something cannot be written.
+        KeyboardInterrupt: After Ctrl-C, if processes were at work and no policy was finished.
+    """
+    for policy in policies:
+        policy_of(prepared, policy)  # what is wrong with a later one is said before the first runs
+    seeds = asked[0].seeds
+    todo = [
+        partial(_repetition, prepared, policy, part, replica)
+        for policy, part in zip(policies, asked, strict=True)
+        for replica in range(seeds)
+    ]
+    if asked[0].workers > 1 and len(todo) > 1:
+        found = _divided(prepared, policies, asked)
+    else:
+        found = []
+        for number, call in enumerate(todo):
+            found.append(call(place=(number, len(todo))))
+            if found[-1].document.get("interrupted"):
+                break
+    documents = []
+    for place, part in enumerate(asked):
+        repetitions = found[place * seeds : (place + 1) * seeds]
+        if repetitions:
+            documents.append(_joined(prepared, repetitions, part, preparing_s))
+    return documents
+
+
+def _repetition(
+    prepared: PreparedScenario,
+    policy: PolicyRef | Policy | None,
+    asked: RunOptions,
+    replica: int,
+    place: tuple[int, int] = (0, 1),
+) -> _Repetition:
+    """One run; the first of a policy also records what is asked for."""
+    began = time.perf_counter()
+    chosen = policy_of(prepared, policy)
+    run = run_once(
+        prepared,
+        chosen,
+        TrafficRequest(seed=asked.seed, replica=replica),
+        compiled=asked.compiled,
+        progress=as_part(asked.progress, *place),
+    )
+    document, seconds = run_document(run), time.perf_counter() - began
+    if replica == 0 and not run.interrupted:
+        _record(document, run, chosen, asked)
+    return _Repetition(document, seconds)
+
+
+def _divided(
+    prepared: PreparedScenario, policies: Sequence[PolicyRef | Policy | None], asked: Sequence[RunOptions]
+) -> list[_Repetition]:
+    """All repetitions in processes, as far as they were finished in order."""
+    seeds = asked[0].seeds
+    silent = [replace(part, progress=None, compiling=None, announce=None) for part in asked]
+    calls = [
+        partial(_repetition, prepared, _named(policy), part, replica)
+        for policy, part in zip(policies, silent, strict=True)
+        for replica in range(seeds)
+    ]
+
+    def ended(number: int) -> None:
+        if asked[0].compiling is not None:
+            asked[0].compiling(number / len(calls), f"{number} of {len(calls)} runs")
+
+    found = in_processes(calls, asked[0].workers, ended)
+    whole: list[_Repetition] = []
+    for item in found:
+        if item is None:
+            if not whole:
+                raise KeyboardInterrupt
+            whole[-1].document["interrupted"] = True
+            break
+        whole.append(item)
+    return whole
+
+
+def _named(policy: PolicyRef | Policy | None) -> PolicyRef | None:
+    """A policy as another process finds it: by its name or file, with its options."""
+    from layerweaver.scheduler.policies import Policy  # noqa: PLC0415 - loads numba
+
+    if not isinstance(policy, Policy):
+        return policy
+    return {"name": policy.name if policy.file is None else str(policy.file), **policy.as_options()}
+
+
+def _joined(
+    prepared: PreparedScenario, repetitions: Sequence[_Repetition], asked: RunOptions, preparing_s: float
+) -> schema.Run:
+    """The first repetition's document, with what the others say of its spread."""
+    documents = [item.document for item in repetitions]
+    document = documents[0]
+    if any(item.get("interrupted") for item in documents):
+        documents = [item for item in documents if not item.get("interrupted")] or documents[:1]
+        document["interrupted"] = True
+    details = document.pop("details", None)
+    drawn = any(hasattr(tenant.arrival, "seed") for tenant in prepared.scenario.spec.tenants)
+    if asked.seed is not None and not drawn:
+        note = f"seed {asked.seed} changes nothing: no tenant's arrivals are drawn"
+        document["warnings"] = [*document.get("warnings", []), note]
+    if asked.seeds > 1:
+        document["seeds"] = len(documents)
+        document["confidence"] = confidence(documents)
+    seconds = sum(item.seconds for item in repetitions)
+    layers = sum(item["layers_executed"] for item in documents)
+    document["run"] = {
+        "wall_s": preparing_s + seconds,
+        "simulation_s": seconds,
+        "layers_per_s": layers / max(seconds, 1e-9),
+        "version": metadata.version("layerweaver"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if details is not None:
+        document["details"] = details
+    return document
+
+
+def _record(document: schema.Run, run: Run, policy: Policy, asked: RunOptions) -> None:
+    """Add details, and write trace and decision log, of a second run that records the schedule."""
+    request = TrafficRequest(seed=asked.seed)
+    if asked.details:
+        asked.tell(f"{run.policy.name}: recording the schedule")
+        from layerweaver.backend_sim.timeline.details import collect_details  # noqa: PLC0415 - loads numba
+
+        document["details"] = cast("Details", collect_details(run, policy, request))
+    if asked.requests is not None:
+        from layerweaver.backend_sim.timeline.requests import write_requests  # noqa: PLC0415 - loads numba
+
+        write_requests(asked.requests, run, request)
+    if asked.trace is None and asked.log is None:
+        return
+    from layerweaver.backend_sim.timeline.decision_log import write_decisions  # noqa: PLC0415 - loads numba
+    from layerweaver.backend_sim.timeline.perfetto import write_trace  # noqa: PLC0415
+    from layerweaver.backend_sim.timeline.record import RECORDED_LAYERS, record_traces  # noqa: PLC0415
+    from layerweaver.backend_sim.timeline.window import clip_log  # noqa: PLC0415
+
+    if asked.trace is not None:
+        asked.tell("recording the schedule")
+        cycles = _window(run, asked.trace_window, "tracing", RECORDED_LAYERS)
+        write_trace(
+            asked.trace,
+            record_traces(run, policy, cycles, request),
+            window_cycles=cycles,
+            announce=asked.announce,
+            progress=asked.compiling,
+        )
+    if asked.log is not None:
+        asked.tell("recording the schedule")
+        cycles = _window(run, asked.trace_window, "logging", _LOGGED_LAYERS)
+        traces = record_traces(run, policy, cycles, request)
+        write_decisions(asked.log, [replace(item, log=clip_log(item.log, cycles)) for item in traces])
+
+
+def _window(run: Run, window: str | None, doing: str, most_layers: int) -> tuple[int, int]:
+    """The cycles to record: those asked for, or all, or the beginning of a run that is too long."""
+    layers = sum(outcome.layers_executed for outcome in run.outcomes)
+    if window is None and layers <= most_layers:
+        return 0, max(outcome.end_cycles for outcome in run.outcomes) + 1
+    if window is None:
+        window = DEFAULT_TRACE_WINDOW
+        LOGGER.warning("the run has %d layers: %s %s only; choose --trace-window", layers, doing, window)
+    return parse_window(window, run.prepared.machines[0][0].clock_hz)

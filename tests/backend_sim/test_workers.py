@@ -1,0 +1,77 @@
+"""Processes change no byte of a result."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layerweaver.backend_sim.study.processes import in_processes
+from layerweaver.backend_sim.study.repeat import RunOptions
+from layerweaver.backend_sim.study.simulate import compare_with, simulate, simulate_with
+from layerweaver.ir import OutputError, ScenarioError
+from layerweaver.scheduler.policies import load_policy
+
+COSTS = "layer,compute_cycles,dram_bytes,weight_bytes\nfirst,100000,9000000,9000000\nsecond,200000,0,0\n"
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "costs.csv").write_text(COSTS)
+    tenants = [
+        {
+            "name": name,
+            "model": {"costs": str(tmp_path / "costs.csv")},
+            "deadline_ms": 5,
+            "arrival": {"kind": "poisson", "qps": 500, "seed": seed},
+        }
+        for seed, name in enumerate(("one", "two"), start=1)
+    ]
+    return {"npu": "memory-centric", "min_queries": 200, "tenants": tenants}
+
+
+def _without_clock(document: Any) -> Any:
+    if "runs" in document:
+        return {**document, "runs": [_without_clock(run) for run in document["runs"]]}
+    return [(key, value) for key, value in document.items() if key != "run"]
+
+
+def test_workers_change_no_byte_of_a_comparison(scenario: dict[str, Any], tmp_path: Path) -> None:
+    policies = ["fcfs", "layerweaver+:margin_us=50"]
+    documents, requests = [], []
+    for workers in (1, 2):
+        file = tmp_path / f"r{workers}.csv"
+        options = RunOptions(seeds=2, workers=workers, details=True, requests=file)
+        documents.append(_without_clock(compare_with(scenario, policies, options)))
+        requests.append([path.read_bytes() for path in sorted(tmp_path.glob(f"r{workers}.*.csv"))])
+    assert documents[0] == documents[1]
+    assert len(requests[0]) == 2
+    assert requests[0] == requests[1]
+
+
+def test_workers_take_policies_that_are_objects_or_files(scenario: dict[str, Any], tmp_path: Path) -> None:
+    source = Path(__file__).parents[2] / "examples" / "longest_wait.py"
+    (tmp_path / "mine.py").write_text(source.read_text())
+    for policy in (load_policy("layerweaver+:margin_us=50"), load_policy(tmp_path / "mine.py")):
+        one, two = (
+            _without_clock(simulate_with(scenario, policy, RunOptions(seeds=2, workers=workers)))
+            for workers in (1, 2)
+        )
+        assert one == two
+
+
+def test_no_workers_are_refused(scenario: dict[str, Any]) -> None:
+    with pytest.raises(ScenarioError, match="0 workers"):
+        simulate(scenario, workers=0)
+
+
+def _killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_one_line() -> None:
+    with pytest.raises(OutputError, match="was killed"):
+        in_processes([_killed, _killed], 2, lambda _: None)
