@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.llm.cold import iteration_sums
 from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
 from layerweaver.backend_sim.llm.state import PREFILL_FIRST, STATIC, VLLM
+from layerweaver.backend_sim.run.variants import check_machine
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source, tenant_seed
 from layerweaver.backend_sim.scenario.llm_schema import LlmSpec, TimingsRef
 from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.scenario.schema import ProfileRef
 from layerweaver.backend_sim.traffic.lengths import Pairs, read_pairs
 from layerweaver.backend_sim.traffic.recorded import TraceArrivals
 from layerweaver.backend_sim.traffic.stream import take_all
@@ -23,8 +25,10 @@ from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.clock import ns_to_cycles_up
 from layerweaver.scheduler.compile.iterations import iteration_rows
 from layerweaver.scheduler.iterations.costs import IterationCosts, iteration_costs
+from layerweaver.scheduler.iterations.rows import IterationRows
 from layerweaver.scheduler.iterations.timings import Timings, load_timings
 from layerweaver.scheduler.offline import ModelProfile, build_offline
+from layerweaver.scheduler.profile.profile import Profile
 
 __all__ = ["DecoderModel", "TokenRequests", "decoder_model", "mean_request", "stand_in", "token_requests"]
 
@@ -160,16 +164,23 @@ def _rules(scenario: Scenario, index: int, spec: LlmSpec, machine: MachineSpec, 
 
 
 def decoder_model(
-    scenario: Scenario, index: int, machine: MachineSpec, config: NpuConfig | None
+    scenario: Scenario, index: int, machine: MachineSpec, config: NpuConfig | None, profile: Profile | None
 ) -> DecoderModel:
     """One language model of the scenario on its NPU, its cache without limit as yet (:func:`with_room`).
+
+    Args:
+        scenario: The scenario.
+        index: The tenant.
+        machine: The NPU.
+        config: Its config, where it is known.
+        profile: The schedule profile that the tenant names, if it names one.
 
     Raises:
         LayerweaverError: If its costs, its cache or its requests cannot be had.
     """
     tenant = scenario.spec.tenants[index]
     spec = tenant.llm or LlmSpec()
-    costs = _costs(scenario, index, spec, machine, config)
+    costs = _costs(scenario, index, spec, machine, config, profile)
     requests = token_requests(scenario, index, TrafficRequest())
     where = scenario.where("tenants", index)
     rules = _rules(scenario, index, spec, machine, spec.kv.blocks or _ANY_BLOCKS)
@@ -182,8 +193,13 @@ def decoder_model(
 _ANY_BLOCKS = 1 << 20
 
 
-def _costs(
-    scenario: Scenario, index: int, spec: LlmSpec, machine: MachineSpec, config: NpuConfig | None
+def _costs(  # noqa: PLR0917
+    scenario: Scenario,
+    index: int,
+    spec: LlmSpec,
+    machine: MachineSpec,
+    config: NpuConfig | None,
+    profile: Profile | None,
 ) -> Timings | IterationCosts:
     """What a language model's iterations cost: given times, or rows of its graph."""
     tenant = scenario.spec.tenants[index]
@@ -204,20 +220,42 @@ def _costs(
                 accepted="give kv: {blocks: ...}",
             )
         return costs
-    if not isinstance(ref, str) or config is None:
+    if profile is not None:
+        check_machine(profile, machine, scenario.where("tenants", index, "model"))
+    if config is None:
         raise ScenarioError(
-            "a language model is an ONNX decoder or given times, not a table or a profile",
-            where=scenario.where("tenants", index, "model"),
-            accepted="zoo:NAME, a path, or {timings: FILE.yaml}, and an npu",
+            "has a language model to cost but no NPU", where=scenario.source.source, accepted="give npu"
         )
-    source = ref if ref.startswith("zoo:") else str(scenario.path_of(ref))
     return iteration_costs(
-        iteration_rows(source, tenant.dims),
+        _rows(scenario, index, profile),
         config,
         tokens=max(spec.max_batched_tokens, spec.max_num_seqs),
         sequences=spec.max_num_seqs,
         cache_bits=round(spec.kv.dtype_bytes * 8),
     )
+
+
+def _rows(scenario: Scenario, index: int, profile: Profile | None) -> IterationRows:
+    """Rows of a language model: as compiled, or of its graph."""
+    tenant = scenario.spec.tenants[index]
+    ref, where = tenant.model, scenario.where("tenants", index, "model")
+    if isinstance(ref, ProfileRef) and profile is not None:
+        entries = [decoder.entry for decoder in profile.decoders]
+        if ref.entry is None and len(entries) != 1:
+            raise ScenarioError(
+                f"{ref.profile} has {len(entries) or 'no'} language models",
+                where=where,
+                accepted=f"entry: {', '.join(entries)}" if entries else "compile one with --llm NAME",
+            )
+        with scenario.place("tenants", index, "model"):
+            return profile.decoder(ref.entry or entries[0]).rows
+    if not isinstance(ref, str):
+        raise ScenarioError(
+            "a language model is no table of fixed rows",
+            where=where,
+            accepted="zoo:NAME, a path, {profile: FILE.lwp} or {timings: FILE.yaml}",
+        )
+    return iteration_rows(ref if ref.startswith("zoo:") else str(scenario.path_of(ref)), tenant.dims)
 
 
 def mean_request(requests: TokenRequests) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

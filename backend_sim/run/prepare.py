@@ -177,7 +177,9 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
         if compiled is not None:
             warnings.update(dict.fromkeys(compiled.warnings))
         decoders = tuple(
-            decoder_model(scenario, index, machine, config) if tenant.is_llm else None
+            decoder_model(scenario, index, machine, config, _profile_of(tenant, profiles))
+            if tenant.is_llm
+            else None
             for index, tenant in enumerate(scenario.spec.tenants)
         )
         stand_ins = {index: decoder.stand_in for index, decoder in enumerate(decoders) if decoder is not None}
@@ -187,7 +189,8 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
             for index, decoder in enumerate(decoders):
                 if decoder is not None:
                     menus[index] = (decoder.stand_in,)
-                    warnings.update(dict.fromkeys(decoder.notes))
+                    name = scenario.spec.tenants[index].name
+                    warnings.update(dict.fromkeys(f"{name}: {note}" for note in decoder.notes))
         useful = useful_sizes(scenario, menus)
         npus.append(Npu(machine, count, share_activations(useful) if shared else tuple(useful)))
     _check_work(scenario, npus)
@@ -226,12 +229,19 @@ def _load_profiles(scenario: Scenario) -> dict[str, Profile]:
     return {path: load_profile(scenario.path_of(path)) for path in dict.fromkeys(paths)}
 
 
+def _profile_of(tenant: TenantSpec, profiles: Mapping[str, Profile]) -> Profile | None:
+    return profiles[tenant.model.profile] if isinstance(tenant.model, ProfileRef) else None
+
+
 def _npu_kinds(
     scenario: Scenario, profiles: Mapping[str, Profile]
 ) -> list[tuple[NpuConfig | None, MachineSpec, int]]:
     spec = scenario.spec
     if spec.npu is None and spec.pool is None:
-        return [(None, next(iter(profiles.values())).machine, 1)]
+        profile = next(iter(profiles.values()))
+        # Only language models are costed once more: how depends on how many requests share an iteration.
+        language = any(tenant.is_llm for tenant in spec.tenants)
+        return [(load_npu(profile.npu) if language else None, profile.machine, 1)]
     wanted = (
         [(spec.npu, 1, ("npu",))]
         if spec.npu is not None

@@ -17,7 +17,7 @@ from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile.profile import Profile
 
-__all__ = ["Menus", "Npu", "share_activations", "tenant_menus"]
+__all__ = ["Menus", "Npu", "check_machine", "share_activations", "tenant_menus"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,15 +81,24 @@ def tenant_menus(
     return menus
 
 
-def _from_profile(
-    profile: Profile, ref: ProfileRef, tenant: TenantSpec, machine: MachineSpec, where: str
-) -> tuple[ModelProfile, ...]:
+def check_machine(profile: Profile, machine: MachineSpec, where: str) -> None:
+    """Refuse a profile that was compiled for another NPU.
+
+    Raises:
+        ScenarioError: Naming both.
+    """
     if replace(profile.machine, name="") != replace(machine, name=""):
         raise ScenarioError(
-            f"{ref.profile} was compiled for {profile.machine.name}, not for {machine.name}",
+            f"the profile was compiled for {profile.machine.name}, not for {machine.name}",
             where=where,
             accepted="compile it for the scenario's NPU",
         )
+
+
+def _from_profile(
+    profile: Profile, ref: ProfileRef, tenant: TenantSpec, machine: MachineSpec, where: str
+) -> tuple[ModelProfile, ...]:
+    check_machine(profile, machine, where)
     entry = ref.entry
     if entry is None:
         if len(profile.names) != 1:

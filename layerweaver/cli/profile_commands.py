@@ -65,6 +65,12 @@ def _compile(
             metavar="NAME[@BATCH]=FILE",
         ),
     ] = None,
+    llm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--llm", help="Entry that is a language model: batch, seq and past stay open.", metavar="NAME"
+        ),
+    ] = None,
     strict: StrictOption = False,
     incomplete: Annotated[
         bool, typer.Option("--incomplete", help="Compile although work is missing from a model's totals.")
@@ -81,6 +87,9 @@ def _compile(
     bound = parse_bindings(dim or (), shape or (), trip_count or (), models, values=value or ())
     batches = parse_batches(batch)
     measured = parse_overrides(override or (), models, batches)
+    for name in llm or ():
+        if name not in models:
+            raise typer.BadParameter(f"--llm names {name!r}, which is no entry: {', '.join(models)}")
     requests = []
     for entry, reference in models.items():
         own = merged(bound, entry)
@@ -97,6 +106,7 @@ def _compile(
                 strict=strict,
                 incomplete=incomplete,
                 overrides=measured[entry],
+                iterations=entry in (llm or ()),
             )
         )
     groups = tuple(tuple(names.split(",")) for names in group or ())

@@ -170,7 +170,15 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
             str(len(model["layers"])),
             *(f"{model[key]:,}" for key in ("compute_cycles", "memory_cycles", "standalone_cycles")),
         )
-    yield grid
+    if grid.row_count:
+        yield grid
+    if document["decoders"]:
+        columns = [("language model", "left"), ("rows", "right"), ("parameters", "right")]
+        grid = table("language models", [*columns, ("cached per token", "right")])
+        for decoder in document["decoders"]:
+            numbers = (decoder["parameters"], decoder["cache_elements_per_token"])
+            grid.add_row(decoder["name"], str(len(decoder["layers"])), *(f"{value:,}" for value in numbers))
+        yield grid
     if document["weaves"]:
         yield _groups_table(document)
     if not layers:

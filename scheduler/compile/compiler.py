@@ -18,7 +18,7 @@ from layerweaver.ir import LayerGraph, ModelError, ProfileError
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.compile.sources import ZOO_PREFIX, ModelSource
 from layerweaver.scheduler.offline import ModelProfile, build_offline
-from layerweaver.scheduler.profile.profile import Profile, Provenance
+from layerweaver.scheduler.profile.profile import DecoderEntry, Profile, Provenance
 
 if TYPE_CHECKING:
     from layerweaver.costmodel import NpuConfig
@@ -50,6 +50,7 @@ class ModelRequest:
         strict: Refuse operators that nobody knows instead of pricing them by their outputs.
         incomplete: Compile although work is missing from the totals.
         overrides: Per batch size, a CSV whose measured costs replace those of the layers that it names.
+        iterations: Whether it is a language model, whose batch, seq and past stay open.
     """
 
     entry: str
@@ -63,6 +64,7 @@ class ModelRequest:
     strict: bool = False
     incomplete: bool = False
     overrides: Mapping[int, str | Path] = field(default_factory=dict)
+    iterations: bool = False
 
 
 def entry_name(source: str) -> str:
@@ -195,7 +197,7 @@ def _compile_one(
         yield (
             profile_graph(imported.graph, config, entry=request.entry, overrides=measured),
             Provenance(
-                source=request.source if request.source.startswith(ZOO_PREFIX) else Path(request.source).name,
+                source=source.file_name,
                 sha256=imported.sha256,
                 dims=dict(imported.dims),
                 shapes=dict(request.shapes),
@@ -204,6 +206,33 @@ def _compile_one(
                 warnings=(*imported.graph.warnings, *stated, *taken),
             ),
         )
+
+
+def _compile_decoder(request: ModelRequest, config: NpuConfig) -> DecoderEntry:
+    from layerweaver.scheduler.compile.iterations import iteration_rows  # noqa: PLC0415
+    from layerweaver.scheduler.iterations.costs import iteration_costs  # noqa: PLC0415
+
+    given = {
+        "--batch": request.batches != (1,),
+        "--shape": request.shapes,
+        "--value": request.values,
+        "--trip-count": request.trip_counts,
+        "--state": request.state,
+        "--override": request.overrides,
+    }
+    if wrong := [option for option, value in given.items() if value]:
+        raise ModelError(
+            f"{wrong[0]} does not work with language models",
+            where=request.entry,
+            accepted="iterations bind batch, seq and past themselves; --dim binds further dimensions",
+        )
+    rows = iteration_rows(request.source, request.dims)
+    iteration_costs(rows, config, tokens=1, sequences=1, cache_bits=16)
+    source = ModelSource(request.source)
+    origin = Provenance(
+        source.file_name, source.sha256, dims=dict(request.dims), tool_version=_tool_version()
+    )
+    return DecoderEntry(request.entry, replace(rows, name=origin.source), origin)
 
 
 def compile_models(
@@ -239,20 +268,26 @@ def compile_models(
     config = npu if isinstance(npu, NpuConfig) else load_npu(npu)
     total = sum(len(request.batches) for request in checked)
     compiled: list[tuple[ModelProfile, Provenance]] = []
+    decoders: list[DecoderEntry] = []
 
     def tell(text: str) -> None:
         if progress is not None:
-            progress(len(compiled) / total, text)
+            progress((len(compiled) + len(decoders)) / total, text)
 
     pinned: dict[str, int] = {}
     for request in checked:
-        compiled.extend(_compile_one(request, config, pinned, tell))
+        if request.iterations:
+            tell(request.entry)
+            decoders.append(_compile_decoder(request, config))
+        else:
+            compiled.extend(_compile_one(request, config, pinned, tell))
     check_pinned(pinned, config)
     profile = Profile(
         npu=npu_document(config),
         machine=config.machine(),
         entries=tuple(entry for entry, _ in compiled),
         provenance=tuple(origin for _, origin in compiled),
+        decoders=tuple(decoders),
     )
     declared = tuple(groups)
     if not declared:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.frontend.options import ImportOptions
-from layerweaver.ir import LayerGraph, ModelError, TensorSpec, VectorCategory
+from layerweaver.ir import LayerGraph, ModelError, TensorSpec
 from layerweaver.scheduler.compile.decoder_inputs import NEEDED, decoder_inputs
 from layerweaver.scheduler.compile.kept_graphs import keep, kept
 from layerweaver.scheduler.compile.sources import ModelSource
 from layerweaver.scheduler.iterations.rows import (
+    CATEGORIES,
     FEATURES,
     AttentionRow,
     IterationRow,
@@ -27,12 +28,9 @@ from layerweaver.scheduler.iterations.rows import (
     features,
 )
 
-__all__ = ["CATEGORIES", "iteration_rows"]
+__all__ = ["iteration_rows"]
 
 IntArray = NDArray[np.int64]
-
-CATEGORIES = tuple(VectorCategory)
-"""Units of the vector terms, in the order of their index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,13 +259,12 @@ def _assembled(graph: LayerGraph, every: Fitted, one: Fitted) -> IterationRows:
     if len(one[0]) != len(rows):
         raise _refusal(graph.name, graph.layers[0].name, "has other layers for one new token")
     single = [_row(graph, index, layer, one[1][index]) for index, layer in enumerate(one[0])]
-    notes = []
+    notes = list(graph.warnings)
     head = max((at for at, row in enumerate(rows) if row.by in ("tokens", "sequences")), default=-1)
     if head >= 0 and rows[head].by == "tokens" and rows[head].leaving:
         rows[head] = _by_sequence(rows[head])
         notes.append(
-            f"{graph.name}: {graph.layers[head].name} makes logits of every position; iterations count one "
-            "a sequence"
+            f"{graph.layers[head].name} makes logits of every position; iterations count one a sequence"
         )
     distinct: dict[tuple[IterationRow, IterationRow], int] = {}
     places = [distinct.setdefault(pair, len(distinct)) for pair in zip(rows, single, strict=True)]

@@ -76,6 +76,18 @@ class ModelSource:
         return replace(model, sha256=hashlib.sha256(data).hexdigest()), dict(models.defaults(self._zoo))
 
     @property
+    def file_name(self) -> str:
+        """Name of the file without its folder, so that moved files are the same; or ``zoo:NAME``."""
+        return str(self.ref) if self._zoo is not None else Path(self.ref).name
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file's bytes."""
+        from layerweaver.frontend.reader.file import file_sha256  # noqa: PLC0415
+
+        return self.declared.sha256 or self._content or file_sha256(self.ref)
+
+    @property
     def declared(self) -> OnnxModel:
         """The model as its file has it.
 
@@ -110,12 +122,11 @@ class ModelSource:
     def imported_anew(self, options: ImportOptions) -> Imported:
         """As :meth:`imported`, without a look at what is kept."""
         from layerweaver.frontend.importer import import_model  # noqa: PLC0415 - loads every operator
-        from layerweaver.frontend.reader.file import file_sha256  # noqa: PLC0415
 
         model, defaults = self._read
         bound = _bound_dims(model, defaults, options)
         graph = import_model(model, replace(options, dims=bound))
-        return Imported(graph, model.sha256 or self._content or file_sha256(self.ref), bound)
+        return Imported(graph, self.sha256, bound)
 
 
 def _bound_dims(

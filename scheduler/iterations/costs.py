@@ -15,18 +15,15 @@ from numpy.typing import NDArray
 from layerweaver.costmodel.compute.analytical import product_cycles
 from layerweaver.costmodel.compute.arrays import ArrayWork
 from layerweaver.costmodel.compute.vector import category_costs
-from layerweaver.costmodel.dram import compressed_bytes
+from layerweaver.costmodel.dram import check_pinned, compressed_bytes
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ActivationsInDram, Split
 from layerweaver.ir import ConfigError, ceil_div
-from layerweaver.scheduler.iterations.rows import FEATURES, IterationRow, IterationRows, Term
+from layerweaver.scheduler.iterations.rows import BY, FEATURES, IterationRow, IterationRows, Term
 
-__all__ = ["BY", "RANGES", "IterationCosts", "iteration_costs"]
+__all__ = ["RANGES", "IterationCosts", "iteration_costs"]
 
 IntArray = NDArray[np.int64]
-
-BY = ("", "tokens", "sequences", "nothing", "attention")
-"""What the array's cycles of a row grow with."""
 
 RANGES = ("vector", "gathers", "reads", "writes", "inputs", "outputs", "entering", "leaving", "live")
 """Terms of a row, in the order in which they lie."""
@@ -44,7 +41,7 @@ class IterationCosts:
         row_index: Distinct row of every row.
         distinct: Number of distinct rows; all arrays have them for any members first and then for members
             with one new token each.
-        by: Index into :data:`BY`, shape (2 distinct,).
+        by: Index into :data:`~layerweaver.scheduler.iterations.rows.BY`, shape (2 distinct,).
         table: First entry of a row's cycles in ``cycles``, by tokens or sequences from 0 on.
         cycles: Tabulated cycles.
         attention: Groups, then m, n and k, each as (constant, per new token, per cached token), and steps,
@@ -110,13 +107,14 @@ def iteration_costs(
             pieces.append(_tabulated(row, config, most[row.by]))
             length += len(pieces[-1])
         tables.append(known[key])
-    pinned = rows.name in config.pinned_models
+    pinned = config.pin_of(rows.name) is not None
     resting, traffic = zip(*(_weights(row, config, pinned=pinned) for row in every), strict=True)
     weight_bytes = np.array(resting, np.int64)
     buffer = config.sram.weight_bytes
     chunks = np.where(weight_bytes > buffer, -((-2 * weight_bytes) // buffer), 1)
     terms, ranges = _terms(every, config, cache_bits)
     parameter_bits = sum(elements * (config.weight_bits or width) for elements, width in rows.parameter_bits)
+    check_pinned({rows.name: ceil_div(parameter_bits, 8) if pinned else 0}, config)
     return IterationCosts(
         layer_names=rows.layer_names,
         row_index=rows.row_index,

@@ -13,12 +13,32 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEATURES", "AttentionRow", "IterationRow", "IterationRows", "Term", "features"]
+from layerweaver.ir import VectorCategory
+from layerweaver.ir.limits import MAX_QUANTITY
+
+__all__ = [
+    "BY",
+    "CATEGORIES",
+    "FEATURES",
+    "AttentionRow",
+    "IterationRow",
+    "IterationRows",
+    "Term",
+    "check_row",
+    "features",
+]
 
 IntArray = NDArray[np.int64]
 
 FEATURES = 10
 """Terms of a polynomial: 1, q, p, q p, q^2 and the same times the number of sequences."""
+
+
+BY = ("", "tokens", "sequences", "nothing", "attention")
+"""What the array's cycles of a row grow with."""
+
+CATEGORIES = tuple(VectorCategory)
+"""Units of the vector terms, in the order of their index."""
 
 
 def features(batch: int, seq: int, past: int) -> list[int]:
@@ -62,8 +82,7 @@ class IterationRow:
     """One layer of a decoder.
 
     Attributes:
-        by: What the array's work grows with: "" for none, "tokens", "sequences" (which emit), "nothing", or
-            "attention".
+        by: One of :data:`BY`: "" for no work of the array, "sequences" for those that emit.
         n: Columns of a product with weights.
         k: Its inner extent.
         m: Rows per token, per sequence or at all.
@@ -122,3 +141,28 @@ class IterationRows:
     parameter_bits: tuple[tuple[int, int], ...]
     cache_elements: int
     notes: tuple[str, ...] = ()
+
+
+def check_row(row: IterationRow) -> None:
+    """Check a row that comes from a file.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+    vectors = {term.unit for term in row.vector}
+    tensors = (row.gathers, row.reads, row.writes, row.inputs, row.outputs, row.entering, row.leaving)
+    moved = [term for group in tensors for term in group]
+    numbers = [row.n, row.k, row.m, row.groups, row.steps]
+    for elements, width in row.weights:
+        numbers += [elements, width]
+    if row.attention is not None:
+        numbers += [row.attention.groups, *row.attention.m, *row.attention.n, *row.attention.k]
+    if row.by not in BY or (row.attention is None) == (row.by == "attention"):
+        raise ValueError("a row that grows with nothing known")
+    if not all(0 <= number <= MAX_QUANTITY for number in numbers):
+        raise ValueError("extents outside 0..2^45")
+    if not vectors <= {*range(len(CATEGORIES))} or not all(1 <= term.unit <= 64 for term in moved):
+        raise ValueError("terms of no known unit")
+    for term in (*row.vector, *moved, *row.live):
+        if len(term.coefficients) != FEATURES or max(map(abs, term.coefficients)) > MAX_QUANTITY:
+            raise ValueError("coefficients that are none")

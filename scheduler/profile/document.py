@@ -68,6 +68,18 @@ def profile_document(profile: Profile) -> dict[str, Any]:
             _model_document(entry, provenance)
             for entry, provenance in zip(profile.entries, profile.provenance, strict=True)
         ],
+        "decoders": [
+            {
+                "name": decoder.entry,
+                "parameters": sum(elements for elements, _ in decoder.rows.parameter_bits),
+                "cache_elements_per_token": decoder.rows.cache_elements,
+                "source": decoder.origin.source,
+                "sha256": decoder.origin.sha256,
+                "dims": dict(decoder.origin.dims),
+                "layers": list(decoder.rows.layer_names),
+            }
+            for decoder in profile.decoders
+        ],
         "weaves": [
             {
                 "members": [{"name": name, "batch": batch} for name, batch in weave.members],

@@ -24,6 +24,7 @@ from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ProfileError, atomic_write
 from layerweaver.ir.limits import MAX_QUANTITY
+from layerweaver.scheduler.iterations.rows import IterationRows
 from layerweaver.scheduler.offline import (
     DecisionTables,
     ModelProfile,
@@ -34,13 +35,14 @@ from layerweaver.scheduler.offline import (
 from layerweaver.scheduler.profile.container import MANIFEST, MEND, Container
 from layerweaver.scheduler.profile.manifest import (
     DecisionRecord,
+    DecoderRecord,
     EntryRecord,
     MachineRecord,
     Manifest,
     WeaveRecord,
     complaint,
 )
-from layerweaver.scheduler.profile.profile import Profile, Provenance
+from layerweaver.scheduler.profile.profile import DecoderEntry, Profile, Provenance
 
 __all__ = ["OFFLINE_COLUMNS", "SPILL_COLUMNS", "TABLE_COLUMNS", "load_profile", "save_profile"]
 
@@ -84,13 +86,7 @@ def _manifest(profile: Profile) -> Manifest:
                 spills=entry.table.spills is not None,
                 energy_pj=entry.table.energy_pj,
                 dram_byte_pj=entry.table.dram_byte_pj,
-                source=origin.source,
-                sha256=origin.sha256,
-                dims=dict(origin.dims),
-                shapes={name: list(shape) for name, shape in origin.shapes.items()},
-                trip_counts=dict(origin.trip_counts),
-                tool_version=origin.tool_version,
-                warnings=list(origin.warnings),
+                **_origin(origin),
             )
             for entry, origin in zip(profile.entries, profile.provenance, strict=True)
         ],
@@ -107,7 +103,58 @@ def _manifest(profile: Profile) -> Manifest:
         decisions=[
             DecisionRecord(members=list(item.members), length=len(item.tables)) for item in profile.decisions
         ],
+        version=3 if profile.decoders else 2,
+        decoders=[
+            DecoderRecord(
+                name=decoder.entry,
+                layer_names=list(decoder.rows.layer_names),
+                row_index=decoder.rows.row_index.tolist(),
+                distinct=list(decoder.rows.distinct),
+                parameter_bits=list(decoder.rows.parameter_bits),
+                cache_elements=decoder.rows.cache_elements,
+                notes=list(decoder.rows.notes),
+                **_origin(decoder.origin),
+            )
+            for decoder in profile.decoders
+        ],
     )
+
+
+def _origin(origin: Provenance) -> dict[str, Any]:
+    return {
+        "source": origin.source,
+        "sha256": origin.sha256,
+        "dims": dict(origin.dims),
+        "shapes": {name: list(shape) for name, shape in origin.shapes.items()},
+        "trip_counts": dict(origin.trip_counts),
+        "tool_version": origin.tool_version,
+        "warnings": list(origin.warnings),
+    }
+
+
+def _provenance(record: EntryRecord | DecoderRecord) -> Provenance:
+    return Provenance(
+        source=record.source,
+        sha256=record.sha256,
+        dims=record.dims,
+        shapes={name: tuple(shape) for name, shape in record.shapes.items()},
+        trip_counts=record.trip_counts,
+        tool_version=record.tool_version,
+        warnings=tuple(record.warnings),
+    )
+
+
+def _decoder(record: DecoderRecord) -> DecoderEntry:
+    rows = IterationRows(
+        name=record.source,
+        layer_names=tuple(record.layer_names),
+        distinct=tuple(record.distinct),
+        row_index=np.array(record.row_index, np.int64),
+        parameter_bits=tuple(record.parameter_bits),
+        cache_elements=record.cache_elements,
+        notes=tuple(record.notes),
+    )
+    return DecoderEntry(record.name, rows, _provenance(record))
 
 
 def _members(profile: Profile) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -247,25 +294,14 @@ def load_profile(path: Path | str) -> Profile:
     expected.update(f"decisions/{index}/tables.npy" for index in range(len(manifest.decisions)))
     if unknown := sorted(reader.names - expected):
         reader.refuse(f"has an unexpected member {unknown[0][:80]!r}", MEND)
-    provenance = tuple(
-        Provenance(
-            source=record.source,
-            sha256=record.sha256,
-            dims=record.dims,
-            shapes={name: tuple(shape) for name, shape in record.shapes.items()},
-            trip_counts=record.trip_counts,
-            tool_version=record.tool_version,
-            warnings=tuple(record.warnings),
-        )
-        for record in manifest.entries
-    )
     try:
         profile = Profile(
             npu=manifest.npu,
             machine=machine,
             entries=tuple(_entry(reader, i, record, machine) for i, record in enumerate(manifest.entries)),
-            provenance=provenance,
+            provenance=tuple(map(_provenance, manifest.entries)),
             weaves=tuple(_weave(reader, i, record) for i, record in enumerate(manifest.weaves)),
+            decoders=tuple(map(_decoder, manifest.decoders)),
         )
     except ProfileError as error:
         if error.where:

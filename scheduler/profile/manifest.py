@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from layerweaver.costmodel.machine import MAX_BANDWIDTH_DENOMINATOR
 from layerweaver.ir.limits import MAX_QUANTITY
+from layerweaver.scheduler.iterations.rows import IterationRow, check_row
 from layerweaver.scheduler.offline import ModelKind
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "MAX_LAYERS",
     "VERSION",
     "DecisionRecord",
+    "DecoderRecord",
     "EntryRecord",
     "MachineRecord",
     "Manifest",
@@ -24,13 +26,14 @@ __all__ = [
 ]
 
 FORMAT = "layerweaver-profile"
-VERSION = 2
-"""Version 2 added decision tables; files of version 1 are read."""
+VERSION = 3
+"""Version 2 added decision tables, 3 decoders; older files are read."""
 MAX_LAYERS = 1_000_000
 
 Text = Annotated[str, Field(max_length=4096)]
 Positive = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
 Count = Annotated[int, Field(ge=0, le=MAX_QUANTITY)]
+Bits = Annotated[int, Field(ge=1, le=64)]
 
 
 class _Record(BaseModel):
@@ -48,10 +51,22 @@ class MachineRecord(_Record):
     activation_buffer_bytes: Annotated[int, Field(ge=0, le=MAX_QUANTITY)] | None = None
 
 
-class EntryRecord(_Record):
-    """One (model, batch): what is not an array, and the source it came from."""
+class _OriginRecord(_Record):
+    """Fields of :class:`~layerweaver.scheduler.profile.profile.Provenance`, and the entry's name."""
 
     name: Annotated[str, Field(min_length=1, max_length=4096)]
+    source: Text
+    sha256: Annotated[str, Field(pattern=r"^(|[0-9a-f]{64})$")]
+    dims: dict[Text, Count]
+    shapes: dict[Text, Annotated[list[Count], Field(max_length=64)]]
+    trip_counts: dict[Text, Count]
+    tool_version: Text
+    warnings: Annotated[list[Text], Field(max_length=MAX_LAYERS)] = []
+
+
+class EntryRecord(_OriginRecord):
+    """One (model, batch): what is not an array, and the source it came from."""
+
     batch: Annotated[int, Field(ge=1, le=2**31)]
     rows: Annotated[int, Field(ge=1, le=MAX_LAYERS)]
     kind: Literal["compute-intensive", "memory-intensive"]
@@ -61,13 +76,6 @@ class EntryRecord(_Record):
     spills: bool
     energy_pj: Annotated[int, Field(ge=0, le=2**62)] | None
     dram_byte_pj: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    source: Text
-    sha256: Annotated[str, Field(pattern=r"^(|[0-9a-f]{64})$")]
-    dims: dict[Text, Count]
-    shapes: dict[Text, Annotated[list[Count], Field(max_length=64)]]
-    trip_counts: dict[Text, Count]
-    tool_version: Text
-    warnings: Annotated[list[Text], Field(max_length=MAX_LAYERS)] = []
 
     @property
     def model_kind(self) -> ModelKind:
@@ -92,16 +100,37 @@ class DecisionRecord(_Record):
     length: Annotated[int, Field(ge=1, le=2**27)]
 
 
+class DecoderRecord(_OriginRecord):
+    """Fields of :class:`~layerweaver.scheduler.iterations.rows.IterationRows`, and the source of it all."""
+
+    layer_names: Annotated[list[Text], Field(min_length=1, max_length=MAX_LAYERS)]
+    row_index: Annotated[list[Count], Field(min_length=1, max_length=MAX_LAYERS)]
+    distinct: Annotated[list[tuple[IterationRow, IterationRow]], Field(min_length=1, max_length=10_000)]
+    parameter_bits: Annotated[list[tuple[Count, Bits]], Field(max_length=64)]
+    cache_elements: Positive
+    notes: Annotated[list[Text], Field(max_length=1024)]
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        for pair in self.distinct:
+            for row in pair:
+                check_row(row)
+        if len(self.row_index) != len(self.layer_names) or max(self.row_index) >= len(self.distinct):
+            raise ValueError("rows that are not its layers")
+        return self
+
+
 class Manifest(_Record):
     """The whole document."""
 
     format: Literal["layerweaver-profile"] = "layerweaver-profile"
-    version: Literal[1, 2] = 2
+    version: Literal[1, 2, 3] = 2
     npu: dict[str, JsonValue]
     machine: MachineRecord
     entries: Annotated[list[EntryRecord], Field(max_length=4096)]
     weaves: Annotated[list[WeaveRecord], Field(max_length=256)] = []
     decisions: Annotated[list[DecisionRecord], Field(max_length=256)] = []
+    decoders: Annotated[list[DecoderRecord], Field(max_length=256)] = []
 
     @model_validator(mode="after")
     def _members_exist(self) -> Manifest:

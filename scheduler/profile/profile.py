@@ -9,9 +9,10 @@ from typing import Any
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ProfileError
 from layerweaver.ir.spelling import nearest
+from layerweaver.scheduler.iterations.rows import IterationRows
 from layerweaver.scheduler.offline import DecisionTables, ModelProfile, StaticWeave
 
-__all__ = ["Profile", "Provenance"]
+__all__ = ["DecoderEntry", "Profile", "Provenance"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,21 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DecoderEntry:
+    """A language model, for iterations of any size.
+
+    Attributes:
+        entry: Name of the entry.
+        rows: Its rows; they know of no NPU.
+        origin: Where they came from.
+    """
+
+    entry: str
+    rows: IterationRows
+    origin: Provenance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """Everything that scheduling and simulation need, for one NPU.
 
@@ -48,6 +64,7 @@ class Profile:
         provenance: One per entry, in the same order.
         weaves: Static woven schedules of declared groups.
         decisions: Decision tables of declared groups.
+        decoders: Language models.
 
     Raises:
         ProfileError: If two entries have the same name and batch.
@@ -59,6 +76,7 @@ class Profile:
     provenance: tuple[Provenance, ...]
     weaves: tuple[StaticWeave, ...] = ()
     decisions: tuple[DecisionTables, ...] = ()
+    decoders: tuple[DecoderEntry, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.entries) != len(self.provenance):
@@ -72,6 +90,10 @@ class Profile:
                     accepted="give each model its own NAME=",
                 )
             seen.add(key)
+        names = [*self.names, *(decoder.entry for decoder in self.decoders)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ProfileError(f"entry {name!r} appears twice", accepted="give each model its own NAME=")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,12 +103,31 @@ class Profile:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the importer had to assume, each sentence once, with the entry it is about."""
+        said = [
+            *zip((entry.entry for entry in self.entries), self.provenance, strict=True),
+            *((decoder.entry, decoder.origin) for decoder in self.decoders),
+        ]
         return tuple(
-            dict.fromkeys(
-                f"{entry.entry}: {warning}"
-                for entry, origin in zip(self.entries, self.provenance, strict=True)
-                for warning in origin.warnings
+            dict.fromkeys(f"{entry}: {warning}" for entry, origin in said for warning in origin.warnings)
+        )
+
+    def decoder(self, name: str) -> DecoderEntry:
+        """The language model of a name.
+
+        Raises:
+            ProfileError: If there is no such language model.
+        """
+        for decoder in self.decoders:
+            if decoder.entry == name:
+                return decoder
+        known = [decoder.entry for decoder in self.decoders]
+        if name in self.names:
+            raise ProfileError(
+                f"entry {name!r} was compiled at fixed sizes, not as a language model",
+                accepted=f"compile it with --llm {name}",
             )
+        raise ProfileError(
+            f"has no language model {name!r}", accepted=nearest(name, known, "it has") if known else ""
         )
 
     def batches(self, name: str) -> tuple[int, ...]:
@@ -96,6 +137,11 @@ class Profile:
             ProfileError: If there is no such entry; the message names the nearest.
         """
         found = sorted(entry.table.batch for entry in self.entries if entry.entry == name)
+        if not found and any(decoder.entry == name for decoder in self.decoders):
+            raise ProfileError(
+                f"entry {name!r} is a language model",
+                accepted="a tenant with llm, or compile it without --llm",
+            )
         if not found:
             raise ProfileError(f"has no entry {name!r}", accepted=nearest(name, self.names, "it has"))
         return tuple(found)

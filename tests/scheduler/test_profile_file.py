@@ -194,7 +194,7 @@ def test_files_that_are_not_profiles_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(version=3), "newer"),
+        (lambda d: d.update(version=4), "newer"),
         (lambda d: d.update(version=10**50), "newer"),
         (lambda d: d.update(version="1"), "version"),
         (lambda d: d.update(format="zip"), "not a schedule profile"),

@@ -1,0 +1,110 @@
+"""Language models in schedule profiles: what is stored is what was found, and nothing damaged is taken."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from layerweaver.backend_sim.study.simulate import simulate
+from layerweaver.ir import LayerweaverError
+from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
+from layerweaver.scheduler.compile.iterations import iteration_rows
+from layerweaver.scheduler.profile.document import profile_document
+from layerweaver.scheduler.profile.file import load_profile, save_profile
+
+CHAT: dict[str, Any] = {
+    "name": "chat",
+    "model": "zoo:gpt2",
+    "llm": {"max_num_seqs": 16, "max_batched_tokens": 256, "kv": {"blocks": 500}},
+    "lengths": {"prompt": 100, "output": 5},
+    "arrival": {"kind": "poisson", "qps": 20, "seed": 3},
+}
+
+
+@pytest.fixture(scope="module", name="stored")
+def _stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("profile") / "mix.lwp"
+    requests = [ModelRequest("chat", "zoo:gpt2", iterations=True), ModelRequest("vision", "zoo:resnet18")]
+    save_profile(compile_models(requests, "tpu-v6e"), path)
+    return path
+
+
+def test_comes_back_as_it_was(stored: Path, tmp_path: Path) -> None:
+    profile = load_profile(stored)
+    kept, found = profile.decoder("chat").rows, iteration_rows("zoo:gpt2", {})
+    assert kept.distinct == found.distinct
+    assert np.array_equal(kept.row_index, found.row_index)
+    assert (kept.cache_elements, kept.parameter_bits) == (found.cache_elements, found.parameter_bits)
+    save_profile(profile, tmp_path / "again.lwp")
+    assert (tmp_path / "again.lwp").read_bytes() == stored.read_bytes()
+    (decoder,) = profile_document(profile)["decoders"]
+    assert (decoder["parameters"], decoder["cache_elements_per_token"]) == (163_037_184, 18_432)
+
+
+@pytest.mark.parametrize("npu", ["tpu-v6e", None])
+def test_serves_without_its_graph(stored: Path, npu: str | None) -> None:
+    compiled = {**CHAT, "model": {"profile": str(stored), "entry": "chat"}}
+    named = {} if npu is None else {"npu": npu}
+    ours = simulate({**named, "min_queries": 20, "tenants": [compiled]}, "edf")
+    theirs = simulate({"npu": "tpu-v6e", "min_queries": 20, "tenants": [CHAT]}, "edf")
+    for document in (ours, theirs):
+        del document["run"], document["scenario"]
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("tenant", "message"),
+    [
+        ({"model": {"profile": "PATH", "entry": "vision"}}, "--llm vision"),
+        ({"model": {"profile": "PATH", "entry": "chta"}}, "chat"),
+        ({"model": {"profile": "PATH", "entry": "chat"}, "llm": None, "lengths": None}, "a tenant with llm"),
+    ],
+)
+def test_wrong_entries(stored: Path, tenant: dict[str, Any], message: str) -> None:
+    tenant["model"]["profile"] = str(stored)
+    changed = {key: value for key, value in {**CHAT, **tenant}.items() if value is not None}
+    with pytest.raises(LayerweaverError, match=message):
+        simulate({"npu": "tpu-v6e", "min_queries": 2, "tenants": [changed]}, "edf")
+
+
+Edit = Callable[[dict[str, Any]], Any]
+
+DAMAGE: dict[str, Edit] = {
+    "rows": lambda decoder: decoder["row_index"].append(0),
+    "row": lambda decoder: decoder["row_index"].__setitem__(0, 10_000),
+    "by": lambda decoder: decoder["distinct"][3][0].__setitem__("by", "hope"),
+    "extent": lambda decoder: decoder["distinct"][3][0].__setitem__("k", -1),
+    "size": lambda decoder: decoder["distinct"][3][0].__setitem__("n", 2**60),
+    "coefficients": lambda decoder: decoder["distinct"][0][0]["live"][0]["coefficients"].pop(),
+    "unit": lambda decoder: decoder["distinct"][0][0]["outputs"][0].__setitem__("unit", 0),
+    "cache": lambda decoder: decoder.__setitem__("cache_elements", 0),
+    "text": lambda decoder: decoder["distinct"][0][0].__setitem__("m", "1"),
+    "lacking": lambda decoder: decoder["distinct"][0][0].pop("writes"),
+}
+
+
+@pytest.mark.parametrize("change", DAMAGE)
+def test_damaged_ones_are_refused(stored: Path, tmp_path: Path, change: str) -> None:
+    with zipfile.ZipFile(stored) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(members["manifest.json"])
+    DAMAGE[change](manifest["decoders"][0])
+    members["manifest.json"] = json.dumps(manifest).encode()
+    damaged = tmp_path / "damaged.lwp"
+    with zipfile.ZipFile(damaged, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(LayerweaverError, match="decoders") as refused:
+        load_profile(damaged)
+    assert "\n" not in str(refused.value)
+
+
+def test_options_that_iterations_bind_themselves() -> None:
+    with pytest.raises(LayerweaverError, match="--batch does not work"):
+        compile_models([ModelRequest("chat", "zoo:gpt2", batches=(2,), iterations=True)], "tpu-v6e")
