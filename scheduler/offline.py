@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,6 @@ __all__ = [
     "fits_rows",
     "remaining_cycles",
 ]
-
-_INT64_SAFE = 2**61
 
 
 class ModelKind(StrEnum):
@@ -140,15 +138,11 @@ def _inherent_idle(table: CostTable) -> NDArray[np.float64]:
     return np.maximum(0.0, table.compute_cycles - beside / float(machine.bytes_per_cycle))
 
 
-MOST_ROWS_AGAIN = 4096
-"""Rows up to which remaining times are derived again; of longer models only bounds are known quickly."""
-
-
 def fits_rows(offline: OfflineTables, table: CostTable, *, exact: bool = True) -> bool:
     """Whether offline tables are those of a cost table's rows.
 
     Remaining times are at least what either engine has left to do, and fall from row to row by at most its
-    compute and fetch together. With ``exact`` those of models of up to 4,096 rows are also derived again.
+    compute and fetch together. With ``exact`` they are also derived again.
     """
     compute, fetch, left = table.compute_cycles, table.memory_cycles, offline.remaining_cycles
     if left.shape != (table.rows + 1,) or left[-1] != 0:
@@ -163,50 +157,38 @@ def fits_rows(offline: OfflineTables, table: CostTable, *, exact: bool = True) -
         or not np.array_equal(offline.inherent_idle_cycles, _inherent_idle(table))
     ):
         return False
-    return not exact or table.rows > MOST_ROWS_AGAIN or np.array_equal(left, remaining_cycles(table))
+    return not exact or np.array_equal(left, remaining_cycles(table))
 
 
 def remaining_cycles(table: CostTable) -> NDArray[np.int64]:
     """Cold makespan of rows ``i..`` on the two-timeline machine (LW III-C), for every ``i`` at once.
 
-    All suffixes run in lockstep, row by row: ``dma`` and ``compute`` hold each one's timelines. A fetch
-    of W bytes waits for the completions of leading entries j whose free space ``A_j`` is below W. In the run
-    of one suffix, ``A_j = buffer - (bytes of rows j..r-1)`` does not depend on the suffix, entries enter
-    that leading range in order, and an entry that completed before the fetch starts never binds; so a
-    running maximum of ``c_j - (bytes before j) / b`` per suffix replaces the list.
+    A fetch starts when the one before it has ended and those rows are done whose bytes it needs to be free,
+    and a row computes when its fetch and the row before it are done: the makespan is the longest path to the
+    end, found backwards. Of the fetches that wait for a row only the first counts: a later one waits no
+    longer for it than the fetches between take, since every row fetches at least what becomes resident.
 
     Returns:
         Shape (rows + 1,), int64, cycles; the last entry is 0.
     """
     machine, rows = table.machine, table.rows
     rate, scale = machine.bandwidth_numerator, machine.bandwidth_denominator
-    longest_run = int(table.compute_cycles.sum()) + int(table.memory_cycles.sum())
-    weight_total = int(table.weight_bytes.sum())
-    exact = np.int64 if longest_run * rate + weight_total * scale < _INT64_SAFE else np.object_
-    buffer_scaled = machine.weight_buffer_bytes * scale
-    before_scaled = [0]
-    for weight in table.weight_bytes.tolist():
-        before_scaled.append(before_scaled[-1] + weight * scale)
-    dma, compute = np.zeros(rows, exact), np.zeros(rows, exact)
-    bound = np.full(rows, -before_scaled[rows], exact)
-    completions: dict[int, NDArray[Any]] = {}
-    leading = 0
-    for row in range(rows):
-        active = slice(0, row + 1)
-        needed = before_scaled[row + 1] - buffer_scaled
-        while leading < row and before_scaled[leading] < needed:
-            done = completions.pop(leading)
-            key = done * rate - before_scaled[leading]
-            bound[: leading + 1] = np.maximum(bound[: leading + 1], key)
-            leading += 1
-        end: NDArray[Any] = dma[active] * rate + int(table.dram_bytes[row]) * scale
-        if leading:
-            end[:leading] = np.maximum(end[:leading], bound[:leading] + needed)
-        dma[active] = -((-end) // rate)
-        compute[active] = np.maximum(compute[active], dma[active]) + int(table.compute_cycles[row])
-        if before_scaled[rows] - buffer_scaled > before_scaled[row]:
-            completions[row] = compute[active].copy()
-    return np.append(compute, 0).astype(np.int64)
+    fetch, compute = table.memory_cycles.tolist(), table.compute_cycles.tolist()
+    before = list(itertools.accumulate(table.weight_bytes.tolist(), initial=0))
+    remaining, after_fetch, after_compute = [0] * (rows + 1), [0] * rows, [0] * rows
+    waiting = rows
+    for row in reversed(range(rows)):
+        full = before[row] + machine.weight_buffer_bytes
+        while before[waiting] > full:
+            waiting -= 1
+        if row + 1 < rows:
+            after_compute[row] = compute[row + 1] + after_compute[row + 1]
+        if waiting < rows:
+            missing = (before[waiting + 1] - full) * scale
+            after_compute[row] = max(after_compute[row], -(-missing // rate) + after_fetch[waiting])
+        after_fetch[row] = max(remaining[row + 1], compute[row] + after_compute[row])
+        remaining[row] = fetch[row] + after_fetch[row]
+    return np.array(remaining, np.int64)
 
 
 def _check(table: CostTable) -> None:

@@ -22,7 +22,7 @@ def name_attention(graph: DraftGraph) -> int:
     for draft in graph.drafts():
         if draft.role or not _between_activations(draft):
             continue
-        if not any(work.category is VectorCategory.SOFTMAX for work in draft.vector):
+        if VectorCategory.SOFTMAX not in draft.categories:
             continue
         reader = graph.only_reader(draft)
         if reader is not None and _between_activations(reader):

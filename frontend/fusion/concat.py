@@ -35,7 +35,7 @@ def write_concat_in_place(graph: DraftGraph) -> int:
         if any(len(reader.reads) + len(parts) > MAX_PARTS for reader in readers):
             continue
         for reader in readers:
-            graph.redirect(reader, result, *parts)
+            graph.redirect(reader, {result: parts})
         host.origins.extend(draft.origins)
         graph.remove(draft)
         removed += 1

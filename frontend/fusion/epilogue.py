@@ -31,9 +31,7 @@ def latest_writer(graph: DraftGraph, draft: Draft) -> Draft | None:
 
 def is_streamable(draft: Draft) -> bool:
     """Whether a vector or move layer can run on the results of a product as they appear."""
-    if draft.kind not in (LayerKind.VECTOR, LayerKind.MOVE):
-        return False
-    return all(work.category in _STREAMABLE for work in draft.vector)
+    return draft.kind in (LayerKind.VECTOR, LayerKind.MOVE) and draft.categories <= _STREAMABLE
 
 
 def _fusable(graph: DraftGraph, draft: Draft) -> bool:

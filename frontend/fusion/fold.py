@@ -34,7 +34,7 @@ def fold_batch_normalization(graph: DraftGraph) -> int:
         if draft.operator == "BatchNormalization" and draft.kind is LayerKind.VECTOR:
             host = _weighted_host(graph, draft)
             if host is not None:
-                graph.merge(host, draft, vector=[])
+                graph.merge(host, draft, free=True)
                 merged += 1
     return merged
 
@@ -64,6 +64,6 @@ def fold_affine(graph: DraftGraph) -> int:
             continue
         (constant,) = draft.weights.values()
         if constant.elements == _channels(host.matrix):
-            graph.merge(host, draft, vector=[])
+            graph.merge(host, draft, free=True)
             merged += 1
     return merged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from layerweaver.frontend.fusion.match import Constant, Input, Match, Operator, Pattern, find
@@ -120,7 +121,7 @@ def _replace(graph: DraftGraph, root: Draft, match: Match, pattern: NamedPattern
             graph.merge(root, draft)
     entry = graph.storages[match.entry]
     work = VectorWork(pattern.name, pattern.category, entry.elements, 1, entry.batched)
-    root.vector = [work]
+    root.vector, root.categories = deque((work,)), {work.category}
     root.kind = LayerKind.VECTOR
     root.operator = pattern.name
 

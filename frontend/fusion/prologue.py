@@ -9,7 +9,7 @@ __all__ = ["fuse_prologues"]
 
 
 _PRODUCTS = (LayerKind.MATRIX, LayerKind.RECURRENT)
-_ON_THE_WAY = (VectorCategory.MOVE, VectorCategory.ELEMENTWISE)
+_ON_THE_WAY = frozenset({VectorCategory.MOVE, VectorCategory.ELEMENTWISE})
 
 
 def _is_scale(graph: DraftGraph, draft: Draft, reader: Draft) -> bool:
@@ -23,7 +23,7 @@ def _is_scale(graph: DraftGraph, draft: Draft, reader: Draft) -> bool:
 def _foldable(graph: DraftGraph, draft: Draft, reader: Draft) -> bool:
     if draft.kind is LayerKind.MOVE:
         return True
-    if any(work.category not in _ON_THE_WAY for work in draft.vector):
+    if not draft.categories <= _ON_THE_WAY:
         return False
     if _is_scale(graph, draft, reader):
         return True

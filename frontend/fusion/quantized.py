@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.lowering.draft import DraftGraph
+from layerweaver.frontend.lowering.draft import Draft, DraftGraph
 from layerweaver.ir import LayerKind
 
 __all__ = ["fold_dequantize"]
@@ -17,7 +17,8 @@ def fold_dequantize(graph: DraftGraph) -> int:
     Returns:
         Number of nodes folded.
     """
-    folded = 0
+    sources: dict[str, tuple[str, ...]] = {}
+    affected: dict[int, Draft] = {}
     for draft in graph.drafts():
         if draft.operator != "DequantizeLinear" or draft.kind is not LayerKind.VECTOR:
             continue
@@ -28,10 +29,12 @@ def fold_dequantize(graph: DraftGraph) -> int:
         readers = sorted(graph.readers(result), key=lambda reader: reader.position)
         if result in graph.pinned or not readers:
             continue
-        for reader in readers:
-            graph.redirect(reader, result, source)
+        sources[result] = sources.get(source, (source,))
+        affected.update((reader.position, reader) for reader in readers)
         readers[0].origins.extend(draft.origins)
         readers[0].weights.update(draft.weights)
         graph.remove(draft)
-        folded += 1
-    return folded
+    for reader in affected.values():
+        if graph.alive(reader):
+            graph.redirect(reader, sources)
+    return len(sources)

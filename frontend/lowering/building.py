@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -173,7 +174,7 @@ class _Building:
             reads=reads,
             writes=dict.fromkeys(writes),
             matrix=step.matrix,
-            vector=[work for work in step.vector if work.elements > 0],
+            vector=deque(work for work in step.vector if work.elements > 0),
             weights=weights,
             gathers=[*(self.parameters.gather(gather) for gather in step.gathers), *tables],
             role=step.role,

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from layerweaver.ir import GatherWork, Layer, LayerGraph, LayerKind, MatrixWork, TensorSpec, VectorWork
+from layerweaver.ir import (
+    GatherWork,
+    Layer,
+    LayerGraph,
+    LayerKind,
+    MatrixWork,
+    TensorSpec,
+    VectorCategory,
+    VectorWork,
+)
 
 __all__ = ["Draft", "DraftGraph"]
 
@@ -24,7 +34,7 @@ class Draft:
         reads: Storages it reads, in order of first use (values are unused).
         writes: Storages it writes.
         matrix: Matrix products.
-        vector: Vector work in execution order.
+        vector: Vector work in execution order, which merges lengthen at either end.
         weights: Parameters by name.
         gathers: Table look-ups.
         role: What it is known as.
@@ -40,11 +50,16 @@ class Draft:
     reads: dict[str, None]
     writes: dict[str, None]
     matrix: MatrixWork | None = None
-    vector: list[VectorWork] = field(default_factory=list)
+    vector: deque[VectorWork] = field(default_factory=deque)
     weights: dict[str, TensorSpec] = field(default_factory=dict)
     gathers: list[GatherWork] = field(default_factory=list)
     role: str = ""
     partial: dict[str, int] = field(default_factory=dict)
+    categories: set[VectorCategory] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The kinds of vector work among ``vector``, kept so that no merge has to look through it."""
+        self.categories = {work.category for work in self.vector}
 
 
 class DraftGraph:
@@ -141,18 +156,17 @@ class DraftGraph:
         """Whether a draft reads state."""
         return bool(self.states) and any(storage in self.states for storage in draft.reads)
 
-    def redirect(self, draft: Draft, old: str, *new: str) -> None:
-        """Let a draft read other storages instead, all written earlier than it."""
-        reads: dict[str, None] = {}
+    def redirect(self, draft: Draft, instead: Mapping[str, tuple[str, ...]]) -> None:
+        """Let a draft read other storages instead of some, all written earlier than it."""
+        one: dict[str, str] = {}
         for storage in draft.reads:
-            for name in new if storage == old else (storage,):
-                reads[name] = None
-        draft.reads = reads
-        if len(new) == 1:
-            draft.operands = tuple(new[0] if operand == old else operand for operand in draft.operands)
-        self._readers.get(old, {}).pop(draft.position, None)
-        for name in new:
-            self._readers.setdefault(name, {})[draft.position] = draft
+            self._readers[storage].pop(draft.position, None)
+            if len(instead.get(storage, ())) == 1:
+                (one[storage],) = instead[storage]
+        draft.reads = {name: None for storage in draft.reads for name in instead.get(storage, (storage,))}
+        for storage in draft.reads:
+            self._readers.setdefault(storage, {})[draft.position] = draft
+        draft.operands = tuple(one.get(operand, operand) for operand in draft.operands)
 
     def remove(self, draft: Draft) -> None:
         """Take out a draft whose results nobody reads any more."""
@@ -162,7 +176,7 @@ class DraftGraph:
         for storage in draft.writes:
             self._writer.pop(storage, None)
 
-    def merge(self, into: Draft, other: Draft, *, vector: list[VectorWork] | None = None) -> None:
+    def merge(self, into: Draft, other: Draft, *, free: bool = False) -> None:
         """Let ``into`` do what ``other`` does, at its own position, in execution order.
 
         The caller sees to it that everything both read is written before ``into.position`` and that nobody
@@ -171,12 +185,15 @@ class DraftGraph:
         Args:
             into: Draft that stays.
             other: Draft that goes.
-            vector: Vector work of ``other`` as it is after the merge; None leaves it as it is.
+            free: Whether the vector work of ``other`` is not needed after the merge.
         """
-        work = other.vector if vector is None else vector
         self.remove(other)
-        first = other.position < into.position
-        into.vector = [*work, *into.vector] if first else [*into.vector, *work]
+        if not free:
+            into.categories |= other.categories
+            if other.position < into.position:
+                into.vector.extendleft(reversed(other.vector))
+            else:
+                into.vector.extend(other.vector)
         into.origins.extend(other.origins)
         into.weights.update(other.weights)
         into.gathers.extend(other.gathers)

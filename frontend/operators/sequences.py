@@ -27,9 +27,13 @@ def _largest(elements: Sequence[Info]) -> tuple[int, ...] | None:
 
 
 def _sequence(dtype: DType, elements: tuple[Info, ...]) -> Info:
-    if len(elements) > _LIMIT:
-        raise ShapeConflictError(f"a sequence of {len(elements)} elements is too long")
+    _check_length(len(elements))
     return Info(dtype, _largest(elements), elements=elements)
+
+
+def _check_length(count: int) -> None:
+    if count > _LIMIT:
+        raise ShapeConflictError(f"a sequence of {count} elements is too long")
 
 
 def _construct_shape(call: Call) -> tuple[Info]:
@@ -71,7 +75,11 @@ def _insert_shape(call: Call) -> tuple[Info]:
         place = _position(call, 2, len(elements), end=1)
     if place is None:
         place = len(elements)
-    return (_sequence(added.dtype, (*elements[:place], added, *elements[place:])),)
+    longer, before = (*elements[:place], added, *elements[place:]), call.info(0).shape
+    if place < len(elements) or before is None or added.shape is None:
+        return (_sequence(added.dtype, longer),)
+    _check_length(len(longer))
+    return (Info(added.dtype, max(before, added.shape, key=math.prod), elements=longer),)
 
 
 @operator("SequenceConstruct", shape=_construct_shape, category=MOVE)

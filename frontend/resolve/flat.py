@@ -18,6 +18,9 @@ from layerweaver.ir.limits import MAX_SHAPE_ELEMENTS
 
 __all__ = ["FlatGraph"]
 
+_MOST_ELEMENTS = 1 << 24
+"""Elements of all sequences of a model together."""
+
 _SMALL_BYTES = 1 << 15
 """Values of at most so many bytes are always kept."""
 
@@ -32,6 +35,7 @@ class FlatGraph:
         infos: The flat values, by resolved name.
         doubts: What had to be assumed.
         used_values: Names of ``values`` that met their value.
+        copies: For names entered again, the first number behind them that may be free.
     """
 
     def __init__(
@@ -46,7 +50,8 @@ class FlatGraph:
         self.infos: dict[str, Info] = {}
         self.doubts = Doubts(self.nodes, self.infos, {*pinned, *values})
         self.used_values: set[str] = set()
-        self.value_bytes = 0
+        self.copies: dict[str, int] = {}
+        self.value_bytes = self.sequence_elements = 0
         self.room = NODE_LIMIT + len(model.graph.nodes)
 
     def fail(self, node: OnnxNode, what: str, accepted: str = "") -> ModelError:
@@ -56,9 +61,10 @@ class FlatGraph:
     def add(self, name: str, info: Info) -> Info:
         """Enter ``info`` under the resolved ``name``, made unique where it is taken."""
         if name in self.infos:
-            stem, count = name, 2
+            stem, count = name, self.copies.get(name, 2)
             while (name := f"{stem}#{count}") in self.infos:
                 count += 1
+            self.copies[stem] = count + 1
         info.name = name
         self.infos[name] = info
         return info
@@ -108,6 +114,10 @@ class FlatGraph:
         del self.nodes[mark[0] :]
         self.doubts.forget(mark[0])
         infos = [self.infos.popitem() for _ in range(len(self.infos) - mark[1])]
+        for name, _ in infos:
+            stem, _, count = name.rpartition("#")
+            if stem in self.copies and count.isascii() and count.isdigit():
+                self.copies[stem] = min(self.copies[stem], int(count[:12]))
         warnings = [self.doubts.found.popitem()[0] for _ in range(len(self.doubts.found) - mark[2])]
         return nodes, infos[::-1], warnings[::-1]
 
@@ -122,6 +132,13 @@ class FlatGraph:
         """Whether a value of so many bytes, small ones aside, goes beyond what is kept of one model."""
         self.value_bytes += value_bytes if value_bytes > _SMALL_BYTES else 0
         return self.value_bytes > VALUE_BYTES and value_bytes > _SMALL_BYTES
+
+    def count_elements(self, node: OnnxNode, elements: int) -> None:
+        """Count the elements of the sequences of one model, which are listed one by one."""
+        self.sequence_elements += elements
+        if self.sequence_elements > _MOST_ELEMENTS:
+            accepted = f"at most {_MOST_ELEMENTS:,} in one model"
+            raise self.fail(node, "all sequences together have too many elements", accepted)
 
     def emit(
         self,

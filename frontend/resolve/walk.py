@@ -241,6 +241,8 @@ class Walker(FlatGraph):
             info.constant, info.batched, info.shaped, info.varying = constant, batched, shaped, varying
             if not constant or (info.value is not None and self.full(info.value.nbytes)):
                 info.value = None
+            if info.elements is not None:
+                self.count_elements(node, len(info.elements))
             doubtful = shape is None or info.upper or info.guessed or (constant and info.value is None)
             info.cause = (info.cause or cause) if doubtful else None
             resolved = self.add(prefix + name if prefix else name, info).name

@@ -234,6 +234,8 @@ def _entry(reader: Container, index: int, record: EntryRecord, machine: MachineS
         reader.refuse(f"{where} has weights in no chunk", MEND)
     if table.weight_bytes.max() > machine.weight_buffer_bytes:
         reader.refuse(f"{where} has a row larger than the weight buffer", MEND)
+    if (table.weight_bytes > table.dram_bytes).any():
+        reader.refuse(f"{where} has a row with more resident weights than traffic", MEND)
     totals = [column.sum(dtype=np.float64) for column in (table.compute_cycles, table.dram_bytes)]
     if max(totals) > MAX_QUANTITY:
         reader.refuse(f"{where} has totals above 2^45", MEND)
