@@ -71,7 +71,7 @@ def saved(nodes: Nodes, path: Path) -> Path:
         [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
         [
             numpy_helper.from_array(np.zeros((8, 8), np.float32), "weights"),
-            numpy_helper.from_array(np.float32(0.5), "scale"),
+            numpy_helper.from_array(np.array(0.5, np.float32), "scale"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
