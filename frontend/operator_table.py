@@ -80,6 +80,10 @@ a warning. Operators of this package are added the same way, in the file of thei
   attributes hold (coefficients, the nodes of a forest) counts at its stored type.
 - **State**: inputs that feed back from outputs are DRAM traffic of the layers that read and write them. A
   layer that uses a cache reads all of it; new rows are appended in place, so only they are written.
+- **Checked** against running the models with ONNX Runtime, each product multiplied out by the extents that
+  really came: 28 reference models, some ninety models that packages on PyPI ship (speech, pictures, text,
+  sound, chemistry), and thirty architectures exported by both of PyTorch's exporters, plain and quantised.
+  All are equal; that nodes which no output needs count nothing is the one way in which a plain run differs.
 
 """
 

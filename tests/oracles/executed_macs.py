@@ -7,7 +7,7 @@ often as it ran and only the branch that was taken counts. ONNX Runtime runs the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,7 @@ def executed_macs(model: ModelProto, inputs: Mapping[str, np.ndarray]) -> int:
     model = onnx.inliner.inline_local_functions(model) if model.functions else model
     copy = ModelProto()
     copy.CopyFrom(model)
+    _drop_dead(copy.graph)
     total = _instrument(copy.graph, "macs")
     del copy.graph.output[:]
     copy.graph.output.append(helper.make_tensor_value_info(total, TensorProto.INT64, []))
@@ -100,6 +101,29 @@ def executed_macs(model: ModelProto, inputs: Mapping[str, np.ndarray]) -> int:
         copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return int(session.run([total], dict(inputs))[0])
+
+
+def _drop_dead(graph: GraphProto) -> None:
+    """Take out nodes that no output needs: a compiler does not run them."""
+    made_by = {name: index for index, node in enumerate(graph.node) for name in node.output}
+    wanted = [each.name for each in graph.output]
+    live: set[int] = set()
+    while wanted:
+        index = made_by.get(wanted.pop())
+        if index is not None and index not in live:
+            live.add(index)
+            wanted.extend(_reads(graph.node[index]))
+    kept = [node for index, node in enumerate(graph.node) if index in live]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _reads(node: NodeProto) -> Iterator[str]:
+    yield from node.input
+    for body in (each.g for each in node.attribute if each.HasField("g")):
+        yield from (each.name for each in body.output)
+        for inner in body.node:
+            yield from _reads(inner)
 
 
 def _counts(graph: GraphProto) -> bool:

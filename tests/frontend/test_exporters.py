@@ -1,0 +1,95 @@
+"""Networks exported by both of PyTorch's exporters, plain and quantised, counted as they run."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from oracles.executed_macs import executed_macs
+
+from layerweaver.frontend.importer import import_model
+from layerweaver.frontend.options import ImportOptions
+from layerweaver.frontend.reader.file import read_model_bytes
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.slow
+
+from oracles import architectures_sequence, architectures_vision  # noqa: E402 - needs PyTorch
+
+ARCHITECTURES = architectures_vision.ARCHITECTURES | architectures_sequence.ARCHITECTURES
+QUANTISED = ("convolutional", "segmenting", "encoding", "seeing", "recurrent", "decoding", "recommending")
+
+
+def _exported(name: str, *, dynamo: bool) -> tuple[bytes, tuple[Any, ...]]:
+    torch.manual_seed(0)
+    torch.backends.mha.set_fastpath_enabled(False)  # no exporter knows the fused encoder layer
+    network, inputs = ARCHITECTURES[name]()
+    stream = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        if dynamo:
+            torch.onnx.export(network.eval(), inputs, dynamo=True, verbose=False).save(stream)
+        else:
+            torch.onnx.export(network.eval(), inputs, stream, dynamo=False, opset_version=17)
+    return stream.getvalue(), inputs
+
+
+def _agree(content: bytes, inputs: tuple[Any, ...]) -> None:
+    model = onnx.load_from_string(content)
+    names = [each.name for each in model.graph.input]
+    feed = {name: np.asarray(value) for name, value in zip(names, inputs, strict=True)}
+    executed = executed_macs(model, feed)
+    assert executed > 0
+    for fuse in (True, False):
+        graph = import_model(read_model_bytes(content, "exported.onnx"), ImportOptions(fuse=fuse))
+        assert graph.macs == executed
+        assert graph.complete
+
+
+def test_there_are_thirty_kinds() -> None:
+    assert len(ARCHITECTURES) >= 30
+
+
+@pytest.mark.parametrize("dynamo", [False, True], ids=["legacy", "dynamo"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_exported(name: str, dynamo: bool) -> None:
+    _agree(*_exported(name, dynamo=dynamo))
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+def test_quantised_dynamically(name: str, tmp_path: Path) -> None:
+    from onnxruntime.quantization import quantize_dynamic
+
+    content, inputs = _exported(name, dynamo=False)
+    (tmp_path / "plain.onnx").write_bytes(content)
+    quantize_dynamic(tmp_path / "plain.onnx", tmp_path / "small.onnx")
+    _agree((tmp_path / "small.onnx").read_bytes(), inputs)
+
+
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+@pytest.mark.parametrize("name", ["convolutional", "segmenting", "encoding", "seeing"])
+def test_quantised_by_calibration(name: str, form: str, tmp_path: Path) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    content, inputs = _exported(name, dynamo=False)
+    (tmp_path / "plain.onnx").write_bytes(content)
+    names = [each.name for each in onnx.load_from_string(content).graph.input]
+
+    class Once(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left = [dict(zip(names, (value.numpy() for value in inputs), strict=True))]
+
+        def get_next(self) -> dict[str, Any] | None:
+            return self.left.pop() if self.left else None
+
+    quantize_static(
+        tmp_path / "plain.onnx", tmp_path / "small.onnx", Once(), quant_format=getattr(QuantFormat, form)
+    )
+    _agree((tmp_path / "small.onnx").read_bytes(), inputs)
