@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.registry import MICROSOFT, operator
+from layerweaver.frontend.node.registry import MICROSOFT, like_first, operator
 from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
@@ -51,3 +51,17 @@ def dynamic_quantize(call: Call) -> Step:
             call.vector(ELEMENTWISE, elements),
         ),
     )
+
+
+def quantise_in_place(call: Call) -> Step:
+    """Values are rounded to few bits and stay floating; scales per channel are parameters."""
+    return vector_step(call, ELEMENTWISE, call.output_elements())
+
+
+for _domain in ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general"):
+    operator(
+        *("Quant", "IntQuant", "BipolarQuant", "FloatQuant", "Trunc"),
+        domain=_domain,
+        shape=like_first,
+        category=ELEMENTWISE,
+    )(quantise_in_place)

@@ -301,3 +301,15 @@ def test_operands_that_do_not_fit_are_named(import_text: Import, case: str) -> N
         import_text(f"g {WRONG[case]}")
     assert "text.onnx" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("domain", ["qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general"])
+def test_weights_rounded_in_place_are_still_weights(import_text: Import, domain: str) -> None:
+    graph = import_text(
+        "g (float[2,8] x) => (float[2,3] y) <float[8,3] w, float s = {0.1}, float z = {0}, float b = {4}> "
+        f"{{ r = {domain}.Quant(w, s, z, b) y = MatMul(x, r) }}",
+        domain=domain,
+    )
+    assert graph.complete
+    assert graph.macs == 2 * 8 * 3
+    assert graph.parameters == 8 * 3
