@@ -15,6 +15,7 @@ from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad, _c
 from layerweaver.backend_sim.engine.outcome import ScheduleLog
 from layerweaver.backend_sim.engine.state import (
     CLOSED,
+    DEPTH_BUCKETS,
     OPEN,
     PROFILE,
     ROW,
@@ -135,6 +136,7 @@ def build_state(
         latency=empty,
         batch_counts=np.zeros((len(every), max(sizes + members) + 1), np.int64),
         service_cycles=np.zeros((len(every), max(sizes + members) + 1), np.int64),
+        depth_counts=np.zeros((len(tenants), DEPTH_BUCKETS), np.int64),
         preferred=np.array(preferred or [0], np.int64),
         mode_counts=np.zeros(len(policy.spec.modes), np.int64),
         recent=np.zeros(given.dispatch_ahead + 1, np.int64),

@@ -43,6 +43,8 @@ class TenantOutcome:
             fetch.
         batch_counts: Shape (len(sizes), largest size + 1): how many batches of each actual size ran at
             each profile size and served a measured request.
+        depth_counts: Measured requests by how many were waiting when they came
+            (:data:`~layerweaver.backend_sim.engine.state.DEPTH_BUCKETS`).
         scheduled_ns: Scheduled times, only for sources that react to the machine (closed loop, saturated);
             open-loop times are regenerated from the source.
         longest_wait_cycles: Longest time a head waited between two of its rows (starvation).
@@ -53,6 +55,7 @@ class TenantOutcome:
     latency_ns: NDArray[np.int64]
     service_cycles: int
     batch_counts: NDArray[np.int64]
+    depth_counts: NDArray[np.int64]
     scheduled_ns: NDArray[np.int64] | None
     longest_wait_cycles: int
     decoder: DecoderRun | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.backend_sim.engine.state import OPEN, State
+from layerweaver.backend_sim.engine.state import DEPTH_BITS, OPEN, State
 from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_up
 from layerweaver.scheduler.machine.timelines import NEVER
 
@@ -60,7 +60,9 @@ def _arrive(state: State, index: int) -> None:
     machine = state.visible.machine
     tenant, head = state.tenants[index], state.visible.heads[index]
     if tenant.decoder >= 0:
-        state.llm.decoders[tenant.decoder].arrived += 1
+        decoder = state.llm.decoders[tenant.decoder]
+        _count_depth(state, index, state.llm.requests[decoder.first_request + decoder.arrived].scheduled_ns)
+        decoder.arrived += 1
         tenant.number += 1
         tenant.queued += 1
         machine.queued += 1
@@ -68,6 +70,7 @@ def _arrive(state: State, index: int) -> None:
         next_request(state, index)
         return
     position = tenant.offset + tenant.arrived
+    _count_depth(state, index, state.sched[position])
     tenant.arrived += 1
     head.arrived += 1
     head.newest = tenant.next_cycle
@@ -89,6 +92,20 @@ def _arrive(state: State, index: int) -> None:
         head.queued = tenant.queued
         if tenant.times_out == NEVER:
             watch(state, index)
+
+
+def _count_depth(state: State, index: int, scheduled_ns: int) -> None:
+    """A request comes: count how many it finds waiting."""
+    if state.totals.warmup_ns <= scheduled_ns < state.totals.cooldown_ns:
+        state.depth_counts[index, depth_bucket(state.tenants[index].queued)] += 1
+
+
+def depth_bucket(waiting: int) -> int:
+    """Where so many waiting requests are counted: by their leading bits."""
+    shift = 0
+    while waiting >> shift >= 2 << DEPTH_BITS:
+        shift += 1
+    return (shift << DEPTH_BITS) + (waiting >> shift)
 
 
 def drop_front(state: State, index: int, now: int) -> None:

@@ -61,6 +61,7 @@ def collect(
                 latency_ns,
                 sum(requests * int(cycles) for requests, cycles in enumerate(by_measured)),
                 state.batch_counts[own, :width].copy(),
+                state.depth_counts[index],
                 scheduled_ns,
                 int(record.longest_wait_cycles),
                 decoder,

@@ -18,6 +18,8 @@ from layerweaver.scheduler.machine.timelines import View
 
 __all__ = [
     "CLOSED",
+    "DEPTH_BITS",
+    "DEPTH_BUCKETS",
     "OPEN",
     "PROFILE",
     "ROW",
@@ -33,6 +35,11 @@ __all__ = [
 
 OPEN, CLOSED, SATURATED = range(3)
 """Kinds of source."""
+
+DEPTH_BITS = 5
+"""Lengths of queues are counted by so many bits after the leading one: below 64 exactly."""
+DEPTH_BUCKETS = 38 << DEPTH_BITS
+"""Enough for 2^40 requests that wait."""
 
 
 class Row(Protocol):
@@ -267,6 +274,8 @@ class State(NamedTuple):
         batch_counts: Shape (profiles, largest batch + 1): batches that served a measured request, by size.
         service_cycles: Shape (profiles, largest batch + 1): their completion minus the start of their first
             fetch, summed by the number of measured requests in them.
+        depth_counts: Shape (tenants, :data:`DEPTH_BUCKETS`): measured requests by how many of their tenant's
+            were waiting when they came, by :func:`~layerweaver.backend_sim.engine.queues.depth_bucket`.
         preferred: Preferred batch sizes of all tenants, ascending within a tenant.
         mode_counts: Decisions by mode.
         recent: Ends of the last ``dispatch_ahead + 1`` fetches.
@@ -285,6 +294,7 @@ class State(NamedTuple):
     latency: NDArray[np.int64]
     batch_counts: NDArray[np.int64]
     service_cycles: NDArray[np.int64]
+    depth_counts: NDArray[np.int64]
     preferred: NDArray[np.int64]
     mode_counts: NDArray[np.int64]
     recent: NDArray[np.int64]

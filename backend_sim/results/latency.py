@@ -95,19 +95,22 @@ def summarise(
     return LatencySummary(count, mean_ns, max_ns, found, False)
 
 
-def counted_percentiles(buckets: NDArray[np.int64], shares: Sequence[float], most: int) -> dict[float, int]:
+def counted_percentiles(
+    buckets: NDArray[np.int64], shares: Sequence[float], most: int, *, bits: int = _SKETCH_BITS
+) -> dict[float, int]:
     """Percentiles of values that were only counted, in buckets of their leading bits; at most too large.
 
     Args:
-        buckets: Values counted by their leading ``_SKETCH_BITS + 1`` bits.
+        buckets: Values counted by their leading ``bits + 1`` bits.
         shares: Percentiles wanted, as shares in (0, 1).
         most: The largest value.
+        bits: Bits kept after the leading one.
     """
     below = np.cumsum(buckets)
     found = {}
     for share in shares:
         place = int(np.searchsorted(below, percentile_index(int(below[-1]), share), side="right"))
-        found[share] = min(_upper(place), most)
+        found[share] = min(_upper(place, bits), most)
     return found
 
 
@@ -120,10 +123,10 @@ def _bucket(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return buckets
 
 
-def _upper(bucket: int) -> int:
+def _upper(bucket: int, bits: int) -> int:
     """The largest value of a bucket."""
-    shift = max((bucket >> _SKETCH_BITS) - 1, 0)
-    return ((bucket - (shift << _SKETCH_BITS) + 1) << shift) - 1
+    shift = max((bucket >> bits) - 1, 0)
+    return ((bucket - (shift << bits) + 1) << shift) - 1
 
 
 LATENCY_BINS = 96
@@ -134,7 +137,7 @@ SMALL_BINS = 20
 """Bins of what every result has."""
 
 
-_PIECE_work = 1 << 16
+_HISTOGRAM_PIECE = 1 << 16
 
 
 _NEVER = 2**62
@@ -172,6 +175,6 @@ def latency_histogram(latency_ns: IntArray, bins: int = LATENCY_BINS) -> dict[st
 
 def _pieces(latency_ns: IntArray) -> Iterator[IntArray]:
     """The latencies of completed requests, piece by piece: ten million need no second array."""
-    for start in range(0, len(latency_ns), _PIECE_work):
-        piece = latency_ns[start : start + _PIECE_work]
+    for start in range(0, len(latency_ns), _HISTOGRAM_PIECE):
+        piece = latency_ns[start : start + _HISTOGRAM_PIECE]
         yield piece[is_done(piece)]

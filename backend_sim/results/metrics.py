@@ -223,6 +223,22 @@ TENANT_METRICS = (
         _HIDDEN,
         "Batches by number of requests, of those with a measured request.",
     ),
+    Metric(
+        "batch_size",
+        "batch size",
+        Form.NUMBER,
+        _HIDDEN,
+        "Mean, percentiles and maximum of the number of requests in these batches.",
+    ),
+    Metric(
+        "queue_depth",
+        "queue depth",
+        Form.COUNT,
+        _HIDDEN,
+        "Percentiles and maximum of how many of the tenant's requests were waiting (the next batch among "
+        "them; of a language model also those that run) when another came; exact below 64, then at most 3% "
+        "too large.",
+    ),
     Metric("energy_j", "energy J", Form.NUMBER, _HIDDEN, f"Energy of these batches: {ENERGY_COUNTS}."),
     Metric(
         "energy_per_inference_mj",

@@ -57,6 +57,8 @@ class Tenant(TypedDict):
     queueing_ms: NotRequired[float | None]
     longest_wait_ms: NotRequired[float]
     batches: NotRequired[dict[str, int]]
+    batch_size: NotRequired[dict[str, float | None]]
+    queue_depth: NotRequired[dict[str, float | None]]
     energy_j: NotRequired[float]
     energy_per_inference_mj: NotRequired[float | None]
     percentiles_within: NotRequired[float]

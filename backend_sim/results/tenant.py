@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done, is_late
 from layerweaver.backend_sim.llm.load import DecoderRun
+from layerweaver.backend_sim.results.counts import depth_document, size_document
 from layerweaver.backend_sim.results.latency import (
     SHARES,
     SMALL_BINS,
@@ -223,6 +224,9 @@ def _add_service(document: Tenant, run: Run, index: int, summary: LatencySummary
     document["longest_wait_ms"] = waited_ns / 1e6
     if any(profile.table.batch > 1 for _, menus in run.prepared.machines for profile in menus[index]):
         document["batches"] = {str(size): counted[size] for size in sorted(counted)}
+        document["batch_size"] = size_document(counted)
+    waiting = [outcome.tenants[index].depth_counts for outcome in run.outcomes]
+    document["queue_depth"] = depth_document(np.sum(waiting, axis=0))
     if energy_known:
         document["energy_j"] = three_digits(energy_pj * 1e-12)
         document["energy_per_inference_mj"] = three_digits(energy_pj / requests / 1e9) if requests else None

@@ -74,6 +74,9 @@ def test_means_are_per_request_and_not_per_batch(serve: Serve) -> None:
     assert tenant["latency_ms"]["mean"] == pytest.approx((1000 + 3900 + 3800 + 3700 + 3600) / 5 / 1e6)
     assert tenant["queueing_ms"] == pytest.approx((900 + 800 + 700 + 600) / 5 / 1e6)
     assert tenant["batches"] == {"1": 1, "4": 1}
+    assert tenant["batch_size"] == {"mean": 2.5, "p50": 4, "p90": 4, "p99": 4, "max": 4}
+    # The first has left the queue when its only row is decided on; the others find up to three.
+    assert tenant["queue_depth"] == {"p50": 1, "p90": 3, "p99": 3, "max": 3}
 
 
 def test_the_warm_up_is_left_out_of_every_metric(serve: Serve) -> None:

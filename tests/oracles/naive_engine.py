@@ -31,6 +31,7 @@ class NaiveOutcome:
     scheduled: list[list[int]] = field(default_factory=list)
     batches: list[dict[tuple[int, int], int]] = field(default_factory=list)
     service: list[list[int]] = field(default_factory=list)  # by request: its batch's time on the machine
+    depths: list[list[int]] = field(default_factory=list)  # how many were waiting when each request came
     idle: dict[str, int] = field(default_factory=lambda: {"dma": 0, "compute": 0, "full": 0, "held": 0})
     compute_busy: int = 0
     end: int = 0
@@ -41,6 +42,7 @@ class Tenant:
         self.load, self.clock = load, clock
         self.future: list[int] = []  # scheduled times not yet arrived, ascending
         self.arrived: list[Request] = []
+        self.depths: list[int] = []
         self.waiting: list[int] = []  # numbers of requests not yet finished or dropped
         self.row = 0
         self.batch: list[int] = []
@@ -112,6 +114,7 @@ class Tenant:
                 return
             ns = self.future.pop(0)
             self.arrived.append(Request(ns, self.to_cycle(ns)))
+            self.depths.append(len(self.waiting))
             if self.load.queue_limit is not None and len(self.waiting) >= self.load.queue_limit:
                 self.drop(len(self.arrived) - 1, ns)
             else:
@@ -448,6 +451,7 @@ def _settle(out: NaiveOutcome, tenants: list[Tenant], machine: NaiveMachine) -> 
     for tenant in tenants:
         assert not tenant.waiting
         out.latencies.append([request.latency_ns for request in tenant.arrived])  # type: ignore[misc]
+        out.depths.append(tenant.depths)
         out.scheduled.append([request.scheduled_ns for request in tenant.arrived])
         out.service.append([tenant.service.get(number, 0) for number in range(len(tenant.arrived))])
     out.idle["dma"] += machine.tc - machine.tm

@@ -128,6 +128,11 @@ def _compare_with_twin(policy: Policy, recipe: Recipe) -> None:
             if count
         }
         assert counted == batches
+    for tenant, depths in zip(outcome.tenants, twin.depths, strict=True):  # a few wait at most: no rounding
+        assert tenant.depth_counts[: max(depths, default=0) + 1].tolist() == [
+            depths.count(depth) for depth in range(max(depths, default=0) + 1)
+        ]
+        assert tenant.depth_counts.sum() == len(depths)
 
 
 def _never_drops(recipe: Recipe) -> Recipe:

@@ -125,6 +125,7 @@ def _run(given: SimulationInput, times_ns: list[NDArray[np.int64]]) -> Simulatio
             latency_ns=latency[t],
             service_cycles=0,
             batch_counts=np.array([[0, len(times_ns[t])]]),
+            depth_counts=np.zeros(64, np.int64),
             scheduled_ns=None,
             longest_wait_cycles=0,
         )
