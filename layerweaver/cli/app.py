@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from layerweaver.cli import (
+    export_commands,
     model_commands,
     npu_commands,
     profile_commands,
@@ -91,6 +92,7 @@ study_commands.register(app)
 sweep_commands.register(app)
 result_commands.register(app)
 npu_commands.register(app)
+export_commands.register(app)
 reproduce_commands.register(app)
 
 

@@ -45,6 +45,10 @@ _EXAMPLES = {
         "sweep study.yaml -o study --workers 8 --strict --json",
         "sweep study.yaml -o study --cluster tcp://head:8786",
     ),
+    "export": (
+        "export service.yaml -o firmware",
+        "export service.yaml --to c --policy edf --json -o firmware",
+    ),
     "cache": ("cache", "cache --clear"),
     "traffic": ("traffic service.yaml > arrivals.csv", "traffic service.yaml --seed 7 | head"),
     "certify": ("certify service.yaml", "certify service.yaml --policy fcfs --json"),

@@ -1,0 +1,1 @@
+"""The scheduler of a scenario as freestanding C99: tables, policy and machine, and what a decision costs."""

@@ -1,0 +1,324 @@
+"""The files of an export: texts of C with what the scenario needs, and the policy translated into them.
+
+A line of a text that begins with ``[name]`` stays where the name is true of the scenario (``[!name]``: where
+it is not); ``@column[index]`` is an entry of a table, or the constant that all of its entries are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from string import Template
+from types import FunctionType
+from typing import Any, cast
+
+from layerweaver.backend_sim.firmware.facts import Column, Facts
+from layerweaver.backend_sim.firmware.functions import Function
+from layerweaver.backend_sim.firmware.program import Program
+from layerweaver.backend_sim.firmware.spans import SIZES, Number, Span, storage_type
+from layerweaver.backend_sim.firmware.things import Pointed, Seen, Thing, Whole
+from layerweaver.scheduler.machine import timelines
+from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER
+from layerweaver.scheduler.policies.contract import Policy
+from layerweaver.scheduler.rules import commitment
+
+__all__ = ["Assembly"]
+
+_MACHINE_NEEDED = [
+    "now",
+    "start",
+    "fetch_end",
+    "compute_end",
+    "ready_count",
+    "hold_until",
+    "first",
+    "last",
+    "appended_scaled",
+    "origin",
+]
+_HEAD_NEEDED = ["queued", "rows_left", "place", "profile", "batch", "started", "changed"]
+_ROW_NEEDED = ("compute_cycles", "weight_scaled")
+_CONDITION = re.compile(r"\[(!?)([\w.]+)\]")
+_ENTRY = re.compile(r"@(\w+)\[((?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*)\]")
+_VIEW = Seen("ready", "spare")
+_HELPERS = {
+    "lw_least_32": "static int32_t lw_least_32(int32_t a, int32_t b)\n{\n    return a < b ? a : b;\n}\n",
+    "lw_least_64": "static int64_t lw_least_64(int64_t a, int64_t b)\n{\n    return a < b ? a : b;\n}\n",
+    "lw_most_32": "static int32_t lw_most_32(int32_t a, int32_t b)\n{\n    return a > b ? a : b;\n}\n",
+    "lw_most_64": "static int64_t lw_most_64(int64_t a, int64_t b)\n{\n    return a > b ? a : b;\n}\n",
+    "lw_divide": """\
+/* a / b for a >= 0 and b > 0; most numbers fit 32 bits, which a small core divides at once. */
+static int64_t lw_divide(int64_t a, int64_t b)
+{
+    if ((((uint64_t)a | (uint64_t)b) >> 32) == 0) {
+        return (int64_t)((uint32_t)a / (uint32_t)b);
+    }
+    return a / b;
+}
+""",
+    "lw_remainder": """\
+static int64_t lw_remainder(int64_t a, int64_t b)
+{
+    return a - lw_divide(a, b) * b;
+}
+""",
+    "lw_floor_divide": """\
+/* a / b rounded down; 0 for b == 0. */
+static int64_t lw_floor_divide(int64_t a, int64_t b)
+{
+    int64_t quotient;
+    if (b == 0) {
+        return 0;
+    }
+    if (a >= 0 && b > 0) {
+        return lw_divide(a, b);
+    }
+    if (b == -1) {
+        return (int64_t)(0 - (uint64_t)a);
+    }
+    quotient = a / b;
+    return quotient * b != a && (a < 0) != (b < 0) ? quotient - 1 : quotient;
+}
+""",
+    "lw_floor_remainder": """\
+static int64_t lw_floor_remainder(int64_t a, int64_t b)
+{
+    return b == 0 ? 0 : a - lw_floor_divide(a, b) * b;
+}
+""",
+}
+_CALLED_BY = {
+    "lw_remainder": ("lw_divide",),
+    "lw_floor_divide": ("lw_divide",),
+    "lw_floor_remainder": ("lw_floor_divide", "lw_divide"),
+}
+
+
+class Assembly:
+    """Everything that one scenario and one policy need, in C.
+
+    Args:
+        facts: The scenario's facts.
+        policy: The policy.
+
+    Raises:
+        PolicyError: If the policy cannot be translated: file, line and reason.
+    """
+
+    def __init__(self, facts: Facts, policy: Policy, origin: str) -> None:
+        self.facts, self.policy, self.origin = facts, policy, origin
+        self.columns: dict[str, Column] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
+        spec = policy.spec
+        needed = [("machine", name) for name in _MACHINE_NEEDED]
+        needed += [("head", name) for name in (*_HEAD_NEEDED, *_ROW_NEEDED)]
+        if not spec.overlap or spec.checkpoints:
+            needed.append(("machine", "running"))
+        if spec.checkpoints:
+            needed.append(("head", "live_bytes"))
+        choose = cast("FunctionType", spec.choose)
+        self._program = Program(facts, {cast("FunctionType", commitment.choose): choose}, needed)
+        time = Number("", Span(0, NEVER), wide=True)
+        weight = Number("", facts.head_fields()["weight_scaled"])
+        head = Pointed("head", "head->")
+        roots: dict[str, tuple[Any, list[Thing]]] = {
+            "release": (timelines.release, [_VIEW]),
+            "fetch_end_of": (timelines.fetch_end_of, [_VIEW, head]),
+            "append_fetch": (timelines.append_fetch, [_VIEW, weight, time]),
+            "rebase": (timelines.rebase, [_VIEW, time]),
+            "decide": (commitment.decide, [_VIEW, Pointed("options", ""), Whole("memory")]),
+        }
+        made = {
+            name: self._program.root(cast("FunctionType", function), f"policy_{name}", given)
+            for name, (function, given) in roots.items()
+        }
+        self.program = self._program.text()
+        self._decide: Function = made["decide"]
+        self._kept = self._kept_fields()
+        self._true = self._conditions()
+
+    # What is kept
+
+    def _kept_fields(self) -> dict[str, list[str]]:
+        """Fields of the state, by record."""
+        facts, reads = self.facts, self._program.reads
+        machine = [name for name in facts.machine_fields() if reads("machine", name)]
+        heads = {name for name in facts.head_fields() if reads("head", name)} | set(_HEAD_NEEDED)
+        if facts.defers.high:
+            heads |= {"passed", "hopeless"}
+        return {
+            "machine": machine,
+            "head": [
+                name
+                for name, span in facts.head_fields().items()
+                if name in heads and (span.low < span.high or name in _HEAD_NEEDED)
+            ],
+        }
+
+    def _is_table(self, name: str) -> bool:
+        span = self.facts.columns[name].span
+        return span.low < span.high
+
+    def _conditions(self) -> set[str]:
+        facts, spec = self.facts, self.policy.spec
+        true = {f"{record}.{name}" for record, names in self._kept.items() for name in names}
+        checks = {
+            "drops": facts.drops.high,
+            "defers": facts.defers.high,
+            "gives_up": facts.drops.high or facts.defers.high,
+            "batches": facts.batches.high > 1 and self._is_table("batch_size"),
+            "limited": facts.columns["queue_limit"].span.low < NEVER,
+            "ahead": facts.dispatch_ahead,
+            "overlap": spec.overlap,
+            "checkpoints": spec.checkpoints,
+            "switches": not spec.overlap or spec.checkpoints,
+            "decides_later": facts.decision_cycles,
+        }
+        return true | {name for name, holds in checks.items() if holds}
+
+    # Texts
+
+    def fill(self, file: str, **more: str) -> str:
+        """A text with everything put in."""
+        text = resources.files(__package__ or "").joinpath("texts", file).read_text(encoding="utf-8")
+        lines = [line for line in map(self._chosen, text.split("\n")) if line is not None]
+        filled = Template("\n".join(lines)).substitute(self._values() | more)
+        return _ENTRY.sub(self._entry, filled)
+
+    def _chosen(self, line: str) -> str | None:
+        while found := _CONDITION.match(line):
+            if (found[2] in self._true) == bool(found[1]):
+                return None
+            line = line[found.end() :]
+        return line
+
+    def _entry(self, found: re.Match[str]) -> str:
+        column = self.facts.columns[found[1]]
+        entry = column.at(found[2])
+        if entry.value is None:
+            self.columns[column.name] = column
+        return entry.text
+
+    def _values(self) -> dict[str, str]:
+        facts = self.facts
+        fields = facts.head_fields()
+        weight = fields["weight_scaled"]
+
+        def head(name: str) -> str:
+            number = facts.read(Pointed("head", "head->"), name)
+            return "0" if number is None else number.text
+
+        def stored(name: str) -> str:
+            return storage_type(fields[name])
+
+        return {
+            "POLICY": self.policy.name,
+            "ORIGIN": self.origin,
+            "TENANTS": str(facts.tenants),
+            "CLOCK_HZ": str(facts.clock_hz),
+            "RING": str(facts.ring),
+            "TENANT_TYPE": storage_type(Span(0, facts.tenants)),
+            "STRUCTS": self._structs(),
+            "HELPERS": self._helpers(),
+            "PROGRAM": self.program,
+            "SCALE": str(facts.scale),
+            "RATE": str(facts.rate),
+            "REACH": f"INT64_C({facts.reach_cycles})",
+            "COUNT_LIMIT": f"INT64_C({COUNT_LIMIT})",
+            "AHEAD": str(facts.dispatch_ahead),
+            "DECISION_CYCLES": str(facts.decision_cycles),
+            "WEIGHT_TYPE": stored("weight_scaled"),
+            "WEIGHT_WORK": "int64_t" if storage_type(weight) in ("int64_t", "uint32_t") else "int32_t",
+            "LONGEST_TYPE": storage_type(facts.machine_fields()["longest_fetch_cycles"]),
+            "RUNNING_TYPE": storage_type(facts.machine_fields()["running"]),
+            "BATCH_TYPE": stored("batch"),
+            "PROFILE_TYPE": stored("profile"),
+            "LEFT_COMPUTE_TYPE": stored("left_compute_cycles"),
+            "LEFT_FETCH_TYPE": stored("left_fetch_cycles"),
+            "HEAD_COMPUTE": head("compute_cycles"),
+            "HEAD_FETCH": head("fetch_cycles"),
+            "HEAD_WEIGHT": head("weight_scaled"),
+            "DECIDE": self._decide_call(),
+        }
+
+    def _decide_call(self) -> str:
+        lists = ", lw->ready, lw->spare" if self._decide.lists_used else ""
+        call = f"{self._decide.name}(lw{lists})"
+        return call if self._decide.returned() == "int32_t" else f"(int32_t){call}"
+
+    def _helpers(self) -> str:
+        named = [name for name in _HELPERS if f"{name}(" in self.program]
+        called = {inner for name in named for inner in _CALLED_BY.get(name, ())}
+        return "\n".join(text for name, text in _HELPERS.items() if name in named or name in called)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the scheduler's state on a core of 32 bits."""
+        return self._sizes["lw_scheduler"][0]
+
+    def _structs(self) -> str:
+        facts = self.facts
+        machine, heads, fetches = facts.machine_fields(), facts.head_fields(), facts.fetch_fields()
+        pointers = ["*fresh", "*fresh_last"] + (["*late", "*late_last"] if facts.defers.high else [])
+        kept = [
+            (storage_type(heads[name]) if name != "tenant" else "lw_tenant", name)
+            for name in self._kept["head"]
+        ]
+        self._sizes = {}
+        parts = [
+            self._struct(
+                "lw_machine", [(storage_type(machine[name]), name) for name in self._kept["machine"]]
+            ),
+            self._struct("lw_head", [*[("lw_request", name) for name in pointers], *kept]),
+            self._struct("lw_fetch", [(storage_type(span), name) for name, span in fetches.items()]),
+        ]
+        members = [
+            ("lw_machine", "machine"),
+            ("lw_head", "heads[LW_TENANTS]"),
+            ("int64_t", "wake"),
+        ]
+        for record, kind, member in (("own", "lw_own", "own[LW_TENANTS]"), ("common", "lw_common", "common")):
+            names = facts.own[record]
+            if names and f"lw->{'own[' if record == 'own' else 'common.'}" in self.program:
+                parts.append(self._struct(kind, [("int64_t", name) for name in names]))
+                members.append((kind, member))
+        if facts.drops.high:
+            members.append(("lw_request", "*dropped"))
+        if facts.dispatch_ahead:
+            members += [("int64_t", f"recent[{facts.dispatch_ahead + 1}]"), ("int32_t", "recent_at")]
+        members.append(("lw_fetch", "fetches[LW_RING]"))
+        members += [("lw_tenant", "ready[LW_TENANTS]"), ("lw_tenant", "spare[LW_TENANTS]")]
+        parts.append(self._struct("lw_scheduler", members, ordered=False))
+        return "\n".join(parts)
+
+    def tables(self) -> Iterable[Column]:
+        """The tables that the texts filled so far use."""
+        used = {name for name in self.facts.columns if f"lw_{name}[" in self.program}
+        columns: Mapping[str, Column] = self.facts.columns
+        prepared = [column for column in self.facts.prepared.values() if f"lw_{column.name}[" in self.program]
+        return [column for name, column in columns.items() if name in used or name in self.columns] + prepared
+
+    def _struct(self, name: str, fields: Iterable[tuple[str, str]], *, ordered: bool = True) -> str:
+        """A record in C, the longest fields first so that nothing is lost between them."""
+        listed = list(fields)
+        if ordered:
+            listed.sort(key=lambda item: -self._size_of(*item)[1])
+        size, alignment = 0, 1
+        for kind, field in listed:
+            own, aligned = self._size_of(kind, field)
+            size = -(-size // aligned) * aligned + own
+            alignment = max(alignment, aligned)
+        self._sizes[name] = -(-size // alignment) * alignment, alignment
+        lines = [f"    {kind} {field};" for kind, field in listed]
+        return "\n".join(["typedef struct {", *lines, f"}} {name};", ""])
+
+    def _size_of(self, kind: str, field: str) -> tuple[int, int]:
+        """Bytes of a field on a core of 32 bits, and what its address is a multiple of."""
+        kinds = {"lw_tenant": storage_type(Span(0, self.facts.tenants))}
+        size, alignment = (4, 4) if field.startswith("*") else self._sizes.get(kind, (0, 0))
+        if not size:
+            size = alignment = SIZES[kinds.get(kind, kind)]
+        count = field.partition("[")[2].rstrip("]")
+        named = {"LW_TENANTS": self.facts.tenants, "LW_RING": self.facts.ring}
+        return size * (named.get(count) or int(count or 1)), alignment

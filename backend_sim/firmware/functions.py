@@ -1,0 +1,197 @@
+"""One Python function as one C function: what it is given, what it calls, and what it returns.
+
+A function is translated again and again until the bounds of its locals, arguments and results grow no more.
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from types import FunctionType
+from typing import Protocol
+
+from layerweaver.backend_sim.firmware.assignments import Result
+from layerweaver.backend_sim.firmware.c_words import POINTED, address, c_type, identifier, is_mentioned
+from layerweaver.backend_sim.firmware.spans import INT32, Number
+from layerweaver.backend_sim.firmware.statements import Statements, loop_only
+from layerweaver.backend_sim.firmware.things import (
+    Layout,
+    Listed,
+    Pointed,
+    Seen,
+    Thing,
+    refusal,
+    source_lines,
+)
+
+__all__ = ["Function"]
+
+
+class Others(Protocol):
+    """The program that a function is part of."""
+
+    def callee(
+        self, caller: Function, node: ast.Call, function: FunctionType, given: list[Thing]
+    ) -> Function:
+        """The translation of a function that is called."""
+        ...
+
+    def reads(self, record: str, field: str) -> bool:
+        """Whether anybody reads a field."""
+        ...
+
+
+class Function(Statements):
+    """A function being translated.
+
+    Args:
+        function: The function.
+        name: Its name in C.
+        layout: Where fields are.
+        kinds: Of every parameter, what it is given: integers and records are parameters in C as well.
+        others: The program that it is part of.
+    """
+
+    def __init__(
+        self, function: FunctionType, name: str, layout: Layout, kinds: dict[str, Thing], others: Others
+    ) -> None:
+        text, first = source_lines(function)
+        tree = ast.parse(textwrap.dedent(text))
+        ast.increment_lineno(tree, first - 1)
+        definition = tree.body[0]
+        if not isinstance(definition, ast.FunctionDef):
+            raise refusal(function, first, "only functions made by def are translated", "a plain def")
+        self._body = definition.body
+        self.summary = (ast.get_docstring(definition) or "").split("\n", maxsplit=1)[0]
+        if self.summary:
+            self._body = self._body[1:]
+        super().__init__(function, layout, kinds, loop_only(self._body))
+        self.name = name
+        self.result = Result()
+        self.called: set[Function] = set()
+        self._others = others
+
+    def _wanted(self, record: str, field: str) -> bool:
+        return self._others.reads(record, field)
+
+    def accept(self, given: list[Thing]) -> None:
+        """Take the bounds of arguments into account."""
+        for parameter, thing in zip(self._parameters, given, strict=True):
+            if isinstance(thing, Number):
+                self._grow(parameter, thing.span)
+
+    def signature(self) -> str:
+        """The head of the C function."""
+        parts = ["lw_scheduler *lw"]
+        for name in self._parameters:
+            match self._locals[name]:
+                case Number() if not self._is_fixed(name):
+                    parts.append(f"{c_type(self._spans[name])} {identifier(name)}")
+                case Pointed(record=record) if record in POINTED:
+                    parts.append(f"{POINTED[record]} *{identifier(name)}")
+                case Seen() if self.lists_used:
+                    parts += ["lw_tenant *ready", "lw_tenant *spare"]
+        return f"static {self.returned()} {self.name}({', '.join(parts)})"
+
+    def returned(self) -> str:
+        """The C type of the result."""
+        if self.result.several:
+            return f"{self.name}_result"
+        return c_type(self.result.spans[0]) if self.result.spans else "void"
+
+    def declaration(self) -> list[str]:
+        """The record of several results, if there is one."""
+        if not self.result.several:
+            return []
+        fields = [f"    {c_type(span)} value{k};" for k, span in enumerate(self.result.spans)]
+        return ["typedef struct {", *fields, f"}} {self.name}_result;", ""]
+
+    def translate(self) -> list[str]:
+        """One pass over the body; what it wrote is final once no bounds changed."""
+        self.changed = self.passes == 0
+        self.passes += 1
+        self._begin()
+        self.called = set()
+        ended = self._block(self._body)
+        if not ended and self.result.spans:
+            raise self.refusal(self._body[-1], "it may end without a result", "return on every way")
+        alive = self._mentioned_locals()
+        if alive != self._alive:
+            self._alive, self.changed = alive, True
+        hoisted = [self._declare(name) for name in sorted(self._hoisted())]
+        text = "\n".join(self._lines)
+        unused = [f"    (void){name};" for name in self._c_parameters() if not is_mentioned(text, name)]
+        return [*(f"    {line}" for line in hoisted), *unused, *self._lines]
+
+    def _c_parameters(self) -> list[str]:
+        names = ["lw"]
+        for name in self._parameters:
+            match self._locals[name]:
+                case Number() if not self._is_fixed(name):
+                    names.append(identifier(name))
+                case Pointed(record=record) if record in POINTED:
+                    names.append(identifier(name))
+                case Seen() if self.lists_used:
+                    names += ["ready", "spare"]
+        return names
+
+    def _hoisted(self) -> set[str]:
+        return {name for name in self._used_locals if name not in self._declared}
+
+    def _attribute(self, node: ast.Attribute, owner: Thing, name: str) -> Thing:
+        if isinstance(owner, Seen) and name in ("ready", "spare"):
+            self._use_lists()
+        return super()._attribute(node, owner, name)
+
+    def call(self, node: ast.Call, function: FunctionType) -> Thing:
+        """A call of a plain function: an expression, or nothing that has a value."""
+        callee, text = self._call_text(node, function)
+        if callee.result.several:
+            raise self.refusal(
+                node, "several results are taken apart where they are returned only", "a, b = f(...)"
+            )
+        if not callee.result.spans:
+            raise self.refusal(node, f"{function.__name__} returns nothing", "a call as a statement")
+        span = callee.result.spans[0]
+        return Number(text, span, wide=not INT32.holds(span), calls=True)
+
+    def _call_text(self, node: ast.Call, function: FunctionType) -> tuple[Function, str]:
+        given = self._arguments(node, function)
+        callee = self._others.callee(self, node, function, given)
+        self.called.add(callee)
+        parts = ["lw"]
+        for name, thing in zip(callee._parameters, given, strict=True):
+            match thing:
+                case Number() if not callee._is_fixed(name):
+                    parts.append(thing.as_type(not INT32.holds(callee._spans[name])))
+                case Pointed(record=record, text=text) if record in POINTED:
+                    parts.append(address(text))
+                case Seen(ready=ready, spare=spare) if callee.lists_used:
+                    self._use_lists()
+                    parts += [ready, spare]
+                case Listed(of="number"):
+                    raise self.refusal(
+                        node, f"{name} of {function.__name__} is a list of tenants", "give it the view"
+                    )
+        return callee, f"{callee.name}({', '.join(parts)})"
+
+    def _arguments(self, node: ast.Call, function: FunctionType) -> list[Thing]:
+        """Arguments in the order of parameters, defaults filled in."""
+        code = function.__code__
+        count = code.co_argcount + code.co_kwonlyargcount
+        names = code.co_varnames[:count]
+        given: dict[str, Thing] = {}
+        for name, value in zip(names, node.args, strict=False):
+            given[name] = self.thing(value)
+        for keyword in node.keywords:
+            given[str(keyword.arg)] = self.thing(keyword.value)
+        defaults = function.__defaults__ or ()
+        for name, value in zip(
+            names[code.co_argcount - len(defaults) : code.co_argcount], defaults, strict=True
+        ):
+            given.setdefault(name, self._object(node, value))
+        for name, value in (function.__kwdefaults__ or {}).items():
+            given.setdefault(name, self._object(node, value))
+        if set(given) != set(names) or len(node.args) > count:
+            raise self.refusal(node, f"{function.__name__} takes other arguments", f"{', '.join(names)}")
+        return [given[name] for name in names]

@@ -1,0 +1,64 @@
+"""``export``: what firmware needs of a scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from layerweaver.cli.manual import epilog
+from layerweaver.cli.serving import CodeOption, PolicyOption, ScenarioArgument, parse_policy
+from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
+
+__all__ = ["register"]
+
+_KINDS = ("c",)
+
+
+def _kind(text: str) -> str:
+    if text not in _KINDS:
+        raise typer.BadParameter(f"{text[:40]!r} is not known; known: {', '.join(_KINDS)}")
+    return text
+
+
+def _export(
+    context: typer.Context,
+    scenario: ScenarioArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.", metavar="<folder>")],
+    to: Annotated[  # noqa: ARG001 - there is one language
+        str, typer.Option("--to", help="Language: c.", callback=_kind)
+    ] = "c",
+    policy: PolicyOption = None,
+    most_bytes: Annotated[int, typer.Option("--max-bytes", min=1, help="Bytes that the tables may have.")] = 1
+    << 20,
+    allow_code: CodeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a scenario's tables and its policy as freestanding C99, with a program that replays arrivals."""
+    from layerweaver.backend_sim.firmware.export import export, export_document
+
+    session = session_of(context)
+    with session.progress("exporting") as progress:
+        exported = export(
+            scenario,
+            parse_policy(policy) if policy is not None else None,
+            output,
+            most_bytes=most_bytes,
+            allow_code=allow_code,
+            progress=progress,
+        )
+    document = export_document(exported)
+    session.note(f"wrote {len(exported.texts)} files to {output}")
+    if as_json:
+        print_document(document)
+        return
+    listing = table(f"Policy {exported.policy.name} in C", [("what", "left"), ("bytes", "right")])
+    listing.add_row("tables", f"{exported.table_bytes:,}")
+    listing.add_row("state, with 32-bit pointers", f"{exported.state_bytes:,}")
+    console().print(listing)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command; ``to`` says which language, of which there is one."""
+    app.command("export", epilog=epilog("export"))(_export)

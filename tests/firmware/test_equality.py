@@ -1,0 +1,109 @@
+"""What is exported decides as what is simulated: every row of every decision, in random scenarios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from firmware.conftest import POLICIES, compare, random_scenario
+
+from layerweaver.scheduler.policies.words import read_policy_words
+
+MINE = '''
+from dataclasses import dataclass
+from typing import Any
+
+from layerweaver.scheduler.policies.contract import HOLD, Memory, PolicySpec, View
+
+WEIGHTS = (3, 5, 7)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    patience_us: float = 3.0
+    turns: int = 4
+
+
+class Account:
+    taken: int
+    last: int
+
+
+def score(head: Any, now: int, *, scale: int = 3) -> tuple[int, int]:
+    """Two numbers, one of them rounded down from below zero."""
+    waited = now - head.since
+    left = (head.deadline - now) // 7 if head.deadline < 2**62 else 10**9
+    return left % 5 - waited // -scale, max(abs(left), waited, head.row) >> 2
+
+
+def choose(view: View, options: Any, memory: Memory) -> int:
+    machine, heads, ready = view.machine, view.heads, view.ready
+    best, least, second = -1, 0, 0
+    for k in range(machine.ready_count - 1, -1, -1):
+        tenant = ready[k]
+        head, account = heads[tenant], memory.tenants[tenant]
+        first, other = score(head, machine.now)
+        if account.last in (1, 2) and not first > 3 or head.queued > 9:
+            first -= WEIGHTS[1] * head.batch
+        while other > 1000:
+            other //= 10
+        first, other = other + account.taken % options.turns, first
+        if best < 0 or (first, other) == (least, second) if False else best < 0 or first < least:
+            best, least, second = tenant, first, other
+        account.last = k
+    account = memory.tenants[best]
+    account.taken += 1
+    if machine.compute_end - machine.start > 20 * options.patience_cycles and memory.common.held < 2:
+        memory.common.held += 1
+        machine.hold_until = machine.now + 3
+        return HOLD
+    memory.common.held = 0
+    return best
+
+
+class Common:
+    held: int
+
+
+POLICY = PolicySpec("mine", choose, "odd on purpose", options=Options, memory=Account, common=Common)
+'''
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("seed", range(20))
+def test_a_random_scenario(seed: int, tmp_path: Path) -> None:
+    keys = random_scenario(seed, tmp_path, 150, 10)
+    policy = read_policy_words(POLICIES[seed % len(POLICIES)])
+    assert compare(keys, policy, tmp_path) > 0
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_policy_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    assert compare(random_scenario(3, tmp_path, 300), file, tmp_path) > 300
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("part", range(20))
+def test_a_million_decisions(part: int, tmp_path: Path) -> None:
+    """Ten scenarios in each of twenty parts; each part has a twentieth of a million decisions."""
+    decisions = 0
+    for number in range(10):
+        seed, folder = 1000 + 10 * part + number, tmp_path / str(number)
+        folder.mkdir()
+        policy = read_policy_words(POLICIES[seed % len(POLICIES)])
+        keys = random_scenario(seed, folder, 3000)
+        decisions += compare(keys, policy, folder, "CFLAGS=-O1", compiled=True)
+    assert decisions >= 50_000
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("seed", range(len(POLICIES)))
+def test_sanitizers_find_nothing(seed: int, tmp_path: Path) -> None:
+    flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+    keys = random_scenario(500 + seed, tmp_path, 2000)
+    policy = read_policy_words(POLICIES[seed])
+    assert compare(keys, policy, tmp_path, f"CFLAGS={flags}", f"LDFLAGS={flags}", compiled=True) > 0
