@@ -88,8 +88,10 @@ def _tenant_rows(runs: tuple[LabelledRun, ...]) -> list[dict[str, Value]]:
             for metric in shown(TENANT_METRICS, Shown.FRAME):
                 row[metric.column] = metric.of(tenant)
                 if spreads and Shown.SPREAD in metric.shown:
-                    interval = metric.interval(spreads["tenants"][index])
-                    row[f"{metric.column}_low"], row[f"{metric.column}_high"] = interval
+                    spread = spreads["tenants"][index]
+                    low, high = metric.interval(spread)
+                    row[metric.column] = row[metric.column] if low is None else metric.mean(spread)
+                    row |= {f"{metric.column}_low": low, f"{metric.column}_high": high}
             rows.append(row)
     return rows
 
@@ -157,6 +159,8 @@ class PeakResult(_Result):
                 "policy": row["policy"],
                 "peak_qps": row["peak_qps"],
                 "peak_qps_sd": row.get("peak_qps_sd"),
+                "peak_qps_low": row.get("peak_qps_low"),
+                "peak_qps_high": row.get("peak_qps_high"),
                 "share_of_bound": row.get("share_of_bound"),
                 "bound_qps": peak["bound_qps"],
             }

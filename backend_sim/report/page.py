@@ -14,7 +14,13 @@ from layerweaver.backend_sim.report.charts.machine import machine_charts
 from layerweaver.backend_sim.report.markup import Chart, chart_markup, table_markup
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS
 from layerweaver.backend_sim.report.shell import page_html
-from layerweaver.backend_sim.report.tables import changes_table, peak_tables, systems_table, verdicts_table
+from layerweaver.backend_sim.report.tables import (
+    changes_table,
+    peak_tables,
+    repetition_tables,
+    systems_table,
+    verdicts_table,
+)
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema import Peak, Run
 from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
@@ -71,6 +77,8 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
         if (changes := changes_table(documents)) is not None:
             body += table_markup(changes, identifier="changes")
         body += table_markup(systems_table(documents), identifier="systems")
+        for index, table in enumerate(repetition_tables(documents)):
+            body += table_markup(table, identifier=f"repetitions-{index}")
         if any(run.details is None for run in documents.runs):
             body += (
                 '<p class="muted">Runs without details have no timeline, time series or histograms here: '

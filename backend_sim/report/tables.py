@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from layerweaver.backend_sim.report.markup import Cell, Table
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS, worst_first
+from layerweaver.backend_sim.results.confidence import differences
 from layerweaver.backend_sim.results.metrics import (
     RUN_METRICS,
     SYSTEM_METRICS,
@@ -17,9 +19,12 @@ from layerweaver.backend_sim.results.metrics import (
     shown,
 )
 from layerweaver.backend_sim.results.reading import Documents
+from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.results.sentence import compared
+from layerweaver.backend_sim.results.spreads import spread_tables
+from layerweaver.backend_sim.scenario.provenance import HASHES
 
-__all__ = ["changes_table", "peak_tables", "systems_table", "verdicts_table"]
+__all__ = ["changes_table", "peak_tables", "repetition_tables", "systems_table", "verdicts_table"]
 
 _FIRST = ("status", "deadline_ms", "violation_rate")
 
@@ -95,6 +100,21 @@ def systems_table(documents: Documents) -> Table:
     return _metrics_table("The machine under every policy", metrics, rows)
 
 
+def repetition_tables(documents: Documents) -> list[Table]:
+    """Means with intervals over seeds, and what policies differ by; none without repetitions."""
+    runs, names = [run.document for run in documents.runs], [run.label for run in documents.runs]
+    same_traffic = len({_traffic(run) for run in runs}) == 1
+    apart = differences(runs) if same_traffic else []
+    return [Table(found.title, found.columns, found.rows) for found in spread_tables(runs, names, apart)]
+
+
+def _traffic(run: Run) -> str:
+    """What a run's requests follow from."""
+    own = {"policy", "policies", HASHES}
+    scenario = {key: value for key, value in run.get("scenario", {}).items() if key not in own}
+    return json.dumps([run.get("seed"), run.get("seeds"), scenario], sort_keys=True, default=str)
+
+
 def peak_tables(documents: Documents) -> list[Table]:
     """Peak rates, one table per search."""
     tables = []
@@ -108,7 +128,8 @@ def peak_tables(documents: Documents) -> list[Table]:
                 (
                     row["policy"],
                     row["peak_qps"],
-                    row.get("peak_qps_sd"),
+                    row.get("peak_qps_low"),
+                    row.get("peak_qps_high"),
                     row.get("share_of_bound"),
                     *bracket,
                     count,
@@ -117,11 +138,12 @@ def peak_tables(documents: Documents) -> list[Table]:
         columns = (
             "policy",
             "peak 1/s",
-            "± over seeds",
+            "95% from",
+            "to",
             "share of bound",
             "met at 1/s",
             "lost at 1/s",
             "trials",
         )
-        tables.append(Table("Peak rates", columns, rows, frozenset({3})))
+        tables.append(Table("Peak rates", columns, rows, frozenset({4})))
     return tables

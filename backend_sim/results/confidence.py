@@ -16,7 +16,7 @@ from layerweaver.backend_sim.results.metrics import (
 )
 from layerweaver.backend_sim.results.schema import Confidence, Difference, Run
 
-__all__ = ["confidence", "differences", "t95"]
+__all__ = ["confidence", "differences", "spread", "t95"]
 
 _T95 = (0.0, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
@@ -26,7 +26,7 @@ def t95(freedom: int) -> float:
     return _T95[freedom] if freedom < len(_T95) else 1.96 + 2.4 / freedom
 
 
-def _spread(values: Sequence[Value], least: float = 0.0, most: float = math.inf) -> dict[str, object] | None:
+def spread(values: Sequence[Value], least: float = 0.0, most: float = math.inf) -> dict[str, object] | None:
     """Mean, deviation and interval, which never leaves what is possible; None for fewer than two values."""
     known = [value for value in values if isinstance(value, (int, float))]
     if len(known) < 2:
@@ -52,7 +52,7 @@ def _spreads(metrics: Sequence[Metric], documents: Sequence[Mapping[str, object]
         values = [metric.of(document) for document in documents]
         numbers = [value for value in values if isinstance(value, (int, float))]
         is_share = metric.form is Form.SHARE and max(numbers, default=0.0) <= 1.0
-        inner[last] = _spread(values, most=1.0 if is_share else math.inf)
+        inner[last] = spread(values, most=1.0 if is_share else math.inf)
     return found
 
 
@@ -107,5 +107,5 @@ def _less(after: Mapping[str, object], before: Mapping[str, object]) -> dict[str
             continue
         pairs = zip(value["values"], other["values"], strict=False)
         apart = [a - b if a is not None and b is not None else None for a, b in pairs]
-        result[key] = _spread(apart, least=-math.inf)
+        result[key] = spread(apart, least=-math.inf)
     return result

@@ -28,8 +28,9 @@ __all__ = ["check_result_path", "result_csv", "result_rows", "save_result"]
 def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
     """A result as flat rows: one per run and tenant, or of a peak search one per policy.
 
-    Columns are the metrics' keys; of repetitions with other seeds, each has ``KEY_low`` and ``KEY_high``
-    beside it. Wall times and dates (the key ``run``) are left out, so equal input gives equal files.
+    Columns are the metrics' keys; of repetitions with other seeds, each is the mean and has ``KEY_low`` and
+    ``KEY_high`` beside it, its 95% interval; what has no interval is the first repetition's. Wall times and
+    dates (the key ``run``) are left out, so equal input gives equal files.
     """
     if "results" in document:
         peak = cast("Peak", document)
@@ -63,7 +64,8 @@ def _cells(
         cells.update(metric.cells(document))
         if spread and Shown.SPREAD in metric.shown:
             low, high = metric.interval(spread)
-            cells |= {f"{metric.key}_low": low, f"{metric.key}_high": high}
+            mean = cells.get(metric.key) if low is None else metric.mean(spread)
+            cells |= {metric.key: mean, f"{metric.key}_low": low, f"{metric.key}_high": high}
     return cells
 
 

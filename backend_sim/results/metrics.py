@@ -103,6 +103,11 @@ class Metric:
         found = self._at(spread)
         return (found["low"], found["high"]) if isinstance(found, Mapping) else (None, None)
 
+    def mean(self, spread: Mapping[str, object]) -> float | None:
+        """Its mean over the repetitions in a run's ``confidence``; None if too few have one."""
+        found = self._at(spread)
+        return found["mean"] if isinstance(found, Mapping) else None
+
     def text(self, value: Value) -> str:
         """A value in few characters: three or four digits, a dash for nothing."""
         if value is None:
@@ -119,7 +124,7 @@ class Metric:
 
 
 def shown(metrics: Sequence[Metric], where: Shown) -> tuple[Metric, ...]:
-    """Those of some metrics that stand somewhere."""
+    """Those of some metrics that stand in a place, or in all of several."""
     return tuple(metric for metric in metrics if where in metric.shown)
 
 

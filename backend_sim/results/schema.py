@@ -142,6 +142,8 @@ class PeakRow(TypedDict):
     policy: str
     peak_qps: float | None
     peak_qps_sd: NotRequired[float | None]
+    peak_qps_low: NotRequired[float | None]
+    peak_qps_high: NotRequired[float | None]
     share_of_bound: NotRequired[Share]
     bracket_qps: NotRequired[list[float | None] | None]
     trials: NotRequired[int | list[dict[str, object]]]

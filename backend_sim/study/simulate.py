@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from layerweaver.backend_sim.engine.loop import ProgressCallback
     from layerweaver.scheduler.policies import Policy
 
-__all__ = ["compare", "compare_with", "simulate", "simulate_with"]
+__all__ = ["compare", "compare_with", "comparison_of", "simulate", "simulate_with"]
 
 
 def simulate_with(
@@ -58,10 +58,13 @@ def compare_with(
         file = asked.requests
         names = [policy_of(prepared, reference).name for reference in chosen]
         parts = [replace(asked, requests=file.with_name(f"{file.stem}.{n}{file.suffix}")) for n in names]
-    runs = run_repeated(prepared, chosen, parts)
-    if asked.seeds > 1 and len(runs) > 1:
-        return {"runs": runs, "differences": differences(runs)}
-    return {"runs": runs}
+    return comparison_of(run_repeated(prepared, chosen, parts))
+
+
+def comparison_of(runs: list[schema.Run]) -> schema.Comparison:
+    """The document of several runs under the same traffic."""
+    apart = differences(runs)
+    return {"runs": runs, "differences": apart} if apart else {"runs": runs}
 
 
 def _prepared(source: ScenarioRef, asked: RunOptions) -> PreparedScenario:

@@ -14,6 +14,7 @@ from layerweaver.backend_sim.results.metrics import (
     Shown,
     shown,
 )
+from layerweaver.backend_sim.results.spreads import spread_tables
 from layerweaver.cli.render import number, percent
 from layerweaver.cli.render_tokens import token_tables
 from layerweaver.cli.session import plain_terminal, table
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from layerweaver.backend_sim.results.schema import Run, Tenant
+    from layerweaver.backend_sim.results.schema import Comparison, Difference, Run, Tenant
 
 __all__ = ["certify_table", "comparison_tables", "outcome_tables", "peak_table", "policies_table"]
 
@@ -171,14 +172,30 @@ def outcome_tables(run: Run) -> Iterator[RenderableType]:
         yield ""
     yield _system_rows([run["policy"]], [run])
     yield ""
+    yield from _spread_rows([run], [run["policy"]])
     yield from _npu_rows(run)
     yield from _notes(run)
 
 
-def comparison_tables(runs: Sequence[Run]) -> Iterator[RenderableType]:
+def _spread_rows(
+    runs: Sequence[Run], names: Sequence[str], differences: Sequence[Difference] = ()
+) -> Iterator[RenderableType]:
+    """Means with intervals where there are repetitions; the tables above are of the first."""
+    for spreads in spread_tables(runs, names, differences):
+        texts = sum(column in {"tenant", "policy"} for column in spreads.columns)
+        columns = [(name, "left" if place < texts else "right") for place, name in enumerate(spreads.columns)]
+        grid = table(spreads.title, columns)
+        for row in spreads.rows:
+            grid.add_row(*(cell.replace("±", "+-") if plain_terminal() else cell for cell in row))
+        yield grid
+        yield ""
+
+
+def comparison_tables(document: Comparison) -> Iterator[RenderableType]:
     """Several policies under the same traffic, tenant by tenant."""
     from layerweaver.backend_sim.results.reading import run_names
 
+    runs = document["runs"]
     names = run_names(runs)
     grid, place = _tenant_table(_headline(runs[0]), ["tenant", "policy"])
     for index, tenant in enumerate(runs[0]["tenants"]):
@@ -197,6 +214,7 @@ def comparison_tables(runs: Sequence[Run]) -> Iterator[RenderableType]:
         yield ""
     yield _system_rows(names, runs)
     yield ""
+    yield from _spread_rows(runs, names, document.get("differences", ()))
     for line in _dropped(names, runs):
         yield line
         yield ""
@@ -204,7 +222,7 @@ def comparison_tables(runs: Sequence[Run]) -> Iterator[RenderableType]:
 
 def peak_table(document: Document) -> Table:
     """Peak rates with their brackets."""
-    columns = [("policy", "left"), ("peak q/s", "right"), ("sd", "right"), ("of bound", "right")]
+    columns = [("policy", "left"), ("peak q/s", "right"), ("95% interval", "right"), ("of bound", "right")]
     columns += [("bracket q/s", "right"), ("trials", "right")]
     bound = _rate(document["bound_qps"])
     grid = table(f"peak rate; bound {bound} q/s at the mix as stated (of a run: as it arrived)", columns)
@@ -213,17 +231,29 @@ def peak_table(document: Document) -> Table:
         grid.add_row(
             row["policy"],
             "-" if row["peak_qps"] is None else f"{row['peak_qps']:.4g}",
-            "-" if row["peak_qps_sd"] is None else f"{row['peak_qps_sd']:.2g}",
+            _span(row["peak_qps_low"], row["peak_qps_high"]),
             percent(row["share_of_bound"]),
-            " .. ".join("-" if edge is None else f"{edge:.4g}" for edge in (low, high)),
+            _span(low, high),
             str(row["trials"]),
         )
     return grid
 
 
+def _span(low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return "-"
+    return " .. ".join("-" if edge is None else f"{edge:.4g}" for edge in (low, high))
+
+
 def peak_notes(document: Document) -> list[str]:
     """What a table of peak rates does not say: where passing is not monotone in the load, what is missing."""
     notes = list(document.get("warnings", []))
+    notes += [
+        f"{item['policy']} less {item['against']}, seed by seed: {found['mean']:.4g} q/s, 95% interval "
+        f"{_span(found['low'], found['high'])}"
+        for item in document.get("differences", [])
+        if (found := item["peak_qps"]) is not None
+    ]
     notes += [
         f"{row['policy']}: not monotone: a load below {row['peak_qps']:.4g} q/s failed too; "
         "trial_points of --json has every load tried"

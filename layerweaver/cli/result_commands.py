@@ -62,17 +62,18 @@ def _rerun(
     """Run a result again, with the scenario, policies, options and seeds that it names."""
     from layerweaver.backend_sim.study.repeat import RunOptions
     from layerweaver.backend_sim.study.rerun import differences, rerun
+    from layerweaver.backend_sim.study.simulate import comparison_of
 
     session = session_of(context)
     before = load_json(result)
     with session.simulation_progress("simulating") as (compiling, progress):
         options = RunOptions(progress=progress, compiling=compiling, allow_code=allow_code)
         runs = rerun(before, options, where=str(result))
-    after = {"runs": runs} if "runs" in before else runs[0]
+    after = comparison_of(runs) if "runs" in before else runs[0]
     deliver(session, after, output, as_json, details=True)
     if not as_json:
         screen = console()
-        for item in comparison_tables(runs) if "runs" in before else outcome_tables(runs[0]):
+        for item in comparison_tables(comparison_of(runs)) if "runs" in before else outcome_tables(runs[0]):
             screen.print(item)
     finish(runs)
     if found := list(islice(differences(before, after), 5)):

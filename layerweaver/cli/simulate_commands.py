@@ -161,7 +161,7 @@ def _run_comparison(
     deliver(session, document, output, as_json, details)
     if not as_json:
         screen = console()
-        for item in comparison_tables(runs):
+        for item in comparison_tables(document):
             screen.print(item)
         screen.print(verdict_sentence(runs))
     finish(runs)

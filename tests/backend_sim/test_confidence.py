@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
+from layerweaver.backend_sim.report.notebook import as_result
+from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.results.confidence import confidence, differences
+from layerweaver.backend_sim.results.files import result_rows
+from layerweaver.backend_sim.results.metrics import TENANT_METRICS
+from layerweaver.backend_sim.results.spreads import spread_tables, spread_text
+from layerweaver.backend_sim.study.peak.peak import peak
 from layerweaver.backend_sim.study.simulate import compare
 
 
@@ -51,3 +57,42 @@ def test_a_comparison_with_seeds_has_them(make_scenario: Any) -> None:
     values: Any = found["tenants"][0]["latency_ms"]["p99"]["values"]
     assert values == pytest.approx([b - a for a, b in zip(p99[0]["values"], p99[1]["values"], strict=True)])
     assert "differences" not in compare(make_scenario(), ["fcfs", "layerweaver+"])
+
+
+def test_every_table_shows_mean_and_interval(make_scenario: Any) -> None:
+    document = compare(make_scenario(), ["fcfs", "layerweaver+"], seeds=3)
+    found: Any = document["runs"][1]["confidence"]["tenants"][0]["latency_ms"]["p99"]
+    ends = (found["mean"], found["low"], found["high"])
+    name = document["runs"][1]["tenants"][0]["name"]
+    keys = [f"latency_ms.p99{end}" for end in ("", "_low", "_high")]
+    row = next(r for r in result_rows(document) if (r["policy"], r["name"]) == ("layerweaver+", name))
+    assert tuple(row[key] for key in keys) == ends
+    frame = as_result(document).rows()
+    row = next(r for r in frame if (r["policy"], r["tenant"]) == ("layerweaver+", name))
+    assert tuple(row[f"p99_ms{end}"] for end in ("", "_low", "_high")) == ends
+    p99 = next(metric for metric in TENANT_METRICS if metric.key == "latency_ms.p99")
+    shown = spread_text(p99, document["runs"][1]["confidence"]["tenants"][0])
+    means, _, apart = spread_tables(document["runs"], ["fcfs", "layerweaver+"], document["differences"])
+    assert shown in next(row for row in means.rows if row[:2] == (name, "layerweaver+"))
+    assert apart.title.startswith("Less fcfs, seed by seed")
+    page = build_report([document])
+    assert shown in page
+    assert "Less fcfs, seed by seed" in page
+
+
+def test_an_interval_that_stops_at_the_possible_is_told_by_its_ends() -> None:
+    rate = next(metric for metric in TENANT_METRICS if metric.key == "violation_rate")
+    told = spread_text(rate, {"violation_rate": {"mean": 0.1, "low": 0.0, "high": 0.53, "values": []}})
+    assert told == "10.0% (0.0% to 53.0%)"
+
+
+def test_peaks_have_intervals_and_differences(make_scenario: Any) -> None:
+    document = peak(make_scenario(), ["fcfs", "edf"], queries=600, seeds=3)
+    fcfs, edf = document["results"]
+    for row in (fcfs, edf):
+        assert 0 <= row["peak_qps_low"] <= row["peak_qps"] <= row["peak_qps_high"] <= document["bound_qps"]
+    (apart,) = document["differences"]
+    assert apart["peak_qps"]["values"] == pytest.approx(
+        [b - a for a, b in zip(fcfs["peaks_qps"], edf["peaks_qps"], strict=True)]
+    )
+    assert "differences" not in peak(make_scenario(), ["fcfs", "edf"], queries=600)

@@ -245,6 +245,8 @@ def peak_document() -> dict[str, Any]:
                 "policy": policy,
                 "peak_qps": rate,
                 "peak_qps_sd": 300.0,
+                "peak_qps_low": rate - 400.0,
+                "peak_qps_high": rate + 400.0,
                 "share_of_bound": rate / 40000.0,
                 "bracket_qps": [rate, rate * 1.02],
                 "trials": 12,

@@ -44,7 +44,7 @@ def load_charts(documents: Documents) -> list[Chart]:
     charts = []
     for index, peak in enumerate(documents.peaks):
         rows: list[list[Cell]] = [
-            [row["policy"], row["peak_qps"], row.get("peak_qps_sd"), row.get("share_of_bound")]
+            [row["policy"], *map(row.get, ("peak_qps", "peak_qps_low", "peak_qps_high", "share_of_bound"))]
             for row in peak["results"]
         ]
         charts.append(
@@ -56,9 +56,9 @@ def load_charts(documents: Documents) -> list[Chart]:
                 peak_figure(peak),
                 Table(
                     "Peak rates",
-                    ("policy", "peak 1/s", "± over seeds", "share of bound"),
+                    ("policy", "peak 1/s", "95% from", "to", "share of bound"),
                     rows,
-                    frozenset({3}),
+                    frozenset({4}),
                 ),
             )
         )
@@ -266,8 +266,13 @@ def _peak_text(row: PeakRow) -> str:
     return f" {number(row['peak_qps'])}/s{share}"
 
 
+def _beyond(peak_qps: float | None, edge_qps: float | None) -> float:
+    """How far an edge of the interval lies from the peak."""
+    return 0.0 if peak_qps is None or edge_qps is None else edge_qps - peak_qps
+
+
 def peak_figure(peak: Peak) -> go.Figure:
-    """Peak rate of every policy with its deviation over seeds, and the bound."""
+    """Peak rate of every policy with its 95% interval over seeds, and the bound."""
     rows = sorted(peak["results"], key=lambda row: row["peak_qps"] or 0.0)
     figure = go.Figure()
     figure.add_bar(
@@ -275,7 +280,13 @@ def peak_figure(peak: Peak) -> go.Figure:
         x=[row["peak_qps"] for row in rows],
         orientation="h",
         marker={"color": colour(0)},
-        error_x={"type": "data", "array": [row.get("peak_qps_sd") or 0.0 for row in rows], "color": MARK},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [_beyond(row["peak_qps"], row.get("peak_qps_high")) for row in rows],
+            "arrayminus": [-_beyond(row["peak_qps"], row.get("peak_qps_low")) for row in rows],
+            "color": MARK,
+        },
         text=[_peak_text(row) for row in rows],
         textposition="outside",
         cliponaxis=False,

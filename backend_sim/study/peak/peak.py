@@ -9,13 +9,14 @@ above the bound is tried: a short trial could pass there only because it ends. T
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from typing import Any
 
 from layerweaver.backend_sim.engine.outcome import is_done, is_late
+from layerweaver.backend_sim.results.confidence import spread
 from layerweaver.backend_sim.results.latency import percentile_index
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.prepare import PreparedScenario
@@ -174,9 +175,10 @@ def peak(
 
     Returns:
         ``{"bound_qps", "results": [...]}``; rates are totals over tenants. ``peak_qps`` is the mean over the
-        seeds, ``bracket_qps`` the widest bracket, ``trials`` the number of runs, and
-        ``trial_points`` what each trial of the first repetition measured, by load. Ctrl-C gives what was
-        reached, with ``interrupted``.
+        seeds, ``peak_qps_low`` and ``peak_qps_high`` its 95% interval and ``peaks_qps`` every seed's;
+        ``differences`` compares policies seed by seed. ``bracket_qps`` is the widest bracket, ``trials`` the
+        number of runs, and ``trial_points`` what each trial of the first repetition measured, by load.
+        Ctrl-C gives what was reached, with ``interrupted``.
 
     Raises:
         LayerweaverError: If the scenario is wrong or has no peak to search for.
@@ -215,6 +217,8 @@ def peak(
         "seed": seed,
         "scenario": prepared.stated,
     }
+    if seeds > 1 and len(results) > 1:
+        document["differences"] = _differences(results)
     if impossible := list(_impossible(prepared)):
         document["warnings"] = impossible
     if any(search is None or search.interrupted for search in found):
@@ -237,18 +241,35 @@ def _impossible(prepared: PreparedScenario) -> Iterator[str]:
             )
 
 
+def _differences(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every further policy's peak less the first one's, seed by seed: both saw the same traffic."""
+    first = results[0]
+    return [
+        {
+            "policy": row["policy"],
+            "against": first["policy"],
+            "level": 0.95,
+            "peak_qps": spread(
+                [a - b for a, b in zip(row["peaks_qps"], first["peaks_qps"], strict=False)], least=-math.inf
+            ),
+        }
+        for row in results[1:]
+    ]
+
+
 def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> dict[str, Any]:
     peaks = [plan.total_qps(search.low) for search in searches]
+    bound = plan.total_qps(1.0)
     mean = math.fsum(peaks) / len(peaks)
-    deviation = None
-    if len(peaks) > 1:
-        deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in peaks) / (len(peaks) - 1))
+    over_seeds: Mapping[str, Any] = spread(peaks, most=bound) or {}
     high = max(search.high for search in searches)
     document: dict[str, Any] = {
         "policy": policy,
         "peak_qps": mean,
-        "peak_qps_sd": deviation,
-        "share_of_bound": mean / plan.total_qps(1.0),
+        "peak_qps_sd": over_seeds.get("sd"),
+        "peak_qps_low": over_seeds.get("low"),
+        "peak_qps_high": over_seeds.get("high"),
+        "share_of_bound": mean / bound,
         "bracket_qps": [min(peaks), plan.total_qps(high) if math.isfinite(high) else None],
         "trials": sum(len(search.trials) for search in searches),
         "monotone": all(search.monotone for search in searches),

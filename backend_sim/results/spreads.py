@@ -1,0 +1,85 @@
+"""What repetitions with other seeds say, as tables of text: means with intervals, and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from layerweaver.backend_sim.results.metrics import (
+    SYSTEM_METRICS,
+    TENANT_METRICS,
+    Metric,
+    Shown,
+    shown,
+)
+from layerweaver.backend_sim.results.schema import Difference, Run
+
+__all__ = ["SpreadTable", "spread_tables", "spread_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadTable:
+    """A table whose cells are text; the first columns name their row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def spread_text(metric: Metric, spread: Mapping[str, object]) -> str:
+    """A mean with its 95% interval: ``2.9 ± 0.1``, or both ends where it stops at what is possible."""
+    mean, (low, high) = metric.mean(spread), metric.interval(spread)
+    if mean is None or low is None or high is None:
+        return "-"
+    half = mean - low
+    if abs(high - mean - half) <= 1e-9 * max(1.0, abs(mean)):
+        return f"{metric.text(mean)} ± {metric.text(half)}"
+    return f"{metric.text(mean)} ({metric.text(low)} to {metric.text(high)})"
+
+
+def spread_tables(
+    runs: Sequence[Run], names: Sequence[str], differences: Sequence[Difference] = ()
+) -> Iterator[SpreadTable]:
+    """Tables of runs with repetitions; none without.
+
+    Args:
+        runs: The runs.
+        names: What they are called.
+        differences: Of a comparison, every further policy less the first.
+    """
+    metrics = shown(TENANT_METRICS, Shown.TERMINAL | Shown.SPREAD)
+    of_system = shown(SYSTEM_METRICS, Shown.TERMINAL | Shown.SPREAD)
+    repeated = [
+        (name, run["confidence"]) for name, run in zip(names, runs, strict=True) if "confidence" in run
+    ]
+    if not repeated:
+        return
+    tenants = [tenant["name"] for tenant in runs[0]["tenants"]]
+    seeds = runs[0].get("seeds", 0)
+    yield SpreadTable(
+        f"Mean and 95% interval over {seeds} seeds",
+        ("tenant", "policy", *(metric.heading for metric in metrics)),
+        tuple(
+            (tenant, name, *(spread_text(metric, spreads["tenants"][place]) for metric in metrics))
+            for place, tenant in enumerate(tenants)
+            for name, spreads in repeated
+        ),
+    )
+    yield SpreadTable(
+        f"The machine over {seeds} seeds",
+        ("policy", *(metric.heading for metric in of_system)),
+        tuple(
+            (name, *(spread_text(metric, spreads["system"]) for metric in of_system))
+            for name, spreads in repeated
+        ),
+    )
+    if differences:
+        yield SpreadTable(
+            f"Less {differences[0]['against']}, seed by seed: where an interval leaves 0 out, they differ",
+            ("tenant", "policy", *(metric.heading for metric in metrics)),
+            tuple(
+                (tenant, name, *(spread_text(metric, item["tenants"][place]) for metric in metrics))
+                for place, tenant in enumerate(tenants)
+                for (name, _), item in zip(repeated[1:], differences, strict=False)
+            ),
+        )
