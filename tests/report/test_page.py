@@ -43,6 +43,7 @@ def test_the_verdict_table_holds_the_documents_numbers(make_document: Make) -> N
         + ["late" if tenant["deadline_ms"] else "met", tenant["qps"]]
         + [tenant["latency_ms"][key] for key in ("p50", "p99", "p999", "max")]
         + [tenant["verdict"], tenant["arrived"], tenant["completed"], tenant["dropped"]]
+        + [tenant.get("timed_out")]
         + ["; ".join(tenant["reasons"]) or None]
         for run in runs
         for tenant in run["tenants"]
