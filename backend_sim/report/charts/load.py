@@ -44,7 +44,13 @@ def load_charts(documents: Documents) -> list[Chart]:
     charts = []
     for index, peak in enumerate(documents.peaks):
         rows: list[list[Cell]] = [
-            [row["policy"], *map(row.get, ("peak_qps", "peak_qps_low", "peak_qps_high", "share_of_bound"))]
+            [
+                row["policy"],
+                row["peak_qps"],
+                row.get("peak_qps_low"),
+                row.get("peak_qps_high"),
+                row.get("share_of_bound"),
+            ]
             for row in peak["results"]
         ]
         charts.append(
