@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from layerweaver.backend_sim.results.tenant import LOADGEN_KINDS
 from layerweaver.backend_sim.results.verdict import RunFacts, judge
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, tenant_seed
+from layerweaver.backend_sim.study.certify.tokens import check_token_limits, token_replay
 from layerweaver.backend_sim.study.certify.virtual_clock import virtual_clock
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, as_prepared, policy_of
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec, SingleStreamSpec
@@ -64,7 +65,8 @@ def certify(
 
     Returns:
         ``{"tenants": [{"name", "verdict", "loadgen_verdict", "p99_ns", "loadgen_p99_ns", "agree", ...}]}``.
-        The warm-up is judged too. ``unofficial`` is always true.
+        Language models have ``ttft_p99_ns``, ``tpot_p99_ns`` and LoadGen's beside them. The warm-up is judged
+        too. ``unofficial`` is always true.
 
     Raises:
         OutputError: If LoadGen is missing.
@@ -108,19 +110,15 @@ def _check(prepared: Any) -> None:
         )
     for index, tenant in enumerate(scenario.spec.tenants):
         place = scenario.where("tenants", index, "arrival")
-        if tenant.is_llm:
-            raise ScenarioError(
-                "certifying the times of tokens is not built yet",
-                where=scenario.where("tenants", index),
-                accepted="tenants that are no language models",
-            )
         if tenant.arrival.kind not in LOADGEN_KINDS:
             raise ScenarioError(
                 f"LoadGen has no {tenant.arrival.kind} arrivals",
                 where=place,
                 accepted=", ".join(LOADGEN_KINDS),
             )
-        if tenant.arrival.kind == "poisson" and scenario.deadline_ns(index) is None:
+        if tenant.is_llm:
+            check_token_limits(scenario, index)
+        elif tenant.arrival.kind == "poisson" and scenario.deadline_ns(index) is None:
             raise ScenarioError(
                 "LoadGen's Server scenario needs a latency limit", where=place, accepted="deadline_ms"
             )
@@ -136,11 +134,10 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> di
             where=scenario.where("tenants", index),
             accepted="leave queue out",
         )
-    share = scenario.percentile(index)
     duration_ns = 0 if scenario.spec.duration_s is None else seconds_to_ns_nearest(scenario.spec.duration_s)
     facts = RunFacts(
         kind=tenant.arrival.kind,
-        share=share,
+        share=scenario.percentile(index),
         target_ns=scenario.deadline_ns(index),
         last_scheduled_ns=run.last_scheduled_ns[index],
         last_completion_ns=int(latency_ns.max(initial=0))
@@ -150,30 +147,53 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> di
         min_queries=scenario.spec.min_queries,
         dropped=0,
     )
-    judgement = judge(latency_ns, facts)
-    answer = _replay(
-        _loadgen_request(run, index, request), latency_ns, _scheduled(run, index, request), clock
-    )
+    tokens = token_replay(run, index)
+    judgement = judge(latency_ns, facts) if tokens is None else tokens.judged(facts)
+    columns = {"latencies": latency_ns, "scheduled": _scheduled(run, index, request)}
+    asked = _loadgen_request(run, index, request)
+    if tokens is not None:
+        columns |= tokens.columns
+        asked |= tokens.settings
+    answer = _replay(asked, columns, clock)
     summary = answer["summary"]
     found = _VERDICT.search(summary)
-    theirs = {float(name): int(value) for name, value in _PERCENTILE.findall(summary)}
-    ordered = np.sort(latency_ns)
-    ours = {name: int(ordered[percentile_index(len(ordered), name / 100)]) for name in theirs}
     loadgen_verdict = found.group(1) if found else None
+    theirs = _percentiles(_PERCENTILE, summary)
+    ours = _same_percentiles(latency_ns, theirs)
     same = ours == theirs and bool(answer["schedule_agrees"])
-    if tenant.arrival.kind == "offline":
-        same = bool(answer["schedule_agrees"]) and ours == theirs
+    more: dict[str, Any] = {}
+    if tokens is not None:
+        for name, (pattern, values_ns) in tokens.judged_times.items():
+            reported = _percentiles(pattern, summary)
+            mine = _same_percentiles(values_ns, reported)
+            # Offline, LoadGen says nothing of single tokens.
+            same = same and mine == reported and bool(reported or tenant.arrival.kind == "offline")
+            more |= {f"{name}_p99_ns": _p99(values_ns), f"loadgen_{name}_p99_ns": reported.get(99.0)}
     return {
         "name": tenant.name,
         "verdict": judgement.verdict,
         "loadgen_verdict": loadgen_verdict,
-        "p99_ns": int(ordered[percentile_index(len(ordered), 0.99)]),
+        "p99_ns": _p99(latency_ns),
         "loadgen_p99_ns": theirs.get(99.0),
+        **more,
         "agree": same and judgement.verdict == loadgen_verdict,
         "queries": len(latency_ns),
         "reasons": judgement.reasons,
         "loadgen_summary": summary,
     }
+
+
+def _percentiles(pattern: re.Pattern[str], summary: str) -> dict[float, int]:
+    return {float(name): int(value) for name, value in pattern.findall(summary)}
+
+
+def _same_percentiles(values_ns: NDArray[np.int64], theirs: Mapping[float, int]) -> dict[float, int]:
+    ordered = np.sort(values_ns)
+    return {name: int(ordered[percentile_index(len(ordered), name / 100)]) for name in theirs}
+
+
+def _p99(values_ns: NDArray[np.int64]) -> int:
+    return _same_percentiles(values_ns, {99.0: 0})[99.0]
 
 
 def _scheduled(run: Run, index: int, request: TrafficRequest) -> NDArray[np.int64]:
@@ -201,7 +221,7 @@ def _loadgen_request(run: Run, index: int, request: TrafficRequest) -> dict[str,
     }
     match arrival:
         case PoissonSpec():
-            made.update(qps=arrival.qps, target_ns=scenario.deadline_ns(index))
+            made.update(qps=arrival.qps, target_ns=scenario.deadline_ns(index) or 0)
         case OfflineSpec():
             made.update(qps=_offline_rate(made["min_duration_ms"], count), min_queries=count)
         case SingleStreamSpec() | MultiStreamSpec():
@@ -218,14 +238,12 @@ def _offline_rate(min_duration_ms: int, samples: int) -> float:
     return max(1e-6, (samples - 0.5) / 1.1 / (min_duration_ms / 1e3)) if min_duration_ms else 1.0
 
 
-def _replay(
-    request: dict[str, Any], latency_ns: NDArray[np.int64], scheduled_ns: NDArray[np.int64], clock: Path
-) -> dict[str, Any]:
+def _replay(request: dict[str, Any], columns: Mapping[str, NDArray[np.int64]], clock: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="layerweaver-") as name:
         folder = Path(name)
-        paths = {key: str(folder / f"{key}.npy") for key in ("latencies", "scheduled")}
-        np.save(paths["latencies"], latency_ns)
-        np.save(paths["scheduled"], scheduled_ns)
+        paths = {key: str(folder / f"{key}.npy") for key in columns}
+        for key, path in paths.items():
+            np.save(path, columns[key])
         answer = folder / "answer.json"
         written = {**request, **paths, "clock": str(clock), "folder": str(folder), "answer": str(answer)}
         (folder / "request.json").write_text(json.dumps(written), "utf-8")

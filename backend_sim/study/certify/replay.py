@@ -34,6 +34,14 @@ def _settings(loadgen: Any, request: dict[str, Any]) -> Any:
     settings.min_query_count = request["min_queries"]
     settings.max_duration_ms = 0
     settings.schedule_rng_seed = request["seed"]
+    if "tokens" in request:
+        settings.use_token_latencies = True
+        settings.ttft_latency = request["ttft_ns"]
+        settings.tpot_latency = request["tpot_ns"]
+    if "samples" in request:
+        settings.sample_concatenate_permutation = True
+        settings.qsl_rng_seed = request["qsl_seed"]
+        settings.sample_index_rng_seed = request["sample_seed"]
     if request["kind"] == "poisson":
         settings.server_target_qps = request["qps"]
         settings.server_target_latency_ns = request["target_ns"]
@@ -59,7 +67,9 @@ def replay(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: Kind, settings, ``clock`` (path of the virtual clock), ``latencies`` and ``scheduled`` (paths
-            of ``.npy`` files in ns, one entry per query; per sample for offline), ``folder`` for its logs.
+            of ``.npy`` files in ns, one entry per query; per sample for offline), ``folder`` for its logs. A
+            language model also has ``first`` and ``tokens`` (paths: times to the first token in ns, numbers
+            of tokens), and with equal issue ``samples`` (path: the indices that are expected).
 
     Returns:
         ``summary`` (LoadGen's text), ``issued`` (queries or samples), ``schedule_agrees``.
@@ -70,8 +80,10 @@ def replay(request: dict[str, Any]) -> dict[str, Any]:
     clock.layerweaver_clock_get.restype = ctypes.c_int64
     import mlperf_loadgen as loadgen  # noqa: PLC0415 - after the clock
 
-    latency_ns = np.load(request["latencies"], allow_pickle=False).tolist()
-    scheduled_ns = np.load(request["scheduled"], allow_pickle=False).tolist()
+    latency_ns, scheduled_ns, first_ns, tokens, expected = (
+        np.load(request[key], allow_pickle=False).tolist() if key in request else []
+        for key in ("latencies", "scheduled", "first", "tokens", "samples")
+    )
     by_clock = request["kind"] == "poisson"
     state = {"next": 0, "first": 0, "differs": 0}
     now, move, complete = (
@@ -81,15 +93,32 @@ def replay(request: dict[str, Any]) -> dict[str, Any]:
     )
     response = loadgen.QuerySampleResponse
 
+    def emit_first(sample: Any, at: int) -> None:
+        move(at)
+        loadgen.FirstTokenComplete([response(sample.id, 0, 0)])
+
+    def emit_last(sample: Any, at: int, count: int) -> None:
+        move(at)
+        complete([response(sample.id, 0, 0, count)])
+
+    def issue_together(samples: list[Any], issued: int) -> None:
+        """All tokens of all samples that LoadGen is told of, in the order of time."""
+        places = range(min(len(samples), len(latency_ns)))
+        events = [(first_ns[place], 0, place) for place in places] if tokens else []
+        events += [(latency_ns[place], 1, place) for place in places]
+        for time_ns, last, place in sorted(events):
+            if not last:
+                emit_first(samples[place], issued + time_ns)
+            else:
+                emit_last(samples[place], issued + time_ns, tokens[place] if tokens else 0)
+
     def issue(samples: list[Any]) -> None:
         issued = now()
         number = state["next"]
         if number == 0:
             state["first"] = issued
         if request["kind"] == "offline":
-            for place in np.argsort(latency_ns[: len(samples)], kind="stable").tolist():
-                move(issued + latency_ns[place])
-                complete([response(samples[place].id, 0, 0)])
+            issue_together(samples, issued)
             state["next"] += len(samples)
             return
         state["next"] += 1
@@ -98,8 +127,14 @@ def replay(request: dict[str, Any]) -> dict[str, Any]:
             complete([response(sample.id, 0, 0) for sample in samples])
             return
         state["differs"] += issued - state["first"] != scheduled_ns[number]
-        move(issued + latency_ns[number])
-        complete([response(sample.id, 0, 0) for sample in samples])
+        if tokens:
+            (sample,) = samples
+            state["differs"] += bool(expected) and sample.index != expected[number]
+            emit_first(sample, issued + first_ns[number])
+            emit_last(sample, issued + latency_ns[number], tokens[number])
+        else:
+            move(issued + latency_ns[number])
+            complete([response(sample.id, 0, 0) for sample in samples])
         if by_clock:
             move(issued)
 
@@ -108,7 +143,8 @@ def replay(request: dict[str, Any]) -> dict[str, Any]:
     log.log_output.copy_summary_to_stdout = False
     log.enable_trace = False
     system = loadgen.ConstructSUT(issue, lambda: None)
-    library = loadgen.ConstructQSL(1024, 1024, lambda _: None, lambda _: None)
+    size = request.get("data_set", 1024)
+    library = loadgen.ConstructQSL(size, size, lambda _: None, lambda _: None)
     clock.layerweaver_clock_start(_START_NS)
     try:
         loadgen.StartTestWithLogSettings(system, library, _settings(loadgen, request), log)
