@@ -53,6 +53,7 @@ class Tenant(TypedDict):
     standalone_ms: NotRequired[float]
     percentile: NotRequired[float]
     percentile_ms: NotRequired[float | None]
+    early_stopping_ms: NotRequired[dict[str, float | None]]
     service_ms: NotRequired[float | None]
     queueing_ms: NotRequired[float | None]
     longest_wait_ms: NotRequired[float]

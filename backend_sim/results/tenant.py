@@ -26,7 +26,13 @@ from layerweaver.backend_sim.results.tokens import (
     token_document,
     token_times,
 )
-from layerweaver.backend_sim.results.verdict import Judgement, RunFacts, judge, judge_tokens
+from layerweaver.backend_sim.results.verdict import (
+    Judgement,
+    RunFacts,
+    early_stopping_estimates,
+    judge,
+    judge_tokens,
+)
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.traffic.arrival import Arrival
 from layerweaver.ir.clock import cycles_to_ns_up, seconds_to_ns_nearest
@@ -114,6 +120,9 @@ def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
         "percentile_ms": _ms(summary.percentiles_ns[share]),
         "latency_histogram": _histogram(completed_ns),
     }
+    estimates = early_stopping_estimates(completed_ns, spec.arrival.kind, share)
+    if estimates:
+        document["early_stopping_ms"] = {name: _ms(value) for name, value in estimates.items()}
     _add_judgement(document, judgement)
     _add_service(document, run, index, summary)
     if not summary.exact:

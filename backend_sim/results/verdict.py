@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import is_late
 from layerweaver.backend_sim.results.latency import percentile_index
 
-__all__ = ["Judgement", "RunFacts", "early_stopping_queries", "judge", "judge_tokens", "may_stop_early"]
+__all__ = [
+    "Judgement",
+    "RunFacts",
+    "early_stopping_estimates",
+    "early_stopping_queries",
+    "judge",
+    "judge_tokens",
+    "may_stop_early",
+]
 
 _UNSURE = 0.01
 """LoadGen asks for 99% confidence."""
@@ -40,6 +48,36 @@ def early_stopping_queries(over: int, share: float) -> int:
         else:
             low = middle
     return high
+
+
+def early_stopping_estimates(latency_ns: NDArray[np.int64], kind: str, share: float) -> dict[str, int | None]:
+    """What LoadGen reports of a stream: latencies in ns that its percentiles keep, with 99% confidence.
+
+    Of ``n`` queries that is the ``t``-th highest latency, ``t`` the most late queries that so many allow
+    (``h(t) + t <= n``); None of fewer than allow one. A single stream has the 99th percentile beside its own,
+    from which MLPerf infers a multi-stream result.
+
+    Args:
+        latency_ns: Latencies of the queries, shape (n,).
+        kind: Arrival kind of the tenant; others than streams have no estimate.
+        share: Percentile as a share.
+    """
+    shares = {"single_stream": (share, 0.99), "multi_stream": (share,)}.get(kind, ())
+    return {f"p{100 * each:g}": _estimate_ns(latency_ns, each) for each in shares}
+
+
+def _estimate_ns(latency_ns: NDArray[np.int64], share: float) -> int | None:
+    queries = len(latency_ns)
+    if not may_stop_early(queries, 1, share):
+        return None
+    low, high = 1, queries
+    while high - low > 1:
+        middle = (low + high) // 2
+        if may_stop_early(queries, middle, share):
+            low = middle
+        else:
+            high = middle
+    return int(np.partition(latency_ns, queries - low)[queries - low])
 
 
 @dataclass(frozen=True, slots=True)

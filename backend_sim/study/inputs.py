@@ -22,6 +22,7 @@ __all__ = [
     "PolicyRef",
     "ScenarioRef",
     "as_prepared",
+    "as_scenario",
     "own_policy",
     "policies_of",
     "policy_of",
@@ -42,18 +43,22 @@ def as_prepared(
     """A scenario ready to run, from its path, keys or any later stage; None is the built-in one."""
     if isinstance(source, PreparedScenario):
         return source
-    if source is None:
-        scenario = builtin_scenario()
-    elif isinstance(source, Scenario):
-        scenario = source
-    else:
-        scenario = load_scenario(source)
+    scenario = as_scenario(source)
     scenario = replace(
         scenario,
         skip_bad_rows=skip_bad_rows or scenario.skip_bad_rows,
         allow_code=allow_code or scenario.allow_code,
     )
     return prepare(scenario, progress=progress)
+
+
+def as_scenario(source: ScenarioRef) -> Scenario:
+    """A checked scenario, nothing compiled yet, from its path, keys or any later stage."""
+    if isinstance(source, PreparedScenario):
+        return source.scenario
+    if isinstance(source, Scenario):
+        return source
+    return builtin_scenario() if source is None else load_scenario(source)
 
 
 def policy_of(prepared: PreparedScenario, reference: PolicyRef | Policy | None) -> Policy:

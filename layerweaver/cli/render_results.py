@@ -141,6 +141,12 @@ def _notes(run: Run) -> Iterator[str]:
             if (value := tenant.get("energy_per_inference_mj")) is not None
         )
         yield f"energy: {energy_j:.3g} J; per inference: {each or '-'} ({ENERGY_COUNTS})"
+    for tenant in run["tenants"]:
+        sure = [
+            f"{name} {value:.4g} ms" for name, value in tenant.get("early_stopping_ms", {}).items() if value
+        ]
+        if sure:
+            yield f"{tenant['name']}: with 99% confidence at most {', '.join(sure)} (MLPerf's early stopping)"
     yield from _dropped([run["policy"]], [run])
     for tenant in run["tenants"]:
         if reasons := tenant.get("reasons"):

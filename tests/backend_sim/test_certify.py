@@ -44,6 +44,16 @@ def test_the_other_scenarios_agree(make_scenario: Any) -> None:
     until = certify(make_scenario(duration_s=1, tenants=[{"arrival": {"kind": "single_stream"}}]))
     assert [tenant["agree"] for tenant in until["tenants"]] == [True, True]
     assert until["tenants"][0]["verdict"] == "VALID"
+    longer = certify(
+        make_scenario(
+            duration_s=None, tenants=[{"arrival": arrival | {"queries": 700}} for arrival in arrivals]
+        )
+    )
+    assert [set(tenant["early_stopping_ns"]) for tenant in longer["tenants"]] == [{"p90", "p99"}, {"p99"}]
+    assert all(
+        tenant["agree"] and tenant["early_stopping_ns"] == tenant["loadgen_early_stopping_ns"]
+        for tenant in longer["tenants"]
+    )
     offline = certify(
         make_scenario(duration_s=None, tenants=[{"arrival": {"kind": "offline", "samples": 300}}] * 2)
     )
@@ -58,10 +68,10 @@ def test_the_other_scenarios_agree(make_scenario: Any) -> None:
         ({"duration_s": 1.0000001}, "whole milliseconds"),
     ],
 )
-@needs_loadgen
-def test_what_loadgen_cannot_replay_is_refused(
-    make_scenario: Any, changes: dict[str, Any], message: str
+def test_what_loadgen_cannot_replay_is_refused_before_it_is_asked_for(
+    make_scenario: Any, changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ScenarioError, match=message):
         certify(make_scenario(**changes))
 

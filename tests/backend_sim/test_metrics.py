@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from layerweaver.backend_sim.results.files import result_csv, save_result
 from layerweaver.backend_sim.results.latency import SKETCH_ERROR, summarise
 from layerweaver.backend_sim.results.sentence import peak_sentence, verdict_sentence
-from layerweaver.backend_sim.results.verdict import RunFacts, early_stopping_queries, judge
+from layerweaver.backend_sim.results.verdict import (
+    RunFacts,
+    early_stopping_estimates,
+    early_stopping_queries,
+    judge,
+)
 from layerweaver.ir import OutputError
 
 
@@ -34,6 +39,19 @@ def test_percentiles_are_exact_and_the_sketch_is_near(values: list[int], share: 
 @pytest.mark.parametrize(("over", "queries"), [(0, 459), (1, 662), (10, 2010), (100, 12571)])
 def test_early_stopping_asks_for_as_many_queries_as_loadgen(over: int, queries: int) -> None:
     assert early_stopping_queries(over, 0.99) + over == queries
+
+
+@pytest.mark.parametrize(
+    ("queries", "late"), [(458, None), (662, 1), (663, 1), (2010, 10), (12570, 99), (12571, 100)]
+)
+def test_the_estimate_of_a_stream_is_loadgens(queries: int, late: int | None) -> None:
+    # At 99% so many of so many queries may be late; fewer than 662 prove nothing. LoadGen takes the latency
+    # of the first of them, the best that is still sure.
+    latency = np.random.Generator(np.random.PCG64(1)).permutation(np.arange(queries, dtype=np.int64))
+    found = early_stopping_estimates(latency, "multi_stream", 0.99)
+    assert found == {"p99": None if late is None else queries - late}
+    assert set(early_stopping_estimates(latency, "single_stream", 0.9)) == {"p90", "p99"}
+    assert early_stopping_estimates(latency, "poisson", 0.99) == {}
 
 
 def _facts(**changes: Any) -> RunFacts:

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import is_done
 from layerweaver.backend_sim.results.latency import percentile_index
 from layerweaver.backend_sim.results.tenant import LOADGEN_KINDS
-from layerweaver.backend_sim.results.verdict import RunFacts, judge
+from layerweaver.backend_sim.results.verdict import RunFacts, early_stopping_estimates, judge
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, tenant_seed
+from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.certify.tokens import check_token_limits, token_replay
 from layerweaver.backend_sim.study.certify.virtual_clock import virtual_clock
-from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, as_prepared, policy_of
+from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, as_prepared, as_scenario, policy_of
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec, SingleStreamSpec
 from layerweaver.backend_sim.traffic.offline import OfflineSpec
 from layerweaver.backend_sim.traffic.poisson import PoissonSpec
@@ -42,6 +43,7 @@ __all__ = ["certify"]
 
 _TIMEOUT_S = 1800
 _PERCENTILE = re.compile(r"^(\d+(?:\.\d+)?) percentile latency \(ns\)\s*: (\d+)", re.MULTILINE)
+_ESTIMATE = re.compile(r"Early stopping (\d+(?:\.\d+)?)th percentile estimate: (\d+)")
 _VERDICT = re.compile(r"^Result is : (VALID|INVALID)", re.MULTILINE)
 _NS_PER_MS = 1_000_000
 
@@ -73,11 +75,11 @@ def certify(
         ScenarioError: If a compiler is missing, a tenant's arrivals are not LoadGen's, it has no
             deadline where one is needed, a request was dropped, or the scenario has a pool.
     """
+    _check(as_scenario(source))
     need_extra("mlperf_loadgen", "certifying", "mlperf")
     with tempfile.TemporaryDirectory() as folder:
         clock = virtual_clock(Path(folder))
         prepared = as_prepared(source, allow_code=allow_code)
-        _check(prepared)
         chosen = policy_of(prepared, policy)
         request = TrafficRequest(seed=seed)
         names = [tenant.name for tenant in prepared.scenario.spec.tenants]
@@ -97,9 +99,8 @@ def _say_nothing(share: float, text: str) -> None:
     """Nobody asked."""
 
 
-def _check(prepared: Any) -> None:
-    scenario = prepared.scenario
-    if len(prepared.machines) > 1:
+def _check(scenario: Scenario) -> None:
+    if sum(member.count for member in scenario.spec.pool or ()) > 1:
         raise ScenarioError(
             "a pool cannot be certified", where=scenario.where("pool"), accepted="give one npu"
         )
@@ -160,7 +161,10 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> di
     loadgen_verdict = found.group(1) if found else None
     theirs = _percentiles(_PERCENTILE, summary)
     ours = _same_percentiles(latency_ns, theirs)
-    same = ours == theirs and bool(answer["schedule_agrees"])
+    estimates = early_stopping_estimates(latency_ns, tenant.arrival.kind, facts.share)
+    sure = {name: value for name, value in estimates.items() if value is not None}
+    their_sure = {f"p{float(name):g}": int(value) for name, value in _ESTIMATE.findall(summary)}
+    same = ours == theirs and sure == their_sure and bool(answer["schedule_agrees"])
     more: dict[str, Any] = {}
     if tokens is not None:
         for name, (pattern, values_ns) in tokens.judged_times.items():
@@ -177,6 +181,8 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> di
         "loadgen_p99_ns": theirs.get(99.0),
         **more,
         "agree": same and judgement.verdict == loadgen_verdict,
+        "early_stopping_ns": sure,
+        "loadgen_early_stopping_ns": their_sure,
         "queries": len(latency_ns),
         "reasons": judgement.reasons,
         "loadgen_summary": summary,
