@@ -235,7 +235,7 @@ def _loadgen_request(run: Run, index: int, request: TrafficRequest) -> dict[str,
             if arrival.queries is not None:
                 # LoadGen stops where the loop was told to, and finds fault with fewer than were asked for.
                 made.update(max_queries=count, min_queries=max(spec.min_queries, count))
-            made.update(samples=getattr(arrival, "samples", 1))
+            made.update(samples_per_query=getattr(arrival, "samples", 1))
     return made
 
 

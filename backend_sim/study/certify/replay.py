@@ -57,7 +57,7 @@ def _settings(loadgen: Any, request: dict[str, Any]) -> Any:
     else:
         settings.multi_stream_expected_latency_ns = request["expected_ns"]
         settings.multi_stream_target_latency_percentile = request["share"]
-        settings.multi_stream_samples_per_query = request["samples"]
+        settings.multi_stream_samples_per_query = request["samples_per_query"]
         settings.max_query_count = request["max_queries"]
     return settings
 
