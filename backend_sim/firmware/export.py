@@ -5,23 +5,33 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.firmware.assemble import Assembly
+from layerweaver.backend_sim.firmware.cores import need_tools
 from layerweaver.backend_sim.firmware.facts import BATCH, ROW, Column, Facts
+from layerweaver.backend_sim.firmware.measure import MOST_DECISIONS, Cost, Replay, measure
 from layerweaver.backend_sim.firmware.spans import SIZES
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, as_prepared, policy_of
+from layerweaver.backend_sim.study.traffic import traffic
 from layerweaver.backend_sim.traffic.stream import TimeStream
 from layerweaver.ir import OutputError, ScenarioError
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.files import check_writable, write_text
 from layerweaver.scheduler.policies.contract import Policy
 
-__all__ = ["MOST_TABLE_BYTES", "Exported", "export", "export_document", "translated", "write_export"]
+__all__ = [
+    "MOST_TABLE_BYTES",
+    "Exported",
+    "costs_of",
+    "export",
+    "export_document",
+    "translated",
+]
 
 MOST_TABLE_BYTES = 1 << 20
 """Bytes of tables up to which a scenario is exported unless more are allowed."""
@@ -39,6 +49,7 @@ class Exported:
         table_bytes: Bytes of all tables.
         state_bytes: Bytes of the scheduler's state on a core of 32 bits.
         tenants: Number of tenants.
+        costs: What decisions cost on small cores, if that was measured.
     """
 
     policy: Policy
@@ -46,6 +57,7 @@ class Exported:
     table_bytes: int
     state_bytes: int
     tenants: int
+    costs: tuple[Cost, ...] = ()
 
 
 def export(
@@ -54,6 +66,7 @@ def export(
     folder: Path,
     *,
     most_bytes: int = MOST_TABLE_BYTES,
+    measured: bool = False,
     allow_code: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> Exported:
@@ -64,16 +77,41 @@ def export(
         policy: The policy; None takes the scenario's.
         folder: Where to write; it is made if it is not there.
         most_bytes: Bytes that the tables may have.
+        measured: Whether to count the instructions of decisions on small cores.
         allow_code: Whether a policy that the scenario gives as a Python file may run.
         progress: Told the share of models compiled.
 
     Raises:
         LayerweaverError: If the scenario or the policy cannot be exported; then nothing is written.
     """
+    if measured:
+        need_tools("--measure")
     prepared = as_prepared(source, allow_code=allow_code, progress=progress)
     exported = translated(prepared, policy_of(prepared, policy), most_bytes=most_bytes)
-    write_export(exported, folder)
+    if measured:
+        if progress is not None:
+            progress(-1.0, "counting instructions")
+        exported = replace(exported, costs=tuple(costs_of(prepared, exported)))
+    _write(exported, folder)
     return exported
+
+
+def costs_of(prepared: PreparedScenario, exported: Exported) -> list[Cost]:
+    """What decisions cost on small cores, over the beginning of the scenario's run.
+
+    Raises:
+        OutputError: If the extra that measures is missing.
+    """
+    tenants = prepared.scenario.spec.tenants
+    index_of = {tenant.name: index for index, tenant in enumerate(tenants)}
+    arrivals = sorted((at_ns, index_of[name], number) for name, number, at_ns in traffic(prepared))
+    replay = Replay(
+        prepared.machines[0][0].clock_hz,
+        arrivals[:MOST_DECISIONS],
+        [prepared.scenario.deadline_ns(index) for index in range(len(tenants))],
+        exported.state_bytes,
+    )
+    return measure(exported.texts, replay)
 
 
 def export_document(exported: Exported) -> dict[str, object]:
@@ -81,10 +119,10 @@ def export_document(exported: Exported) -> dict[str, object]:
     return {
         "policy": exported.policy.name,
         "files": list(exported.texts),
-        "code_bytes": None,
+        "code_bytes": exported.costs[0].code_bytes if exported.costs else None,
         "table_bytes": exported.table_bytes,
         "state_bytes": exported.state_bytes,
-        "instructions": None,
+        "instructions": [cost.document(exported.tenants) for cost in exported.costs] or None,
     }
 
 
@@ -130,7 +168,7 @@ def translated(prepared: PreparedScenario, policy: Policy, *, most_bytes: int = 
     return Exported(policy, texts, size, assembly.state_bytes, facts.tenants)
 
 
-def write_export(exported: Exported, folder: Path) -> None:
+def _write(exported: Exported, folder: Path) -> None:
     """Write the files of an export into a folder, which is made if it is not there.
 
     Raises:

@@ -32,6 +32,9 @@ def _export(
     policy: PolicyOption = None,
     most_bytes: Annotated[int, typer.Option("--max-bytes", min=1, help="Bytes that the tables may have.")] = 1
     << 20,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Count the instructions of a decision on two small cores.")
+    ] = False,
     allow_code: CodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,6 +48,7 @@ def _export(
             parse_policy(policy) if policy is not None else None,
             output,
             most_bytes=most_bytes,
+            measured=measure,
             allow_code=allow_code,
             progress=progress,
         )
@@ -56,7 +60,16 @@ def _export(
     listing = table(f"Policy {exported.policy.name} in C", [("what", "left"), ("bytes", "right")])
     listing.add_row("tables", f"{exported.table_bytes:,}")
     listing.add_row("state, with 32-bit pointers", f"{exported.state_bytes:,}")
+    for cost in exported.costs:
+        listing.add_row(f"code on {cost.core.name}", f"{cost.code_bytes:,}")
     console().print(listing)
+    if exported.costs:
+        numbers = [("mean", "right"), ("p99", "right"), ("max", "right")]
+        counted = table("Instructions of a decision", [("core", "left"), *numbers])
+        for cost in exported.costs:
+            row = cost.document(exported.tenants)
+            counted.add_row(cost.core.name, *(f"{row[key]:,}" for key in ("mean", "p99", "max")))
+        console().print(counted)
 
 
 def register(app: typer.Typer) -> None:

@@ -47,7 +47,7 @@ _EXAMPLES = {
     ),
     "export": (
         "export service.yaml -o firmware",
-        "export service.yaml --to c --policy edf --json -o firmware",
+        "export service.yaml --to c --policy edf --measure --json -o firmware",
     ),
     "cache": ("cache", "cache --clear"),
     "traffic": ("traffic service.yaml > arrivals.csv", "traffic service.yaml --seed 7 | head"),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from layerweaver.backend_sim.engine.outcome import ScheduleLog
-from layerweaver.backend_sim.firmware.export import translated, write_export
+from layerweaver.backend_sim.firmware.export import translated
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.run import run_once
 from layerweaver.backend_sim.study.inputs import PolicyRef, as_prepared, policy_of
@@ -120,7 +120,8 @@ def write_arrivals(prepared: PreparedScenario, path: Path) -> None:
 def replayed(prepared: PreparedScenario, policy: Policy, folder: Path, *flags: str) -> Decisions:
     """Export, compile and replay."""
     folder.mkdir(exist_ok=True)
-    write_export(translated(prepared, policy), folder)
+    for name, text in translated(prepared, policy).texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
     write_arrivals(prepared, folder / "arrivals.csv")
     command = ["make", "-s", "-B", "-C", str(folder), *(flags or ("CFLAGS=-O0",))]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
