@@ -38,7 +38,7 @@ def _settings(loadgen: Any, request: dict[str, Any]) -> Any:
         settings.use_token_latencies = True
         settings.ttft_latency = request["ttft_ns"]
         settings.tpot_latency = request["tpot_ns"]
-    if "samples" in request:
+    if "order" in request:
         settings.sample_concatenate_permutation = True
         settings.qsl_rng_seed = request["qsl_seed"]
         settings.sample_index_rng_seed = request["sample_seed"]
@@ -69,7 +69,7 @@ def replay(request: dict[str, Any]) -> dict[str, Any]:
         request: Kind, settings, ``clock`` (path of the virtual clock), ``latencies`` and ``scheduled`` (paths
             of ``.npy`` files in ns, one entry per query; per sample for offline), ``folder`` for its logs. A
             language model also has ``first`` and ``tokens`` (paths: times to the first token in ns, numbers
-            of tokens), and with equal issue ``samples`` (path: the indices that are expected).
+            of tokens), and with equal issue ``order`` (path: the indices that are expected).
 
     Returns:
         ``summary`` (LoadGen's text), ``issued`` (queries or samples), ``schedule_agrees``.
@@ -82,7 +82,7 @@ def replay(request: dict[str, Any]) -> dict[str, Any]:
 
     latency_ns, scheduled_ns, first_ns, tokens, expected = (
         np.load(request[key], allow_pickle=False).tolist() if key in request else []
-        for key in ("latencies", "scheduled", "first", "tokens", "samples")
+        for key in ("latencies", "scheduled", "first", "tokens", "order")
     )
     by_clock = request["kind"] == "poisson"
     state = {"next": 0, "first": 0, "differs": 0}

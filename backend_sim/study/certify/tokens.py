@@ -92,7 +92,7 @@ def token_replay(run: Run, index: int) -> TokenReplay | None:
         assert lengths.sample_seed is not None
         samples = len(read_pairs(scenario.path_of(lengths.file)).prompt)
         settings |= {"data_set": samples, "qsl_seed": lengths.qsl_seed, "sample_seed": lengths.sample_seed}
-        columns["samples"] = issued_samples(
+        columns["order"] = issued_samples(
             samples,
             len(tokens),
             min_query_count=scenario.spec.min_queries,
