@@ -16,8 +16,8 @@ from layerweaver.backend_sim.scenario.llm_schema import LlmSpec, TimingsRef
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import ProfileRef
 from layerweaver.backend_sim.traffic.lengths import Pairs, read_pairs
-from layerweaver.backend_sim.traffic.recorded import TraceArrivals
 from layerweaver.backend_sim.traffic.stream import take_all
+from layerweaver.backend_sim.traffic.trace_arrivals import TraceArrivals
 from layerweaver.costmodel import NpuConfig
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable

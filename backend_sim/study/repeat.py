@@ -197,7 +197,7 @@ def _joined(
         documents = [item for item in documents if not item.get("interrupted")] or documents[:1]
         document["interrupted"] = True
     details = document.pop("details", None)
-    drawn = any(hasattr(tenant.arrival, "seed") for tenant in prepared.scenario.spec.tenants)
+    drawn = any(tenant.arrival.draws for tenant in prepared.scenario.spec.tenants)
     if asked.seed is not None and not drawn:
         note = f"seed {asked.seed} changes nothing: no tenant's arrivals are drawn"
         document["warnings"] = [*document.get("warnings", []), note]

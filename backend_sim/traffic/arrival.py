@@ -104,6 +104,11 @@ class Arrival(Section):
         """Mean arrival rate in queries per second; None where it is not known beforehand."""
         return None
 
+    @property
+    def draws(self) -> bool:
+        """Whether its times are drawn, so that another seed gives others."""
+        return "seed" in type(self).model_fields
+
     def lasts(self) -> bool:
         """Whether it offers requests by the clock until the duration is over."""
         return not self.waits

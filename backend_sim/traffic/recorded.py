@@ -1,27 +1,23 @@
-"""Replaying a recorded trace: one tenant's rows, stretched, looped and streamed."""
+"""Recorded traces as arrivals: the keys of a scenario."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator
-from fractions import Fraction
-from itertools import islice
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import model_validator
 
 from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, Length
-from layerweaver.backend_sim.traffic.lengths import Pairs
-from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream
-from layerweaver.backend_sim.traffic.trace_formats import FORMATS, TraceFile, TraceRow
-from layerweaver.ir import TrafficError
-from layerweaver.ir.documents import Number
-from layerweaver.ir.limits import MAX_ARRIVAL_NS
+from layerweaver.backend_sim.traffic.stream import Stopping
+from layerweaver.backend_sim.traffic.trace_arrivals import TraceArrivals
+from layerweaver.backend_sim.traffic.trace_columns import TraceColumns
+from layerweaver.backend_sim.traffic.trace_file import TraceFile
+from layerweaver.backend_sim.traffic.trace_formats import FORMATS
+from layerweaver.ir.documents import Number, PositiveMilliseconds
 from layerweaver.ir.sections import refusal
 
-__all__ = ["TraceArrivals", "TraceSpec"]
+__all__ = ["TraceSpec"]
+
+_MAX_SPREAD_MS = 86_400_000
 
 
 class TraceSpec(Arrival):
@@ -29,23 +25,44 @@ class TraceSpec(Arrival):
 
     kind: Literal["trace"]
     file: str
-    format: Literal["csv", "azure-llm", "azure-functions", "burstgpt", "mooncake"] = "csv"
+    format: Literal["csv", "parquet", "azure-llm", "azure-functions", "burstgpt", "mooncake"] = "csv"
+    columns: TraceColumns | None = None
     tenant: str | list[str] | None = None
     time_scale: Number = 1.0
     loop: bool = False
     sort: bool = False
+    spread_ms: PositiveMilliseconds | None = None
     tokens: Literal["ignore"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_ending(cls, data: Any) -> Any:
+        """A file that ends in .parquet is one unless the scenario says otherwise."""
+        if isinstance(data, dict) and "format" not in data and str(data.get("file")).endswith(".parquet"):
+            return {**data, "format": "parquet"}
+        return data
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if self.columns is not None and self.format not in ("csv", "parquet"):
+            raise refusal(f"the columns of {self.format} are known; name them of csv or parquet", "columns")
+        if self.spread_ms is not None and self.spread_ms > _MAX_SPREAD_MS:
+            raise refusal(f"a spread of {self.spread_ms:g} ms is not accepted; give up to a day", "spread_ms")
         if not 1e-6 <= self.time_scale <= 1e6:
             raise refusal(f"a factor of {self.time_scale:g} is not accepted; give 1e-6 to 1e6", "time_scale")
         return self
 
     @property
+    def draws(self) -> bool:
+        """Where times are spread, that is by chance."""
+        return self.spread_ms is not None
+
+    @property
     def counts_tokens(self) -> bool:
         """Whether the format says how many tokens every request has."""
-        return self.format != "csv" and bool(FORMATS[self.format].tokens)
+        if self.columns is not None:
+            return bool(self.columns.tokens)
+        return self.format not in ("csv", "parquet") and bool(FORMATS[self.format].tokens)
 
     def endless(self, length: Length) -> bool:
         """Only a looped trace needs an end."""
@@ -62,7 +79,8 @@ class TraceSpec(Arrival):
         elif self.tenant is not None:
             wanted = frozenset([self.tenant] if isinstance(self.tenant, str) else self.tenant)
         else:
-            wanted = frozenset([asked.tenant]) if FORMATS[self.format].own_tenant else None
+            own = FORMATS[self.format].own_tenant if self.columns is None else self.columns.tenant
+            wanted = frozenset([asked.tenant]) if own else None
         most = asked.max_queries
         if self.loop and asked.duration_ns is None and most is None:
             most = asked.min_queries
@@ -73,12 +91,15 @@ class TraceSpec(Arrival):
                 self.format,
                 skip_bad_rows=asked.skip_bad_rows,
                 with_tokens=asked.with_tokens or alike,
+                columns=self.columns,
             ),
             tenants=wanted,
             alike=alike,
             time_scale=self.time_scale / asked.factor,
             loop=self.loop,
             sort=self.sort,
+            spread_ns=0 if self.spread_ms is None else round(self.spread_ms * 1e6),
+            seed=asked.seed,
             stopping=Stopping(
                 asked.duration_ns,
                 asked.min_queries,
@@ -87,193 +108,3 @@ class TraceSpec(Arrival):
                 place=asked.place,
             ),
         )
-
-
-_MAX_SORTED = 200_000_000
-
-
-_MAX_SCALE_PART = 1_000_000
-
-
-_MAX_SPAN_NS = 2**62
-
-
-class TraceArrivals(TimeStream):
-    """Arrivals of one tenant out of a trace. The first row of the *file* is time 0, whoever's it is.
-
-    Rows are read as they are needed; a tenant's own must be in order, and none before the first row. A format
-    whose rows are not in order of arrival (``azure-functions``) is read and sorted first, at eight bytes a
-    row.
-
-    Args:
-        trace: The file.
-        tenants: Names whose rows count; None for all rows.
-        time_scale: Factor on all times (2 halves the rate).
-        loop: Begin again, one mean gap after the last row, until the duration and least count are reached.
-        sort: Sort the rows even of a format that is in order by nature.
-        alike: Refuse rows whose tokens differ, since every request will cost the same.
-        stopping: When to end.
-
-    Raises:
-        TrafficError: Also while times are taken: a row that goes back in time or is otherwise bad (file, line
-            and column), no row for the tenant, or a loop over rows that all have one time.
-    """
-
-    def __init__(
-        self,
-        trace: TraceFile,
-        *,
-        tenants: frozenset[str] | None,
-        time_scale: float,
-        loop: bool,
-        sort: bool,
-        stopping: Stopping,
-        alike: bool = False,
-    ) -> None:
-        super().__init__(stopping)
-        self._trace, self._tenants, self._loop = trace, tenants, loop
-        self._keep_tokens, self._alike = trace.with_tokens and not alike, alike
-        self._tokens: tuple[int, int] | None = None
-        self._sort = sort or not trace.format.in_order
-        part = max(1, min(_MAX_SCALE_PART, int(_MAX_SCALE_PART**2 / time_scale)))
-        scale = max(Fraction(str(time_scale)).limit_denominator(part), Fraction(1, _MAX_SCALE_PART))
-        self._numerator, self._denominator = scale.numerator, scale.denominator
-        self._others: set[str] = set()
-        self._offset_ns = 0
-        self._pass_rows, self._pass_last_ns, self._pass_first_ns = 0, 0, 0
-        self._prompts, self._outputs = array("q"), array("q")
-        self._times = self._sorted_times() if self._sort else self._read()
-        self._first: int | None = next(self._times, None)
-        if self._first is None:
-            self._refuse_empty()
-
-    @property
-    def skipped(self) -> int:
-        """Bad rows left out of the present pass."""
-        return self._trace.skipped
-
-    def lengths(self, count: int) -> Pairs:
-        """Lengths of the first ``count`` requests, which were taken before; the trace was opened for them."""
-        prompts, outputs = (np.array(column[:count], np.int64) for column in (self._prompts, self._outputs))
-        return Pairs(prompts, outputs)
-
-    def _refuse_empty(self) -> None:
-        wanted = ", ".join(sorted(self._tenants)) if self._tenants else "any tenant"
-        seen = (
-            f"the file has {', '.join(sorted(self._others)[:8])}"
-            if self._others
-            else "give a trace with rows"
-        )
-        raise TrafficError(f"no row for {wanted}", where=str(self._trace.path), accepted=seen)
-
-    def _wanted(self, tenant: str | None) -> bool:
-        if self._tenants is None or tenant in self._tenants:
-            return True
-        if tenant is not None and len(self._others) < 8:
-            self._others.add(tenant[:60])
-        return False
-
-    def _check_alike(self, row: TraceRow) -> None:
-        tokens = row.prompt, row.output
-        if self._tokens is None:
-            self._tokens = tokens
-        first = self._tokens
-        if tokens != first:
-            raise self._trace.refusal(
-                row.line,
-                "",
-                f"counts tokens ({tokens[0]} and {tokens[1]}, others {first[0]} and {first[1]}), "
-                "and every request of this model costs the same",
-                "give llm, or tokens: ignore to replay the arrival times only",
-            )
-
-    def _read(self) -> Iterator[int]:
-        """This tenant's times of one pass, relative to the file's first row."""
-        origin: int | None = None
-        before = 0
-        for row in self._trace.rows():
-            if origin is None:
-                origin = before = row.time_ns
-            if not self._wanted(row.tenant):
-                continue
-            if row.time_ns < before:
-                late = (before - row.time_ns) / 1e9
-                self._trace.bad_row(
-                    row.line,
-                    self._trace.time_column,
-                    f"goes back in time by {late:g} s",
-                    "sort the rows, say sort: true",
-                )
-                continue
-            before = row.time_ns
-            if self._alike:
-                self._check_alike(row)
-            if self._keep_tokens:
-                self._prompts.append(row.prompt)
-                self._outputs.append(row.output)
-            yield row.time_ns - origin
-
-    def _sorted_times(self) -> Iterator[int]:
-        times, origin = array("q"), None
-        prompts, outputs = array("q"), array("q")
-        for row in self._trace.rows():
-            origin = row.time_ns if origin is None else min(origin, row.time_ns)
-            if self._wanted(row.tenant):
-                times.append(row.time_ns)
-                if self._alike:
-                    self._check_alike(row)
-                if self._keep_tokens:
-                    prompts.append(row.prompt)
-                    outputs.append(row.output)
-                if len(times) > _MAX_SORTED:
-                    raise self._trace.refusal(
-                        row.line, "", f"more than {_MAX_SORTED:,} rows to sort", "split the file"
-                    )
-        view = np.frombuffer(times, np.int64) if len(times) else np.empty(0, np.int64)
-        if self._keep_tokens:
-            order = np.argsort(view, kind="stable")
-            for kept, read in ((self._prompts, prompts), (self._outputs, outputs)):
-                kept.extend(np.frombuffer(read, np.int64)[order].tolist() if len(read) else [])
-        view.sort()
-        for start in range(0, len(view), CHUNK):
-            yield from (view[start : start + CHUNK] - (origin or 0)).tolist()
-
-    def _scaled(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
-        # The first unscaled time that lies beyond what can arrive: products of larger ones leave 64 bits.
-        beyond = MAX_ARRIVAL_NS * self._denominator // self._numerator + self._denominator
-        whole, rest = np.divmod(np.minimum(times, min(beyond, _MAX_SPAN_NS)), self._denominator)
-        scaled: NDArray[np.int64] = whole * self._numerator + rest * self._numerator // self._denominator
-        return np.minimum(scaled, MAX_ARRIVAL_NS)
-
-    def _more(self) -> NDArray[np.int64]:
-        piece = list(islice(self._times, CHUNK))
-        if self._first is not None:
-            piece.insert(0, self._first)
-            self._pass_first_ns, self._first = self._first, None
-        if not piece:
-            if not self._loop:
-                return np.empty(0, np.int64)
-            self._begin_again()
-            piece = list(islice(self._times, CHUNK))
-        self._pass_rows += len(piece)
-        self._pass_last_ns = piece[-1]
-        if piece[-1] + self._offset_ns > _MAX_SPAN_NS:
-            raise TrafficError(
-                f"spans more than {_MAX_SPAN_NS / 1e9:.2g} s",
-                where=str(self._trace.path),
-                accepted="give a shorter trace, or loop: false",
-            )
-        return self._scaled(np.array(piece, np.int64) + self._offset_ns)
-
-    def _begin_again(self) -> None:
-        span = self._pass_last_ns - self._pass_first_ns
-        gap = span // (self._pass_rows - 1) if self._pass_rows > 1 else 0
-        if gap <= 0:
-            raise TrafficError(
-                "cannot be looped: its rows all have one time",
-                where=str(self._trace.path),
-                accepted="loop: false",
-            )
-        self._offset_ns += span + gap
-        self._pass_rows = 0
-        self._times = self._sorted_times() if self._sort else self._read()

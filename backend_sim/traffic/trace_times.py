@@ -99,17 +99,22 @@ def _zone_ns(zone: str | None) -> int | None:
 @lru_cache(maxsize=64)
 def _say(path: Path, column: str, unit: str) -> None:
     """Once per file, however often it is read."""
-    LOGGER.info("%s: the numbers in column %r are taken as %s since 1970", path, column, unit)
+    LOGGER.info("%s: the numbers in column %r are taken as %s", path, column, unit)
 
 
 class TraceClock:
     """Reads the times of one file.
 
     Plain numbers are seconds, milliseconds, microseconds or nanoseconds: the size of the first says which.
+    That is told where it may be a surprise.
+
+    Args:
+        path: The file.
+        foreign: Whether nobody but the user knows what its columns mean.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, foreign: bool = False) -> None:
+        self._path, self._foreign = path, foreign
         self._unit_ns = 0
 
     def moment_ns(self, text: str, column: str) -> int:
@@ -140,5 +145,7 @@ class TraceClock:
             ((name, ns) for most, name, ns in _UNITS if size < most), ("seconds", 10**9)
         )
         if size >= _LEAST_EPOCH_S:
-            _say(self._path, column, unit)
+            _say(self._path, column, f"{unit} since 1970")
+        elif self._foreign:
+            _say(self._path, column, f"{unit}; say columns: {{unit: ...}} if they are not")
         return self._unit_ns

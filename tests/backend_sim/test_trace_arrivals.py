@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from layerweaver.backend_sim.study.traffic import traffic
-from layerweaver.backend_sim.traffic.recorded import TraceArrivals
 from layerweaver.backend_sim.traffic.stream import Stopping, take_all
-from layerweaver.backend_sim.traffic.trace_formats import TraceFile
+from layerweaver.backend_sim.traffic.trace_arrivals import TraceArrivals
+from layerweaver.backend_sim.traffic.trace_file import TraceFile
 from layerweaver.ir import TrafficError
 from layerweaver.ir.csv_text import CsvWriter
 

@@ -1,0 +1,241 @@
+"""Reading the rows of a recorded trace one by one, whatever its format."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from layerweaver.backend_sim.traffic.lengths import token_count
+from layerweaver.backend_sim.traffic.trace_columns import TraceColumns
+from layerweaver.backend_sim.traffic.trace_formats import FORMATS, Parse, TraceRow, named_format
+from layerweaver.backend_sim.traffic.trace_parquet import parquet_rows
+from layerweaver.backend_sim.traffic.trace_times import BadValueError, TraceClock
+from layerweaver.ir import TrafficError
+
+__all__ = ["TraceFile"]
+
+_MAX_LINE_BYTES = 1 << 20
+_TIME_COLUMNS = ("arrival_ns", "timestamp", "TIMESTAMP", "Timestamp", "end_timestamp")
+
+
+class TraceFile:
+    """The rows of a trace file, read as they are needed.
+
+    Args:
+        path: The file.
+        kind: One of :data:`FORMATS`.
+        skip_bad_rows: Leave rows out that cannot be read, and count them.
+        with_tokens: Read the tokens of every row too, and refuse a file without.
+        columns: Columns that are named; None for those of the format.
+
+    Attributes:
+        skipped: Rows left out so far in the present reading.
+        time_column: Column that holds the time, once the header is read.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        kind: str,
+        *,
+        skip_bad_rows: bool = False,
+        with_tokens: bool = False,
+        columns: TraceColumns | None = None,
+    ) -> None:
+        self.path, self.skip_bad_rows = path, skip_bad_rows
+        self.format = FORMATS[kind] if columns is None else named_format(columns, kind)
+        self.kind, self.with_tokens = kind, with_tokens
+        self.time_column = self.format.columns[0][-1] if columns is None else columns.time
+        self._named = columns is not None
+        self.skipped = 0
+
+    def rows(self) -> Iterator[TraceRow]:
+        """Every readable row, in the file's order.
+
+        Raises:
+            TrafficError: If the file cannot be read, lacks a column, or (unless bad rows are skipped) has a
+                row that cannot be read; with file, line and column.
+        """
+        self.skipped = 0
+        if self.format.parquet:
+            yield from self._parquet_rows(TraceClock(self.path, foreign=self._named))
+            return
+        try:
+            stream = self.path.open("rb")
+        except OSError as failure:
+            raise TrafficError(
+                f"cannot be read ({failure.strerror})", where=str(self.path), accepted="give a trace file"
+            ) from None
+        with stream:
+            packed = self.path.suffix == ".gz"
+            plain = io.BufferedReader(gzip.GzipFile(fileobj=stream)) if packed else stream
+            text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace", newline="")
+            clock = TraceClock(self.path, foreign=self._named)
+            yield from self._json_rows(text, clock) if self.format.json_lines else self._csv_rows(text, clock)
+
+    def refusal(self, line: int, column: str, what: str, accepted: str) -> TrafficError:
+        """The error about a row."""
+        where = f"{self.path}:{line}" + (f", column {column!r}" if column else "")
+        return TrafficError(what, where=where, accepted=accepted)
+
+    def bad_row(self, line: int, column: str, what: str, accepted: str) -> None:
+        """Count a row that is left out, or refuse it.
+
+        Raises:
+            TrafficError: Unless bad rows are skipped.
+        """
+        if not self.skip_bad_rows:
+            raise self.refusal(line, column, what, f"{accepted}, or skip bad rows")
+        self.skipped += 1
+
+    def _lines(self, stream: IO[str]) -> Iterator[str]:
+        number = 0
+        try:
+            while text := stream.readline(_MAX_LINE_BYTES):
+                number += 1
+                if len(text) == _MAX_LINE_BYTES:
+                    raise self.refusal(number, "", "the line is longer than 1 MiB", "give a trace file")
+                yield text
+        except (OSError, EOFError, zlib.error) as failure:
+            reason = getattr(failure, "strerror", None) or failure
+            raise TrafficError(f"cannot be read ({reason})", where=str(self.path)) from None
+
+    def _csv_rows(self, stream: IO[str], clock: TraceClock) -> Iterator[TraceRow]:
+        reader = csv.reader(self._lines(stream))
+        names: Sequence[str] | None = None
+        parse, used, width = self.format.parse[0], list[tuple[int, str]](), 0
+        counted: tuple[int, ...] = ()
+        while True:
+            try:
+                fields = next(reader)
+            except StopIteration:
+                break
+            except csv.Error as failure:
+                self.bad_row(reader.line_num, "", f"is not CSV ({failure})", "give comma-separated values")
+                continue
+            comment = bool(fields) and fields[0].startswith("#")
+            if not fields or (comment and (names is None or len(fields) < width)):
+                continue
+            if names is None:
+                names = [name.strip() for name in fields]
+                parse, used = self._choose(names, reader.line_num)
+                counted = self._token_columns(names, reader.line_num)
+                width = max([*counted, *(position for position, _ in used)]) + 1
+                continue
+            line = reader.line_num
+            if len(fields) < width:
+                self.bad_row(line, names[len(fields)], "the row has too few values", "give every column")
+                continue
+            try:
+                time_ns, tenant = parse({name: fields[position] for position, name in used}, clock)
+            except BadValueError as bad:
+                if comment:
+                    continue
+                self.bad_row(line, bad.column, bad.what, bad.accepted)
+                continue
+            if not counted:
+                yield TraceRow(line, time_ns, tenant)
+                continue
+            prompt, output = (token_count(fields[position]) for position in counted)
+            if self._sound_tokens(line, prompt, output):
+                yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
+        if names is None:
+            raise self.refusal(1, "", "the file has no header", f"give the columns {self._accepted()}")
+
+    def _token_columns(self, names: Sequence[str], line: int) -> tuple[int, ...]:
+        if not self.with_tokens:
+            return ()
+        if not self.format.tokens:
+            raise self.refusal(
+                line, "", "columns names no tokens", "lengths need columns: {prompt: ..., output: ...}"
+            )
+        for column in self.format.tokens:
+            if column not in names:
+                raise self.refusal(
+                    line, column, "the column is missing", f"lengths need {' and '.join(self.format.tokens)}"
+                )
+        return tuple(names.index(column) for column in self.format.tokens)
+
+    def _sound_tokens(self, line: int, prompt: int | None, output: int | None) -> bool:
+        """Whether a row has a prompt and an output; one without is bad."""
+        for column, count in zip(self.format.tokens, (prompt, output), strict=True):
+            if not count:
+                self.bad_row(line, column, "is not a number of tokens of 1 or more", "give whole numbers")
+                return False
+        return True
+
+    def _accepted(self) -> str:
+        return " or ".join(",".join(columns) for columns in self.format.columns)
+
+    def _choose(self, names: Sequence[str], line: int) -> tuple[Parse, list[tuple[int, str]]]:
+        for columns, parse in zip(self.format.columns, self.format.parse, strict=True):
+            if all(column in names for column in columns):
+                if not self._named:
+                    self.time_column = next(name for name in _TIME_COLUMNS if name in columns)
+                return parse, [(names.index(column), column) for column in columns]
+        missing = next(column for column in self.format.columns[0] if column not in names)
+        accepted = f"{self.kind} files have {self._accepted()}"
+        if self._named:
+            accepted = f"the file has {', '.join(names)[:200]}"
+        elif self.format.own_tenant:
+            accepted += "; name others with columns: {time: ...}"
+        raise self.refusal(line, missing, "the column is missing", accepted)
+
+    def _parquet_rows(self, clock: TraceClock) -> Iterator[TraceRow]:
+        parse, counted = self.format.parse[0], list[str]()
+
+        def choose(names: Sequence[str]) -> list[str]:
+            nonlocal parse
+            parse, used = self._choose(names, 0)
+            counted.extend(names[place] for place in self._token_columns(names, 0))
+            return [name for _, name in used] + counted
+
+        for line, row in parquet_rows(self.path, choose):
+            try:
+                time_ns, tenant = parse(row, clock)
+            except BadValueError as bad:
+                self.bad_row(line, bad.column, bad.what, bad.accepted)
+                continue
+            if not counted:
+                yield TraceRow(line, time_ns, tenant)
+                continue
+            prompt, output = (token_count(row[column]) for column in counted)
+            if self._sound_tokens(line, prompt, output):
+                yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
+
+    def _json_rows(self, stream: IO[str], clock: TraceClock) -> Iterator[TraceRow]:
+        for line, text in enumerate(self._lines(stream), start=1):
+            if not text.strip():
+                continue
+            try:
+                record = json.loads(text)
+                stamp = record["timestamp"] if isinstance(record, dict) else None
+            except (ValueError, RecursionError):
+                self.bad_row(line, "", "is not a JSON object", "give one object a line")
+                continue
+            except KeyError:
+                stamp = None
+            if isinstance(stamp, bool) or not isinstance(stamp, (int, float)):
+                self.bad_row(line, "timestamp", "has no number", "give milliseconds")
+                continue
+            try:
+                time_ns, tenant = self.format.parse[0]({"timestamp": str(stamp)}, clock)
+            except BadValueError as bad:
+                self.bad_row(line, bad.column, bad.what, bad.accepted)
+                continue
+            if not self.with_tokens:
+                yield TraceRow(line, time_ns, tenant)
+                continue
+            prompt, output = (_json_tokens(record.get(column)) for column in self.format.tokens)
+            if self._sound_tokens(line, prompt, output):
+                yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
+
+
+def _json_tokens(value: object) -> int | None:
+    return None if isinstance(value, bool) or not isinstance(value, int) else token_count(str(value))
