@@ -60,14 +60,7 @@ def test_it_reads_what_compile_wrote(profile_file: Path, reader: Any) -> None:
     for entry in profile.entries:
         found, table = entries[entry.entry, entry.table.batch], entry.table
         names = ("compute_cycles", "dram_bytes", "weight_bytes", "live_bytes", "layer_index", "memory_cycles")
-        for name in (
-            "compute_cycles",
-            "dram_bytes",
-            "weight_bytes",
-            "live_bytes",
-            "layer_index",
-            "memory_cycles",
-        ):
+        for name in names:
             np.testing.assert_array_equal(found[name], getattr(table, name))
         np.testing.assert_array_equal(found["remaining_cycles"], entry.offline.remaining_cycles)
         np.testing.assert_array_equal(found["inherent_idle_cycles"], entry.offline.inherent_idle_cycles)
