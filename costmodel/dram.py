@@ -110,6 +110,17 @@ def _resting_bytes(
     columns: LayerColumns, config: NpuConfig, passes: Passes, read: IntArray, written: IntArray
 ) -> IntArray:
     """Activation traffic of layers that do not spill."""
+    stated = _stated_bytes(columns, config, passes, read, written)
+    if config.activations_in_dram_share is None:
+        return stated
+    share: IntArray = np.ceil(config.activations_in_dram_share * (read + written)).astype(np.int64)
+    return np.where(share > stated, share, stated)
+
+
+def _stated_bytes(
+    columns: LayerColumns, config: NpuConfig, passes: Passes, read: IntArray, written: IntArray
+) -> IntArray:
+    """Activation traffic of layers that do not spill, by ``activations_in_dram`` alone."""
     if config.activations_in_dram is ActivationsInDram.SPILLED:
         return np.zeros_like(read)
     if config.activations_in_dram is ActivationsInDram.ALL:

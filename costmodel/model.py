@@ -35,6 +35,8 @@ IntArray = NDArray[np.int64]
 
 
 MAX_ROWS = 1_000_000
+PIECES_PER_BUFFER = 4
+"""Rows that a weight buffer holds of a layer which waits for its own transfers (*ours*)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +66,8 @@ class CostedModel:
         """Cold makespan of each layer alone, its pieces overlapping each other, shape (layers,)."""
         table = self.table
         pieces = np.bincount(table.layer_index, minlength=len(table.layer_names)).astype(np.int64)
+        if self.config.overlap is not None:
+            return self.compute.compute_cycles
         memory = self.table.machine.fetch_cycles(self.dram_bytes)
         overhead = self.compute.overhead_cycles
         return overhead + overlapped_cycles(self.compute.compute_cycles - overhead, memory, pieces)
@@ -107,6 +111,10 @@ def cost_columns(
         raise ModelError(f"a layer moves more than {MAX_QUANTITY} bytes", where=graph.name)
     energy = layer_energy_pj(columns, config, compute, moved, dram)
     pieces = row_pieces(moved.weight_bytes, machine.weight_buffer_bytes)
+    if config.overlap is not None:
+        compute = compute.waiting(machine.fetch_cycles(dram), config.overlap)
+        # A layer waits for its transfers itself: rows small enough to follow each other without a wait more.
+        pieces = np.maximum(1, -(-PIECES_PER_BUFFER * moved.weight_bytes // machine.weight_buffer_bytes))
     pieces = np.maximum(pieces, config.overlapping_pieces(dram))
     if int(pieces.sum()) > MAX_ROWS:
         raise ModelError(

@@ -63,6 +63,18 @@ class ComputeCosts:
     products_on_vector: NDArray[np.bool_]
     passes: Passes | None = None
 
+    def waiting(self, memory_cycles: IntArray, overlap: float) -> Self:
+        """The same with each layer on the compute engine until its own transfers are done.
+
+        Args:
+            memory_cycles: Cycles of each layer's transfers, shape (layers,).
+            overlap: Share of the shorter of compute and transfers that runs beside the longer.
+        """
+        busy = self.compute_cycles - self.overhead_cycles
+        shorter = np.minimum(busy, memory_cycles)
+        held = np.maximum(busy, memory_cycles) + np.ceil((1 - overlap) * shorter).astype(np.int64)
+        return replace(self, compute_cycles=held + self.overhead_cycles)
+
 
 def array_work(columns: LayerColumns, config: NpuConfig) -> ArrayWork:
     """The products of all layers as the array sees them under the config's convolution mapping."""
@@ -110,6 +122,19 @@ def product_cycles(work: ArrayWork, config: NpuConfig) -> IntArray:
     return per_step
 
 
+def _at_measured_rates(array: IntArray, columns: LayerColumns, config: NpuConfig) -> IntArray:
+    """Array cycles at the rates that a config states beyond its geometry."""
+    unit = config.array
+    if unit.fold_losses is False:
+        array = -(-columns.macs // unit.macs_per_cycle)
+    if unit.efficiency is not None:
+        array = np.ceil(array / unit.efficiency).astype(np.int64)
+    if unit.depthwise_macs_per_cycle is not None:
+        own = np.ceil(columns.macs / unit.depthwise_macs_per_cycle).astype(np.int64)
+        array = np.where(columns.depthwise, own, array)
+    return array
+
+
 def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     """The shipped cost model: array and vector unit work side by side, fixed overhead after them.
 
@@ -125,11 +150,14 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     else:
         per_step = product_cycles(work, config)
     array = np.where(columns.macs > 0, checked_cycles(per_step, columns.steps), 0)
+    array = _at_measured_rates(array, columns, config)
     fused = vector_operations(columns, config.vector)
     with_products = fused + np.where(columns.depthwise, mac_operations(columns.macs, config.vector), 0)
     on_array = np.maximum(array, vector_cycles(fused, config.vector))
     on_vector = vector_cycles(with_products, config.vector)
     match config.array.depthwise:
+        case _ if config.array.depthwise_macs_per_cycle is not None:
+            moved = np.zeros_like(columns.depthwise)
         case Depthwise.ARRAY:
             moved = np.zeros_like(columns.depthwise)
         case Depthwise.VECTOR:
@@ -139,6 +167,7 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     array = np.where(moved, 0, array)
     operations = np.where(moved, with_products, fused)
     vector = vector_cycles(operations, config.vector)
-    busy = np.maximum(array, vector)
+    busy = array + vector if config.vector.beside_array is False else np.maximum(array, vector)
     overhead = np.where(busy > 0, config.overhead_cycles, 0)
+    overhead[-1:] += config.inference_overhead_cycles
     return ComputeCosts(array, vector, overhead, busy + overhead, operations, moved, passes)

@@ -63,4 +63,6 @@ def mac_operations(macs: IntArray, vector: VectorConfig) -> IntArray:
 
 def vector_cycles(operations: IntArray, vector: VectorConfig) -> IntArray:
     """Cycles on all lanes."""
+    if vector.speed is not None:
+        return np.ceil(operations / (vector.lanes * vector.speed)).astype(np.int64)
     return -(-operations // vector.lanes)

@@ -17,11 +17,14 @@ from layerweaver.costmodel.npu.fields import (
     ActivationsInDram,
     ConvMapping,
     Depthwise,
+    Evidence,
     Gigahertz,
     Megabytes,
     Megahertz,
+    Microseconds,
     Natural,
     Number,
+    Part,
     Split,
     Text,
     number,
@@ -29,6 +32,7 @@ from layerweaver.costmodel.npu.fields import (
 from layerweaver.costmodel.npu.pins import is_path, pin_means
 from layerweaver.costmodel.npu.sections import (
     ArrayConfig,
+    CalibrationConfig,
     DramConfig,
     EnergyConfig,
     Precision,
@@ -72,9 +76,15 @@ class NpuConfig(Section):
         dram: The DRAM channel.
         sram: On-chip buffers.
         overhead_cycles: Fixed cycles that every layer with work costs.
+        inference_overhead_us: Dispatch and transfer of one inference, charged after its last layer.
+        overlap: Share of the shorter of a layer's compute and transfers that runs beside the longer; the
+            layer occupies the compute engine until both are done. None: transfers run ahead as far as the
+            weight buffer allows.
         fits_activations: States that activations always fit, so nothing spills.
         activations_in_dram: What moves through DRAM even if it fits: ``spilled`` nothing, ``graph_io`` graph
             inputs and outputs, ``products`` operands and results of matrix products, ``all`` every layer's.
+        activations_in_dram_share: Share of every layer's activations that moves through DRAM even if it fits;
+            None: what ``activations_in_dram`` says.
         pipeline_mb: DRAM traffic (10^6 bytes) above which a layer is cut into pieces that overlap each other,
             each fetched while the one before computes; None: only weights beyond the buffer are cut.
         pipeline_from_mb: DRAM traffic up to which a layer is nevertheless fetched whole before it computes,
@@ -85,6 +95,9 @@ class NpuConfig(Section):
         energy: Optional energy table.
         peak_tops: Stated peak in 10^12 operations per second; checked against the array.
         cost_model: Name of the cost model: ``analytical`` or a plug-in's.
+        evidence: What the figures were held against: ``measured`` latencies of the chip, another model that
+            they ``reproduced``, or nothing beyond a ``data-sheet``.
+        calibration: What `npu calibrate` fitted the config to, and how right it then was.
         sources: Field name to where its figure comes from.
     """
 
@@ -98,8 +111,11 @@ class NpuConfig(Section):
     dram: DramConfig
     sram: SramConfig
     overhead_cycles: Natural = 0
+    inference_overhead_us: Microseconds | None = None
+    overlap: Part | None = None
     fits_activations: bool = False
     activations_in_dram: ActivationsInDram = ActivationsInDram.SPILLED
+    activations_in_dram_share: Part | None = None
     pipeline_mb: Megabytes | None = None
     pipeline_from_mb: Megabytes | None = None
     weight_compression: Annotated[float, Number, Field(ge=1, le=1000)] = 1.0
@@ -107,6 +123,8 @@ class NpuConfig(Section):
     energy: EnergyConfig | None = None
     peak_tops: Annotated[float, Number, Field(gt=0, le=1e9)] | None = None
     cost_model: str = "analytical"
+    evidence: Evidence | None = None
+    calibration: CalibrationConfig | None = None
     sources: dict[str, Text] = Field(default_factory=dict)
     _folder: Path | None = PrivateAttr(default=None)
 
@@ -209,6 +227,11 @@ class NpuConfig(Section):
         pieces = np.maximum(1, -(-dram_bytes // round(self.pipeline_mb * 10**6)))
         whole = round((self.pipeline_from_mb or 0.0) * 10**6)
         return np.where(dram_bytes > whole, pieces, 1)
+
+    @property
+    def inference_overhead_cycles(self) -> int:
+        """Cycles of dispatch and transfer of one inference."""
+        return round((self.inference_overhead_us or 0.0) * self.clock_hz / 1e6)
 
     @property
     def effective_bandwidth_bytes_per_s(self) -> int:

@@ -7,13 +7,14 @@ from typing import Any
 import yaml
 
 from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.fields import Evidence
 from layerweaver.costmodel.npu.reading import load_npu, npu_names
 
 __all__ = ["npu_document", "npu_json_schema", "npu_rows", "npu_template", "npu_yaml"]
 
 
 def npu_rows() -> list[dict[str, Any]]:
-    """Name, peak, bandwidth and ridge point of every NPU that is shipped or plugged in."""
+    """Name, peak, bandwidth, ridge point and evidence of every NPU that is shipped or plugged in."""
     rows = []
     for name in npu_names():
         config = load_npu(name)
@@ -23,6 +24,8 @@ def npu_rows() -> list[dict[str, Any]]:
                 "peak_tops": round(config.computed_peak_tops, 4),
                 "dram_gb_s": config.dram.bandwidth_gb_s,
                 "ridge_ops_per_byte": round(config.ridge_ops_per_byte, 3),
+                "evidence": str(config.evidence or Evidence.DATA_SHEET),
+                "held_out_mape": None if config.calibration is None else config.calibration.held_out_mape,
             }
         )
     return rows
@@ -77,6 +80,9 @@ array:
   # scratchpad_kib: 32768       # operand memory of one array, both halves (split: tiles)
   # accumulator_kib: 4096       # accumulators of one array, both halves (split: tiles)
   # port_bytes_per_cycle: 256   # between DRAM and the scratchpad of one array (split: tiles)
+  # efficiency: 0.75            # share of the peak that products reach beyond what folds lose
+  # fold_losses: false          # false: products take their MACs over the peak (the mapping is unknown)
+  # depthwise_macs_per_cycle: 96  # a rate of its own for depthwise convolutions
 
 vector:
   lanes: 1024                   # elements in parallel
@@ -88,6 +94,8 @@ vector:
   pooling_cycles: 1             # per operand of the window
   move_cycles: 1
   mac_cycles: 1                 # per multiply-accumulate of a depthwise convolution
+  # speed: 0.5                  # how many times as fast the unit is as lanes and cycles say
+  # beside_array: false         # false: a layer's vector work follows its products, nothing hides
 
 dram:
   bandwidth_gb_s: 225           # 10^9 bytes per second, or "225 GB/s"
@@ -102,8 +110,11 @@ sram:
   # weight_share: 0.5           # ... of which this share holds weights
 
 overhead_cycles: 0              # fixed cycles of every layer with work
+# inference_overhead_us: 200    # dispatch and transfer of one inference, after its last layer
+# overlap: 0.6                  # share of a layer's shorter part (compute, transfers) beside the longer
 fits_activations: false         # true: activations never spill to DRAM
 activations_in_dram: spilled    # what moves even if it fits: spilled (nothing), graph_io, products, all
+# activations_in_dram_share: 0.2  # share of activations that moves through DRAM even if it fits
 # pipeline_mb: 12               # cut layers with more DRAM traffic into pieces that overlap each other
 # pipeline_from_mb: 32           # ... but fetch layers with no more traffic than this whole
 weight_compression: 1.0         # how many times smaller weights are in DRAM and buffer
@@ -115,6 +126,7 @@ weight_compression: 1.0         # how many times smaller weights are in DRAM and
 #   dram_byte_pj: 30
 #   sram_byte_pj: 1.5
 
+# evidence: data-sheet          # measured (npu calibrate writes that), reproduced, data-sheet
 # peak_tops: 22.9               # checked against rows x columns x count x pixels x 2 x clock
 # sources:                      # where a figure comes from, by field
 #   dram.bandwidth_gb_s: data sheet, page 3

@@ -17,15 +17,19 @@ __all__ = [
     "Count",
     "Cycles",
     "Depthwise",
+    "Evidence",
     "GigabytesPerSecond",
     "Gigahertz",
     "Mebibytes",
     "Megabytes",
     "Megahertz",
+    "Microseconds",
     "Nanoseconds",
     "Natural",
     "Number",
+    "Part",
     "Picojoules",
+    "Rate",
     "Share",
     "Split",
     "Text",
@@ -59,6 +63,14 @@ class ActivationsInDram(StrEnum):
     GRAPH_IO = "graph_io"
     PRODUCTS = "products"
     ALL = "all"
+
+
+class Evidence(StrEnum):
+    """What the figures of a config were held against."""
+
+    MEASURED = "measured"
+    REPRODUCED = "reproduced"
+    DATA_SHEET = "data-sheet"
 
 
 class Depthwise(StrEnum):
@@ -97,12 +109,15 @@ Number = BeforeValidator(number)
 Count = Annotated[int, Number, Field(gt=0, le=MAX_EXTENT)]
 Natural = Annotated[int, Number, Field(ge=0, le=1 << 40)]
 Share = Annotated[float, Number, Field(gt=0, le=1)]
+Part = Annotated[float, Number, Field(ge=0, le=1)]
+Rate = Annotated[float, Number, Field(gt=0, le=1e9)]
 Cycles = Annotated[float, Number, Field(ge=0, le=1e6)]
 Megahertz = Annotated[float, _quantity("frequency", "mhz"), Field(ge=1e-3, le=1e6)]
 Gigahertz = Annotated[float, _quantity("frequency", "ghz"), Field(ge=1e-6, le=1e3)]
 GigabytesPerSecond = Annotated[float, _quantity("bandwidth", "gb/s"), Field(gt=0, le=1e6)]
 Megabytes = Annotated[float, _quantity("bytes", "mb"), Field(gt=0, le=1e9)]
 Mebibytes = Annotated[float, _quantity("bytes", "mib"), Field(gt=0, le=1e9)]
+Microseconds = Annotated[float, _quantity("time", "us"), Field(ge=0, le=1e9)]
 Nanoseconds = Annotated[float, _quantity("time", "ns"), Field(ge=0, le=1e9)]
 Picojoules = Annotated[float, _quantity("energy", "pj"), Field(ge=0, le=1e12)]
 Text = Annotated[str, Field(max_length=2000)]

@@ -17,6 +17,7 @@ from layerweaver.costmodel.npu.fields import (
     Nanoseconds,
     Number,
     Picojoules,
+    Rate,
     Share,
     Split,
 )
@@ -27,6 +28,7 @@ from layerweaver.ir.spelling import nearest
 
 __all__ = [
     "ArrayConfig",
+    "CalibrationConfig",
     "DramConfig",
     "EnergyConfig",
     "Precision",
@@ -89,6 +91,11 @@ class ArrayConfig(Section):
         port_bytes_per_cycle: What one array's scratchpad takes from or gives to DRAM per cycle (split
             ``tiles``); None: as much as the DRAM.
         swap_operands: Whether a product may run transposed where that is shorter.
+        efficiency: Share of the peak that products reach beyond what folds lose; None: all of it.
+        fold_losses: False: products take their multiply-accumulates over the peak, however they fold (a
+            machine whose mapping is unknown); None: as the dataflow says.
+        depthwise_macs_per_cycle: Multiply-accumulates per cycle of depthwise convolutions, on a unit that
+            works beside the vector unit; None: as ``depthwise`` says.
     """
 
     rows: Count
@@ -106,6 +113,9 @@ class ArrayConfig(Section):
     scratchpad_kib: Count | None = None
     accumulator_kib: Count | None = None
     port_bytes_per_cycle: Count | None = None
+    efficiency: Share | None = None
+    fold_losses: bool | None = None
+    depthwise_macs_per_cycle: Rate | None = None
 
     @model_validator(mode="after")
     def _capacities(self) -> Self:
@@ -144,6 +154,8 @@ class VectorConfig(Section):
         pooling_cycles: One operand of a pooling window.
         move_cycles: One element moved (transpose, concatenation, padding).
         mac_cycles: One multiply-accumulate of a depthwise convolution.
+        speed: How many times as fast the unit is as its lanes and cycles say; None: once.
+        beside_array: False: a layer's vector work follows its products; None: it hides under them.
     """
 
     lanes: Count = 128
@@ -155,6 +167,8 @@ class VectorConfig(Section):
     pooling_cycles: Cycles = 1
     move_cycles: Cycles = 1
     mac_cycles: Cycles = 1
+    speed: Rate | None = None
+    beside_array: bool | None = None
 
 
 class DramConfig(Section):
@@ -255,3 +269,23 @@ class EnergyConfig(Section):
     vector_op_pj: Picojoules = 0.0
     dram_byte_pj: Picojoules = 0.0
     sram_byte_pj: Picojoules = 0.0
+
+
+class CalibrationConfig(Section):
+    """What a config was fitted to, and how right it is on networks that the fit did not see.
+
+    Attributes:
+        sha256: Hash of the file of measurements.
+        date: Date of that file, year-month-day.
+        networks: Networks in it.
+        held_out_mape: Mean absolute error of predictions in cross-validation over networks, as a fraction.
+        low_ratio: Where the 80% interval of a prediction begins, as a share of it.
+        high_ratio: Where it ends.
+    """
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    networks: Count
+    held_out_mape: Annotated[float, Number, Field(ge=0, le=1e6)]
+    low_ratio: Share
+    high_ratio: Annotated[float, Number, Field(ge=1, le=1e6)]

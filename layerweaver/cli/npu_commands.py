@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from layerweaver.cli.calibration_commands import register as register_calibration
 from layerweaver.cli.completion import complete_npu
 from layerweaver.cli.outputs import output_file
 from layerweaver.cli.render import npus_table
@@ -89,4 +90,5 @@ def register(app: typer.Typer) -> None:
     npu.command("show")(_show)
     npu.command("check")(_check)
     npu.command("new")(_new)
+    register_calibration(npu)
     app.add_typer(npu, name="npu")

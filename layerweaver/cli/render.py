@@ -146,13 +146,16 @@ def models_table(rows: Sequence[Document]) -> Table:
 def npus_table(rows: Sequence[Document]) -> Table:
     """NPUs with their roofline."""
     columns = [("name", "left"), ("peak TOP/s", "right"), ("DRAM GB/s", "right"), ("ridge op/B", "right")]
-    grid = table("NPUs", columns)
+    grid = table("NPUs", [*columns, ("figures are", "left")])
     for row in rows:
         grid.add_row(
             row["name"],
             f"{row['peak_tops']:.4g}",
             f"{row['dram_gb_s']:.4g}",
             f"{row['ridge_ops_per_byte']:.4g}",
+            row["evidence"]
+            if row["held_out_mape"] is None
+            else f"measured, {percent(row['held_out_mape'])} off",
         )
     return grid
 

@@ -77,7 +77,9 @@ def inspect_model(
         for layer, extra in zip(document["layers"], costs["layers"], strict=True):
             layer.update(extra)
         document["totals"].update(costs["totals"])
-        document["totals"]["standalone_cycles"] = int(build_offline(costed.table).remaining_cycles[0])
+        standalone = int(build_offline(costed.table).remaining_cycles[0])
+        document["totals"]["standalone_cycles"] = standalone
+        document["totals"]["latency_ms"] = 1e3 * standalone / config.clock_hz
         document["npu"] = costs["npu"]
         document["roofline"] = costs["roofline"]
     return Inspection(graph, document)

@@ -1,0 +1,202 @@
+"""Calibrating a config: fit, cross-validation, baselines, verdict, and the config that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.costmodel.calibration.choices import Choice, Problem, choose
+from layerweaver.costmodel.calibration.fit import NOISE, Fit, Target
+from layerweaver.costmodel.calibration.measurements import FEWEST, Measurement, Measurements
+from layerweaver.costmodel.calibration.parameters import parameters_of, with_values
+from layerweaver.costmodel.calibration.validation import (
+    cross_validate,
+    error_document,
+    interval_of,
+    score_document,
+)
+from layerweaver.costmodel.calibration.verdict import shared_by_worst, verdict
+from layerweaver.costmodel.columns import LayerColumns
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.fields import Evidence
+from layerweaver.costmodel.npu.sections import CalibrationConfig
+from layerweaver.ir import ConfigError
+
+__all__ = ["Calibration", "Measured", "calibrate"]
+
+FloatArray = NDArray[np.float64]
+IDENTIFIED = 0.5
+"""A parameter is identified where the measurements leave less than this share of its prior's spread."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """A measured network that could be read."""
+
+    row: Measurement
+    columns: LayerColumns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """What calibrating gives: the fitted config and the document of ``npu calibrate --json``."""
+
+    config: NpuConfig
+    document: dict[str, Any]
+
+
+def calibrate(
+    config: NpuConfig,
+    measurements: Measurements,
+    networks: Sequence[Measured],
+    latency_ms: Callable[[LayerColumns, NpuConfig], float],
+    *,
+    free: tuple[str, ...] | None = None,
+    tell: Callable[[float, str], None] | None = None,
+) -> Calibration:
+    """Fit a config to measured latencies.
+
+    Args:
+        config: The config with data-sheet values.
+        measurements: The file.
+        networks: Those of its networks that could be read.
+        latency_ms: Latency of one inference on a config, every overhead included.
+        free: Parameters to free; None: the usual ones, more where the networks ask for them.
+        tell: Told the share done and what is being done.
+
+    Raises:
+        ConfigError: If there are fewer than three networks, the config's cost model is not the analytical
+            one, or a network was measured faster than the peak of the data sheet allows.
+    """
+    if len(networks) < FEWEST:
+        raise ConfigError(
+            f"only {len(networks)} of the models can be read",
+            where=str(measurements.path),
+            accepted=f"give at least {FEWEST} networks",
+        )
+    if config.cost_model != "analytical":
+        raise ConfigError(
+            f"cost model {config.cost_model!r} cannot be calibrated", where=config.name, accepted="analytical"
+        )
+    _check_peak(config, networks)
+    say = tell or _silent
+    problem = _problem(config, networks, free)
+    shipped = np.array([latency_ms(item.columns, config) / item.row.batch for item in networks])
+    say(0.0, "fitting")
+    choice, found = choose(problem, problem.target)
+    fitted = _fitted_config(config, choice, found)
+    names = [item.row.source for item in networks]
+    held_out, others = cross_validate(
+        problem, names, shipped, lambda share: say(0.1 + 0.9 * share, "cross-validating")
+    )
+    measured = problem.target.ms
+    ratios = interval_of(measured, held_out)
+    validated = score_document([item.row.model for item in networks], measured, held_out, ratios)
+    baselines = {name: float(error_document(measured, one)["mape"]) for name, one in others.items()}
+    worst, shared = shared_by_worst([item.columns for item in networks], held_out / measured - 1)
+    final = _recorded(fitted, measurements, len(set(names)), validated["mape"], ratios)
+    predicted = np.array([latency_ms(item.columns, final) / item.row.batch for item in networks])
+    document = {
+        "npu": config.name,
+        **score_document([item.row.model for item in networks], measured, predicted, ratios),
+        "parameters": _parameter_rows(problem, choice, found),
+        "choices": dict(choice.changes),
+        "cross_validated": validated,
+        "baselines": baselines,
+        "verdict": verdict(validated["mape"], baselines, [networks[i].row.model for i in worst], shared),
+    }
+    return Calibration(final, document)
+
+
+def _silent(_share: float, _text: str) -> None:
+    """Nobody listens."""
+
+
+def _check_peak(config: NpuConfig, networks: Sequence[Measured]) -> None:
+    """Refuse measurements that no efficiency up to 1 can explain."""
+    for item in networks:
+        macs = float(item.columns.macs.sum()) / item.row.batch
+        least_ms = macs * 2 / (config.computed_peak_tops * 1e12) * 1e3
+        if item.row.latency_ms < least_ms:
+            raise ConfigError(
+                f"{item.row.latency_ms:g} ms needs {least_ms / item.row.latency_ms:.3g} times the data "
+                f"sheet's peak of {config.computed_peak_tops:.4g} TOPS for {macs / 1e9:.3g} G "
+                "multiply-accumulates",
+                where=f"{item.row.where}: {item.row.model}",
+                accepted="milliseconds per image, and the array and clock of the data sheet",
+            )
+
+
+def _problem(config: NpuConfig, networks: Sequence[Measured], free: tuple[str, ...] | None) -> Problem:
+    ms = np.array([item.row.latency_ms for item in networks])
+    weight = np.array([item.row.weight for item in networks])
+    target = Target(
+        ms=ms,
+        batch=np.array([float(item.row.batch) for item in networks]),
+        weight=weight / weight.mean(),
+        sd=np.array([item.row.sd_ms for item in networks]) / ms,
+    )
+    parameters = parameters_of(config, float(np.median(ms)))
+    return Problem(config, [item.columns for item in networks], target, parameters, free)
+
+
+def _fitted_config(config: NpuConfig, choice: Choice, found: Fit) -> NpuConfig:
+    return with_values(config, found.values, dict(choice.changes))
+
+
+def _parameter_rows(problem: Problem, choice: Choice, found: Fit) -> list[dict[str, Any]]:
+    """Start, fitted value, spread and whether the networks tell it, of every free parameter."""
+    predicted = problem.work(choice).latency_ms(found.values) / problem.target.batch
+    errors = np.log(predicted / problem.target.ms)
+    noise = max(NOISE, 1.2533 * float(np.mean(np.abs(errors))))
+    spreads = np.array([parameter.spread for parameter in found.parameters])
+    information = found.jacobian.T @ (found.jacobian * problem.target.weight[:, None]) / noise**2
+    covariance = np.linalg.inv(information + np.diag(1 / spreads**2))
+    rows = []
+    left = np.sqrt(np.diag(covariance)).tolist()
+    for parameter, position, sd in zip(found.parameters, found.positions.tolist(), left, strict=True):
+        value = parameter.value(position)
+        slope = value * (1 - value) if parameter.share else value
+        rows.append(
+            {
+                "name": parameter.name,
+                "start": parameter.start,
+                "fitted": float(f"{value:.4g}"),
+                "sd": float(f"{slope * sd:.3g}"),
+                "identified": bool(sd < IDENTIFIED * parameter.spread),
+            }
+        )
+    return rows
+
+
+def _recorded(
+    config: NpuConfig,
+    measurements: Measurements,
+    networks: int,
+    held_out_mape: float,
+    ratios: tuple[float, float],
+) -> NpuConfig:
+    """The config with what it was fitted to."""
+    record = CalibrationConfig(
+        sha256=measurements.sha256,
+        date=measurements.date,
+        networks=networks,
+        held_out_mape=float(f"{held_out_mape:.4g}"),
+        low_ratio=ratios[0],
+        high_ratio=ratios[1],
+    )
+    source = (
+        f"fitted to {networks} networks: {measurements.path.name}, sha256 {measurements.sha256}, "
+        f"{measurements.date}; {held_out_mape:.1%} mean absolute error on networks held out"
+    )
+    return config.model_copy(
+        update={
+            "evidence": Evidence.MEASURED,
+            "calibration": record,
+            "sources": {**config.sources, "calibration": source},
+        }
+    )

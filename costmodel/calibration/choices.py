@@ -1,0 +1,163 @@
+"""Discrete choices and further parameters: taken where they pay for themselves in the penalised error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.costmodel.calibration.fit import Fit, Target, fit
+from layerweaver.costmodel.calibration.parameters import BASE, EXTRAS, Parameter, with_values
+from layerweaver.costmodel.calibration.work import NetworkWork
+from layerweaver.costmodel.columns import LayerColumns
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.fields import ConvMapping, Split
+from layerweaver.costmodel.npu.sections import SramConfig
+
+__all__ = ["Choice", "Problem", "choose"]
+
+FloatArray = NDArray[np.float64]
+PRICE = 4.0
+"""What a change of the model has to gain in the objective (a log-likelihood) to be kept."""
+MAX_PASSES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A variant of the model.
+
+    Attributes:
+        changes: Config fields that differ from the file, as sorted pairs.
+        free: Names of the free parameters.
+    """
+
+    changes: tuple[tuple[str, Any], ...]
+    free: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Problem:
+    """Networks, their latencies, and what may be varied.
+
+    Attributes:
+        config: The config as it is in the file.
+        networks: Columns of the networks.
+        target: Their latencies.
+        parameters: Every parameter by name.
+        asked: The free parameters if the user named them; None: :data:`BASE` and what pays of the rest.
+    """
+
+    config: NpuConfig
+    networks: Sequence[LayerColumns]
+    target: Target
+    parameters: dict[str, Parameter]
+    asked: tuple[str, ...] | None
+    _works: dict[tuple[tuple[str, Any], ...], NetworkWork] = field(default_factory=dict)
+
+    def work(self, choice: Choice) -> NetworkWork:
+        """The networks' work under a choice, computed once."""
+        found = self._works.get(choice.changes)
+        if found is None:
+            varied = with_values(self.config, {}, dict(choice.changes))
+            found = self._works[choice.changes] = NetworkWork.collect(self.networks, varied)
+        return found
+
+    def start(self) -> Choice:
+        """The file's own variant."""
+        if self.asked is not None:
+            return Choice((), self.asked)
+        depthwise = any(bool(columns.depthwise.any()) for columns in self.networks)
+        unused = () if depthwise else ("array.depthwise_macs_per_cycle",)
+        return Choice((), tuple(name for name in BASE if name not in unused))
+
+
+def _with_change(choice: Choice, name: str, value: Any) -> Choice:
+    changes = {**dict(choice.changes), name: value}
+    return replace(choice, changes=tuple(sorted(changes.items(), key=lambda item: item[0])))
+
+
+def _neighbours(problem: Problem, choice: Choice) -> Iterator[Choice]:
+    """Choices that differ in one thing."""
+    if problem.asked is not None:
+        return
+    config = with_values(problem.config, {}, dict(choice.changes))
+    array = config.array
+    if array.split is not Split.TILES:
+        other = {ConvMapping.IM2COL: ConvMapping.KERNEL_PASSES, ConvMapping.KERNEL_PASSES: ConvMapping.IM2COL}
+        if array.fold_losses is not False:
+            yield _with_change(choice, "array.conv_mapping", other[array.conv_mapping])
+        yield _with_change(choice, "array.fold_losses", None if array.fold_losses is False else False)
+    beside = None if config.vector.beside_array is False else False
+    yield _with_change(choice, "vector.beside_array", beside)
+    for factor in (0.25, 4.0):
+        sram = _scaled_activations(config, factor)
+        if sram is not None and _allowed(problem.config, sram):
+            yield _with_change(choice, *sram)
+    for name in EXTRAS:
+        free = tuple(other for other in choice.free if other != name)
+        yield replace(choice, free=free if name in choice.free else (*choice.free, name))
+
+
+def _scaled_activations(config: NpuConfig, factor: float) -> tuple[str, float] | None:
+    """The activation buffer's field and its size times a factor; None where it is not one of its own."""
+    for name in ("activations_mb", "activations_mib"):
+        size = getattr(config.sram, name)
+        if size is not None:
+            return f"sram.{name}", float(f"{size * factor:.6g}")
+    return None
+
+
+def _allowed(config: NpuConfig, change: tuple[str, float]) -> bool:
+    """Whether a size is within four times the file's, either way."""
+    name, size = change
+    stated = getattr(SramConfig.model_validate(config.sram), name.split(".")[1])
+    return bool(stated) and 0.2 < size / stated < 5
+
+
+def choose(
+    problem: Problem,
+    target: Target,
+    begin: tuple[Choice, Fit] | None = None,
+    passes: int = MAX_PASSES,
+    tell: Callable[[int], None] | None = None,
+) -> tuple[Choice, Fit]:
+    """Greedy search from the file's variant (or a given one) for the least penalised error.
+
+    Args:
+        problem: What may be varied.
+        target: The latencies to explain.
+        begin: Variant and fit to begin with.
+        passes: At most so many changes.
+        tell: Told the number of the pass that begins.
+    """
+
+    def fitted(choice: Choice, near: Fit | None) -> Fit:
+        free = [problem.parameters[name] for name in choice.free]
+        return fit(problem.work(choice), target, free, None if near is None else _carried(free, near))
+
+    def price(choice: Choice, found: Fit) -> float:
+        return found.objective + PRICE * (
+            sum(name in EXTRAS for name in choice.free)
+            + sum(value is not None for _, value in choice.changes)
+        )
+
+    best = problem.start() if begin is None else begin[0]
+    found = fitted(best, None if begin is None else begin[1])
+    for number in range(passes):
+        if tell is not None:
+            tell(number)
+        tried = [(choice, fitted(choice, found)) for choice in _neighbours(problem, best)]
+        candidates = [(price(choice, one), index) for index, (choice, one) in enumerate(tried)]
+        if not candidates or min(candidates)[0] >= price(best, found) - 1e-9:
+            break
+        best, found = tried[min(candidates)[1]]
+    return best, found
+
+
+def _carried(free: Sequence[Parameter], near: Fit) -> FloatArray:
+    """Positions to begin at: those of another fit where it has them."""
+    known = dict(zip((p.name for p in near.parameters), near.positions.tolist(), strict=True))
+    return np.array([known.get(p.name, p.position(p.middle)) for p in free])

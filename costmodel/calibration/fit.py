@@ -1,0 +1,132 @@
+"""Maximum a posteriori: parameters that explain latencies and stay near their priors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from layerweaver.costmodel.calibration.parameters import Parameter
+from layerweaver.costmodel.calibration.work import NetworkWork
+
+__all__ = ["Fit", "Target", "fit", "fit_point"]
+
+FloatArray = NDArray[np.float64]
+NOISE = 0.03
+"""Spread of the logarithm of measured over predicted that the model does not have to explain."""
+ROBUST = 2.0
+"""Residuals beyond so many spreads count by their size, not by their square (pseudo-Huber)."""
+MAX_EVALUATIONS = 60
+STEP = 1e-4
+"""Of central differences, on the axes of the priors."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """Measured latencies; arrays of shape (networks,).
+
+    Attributes:
+        ms: Latency per image.
+        batch: Images per inference.
+        weight: What the measurement counts, 0 where it is held out.
+        sd: Standard deviation of its logarithm by the measurement itself.
+    """
+
+    ms: FloatArray
+    batch: FloatArray
+    weight: FloatArray
+    sd: FloatArray
+
+    def held_out(self, networks: NDArray[np.bool_]) -> Target:
+        """The same without some networks."""
+        return Target(self.ms, self.batch, np.where(networks, 0.0, self.weight), self.sd)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """Fitted parameters.
+
+    Attributes:
+        parameters: The free ones.
+        positions: Where they came to lie, on the axes of their priors, shape (parameters,).
+        objective: Half the sum of robust squares and of squared distances from the priors' middles.
+        jacobian: Change of the logarithm of each prediction with each position, shape (networks, parameters).
+    """
+
+    parameters: tuple[Parameter, ...]
+    positions: FloatArray
+    objective: float
+    jacobian: FloatArray
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Fitted values by name."""
+        pairs = zip(self.parameters, self.positions.tolist(), strict=True)
+        return {parameter.name: parameter.value(position) for parameter, position in pairs}
+
+
+def robust_root(residuals: FloatArray) -> FloatArray:
+    """Square roots of pseudo-Huber losses, with the sign of the residuals."""
+    loss = 2 * ROBUST**2 * (np.sqrt(1 + (residuals / ROBUST) ** 2) - 1)
+    return np.sign(residuals) * np.sqrt(loss)
+
+
+def fit(
+    work: NetworkWork, target: Target, parameters: Sequence[Parameter], start: FloatArray | None = None
+) -> Fit:
+    """Fit parameters to measured latencies.
+
+    Args:
+        work: The networks.
+        target: Their latencies.
+        parameters: What is free.
+        start: Positions to begin at; None: the middles of the priors.
+    """
+    free = tuple(parameters)
+    middles = np.array([parameter.position(parameter.middle) for parameter in free])
+    spreads = np.array([parameter.spread for parameter in free])
+    measured = np.log(target.ms * target.batch)
+    used = target.weight > 0
+    scale = np.sqrt(target.weight[used]) / np.hypot(NOISE, target.sd[used])
+
+    def residuals(positions: FloatArray) -> FloatArray:
+        errors = (_log_ms(work, free, positions)[used] - measured[used]) * scale
+        return np.concatenate([robust_root(errors), (positions - middles) / spreads])
+
+    found = least_squares(
+        residuals,
+        middles if start is None else start,
+        x_scale=spreads,
+        max_nfev=MAX_EVALUATIONS,
+        xtol=1e-7,
+        ftol=1e-7,
+        diff_step=[1e-6] * len(free),
+    )
+    return Fit(free, found.x, float(found.cost), _sensitivities(work, free, found.x))
+
+
+def fit_point(work: NetworkWork, parameters: Sequence[Parameter]) -> Fit:
+    """The middles of the priors as if they had been fitted, with the sensitivities there."""
+    free = tuple(parameters)
+    middles = np.array([parameter.position(parameter.middle) for parameter in free])
+    return Fit(free, middles, 0.0, _sensitivities(work, free, middles))
+
+
+def _log_ms(work: NetworkWork, free: Sequence[Parameter], positions: FloatArray) -> FloatArray:
+    values = {p.name: p.value(x) for p, x in zip(free, positions.tolist(), strict=True)}
+    logs: FloatArray = np.log(np.maximum(work.latency_ms(values), 1e-12))
+    return logs
+
+
+def _sensitivities(work: NetworkWork, free: Sequence[Parameter], positions: FloatArray) -> FloatArray:
+    """Central differences of the logarithms of predictions, shape (networks, parameters)."""
+    columns = []
+    for index in range(len(positions)):
+        moved = np.zeros_like(positions)
+        moved[index] = STEP
+        change = _log_ms(work, free, positions + moved) - _log_ms(work, free, positions - moved)
+        columns.append(change / (2 * STEP))
+    return np.stack(columns, axis=1)

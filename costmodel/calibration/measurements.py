@@ -1,0 +1,206 @@
+"""Files of measured latencies, one network per line."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import hashlib
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from layerweaver.ir import ConfigError
+from layerweaver.ir.csv_text import cell_text
+
+__all__ = ["FEWEST", "Measurement", "Measurements", "read_measurements"]
+
+FEWEST = 3
+MAX_FILE_BYTES = 16 << 20
+MAX_ROWS = 10_000
+MAX_MS = 1e9
+MAX_BATCH = 65_536
+REQUIRED = ("model", "latency_ms")
+KNOWN = ("model", "batch", "dims", "latency_ms", "metric", "sd_ms", "weight")
+ACCEPTED = "columns model,batch,dims,latency_ms[,metric,sd_ms,weight]"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One measured network.
+
+    Attributes:
+        model: As written: a path relative to the file, or ``zoo:NAME``.
+        source: What to load: the path from here, or ``zoo:NAME``.
+        batch: Images per inference.
+        dims: Bound symbolic dimensions.
+        latency_ms: Milliseconds per image.
+        sd_ms: Standard deviation of the measurement, 0 where unknown.
+        weight: What it counts in a fit.
+        where: File and line.
+    """
+
+    model: str
+    source: str
+    batch: int
+    dims: Mapping[str, int]
+    latency_ms: float
+    sd_ms: float
+    weight: float
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """A file of measurements.
+
+    Attributes:
+        path: The file.
+        sha256: Hash of its bytes.
+        date: Day of its last change (UTC), year-month-day.
+        rows: Its lines.
+    """
+
+    path: Path
+    sha256: str
+    date: str
+    rows: tuple[Measurement, ...]
+
+
+def read_measurements(path: Path, *, throughput: bool = False) -> Measurements:
+    """Read a file of measured latencies; empty lines and lines that start with ``#`` are left out.
+
+    Args:
+        path: CSV with at least the columns model and latency_ms.
+        throughput: Accept rows whose metric is throughput (an inverse throughput, as ms per image).
+
+    Raises:
+        ConfigError: If the file cannot be read, has an unknown or missing column, fewer than three rows, a
+            value out of range, a network twice, or throughput rows without ``throughput``.
+    """
+    data, date = _bytes_of(path)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError("is not UTF-8 text", where=str(path), accepted=ACCEPTED) from None
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header: list[str] = []
+    rows: list[Measurement] = []
+    seen: dict[tuple[str, int, str], str] = {}
+    try:
+        for cells in reader:
+            where = f"{path}:{reader.line_num}"
+            if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
+                continue
+            if not header:
+                header = _header(cells, where)
+                continue
+            if len(cells) != len(header):
+                raise ConfigError(f"has {len(cells)} columns", where=where, accepted=f"give {len(header)}")
+            named = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+            row = _row(named, path.parent, where, throughput=throughput)
+            key = (row.source, row.batch, named.get("dims", ""))
+            if key in seen:
+                raise ConfigError(
+                    f"{row.model[:80]!r} was measured at {seen[key]} already",
+                    where=where,
+                    accepted="keep one",
+                )
+            seen[key] = f"line {reader.line_num}"
+            rows.append(row)
+            if len(rows) > MAX_ROWS:
+                raise ConfigError(f"has more than {MAX_ROWS} rows", where=str(path))
+    except csv.Error as error:
+        raise ConfigError(f"is not CSV ({error})", where=f"{path}:{reader.line_num}") from None
+    if len(rows) < FEWEST:
+        raise ConfigError(
+            f"has {len(rows)} measurement{'' if len(rows) == 1 else 's'}",
+            where=str(path),
+            accepted=f"give at least {FEWEST} networks; {ACCEPTED}",
+        )
+    return Measurements(path, hashlib.sha256(data).hexdigest(), date, tuple(rows))
+
+
+def _bytes_of(path: Path) -> tuple[bytes, str]:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+        changed = path.stat().st_mtime
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"cannot be read ({reason})", where=str(path), accepted=ACCEPTED) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"is larger than {MAX_FILE_BYTES >> 20} MiB", where=str(path), accepted=ACCEPTED)
+    return data, datetime.datetime.fromtimestamp(changed, datetime.UTC).date().isoformat()
+
+
+def _header(cells: list[str], where: str) -> list[str]:
+    header = [name.strip() for name in cells]
+    for column in REQUIRED:
+        if column not in header:
+            raise ConfigError(f"column {column!r} is missing", where=where, accepted=ACCEPTED)
+    for column in header:
+        if column not in KNOWN:
+            raise ConfigError(f"column {column[:40]!r} is not known", where=where, accepted=ACCEPTED)
+        if header.count(column) > 1:
+            raise ConfigError(f"column {column!r} appears twice", where=where, accepted=ACCEPTED)
+    return header
+
+
+def _row(cells: Mapping[str, str], folder: Path, where: str, *, throughput: bool) -> Measurement:
+    model = cell_text(cells["model"])
+    if not model or len(model) > 1000 or "\0" in model:
+        raise ConfigError("names no model", where=f"{where}: model", accepted="a path, or zoo:NAME")
+    metric = cells.get("metric", "") or "latency"
+    if metric not in ("latency", "throughput"):
+        raise ConfigError(
+            f"{metric[:40]!r} is no metric", where=f"{where}: metric", accepted="latency or throughput"
+        )
+    if metric == "throughput" and not throughput:
+        raise ConfigError(
+            "is an inverse throughput, which hides what overlaps between images",
+            where=f"{where}: metric",
+            accepted="leave the row out, or say --throughput to take it as a latency",
+        )
+    sd = cells.get("sd_ms", "")
+    weight = cells.get("weight", "")
+    batch = cells.get("batch", "") or "1"
+    if not (batch.isascii() and batch.isdigit() and 1 <= int(batch[:9]) <= MAX_BATCH and len(batch) < 9):
+        raise ConfigError(
+            f"{batch[:40]!r} is not accepted",
+            where=f"{where}: batch",
+            accepted=f"a whole number from 1 to {MAX_BATCH}",
+        )
+    return Measurement(
+        model=model,
+        source=model if model.startswith("zoo:") else str(folder / model),
+        batch=int(batch),
+        dims=_dims(cells.get("dims", ""), f"{where}: dims"),
+        latency_ms=_number(cells["latency_ms"], f"{where}: latency_ms", least=1e-6),
+        sd_ms=_number(sd, f"{where}: sd_ms", least=0.0) if sd else 0.0,
+        weight=_number(weight, f"{where}: weight", least=1e-6) if weight else 1.0,
+        where=where,
+    )
+
+
+def _number(text: str, where: str, *, least: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= MAX_MS:
+        raise ConfigError(
+            f"{text[:40]!r} is not accepted", where=where, accepted=f"a number from {least:g} to {MAX_MS:g}"
+        )
+    return value
+
+
+def _dims(text: str, where: str) -> dict[str, int]:
+    dims = {}
+    for pair in filter(None, (part.strip() for part in text.split(";"))):
+        name, equals, size = (part.strip() for part in pair.partition("="))
+        if not (name and equals and size.isascii() and size.isdigit() and len(size) < 10):
+            raise ConfigError(f"{pair[:60]!r} is not accepted", where=where, accepted="name=1;name=2")
+        dims[name] = int(size)
+    return dims

@@ -1,0 +1,158 @@
+"""What networks ask of a machine, flat over the layers of all of them, so that a fit costs them in one go.
+
+The prediction here is the cost model's in closed form: a config with ``overlap`` holds a layer until its own
+transfers are done, so a network takes the sum over its layers. Rounding to whole cycles is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.costmodel.columns import CATEGORIES, LayerColumns
+from layerweaver.costmodel.compute.analytical import analytical
+from layerweaver.costmodel.compute.vector import cycles_per_operand
+from layerweaver.costmodel.dram import traffic
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.sections import VectorConfig
+
+__all__ = ["NetworkWork"]
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkWork:
+    """Work of the layers of several networks on one machine, shape (layers of all,) unless said otherwise.
+
+    Attributes:
+        config: The machine, without the rates that a fit finds.
+        first: First layer of each network, shape (networks,).
+        array_cycles: Cycles of the matrix unit at its full rate.
+        depthwise: Whether the layer is a depthwise convolution (bool).
+        on_vector: Whether the vector unit runs it where no rate of its own is given (bool).
+        macs: Multiply-accumulates.
+        operands: Vector operands per category, shape (layers, categories).
+        fixed_bytes: Traffic that moves in any case.
+        spilled_bytes: Activation traffic of layers that spill, 0 elsewhere.
+        resting_bytes: Activation traffic of layers that do not.
+        activation_bytes: Inputs read and outputs written once.
+        weight_bytes: Weights.
+    """
+
+    config: NpuConfig
+    first: NDArray[np.int64]
+    array_cycles: FloatArray
+    depthwise: BoolArray
+    on_vector: BoolArray
+    macs: FloatArray
+    operands: FloatArray
+    fixed_bytes: FloatArray
+    spilled_bytes: FloatArray
+    resting_bytes: FloatArray
+    activation_bytes: FloatArray
+    weight_bytes: FloatArray
+
+    @classmethod
+    def collect(cls, networks: Sequence[LayerColumns], config: NpuConfig) -> Self:
+        """Read the work of networks off their columns."""
+        bare = _bare(config)
+        parts = [_part(columns, bare) for columns in networks]
+        first = np.cumsum([0, *(len(columns.graph) for columns in networks)])[:-1]
+        merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return cls(config=bare, first=first, **merged)
+
+    def per_network(self, values: FloatArray) -> FloatArray:
+        """Sum over the layers of each network."""
+        total: FloatArray = np.add.reduceat(values, self.first)
+        return total
+
+    def latency_ms(self, values: Mapping[str, float]) -> FloatArray:
+        """Latency of each network, shape (networks,).
+
+        Args:
+            values: Parameters by name; what is not named is as in the config.
+        """
+        config = self.config
+        vector_cycles = self.operands @ _category_cycles(config.vector, values)
+        vector_cycles = vector_cycles / (config.vector.lanes * _value(values, "vector.speed", 1.0))
+        array = self.array_cycles / _value(values, "array.efficiency", 1.0)
+        rate = values.get("array.depthwise_macs_per_cycle", config.array.depthwise_macs_per_cycle)
+        if rate is not None:
+            array = np.where(self.depthwise, self.macs / rate, array)
+        else:
+            on_vector = self.macs * config.vector.mac_cycles / config.vector.lanes
+            array = np.where(self.on_vector, on_vector, array)
+        if config.vector.beside_array is False:
+            busy = array + vector_cycles
+        else:
+            busy = np.maximum(array, vector_cycles)
+        bytes_per_cycle = config.dram.bandwidth_gb_s * 1e9 / config.clock_hz
+        share = _value(values, "activations_in_dram_share", 0.0)
+        resting = np.maximum(self.resting_bytes, share * self.activation_bytes)
+        moved = self.fixed_bytes + np.where(self.spilled_bytes > 0, self.spilled_bytes, resting)
+        memory = moved / (bytes_per_cycle * _value(values, "dram.efficiency", config.dram.efficiency))
+        hidden = np.minimum(busy, memory) * _value(values, "overlap", 1.0)
+        cycles = busy + memory - hidden
+        cycles = cycles + np.where(busy > 0, _value(values, "overhead_cycles", config.overhead_cycles), 0.0)
+        overhead_ms = _value(values, "inference_overhead_us", config.inference_overhead_us or 0.0) / 1e3
+        return self.per_network(cycles) * (1e3 / config.clock_hz) + overhead_ms
+
+
+def _value(values: Mapping[str, float], name: str, otherwise: float) -> float:
+    found = values.get(name)
+    return otherwise if found is None else found
+
+
+def _category_cycles(vector: VectorConfig, values: Mapping[str, float]) -> FloatArray:
+    changed = {
+        field: values[f"vector.{field}"] for field in VectorConfig.model_fields if f"vector.{field}" in values
+    }
+    costs = cycles_per_operand(vector.model_copy(update=changed))
+    return np.array([costs[category] for category in CATEGORIES])
+
+
+def _bare(config: NpuConfig) -> NpuConfig:
+    """The config without the rates that a prediction divides by."""
+    array = config.array.model_copy(update={"efficiency": None, "depthwise_macs_per_cycle": None})
+    vector = config.vector.model_copy(update={"speed": None})
+    return config.model_copy(
+        update={
+            "array": array,
+            "vector": vector,
+            "activations_in_dram_share": None,
+            "inference_overhead_us": None,
+            "overhead_cycles": 0,
+            "overlap": None,
+        }
+    )
+
+
+def _part(columns: LayerColumns, bare: NpuConfig) -> dict[str, NDArray[Any]]:
+    compute = analytical(columns, bare)
+    on_array = bare.model_copy(update={"array": bare.array.model_copy(update={"depthwise": "array"})})
+    moved = traffic(columns, bare, compute.passes, pinned=bare.pin_of(columns.graph.name) is not None)
+    spills = moved.spills
+    budget = bare.activation_buffer_bytes
+    spilled = spills.spilled_bytes(budget)
+    if budget is None:
+        spilled = np.zeros_like(spilled)
+    operands = np.zeros((len(columns.graph), len(CATEGORIES)))
+    np.add.at(operands, (columns.vector.layer, columns.vector.category), columns.vector.operands)
+    return {
+        "array_cycles": analytical(columns, on_array).array_cycles.astype(np.float64),
+        "depthwise": columns.depthwise,
+        "on_vector": compute.products_on_vector,
+        "macs": columns.macs.astype(np.float64),
+        "operands": operands,
+        "fixed_bytes": moved.fixed_bytes.astype(np.float64),
+        "spilled_bytes": np.where(spills.live_bytes > (budget or 0), spilled, 0).astype(np.float64),
+        "resting_bytes": spills.resting_bytes.astype(np.float64),
+        "activation_bytes": (spills.input_bytes + spills.output_bytes).astype(np.float64),
+        "weight_bytes": moved.weight_bytes.astype(np.float64),
+    }

@@ -1,0 +1,194 @@
+"""``npu score`` and ``npu calibrate``: configs against measured latencies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from layerweaver.cli.completion import complete_npu
+from layerweaver.cli.outputs import output_file
+from layerweaver.cli.render import number, percent
+from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
+from layerweaver.cli.strict import StrictTyper
+
+__all__ = ["register"]
+
+NpuArgument = Annotated[
+    str, typer.Argument(help="Shipped name or YAML file.", autocompletion=complete_npu, metavar="NPU")
+]
+MeasuredOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--measured",
+        help="CSV of latencies: model,batch,dims,latency_ms[,metric,sd_ms,weight].",
+        metavar="CSV",
+    ),
+]
+ThroughputOption = Annotated[
+    bool, typer.Option("--throughput", help="Take inverse throughputs (ms per image) as latencies.")
+]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", help="Draw predicted over measured latency (.svg).", callback=output_file),
+]
+
+
+def _score(
+    context: typer.Context,
+    npu: NpuArgument,
+    measured: MeasuredOption = None,
+    throughput: ThroughputOption = False,
+    plot: PlotOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold an NPU config against latencies measured on the chip."""
+    from layerweaver.costmodel import load_npu
+    from layerweaver.scheduler.compile.measured import score_npu
+
+    if measured is None:
+        raise typer.BadParameter("give the measured latencies: --measured FILE.csv")
+    session = session_of(context)
+    with session.progress("scoring") as progress:
+        document, problems = score_npu(load_npu(npu), measured, throughput=throughput, tell=progress)
+    session.warn(problems)
+    _draw(context, document, plot)
+    if as_json:
+        print_document({**document, "unreadable": problems})
+    else:
+        _print_scores(f"{document['npu']} against {measured.name}", document)
+
+
+def _calibrate(
+    context: typer.Context,
+    npu: NpuArgument,
+    measured: MeasuredOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Fitted config to write.", callback=output_file),
+    ] = None,
+    free: Annotated[
+        str | None,
+        typer.Option(
+            "--free", help="Parameters to free, with commas; default: the usual ones.", metavar="A,B"
+        ),
+    ] = None,
+    throughput: ThroughputOption = False,
+    plot: PlotOption = None,
+    suggest: Annotated[
+        int | None,
+        typer.Option("--suggest", help="Say which so many of the --models to measure.", min=1, max=1000),
+    ] = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--models", help="Candidates for --suggest: files and zoo:NAME.")
+    ] = None,
+    more: Annotated[
+        list[str] | None, typer.Argument(help="Further candidates.", metavar="[MODEL]...")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit an NPU config to measured latencies, or say what to measure next."""
+    from layerweaver.costmodel import load_npu
+    from layerweaver.costmodel.calibration.parameters import free_parameters
+    from layerweaver.scheduler.compile.measured import calibrate_npu, suggest_networks
+
+    session = session_of(context)
+    candidates = [*(models or ()), *(more or ())]
+    if suggest is not None:
+        if not candidates:
+            raise typer.BadParameter("--suggest chooses among candidates: --models A.onnx B.onnx ...")
+        if measured is not None or output is not None:
+            raise typer.BadParameter("--suggest measures nothing: leave out --measured and -o")
+        with session.progress("reading") as progress:
+            document, problems = suggest_networks(load_npu(npu), candidates, suggest, tell=progress)
+        session.warn(problems)
+        if as_json:
+            print_document({**document, "unreadable": problems})
+        else:
+            _print_suggested(document)
+        return
+    if candidates:
+        raise typer.BadParameter("--models is for --suggest; measured models are named in the CSV")
+    if measured is None:
+        raise typer.BadParameter("give the measured latencies: --measured FILE.csv")
+    with session.progress("calibrating") as progress:
+        found, problems = calibrate_npu(
+            load_npu(npu), measured, free=free_parameters(free), throughput=throughput, tell=progress
+        )
+    session.warn(problems)
+    if output is not None:
+        from layerweaver.costmodel import npu_yaml
+        from layerweaver.ir import write_text
+
+        write_text(output, npu_yaml(found.config))
+        session.note(f"wrote {output}")
+    _draw(context, found.document, plot)
+    if as_json:
+        print_document({**found.document, "unreadable": problems})
+    else:
+        _print_calibration(found.document)
+
+
+def _draw(context: typer.Context, document: dict[str, Any], plot: Path | None) -> None:
+    if plot is None:
+        return
+    from layerweaver.costmodel.calibration.plot import scatter_svg
+    from layerweaver.ir import write_text
+
+    write_text(plot, scatter_svg(document))
+    session_of(context).note(f"wrote {plot}")
+
+
+def _print_scores(title: str, document: dict[str, Any]) -> None:
+    grid = table(
+        title, [("model", "left"), ("measured ms", "right"), ("predicted ms", "right"), ("off", "right")]
+    )
+    for row in document["rows"]:
+        off = row["predicted_ms"] / row["measured_ms"] - 1
+        grid.add_row(row["model"], f"{row['measured_ms']:.4g}", f"{row['predicted_ms']:.4g}", f"{off:+.1%}")
+    console().print(grid)
+    rank = document["rank_correlation"]
+    console().print(
+        f"{document['count']} networks: {percent(document['mape'])} off on average, "
+        f"{percent(document['median_ape'])} at the median, {percent(document['p90_ape'])} at the 90th "
+        "percentile; "
+        f"bias {document['bias']:+.1%}, rank correlation {'-' if rank is None else f'{rank:.2f}'}"
+    )
+
+
+def _print_calibration(document: dict[str, Any]) -> None:
+    _print_scores(f"{document['npu']}, calibrated", document)
+    grid = table(
+        "parameters",
+        [
+            ("name", "left"),
+            ("in the file", "right"),
+            ("fitted", "right"),
+            ("sd", "right"),
+            ("identified", "left"),
+        ],
+    )
+    for row in document["parameters"]:
+        told = "yes" if row["identified"] else "no: its prior"
+        start = "-" if row["start"] is None else f"{row['start']:g}"
+        grid.add_row(row["name"], start, f"{row['fitted']:g}", f"{row['sd']:g}", told)
+    console().print(grid)
+    for name, value in document["choices"].items():
+        console().print(f"chosen: {name} = {value}")
+    others = ", ".join(f"{name} {percent(error)}" for name, error in document["baselines"].items())
+    console().print(f"held out: {percent(document['cross_validated']['mape'])}; baselines: {others}")
+    console().print(document["verdict"])
+
+
+def _print_suggested(document: dict[str, Any]) -> None:
+    grid = table("to measure next", [("model", "left"), ("predicted ms", "right"), ("gain", "right")])
+    for row in document["suggested"]:
+        grid.add_row(row["model"], f"{row['predicted_ms']:.4g}", number(row["gain"]))
+    console().print(grid)
+
+
+def register(npu: StrictTyper) -> None:
+    """Add the commands to the group ``npu``."""
+    npu.command("score")(_score)
+    npu.command("calibrate")(_calibrate)

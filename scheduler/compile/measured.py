@@ -1,0 +1,147 @@
+"""Networks that were measured on a chip: read, scored against a config, and calibrated to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from layerweaver.costmodel import NpuConfig, cost_columns
+from layerweaver.costmodel.calibration.calibrate import Calibration, Measured, calibrate
+from layerweaver.costmodel.calibration.measurements import read_measurements
+from layerweaver.costmodel.calibration.suggest import suggest
+from layerweaver.costmodel.calibration.validation import score_document
+from layerweaver.costmodel.columns import LayerColumns
+from layerweaver.ir import ConfigError, ModelError
+from layerweaver.scheduler.compile.sources import load_graph
+from layerweaver.scheduler.offline import build_offline
+
+__all__ = ["calibrate_npu", "latency_ms", "score_npu", "suggest_networks"]
+
+Tell = Callable[[float, str], None]
+
+
+def latency_ms(columns: LayerColumns, config: NpuConfig) -> float:
+    """Latency of one inference alone on an NPU, every overhead included, in milliseconds."""
+    table = cost_columns(columns, config).table
+    return 1e3 * int(build_offline(table).remaining_cycles[0]) / config.clock_hz
+
+
+def _read(path: Path, *, throughput: bool, tell: Tell) -> tuple[Any, list[Measured], list[str]]:
+    """Measurements, the networks that can be read, and what is wrong with the others."""
+    measurements = read_measurements(path, throughput=throughput)
+    networks, problems = [], []
+    for number, row in enumerate(measurements.rows):
+        tell(number / len(measurements.rows), f"reading {row.model}")
+        try:
+            graph = load_graph(row.source, dims=row.dims, batch=row.batch)
+            networks.append(Measured(row, LayerColumns.from_graph(graph)))
+        except ModelError as error:
+            problems.append(f"{row.where}: left out: {error}")
+    return measurements, networks, problems
+
+
+def score_npu(
+    config: NpuConfig, path: Path, *, throughput: bool = False, tell: Tell | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Hold an NPU config against measured latencies.
+
+    Args:
+        config: The config.
+        path: CSV ``model,batch,dims,latency_ms[,metric,sd_ms,weight]``.
+        throughput: Take inverse throughputs as latencies.
+        tell: Told the share done and what is being done.
+
+    Returns:
+        The document of ``npu score --json`` and a line for every model that could not be read.
+
+    Raises:
+        ConfigError: If the file is wrong, or no model of it can be read.
+    """
+    say = tell or _silent
+    _, networks, problems = _read(path, throughput=throughput, tell=say)
+    if not networks:
+        raise ConfigError("no model can be read", where=str(path), accepted=problems[0])
+    predicted = np.array([latency_ms(item.columns, config) / item.row.batch for item in networks])
+    measured = np.array([item.row.latency_ms for item in networks])
+    record = config.calibration
+    ratios = None if record is None else (record.low_ratio, record.high_ratio)
+    document = score_document([item.row.model for item in networks], measured, predicted, ratios)
+    return {"npu": config.name, **document}, problems
+
+
+def calibrate_npu(
+    config: NpuConfig,
+    path: Path,
+    *,
+    free: tuple[str, ...] | None = None,
+    throughput: bool = False,
+    tell: Tell | None = None,
+) -> tuple[Calibration, list[str]]:
+    """Fit an NPU config to measured latencies; see :func:`~layerweaver.costmodel.calibration.calibrate`.
+
+    Args:
+        config: The config with data-sheet values.
+        path: As for :func:`score_npu`.
+        free: Parameters to free; None: the usual ones, more where the networks ask for them.
+        throughput: Take inverse throughputs as latencies.
+        tell: Told the share done and what is being done.
+
+    Returns:
+        The fitted config with its document, and a line for every model that could not be read.
+
+    Raises:
+        ConfigError: As there.
+    """
+    say = tell or _silent
+    measurements, networks, problems = _read(
+        path, throughput=throughput, tell=lambda share, text: say(share / 10, text)
+    )
+    found = calibrate(
+        config,
+        measurements,
+        networks,
+        latency_ms,
+        free=free,
+        tell=lambda share, text: say(0.1 + 0.9 * share, text),
+    )
+    return found, problems
+
+
+def suggest_networks(
+    config: NpuConfig, models: Sequence[str], count: int, *, tell: Tell | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """The networks among some candidates that tell most about an NPU's parameters, most telling first.
+
+    Args:
+        config: The config to calibrate.
+        models: Paths and ``zoo:NAME``.
+        count: How many to choose.
+        tell: Told the share done and what is being done.
+
+    Returns:
+        ``{"npu", "candidates", "suggested": [{"model", "predicted_ms", "gain"}]}`` and a line for every model
+        that could not be read.
+
+    Raises:
+        ConfigError: If none can be read.
+    """
+    say = tell or _silent
+    names, columns, problems = [], [], []
+    for number, model in enumerate(dict.fromkeys(models)):
+        say(number / len(models), f"reading {model}")
+        try:
+            columns.append(LayerColumns.from_graph(load_graph(model)))
+            names.append(model)
+        except ModelError as error:
+            problems.append(f"left out: {error}")
+    if not names:
+        raise ConfigError("no model can be read", where="--models", accepted=problems[0] if problems else "")
+    rows = suggest(config, names, columns, count)
+    return {"npu": config.name, "candidates": len(names), "suggested": rows}, problems
+
+
+def _silent(_share: float, _text: str) -> None:
+    """Nobody listens."""

@@ -1,0 +1,253 @@
+"""Calibration on chips whose parameters are known, because the cost model itself is the chip."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from layerweaver.costmodel import NpuConfig, load_npu, npu_document
+from layerweaver.costmodel.calibration.calibrate import Calibration, Measured, calibrate
+from layerweaver.costmodel.calibration.measurements import Measurement, Measurements
+from layerweaver.costmodel.calibration.parameters import BASE, free_parameters, parameters_of, with_values
+from layerweaver.costmodel.calibration.plot import scatter_svg
+from layerweaver.costmodel.calibration.suggest import suggest
+from layerweaver.costmodel.calibration.validation import error_document, interval_of
+from layerweaver.costmodel.calibration.work import NetworkWork
+from layerweaver.costmodel.columns import LayerColumns
+from layerweaver.costmodel.npu.fields import ConvMapping
+from layerweaver.ir import (
+    ConfigError,
+    Layer,
+    LayerGraph,
+    LayerKind,
+    MatrixWork,
+    TensorSpec,
+    VectorCategory,
+    VectorWork,
+)
+from layerweaver.scheduler.compile.measured import latency_ms
+
+MakeNpu = Callable[..., NpuConfig]
+CHIP = {"array": {"efficiency": 0.6}, "overhead_cycles": 20_000, "inference_overhead_us": 150, "overlap": 0.5}
+TRUE = {"array.efficiency": 0.6, "overhead_cycles": 20_000.0, "inference_overhead_us": 150.0}
+
+
+def product(name: str, source: str, extents: tuple[int, int, int]) -> Layer:
+    m, n, k = extents
+    return Layer(
+        name,
+        LayerKind.MATRIX,
+        ("MatMul",),
+        inputs=(TensorSpec(source, m * k),),
+        outputs=(TensorSpec(name, m * n),),
+        weights=(TensorSpec(f"{name}.w", k * n),),
+        matrix=MatrixWork(1, m, n, k),
+    )
+
+
+def network(number: int) -> LayerColumns:
+    """A chain of products and elementwise layers whose mix varies with the number."""
+    random = np.random.default_rng(number)
+    layers: list[Layer] = []
+    source = "x"
+    largest = int(random.integers(32, 500))
+    for index in range(int(random.integers(4, 40))):
+        m, n, k = (int(random.integers(16, largest)) for _ in range(3))
+        layers.append(product(f"l{index}", source, (m, n, k)))
+        source = f"l{index}"
+        if random.random() < 0.4:
+            elements = int(random.integers(1000, 200_000))
+            layers.append(
+                Layer(
+                    f"v{index}",
+                    LayerKind.VECTOR,
+                    ("Add",),
+                    inputs=(TensorSpec(source, elements),),
+                    outputs=(TensorSpec(f"v{index}", elements),),
+                    vector=(VectorWork("Add", VectorCategory.ELEMENTWISE, elements),),
+                )
+            )
+            source = f"v{index}"
+    graph = LayerGraph(f"net{number}", layers, inputs=layers[0].inputs, outputs=layers[-1].outputs)
+    return LayerColumns.from_graph(graph)
+
+
+def measured(chip: NpuConfig, count: int, *, noise: float = 0.0) -> tuple[Measurements, list[Measured]]:
+    random = np.random.default_rng(0)
+    items = []
+    for number in range(count):
+        columns = network(number)
+        ms = latency_ms(columns, chip) * float(np.exp(noise * random.standard_normal()))
+        row = Measurement(f"n{number}.onnx", f"n{number}.onnx", 1, {}, ms, 0.0, 1.0, f"m.csv:{number + 2}")
+        items.append(Measured(row, columns))
+    rows = tuple(item.row for item in items)
+    return Measurements(Path("m.csv"), "0" * 64, "2026-01-31", rows), items
+
+
+@pytest.fixture(name="found", scope="module")
+def found_fixture() -> Calibration:
+    sheet = load_npu(SHEET)
+    return calibrate(sheet, *measured(chip(sheet), 12), latency_ms)
+
+
+SHEET = {
+    "name": "sheet",
+    "clock_mhz": 1000,
+    "precision_bytes": 1,
+    "array": {"rows": 16, "columns": 16},
+    "vector": {"lanes": 16},
+    "dram": {"bandwidth_gb_s": 8},
+    "sram": {"weights_mb": 0.5, "activations_mb": 1},
+}
+
+
+def chip(sheet: NpuConfig) -> NpuConfig:
+    document = npu_document(sheet)
+    for key, value in CHIP.items():
+        document[key] = {**document[key], **value} if isinstance(value, dict) else value
+    return load_npu(document)
+
+
+def test_known_parameters_are_found(found: Calibration) -> None:
+    fitted = {row["name"]: row["fitted"] for row in found.document["parameters"]}
+    for name, value in TRUE.items():
+        assert fitted[name] == pytest.approx(value, rel=0.2), name
+    assert found.document["cross_validated"]["mape"] < 0.02
+
+
+def test_documents_have_the_keys_of_the_contract(found: Calibration) -> None:
+    document = found.document
+    score = {"count", "mape", "median_ape", "p90_ape", "bias", "rank_correlation", "rows"}
+    assert score | {"parameters", "cross_validated", "baselines", "verdict"} <= set(document)
+    assert score <= set(document["cross_validated"])
+    assert set(document["baselines"]) == {"scale", "macs", "regression"}
+    assert set(document["parameters"][0]) == {"name", "start", "fitted", "sd", "identified"}
+    for row in document["rows"]:
+        assert set(row) == {"model", "measured_ms", "predicted_ms", "low_ms", "high_ms"}
+        assert row["low_ms"] < row["predicted_ms"] < row["high_ms"]
+    assert document["count"] == 12
+
+
+def test_the_written_config_is_one_and_names_its_measurements(found: Calibration) -> None:
+    again = load_npu(npu_document(found.config))
+    assert again.calibration is not None
+    assert again.calibration.sha256 == "0" * 64
+    assert "2026-01-31" in again.sources["calibration"]
+    _, items = measured(chip(load_npu(SHEET)), 12)
+    predicted = [latency_ms(item.columns, again) for item in items]
+    assert predicted == [row["predicted_ms"] for row in found.document["rows"]]
+
+
+def test_the_same_measurements_give_the_same_document(found: Calibration) -> None:
+    sheet = load_npu(SHEET)
+    assert calibrate(sheet, *measured(chip(sheet), 12), latency_ms).document == found.document
+
+
+def test_a_verdict_doubts_a_structure_that_explains_nothing() -> None:
+    sheet = load_npu(SHEET)
+    measurements, items = measured(chip(sheet), 12)
+    by_macs = [
+        Measured(
+            dataclasses.replace(item.row, latency_ms=0.4 + float(item.columns.macs.sum()) / 2e9), item.columns
+        )
+        for item in items
+    ]
+    document = calibrate(sheet, measurements, by_macs, latency_ms, free=("vector.speed",)).document
+    assert document["baselines"]["macs"] < 0.01
+    assert "does not explain" in document["verdict"]
+
+
+def test_what_the_networks_do_not_tell_is_said(found: Calibration) -> None:
+    told = {row["name"]: row["identified"] for row in found.document["parameters"]}
+    assert told["overhead_cycles"]
+    assert not told["vector.pooling_cycles"]
+
+
+def test_a_peak_above_the_sheets_is_refused() -> None:
+    sheet = load_npu(SHEET)
+    measurements, items = measured(chip(sheet), 4)
+    seconds = [
+        Measured(dataclasses.replace(i.row, latency_ms=i.row.latency_ms / 1000), i.columns) for i in items
+    ]
+    with pytest.raises(ConfigError, match="times the data sheet's peak"):
+        calibrate(sheet, measurements, seconds, latency_ms)
+
+
+def test_closed_form_and_cost_model_agree(npu: MakeNpu) -> None:
+    config = npu(
+        overlap=0.3,
+        array={"efficiency": 0.7},
+        vector={"speed": 0.5},
+        overhead_cycles=100,
+        activations_in_dram_share=0.4,
+        dram={"efficiency": 0.6},
+        inference_overhead_us=10,
+    )
+    networks = [network(number) for number in range(6)]
+    parameters = parameters_of(config, 1.0)
+    values = {
+        name: parameter.start
+        for name, parameter in parameters.items()
+        if parameter.start is not None
+        and name
+        in (
+            "array.efficiency",
+            "vector.speed",
+            "dram.efficiency",
+            "overlap",
+            "overhead_cycles",
+            "inference_overhead_us",
+            "activations_in_dram_share",
+        )
+    }
+    closed = NetworkWork.collect(networks, config).latency_ms(values)
+    exact = [latency_ms(columns, config) for columns in networks]
+    assert closed == pytest.approx(exact, rel=0.02)
+
+
+def test_suggestions_differ_and_tell_something() -> None:
+    networks = [network(number) for number in range(8)]
+    rows = suggest(load_npu(SHEET), [f"n{number}" for number in range(8)], networks, 5)
+    assert len({row["model"] for row in rows}) == 5
+    assert all(row["gain"] > 0 for row in rows)
+    gains = [row["gain"] for row in rows]
+    assert gains == sorted(gains, reverse=True)
+
+
+def test_errors_and_intervals() -> None:
+    real, guess = np.array([1.0, 2.0, 4.0, 8.0]), np.array([1.1, 1.8, 4.0, 12.0])
+    document = error_document(real, guess)
+    assert document["mape"] == pytest.approx((0.1 + 0.1 + 0 + 0.5) / 4)
+    assert document["bias"] == pytest.approx((0.1 - 0.1 + 0 + 0.5) / 4)
+    assert document["rank_correlation"] == pytest.approx(1)
+    low, high = interval_of(real, guess)
+    assert low == pytest.approx(1 / high, rel=1e-3)
+    assert high == pytest.approx(1.5, rel=1e-3)
+
+
+def test_free_parameters_are_named() -> None:
+    assert free_parameters("overlap, array.efficiency") == ("overlap", "array.efficiency")
+    with pytest.raises(ConfigError, match="is no parameter"):
+        free_parameters("array.speed")
+    with pytest.raises(ConfigError, match="names no parameter"):
+        free_parameters(" , ")
+
+
+def test_values_are_written_where_they_belong(npu: MakeNpu) -> None:
+    config = with_values(
+        npu(), dict.fromkeys(BASE, 0.123456), {"array.conv_mapping": ConvMapping.KERNEL_PASSES}
+    )
+    document = npu_document(config)
+    assert document["array"]["efficiency"] == 0.1235
+    assert document["overhead_cycles"] == 0
+    assert load_npu(document).array.conv_mapping == "kernel_passes"
+
+
+def test_the_picture_has_a_point_per_network(found: Calibration) -> None:
+    picture = scatter_svg(found.document)
+    assert picture.count("<circle") == 12
+    assert picture.startswith("<svg")

@@ -1,0 +1,73 @@
+"""What chips showed and the data sheet does not say: each mechanism alone, off by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from layerweaver.costmodel import NpuConfig, cost_graph
+from layerweaver.ir import Layer, LayerGraph, VectorCategory
+from layerweaver.scheduler.offline import build_offline
+
+MakeNpu = Callable[..., NpuConfig]
+GraphOf = Callable[..., LayerGraph]
+
+
+def test_efficiency_divides_array_cycles(npu: MakeNpu, chain: GraphOf) -> None:
+    plain = cost_graph(chain(), npu())
+    half = cost_graph(chain(), npu(array={"efficiency": 0.5}))
+    assert (half.compute.array_cycles == 2 * plain.compute.array_cycles).all()
+
+
+def test_without_fold_losses_products_take_their_macs_over_the_peak(npu: MakeNpu, chain: GraphOf) -> None:
+    graph = chain(extent=9)
+    cycles = cost_graph(graph, npu(array={"fold_losses": False})).compute.array_cycles
+    assert cycles.tolist() == [-(-(9**3) // 64)] * 3
+
+
+def test_depthwise_has_its_own_rate(npu: MakeNpu, one: GraphOf, depthwise: Layer) -> None:
+    costs = cost_graph(one(depthwise), npu(array={"depthwise_macs_per_cycle": 4})).compute
+    assert costs.array_cycles[0] == 64 * 196 * 9 // 4
+    assert not costs.products_on_vector[0]
+
+
+def test_the_vector_unit_has_a_speed(npu: MakeNpu, single_vector: GraphOf) -> None:
+    graph = single_vector(VectorCategory.ELEMENTWISE, 800)
+    assert cost_graph(graph, npu()).compute.vector_cycles[0] == 100
+    assert cost_graph(graph, npu(vector={"speed": 0.25})).compute.vector_cycles[0] == 400
+
+
+def test_an_inference_costs_once_after_its_last_layer(npu: MakeNpu, chain: GraphOf) -> None:
+    plain = cost_graph(chain(), npu())
+    charged = cost_graph(chain(), npu(inference_overhead_us=3))
+    change = charged.table.compute_cycles - plain.table.compute_cycles
+    assert change.tolist() == [0, 0, 3000]
+    alone = [int(build_offline(costed.table).remaining_cycles[0]) for costed in (plain, charged)]
+    assert alone[1] - alone[0] == 3000
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 1.0])
+def test_overlap_holds_a_layer_until_its_own_transfers_are_done(
+    npu: MakeNpu, chain: GraphOf, overlap: float
+) -> None:
+    plain = cost_graph(chain(), npu())
+    held = cost_graph(chain(), npu(overlap=overlap))
+    compute, memory = plain.compute.compute_cycles, plain.table.machine.fetch_cycles(plain.dram_bytes)
+    expected = np.maximum(compute, memory) + np.ceil((1 - overlap) * np.minimum(compute, memory))
+    assert held.layer_latency_cycles.tolist() == expected.tolist()
+    assert held.table.compute_cycles.sum() == expected.sum()
+
+
+def test_a_network_that_waits_takes_the_sum_of_its_layers(npu: MakeNpu, chain: GraphOf) -> None:
+    table = cost_graph(chain(count=40, extent=128), npu(overlap=0.5, sram={"weights_mb": 0.05})).table
+    alone = int(build_offline(table).remaining_cycles[0])
+    assert table.compute_cycles.sum() <= alone <= 1.02 * table.compute_cycles.sum()
+
+
+def test_a_share_of_activations_moves_though_it_fits(npu: MakeNpu, chain: GraphOf) -> None:
+    plain = cost_graph(chain(), npu())
+    moved = cost_graph(chain(), npu(activations_in_dram_share=0.5))
+    per_layer = 2 * 64 * 64 * 2
+    assert (moved.dram_bytes - plain.dram_bytes).tolist() == [per_layer // 2] * 3
