@@ -152,7 +152,7 @@ def test_a_verdict_doubts_a_structure_that_explains_nothing() -> None:
     measurements, items = measured(chip(sheet), 12)
     by_macs = [
         Measured(
-            dataclasses.replace(item.row, latency_ms=0.4 + float(item.columns.macs.sum()) / 2e9), item.columns
+            dataclasses.replace(item.row, latency_ms=0.4 + float(item.columns.macs.sum()) / 5e7), item.columns
         )
         for item in items
     ]
