@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.backend_sim.report.markup import Cell, Table, table_markup
-from layerweaver.backend_sim.results.metrics import TENANT_METRICS, Shown, Value, shown
+from layerweaver.backend_sim.results.metric import Shown, Value, shown
+from layerweaver.backend_sim.results.metrics import tenant_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.ir import OutputError, write_text
 
@@ -85,7 +86,7 @@ def _tenant_rows(runs: tuple[LabelledRun, ...]) -> list[dict[str, Value]]:
         spreads = run.document.get("confidence")
         for index, tenant in enumerate(run.tenants):
             row: dict[str, Value] = {"policy": run.label, "tenant": tenant["name"]}
-            for metric in shown(TENANT_METRICS, Shown.FRAME):
+            for metric in shown(tenant_metrics(), Shown.FRAME):
                 row[metric.column] = metric.of(tenant)
                 if spreads and Shown.SPREAD in metric.shown:
                     spread = spreads["tenants"][index]

@@ -9,15 +9,8 @@ from dataclasses import replace
 from layerweaver.backend_sim.report.markup import Cell, Table
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS, worst_first
 from layerweaver.backend_sim.results.confidence import differences
-from layerweaver.backend_sim.results.metrics import (
-    RUN_METRICS,
-    SYSTEM_METRICS,
-    TENANT_METRICS,
-    Form,
-    Metric,
-    Shown,
-    shown,
-)
+from layerweaver.backend_sim.results.metric import Form, Metric, Shown, shown
+from layerweaver.backend_sim.results.metrics import RUN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.reading import Documents
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.results.sentence import compared
@@ -34,7 +27,7 @@ def _metrics_table(
 ) -> Table:
     """A table of all metrics that pages show; a row is its names and its document."""
     filled = [(*names, *(metric.of(document) for metric in metrics)) for names, document in rows]
-    names = ("policy", "tenant") if metrics[0] in TENANT_METRICS else ("policy",)
+    names = ("policy", "tenant") if metrics[0] in tenant_metrics() else ("policy",)
     columns = (*names, *(metric.heading for metric in metrics))
     shares = {place + len(names) for place, metric in enumerate(metrics) if metric.form is Form.SHARE}
     titles = {metric.heading: metric.definition for metric in metrics}
@@ -47,7 +40,7 @@ def verdicts_table(documents: Documents) -> Table:
     place = {name: number for number, name in enumerate(worst_first(documents.runs))}
     if len(place) > DRAWN_TENANTS:
         rows.sort(key=lambda row: place[row[0][1]])
-    metrics = sorted(shown(TENANT_METRICS, Shown.PAGE), key=lambda metric: metric.key not in _FIRST)
+    metrics = sorted(shown(tenant_metrics(), Shown.PAGE), key=lambda metric: metric.key not in _FIRST)
     return replace(_metrics_table("Every tenant under every policy", metrics, rows), whole=True)
 
 
@@ -96,7 +89,7 @@ def changes_table(documents: Documents) -> Table | None:
 def systems_table(documents: Documents) -> Table:
     """The machine in every run."""
     rows = (((run.label,), {**run.document, **run.system}) for run in documents.runs)
-    metrics = (*shown(SYSTEM_METRICS, Shown.PAGE), *shown(RUN_METRICS, Shown.PAGE))
+    metrics = (*shown(system_metrics(), Shown.PAGE), *shown(RUN_METRICS, Shown.PAGE))
     return _metrics_table("The machine under every policy", metrics, rows)
 
 

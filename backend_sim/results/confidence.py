@@ -5,15 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from layerweaver.backend_sim.results.metrics import (
-    SYSTEM_METRICS,
-    TENANT_METRICS,
-    Form,
-    Metric,
-    Shown,
-    Value,
-    shown,
-)
+from layerweaver.backend_sim.results.metric import Form, Metric, Shown, Value, shown
+from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.schema import Confidence, Difference, Run
 
 __all__ = ["confidence", "differences", "spread", "t95"]
@@ -62,10 +55,10 @@ def confidence(documents: Sequence[Run]) -> Confidence:
     No metric is negative and no share is above 1, and neither is an interval.
     """
     tenants = [
-        {"name": first["name"], **_spreads(TENANT_METRICS, [run["tenants"][index] for run in documents])}
+        {"name": first["name"], **_spreads(tenant_metrics(), [run["tenants"][index] for run in documents])}
         for index, first in enumerate(documents[0]["tenants"])
     ]
-    system = _spreads(SYSTEM_METRICS, [run["system"] for run in documents])
+    system = _spreads(system_metrics(), [run["system"] for run in documents])
     return {"level": 0.95, "tenants": tenants, "system": system}
 
 

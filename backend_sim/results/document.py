@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.results import schema
+from layerweaver.backend_sim.results.own_metrics import MeasuredTenant, measure_system, measure_tenant
 from layerweaver.backend_sim.results.system import npu_documents, system_document
-from layerweaver.backend_sim.results.tenant import tenant_result
+from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
 from layerweaver.backend_sim.run.run import Run
 
 __all__ = ["STARVING", "run_document"]
@@ -25,6 +26,8 @@ def run_document(run: Run) -> schema.Run:
     tenants = [
         tenant_result(run, index, window_s) for index in range(len(run.prepared.scenario.spec.tenants))
     ]
+    system = system_document(run, tenants, window_s)
+    _add_own(run, tenants, system, window_s)
     document: schema.Run = {
         "policy": run.policy.name,
         "policy_options": run.policy.as_options(),
@@ -33,7 +36,7 @@ def run_document(run: Run) -> schema.Run:
         "simulated_s": span_s,
         "layers_executed": sum(outcome.layers_executed for outcome in run.outcomes),
         "tenants": [tenant.document for tenant in tenants],
-        "system": system_document(run, tenants, window_s),
+        "system": system,
         "scenario": run.prepared.record(run.policy),
     }
     if len(run.prepared.machines) > 1:
@@ -51,6 +54,28 @@ def run_document(run: Run) -> schema.Run:
     if run.interrupted:
         document["interrupted"] = True
     return document
+
+
+def _add_own(run: Run, tenants: Sequence[TenantResult], system: schema.System, window_s: float) -> None:
+    """The metrics that packages add."""
+    scenario = run.prepared.scenario
+    measured = [
+        MeasuredTenant(
+            name=tenant.document["name"],
+            latency_ns=run.latencies(index),
+            deadline_ns=scenario.deadline_ns(index),
+            priority=scenario.spec.tenants[index].priority,
+            standalone_s=tenant.standalone_s,
+            window_s=window_s,
+            document=tenant.document,
+        )
+        for index, tenant in enumerate(tenants)
+    ]
+    for tenant, seen in zip(tenants, measured, strict=True):
+        if own := measure_tenant(seen):
+            tenant.document["own"] = own
+    if own := measure_system(measured):
+        system["own"] = own
 
 
 def _starving(run: Run, tenants: Sequence[schema.Tenant]) -> Iterator[str]:

@@ -8,14 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from layerweaver.backend_sim.results.metrics import (
-    RUN_METRICS,
-    SYSTEM_METRICS,
-    TENANT_METRICS,
-    Metric,
-    Shown,
-    Value,
-)
+from layerweaver.backend_sim.results.metric import Metric, Shown, Value
+from layerweaver.backend_sim.results.metrics import RUN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.schema import Comparison, Peak, Run
 from layerweaver.ir import OutputError, atomic_write, check_writable, write_text
 from layerweaver.ir.csv_text import CsvWriter
@@ -43,14 +37,14 @@ def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
         if "seed" in run:
             head["seed"] = run["seed"]
         spreads = run.get("confidence")
-        system = _cells(SYSTEM_METRICS, run["system"], spreads and spreads["system"])
+        system = _cells(system_metrics(), run["system"], spreads and spreads["system"])
         for index, tenant in enumerate(run["tenants"]):
             spread = spreads and spreads["tenants"][index]
             rows.append(
                 head
                 | _cells(RUN_METRICS, run, None)
                 | {"name": tenant["name"]}
-                | _cells(TENANT_METRICS, tenant, spread)
+                | _cells(tenant_metrics(), tenant, spread)
                 | {f"system.{key}": value for key, value in system.items()}
             )
     return rows

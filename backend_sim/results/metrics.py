@@ -1,132 +1,23 @@
 """Each metric once: its key, heading and form, where it is shown, and what exactly it is.
 
 Terminal, page, data frame, CSV, confidence intervals and ``docs/metrics.md`` read :data:`RUN_METRICS`,
-:data:`TENANT_METRICS` and :data:`SYSTEM_METRICS`. To add a metric, add its key to the document's type in
+:func:`tenant_metrics` and :func:`system_metrics`. To add a metric, add its key to the document's type in
 :mod:`~layerweaver.backend_sim.results.schema` and its entry here, and fill it in
 :mod:`~layerweaver.backend_sim.results.tenant` or :mod:`~layerweaver.backend_sim.results.system`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum, Flag, auto
-from typing import TypeAlias
+from functools import cache
 
-__all__ = [
-    "ENERGY_COUNTS",
-    "RUN_METRICS",
-    "SYSTEM_METRICS",
-    "TENANT_METRICS",
-    "Form",
-    "Metric",
-    "Shown",
-    "Value",
-    "metrics_page",
-    "shown",
-]
+from layerweaver.backend_sim.results.metric import Form, Metric, Shown
 
-Value: TypeAlias = str | int | float | None
+__all__ = ["ENERGY_COUNTS", "RUN_METRICS", "metrics_page", "system_metrics", "tenant_metrics"]
+
 ENERGY_COUNTS = (
     "MACs, vector operations, DRAM bytes and, once a layer, on-chip bytes, each times the config's constant; "
     "not counted: leakage, control, and what the array fetches twice"
 )
-
-
-class Shown(Flag):
-    """Where a metric stands beside JSON and CSV, which have all."""
-
-    NOWHERE = 0
-    TERMINAL = auto()
-    PAGE = auto()
-    FRAME = auto()
-    SPREAD = auto()
-    """With ``--seeds``: mean, deviation and 95% interval over the repetitions."""
-
-
-class Form(Enum):
-    """How people read a value."""
-
-    TEXT = auto()
-    COUNT = auto()
-    NUMBER = auto()
-    RATIO = auto()
-    SHARE = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric.
-
-    Attributes:
-        key: Its place in the document, dots between nested keys.
-        heading: What tables call it, unit included.
-        form: How its value is written.
-        shown: Where it is shown.
-        definition: What exactly it is.
-    """
-
-    key: str
-    heading: str
-    form: Form
-    shown: Shown
-    definition: str
-
-    @property
-    def column(self) -> str:
-        """Its column in a data frame."""
-        group, _, last = self.key.rpartition(".")
-        return f"{last}_ms" if group == "latency_ms" else last
-
-    def _at(self, found: object) -> object:
-        for part in self.key.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-        return found
-
-    def of(self, document: Mapping[str, object]) -> Value:
-        """Its value; None where the document has none."""
-        found = self._at(document)
-        if isinstance(found, (list, tuple)):
-            return "; ".join(map(str, found)) or None
-        return found if isinstance(found, (str, int, float)) else None
-
-    def cells(self, document: Mapping[str, object]) -> Iterator[tuple[str, Value]]:
-        """Its columns in a CSV: one, or of a mapping one per entry."""
-        found = document.get(self.key)
-        if isinstance(found, Mapping):
-            yield from ((f"{self.key}.{name}", value) for name, value in found.items())
-        elif self.key.split(".")[0] in document:
-            yield self.key, self.of(document)
-
-    def interval(self, spread: Mapping[str, object]) -> tuple[float, float] | tuple[None, None]:
-        """Its 95% interval in a run's ``confidence``."""
-        found = self._at(spread)
-        return (found["low"], found["high"]) if isinstance(found, Mapping) else (None, None)
-
-    def mean(self, spread: Mapping[str, object]) -> float | None:
-        """Its mean over the repetitions in a run's ``confidence``; None if too few have one."""
-        found = self._at(spread)
-        return found["mean"] if isinstance(found, Mapping) else None
-
-    def text(self, value: Value) -> str:
-        """A value in few characters: three or four digits, a dash for nothing."""
-        if value is None:
-            return "-"
-        if isinstance(value, str) or self.form is Form.TEXT:
-            return str(value).replace("_", " ")
-        if self.form is Form.COUNT:
-            return f"{value:,}"
-        if self.form is Form.SHARE:
-            return f"{value:.1%}" if abs(value) >= 0.0995 or value == 0 else f"{value:.2%}"
-        if self.form is Form.RATIO:
-            return f"{value:#.3g}" if abs(value) < 99.95 else f"{value:,.0f}"
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def shown(metrics: Sequence[Metric], where: Shown) -> tuple[Metric, ...]:
-    """Those of some metrics that stand in a place, or in all of several."""
-    return tuple(metric for metric in metrics if where in metric.shown)
-
 
 _T, _P, _F, _S = Shown.TERMINAL, Shown.PAGE, Shown.FRAME, Shown.SPREAD
 _HIDDEN = Shown.NOWHERE
@@ -144,7 +35,7 @@ RUN_METRICS = (
     ),
 )
 
-TENANT_METRICS = (
+_OF_TENANTS = (
     Metric(
         "qps", "q/s", Form.NUMBER, _T | _P | _F | _S, "Requests completed per second of the measured time."
     ),
@@ -270,7 +161,7 @@ TENANT_METRICS = (
     Metric("skipped_rows", "bad rows", Form.COUNT, _HIDDEN, "Bad rows of the trace that were left out."),
 )
 
-SYSTEM_METRICS = (
+_OF_THE_SYSTEM = (
     Metric(
         "stp",
         "STP",
@@ -335,6 +226,22 @@ SYSTEM_METRICS = (
 )
 
 
+@cache
+def tenant_metrics() -> tuple[Metric, ...]:
+    """Metrics of a tenant, with those that packages add."""
+    from layerweaver.backend_sim.results.own_metrics import Scope, own_metrics  # noqa: PLC0415 - loads packages
+
+    return (*_OF_TENANTS, *own_metrics(Scope.TENANT))
+
+
+@cache
+def system_metrics() -> tuple[Metric, ...]:
+    """Metrics of the system, likewise."""
+    from layerweaver.backend_sim.results.own_metrics import Scope, own_metrics  # noqa: PLC0415 - loads packages
+
+    return (*_OF_THE_SYSTEM, *own_metrics(Scope.SYSTEM))
+
+
 def metrics_page() -> str:
     """``docs/metrics.md``."""
     lines = [
@@ -348,8 +255,8 @@ def metrics_page() -> str:
     ]
     for title, metrics in (
         ("Of a run", RUN_METRICS),
-        ("Of a tenant", TENANT_METRICS),
-        ("Of the system", SYSTEM_METRICS),
+        ("Of a tenant", _OF_TENANTS),
+        ("Of the system", _OF_THE_SYSTEM),
     ):
         lines += ["", f"## {title}", "", "| key | in tables | |", "|---|---|---|"]
         lines += [f"| `{metric.key}` | {metric.heading} | {metric.definition} |" for metric in metrics]

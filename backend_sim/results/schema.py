@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.results.details_schema import Details
-from layerweaver.backend_sim.results.metrics import Value
+from layerweaver.backend_sim.results.metric import Value
 
 __all__ = ["Comparison", "Confidence", "Latency", "Peak", "PeakRow", "Run", "System", "Tenant"]
 
@@ -66,6 +66,7 @@ class Tenant(TypedDict):
     skipped_rows: NotRequired[int]
     latency_histogram: NotRequired[dict[str, list[float]]]
     llm: NotRequired[dict[str, Any]]
+    own: NotRequired[dict[str, Value]]
 
 
 @with_config(_LENIENT)
@@ -86,6 +87,7 @@ class System(TypedDict):
     decision_modes: NotRequired[dict[str, float]]
     energy_j: NotRequired[float]
     energy_counts: NotRequired[str]
+    own: NotRequired[dict[str, Value]]
 
 
 class Confidence(TypedDict):

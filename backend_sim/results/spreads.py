@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from layerweaver.backend_sim.results.metrics import (
-    SYSTEM_METRICS,
-    TENANT_METRICS,
-    Metric,
-    Shown,
-    shown,
-)
+from layerweaver.backend_sim.results.metric import Metric, Shown, shown
+from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.schema import Difference, Run
 
 __all__ = ["SpreadTable", "spread_tables", "spread_text"]
@@ -47,8 +42,8 @@ def spread_tables(
         names: What they are called.
         differences: Of a comparison, every further policy less the first.
     """
-    metrics = shown(TENANT_METRICS, Shown.TERMINAL | Shown.SPREAD)
-    of_system = shown(SYSTEM_METRICS, Shown.TERMINAL | Shown.SPREAD)
+    metrics = shown(tenant_metrics(), Shown.TERMINAL | Shown.SPREAD)
+    of_system = shown(system_metrics(), Shown.TERMINAL | Shown.SPREAD)
     repeated = [
         (name, run["confidence"]) for name, run in zip(names, runs, strict=True) if "confidence" in run
     ]

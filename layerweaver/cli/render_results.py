@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from layerweaver.backend_sim.results.metrics import (
-    ENERGY_COUNTS,
-    SYSTEM_METRICS,
-    TENANT_METRICS,
-    Form,
-    Metric,
-    Shown,
-    shown,
-)
+from layerweaver.backend_sim.results.metric import Form, Metric, Shown, shown
+from layerweaver.backend_sim.results.metrics import ENERGY_COUNTS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.spreads import spread_tables
 from layerweaver.cli.render import number, percent
 from layerweaver.cli.render_tokens import token_tables
@@ -57,7 +50,7 @@ def _columns(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
 
 def _tenant_table(title: str, names: Sequence[str]) -> tuple[Table, int]:
     """A table of tenants with the shape of their latencies before the deadline, and the place of that."""
-    metrics = shown(TENANT_METRICS, Shown.TERMINAL)
+    metrics = shown(tenant_metrics(), Shown.TERMINAL)
     place = next(number for number, metric in enumerate(metrics) if metric.key == "deadline_ms")
     columns = _columns(metrics)
     return table(
@@ -72,7 +65,7 @@ def _tenant_cells(tenant: Document, place: int, span_ms: tuple[float, float] | N
     shape = ""
     if histogram is not None and span_ms is not None:
         shape = sparkline(histogram, width=_SHAPE_WIDTH, ascii_only=plain_terminal(), span_ms=span_ms)
-    cells = _cells(shown(TENANT_METRICS, Shown.TERMINAL), tenant)
+    cells = _cells(shown(tenant_metrics(), Shown.TERMINAL), tenant)
     return [*cells[:place], shape, *cells[place:]]
 
 
@@ -84,7 +77,7 @@ def _span_ms(tenants: Iterable[Tenant]) -> tuple[float, float] | None:
 
 
 def _system_rows(names: Sequence[str], runs: Sequence[Run]) -> Table:
-    metrics = shown(SYSTEM_METRICS, Shown.TERMINAL)
+    metrics = shown(system_metrics(), Shown.TERMINAL)
     columns = [("policy", "left"), *_columns(metrics), ("rows run", "right"), ("rows/s", "right")]
     grid = table("system", columns)
     for name, run in zip(names, runs, strict=True):

@@ -10,7 +10,7 @@ from layerweaver.backend_sim.report.notebook import as_result
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.results.confidence import confidence, differences
 from layerweaver.backend_sim.results.files import result_rows
-from layerweaver.backend_sim.results.metrics import TENANT_METRICS
+from layerweaver.backend_sim.results.metrics import tenant_metrics
 from layerweaver.backend_sim.results.spreads import spread_tables, spread_text
 from layerweaver.backend_sim.study.peak.peak import peak
 from layerweaver.backend_sim.study.simulate import compare
@@ -70,7 +70,7 @@ def test_every_table_shows_mean_and_interval(make_scenario: Any) -> None:
     frame = as_result(document).rows()
     row = next(r for r in frame if (r["policy"], r["tenant"]) == ("layerweaver+", name))
     assert tuple(row[f"p99_ms{end}"] for end in ("", "_low", "_high")) == ends
-    p99 = next(metric for metric in TENANT_METRICS if metric.key == "latency_ms.p99")
+    p99 = next(metric for metric in tenant_metrics() if metric.key == "latency_ms.p99")
     shown = spread_text(p99, document["runs"][1]["confidence"]["tenants"][0])
     means, _, apart = spread_tables(document["runs"], ["fcfs", "layerweaver+"], document["differences"])
     assert shown in next(row for row in means.rows if row[:2] == (name, "layerweaver+"))
@@ -81,7 +81,7 @@ def test_every_table_shows_mean_and_interval(make_scenario: Any) -> None:
 
 
 def test_an_interval_that_stops_at_the_possible_is_told_by_its_ends() -> None:
-    rate = next(metric for metric in TENANT_METRICS if metric.key == "violation_rate")
+    rate = next(metric for metric in tenant_metrics() if metric.key == "violation_rate")
     told = spread_text(rate, {"violation_rate": {"mean": 0.1, "low": 0.0, "high": 0.53, "values": []}})
     assert told == "10.0% (0.0% to 53.0%)"
 

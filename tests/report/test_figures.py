@@ -207,7 +207,7 @@ def test_results_become_data_frames(make_document: Make, library: str) -> None:
         pytest.skip(f"{library} is not installed")
     result = as_result({"runs": [make_document("fcfs"), make_document("llf")]})
     frame = result.to_dataframe(library)
-    assert frame.shape == (4, 16)
+    assert frame.shape == (4, 17)
     assert list(frame["policy"]) == ["fcfs", "fcfs", "llf", "llf"]
     assert type(frame).__module__.split(".")[0] == library
 

@@ -1,0 +1,113 @@
+"""Packages that add kinds of arrivals and metrics: a real one, installed beside the tool."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "layerweaver-example-research"
+COSTS = "layer,compute_cycles,dram_bytes,weight_bytes\na,1000000,10,10\n"
+
+
+def _installed(folder: Path, package: Path, entry_points: str) -> dict[str, str]:
+    """Put a package and its metadata into a folder, as an installer does; the environment that finds it."""
+    shutil.copytree(package, folder / package.name)
+    about = folder / "example-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(entry_points)
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+
+
+def _entry_points() -> str:
+    """The example's entry points, from its own pyproject.toml."""
+    import tomllib
+
+    groups = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]["entry-points"]
+    lines = []
+    for group, points in groups.items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items()), ""]
+    return "\n".join(lines)
+
+
+def _run(
+    environment: Mapping[str, str], folder: Path, *options: str, **arrival: Any
+) -> subprocess.CompletedProcess[str]:
+    (folder / "costs.csv").write_text(COSTS)
+    tenant = {"name": "a", "model": {"costs": "costs.csv"}, "deadline_ms": 9, "arrival": arrival}
+    scenario = {"npu": "memory-centric", "policy": "fcfs", "duration_s": 1, "tenants": [tenant]}
+    (folder / "scenario.yaml").write_text(json.dumps(scenario))
+    command = [sys.executable, "-m", "layerweaver", "simulate", "scenario.yaml", *options]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**environment, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_the_example_adds_arrivals_and_metrics(tmp_path: Path) -> None:
+    environment = _installed(tmp_path, EXAMPLE / "layerweaver_example_research", _entry_points())
+    tides = {"kind": "tides", "qps": 300, "swing": 1, "period_s": 1, "seed": 4}
+    done = _run(environment, tmp_path, "--json", "--seeds", "2", **tides)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    tenant = document["tenants"][0]
+    assert tenant["arrived"] > 200
+    assert 0 < tenant["own"]["spread_ms"] < tenant["latency_ms"]["max"]
+    assert document["system"]["own"] == {"jain": 1}
+    assert document["confidence"]["tenants"][0]["own"]["spread_ms"]["high"] > 0
+    assert document["scenario"]["tenants"][0]["arrival"] == tides
+    table = _run(environment, tmp_path, **tides)
+    assert "spread" in table.stdout
+    assert "Jain" in table.stdout
+    written = _run(environment, tmp_path, "-q", "-o", "r.csv", **tides)
+    assert written.returncode == 0, written.stderr
+    assert {"own.spread_ms", "system.own.jain"} <= set(
+        (tmp_path / "r.csv").read_text().splitlines()[0].split(",")
+    )
+    misspelt = _run(environment, tmp_path, kind="tides", qps=300, swing=2)
+    assert (misspelt.returncode, misspelt.stderr.count("\n")) == (2, 1)
+    assert "give qps above 0 and a swing of 0 to 1" in misspelt.stderr
+    unknown = _run(environment, tmp_path, kind="tides", qps=300, swinng=1)
+    assert "unknown key 'swinng'" in unknown.stderr
+    assert "did you mean 'swing'" in unknown.stderr
+
+
+METRIC = """from layerweaver.backend_sim.results.own_metrics import OwnMetric
+X = OwnMetric('x', 'x', of_tenant=lambda tenant: VALUE)
+"""
+
+
+@pytest.mark.parametrize(
+    ("point", "code", "message"),
+    [
+        ("[layerweaver.arrivals]\ntides = own:Tides", "class Tides: pass", "is no kind of arrivals"),
+        ("[layerweaver.arrivals]\ntides = own:Tides", "import nowhere_to_be_found", "does not load"),
+        ("[layerweaver.metrics]\nodd = own:X", "X = 3", "is no metric"),
+        ("[layerweaver.metrics]\nodd = own:X", METRIC.replace("VALUE", "1 / 0"), "fails: ZeroDivisionError"),
+        ("[layerweaver.metrics]\nodd = own:X", METRIC.replace("VALUE", "1e999"), "gives inf"),
+    ],
+)
+def test_a_package_that_is_wrong_is_one_line_that_names_it(
+    tmp_path: Path, point: str, code: str, message: str
+) -> None:
+    package = tmp_path / "made" / "own"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(code)
+    environment = _installed(tmp_path, package, point + "\n")
+    done = _run(environment, tmp_path, kind="poisson", qps=100, seed=1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert message in done.stderr
