@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
-import tempfile
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,6 +22,7 @@ from layerweaver.backend_sim.study.sweep.axes import (
     changed_scenario,
     scenario_path,
 )
+from layerweaver.backend_sim.study.sweep.parcel import Parcel
 from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.scheduler.policies import Policy, load_policy
 
@@ -45,7 +45,7 @@ class Job:
         queries: Queries per trial of a peak search.
         allow_code: Whether policies that the study gives as Python files may run.
         version: Version of the package that asks.
-        files: Contents of the scenario's files by path, where workers do not share the folder.
+        parcel: The files that the study names, where workers do not share the folder.
     """
 
     base: dict[str, Any]
@@ -56,7 +56,7 @@ class Job:
     queries: int
     allow_code: bool = False
     version: str = metadata.version("layerweaver")
-    files: dict[str, bytes] | None = None
+    parcel: Parcel | None = None
 
 
 class Measured(NamedTuple):
@@ -92,7 +92,7 @@ def measure_points(job: Job, points: Sequence[tuple[int, Sequence[Any]]]) -> lis
     own = _own_version()
     if job.version != own:
         raise ScenarioError(
-            f"a worker has layerweaver {own}, not {job.version}",
+            f"worker {platform.node()} has layerweaver {own}, not {job.version}",
             accepted="install the same version everywhere",
         )
     return [_measured(job, number, dict(zip(job.axes, values, strict=True))) for number, values in points]
@@ -102,7 +102,8 @@ def _measured(job: Job, number: int, values: dict[str, Any]) -> Measured:
     try:
         return Measured(number, dict(_MEASURES[job.measure](job, values)), "")
     except LayerweaverError as error:
-        return Measured(number, {}, " ".join(str(error).split()))
+        said = " ".join(str(error).split())
+        return Measured(number, {}, said if job.parcel is None else job.parcel.told(said))
 
 
 def scenario_of(job: Job, values: Mapping[str, Any]) -> Scenario:
@@ -131,7 +132,7 @@ def _document(job: Job, values: Mapping[str, Any]) -> dict[str, Any]:
             if name.startswith(NPU_PREFIX)
         }
         document["npu"] = changed_npu(job.npus[npu_key(npu)], inside)
-    return document
+    return document if job.parcel is None else job.parcel.moved(document)
 
 
 def _without_traffic(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,21 +144,9 @@ def _without_traffic(document: Mapping[str, Any]) -> dict[str, Any]:
     return {"min_queries": 1, **document, "tenants": tenants}
 
 
-_unpacked: dict[str, tempfile.TemporaryDirectory[str]] = {}
-
-
 def _home(job: Job) -> Path:
-    """Folder of the scenario's files; those that came with the job are written once per process."""
-    if job.files is None:
-        return Path(job.folder)
-    name = hashlib.sha256(repr(sorted(job.files.items())).encode()).hexdigest()
-    if name not in _unpacked:
-        _unpacked[name] = tempfile.TemporaryDirectory(prefix="layerweaver-")
-        for place, content in job.files.items():
-            file = Path(_unpacked[name].name) / place
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-    return Path(_unpacked[name].name)
+    """Folder of the scenario's files in this process."""
+    return Path(job.folder) if job.parcel is None else job.parcel.home_here()
 
 
 @functools.lru_cache(maxsize=_PREPARED)

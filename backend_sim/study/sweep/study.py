@@ -21,6 +21,7 @@ from layerweaver.backend_sim.study.sweep.axes import (
     read_axes,
 )
 from layerweaver.backend_sim.study.sweep.measure import Job, npu_key, scenario_of
+from layerweaver.backend_sim.study.sweep.parcel import named_files
 from layerweaver.backend_sim.study.sweep.plain import plain
 from layerweaver.backend_sim.study.sweep.schema import MAX_POINTS, StudySpec
 from layerweaver.costmodel import load_npu, npu_document, npu_names
@@ -129,7 +130,8 @@ def read_study(
     parts |= {"sample": _digest(spec.sample.model_dump())}
     parts |= {f"axes.{axis.name}": _digest([label(value) for value in axis.values]) for axis in axes}
     parts |= {f"npu {key}": _digest(npu) for key, npu in job.npus.items()}
-    parts |= {f"file {name}": digest for name, digest in _files(base, home).items()}
+    named = named_files([base, [axis.values for axis in axes]], home)
+    parts |= {f"file {name}": _hash(path) for name, path in named.items()}
     study = Study(spec, document, axes, job, parts)
     if spec.sample.kind == "grid" and study.total > MAX_POINTS and not many:
         raise ScenarioError(
@@ -194,19 +196,12 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _files(value: Any, home: Path) -> dict[str, str]:
-    """Digest of every file that the scenario names."""
-    if isinstance(value, Mapping):
-        return {key: digest for item in value.values() for key, digest in _files(item, home).items()}
-    if isinstance(value, list):
-        return {key: digest for item in value for key, digest in _files(item, home).items()}
-    if not isinstance(value, str) or len(value) > 4096 or "\0" in value or not Path(value).suffix:
-        return {}
+def _hash(path: Path) -> str:
     try:
-        with (home / value).open("rb") as stream:
-            return {value: hashlib.file_digest(stream, "sha256").hexdigest()[:16]}
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
     except OSError:
-        return {}
+        return ""
 
 
 def _check_values(study: Study) -> None:

@@ -89,7 +89,7 @@ def _run(
         before = sum(done)
         runner = _Runner(study, store, progress, before)
         try:
-            with workers(study.job, count, cluster) as (executor, job, at_once):
+            with workers(study, count, cluster) as (executor, job, at_once):
                 if study.spec.sample.kind == "search":
                     searched(study, store, lambda points: runner.run(executor, job, at_once, iter(points)))
                 else:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from layerweaver.backend_sim.study.processes import process_pool
-from layerweaver.backend_sim.study.sweep.measure import Job
-from layerweaver.ir import OutputError
+from layerweaver.backend_sim.study.sweep.parcel import pack
+from layerweaver.backend_sim.study.sweep.study import Study
+from layerweaver.ir import OutputError, ScenarioError
 from layerweaver.ir.extras import need_extra
 
 __all__ = ["workers"]
 
 _CONNECT_S = 10
-_MOST_FILE_BYTES = 1 << 28
 
 
 class _Here(Executor):
@@ -38,29 +39,30 @@ class _Here(Executor):
 
 
 @contextlib.contextmanager
-def workers(job: Job, count: int, cluster: str | None) -> Iterator[tuple[Executor, Any, int]]:
-    """An executor, the job as it takes it, and how many calls it works on at once.
+def workers(study: Study, count: int, cluster: str | None) -> Iterator[tuple[Executor, Any, int]]:
+    """An executor, the study's job as it takes it, and how many calls it works on at once.
 
     Args:
-        job: What the points have in common.
+        study: The study.
         count: Processes; one is this process.
         cluster: Address of a Dask scheduler or path of its scheduler file; None for this machine.
 
     Raises:
         OutputError: If Dask is not installed or no scheduler answers.
+        ScenarioError: If a worker of the cluster has another version of the package, or none.
     """
     if cluster is not None:
-        with _dask(job, cluster) as found:
+        with _dask(study, cluster) as found:
             yield found
     elif count == 1:
-        yield _Here(), job, 1
+        yield _Here(), study.job, 1
     else:
         with process_pool(count) as pool:
-            yield pool, job, count
+            yield pool, study.job, count
 
 
 @contextlib.contextmanager
-def _dask(job: Job, cluster: str) -> Iterator[tuple[Executor, Any, int]]:
+def _dask(study: Study, cluster: str) -> Iterator[tuple[Executor, Any, int]]:
     need_extra("distributed", "a cluster", "distributed", f"--cluster {cluster}")
     import distributed  # noqa: PLC0415 - optional and heavy
 
@@ -77,26 +79,20 @@ def _dask(job: Job, cluster: str) -> Iterator[tuple[Executor, Any, int]]:
             where=f"--cluster {cluster}",
             accepted="the address of a Dask scheduler, or its scheduler file",
         ) from None
+    job = study.job
+    parcel = pack([job.base, *(axis.values for axis in study.axes)], Path(job.folder))
     with client:
+        # The standard library's function is there whatever the worker has.
+        there = client.run(metadata.version, "layerweaver", on_error="return")
+        for worker, version in there.items():
+            if version != job.version:
+                has = f"layerweaver {version}" if isinstance(version, str) else "no layerweaver"
+                raise ScenarioError(
+                    f"worker {worker} has {has}, not {job.version}",
+                    where=f"--cluster {cluster}",
+                    accepted="install the same version everywhere",
+                )
         threads = sum(client.nthreads().values()) or 1
-        sent = client.scatter(replace(job, files=_contents(job.base, Path(job.folder))), broadcast=True)
+        sent = client.scatter(replace(job, parcel=parcel), broadcast=True) if there else None
         with client.get_executor(pure=False) as executor:
-            yield executor, sent, threads
-
-
-def _contents(value: Any, folder: Path) -> dict[str, bytes]:
-    """The files that a scenario names, by path as it names them: workers need not share a folder."""
-    if isinstance(value, Mapping):
-        return {key: data for item in value.values() for key, data in _contents(item, folder).items()}
-    if isinstance(value, list):
-        return {key: data for item in value for key, data in _contents(item, folder).items()}
-    if not isinstance(value, str) or "\0" in value or not Path(value).suffix or len(value) > 4096:
-        return {}
-    path = folder / value
-    if not path.is_file():
-        return {}
-    if path.stat().st_size > _MOST_FILE_BYTES:
-        raise OutputError(
-            f"is larger than {_MOST_FILE_BYTES >> 20} MiB", where=str(path), accepted="models without weights"
-        )
-    return {value: path.read_bytes()}
+            yield executor, replace(job, parcel=parcel) if sent is None else sent, threads
