@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["MAX_VALUES", "parse_json"]
 
-MAX_VALUES = 4_000_000
+MAX_VALUES = 2_000_000
 """Values of one document: some 100 bytes each in memory."""
 
 

@@ -20,9 +20,13 @@ __all__ = [
     "MAX_QUANTITY",
     "MAX_QUERIES",
     "MAX_RATE_QPS",
+    "MAX_ROWS",
     "MAX_SECONDS",
     "MAX_SHAPE_ELEMENTS",
+    "MAX_TENANTS",
     "MAX_TIME_NS",
+    "MAX_TOKEN_REQUESTS",
+    "MAX_VARIANTS",
     "MAX_WORK_NS",
     "MIN_RATE_QPS",
 ]
@@ -74,3 +78,15 @@ MAX_MACS = 2**55
 
 MAX_BATCH = 4096
 """Requests in one batch, and samples in one query."""
+
+MAX_TENANTS = 1000
+"""Tenants of one scenario, and so of one run in a result."""
+
+MAX_VARIANTS = 8192
+"""Models times batch sizes of one compilation, or of all tenants and NPUs of a scenario."""
+
+MAX_ROWS = 2_000_000
+"""Rows of all of them together: some 200 bytes each."""
+
+MAX_TOKEN_REQUESTS = 5_000_000
+"""Requests of one language model in one run, which are all known before it begins."""

@@ -10,14 +10,11 @@ from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturat
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.clock import cycles_to_ns_up
-from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_CLOCK_HZ, MAX_TIME_NS, MAX_WORK_NS
+from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_CLOCK_HZ, MAX_TENANTS, MAX_TIME_NS, MAX_WORK_NS
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT
 from layerweaver.scheduler.offline import ModelProfile, fits_rows
 
 __all__ = ["BatchRule", "SimulationInput", "TenantLoad", "request_ns"]
-
-
-MAX_TENANTS = 4096
 
 
 MAX_BATCH_COUNTS = 1 << 25

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.results.details_schema import Details
 from layerweaver.backend_sim.results.metric import Value
+from layerweaver.ir.limits import MAX_TENANTS
 
 __all__ = ["Comparison", "Confidence", "Latency", "Peak", "PeakRow", "Run", "System", "Tenant"]
 
@@ -105,7 +106,7 @@ class Run(TypedDict):
     policy: str
     npu: str
     simulated_s: float
-    tenants: Annotated[list[Tenant], Field(min_length=1)]
+    tenants: Annotated[list[Tenant], Field(min_length=1, max_length=MAX_TENANTS)]
     system: System
     policy_options: NotRequired[Mapping[str, Value]]
     seed: NotRequired[int | None]

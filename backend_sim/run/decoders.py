@@ -23,6 +23,7 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.clock import ns_to_cycles_up
+from layerweaver.ir.limits import MAX_TOKEN_REQUESTS
 from layerweaver.scheduler.compile.iterations import iteration_rows
 from layerweaver.scheduler.iterations.costs import IterationCosts, iteration_costs
 from layerweaver.scheduler.iterations.rows import IterationRows
@@ -108,7 +109,7 @@ def token_requests(scenario: Scenario, index: int, request: TrafficRequest) -> T
     if lengths is not None and lengths.file is not None:
         return _from_pairs(scenario, index, request, read_pairs(scenario.path_of(lengths.file)))
     source = make_source(scenario, index, request)
-    times = take_all(source)  # type: ignore[arg-type]
+    times = take_all(source, MAX_TOKEN_REQUESTS)  # type: ignore[arg-type]
     if isinstance(source, TraceArrivals) and tenant.lengths_from_trace:
         return TokenRequests(times, source.lengths(len(times)), source.skipped)
     assert lengths is not None
@@ -121,7 +122,7 @@ def _from_pairs(scenario: Scenario, index: int, request: TrafficRequest, pairs: 
     assert lengths is not None
     if lengths.order == "file" or lengths.qsl_seed is None or lengths.sample_seed is None:
         source = make_source(scenario, index, request)
-        times = take_all(source)  # type: ignore[arg-type]
+        times = take_all(source, MAX_TOKEN_REQUESTS)  # type: ignore[arg-type]
         return TokenRequests(times, pairs.in_file_order(len(times)), getattr(source, "skipped", 0))
     samples, least = len(pairs.prompt), scenario.spec.min_queries
     padded = -(-max(least, 1) // samples) * samples

@@ -19,7 +19,7 @@ from layerweaver.backend_sim.run.decoders import (
     token_requests,
 )
 from layerweaver.backend_sim.run.groups import group_documents
-from layerweaver.backend_sim.run.variants import Menus, Npu, share_activations, tenant_menus
+from layerweaver.backend_sim.run.variants import Menus, Npu, RowRoom, share_activations, tenant_menus
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.scenario.provenance import HASHES, SKIPPING, file_hash, scenario_record
 from layerweaver.backend_sim.scenario.scenario import Scenario
@@ -30,7 +30,7 @@ from layerweaver.costmodel import NpuConfig, load_npu, npu_names
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
-from layerweaver.ir.limits import MAX_WORK_NS
+from layerweaver.ir.limits import MAX_VARIANTS, MAX_WORK_NS
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.offline import ModelProfile
@@ -171,7 +171,8 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
     profiles = _load_profiles(scenario)
     kinds = _npu_kinds(scenario, profiles)
     requests, keys = _model_requests(scenario)
-    npus, warnings = [], dict.fromkeys(scenario.warnings)
+    _check_variants(scenario, len(kinds))
+    npus, warnings, room = [], dict.fromkeys(scenario.warnings), RowRoom()
     for config, machine, count in kinds:
         compiled = _compiled(scenario, requests, config, progress)
         if compiled is not None:
@@ -183,7 +184,7 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
             for index, tenant in enumerate(scenario.spec.tenants)
         )
         stand_ins = {index: decoder.stand_in for index, decoder in enumerate(decoders) if decoder is not None}
-        menus = tenant_menus(scenario, machine, profiles, compiled, keys=keys, stand_ins=stand_ins)
+        menus = tenant_menus(scenario, machine, profiles, compiled, keys=keys, stand_ins=stand_ins, room=room)
         if stand_ins:
             decoders = with_room(scenario, decoders, tuple(menus), config)
             for index, decoder in enumerate(decoders):
@@ -195,6 +196,17 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
         npus.append(Npu(machine, count, share_activations(useful) if shared else tuple(useful)))
     _check_work(scenario, npus)
     return PreparedScenario(scenario, tuple(npus), tuple(warnings), decoders)
+
+
+def _check_variants(scenario: Scenario, kinds: int) -> None:
+    """Refuse more batch sizes, of all tenants on all kinds of NPUs, than are kept."""
+    sizes = sum(len(tenant.batch_sizes()) for tenant in scenario.spec.tenants)
+    if sizes * kinds > MAX_VARIANTS:
+        raise ScenarioError(
+            f"the tenants have {sizes:,} batch sizes" + (f" on {kinds} kinds of NPUs" if kinds > 1 else ""),
+            where=scenario.where("tenants"),
+            accepted=f"at most {MAX_VARIANTS:,} in all",
+        )
 
 
 def _check_work(scenario: Scenario, npus: Sequence[Npu]) -> None:

@@ -14,10 +14,11 @@ from layerweaver.costmodel import load_cost_csv, share_activation_buffer
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ScenarioError
+from layerweaver.ir.limits import MAX_ROWS
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile.profile import Profile
 
-__all__ = ["Menus", "Npu", "check_machine", "share_activations", "tenant_menus"]
+__all__ = ["Menus", "Npu", "RowRoom", "check_machine", "share_activations", "tenant_menus"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +36,27 @@ class Npu:
     menus: Menus
 
 
+class RowRoom:
+    """Counts the rows of all tenants' models, at every batch size and on every NPU, while they are made."""
+
+    def __init__(self) -> None:
+        self._left = MAX_ROWS
+
+    def take(self, rows: int, where: str) -> None:
+        """Count some rows.
+
+        Raises:
+            ScenarioError: If there is no more room for them.
+        """
+        self._left -= rows
+        if self._left < 0:
+            raise ScenarioError(
+                f"the models of all tenants have more than {MAX_ROWS:,} rows, batch sizes and NPUs counted",
+                where=where,
+                accepted="give fewer or smaller models, batch sizes or kinds of NPUs",
+            )
+
+
 Menus = tuple[tuple[ModelProfile, ...], ...]
 """Per tenant, its model at every batch size, ascending."""
 
@@ -47,6 +69,7 @@ def tenant_menus(
     *,
     keys: Mapping[int, str],
     stand_ins: Mapping[int, ModelProfile],
+    room: RowRoom,
 ) -> list[tuple[ModelProfile, ...]]:
     """Every tenant's models on one NPU, before the activation buffer is divided.
 
@@ -57,9 +80,11 @@ def tenant_menus(
         compiled: What was compiled for this NPU, if anything had to be.
         keys: Per tenant index, its entry in ``compiled``.
         stand_ins: What stands for a request of those tenants that are language models.
+        room: Room for rows, of which they take theirs.
 
     Raises:
-        ScenarioError: If a profile is for another NPU, or an entry, batch size or cost table is missing.
+        ScenarioError: If a profile is for another NPU, an entry, batch size or cost table is missing, or
+            there are more rows than there is room for.
     """
     menus: list[tuple[ModelProfile, ...]] = []
     for index, tenant in enumerate(scenario.spec.tenants):
@@ -69,15 +94,17 @@ def tenant_menus(
             menus.append((stand_ins[index],))
             continue
         if isinstance(ref, CostsRef):
-            menu = _from_costs(scenario, tenant, ref, machine, where)
+            menu = _from_costs(scenario, tenant, machine, where, room)
         elif isinstance(ref, ProfileRef):
             menu = _from_profile(profiles[ref.profile], ref, tenant, machine, where)
         else:
             sizes = tenant.batch_sizes()
             menu = tuple(compiled.find(keys[index], size) for size in sizes) if compiled else ()
-        menus.append(
-            _multi_stream(menu, tenant.arrival) if isinstance(tenant.arrival, MultiStreamSpec) else menu
-        )
+        if not isinstance(ref, CostsRef):
+            room.take(sum(profile.table.rows for profile in menu), where)
+        if isinstance(tenant.arrival, MultiStreamSpec):
+            menu = _multi_stream(menu, tenant.arrival, where, room)
+        menus.append(menu)
     return menus
 
 
@@ -120,9 +147,10 @@ def _from_profile(
 
 
 def _from_costs(
-    scenario: Scenario, tenant: TenantSpec, ref: CostsRef, machine: MachineSpec, where: str
+    scenario: Scenario, tenant: TenantSpec, machine: MachineSpec, where: str, room: RowRoom
 ) -> tuple[ModelProfile, ...]:
-    sizes = tenant.batch_sizes()
+    ref, sizes = tenant.model, tenant.batch_sizes()
+    assert isinstance(ref, CostsRef)
     files = {str(sizes[0]): ref.costs} if isinstance(ref.costs, str) else ref.costs
     menu = []
     for size in sizes:
@@ -131,17 +159,21 @@ def _from_costs(
                 f"no cost table for batch {size}", where=where, accepted=f"costs: {{{size}: table.csv, ...}}"
             )
         table = load_cost_csv(scenario.path_of(files[str(size)]), machine, model=tenant.name, batch=size)
+        room.take(table.rows, where)
         menu.append(ModelProfile(tenant.name, table, build_offline(table)))
     return tuple(menu)
 
 
-def _multi_stream(menu: tuple[ModelProfile, ...], arrival: MultiStreamSpec) -> tuple[ModelProfile, ...]:
+def _multi_stream(
+    menu: tuple[ModelProfile, ...], arrival: MultiStreamSpec, where: str, room: RowRoom
+) -> tuple[ModelProfile, ...]:
     """A query of several samples as one request: its samples one batch after the other."""
     largest = menu[-1].table.batch
     rest = arrival.samples % largest
     parts = [menu[-1].table] * (arrival.samples // largest)
     if rest:
         parts.append(next(profile.table for profile in menu if profile.table.batch >= rest))
+    room.take(sum(part.rows for part in parts), where)
     table = _joined(parts)
     return (ModelProfile(menu[0].entry, table, build_offline(table)),)
 

@@ -21,7 +21,7 @@ from layerweaver.ir.documents import (
     Seconds,
     Seed,
 )
-from layerweaver.ir.limits import MAX_BATCH
+from layerweaver.ir.limits import MAX_BATCH, MAX_TENANTS
 from layerweaver.ir.sections import Section, refusal
 from layerweaver.ir.spelling import nearest
 
@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 ROUTERS = ("round_robin", "least_work", "balanced", "power_of_two")
-_MAX_TENANTS = 1000
 _AUTO_MAX = 64
 """Largest batch that the scheduler may choose unless a scenario says otherwise."""
 _MAX_NPUS = 256
@@ -269,7 +268,7 @@ class ScenarioSpec(Section):
     dispatch_ahead: Annotated[Count, Field(le=1000)] = 0
     decision_cycles: Annotated[Count, Field(le=10**6)] = 0
     groups: list[list[str]] = Field(default_factory=list)
-    tenants: Annotated[list[TenantSpec], Field(max_length=_MAX_TENANTS)]
+    tenants: Annotated[list[TenantSpec], Field(max_length=MAX_TENANTS)]
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -160,9 +160,19 @@ class Tap:
         return times
 
 
-def take_all(source: Arrivals) -> NDArray[np.int64]:
-    """All times of a finite source, in ns."""
-    pieces = []
+def take_all(source: Arrivals, most: int | None = None) -> NDArray[np.int64]:
+    """All times of a finite source, in ns.
+
+    Raises:
+        TrafficError: If there are more than ``most``.
+    """
+    pieces, count = [], 0
     while len(piece := source.take(1 << 16)):
         pieces.append(piece)
+        count += len(piece)
+        if most is not None and count > most:
+            raise TrafficError(
+                f"more than {most:,} requests, which are all known before the run",
+                accepted="ask for fewer, or a shorter time",
+            )
     return np.concatenate(pieces) if pieces else np.empty(0, np.int64)

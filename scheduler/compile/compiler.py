@@ -15,7 +15,7 @@ import numpy as np
 from layerweaver.costmodel.table import CostTable
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError, ProfileError
-from layerweaver.ir.limits import MAX_QUANTITY
+from layerweaver.ir.limits import MAX_QUANTITY, MAX_ROWS, MAX_VARIANTS
 from layerweaver.scheduler.compile.sources import ZOO_PREFIX, ModelSource
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile.profile import DecoderEntry, Profile, Provenance
@@ -253,7 +253,7 @@ def compile_models(
         progress: Told the share done and what is being done.
 
     Raises:
-        ProfileError: If there is no model, or two have the same entry name or batch size.
+        ProfileError: If there is no model, two have the same entry name or batch size, or they are too many.
         ModelError: If a model cannot be imported.
         ConfigError: If the NPU config is wrong, or pins more than the weight buffer holds.
     """
@@ -274,13 +274,24 @@ def compile_models(
         if progress is not None:
             progress((len(compiled) + len(decoders)) / total, text)
 
+    if total > MAX_VARIANTS:
+        raise ProfileError(f"{total:,} models times batch sizes", accepted=f"at most {MAX_VARIANTS:,}")
     pinned: dict[str, int] = {}
+    rows = 0
     for request in checked:
         if request.iterations:
             tell(request.entry)
             decoders.append(_compile_decoder(request, config))
         else:
-            compiled.extend(_compile_one(request, config, pinned, tell))
+            for entry, origin in _compile_one(request, config, pinned, tell):
+                rows += entry.table.rows
+                if rows > MAX_ROWS:
+                    raise ProfileError(
+                        f"the models have more than {MAX_ROWS:,} rows together",
+                        where=request.source,
+                        accepted="give fewer models or batch sizes",
+                    )
+                compiled.append((entry, origin))
     check_pinned(pinned, config)
     profile = Profile(
         npu=npu_document(config),

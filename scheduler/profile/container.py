@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import struct
 import tokenize
 import zipfile
@@ -23,7 +22,7 @@ from layerweaver.scheduler.profile.manifest import FORMAT, VERSION, Manifest, co
 __all__ = ["MANIFEST", "MAX_FILE_BYTES", "MEND", "Container"]
 
 MANIFEST = "manifest.json"
-MAX_FILE_BYTES = 2**30
+MAX_FILE_BYTES = 2**28
 MEND = "compile it again with `layerweaver compile`"
 _MAX_MEMBERS = 100_000
 _UNREADABLE = (
@@ -88,7 +87,8 @@ class Container:
         if MANIFEST not in self.names:
             self.refuse("is not a schedule profile", "give a file written by `layerweaver compile`")
         try:
-            document = parse_json(self._archive.read(MANIFEST))
+            data = self._archive.read(MANIFEST)
+            document = parse_json(data)
         except (*_UNREADABLE, RecursionError):
             self.refuse("its manifest is damaged", MEND)
         if not isinstance(document, dict) or document.get("format") != FORMAT:
@@ -99,8 +99,9 @@ class Container:
                 f"is of version {str(version)[:20]}, newer than this tool understands",
                 f"use a newer layerweaver, or compile it again as version {VERSION}",
             )
+        del document  # it may take several times the room of its text
         try:
-            return Manifest.model_validate_json(json.dumps(document))
+            return Manifest.model_validate_json(data)
         except (ValidationError, RecursionError, ValueError) as error:
             detail = complaint(error) if isinstance(error, ValidationError) else "unusable"
             self.refuse(f"its manifest is wrong at {detail}", MEND)
@@ -123,7 +124,7 @@ class Container:
             if npy_format.read_magic(member) != (1, 0):
                 self.refuse(f"{name} is not a version 1.0 array", MEND)
             shape, _, dtype = npy_format.read_array_header_1_0(member)
-            body = member.read()
+            body = member.getbuffer()[member.tell() :]
         except _UNREADABLE:
             self.refuse(f"{name} is damaged", MEND)
         if dtype != np.dtype(kind) or shape != (rows,) or len(body) != rows * 8:

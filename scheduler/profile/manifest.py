@@ -133,7 +133,9 @@ class Manifest(_Record):
     decoders: Annotated[list[DecoderRecord], Field(max_length=256)] = []
 
     @model_validator(mode="after")
-    def _members_exist(self) -> Manifest:
+    def _sound(self) -> Self:
+        if not isinstance(self.npu.get("name"), str):
+            raise ValueError("the NPU has no name")
         known = {(entry.name, entry.batch) for entry in self.entries}
         groups = [weave.members for weave in self.weaves] + [tables.members for tables in self.decisions]
         for members in groups:
