@@ -116,7 +116,7 @@ def _probed(model: ModelSource, dims: Mapping[str, int]) -> IterationRows:
             accepted=NEEDED,
         )
     every, one = _fitted(bound, _ANY, source), _fitted(bound, _ONE, source)
-    return _assembled(first, every, one)
+    return _assembled(first, every, one, inputs.notes)
 
 
 Bound = Callable[[tuple[int, int, int]], LayerGraph]
@@ -254,12 +254,14 @@ def _layers(graph: LayerGraph) -> list[_Layer]:
     return result
 
 
-def _assembled(graph: LayerGraph, every: Fitted, one: Fitted) -> IterationRows:
+def _assembled(graph: LayerGraph, every: Fitted, one: Fitted, notes: Sequence[str]) -> IterationRows:
+    if graph.lacking:
+        raise ModelError(f"work is missing from its totals: {graph.lacking[0]}", where=graph.name)
     rows = [_row(graph, index, layer, every[1][index]) for index, layer in enumerate(every[0])]
     if len(one[0]) != len(rows):
         raise _refusal(graph.name, graph.layers[0].name, "has other layers for one new token")
     single = [_row(graph, index, layer, one[1][index]) for index, layer in enumerate(one[0])]
-    notes = list(graph.warnings)
+    notes = [*graph.warnings, *notes]
     head = max((at for at, row in enumerate(rows) if row.by in ("tokens", "sequences")), default=-1)
     if head >= 0 and rows[head].by == "tokens" and rows[head].leaving:
         rows[head] = _by_sequence(rows[head])
