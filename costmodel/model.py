@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.costmodel.columns import LayerColumns
 from layerweaver.costmodel.compute.analytical import ComputeCosts
+from layerweaver.costmodel.cutting import cut_layers, cut_rows
 from layerweaver.costmodel.dram import Traffic, check_pinned, pinned_bytes, traffic
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.plugins import COST_MODELS
@@ -94,14 +95,19 @@ def layer_energy_pj(
 
 
 def cost_columns(
-    columns: LayerColumns, config: NpuConfig, *, activation_budget_bytes: int | None = None
+    columns: LayerColumns,
+    config: NpuConfig,
+    *,
+    activation_budget_bytes: int | None = None,
+    longest_us: float | None = None,
 ) -> CostedModel:
     """Cost a graph whose columns are at hand; see :func:`cost_graph`."""
     graph = columns.graph
     pinned = config.pin_of(graph.name) is not None
     check_pinned({graph.name: pinned_bytes(graph, config)}, config)
     machine = config.machine()
-    compute = cost_model(config.cost_model)(columns, config)
+    model = cost_model(config.cost_model)
+    compute = model(columns, config)
     moved = traffic(columns, config, compute.passes, pinned=pinned)
     budget = machine.activation_buffer_bytes
     if activation_budget_bytes is not None and budget is not None:
@@ -121,13 +127,32 @@ def cost_columns(
             f"{graph.name} needs {int(pieces.sum())} rows, more than {MAX_ROWS}",
             accepted="give a larger weight buffer or pipeline_mb",
         )
+    weights = split_into_rows(moved.weight_bytes, pieces)
+    dram_rows, cycles = split_into_rows(dram, pieces), split_into_rows(compute.compute_cycles, pieces)
+    if longest_us is not None:
+        longest_cycles = int(longest_us * machine.clock_hz // 10**6)
+        cuts = cut_layers(
+            columns,
+            lambda part: model(part, config),
+            compute,
+            weight_bytes=moved.weight_bytes,
+            dram_bytes=dram,
+            machine=machine,
+            longest_cycles=longest_cycles,
+        )
+        pieces, cycles, weights, dram_rows = cut_rows(cuts, pieces, cycles, moved.weight_bytes, dram)
+        compute = replace(
+            compute,
+            compute_cycles=np.bincount(np.repeat(np.arange(len(graph)), pieces), cycles).astype(np.int64),
+            overhead_cycles=np.where(cuts.pieces > 1, cuts.pieces, 1) * compute.overhead_cycles,
+        )
     table = CostTable(
         model=graph.name,
         batch=graph.batch,
         machine=machine,
-        compute_cycles=split_into_rows(compute.compute_cycles, pieces),
-        dram_bytes=split_into_rows(dram, pieces),
-        weight_bytes=split_into_rows(moved.weight_bytes, pieces),
+        compute_cycles=cycles,
+        dram_bytes=dram_rows,
+        weight_bytes=weights,
         live_bytes=np.repeat(moved.activation_bytes, pieces),
         layer_index=np.repeat(np.arange(len(graph), dtype=np.int64), pieces),
         layer_names=tuple(layer.name for layer in graph.layers),
@@ -140,7 +165,11 @@ def cost_columns(
 
 
 def cost_graph(
-    graph: LayerGraph, npu: NpuConfig, *, activation_budget_bytes: int | None = None
+    graph: LayerGraph,
+    npu: NpuConfig,
+    *,
+    activation_budget_bytes: int | None = None,
+    longest_us: float | None = None,
 ) -> CostedModel:
     """Cost every layer of a graph on an NPU.
 
@@ -149,13 +178,16 @@ def cost_graph(
         npu: The NPU.
         activation_budget_bytes: Activation buffer to assume instead of the whole one (tenants share it);
             ignored when the config states that activations fit.
+        longest_us: Layers whose rows take longer are cut (:mod:`layerweaver.costmodel.cutting`); None: none.
 
     Raises:
         ModelError: If a layer is too large for 64-bit arithmetic.
         ConfigError: If the config names an array or cost model that does not exist, or pins more weights
             than the weight buffer holds.
     """
-    return cost_columns(_columns(graph), npu, activation_budget_bytes=activation_budget_bytes)
+    return cost_columns(
+        _columns(graph), npu, activation_budget_bytes=activation_budget_bytes, longest_us=longest_us
+    )
 
 
 @functools.lru_cache(maxsize=16)

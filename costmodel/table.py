@@ -82,9 +82,17 @@ class CostTable:
         energy = self.energy_pj
         if energy is not None:
             energy += round(int(change.sum()) * self.dram_byte_pj)
+        # Of a layer cut along its rows the first piece fetches all weights; what else moves is divided.
+        heaviest = np.zeros(layers, dtype=np.int64)
+        weights = np.zeros(layers, dtype=np.int64)
+        np.maximum.at(heaviest, self.layer_index, self.weight_bytes)
+        np.add.at(weights, self.layer_index, self.weight_bytes)
+        at_once = np.where((heaviest == weights) & (pieces > 1), weights, 0)
+        rows = split_into_rows(traffic + change - at_once, pieces)
+        rows[np.cumsum(pieces) - pieces] += at_once
         return replace(
             self,
-            dram_bytes=split_into_rows(traffic + change, pieces),
+            dram_bytes=rows,
             activation_budget_bytes=budget_bytes,
             energy_pj=energy,
         )

@@ -18,6 +18,7 @@ __all__ = [
     "Milliseconds",
     "Number",
     "PositiveCount",
+    "PositiveMicroseconds",
     "PositiveMilliseconds",
     "PositiveSeconds",
     "Rate",
@@ -33,7 +34,7 @@ def _number(value: object) -> float:
 
 
 def _time(unit: str, *, positive: bool) -> Callable[[object], float]:
-    per_second = {"s": 1.0, "ms": 1e3}[unit]
+    per_second = {"s": 1.0, "ms": 1e3, "us": 1e6}[unit]
 
     def read(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -97,6 +98,7 @@ PositiveSeconds = Annotated[float, BeforeValidator(_time("s", positive=True))]
 Milliseconds = Annotated[float, BeforeValidator(_time("ms", positive=False))]
 
 
+PositiveMicroseconds = Annotated[float, BeforeValidator(_time("us", positive=True))]
 PositiveMilliseconds = Annotated[float, BeforeValidator(_time("ms", positive=True))]
 
 

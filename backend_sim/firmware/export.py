@@ -212,6 +212,12 @@ def _given(prepared: PreparedScenario) -> SimulationInput:
                 where=scenario.where("tenants", index, "batch"),
                 accepted="batch: N, or {max: N} without delay_ms",
             )
+        if load.timeout_ns is not None:
+            raise ScenarioError(
+                "a queue whose requests give up (timeout_ms) is not exported",
+                where=scenario.where("tenants", index, "queue"),
+                accepted="limit and drop_hopeless",
+            )
         loads.append(load)
     for index, source in enumerate(prepared.sources(TrafficRequest())):
         if not isinstance(source, TimeStream):

@@ -342,6 +342,7 @@ def _model_request(scenario: Scenario, source: str, tenant: TenantSpec) -> Model
         state=tuple(tenant.state.items()),
         incomplete=tenant.incomplete,
         overrides={size: scenario.path_of(file) for size, file in tenant.override_files().items()},
+        longest_us=tenant.longest_us,
     )
 
 

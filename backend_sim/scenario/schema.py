@@ -16,6 +16,7 @@ from layerweaver.ir.documents import (
     Milliseconds,
     Number,
     PositiveCount,
+    PositiveMicroseconds,
     PositiveMilliseconds,
     PositiveSeconds,
     Seconds,
@@ -37,12 +38,12 @@ ROUTERS = ("round_robin", "least_work", "balanced", "power_of_two")
 _AUTO_MAX = 64
 """Largest batch that the scheduler may choose unless a scenario says otherwise."""
 _MAX_NPUS = 256
-_OF_IMPORT = ("dims", "shapes", "values", "trip_counts", "state", "incomplete")
+_OF_IMPORT = ("dims", "shapes", "values", "trip_counts", "state", "incomplete", "longest_us")
 """Keys that say how a model file is read; tables and profiles have been through that."""
 _NOT_FOR_LLM = {
     "batch": "llm.max_num_seqs says how many requests share an iteration",
     **dict.fromkeys(
-        ("shapes", "values", "trip_counts", "state", "incomplete"),
+        ("shapes", "values", "trip_counts", "state", "incomplete", "longest_us"),
         "iterations bind batch, seq and past themselves",
     ),
     "overrides": "give model: {timings: FILE}",
@@ -121,6 +122,7 @@ class TenantSpec(Section):
     incomplete: bool = False
     batch: PositiveCount | BatchSpec = 1
     overrides: str | dict[str, str] | None = None
+    longest_us: PositiveMicroseconds | None = None
     deadline_ms: PositiveMilliseconds | None = None
     mlperf_model: str | None = None
     percentile: Number | None = None
@@ -194,6 +196,8 @@ class TenantSpec(Section):
             return self
         if not isinstance(self.model, str):
             raise refusal("measured layers are for a model file or zoo:NAME, not for a table", "overrides")
+        if self.longest_us is not None:
+            raise refusal("measured layers are whole; give overrides or longest_us, not both", "longest_us")
         sizes = self.batch_sizes()
         if isinstance(self.overrides, str):
             if len(sizes) > 1:

@@ -22,6 +22,7 @@ _EXAMPLES = {
     "compile": (
         "compile resnet50.onnx bert.onnx --npu memory-centric --dim bert:tokens=16 -o mix.lwp",
         "compile vision=zoo:resnet50 --npu my_npu.yaml --batch 1,8,16 -o vision.lwp",
+        "compile zoo:resnext50 --npu memory-centric --batch 8 --longest-us 100 -o cut.lwp",
         "compile chat=zoo:llama-3.1-8b vit=zoo:vit-b16 --llm chat --npu tpu-v6e -o chat.lwp",
     ),
     "show": ("show mix.lwp", "-v show mix.lwp", "show mix.lwp --csv > layers.csv"),

@@ -65,6 +65,10 @@ def _compile(
             metavar="NAME[@BATCH]=FILE",
         ),
     ] = None,
+    longest_us: Annotated[
+        float | None,
+        typer.Option("--longest-us", help="Cut layers whose rows take longer, in microseconds."),
+    ] = None,
     llm: Annotated[
         list[str] | None,
         typer.Option(
@@ -83,6 +87,8 @@ def _compile(
     from layerweaver.scheduler.profile.file import save_profile
 
     session = session_of(context)
+    if longest_us is not None and not 0 < longest_us < 1e12:
+        raise typer.BadParameter(f"--longest-us is {longest_us:g}; give a time above 0")
     models = parse_models(model)
     bound = parse_bindings(dim or (), shape or (), trip_count or (), models, values=value or ())
     batches = parse_batches(batch)
@@ -107,6 +113,7 @@ def _compile(
                 incomplete=incomplete,
                 overrides=measured[entry],
                 iterations=entry in (llm or ()),
+                longest_us=longest_us,
             )
         )
     groups = tuple(tuple(names.split(",")) for names in group or ())

@@ -51,6 +51,7 @@ class ModelRequest:
         incomplete: Compile although work is missing from the totals.
         overrides: Per batch size, a CSV whose measured costs replace those of the layers that it names.
         iterations: Whether it is a language model, whose batch, seq and past stay open.
+        longest_us: Layers whose rows take longer are cut; None cuts none.
     """
 
     entry: str
@@ -65,6 +66,7 @@ class ModelRequest:
     incomplete: bool = False
     overrides: Mapping[int, str | Path] = field(default_factory=dict)
     iterations: bool = False
+    longest_us: float | None = None
 
 
 def entry_name(source: str) -> str:
@@ -89,7 +91,12 @@ def parse_request(text: str) -> ModelRequest:
 
 
 def profile_graph(
-    graph: LayerGraph, npu: NpuConfig, *, entry: str | None = None, overrides: str | Path | None = None
+    graph: LayerGraph,
+    npu: NpuConfig,
+    *,
+    entry: str | None = None,
+    overrides: str | Path | None = None,
+    longest_us: float | None = None,
 ) -> ModelProfile:
     """Cost a layer graph on an NPU and build its offline tables.
 
@@ -98,6 +105,7 @@ def profile_graph(
         npu: The NPU.
         entry: Entry name; None takes the graph's.
         overrides: CSV of measured costs that replace those of the layers it names, in cycles of the NPU.
+        longest_us: Layers whose rows take longer are cut; None cuts none.
 
     Raises:
         ConfigError: If the CSV is wrong or names a layer that the graph does not have.
@@ -105,7 +113,13 @@ def profile_graph(
     """
     from layerweaver.costmodel import cost_graph, override_costs  # noqa: PLC0415 - loads on first use
 
-    costed = cost_graph(graph, npu)
+    if overrides is not None and longest_us is not None:
+        raise ModelError(
+            "measured costs are of whole layers",
+            where=graph.name,
+            accepted="give measured costs or a longest row, not both",
+        )
+    costed = cost_graph(graph, npu, longest_us=longest_us)
     table = costed.table if overrides is None else override_costs(costed, overrides)
     name = graph.name if entry is None else entry
     if table.model != name:
@@ -195,7 +209,13 @@ def _compile_one(
         values = request.values.items()
         stated = (f"{name} is stated as {', '.join(map(str, value))}" for name, value in values)
         yield (
-            profile_graph(imported.graph, config, entry=request.entry, overrides=measured),
+            profile_graph(
+                imported.graph,
+                config,
+                entry=request.entry,
+                overrides=measured,
+                longest_us=request.longest_us,
+            ),
             Provenance(
                 source=source.file_name,
                 sha256=imported.sha256,
@@ -219,6 +239,7 @@ def _compile_decoder(request: ModelRequest, config: NpuConfig) -> DecoderEntry:
         "--trip-count": request.trip_counts,
         "--state": request.state,
         "--override": request.overrides,
+        "--longest-us": request.longest_us,
     }
     if wrong := [option for option, value in given.items() if value]:
         raise ModelError(
