@@ -16,7 +16,10 @@ from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.extras import need_extra
 from layerweaver.ir.files import is_stream
 
-__all__ = ["check_result_path", "result_csv", "result_rows", "save_result"]
+ORIGIN = ("seeds", "scenario", "search")
+"""Columns, last in a file, that hold how a result was made as JSON."""
+
+__all__ = ["ORIGIN", "check_result_path", "result_csv", "result_rows", "save_result"]
 
 
 def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
@@ -24,12 +27,14 @@ def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
 
     Columns are the metrics' keys; of repetitions with other seeds, each is the mean and has ``KEY_low`` and
     ``KEY_high`` beside it, its 95% interval; what has no interval is the first repetition's. Wall times and
-    dates (the key ``run``) are left out, so equal input gives equal files.
+    dates (the key ``run``) are left out, so equal input gives equal files. The first row of each run has in
+    :data:`ORIGIN` what it takes to run it again.
     """
     if "results" in document:
         peak = cast("Peak", document)
         bound: dict[str, Value] = {"bound_qps": peak["bound_qps"]}
-        return [bound | _flat(row, skip=("trial_points",)) for row in peak["results"]]
+        plain = [bound | _flat(row, skip=("trial_points",)) for row in peak["results"]]
+        return _with_origin(plain, peak)
     rows: list[dict[str, Value]] = []
     for run in cast("Comparison", document)["runs"] if "runs" in document else [cast("Run", document)]:
         options = {f"policy_options.{name}": value for name, value in run.get("policy_options", {}).items()}
@@ -38,16 +43,28 @@ def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
             head["seed"] = run["seed"]
         spreads = run.get("confidence")
         system = _cells(system_metrics(), run["system"], spreads and spreads["system"])
+        own: list[dict[str, Value]] = []
         for index, tenant in enumerate(run["tenants"]):
             spread = spreads and spreads["tenants"][index]
-            rows.append(
+            own.append(
                 head
                 | _cells(RUN_METRICS, run, None)
                 | {"name": tenant["name"]}
                 | _cells(tenant_metrics(), tenant, spread)
                 | {f"system.{key}": value for key, value in system.items()}
             )
+        rows += _with_origin(own, run)
     return rows
+
+
+def _with_origin(rows: list[dict[str, Value]], document: Mapping[str, object]) -> list[dict[str, Value]]:
+    """Rows whose first one says how they were made, as JSON: that is long, and the same for all."""
+    origin: dict[str, Value] = {
+        key: json.dumps(document[key], ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        for key in ORIGIN
+        if document.get(key) is not None
+    }
+    return [row | (origin if place == 0 else {}) for place, row in enumerate(rows)]
 
 
 def _cells(

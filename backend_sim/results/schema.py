@@ -161,5 +161,6 @@ class Peak(TypedDict):
     bound_qps: float | None
     results: Annotated[list[PeakRow], Field(min_length=1)]
     scenario: NotRequired[dict[str, object]]
+    search: NotRequired[dict[str, Any]]
     seed: NotRequired[int | None]
     warnings: NotRequired[list[str]]

@@ -5,15 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Any, cast
 
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from layerweaver.backend_sim.results.csv_origin import csv_origins
+from layerweaver.backend_sim.results.files import result_csv
 from layerweaver.backend_sim.results.reading import ResultError, read_documents
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.scenario.provenance import FOLDER, SKIPPING, changed_files, stated_keys
 from layerweaver.backend_sim.scenario.reading import load_scenario
+from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.study.inputs import own_policy
+from layerweaver.backend_sim.study.peak.peak import peak
 from layerweaver.backend_sim.study.repeat import RunOptions
-from layerweaver.backend_sim.study.simulate import simulate_with
+from layerweaver.backend_sim.study.simulate import comparison_of, simulate_with
 
-__all__ = ["differences", "rerun"]
+__all__ = ["differences", "rerun", "rerun_csv", "rerun_peak"]
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
+class _Search(TypedDict):
+    """The key ``search`` of a result of ``peak``."""
+
+    policies: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    queries: int
+    seeds: int
+    tenant: str | None
+    resolution: float
+    curve: int
+
+
+_SEARCH: TypeAdapter[_Search] = TypeAdapter(_Search)
 
 
 def rerun(
@@ -39,9 +63,66 @@ def rerun(
     return [_again(run.document, options or RunOptions(), where) for run in runs]
 
 
-def _again(run: Run, options: RunOptions, where: str) -> Run:
-    record = run.get("scenario")
-    if record is None:
+def rerun_peak(
+    document: Mapping[str, Any], options: RunOptions | None = None, *, where: str = "result"
+) -> dict[str, Any]:
+    """Search a peak again: same scenario, policies, options, seeds and settings.
+
+    Args:
+        document: A result of ``peak``, or ``scenario``, ``search`` and ``seed`` of one.
+        options: Whether programs may run as policies, and how many processes; the rest is the result's.
+        where: What errors call the result.
+
+    Raises:
+        ResultError: If the document does not say how it was made, or a file that it read has changed.
+        LayerweaverError: If the scenario no longer runs.
+    """
+    asked, scenario = options or RunOptions(), _scenario(document, where)
+    try:
+        search = _SEARCH.validate_python(document.get("search"))
+    except ValidationError as error:
+        place = ".".join(str(part) for part in ("search", *error.errors()[0]["loc"]))
+        raise ResultError(
+            f"key {place!r}: {error.errors()[0]['msg']}", where=where, accepted="give an unchanged result"
+        ) from None
+    return peak(
+        scenario,
+        [own_policy(policy, asked.allow_code, scenario.path_of) for policy in search["policies"]],
+        queries=search["queries"],
+        seeds=search["seeds"],
+        tenant=search["tenant"],
+        seed=document.get("seed"),
+        workers=asked.workers,
+        resolution=search["resolution"],
+        curve=search["curve"],
+        skip_bad_rows=scenario.skip_bad_rows,
+        allow_code=asked.allow_code,
+    )
+
+
+def rerun_csv(text: str, options: RunOptions | None = None, *, where: str = "result") -> str:
+    """Run what a CSV holds again, and give the CSV of that.
+
+    Args:
+        text: The file, of ``simulate``, ``compare`` or ``peak``.
+        options: As for the others.
+        where: What errors call the file.
+
+    Raises:
+        ResultError: If the file does not say how it was made, or a file that was read has changed.
+        LayerweaverError: If the scenario no longer runs.
+    """
+    origins = csv_origins(text, where)
+    if "search" in origins[0]:
+        return result_csv(rerun_peak(origins[0], options, where=where))
+    runs = [_again(cast("Run", origin), options or RunOptions(), where) for origin in origins]
+    return result_csv(comparison_of(runs))
+
+
+def _scenario(document: Mapping[str, Any], where: str) -> Scenario:
+    """The scenario that a result names, if the files that it read are what they were."""
+    record = document.get("scenario")
+    if not isinstance(record, Mapping):
         raise ResultError(
             "does not say how it was made", where=where, accepted="give a result that has the key 'scenario'"
         )
@@ -49,14 +130,19 @@ def _again(run: Run, options: RunOptions, where: str) -> Run:
         raise ResultError(
             f"{', '.join(changed)} changed since this result was made, or cannot be read any more",
             where=where,
-            accepted=f"give the files that it read, in {record[FOLDER]}",
+            accepted=f"give the files that it read, in {record.get(FOLDER)}",
         )
-    scenario = load_scenario(stated_keys(record), folder=Path(str(record[FOLDER])))
+    folder, skipping = Path(str(record.get(FOLDER, ""))), bool(record.get(SKIPPING))
+    return load_scenario(stated_keys(record), folder=folder, skip_bad_rows=skipping)
+
+
+def _again(run: Run, options: RunOptions, where: str) -> Run:
+    scenario = _scenario(run, where)
     asked = replace(
         options,
         seed=run.get("seed"),
         seeds=run.get("seeds", 1),
-        skip_bad_rows=bool(record.get(SKIPPING)),
+        skip_bad_rows=scenario.skip_bad_rows,
         details=run.get("details") is not None,
     )
     return simulate_with(scenario, None, asked)

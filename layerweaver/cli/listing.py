@@ -39,17 +39,20 @@ class Listing(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, or paragraphs."""
-        if self._least_width(console, options) <= options.max_width:
+        least = self._least_widths(console, options)
+        if sum(least) + len(least) <= options.max_width:
+            for column, width in zip(self.columns, least, strict=True):
+                column.min_width = width
             yield from super().__rich_console__(console, options)
         else:
             yield from self._paragraphs(options.max_width)
 
-    def _least_width(self, console: Console, options: ConsoleOptions) -> int:
-        least = 0
+    def _least_widths(self, console: Console, options: ConsoleOptions) -> list[int]:
+        least = []
         for column in self.columns:
             cells = [console.measure(cell, options=options.update(width=10_000)) for cell in _cells(column)]
             widest = max((cell.maximum for cell in cells), default=0)
-            least += 1 + (widest if column.no_wrap else min(widest, _LEAST_TEXT))
+            least.append(widest if column.no_wrap else min(widest, _LEAST_TEXT))
         return least
 
     def _paragraphs(self, width: int) -> Iterator[RenderableType]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 __all__ = ["EXIT_CODES", "epilog"]
 
 EXIT_CODES = (
@@ -12,6 +14,7 @@ _UNITS = (
     "Units: keys and headings carry them; rates are per second, ratios are fractions of 1 in JSON, "
     "cycles are the NPU's, MB is 10^6 bytes."
 )
+_WIDTH = 76
 _EXAMPLES = {
     "inspect": (
         "inspect zoo:resnet50",
@@ -73,9 +76,21 @@ _NOTES = {
 }
 
 
+def _folded(example: str) -> str:
+    """An example in lines that fit any terminal, continued as a shell wants them."""
+    return textwrap.fill(
+        example,
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).replace("\n", " \\\n")
+
+
 def epilog(command: str) -> str:
     """The text below a command's options."""
-    examples = "\n".join(f"  layerweaver {line}" for line in _EXAMPLES.get(command, ()))
+    examples = "\n".join(_folded(f"layerweaver {line}") for line in _EXAMPLES.get(command, ()))
     parts = [f"\b\nExamples:\n{examples}"] if examples else []
     if command in _NOTES:
         parts.append(_NOTES[command])

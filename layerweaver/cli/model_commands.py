@@ -213,21 +213,42 @@ def register(app: typer.Typer) -> None:
     app.add_typer(models, name="models")
 
 
+def _load(path: Path) -> bytes:
+    from layerweaver.ir import read_bounded
+
+    try:
+        data = read_bounded(path, MAX_DOCUMENT_BYTES)
+    except OSError as error:
+        raise typer.BadParameter(f"{path} is not readable ({error})") from None
+    if data is None:
+        raise typer.BadParameter(f"{path} is larger than {number(MAX_DOCUMENT_BYTES)} bytes")
+    return data
+
+
+def load_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        typer.BadParameter: If it is missing, too large, or no UTF-8.
+    """
+    try:
+        return _load(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{path} is not text in UTF-8 ({error.reason})") from None
+
+
 def load_json(path: Path) -> Mapping[str, Any]:
     """Read a result document.
 
     Raises:
         typer.BadParameter: If the file is missing or is not a JSON object.
     """
-    from layerweaver.ir import read_bounded
     from layerweaver.ir.json_text import parse_json
 
+    data = _load(path)
     try:
-        data = read_bounded(path, MAX_DOCUMENT_BYTES)
-        if data is None:
-            raise typer.BadParameter(f"{path} is larger than {number(MAX_DOCUMENT_BYTES)} bytes")
         document = parse_json(data)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise typer.BadParameter(f"{path} is not a readable JSON document ({error})") from None
     if not isinstance(document, dict):
         raise typer.BadParameter(f"{path} is not a JSON object; give a result of simulate, compare or peak")

@@ -208,7 +208,7 @@ def comparison_tables(document: Comparison) -> Iterator[RenderableType]:
             )
     yield grid
     yield ""
-    for tokens in token_tables(runs):
+    for tokens in token_tables(runs, names):
         yield tokens
         yield ""
     yield _system_rows(names, runs)

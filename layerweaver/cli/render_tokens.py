@@ -31,20 +31,25 @@ def _ms(value: float | None) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def token_tables(runs: Sequence[Any]) -> Iterator[Table]:
-    """One table of all language models of some runs, tenant by tenant; none without any."""
+def token_tables(runs: Sequence[Any], names: Sequence[str] = ()) -> Iterator[Table]:
+    """One table of all language models of some runs, tenant by tenant; none without any.
+
+    Args:
+        runs: The runs.
+        names: What they are called; by default by their policies.
+    """
     several = len(runs) > 1
     heading = [("tenant", "left"), *([("policy", "left")] if several else []), *_COLUMNS]
     grid = table("tokens", heading)
     for index, tenant in enumerate(runs[0]["tenants"]):
         if "llm" not in tenant:
             continue
-        for run in runs:
+        for run, name in zip(runs, names or [run["policy"] for run in runs], strict=True):
             shown = run["tenants"][index]["llm"]
             first, rest = shown["ttft_ms"], shown["tpot_ms"]
             grid.add_row(
                 tenant["name"] if run is runs[0] else "",
-                *([run["policy"]] if several else []),
+                *([name] if several else []),
                 f"{shown['tokens_out_per_s']:,.4g}",
                 _ms(first["p50"]),
                 _ms(first["p99"]),

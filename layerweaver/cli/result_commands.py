@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from layerweaver.cli.manual import epilog
-from layerweaver.cli.model_commands import load_json
+from layerweaver.cli.model_commands import load_json, load_text
 from layerweaver.cli.outputs import output_file
-from layerweaver.cli.render_results import comparison_tables, outcome_tables
+from layerweaver.cli.render_results import comparison_tables, outcome_tables, peak_notes, peak_table
 from layerweaver.cli.serving import CodeOption, OutputOption, deliver, finish
-from layerweaver.cli.session import JsonOption, console, session_of
+from layerweaver.cli.session import JsonOption, Session, console, session_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 __all__ = ["register"]
 
@@ -54,32 +58,73 @@ def _report(
 
 def _rerun(
     context: typer.Context,
-    result: Annotated[Path, typer.Argument(help="A result of simulate or compare (JSON).")],
+    result: Annotated[Path, typer.Argument(help="A result of simulate, compare or peak (JSON or CSV).")],
     output: OutputOption = None,
     allow_code: CodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a result again, with the scenario, policies, options and seeds that it names."""
     from layerweaver.backend_sim.study.repeat import RunOptions
-    from layerweaver.backend_sim.study.rerun import differences, rerun
+    from layerweaver.backend_sim.study.rerun import differences, rerun, rerun_peak
     from layerweaver.backend_sim.study.simulate import comparison_of
 
-    session = session_of(context)
+    session, where = session_of(context), str(result)
+    if result.suffix == ".csv":
+        _rerun_csv(session, result, output, allow_code=allow_code, as_json=as_json)
+        return
     before = load_json(result)
-    with session.simulation_progress("simulating") as (compiling, progress):
+    with session.simulation_progress("running again") as (compiling, progress):
         options = RunOptions(progress=progress, compiling=compiling, allow_code=allow_code)
-        runs = rerun(before, options, where=str(result))
-    after = comparison_of(runs) if "runs" in before else runs[0]
+        after: dict[str, Any]
+        if "results" in before:
+            after = rerun_peak(before, options, where=where)
+        else:
+            runs = rerun(before, options, where=where)
+            after = dict(comparison_of(runs) if "runs" in before else runs[0])
     deliver(session, after, output, as_json, details=True)
     if not as_json:
-        screen = console()
-        for item in comparison_tables(comparison_of(runs)) if "runs" in before else outcome_tables(runs[0]):
-            screen.print(item)
-    finish(runs)
-    if found := list(islice(differences(before, after), 5)):
-        session.note(f"differs from {result} in {', '.join(found)}")
+        for item in _tables(after):
+            console().print(item)
+    finish(after.get("runs", [after]))
+    found = list(islice(differences(before, after), 5))
+    _compare(session, result, f" in {', '.join(found)}" if found else "")
+
+
+def _tables(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+    if "results" in document:
+        yield peak_table(document)
+        yield from peak_notes(document)
+    else:
+        yield from comparison_tables(document["runs"]) if "runs" in document else outcome_tables(document)  # type: ignore[arg-type]
+
+
+def _rerun_csv(
+    session: Session, result: Path, output: Path | None, *, allow_code: bool, as_json: bool
+) -> None:
+    """The same for a CSV, which has the numbers and, in its last columns, how they were made."""
+    from layerweaver.backend_sim.study.repeat import RunOptions
+    from layerweaver.backend_sim.study.rerun import rerun_csv
+    from layerweaver.ir import write_text
+
+    if as_json or (output is not None and output.suffix != ".csv"):
+        raise typer.BadParameter(f"{result} is CSV, and so is what it gives; name a .csv file to write")
+    before = load_text(result)
+    with session.simulation_progress("running again") as (compiling, progress):
+        options = RunOptions(progress=progress, compiling=compiling, allow_code=allow_code)
+        after = rerun_csv(before, options, where=str(result))
+    if output is not None:
+        write_text(output, after)
+        session.note(f"wrote {output}")
+    lines = zip_longest(before.splitlines(), after.splitlines())
+    changed = [str(number) for number, (old, new) in enumerate(lines, start=1) if old != new][:5]
+    _compare(session, result, f" in line {', '.join(changed)}" if changed else "")
+
+
+def _compare(session: Session, result: Path, apart: str) -> None:
+    """Say whether the result came out as it was; exit with 1 if not."""
+    session.note(f"differs from {result}{apart}" if apart else f"the same as {result}")
+    if apart:
         raise typer.Exit(1)
-    session.note(f"the same as {result}")
 
 
 def register(app: typer.Typer) -> None:

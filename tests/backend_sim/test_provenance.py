@@ -39,6 +39,11 @@ tenants:
     queue: {limit: 3}
     arrival: {kind: trace, file: times.csv, format: csv}
 """
+SIMPLE = (
+    SCENARIO.replace("20 k", "2000")
+    .replace("{costs: {1: a.csv, 4: a.csv}}", "{costs: a.csv}")
+    .replace("    batch: {max: 4, delay_ms: 0.1, sizes: [1, 4]}\n", "")
+)
 POLICY = """from layerweaver.scheduler.policies.contract import PolicySpec
 
 
@@ -154,3 +159,44 @@ def test_runs_are_named_by_what_differs() -> None:
         "layerweaver+ a.json",
         "layerweaver+ b.json",
     ]
+
+
+def test_a_peak_is_searched_again_from_its_result(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenario.write_text(SIMPLE)
+    policies = "layerweaver+:margin_us=2,given/last.py"
+    assert main(["peak", str(scenario), "--policies", policies, "--queries", "300", "-o", "p.json"]) == 0
+    assert main(["rerun", "p.json", "--allow-code", "-o", "again.json"]) == 0
+    assert "the same as p.json" in capsys.readouterr().err
+    before, after = (json.loads(Path(name).read_text()) for name in ("p.json", "again.json"))
+    assert _same(before, after)
+    assert before["search"]["policies"][0]["margin_us"] == 2
+    assert set(before["scenario"]["files"]) == {"unit.yaml", "a.csv", "times.csv", "last.py"}
+    assert main(["rerun", "p.json"]) == 2
+    assert "--allow-code" in capsys.readouterr().err
+    Path("p.json").write_text(json.dumps(before | {"search": {**before["search"], "queries": "many"}}))
+    assert main(["rerun", "p.json"]) == 2
+    assert "key 'search.queries'" in capsys.readouterr().err
+    (scenario.parent / "last.py").write_text(POLICY + "\n")
+    Path("p.json").write_text(json.dumps(before))
+    assert main(["rerun", "p.json", "--allow-code"]) == 2
+    assert "last.py changed since" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", ["simulate", "compare --policies fcfs,edf", "peak --queries 300 --policies edf"]
+)
+def test_a_csv_carries_what_it_takes_to_run_it_again(
+    scenario: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario.write_text(SIMPLE)
+    name, *options = command.split()
+    seed = [] if name == "peak" else ["--seed", "9"]
+    assert main([name, str(scenario), *options, *seed, "-o", "r.csv"]) == 0
+    assert main(["rerun", "r.csv", "-o", "again.csv"]) == 0
+    assert "the same as r.csv" in capsys.readouterr().err
+    assert Path("again.csv").read_bytes() == Path("r.csv").read_bytes()
+    Path("r.csv").write_text(Path("r.csv").read_text().replace("unit", "vnit", 1).replace("edf", "edg", 1))
+    assert main(["rerun", "r.csv"]) in {1, 2}
+    Path("r.csv").write_text("policy,qps\nfcfs,3\n")
+    assert main(["rerun", "r.csv"]) == 2
+    assert "does not say how it was made" in capsys.readouterr().err

@@ -245,6 +245,14 @@ def test_lists_of_commands_are_not_cut() -> None:
         assert not re.search(r"\w,?\.\.\.$", layerweaver(*words.split()).stdout, re.MULTILINE)
 
 
+def test_no_line_of_help_is_wider_than_the_terminal() -> None:
+    names = re.findall(r"^ +([a-z]+) {2,}\S", layerweaver("--help").stdout, re.MULTILINE)
+    assert {"simulate", "reproduce", "npu"} <= set(names)
+    for name in names:
+        lines = layerweaver(name, "--help", COLUMNS="80").stdout.splitlines()
+        assert [line for line in lines if len(line) > 80 or line.endswith("…")] == []
+
+
 def test_inspect_says_how_long_and_how_many() -> None:
     for columns in ("40", "80"):
         shown = " ".join(layerweaver("inspect", "zoo:ncf", "--npu", "tpu-v3", COLUMNS=columns).stdout.split())

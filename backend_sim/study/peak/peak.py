@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.confidence import spread
@@ -21,6 +21,7 @@ from layerweaver.backend_sim.results.latency import percentile_index
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
+from layerweaver.backend_sim.scenario.provenance import HASHES
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, policies_of, policy_of
 from layerweaver.backend_sim.study.peak.plan import PeakPlan, plan_peak
 from layerweaver.backend_sim.study.peak.points import trial_point
@@ -215,7 +216,17 @@ def peak(
         "bound_qps": plan.total_qps(1.0),
         "results": results,
         "seed": seed,
-        "scenario": prepared.stated,
+        **_origin(
+            prepared,
+            chosen,
+            {
+                "queries": queries,
+                "seeds": seeds,
+                "tenant": tenant,
+                "resolution": resolution,
+                "curve": curve,
+            },
+        ),
     }
     if seeds > 1 and len(results) > 1:
         document["differences"] = _differences(results)
@@ -224,6 +235,18 @@ def peak(
     if any(search is None or search.interrupted for search in found):
         document["interrupted"] = True
     return document
+
+
+def _origin(
+    prepared: PreparedScenario, chosen: Sequence[PolicyRef], search: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What it takes to search again: the scenario with the hash of every file, policies and settings."""
+    records = [prepared.record(policy_of(prepared, reference)) for reference in chosen]
+    files = {
+        path: digest for record in records for path, digest in cast("dict[str, Any]", record[HASHES]).items()
+    }
+    scenario = {**records[0], **prepared.stated, HASHES: files}
+    return {"scenario": scenario, "search": {"policies": [record["policy"] for record in records], **search}}
 
 
 def _impossible(prepared: PreparedScenario) -> Iterator[str]:
