@@ -70,8 +70,10 @@ class CostedModel:
         if self.config.overlap is not None:
             return self.compute.compute_cycles
         memory = self.table.machine.fetch_cycles(self.dram_bytes)
-        overhead = self.compute.overhead_cycles
-        return overhead + overlapped_cycles(self.compute.compute_cycles - overhead, memory, pieces)
+        after = self.compute.overhead_cycles
+        if self.config.vector.beside_array is False:
+            after = after + np.where(self.compute.array_cycles > 0, self.compute.vector_cycles, 0)
+        return after + overlapped_cycles(self.compute.compute_cycles - after, memory, pieces)
 
 
 def layer_energy_pj(

@@ -91,7 +91,7 @@ def calibrate(
     fitted = _fitted_config(config, choice, found)
     names = [item.row.source for item in networks]
     held_out, others = cross_validate(
-        problem, names, shipped, lambda share: say(0.1 + 0.9 * share, "cross-validating")
+        problem, names, (choice, found), shipped, lambda share: say(0.1 + 0.9 * share, "cross-validating")
     )
     measured = problem.target.ms
     ratios = interval_of(measured, held_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,8 +21,13 @@ from layerweaver.costmodel.npu.sections import SramConfig
 __all__ = ["Choice", "Problem", "choose"]
 
 FloatArray = NDArray[np.float64]
-PRICE = 4.0
-"""What a change of the model has to gain in the objective (a log-likelihood) to be kept."""
+PRICE_OF_PARAMETER, PRICE_OF_CHANGE = 6.0, 1.0
+"""What a further parameter, and another variant of the same size, has to gain in ``n log(objective)``.
+
+The noise is unknown, and far larger than the fit assumes where the structure does not explain the chip.
+"""
+SMALLEST = 0.05
+"""Objective per network below which nothing is left to gain."""
 MAX_PASSES = 4
 
 
@@ -133,16 +139,17 @@ def choose(
         passes: At most so many changes.
         tell: Told the number of the pass that begins.
     """
+    count = int((target.weight > 0).sum())
 
     def fitted(choice: Choice, near: Fit | None) -> Fit:
         free = [problem.parameters[name] for name in choice.free]
         return fit(problem.work(choice), target, free, None if near is None else _carried(free, near))
 
     def price(choice: Choice, found: Fit) -> float:
-        return found.objective + PRICE * (
-            sum(name in EXTRAS for name in choice.free)
-            + sum(value is not None for _, value in choice.changes)
-        )
+        likelihood = count * math.log(max(found.objective, SMALLEST * count))
+        parameters = sum(name in EXTRAS for name in choice.free)
+        changes = sum(value is not None for _, value in choice.changes)
+        return likelihood + PRICE_OF_PARAMETER * parameters + PRICE_OF_CHANGE * changes
 
     best = problem.start() if begin is None else begin[0]
     found = fitted(best, None if begin is None else begin[1])

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.costmodel.calibration.baselines import BASELINES
-from layerweaver.costmodel.calibration.choices import Problem, choose
+from layerweaver.costmodel.calibration.choices import Choice, Problem, choose
+from layerweaver.costmodel.calibration.fit import Fit
 
 __all__ = ["cross_validate", "error_document", "interval_of", "score_document"]
 
@@ -92,6 +93,7 @@ def folds_of(networks: Sequence[str]) -> NDArray[np.int64]:
 def cross_validate(
     problem: Problem,
     networks: Sequence[str],
+    whole: tuple[Choice, Fit],
     shipped_ms: FloatArray,
     tell: Callable[[float], None],
 ) -> tuple[FloatArray, dict[str, FloatArray]]:
@@ -100,6 +102,7 @@ def cross_validate(
     Args:
         problem: What is fitted.
         networks: The network of each measurement.
+        whole: Choice and fit on everything, from which the fits of the folds set out; they choose again.
         shipped_ms: Predictions of the config as it was.
         tell: Told the share done.
 
@@ -116,7 +119,7 @@ def cross_validate(
         tell(fold / count)
         mask = folds == fold
         rest = target.held_out(mask)
-        choice, found = choose(problem, rest)
+        choice, found = choose(problem, rest, whole, passes=2)
         predicted = problem.work(choice).latency_ms(found.values) / target.batch
         held_out[mask] = predicted[mask]
         for name, baseline in BASELINES.items():

@@ -45,6 +45,49 @@ def _tpu_matmul(
         console().print(fields_table("TPU matrix products", document))
 
 
+def _tpu_v6e(
+    context: typer.Context,
+    csv: Annotated[Path, typer.Option("--csv", help="attention.csv or layers.csv: times on one TPU v6e.")],
+    fit: Annotated[bool, typer.Option("--fit", help="Fit on one half and report on the other, too.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Attention and weight rows of Llama-3.1-8B timed on a TPU v6e."""
+    from layerweaver.backend_sim.study.reproduce.tpu_v6e import reproduce_tpu_v6e
+
+    with session_of(context).progress("fitting" if fit else "reading times"):
+        document = reproduce_tpu_v6e(csv, fit=fit, seed=seed)
+    if as_json:
+        print_document(document)
+    else:
+        document.pop("parameters", None)
+        console().print(fields_table("TPU v6e, Llama-3.1-8B", document))
+
+
+def _silicon(
+    context: typer.Context,
+    csv: Annotated[
+        Path, typer.Option("--csv", help="Measured latencies: model,batch,dims,latency_ms[,metric].")
+    ],
+    npu: Annotated[
+        str | None,
+        typer.Option("--npu", help="Against this NPU; default: the one fitted to the file, else all."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Networks timed on real NPUs, against the shipped calibrated configs."""
+    from layerweaver.backend_sim.study.reproduce.silicon import reproduce_silicon
+
+    session = session_of(context)
+    with session.progress("scoring") as progress:
+        document, problems = reproduce_silicon(csv, npu=npu, tell=progress)
+    session.warn(problems)
+    if as_json:
+        print_document(document)
+    else:
+        console().print(rows_table(f"NPUs against {csv.name}", document["npus"]))
+
+
 def _onnxim(context: typer.Context, as_json: JsonOption = False) -> None:
     """Cycles of ONNXim for ResNet-18 and a BERT layer on four 128 x 128 cores."""
     from layerweaver.backend_sim.study.reproduce.onnxim import reproduce_onnxim
@@ -76,6 +119,8 @@ def register(app: typer.Typer) -> None:
     reproduce = StrictTyper(help="Published and measured figures, computed again.", no_args_is_help=True)
     reproduce.command("scalesim")(_scalesim)
     reproduce.command("tpu-matmul")(_tpu_matmul)
+    reproduce.command("tpu-v6e")(_tpu_v6e)
+    reproduce.command("silicon")(_silicon)
     reproduce.command("onnxim")(_onnxim)
     reproduce.command("hpca21")(_hpca21)
     app.add_typer(reproduce, name="reproduce")

@@ -1,0 +1,68 @@
+"""Reproduce latencies of networks measured on real NPUs with the shipped calibrated configs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from layerweaver.costmodel import NpuConfig, load_npu, npu_names
+from layerweaver.costmodel.calibration.measurements import read_measurements
+from layerweaver.ir import ConfigError
+from layerweaver.scheduler.compile.measured import score_npu
+
+__all__ = ["calibrated_npus", "reproduce_silicon"]
+
+FIGURES = ("count", "mape", "median_ape", "bias", "rank_correlation")
+
+
+def calibrated_npus() -> list[NpuConfig]:
+    """The NPUs that are shipped or plugged in and were calibrated to measurements of networks."""
+    return [config for config in map(load_npu, npu_names()) if config.calibration is not None]
+
+
+def reproduce_silicon(
+    csv: Path, *, npu: str | None = None, tell: Callable[[float, str], None] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Hold measured latencies against calibrated configs.
+
+    Args:
+        csv: Measurements as ``npu score`` takes them; inverse throughputs count as latencies.
+        npu: The NPU; None: the one that was fitted to this very file, else every calibrated one.
+        tell: Told the share done and what is being done.
+
+    Returns:
+        The document and a line for every model that could not be read. The document has ``npu``, ``count``,
+        ``mape``, ``median_ape``, ``bias``, ``rank_correlation``, ``covered`` (the share of networks within
+        their 80% interval) and ``fitted`` (whether the config was fitted to this file) of the NPU that fits
+        best, and ``npus`` with the same for each.
+
+    Raises:
+        ConfigError: If the file is wrong, no model can be read, or the NPU was never calibrated.
+    """
+    sha256 = read_measurements(csv, throughput=True).sha256
+    configs = calibrated_npus() if npu is None else [load_npu(npu)]
+    if not configs or configs[0].calibration is None:
+        raise ConfigError(
+            "was never calibrated",
+            where=npu or "NPUs",
+            accepted=", ".join(config.name for config in calibrated_npus()) or "npu calibrate",
+        )
+    fitted = [config for config in configs if config.calibration and config.calibration.sha256 == sha256]
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for number, config in enumerate(fitted or configs):
+        if tell is not None:
+            tell(number / len(fitted or configs), config.name)
+        score, problems = score_npu(config, csv, throughput=True)
+        within = [row["low_ms"] <= row["measured_ms"] <= row["high_ms"] for row in score["rows"]]
+        rows.append(
+            {
+                "npu": config.name,
+                **{figure: score[figure] for figure in FIGURES},
+                "covered": sum(within) / len(within),
+                "fitted": bool(fitted),
+            }
+        )
+    rows.sort(key=lambda row: (row["mape"], row["npu"]))
+    return {**rows[0], "npus": rows}, problems
