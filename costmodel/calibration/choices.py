@@ -21,7 +21,7 @@ from layerweaver.costmodel.npu.sections import SramConfig
 __all__ = ["Choice", "Problem", "choose"]
 
 FloatArray = NDArray[np.float64]
-PRICE_OF_PARAMETER, PRICE_OF_CHANGE = 6.0, 1.0
+PRICE_OF_PARAMETER, PRICE_OF_CHANGE = 4.0, 1.0
 """What a further parameter, and another variant of the same size, has to gain in ``n log(objective)``.
 
 The noise is unknown, and far larger than the fit assumes where the structure does not explain the chip.

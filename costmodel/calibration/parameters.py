@@ -26,13 +26,13 @@ BASE = (
     "overhead_cycles",
     "inference_overhead_us",
     "vector.pooling_cycles",
+    "vector.move_cycles",
 )
 """Freed unless told otherwise."""
 EXTRAS = (
     "vector.transcendental_cycles",
     "vector.softmax_passes",
     "vector.normalization_passes",
-    "vector.move_cycles",
     "activations_in_dram_share",
 )
 """Freed where the networks ask for them."""
