@@ -1,7 +1,8 @@
-"""The progress bar: share done, rate and remaining time, on stderr, once work has taken a while."""
+"""How far long work is, on stderr: a bar on a terminal, otherwise a line a minute where it is asked for."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from types import TracebackType
@@ -15,10 +16,13 @@ from layerweaver.ir.text import printable
 if TYPE_CHECKING:
     from layerweaver.backend_sim.engine.loop import Progress as EngineProgress
 
-__all__ = ["PATIENCE_S", "ProgressBar"]
+__all__ = ["LINE_EVERY_S", "PATIENCE_S", "MinuteLines", "ProgressBar"]
 
 PATIENCE_S = 1.0
 """Work shorter than this shows no bar."""
+
+LINE_EVERY_S = 60.0
+"""Time between two lines where there is no bar."""
 
 
 class ProgressBar:
@@ -93,6 +97,47 @@ class ProgressBar:
         elapsed_s = max(time.monotonic() - self._began, 1e-9)
         share = -1.0 if progress.share is None else progress.share
         self.report(share, f"{rows / 1e6:.1f} M rows", f"{rows / elapsed_s / 1e6:.1f} M/s")
+
+
+class MinuteLines:
+    """A line every minute, whether or not the work reports anything, for stderr that is a file or a pipe.
+
+    Args:
+        title: What is being done.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._share, self._text = -1.0, ""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tell, daemon=True)
+
+    def __enter__(self) -> MinuteLines:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _tell(self) -> None:
+        began = time.monotonic()
+        while not self._ended.wait(LINE_EVERY_S):
+            share = f", {min(self._share, 1.0):.0%} done" if self._share >= 0 else ""
+            text = f": {self._text}" if self._text else ""
+            line = f"layerweaver: {self._title}{text}{share} after {time.monotonic() - began:.0f} s"
+            print(printable(line), file=sys.stderr, flush=True)
+
+    def report(self, share: float, text: str) -> None:
+        """Note how far the work is, as for :meth:`ProgressBar.report`."""
+        self._share, self._text = share, text
+
+    def report_engine(self, progress: EngineProgress) -> None:
+        """Note how far a simulation is."""
+        share = -1.0 if progress.share is None else progress.share
+        self.report(share, f"{progress.layers_executed / 1e6:.1f} M rows")
 
 
 def _per_time(percent_per_s: float) -> str:

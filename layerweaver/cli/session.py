@@ -72,28 +72,25 @@ class Session:
 
     @contextmanager
     def progress(self, title: str) -> Iterator[ProgressCallback]:
-        """A progress bar on stderr for work that turns out to take long, on a terminal only.
+        """A progress bar on stderr for work that turns out to take long, on a terminal.
 
-        Work that never reports shows a moving bar and the time it has taken.
+        Work that never reports shows a moving bar and the time it has taken. Elsewhere than on a terminal
+        there is a line a minute, and only where it is asked to be verbose.
         """
-        if self.quiet or not sys.stderr.isatty():
-            yield _no_progress
-            return
-        from layerweaver.cli.progress import ProgressBar
-
-        with ProgressBar(title) as bar:
-            yield bar.report
+        with self.simulation_progress(title) as (report, _):
+            yield report
 
     @contextmanager
     def simulation_progress(self, title: str) -> Iterator[tuple[ProgressCallback, EngineCallback]]:
         """Progress for models being compiled and for the engine, which counts rows."""
-        if self.quiet or not sys.stderr.isatty():
+        terminal = sys.stderr.isatty()
+        if self.quiet or not (terminal or self.verbose):
             yield _no_progress, _no_engine_progress
             return
-        from layerweaver.cli.progress import ProgressBar
+        from layerweaver.cli.progress import MinuteLines, ProgressBar
 
-        with ProgressBar(title) as bar:
-            yield bar.report, bar.report_engine
+        with ProgressBar(title) if terminal else MinuteLines(title) as shown:
+            yield shown.report, shown.report_engine
 
 
 def _no_progress(share: float, text: str) -> None:

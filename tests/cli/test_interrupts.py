@@ -168,7 +168,7 @@ def test_ctrl_c_in_a_terminal(scenario: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_processes_of_a_peak_search(scenario: Path) -> None:
-    words = ["peak", scenario.name, "--policies", "fcfs,edf,llf", "--queries", "20000000", "--jobs", "2"]
+    words = ["peak", scenario.name, "--policies", "fcfs,edf,llf", "--queries", "20000000", "--workers", "2"]
     began = time.monotonic()
     done = _interrupted([*words, "--json", "-o", "peak.json"], scenario.parent, 12.0)
     assert done.returncode == 130

@@ -20,6 +20,7 @@ from rich.console import Console
 from layerweaver.backend_sim.engine.loop import Progress
 from layerweaver.cli import progress as progress_module
 from layerweaver.cli.progress import ProgressBar
+from layerweaver.cli.session import Session
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = """
@@ -265,3 +266,21 @@ def test_a_pool_has_a_table_of_its_npus(scenario: Path) -> None:
     shown = layerweaver("simulate", str(scenario)).stdout
     assert "memory-centric#0" in shown
     assert "memory-centric#1" in shown
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_long_work_without_a_terminal_says_so_where_asked(
+    verbose: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_module, "LINE_EVERY_S", 0.01)
+    with Session(verbose=verbose).progress("working") as report:
+        time.sleep(0.1)
+        report(0.42, "half of it\x1b[31m")
+        time.sleep(0.1)
+    lines = capsys.readouterr().err.splitlines()
+    if not verbose:
+        assert lines == []
+        return
+    assert re.fullmatch(r"layerweaver: working after \d+ s", lines[0])
+    assert re.fullmatch(r"layerweaver: working: half of it.*, 42% done after \d+ s", lines[-1])
+    assert all(line.isprintable() for line in lines)
