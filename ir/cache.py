@@ -33,13 +33,16 @@ class Cache:
         kind: Name of the folder below the user's cache folder, and what notes call it.
         most_bytes: Where the entries grow beyond it, those not used for longest go.
         variable: Environment variable that may name another place than the user's cache folder.
+
+    Why something is not kept where it should be is noted once per process, for all caches: the reason is one.
     """
+
+    _noted = False
 
     def __init__(self, kind: str, most_bytes: int, variable: str | None = None) -> None:
         self.kind = kind
         self._most_bytes = most_bytes
         self._variable = variable
-        self._noted = False
 
     @functools.cached_property
     def folder(self) -> Path | None:
@@ -67,8 +70,8 @@ class Cache:
         yield Path(tempfile.gettempdir()).absolute() / f"layerweaver-{owner}"
 
     def _note(self, text: str) -> None:
-        if not self._noted:
-            self._noted = True
+        if not Cache._noted:
+            Cache._noted = True
             LOGGER.info("cache of %s: %s", self.kind, text)
 
     def has(self, name: str) -> bool:

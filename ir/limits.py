@@ -19,6 +19,7 @@ __all__ = [
     "MAX_PHASES",
     "MAX_QUANTITY",
     "MAX_QUERIES",
+    "MAX_RANK",
     "MAX_RATE_QPS",
     "MAX_ROWS",
     "MAX_SECONDS",
@@ -69,6 +70,9 @@ MAX_ELEMENTS = 2**43
 
 MAX_SHAPE_ELEMENTS = 2**50
 """Elements of a shape that is only passed on while shapes are bound."""
+
+MAX_RANK = 64
+"""Axes of a tensor."""
 
 MAX_LAYER_ELEMENTS = 2**48
 """Elements that one layer works on, all of its tensors and repetitions together."""

@@ -6,7 +6,7 @@ runs without installed metadata.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from importlib import metadata
 from typing import Any
@@ -15,6 +15,12 @@ from layerweaver.ir.errors import LayerweaverError
 from layerweaver.ir.spelling import nearest
 
 __all__ = ["PluginGroup", "installed"]
+
+_FAULTS = (
+    *(ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError, LookupError),
+    *(RuntimeError, OSError, LayerweaverError),
+)
+"""What loading somebody's module may raise; whatever else is no fault of the module."""
 
 
 @cache
@@ -82,11 +88,25 @@ class PluginGroup:
             entry = self.entries.get(name)
             if entry is None:
                 raise self._error(f"unknown {self.kind} {name[:60]!r}", accepted=nearest(name, self.names))
-            try:
-                self._loaded[name] = entry.load()
-            except (ImportError, AttributeError, SyntaxError) as error:
-                raise self._error(
-                    f"plug-in {name!r} ({entry.value}) does not load: {error}",
-                    where=f"entry points {self.group}",
-                ) from None
+            self._loaded[name] = self.resolve(entry)
         return self._loaded[name]
+
+    def resolve(self, entry: metadata.EntryPoint, use: Callable[[Any], Any] | None = None) -> Any:
+        """Import what an entry point names.
+
+        Args:
+            entry: The entry point.
+            use: Done with it at once, under the same complaint; what it returns is the result.
+
+        Raises:
+            LayerweaverError: If the plug-in does not import, or fails to be used.
+        """
+        try:
+            loaded = entry.load()
+            return loaded if use is None else use(loaded)
+        except _FAULTS as error:
+            raise self._error(
+                f"plug-in {entry.name!r} ({entry.value}) does not load ({type(error).__name__}: {error})",
+                where=f"entry points {self.group}",
+                accepted="mend or uninstall the package that provides it",
+            ) from None

@@ -19,7 +19,7 @@ from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered
 from layerweaver.ir import ModelError, VectorCategory
-from layerweaver.ir.plugins import installed
+from layerweaver.ir.plugins import PluginGroup
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -244,34 +244,17 @@ def like_first(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), call.shape(0)),)
 
 
-_PLUGIN_FAULTS = (
-    *(ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError, LookupError),
-    *(RuntimeError, OSError, ModelError),
-)
-
-
-def _load(entry: EntryPoint) -> None:
-    try:
-        loaded = entry.load()
-        if callable(loaded):
-            loaded()
-    except _PLUGIN_FAULTS as error:
-        raise ModelError(
-            f"the operator plug-in cannot be loaded ({type(error).__name__}: {error})",
-            where=f"entry point {entry.name!r} = {entry.value!r} of group {ENTRY_POINT_GROUP!r}",
-            accepted="mend or uninstall the package that provides it",
-        ) from None
+_PLUGINS = PluginGroup(ENTRY_POINT_GROUP, "operators", ModelError, {"onnx": SHIPPED})
 
 
 def load_plugins(entries: Iterable[EntryPoint]) -> None:
-    """Load every entry point that is not this package's own.
+    """Load entry points: modules that register operators, or functions that do.
 
     Raises:
         ModelError: If one cannot be imported or fails to register; the message names it.
     """
-    for entry in sorted(entries, key=lambda point: (point.name, point.value)):
-        if entry.value != SHIPPED:
-            _load(entry)
+    for entry in entries:
+        _PLUGINS.resolve(entry, lambda loaded: loaded() if callable(loaded) else None)
 
 
 def load_shipped() -> Registry:
@@ -288,7 +271,7 @@ def load_operators() -> Registry:
         ModelError: If a plug-in is broken.
     """
     load_shipped()
-    load_plugins(installed(ENTRY_POINT_GROUP))
+    load_plugins(entry for _, entry in sorted(_PLUGINS.entries.items()) if entry.value != SHIPPED)
     return _REGISTRY
 
 

@@ -27,6 +27,7 @@ from layerweaver.frontend.reader.wire import (
     text,
 )
 from layerweaver.ir.dtypes import DType, packed_bytes
+from layerweaver.ir.limits import MAX_RANK, MAX_SHAPE_ELEMENTS
 
 __all__ = ["ONNX_TYPES", "read_sparse_tensor", "read_tensor"]
 
@@ -63,8 +64,6 @@ ONNX_TYPES: dict[int, DType] = {
 }
 """TensorProto.DataType to element type. Numbers of later versions read as UNDEFINED."""
 
-MAX_ELEMENTS = 1 << 62
-MAX_RANK = 64
 _NUMPY_RANK = 32
 
 _DATA_TYPE = 2 << 3 | VARINT
@@ -89,14 +88,14 @@ def _checked_extents(dims: list[int], offset: int) -> tuple[int, ...]:
     """Extents of a constant, which must be given, not negative and not absurd.
 
     Raises:
-        WireError: If the rank is over 64, an extent is negative, or there are 2**62 elements or more.
+        WireError: If the rank is over 64, an extent is negative, or there are more than 2**50 elements.
     """
     if len(dims) > MAX_RANK:
         raise WireError(f"a tensor has more than {MAX_RANK} axes", offset)
     if any(dim < 0 for dim in dims):
         raise WireError(f"a tensor has the negative extent {min(dims)}", offset)
-    if prod(dim for dim in dims if dim) >= MAX_ELEMENTS:
-        raise WireError(f"a tensor has the extents {dims}: more than 2**62 elements", offset)
+    if prod(dim for dim in dims if dim) > MAX_SHAPE_ELEMENTS:
+        raise WireError(f"a tensor has the extents {dims}: more than 2**50 elements", offset)
     return tuple(dims)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from layerweaver.frontend.reader.model import ValueInfo
-from layerweaver.frontend.reader.tensor import MAX_RANK, ONNX_TYPES
+from layerweaver.frontend.reader.tensor import ONNX_TYPES
 from layerweaver.frontend.reader.wire import (
     LENGTH,
     VARINT,
@@ -17,6 +17,7 @@ from layerweaver.frontend.reader.wire import (
     text,
 )
 from layerweaver.ir.dtypes import DType
+from layerweaver.ir.limits import MAX_RANK
 
 __all__ = ["read_type", "read_value_info"]
 

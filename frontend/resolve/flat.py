@@ -14,7 +14,6 @@ from layerweaver.frontend.resolve.doubts import Doubts
 from layerweaver.frontend.resolve.order import node_label
 from layerweaver.frontend.resolve.scope import NODE_LIMIT, Mark, Recorded, Scope
 from layerweaver.ir.errors import ModelError
-from layerweaver.ir.limits import MAX_SHAPE_ELEMENTS
 
 __all__ = ["FlatGraph"]
 
@@ -74,8 +73,6 @@ class FlatGraph:
         value = (
             None if tensor.values is None else storable(np.asarray(tensor.values), tensor.dtype, tensor.shape)
         )
-        if math.prod(tensor.shape) > MAX_SHAPE_ELEMENTS:
-            raise ModelError(f"constant {name} of {text(tensor.shape)} is too large", where=self.source)
         info = self.add(name, Info(tensor.dtype, tensor.shape, value))
         info.constant = True
         if tensor.missing:

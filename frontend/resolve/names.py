@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from layerweaver.frontend.reader.model import ValueInfo
+from layerweaver.ir.spelling import nearest_of
 
 __all__ = ["nearest_name", "without_placeholders"]
 
@@ -35,8 +35,8 @@ def without_placeholders(value: ValueInfo) -> ValueInfo:
 
 def nearest_name(name: str, known: Sequence[str], kind: str) -> str:
     """What to say of a name that the model does not have: the nearest, and some that it has."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    if not close:
+    close = nearest_of(name, known, cutoff=0.0)
+    if close is None:
         return f"the model has no {kind}"
     others = ", ".join(sorted(known)[:12])
-    return f"did you mean {close[0]}? The model has: {others}"
+    return f"did you mean {close}? The model has: {others}"

@@ -23,6 +23,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Cache, "_noted", False)
     monkeypatch.delenv("PLACE", raising=False)
     return tmp_path / "home"
 
@@ -123,6 +124,10 @@ def test_an_entry_that_cannot_be_written_is_noted_once(caplog: pytest.LogCapture
     for _ in range(2):
         cache.write("one", b"first")
         assert cache.read("one") is None
+    other = Cache("other", ONE_MB)
+    assert other.folder is not None
+    (other.folder / "one").mkdir()
+    other.write("one", b"first")
     assert len(caplog.messages) == 1
     assert [path.name for path in cache.folder.iterdir()] == ["one"]
 
