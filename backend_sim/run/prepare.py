@@ -33,6 +33,7 @@ from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.ir.limits import MAX_VARIANTS, MAX_WORK_NS
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
+from layerweaver.scheduler.compile.given_graphs import names_file
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies.contract import Policy
 from layerweaver.scheduler.profile.file import load_profile
@@ -304,7 +305,7 @@ def _compiled(
 
 
 def _source_of(scenario: Scenario, ref: str) -> str:
-    return ref if ref.startswith("zoo:") else str(scenario.path_of(ref))
+    return str(scenario.path_of(ref)) if names_file(ref) else ref
 
 
 def _model_requests(scenario: Scenario) -> tuple[list[ModelRequest], dict[int, str]]:

@@ -11,6 +11,7 @@ from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import CostsRef, ProfileRef
 from layerweaver.costmodel import npu_names
 from layerweaver.ir import ScenarioError
+from layerweaver.scheduler.compile.given_graphs import names_file
 
 __all__ = ["FOLDER", "HASHES", "SKIPPING", "changed_files", "file_hash", "scenario_record", "stated_keys"]
 
@@ -56,7 +57,7 @@ def _files(scenario: Scenario) -> Iterator[str]:
             yield from [costs] if isinstance(costs, str) else costs.values()
         elif isinstance(reference, TimingsRef):
             yield reference.timings
-        elif not reference.startswith("zoo:"):
+        elif names_file(reference):
             yield reference
         yield from tenant.override_files().values()
         for part in (tenant.arrival, tenant.lengths):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerweaver.ir import LayerGraph, ModelError
+from layerweaver.scheduler.compile.given_graphs import GRAPH_PREFIX, given
 from layerweaver.scheduler.compile.kept_graphs import Imported, content_of, graph_name, keep, kept
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class ModelSource:
         Raises:
             ModelError: If the model does not exist, cannot be read, bound or lowered.
         """
+        if str(self.ref).startswith(GRAPH_PREFIX):
+            return _given_as(str(self.ref), options)
         name = self.kept_name(options)
         found = kept(name, Imported) if name else None
         if found is None:
@@ -127,6 +130,17 @@ class ModelSource:
         bound = _bound_dims(model, defaults, options)
         graph = import_model(model, replace(options, dims=bound))
         return Imported(graph, self.sha256, bound)
+
+
+def _given_as(reference: str, options: ImportOptions) -> Imported:
+    """A graph that was given, at the batch size asked for."""
+    graph = given(reference)
+    if options.dims or options.shapes or options.values or options.trip_counts:
+        raise ModelError(
+            "a graph that was given has nothing left to bind", where=reference, accepted="batch alone"
+        )
+    at_batch = graph if options.batch is None else graph.with_batch(options.batch)
+    return Imported(at_batch, hashlib.sha256(reference.encode()).hexdigest(), {})
 
 
 def _bound_dims(

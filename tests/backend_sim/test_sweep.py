@@ -24,6 +24,8 @@ from layerweaver.backend_sim.study.sweep.sweep import sweep
 from layerweaver.costmodel import load_npu
 from layerweaver.ir import LayerweaverError, OutputError, ScenarioError
 from layerweaver.scheduler.compile.inspection import inspect_model
+from layerweaver.scheduler.compile.sources import load_graph
+from layerweaver.scheduler.policies import load_policy
 
 COSTS = "layer,compute_cycles,dram_bytes,weight_bytes\nfirst,100000,9000000,9000000\nsecond,200000,0,0\n"
 AXES: dict[str, Any] = {
@@ -154,6 +156,18 @@ def test_a_changed_study_says_what_no_longer_fits(tmp_path: Path) -> None:
         ({"tenants.other.deadline_ms": [1, "soon"]}, "refused for every point"),
         ({"npu.array.rows": {"from": 32, "to": 64, "points": 500}}, "refused for every point"),
         ({"seed": []}, "without values"),
+        ({"seed": [1.5]}, r"axes\.seed: '1\.5' is no seed"),
+        ({"seed": {"from": 1, "to": 2, "points": 4}}, "is no seed"),
+        ({"load": ["high"]}, r"axes\.load: load 'high' is no share"),
+        ({"load": [0, 0.5]}, "is no share"),
+        ({"npu": [None]}, r"axes\.npu: 'None' is no NPU"),
+        ({"npu.dram.bandwidth_gb_s": [-1]}, r"study\.yaml:\d+: axes: .*refused for every point"),
+        ({"npu.dram.bandwidth_gb_s": {"from": -1e308, "to": 1e308, "points": 3}}, "wider than numbers"),
+        ({"npu.dram.bandwidth_gb_s": {"from": 1e-308, "to": 1e308, "scale": "log"}}, "wider than numbers"),
+        ({"tenants.other": [1]}, "names a whole tenant"),
+        ({"": [1]}, "names no key"),
+        ({"npu.": [1]}, "names no key"),
+        ({"tenants.other.": [1]}, "names no key"),
         ({"load": {"count": 3}}, "a count is for the axis seed"),
         ({"load": {"from": 0, "to": 1, "points": 3, "scale": "log"}}, "ends above 0"),
         ({"seed": {"count": 2_000}, "load": {"from": 0.1, "to": 1, "points": 2_000}}, r"4,000,000 points"),
@@ -165,6 +179,12 @@ def test_what_is_wrong_is_refused_before_the_first_point(
     with pytest.raises(LayerweaverError, match=said):
         sweep(_study(tmp_path, axes=axes, objectives={}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("measure", ["peak", "cost"])
+def test_load_is_for_simulations(tmp_path: Path, measure: str) -> None:
+    with pytest.raises(ScenarioError, match=f"{measure} knows no load"):
+        sweep(_study(tmp_path, axes={"load": [0.5]}, measure=measure, objectives={}), tmp_path / "out")
 
 
 def test_an_objective_that_is_no_column_is_refused(tmp_path: Path) -> None:
@@ -266,6 +286,25 @@ def test_objects_are_taken_from_python() -> None:
     assert list(frame["models.one.batch"]) == [2] * 4
     memory = frame["models.one.memory_cycles"]
     assert memory[0] > memory[1]
+
+
+def test_graphs_and_policies_are_taken_from_python(tmp_path: Path) -> None:
+    graph = load_graph("zoo:ncf")
+    axes = {"tenants.one.model": [graph, "zoo:ncf"], "tenants.one.batch": [1, 4]}
+    scenario = {"npu": "tpu-v3", "tenants": _zoo()}
+    frame = sweep({"scenario": scenario, "measure": "cost", "axes": axes}, workers=2).to_dataframe()
+    assert list(frame["error"]) == [None] * 4
+    cycles = list(frame["models.one.standalone_cycles"])
+    assert cycles[:2] == cycles[2:]
+    with pytest.raises(ScenarioError, match="takes no object"):
+        sweep({"scenario": scenario, "measure": "cost", "axes": {"tenants.one.batch": [object()]}})
+    policies = [load_policy("layerweaver+:margin_us=50"), "layerweaver+:margin_us=50"]
+    (tmp_path / "costs.csv").write_text(COSTS)
+    own = _scenario()
+    for tenant in own["tenants"]:
+        tenant["model"] = {"costs": str(tmp_path / "costs.csv")}
+    frame = sweep({"scenario": own, "axes": {"policy": policies}}).to_dataframe()
+    assert frame["system.stp"].nunique() == 1
 
 
 @pytest.mark.parametrize("kind", ["random", "sobol"])

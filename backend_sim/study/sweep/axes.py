@@ -20,6 +20,7 @@ __all__ = ["NPU_PREFIX", "AxisValues", "changed_npu", "changed_scenario", "label
 
 NPU_PREFIX = "npu."
 _SPECIAL = ("load", "seed")
+_MOST_LOAD = 1e6
 _PEAK = ("array", "clock_mhz", "clock_ghz")
 """What the stated ``peak_tops`` of a config follows from."""
 
@@ -81,6 +82,34 @@ def _axis(name: str, given: Any, base: Mapping[str, Any], source: YamlSource) ->
     where = source.where(("axes", name))
     if name not in _SPECIAL:
         _check_name(name, base, where)
+    axis = _read(name, given, where)
+    for value in axis.values if axis.range is None or axis.range.points is not None else ():
+        check_value(name, value, where)
+    return axis
+
+
+def check_value(name: str, value: Any, where: str) -> None:
+    """Refuse a value that is no share of the bound, no seed, or no NPU.
+
+    Raises:
+        ScenarioError: With what would be one.
+    """
+    number = not isinstance(value, bool) and isinstance(value, (int, float))
+    if name == "load" and not (number and 0 < value <= _MOST_LOAD):
+        raise ScenarioError(
+            f"load {str(value)[:40]!r} is no share of the bound", where=where, accepted="such as 0.7"
+        )
+    if name == "seed" and not (number and isinstance(value, int) and 0 <= value < 2**64):
+        raise ScenarioError(
+            f"{str(value)[:40]!r} is no seed", where=where, accepted="a whole number from 0 to 2^64 - 1"
+        )
+    if name == "npu" and not isinstance(value, (str, Mapping)):
+        raise ScenarioError(
+            f"{str(value)[:40]!r} is no NPU", where=where, accepted="a name, a path, or the keys of a config"
+        )
+
+
+def _read(name: str, given: Any, where: str) -> AxisValues:
     if isinstance(given, (list, tuple)):
         if not given:
             raise ScenarioError("an axis without values", where=where, accepted="give a list of values")
@@ -148,6 +177,10 @@ def scenario_path(name: str, base: Mapping[str, Any], where: str) -> tuple[str |
         if rest.startswith(f"{tenant}."):
             return ("tenants", names.index(tenant), *rest[len(tenant) + 1 :].split("."))
     given = rest.split(".")[0]
+    if given in names:
+        raise ScenarioError(
+            "names a whole tenant", where=where, accepted=f"one of its keys, such as {name}.batch"
+        )
     raise ScenarioError(f"there is no tenant {given!r}", where=where, accepted=nearest(given, names))
 
 

@@ -20,10 +20,12 @@ from layerweaver.backend_sim.study.sweep.axes import (
     NPU_PREFIX,
     changed_npu,
     changed_scenario,
+    check_value,
     scenario_path,
 )
 from layerweaver.backend_sim.study.sweep.parcel import Parcel
-from layerweaver.ir import LayerweaverError, ScenarioError
+from layerweaver.ir import LayerGraph, LayerweaverError, ScenarioError
+from layerweaver.scheduler.compile.given_graphs import give
 from layerweaver.scheduler.policies import Policy, load_policy
 
 __all__ = ["Job", "Measured", "measure_points", "npu_key", "scenario_of"]
@@ -45,6 +47,7 @@ class Job:
         queries: Queries per trial of a peak search.
         allow_code: Whether policies that the study gives as Python files may run.
         version: Version of the package that asks.
+        graphs: Layer graphs that the study was given.
         parcel: The files that the study names, where workers do not share the folder.
     """
 
@@ -56,6 +59,7 @@ class Job:
     queries: int
     allow_code: bool = False
     version: str = metadata.version("layerweaver")
+    graphs: tuple[LayerGraph, ...] = ()
     parcel: Parcel | None = None
 
 
@@ -83,6 +87,13 @@ def _own_version() -> str:
     return metadata.version("layerweaver")
 
 
+@functools.lru_cache(maxsize=1)
+def _take(graphs: tuple[LayerGraph, ...]) -> None:
+    """Make the graphs known in this process, once."""
+    for graph in graphs:
+        give(graph)
+
+
 def measure_points(job: Job, points: Sequence[tuple[int, Sequence[Any]]]) -> list[Measured]:
     """Measure some points, each by its number and its values.
 
@@ -95,6 +106,7 @@ def measure_points(job: Job, points: Sequence[tuple[int, Sequence[Any]]]) -> lis
             f"worker {platform.node()} has layerweaver {own}, not {job.version}",
             accepted="install the same version everywhere",
         )
+    _take(job.graphs)
     return [_measured(job, number, dict(zip(job.axes, values, strict=True))) for number, values in points]
 
 
@@ -159,30 +171,22 @@ def _ready(job: Job, values: Mapping[str, Any]) -> tuple[PreparedScenario, Any, 
     document = _document(job, values)
     policy = document.pop("policy", None)
     prepared = _prepared(json.dumps(document), _home(job))
-    factor = 1.0
-    if "load" in values:
-        from layerweaver.backend_sim.study.peak.plan import bound_factor  # noqa: PLC0415
-
-        factor = _share(values["load"]) * bound_factor(prepared)
+    for name in ("load", "seed"):
+        if name in values:  # of what is sampled between two ends, only the ends were seen before
+            check_value(name, values[name], name)
+    factor = float(values["load"]) * _bound_factor(prepared) if "load" in values else 1.0
     return (
         prepared,
         _policy(job, policy),
-        TrafficRequest(factor=factor, seed=_seed(values.get("seed"))),
+        TrafficRequest(factor=factor, seed=values.get("seed")),
     )
 
 
-def _share(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e6:
-        raise ScenarioError(f"load {str(value)[:40]!r} is no share of the bound", accepted="such as 0.7")
-    return float(value)
+@functools.lru_cache(maxsize=_PREPARED)
+def _bound_factor(prepared: PreparedScenario) -> float:
+    from layerweaver.backend_sim.study.peak.plan import bound_factor  # noqa: PLC0415 - loads SciPy
 
-
-def _seed(value: Any) -> int | None:
-    if value is not None and (
-        isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64
-    ):
-        raise ScenarioError(f"{str(value)[:40]!r} is no seed", accepted="a whole number from 0 to 2^64 - 1")
-    return value
+    return bound_factor(prepared)
 
 
 def _policy(job: Job, value: Any) -> Policy:
@@ -204,8 +208,6 @@ def _simulate(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _peak(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     from layerweaver.backend_sim.study.peak.peak import peak  # noqa: PLC0415
 
-    if "load" in values:
-        raise ScenarioError("a peak search has no load", accepted="leave the axis load out")
     prepared, policy, request = _ready(job, values)
     document = peak(prepared, [policy], queries=job.queries, seed=request.seed)
     if document.get("interrupted"):

@@ -13,7 +13,7 @@ from typing import Any
 
 from layerweaver.ir import OutputError
 
-__all__ = ["Parcel", "named_files", "pack"]
+__all__ = ["Parcel", "named_files", "pack", "texts_of"]
 
 _MOST_FILE_BYTES = 1 << 28
 _LONGEST_PATH = 4096
@@ -27,7 +27,7 @@ def named_files(value: Any, home: Path) -> dict[str, Path]:
         home: Folder that its paths are relative to.
     """
     found: dict[str, Path] = {}
-    for text in _texts(value):
+    for text in texts_of(value):
         # A policy's file may have options behind it.
         for named in (text, text.partition(":")[0]):
             try:
@@ -40,7 +40,8 @@ def named_files(value: Any, home: Path) -> dict[str, Path]:
     return found
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_of(value: Any) -> Iterator[str]:
+    """The texts of a document that could name something."""
     if isinstance(value, Mapping):
         value = value.values()
     elif isinstance(value, str):
@@ -50,7 +51,7 @@ def _texts(value: Any) -> Iterator[str]:
     elif not isinstance(value, (list, tuple)):
         return
     for item in value:
-        yield from _texts(item)
+        yield from texts_of(item)
 
 
 @dataclass(frozen=True)

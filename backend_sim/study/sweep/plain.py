@@ -9,17 +9,26 @@ from typing import Any
 import numpy as np
 
 from layerweaver.costmodel import NpuConfig, npu_document
+from layerweaver.ir import LayerGraph, ScenarioError
+from layerweaver.scheduler.compile.given_graphs import give
 from layerweaver.scheduler.policies import Policy
 
 __all__ = ["plain"]
 
 
 def plain(value: Any) -> Any:
-    """NPU configs, policies, paths, NumPy numbers and arrays as what a YAML file would have."""
+    """NPU configs, graphs, policies, paths, NumPy numbers and arrays as what a YAML file would have.
+
+    Raises:
+        ScenarioError: If a value is none that a study could have.
+    """
     if isinstance(value, NpuConfig):
         return npu_document(value)
     if isinstance(value, Policy):
-        return value.name
+        name = value.name if value.file is None else str(value.file)
+        return {"name": name, **value.as_options()} if value.as_options() else name
+    if isinstance(value, LayerGraph):
+        return give(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -28,4 +37,11 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, np.generic):
         return value.item()
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ScenarioError(
+        f"a study takes no {type(value).__name__}",
+        accepted="numbers, texts, lists, mappings, paths, NumPy's values, NPU configs, graphs, policies",
+    )

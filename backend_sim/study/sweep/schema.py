@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -27,6 +28,10 @@ class Range(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
+        if not math.isfinite(self.to - self.from_) or (
+            self.scale == "log" and self.from_ and not math.isfinite(self.to / self.from_)
+        ):
+            raise refusal("a range wider than numbers reach; give ends that lie closer", "to")
         if self.scale == "log" and min(self.from_, self.to) <= 0:
             raise refusal("a logarithmic range needs ends above 0", "from")
         return self

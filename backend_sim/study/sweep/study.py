@@ -21,13 +21,14 @@ from layerweaver.backend_sim.study.sweep.axes import (
     read_axes,
 )
 from layerweaver.backend_sim.study.sweep.measure import Job, npu_key, scenario_of
-from layerweaver.backend_sim.study.sweep.parcel import named_files
+from layerweaver.backend_sim.study.sweep.parcel import named_files, texts_of
 from layerweaver.backend_sim.study.sweep.plain import plain
 from layerweaver.backend_sim.study.sweep.schema import MAX_POINTS, StudySpec
 from layerweaver.costmodel import load_npu, npu_document, npu_names
 from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.ir.sections import validated
 from layerweaver.ir.yaml_source import YamlSource, read_yaml
+from layerweaver.scheduler.compile.given_graphs import GRAPH_PREFIX, given
 from layerweaver.scheduler.policies import load_policy
 
 __all__ = ["Study", "read_study"]
@@ -120,17 +121,25 @@ def read_study(
     spec = validated(StudySpec, document, ScenarioError)
     base, home = _base(spec, document, folder)
     axes = read_axes(spec.axes, base, document)
+    if spec.measure != "simulate" and "load" in spec.axes:
+        raise ScenarioError(
+            f"{spec.measure} knows no load",
+            where=document.where(("axes", "load")),
+            accepted="measure: simulate, or leave it out",
+        )
     npus = _npus(document, axes, folder, (base.get("npu"), home))
     for axis in axes:
         for value in axis.values if axis.name == "policy" else ():
             load_policy(own_policy(value, allow_code, home.joinpath))
     names = tuple(axis.name for axis in axes)
-    job = Job(base, str(home), npus, names, spec.measure, spec.queries, allow_code)
+    values = [base, *(list(axis.values) for axis in axes)]
+    graphs = tuple(given(text) for text in texts_of(values) if text.startswith(GRAPH_PREFIX))
+    job = Job(base, str(home), npus, names, spec.measure, spec.queries, allow_code, graphs=graphs)
     parts = {"scenario": _digest(base), "measure": _digest([spec.measure, spec.queries])}
     parts |= {"sample": _digest(spec.sample.model_dump())}
     parts |= {f"axes.{axis.name}": _digest([label(value) for value in axis.values]) for axis in axes}
     parts |= {f"npu {key}": _digest(npu) for key, npu in job.npus.items()}
-    named = named_files([base, [axis.values for axis in axes]], home)
+    named = named_files(values, home)
     parts |= {f"file {name}": _hash(path) for name, path in named.items()}
     study = Study(spec, document, axes, job, parts)
     if spec.sample.kind == "grid" and study.total > MAX_POINTS and not many:
@@ -176,9 +185,14 @@ def _npus(
         try:
             npus[npu_key(value)] = _npu_document(value, place)
         except LayerweaverError as error:
-            where = error.where or document.where(("axes", "npu") if given else ("scenario",))
-            raise type(error)(error.what, where=where, accepted=error.accepted) from None
+            raise _within(error, document.where(("axes", "npu") if given else ("scenario",))) from None
     return npus
+
+
+def _within(error: LayerweaverError, place: str) -> LayerweaverError:
+    """The same error with the place in the study before its own."""
+    where = f"{place}: {error.where}" if error.where and error.where != place else place
+    return type(error)(error.what, where=where, accepted=error.accepted)
 
 
 def _npu_document(value: Any, folder: Path) -> dict[str, Any]:
@@ -241,7 +255,10 @@ def _check_group(
     for axis in axes:
         total *= len(axis.values)
     if not axes:
-        attempt(())
+        try:
+            attempt(())
+        except LayerweaverError as error:
+            raise _within(error, study.source.where(("scenario",))) from None
     accepted: list[set[int]] = [set() for _ in axes]
     refused: dict[tuple[int, int], LayerweaverError] = {}
     for values in combinations(axes, _TRIED) if total <= _TRIED else _one_by_one(axes):
@@ -258,8 +275,11 @@ def _check_group(
         if any(_is_accepted(attempt, values) for values in _elsewhere(axes, place, index, total)):
             del refused[place, index]
     for (place, index), reason in refused.items():
-        if not any(accepted):  # no axis is to blame
-            raise reason
+        if not any(accepted):  # no single axis is to blame
+            said = type(reason)(
+                f"refused for every point: {reason.what}", where=reason.where, accepted=reason.accepted
+            )
+            raise _within(said, study.source.where(("axes",)))
         if index not in accepted[place]:
             axis = axes[place]
             raise type(reason)(

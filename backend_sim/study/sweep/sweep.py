@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import shutil
 import tempfile
 import time
@@ -101,7 +102,7 @@ def _run(
             raise OutputError(
                 f"{lost} was lost ({type(error).__name__}); {kept} of {study.total} points are kept",
                 where=str(folder),
-                accepted="run the same command again to go on",
+                accepted=f"go on with: {_command(study, folder, count, cluster)}",
             ) from None
         finally:
             write_tables(store, axes, folder)
@@ -114,6 +115,13 @@ def _run(
             **_said(study, store, axes),
         }
         return StudyResult(document, axes, folder)
+
+
+def _command(study: Study, folder: Path, count: int, cluster: str | None) -> str:
+    """The command that goes on with a study."""
+    words = ["layerweaver", "sweep", study.source.source, "-o", str(folder)]
+    words += ["--workers", str(count)] if cluster is None else ["--cluster", cluster]
+    return shlex.join(words + ["--allow-code"] * study.job.allow_code)
 
 
 def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, Any]:

@@ -61,15 +61,20 @@ def workers(study: Study, count: int, cluster: str | None) -> Iterator[tuple[Exe
             yield pool, study.job, count
 
 
+def _hush() -> None:
+    """What goes wrong on a cluster is said in one line, by us."""
+    for name in ("distributed", "tornado", "asyncio", *logging.root.manager.loggerDict):
+        if name.split(".")[0] in {"distributed", "tornado", "asyncio"}:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 @contextlib.contextmanager
 def _dask(study: Study, cluster: str) -> Iterator[tuple[Executor, Any, int]]:
     need_extra("distributed", "a cluster", "distributed", f"--cluster {cluster}")
     import distributed  # noqa: PLC0415 - optional and heavy
 
     connect: Any = distributed.Client
-    for name in list(logging.root.manager.loggerDict):
-        if name.split(".")[0] == "distributed":  # what goes wrong is said in one line, by us
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    _hush()
     where = {"scheduler_file": cluster} if Path(cluster).is_file() else {"address": cluster}
     try:
         client = connect(**where, timeout=_CONNECT_S, set_as_default=False)
@@ -81,6 +86,7 @@ def _dask(study: Study, cluster: str) -> Iterator[tuple[Executor, Any, int]]:
         ) from None
     job = study.job
     parcel = pack([job.base, *(axis.values for axis in study.axes)], Path(job.folder))
+    _hush()
     with client:
         # The standard library's function is there whatever the worker has.
         there = client.run(metadata.version, "layerweaver", on_error="return")
