@@ -16,7 +16,7 @@ from typing import Any, cast
 from layerweaver.backend_sim.firmware.facts import Column, Facts
 from layerweaver.backend_sim.firmware.functions import Function
 from layerweaver.backend_sim.firmware.program import Program
-from layerweaver.backend_sim.firmware.spans import SIZES, Number, Span, storage_type
+from layerweaver.backend_sim.firmware.spans import SIZES, Number, Span, literal, storage_type
 from layerweaver.backend_sim.firmware.things import Pointed, Seen, Thing, Whole
 from layerweaver.scheduler.machine import timelines
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER
@@ -225,7 +225,7 @@ class Assembly:
             "SCALE": str(facts.scale),
             "RATE": str(facts.rate),
             "REACH": f"INT64_C({facts.reach_cycles})",
-            "COUNT_LIMIT": f"INT64_C({COUNT_LIMIT})",
+            "COUNT_LIMIT": literal(COUNT_LIMIT),
             "AHEAD": str(facts.dispatch_ahead),
             "DECISION_CYCLES": str(facts.decision_cycles),
             "WEIGHT_TYPE": stored("weight_scaled"),

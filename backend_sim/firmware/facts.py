@@ -26,7 +26,7 @@ __all__ = ["Column", "Facts"]
 _TIME = Span(0, NEVER)
 _MANY = Span(0, 2**31 - 1)
 _BYTES = Span(0, 2 * COUNT_LIMIT)
-_POSITION = Span(0, 2**62)
+_POSITION = Span(0, 2**31 - 2)
 
 ROW, BATCH, TENANT = "row", "profile", "tenant"
 """By what a column is looked up."""

@@ -290,6 +290,20 @@ static int32_t hold(lw_choice *choice, int64_t until)
     return LW_HOLD;
 }
 
+/* Count positions in the list of fetches from low numbers again; what they say modulo LW_RING stays. */
+static void restart_positions(lw_scheduler *lw)
+{
+    lw_machine *machine = &lw->machine;
+    int32_t rounds = machine->first & ~LW_MASK, window_rounds = machine->window_first & ~LW_MASK;
+    for (int32_t at = machine->window_first; at < machine->window_last; at++) {
+        lw->fetches[at & LW_MASK].window -= rounds;
+    }
+    machine->first -= rounds;
+    machine->last -= rounds;
+    machine->window_first -= window_rounds;
+    machine->window_last -= window_rounds;
+}
+
 /* Append the next row of a tenant's head to the timelines. */
 static void schedule(lw_scheduler *lw, int32_t index, lw_choice *choice)
 {
@@ -324,13 +338,16 @@ static void schedule(lw_scheduler *lw, int32_t index, lw_choice *choice)
     lw->machine.compute_end = compute_end;
 [ahead]    lw->recent[lw->recent_at] = fetch_end;
 [ahead]    lw->recent_at = lw->recent_at < $AHEAD ? lw->recent_at + 1 : 0;
-    if (lw->machine.appended_scaled > $COUNT_LIMIT || compute_end - lw->machine.origin > 2 * $REACH) {
+    if (lw->machine.appended_scaled > LW_MOST_COUNTED || compute_end - lw->machine.origin > 2 * $REACH) {
         policy_rebase(lw, lw->machine.start);
     }
 [head.served_compute_cycles]    head->served_compute_cycles += (int64_t)$HEAD_COMPUTE;
 [head.served_fetch_cycles]    head->served_fetch_cycles += (int64_t)$HEAD_FETCH;
 [head.left_compute_cycles]    head->left_compute_cycles = ($LEFT_COMPUTE_TYPE)(head->left_compute_cycles - $HEAD_COMPUTE);
 [head.left_fetch_cycles]    head->left_fetch_cycles = ($LEFT_FETCH_TYPE)(head->left_fetch_cycles - $HEAD_FETCH);
+    if (lw->machine.last > LW_MOST_POSITIONS || lw->machine.window_last > LW_MOST_POSITIONS) {
+        restart_positions(lw);
+    }
     head->rows_left--;
     choice->last = head->rows_left == 0;
     if (choice->last) {
@@ -394,7 +411,7 @@ void lw_row_done(lw_scheduler *lw, int64_t expected, int64_t actual)
     if (later == 0) {
         return;
     }
-    for (int64_t at = lw->machine.first; at < lw->machine.last; at++) {
+    for (int32_t at = lw->machine.first; at < lw->machine.last; at++) {
         lw_fetch *entry = &lw->fetches[at & LW_MASK];
         if (entry->done >= expected) {
             entry->done += later;

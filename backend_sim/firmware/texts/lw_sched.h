@@ -20,6 +20,13 @@
 #endif
 #define LW_MASK ((int32_t)LW_RING - 1)
 
+#ifndef LW_MOST_POSITIONS
+#define LW_MOST_POSITIONS (INT32_MAX / 2) /* beyond it positions in the list of fetches begin again */
+#endif
+#ifndef LW_MOST_COUNTED
+#define LW_MOST_COUNTED $COUNT_LIMIT /* scaled bytes beyond which counting begins again */
+#endif
+
 typedef $TENANT_TYPE lw_tenant;
 
 /* A request; the scheduler has it from lw_arrive until it is dropped or its last row is chosen. */
