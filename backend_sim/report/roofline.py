@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layerweaver.backend_sim.report.stills import drawing, picture
 from layerweaver.backend_sim.results.reading import ResultError
 from layerweaver.ir import OutputError, atomic_write, write_text
-from layerweaver.ir.elsewhere import import_elsewhere
 from layerweaver.ir.extras import need_extra
 
 if TYPE_CHECKING:
@@ -197,16 +196,10 @@ def _diameter(point: LayerPoint) -> float:
 
 def _still(roofline: RooflineFigure, kind: str) -> bytes:
     """The figure as SVG or PNG, by matplotlib: it needs no browser."""
-    mpl = import_elsewhere("matplotlib")  # an optional extra
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     from layerweaver.backend_sim.report.palette import DANGER, MARK, colour  # noqa: PLC0415
 
     markers = "osD^vP*X"
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "layerweaver", "font.size": 10}):
-        figure = Figure(figsize=(7.2, 4.8), layout="constrained")
-        FigureCanvasAgg(figure)
+    with drawing(7.2, 4.8) as figure:
         axes = figure.add_subplot()
         axes.plot(*roofline.roof(), color=MARK, linewidth=2.2)
         for index, (bound, points) in enumerate(roofline.groups().items()):
@@ -250,10 +243,7 @@ def _still(roofline: RooflineFigure, kind: str) -> bytes:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(loc="lower right", frameon=False, fontsize=9, markerscale=0.6)
-        stream = io.BytesIO()
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        figure.savefig(stream, format=kind, dpi=144, metadata=metadata)
-    return stream.getvalue()
+        return picture(figure, kind)
 
 
 def write_figure(figure: RooflineFigure, path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from layerweaver.cli.outputs import picture_file
 from layerweaver.cli.render import fields_table, rows_table
 from layerweaver.cli.render_hpca21 import hpca21_tables
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
@@ -101,12 +102,29 @@ def _onnxim(context: typer.Context, as_json: JsonOption = False) -> None:
     console().print(f"mean absolute error per convolution: {document['layer_mape']:.1%}")
 
 
-def _hpca21(context: typer.Context, as_json: JsonOption = False) -> None:
+def _hpca21(
+    context: typer.Context,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            help="Draw the figure as the paper does (.svg or .png).",
+            callback=picture_file(".svg", ".png"),
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """STP gains of the Layerweaver paper (Fig. 14), pair by pair."""
     from layerweaver.backend_sim.study.reproduce.hpca21 import reproduce_hpca21
 
-    with session_of(context).progress("simulating pairs") as progress:
+    session = session_of(context)
+    with session.progress("simulating pairs") as progress:
         document = reproduce_hpca21(progress=progress)
+    if plot is not None:
+        from layerweaver.backend_sim.report.hpca21_figure import write_hpca21_figure
+
+        write_hpca21_figure(document, plot)
+        session.note(f"wrote {plot}")
     if as_json:
         print_document(document)
         return

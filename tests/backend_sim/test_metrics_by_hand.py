@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from layerweaver.backend_sim.study.simulate import simulate
-from layerweaver.ir import ScenarioError
+from layerweaver.costmodel import load_npu
+from layerweaver.ir import LayerweaverError, ScenarioError
 
 NPU = {
     "name": "unit",
@@ -259,6 +260,32 @@ def test_what_changes_nothing_is_said(serve: Serve) -> None:
     ]
     drawn = {"arrival": {"kind": "poisson", "qps": 1000, "seed": 1}}
     assert "warnings" not in serve({1: [(1000, 0, 0)]}, [], tenant=drawn, seed=3, duration_s=0.01)
+
+
+@pytest.mark.parametrize(
+    ("keys", "tenant", "said"),
+    [
+        (
+            {"npu": None, "pool": [{"npu": NPU, "count": 2}], "router_seed": 3},
+            {},
+            "router_seed changes nothing",
+        ),
+        ({}, {"batch": {"max": 1, "delay_ms": 2}}, "batch.delay_ms changes nothing, since batch.max is 1"),
+    ],
+)
+def test_a_key_without_effect_is_said(
+    serve: Serve, keys: Mapping[str, Any], tenant: Mapping[str, Any], said: str
+) -> None:
+    document = serve({1: [(1000, 0, 0)]}, [0, 5000], tenant=tenant, **keys)
+    assert any(said in line for line in document["warnings"])
+
+
+@pytest.mark.parametrize("clock", [{"clock_ghz": 1000}, {"clock_mhz": 9001}])
+def test_a_clock_that_no_chip_has_is_refused(clock: Mapping[str, float]) -> None:
+    npu: dict[str, Any] = {key: value for key, value in NPU.items() if key != "clock_mhz"}
+    npu |= clock
+    with pytest.raises(LayerweaverError, match="more than any chip's; give up to 9 GHz"):
+        load_npu(npu)
 
 
 def test_energy_says_what_it_counts_and_has_three_digits() -> None:

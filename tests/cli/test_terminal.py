@@ -254,6 +254,14 @@ def test_no_line_of_help_is_wider_than_the_terminal() -> None:
         assert [line for line in lines if len(line) > 80 or line.endswith("…")] == []
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_quiet_may_stand_anywhere(place: int, tmp_path: Path) -> None:
+    words = ["models", "export", "ncf", "-o", str(tmp_path / "ncf.onnx")]
+    assert layerweaver(*words).stderr != ""
+    assert layerweaver(*words[:place], "-q", *words[place:]).stderr == ""
+    assert layerweaver(*words, "-q").stderr == ""
+
+
 def test_inspect_says_how_long_and_how_many() -> None:
     for columns in ("40", "80"):
         shown = " ".join(layerweaver("inspect", "zoo:ncf", "--npu", "tpu-v3", COLUMNS=columns).stdout.split())

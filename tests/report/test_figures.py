@@ -11,6 +11,7 @@ import pytest
 
 from layerweaver.backend_sim.report.graph_layout import place
 from layerweaver.backend_sim.report.graph_picture import write_graph_picture
+from layerweaver.backend_sim.report.hpca21_figure import draw_hpca21, write_hpca21_figure
 from layerweaver.backend_sim.report.notebook import (
     ComparisonResult,
     PeakResult,
@@ -241,3 +242,36 @@ def test_results_read_like_their_documents_and_draw_figures(
     assert list(peak.plot_peak().data[0].x) == [12000.0, 33000.0]
     with pytest.raises(ResultError, match="details"):
         SimulationResult(make_document(details=False)).plot_timeline()
+
+
+def test_the_paper_s_figure_has_a_bar_for_every_pair_and_its_values(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    rows = [
+        {
+            "scenario": scenario,
+            "costs": costs,
+            "policy": policy,
+            "pair": pair,
+            "stp_gain_pct": gain,
+            "paper_pct": known,
+        }
+        for costs in ("paper-ratios", "own")
+        for scenario in ("single", "multi16")
+        for policy in ("fcfs", "aimt", "layerweaver")
+        for pair, gain, known in (("RN+BB", 51.0, 50.0), ("MN+BL", -3.0, None))
+    ]
+    for kind in ("svg", "png"):
+        path = tmp_path / f"fig.{kind}"
+        write_hpca21_figure({"rows": rows}, path)
+        assert path.read_bytes() == draw_hpca21({"rows": rows}, kind)
+    drawn = (tmp_path / "fig.svg").read_text()
+    for word in (
+        "RN+BB",
+        "MN+BL",
+        "AI-MT",
+        "Layerweaver",
+        "the paper",
+        "batch 16, compute-centric NPU, our own",
+    ):
+        assert word in drawn
+    assert drawn.count("RN+BB") == 4
