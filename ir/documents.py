@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
@@ -15,10 +15,10 @@ from layerweaver.ir.units import parse_quantity
 
 __all__ = [
     "Count",
+    "LongestRow",
     "Milliseconds",
     "Number",
     "PositiveCount",
-    "PositiveMicroseconds",
     "PositiveMilliseconds",
     "PositiveSeconds",
     "Rate",
@@ -86,6 +86,12 @@ def _seed(value: object) -> int:
     return value
 
 
+def _longest_row(value: object) -> float | str:
+    if value == "auto":
+        return "auto"
+    return _time("us", positive=True)(value)
+
+
 Number = Annotated[float, BeforeValidator(_number)]
 
 
@@ -98,7 +104,7 @@ PositiveSeconds = Annotated[float, BeforeValidator(_time("s", positive=True))]
 Milliseconds = Annotated[float, BeforeValidator(_time("ms", positive=False))]
 
 
-PositiveMicroseconds = Annotated[float, BeforeValidator(_time("us", positive=True))]
+LongestRow = Annotated[float | Literal["auto"], BeforeValidator(_longest_row)]
 PositiveMilliseconds = Annotated[float, BeforeValidator(_time("ms", positive=True))]
 
 

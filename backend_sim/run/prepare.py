@@ -19,6 +19,7 @@ from layerweaver.backend_sim.run.decoders import (
     token_requests,
 )
 from layerweaver.backend_sim.run.groups import group_documents
+from layerweaver.backend_sim.run.longest import AUTO, chosen_lengths, whole
 from layerweaver.backend_sim.run.variants import Menus, Npu, RowRoom, share_activations, tenant_menus
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.scenario.provenance import HASHES, SKIPPING, file_hash, scenario_record
@@ -175,7 +176,7 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
     _check_variants(scenario, len(kinds))
     npus, warnings, room = [], dict.fromkeys(scenario.warnings), RowRoom()
     for config, machine, count in kinds:
-        compiled = _compiled(scenario, requests, config, progress)
+        compiled = _compiled(scenario, whole(requests), config, progress)
         if compiled is not None:
             warnings.update(dict.fromkeys(compiled.warnings))
         decoders = tuple(
@@ -186,6 +187,12 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
         )
         stand_ins = {index: decoder.stand_in for index, decoder in enumerate(decoders) if decoder is not None}
         menus = tenant_menus(scenario, machine, profiles, compiled, keys=keys, stand_ins=stand_ins, room=room)
+        if config is not None and any(request.longest_us == AUTO for request in requests):
+            cut = chosen_lengths(scenario, requests, keys, menus, config)
+            compiled = _compiled(scenario, cut, config, progress)
+            menus = tenant_menus(
+                scenario, machine, profiles, compiled, keys=keys, stand_ins=stand_ins, room=RowRoom()
+            )
         if stand_ins:
             decoders = with_room(scenario, decoders, tuple(menus), config)
             for index, decoder in enumerate(decoders):
@@ -343,7 +350,7 @@ def _model_request(scenario: Scenario, source: str, tenant: TenantSpec) -> Model
         state=tuple(tenant.state.items()),
         incomplete=tenant.incomplete,
         overrides={size: scenario.path_of(file) for size, file in tenant.override_files().items()},
-        longest_us=tenant.longest_us,
+        longest_us=AUTO if tenant.longest_us == "auto" else tenant.longest_us,
     )
 
 

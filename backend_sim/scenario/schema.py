@@ -13,10 +13,10 @@ from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
 from layerweaver.backend_sim.traffic.recorded import TraceSpec
 from layerweaver.ir.documents import (
     Count,
+    LongestRow,
     Milliseconds,
     Number,
     PositiveCount,
-    PositiveMicroseconds,
     PositiveMilliseconds,
     PositiveSeconds,
     Seconds,
@@ -122,7 +122,7 @@ class TenantSpec(Section):
     incomplete: bool = False
     batch: PositiveCount | BatchSpec = 1
     overrides: str | dict[str, str] | None = None
-    longest_us: PositiveMicroseconds | None = None
+    longest_us: LongestRow | None = None
     deadline_ms: PositiveMilliseconds | None = None
     mlperf_model: str | None = None
     percentile: Number | None = None

@@ -55,6 +55,20 @@ def test_rows_are_pieces_of_their_layers() -> None:
     assert plain.machines[0][1][1][0].table.rows == cut.machines[0][1][1][0].table.rows
 
 
+def test_automatic_lengths_serve_who_is_in_a_hurry() -> None:
+    """They are below the other one's slack and add little; without deadlines beside it nothing is cut."""
+    plain, cut = as_prepared(scenario()), as_prepared(scenario(longest_us="auto"))
+    before, after = (item.machines[0][1][0][0].table for item in (plain, cut))
+    slack = 350_000 - plain.machines[0][1][1][0].standalone_cycles
+    assert np.maximum(after.compute_cycles, after.memory_cycles).max() < slack / 2
+    assert before.compute_cycles.sum() < after.compute_cycles.sum() <= 1.03 * before.compute_cycles.sum()
+    assert late(scenario(longest_us="auto")) * 4 <= late(scenario())
+    keys = scenario(longest_us="auto")
+    keys["tenants"][1] = {key: value for key, value in keys["tenants"][1].items() if key != "deadline_ms"}
+    alone = as_prepared(keys).machines[0][1][0][0].table
+    np.testing.assert_array_equal(alone.compute_cycles, before.compute_cycles)
+
+
 def test_two_tenants_of_one_model_may_be_cut_differently() -> None:
     keys = scenario(longest_us=100)
     keys["tenants"].append(keys["tenants"][0] | {"name": "whole", "longest_us": 1000})
