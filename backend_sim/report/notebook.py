@@ -12,6 +12,7 @@ from layerweaver.backend_sim.report.markup import Cell, Table, table_markup
 from layerweaver.backend_sim.results.metric import Shown, Value, shown
 from layerweaver.backend_sim.results.metrics import tenant_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
+from layerweaver.backend_sim.results.token_metrics import TOKEN_METRICS
 from layerweaver.ir import OutputError, write_text
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ class _Result(Mapping[str, Any]):
 
 def _tenant_rows(runs: tuple[LabelledRun, ...]) -> list[dict[str, Value]]:
     rows = []
+    tokens = any("llm" in tenant for run in runs for tenant in run.tenants)
+    metrics = (*tenant_metrics(), *(TOKEN_METRICS if tokens else ()))
     for run in runs:
         spreads = run.document.get("confidence")
         for index, tenant in enumerate(run.tenants):
             row: dict[str, Value] = {"policy": run.label, "tenant": tenant["name"]}
-            for metric in shown(tenant_metrics(), Shown.FRAME):
+            for metric in shown(metrics, Shown.FRAME):
                 row[metric.column] = metric.of(tenant)
                 if spreads and Shown.SPREAD in metric.shown:
                     spread = spreads["tenants"][index]

@@ -11,6 +11,7 @@ from layerweaver.backend_sim.report.charts.inside import run_charts
 from layerweaver.backend_sim.report.charts.latency import latency_charts
 from layerweaver.backend_sim.report.charts.load import load_charts
 from layerweaver.backend_sim.report.charts.machine import machine_charts
+from layerweaver.backend_sim.report.charts.tokens import token_charts, token_time_charts
 from layerweaver.backend_sim.report.markup import Chart, chart_markup, table_markup
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS
 from layerweaver.backend_sim.report.shell import page_html
@@ -19,6 +20,7 @@ from layerweaver.backend_sim.report.tables import (
     peak_tables,
     repetition_tables,
     systems_table,
+    tokens_table,
     verdicts_table,
 )
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
@@ -61,7 +63,7 @@ def _cards(charts: Iterable[Chart]) -> str:
 
 
 def _run_section(run: LabelledRun, index: int, *, single: bool) -> tuple[str, str, str] | None:
-    charts = run_charts(run, index)
+    charts = [*run_charts(run, index), *token_charts(run, index)]
     if not charts:
         return None
     wide = [chart for chart in charts if chart.zoomable or "over time" in chart.title]
@@ -76,6 +78,8 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
         body = table_markup(verdicts_table(documents), identifier="verdicts")
         if (changes := changes_table(documents)) is not None:
             body += table_markup(changes, identifier="changes")
+        if (tokens := tokens_table(documents)) is not None:
+            body += table_markup(tokens, identifier="tokens")
         body += table_markup(systems_table(documents), identifier="systems")
         for index, table in enumerate(repetition_tables(documents)):
             body += table_markup(table, identifier=f"repetitions-{index}")
@@ -94,7 +98,7 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
     tenants = {tenant["name"] for run in documents.runs for tenant in run.tenants}
     many = len(tenants) > DRAWN_TENANTS
     for key, heading, charts in (
-        ("latency", "Latency", latency_charts(documents)),
+        ("latency", "Latency", [*latency_charts(documents), *token_time_charts(documents)]),
         ("load", "Over load", load_charts(documents)),
     ):
         if charts:

@@ -15,6 +15,7 @@ from layerweaver.backend_sim.results.reading import Documents
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.results.sentence import compared
 from layerweaver.backend_sim.results.spreads import spread_tables
+from layerweaver.backend_sim.results.token_metrics import TOKEN_METRICS
 from layerweaver.backend_sim.scenario.provenance import HASHES
 
 __all__ = ["changes_table", "peak_tables", "repetition_tables", "systems_table", "verdicts_table"]
@@ -27,7 +28,8 @@ def _metrics_table(
 ) -> Table:
     """A table of all metrics that pages show; a row is its names and its document."""
     filled = [(*names, *(metric.of(document) for metric in metrics)) for names, document in rows]
-    names = ("policy", "tenant") if metrics[0] in tenant_metrics() else ("policy",)
+    of_tenants = metrics[0] in (*tenant_metrics(), *TOKEN_METRICS)
+    names = ("policy", "tenant") if of_tenants else ("policy",)
     columns = (*names, *(metric.heading for metric in metrics))
     shares = {place + len(names) for place, metric in enumerate(metrics) if metric.form is Form.SHARE}
     titles = {metric.heading: metric.definition for metric in metrics}
@@ -42,6 +44,18 @@ def verdicts_table(documents: Documents) -> Table:
         rows.sort(key=lambda row: place[row[0][1]])
     metrics = sorted(shown(tenant_metrics(), Shown.PAGE), key=lambda metric: metric.key not in _FIRST)
     return replace(_metrics_table("Every tenant under every policy", metrics, rows), whole=True)
+
+
+def tokens_table(documents: Documents) -> Table | None:
+    """The language models of every run; None without any."""
+    rows = [
+        ((run.label, tenant["name"]), tenant)
+        for run in documents.runs
+        for tenant in run.tenants
+        if "llm" in tenant
+    ]
+    metrics = shown(TOKEN_METRICS, Shown.PAGE)
+    return _metrics_table("Language models", metrics, rows) if rows else None
 
 
 def changes_table(documents: Documents) -> Table | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from layerweaver.backend_sim.results.metric import Form, Metric, Shown, Value, shown
 from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.schema import Confidence, Difference, Run
+from layerweaver.backend_sim.results.token_metrics import TOKEN_METRICS
 
 __all__ = ["confidence", "differences", "spread", "t95"]
 
@@ -39,9 +41,10 @@ def spread(values: Sequence[Value], least: float = 0.0, most: float = math.inf) 
 def _spreads(metrics: Sequence[Metric], documents: Sequence[Mapping[str, object]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for metric in shown(metrics, Shown.SPREAD):
-        group, _, last = metric.key.rpartition(".")
-        inner = found.setdefault(group, {}) if group else found
-        assert isinstance(inner, dict)
+        *groups, last = metric.key.split(".")
+        inner = found
+        for group in groups:
+            inner = cast("dict[str, object]", inner.setdefault(group, {}))
         values = [metric.of(document) for document in documents]
         numbers = [value for value in values if isinstance(value, (int, float))]
         is_share = metric.form is Form.SHARE and max(numbers, default=0.0) <= 1.0
@@ -54,10 +57,11 @@ def confidence(documents: Sequence[Run]) -> Confidence:
 
     No metric is negative and no share is above 1, and neither is an interval.
     """
-    tenants = [
-        {"name": first["name"], **_spreads(tenant_metrics(), [run["tenants"][index] for run in documents])}
-        for index, first in enumerate(documents[0]["tenants"])
-    ]
+    tenants = []
+    for index, first in enumerate(documents[0]["tenants"]):
+        metrics = (*tenant_metrics(), *(TOKEN_METRICS if "llm" in first else ()))
+        spreads = _spreads(metrics, [run["tenants"][index] for run in documents])
+        tenants.append({"name": first["name"], **spreads})
     system = _spreads(system_metrics(), [run["system"] for run in documents])
     return {"level": 0.95, "tenants": tenants, "system": system}
 

@@ -8,7 +8,7 @@ from typing import Annotated, NotRequired
 from pydantic import AfterValidator, ConfigDict, with_config
 from typing_extensions import TypedDict
 
-__all__ = ["Details", "Timeline", "Utilization"]
+__all__ = ["Details", "LatencyHistogram", "Timeline", "TokenHistogram", "TokenSeries", "Utilization"]
 
 _LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
 
@@ -59,6 +59,45 @@ class Batches(TypedDict):
     tenant: str
     size: list[int]
     count: list[int]
+
+
+@with_config(_LENIENT)
+class TokenHistogram(TypedDict):
+    """As a latency histogram."""
+
+    edges_ms: list[float]
+    counts: list[int]
+    dropped: int
+
+
+@with_config(_LENIENT)
+class TokensOverTime(TypedDict):
+    """Tokens per second in every step; the share of the cache held at every edge."""
+
+    edges_ms: list[float]
+    tokens_per_s: list[float]
+    cache_share: list[float]
+
+
+@with_config(_LENIENT)
+class Iterations(TypedDict):
+    """Iterations that were recorded, as columns."""
+
+    end_ms: list[float]
+    members: list[int]
+
+
+@with_config(_LENIENT)
+class TokenSeries(TypedDict):
+    """A language model."""
+
+    tenant: str
+    ttft_limit_ms: float | None
+    tpot_limit_ms: float | None
+    ttft: TokenHistogram
+    tpot: TokenHistogram
+    over_time: TokensOverTime
+    iterations: Iterations
 
 
 @with_config(_LENIENT)
@@ -113,6 +152,7 @@ class _Details(TypedDict):
     utilization: Utilization | None
     timeline: Timeline | None
     configuration: NotRequired[dict[str, object]]
+    tokens: NotRequired[list[TokenSeries]]
 
 
 def _check(details: _Details) -> _Details:
@@ -129,6 +169,15 @@ def _check(details: _Details) -> _Details:
         _same(len(waiting["requests"]), len(waiting["share_of_time"]), "in_system")
     for batches in details["batches"]:
         _same(len(batches["size"]), len(batches["count"]), "batches")
+    for tokens in details.get("tokens", []):
+        for times in (tokens["ttft"], tokens["tpot"]):
+            if times["counts"]:
+                _same(len(times["edges_ms"]), len(times["counts"]) + 1, "tokens")
+        steps = tokens["over_time"]
+        _ascending(steps["edges_ms"], "tokens")
+        _same(len(steps["cache_share"]), len(steps["edges_ms"]), "tokens")
+        _same(len(steps["tokens_per_s"]) + 1, len(steps["edges_ms"]), "tokens")
+        _same(len(tokens["iterations"]["end_ms"]), len(tokens["iterations"]["members"]), "tokens")
     activity = details["utilization"]
     if activity is not None:
         _ascending(activity["edges_ms"], "utilization")

@@ -11,6 +11,7 @@ from typing import cast
 from layerweaver.backend_sim.results.metric import Metric, Shown, Value
 from layerweaver.backend_sim.results.metrics import RUN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.schema import Comparison, Peak, Run
+from layerweaver.backend_sim.results.token_metrics import TOKEN_METRICS
 from layerweaver.ir import OutputError, atomic_write, check_writable, write_text
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.extras import need_extra
@@ -51,6 +52,7 @@ def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
                 | _cells(RUN_METRICS, run, None)
                 | {"name": tenant["name"]}
                 | _cells(tenant_metrics(), tenant, spread)
+                | (_cells(TOKEN_METRICS, tenant, spread) if "llm" in tenant else {})
                 | {f"system.{key}": value for key, value in system.items()}
             )
         rows += _with_origin(own, run)

@@ -55,7 +55,12 @@ class Metric:
     def column(self) -> str:
         """Its column in a data frame."""
         group, _, last = self.key.rpartition(".")
-        return f"{last}_ms" if group == "latency_ms" else last
+        if group == "latency_ms":
+            return f"{last}_ms"
+        kind = group.rpartition(".")[2] if "." in group else ""
+        if kind.endswith("_ms"):
+            return f"{kind[:-3]}_{last}_ms"
+        return f"{kind}_{last}" if kind else last
 
     def _at(self, found: object) -> object:
         for part in self.key.split("."):

@@ -1,7 +1,8 @@
 """Each metric once: its key, heading and form, where it is shown, and what exactly it is.
 
 Terminal, page, data frame, CSV, confidence intervals and ``docs/metrics.md`` read :data:`RUN_METRICS`,
-:func:`tenant_metrics` and :func:`system_metrics`. To add a metric, add its key to the document's type in
+:func:`tenant_metrics`, :func:`system_metrics` and, of language models,
+:mod:`~layerweaver.backend_sim.results.token_metrics`. To add a metric, add its key to the document's type in
 :mod:`~layerweaver.backend_sim.results.schema` and its entry here, and fill it in
 :mod:`~layerweaver.backend_sim.results.tenant` or :mod:`~layerweaver.backend_sim.results.system`.
 """
@@ -11,8 +12,16 @@ from __future__ import annotations
 from functools import cache
 
 from layerweaver.backend_sim.results.metric import Form, Metric, Shown
+from layerweaver.backend_sim.results.token_metrics import TOKEN_METRICS
 
-__all__ = ["ENERGY_COUNTS", "RUN_METRICS", "metrics_page", "system_metrics", "tenant_metrics"]
+__all__ = [
+    "ENERGY_COUNTS",
+    "RUN_METRICS",
+    "TOKEN_METRICS",
+    "metrics_page",
+    "system_metrics",
+    "tenant_metrics",
+]
 
 ENERGY_COUNTS = (
     "MACs, vector operations, DRAM bytes and, once a layer, on-chip bytes, each times the config's constant; "
@@ -256,6 +265,7 @@ def metrics_page() -> str:
     for title, metrics in (
         ("Of a run", RUN_METRICS),
         ("Of a tenant", _OF_TENANTS),
+        ("Of a language model", TOKEN_METRICS),
         ("Of the system", _OF_THE_SYSTEM),
     ):
         lines += ["", f"## {title}", "", "| key | in tables | |", "|---|---|---|"]

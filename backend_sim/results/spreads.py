@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from layerweaver.backend_sim.results.metric import Metric, Shown, shown
 from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.schema import Difference, Run
+from layerweaver.backend_sim.results.token_metrics import TOKEN_METRICS
 
 __all__ = ["SpreadTable", "spread_tables", "spread_text"]
 
@@ -68,6 +69,22 @@ def spread_tables(
             for name, spreads in repeated
         ),
     )
+    language = [place for place, tenant in enumerate(runs[0]["tenants"]) if "llm" in tenant]
+    of_tokens = shown(TOKEN_METRICS, Shown.TERMINAL | Shown.SPREAD)
+    if language:
+        yield SpreadTable(
+            f"Tokens over {seeds} seeds",
+            ("tenant", "policy", *(metric.heading for metric in of_tokens)),
+            tuple(
+                (
+                    tenants[place],
+                    name,
+                    *(spread_text(metric, spreads["tenants"][place]) for metric in of_tokens),
+                )
+                for place in language
+                for name, spreads in repeated
+            ),
+        )
     if differences:
         yield SpreadTable(
             f"Less {differences[0]['against']}, seed by seed: where an interval leaves 0 out, they differ",

@@ -26,6 +26,7 @@ from layerweaver.backend_sim.timeline.series import (
     _over_time,
     activity_over_time,
 )
+from layerweaver.backend_sim.timeline.token_series import token_series
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up
 
 if TYPE_CHECKING:
@@ -275,7 +276,8 @@ def simulation_details(
         latencies: Latencies to count in the histograms, per tenant; by default those of the outcome.
 
     Returns:
-        ``latency``, ``over_time``, ``in_system``, ``batches``, ``utilization`` and ``timeline``.
+        ``latency``, ``over_time``, ``in_system``, ``batches``, ``utilization`` and ``timeline``; with
+        language models ``tokens`` too.
     """
     log = outcome.log if log is None else log
     pairs = list(zip(simulation_input.tenants, outcome.tenants, strict=True))
@@ -297,6 +299,7 @@ def simulation_details(
             for (tenant, result), due in zip(pairs, scheduled_ns, strict=True)
         ],
         "batches": [{"tenant": tenant.name, **_batches(result.batch_counts)} for tenant, result in pairs],
+        **({"tokens": tokens} if (tokens := token_series(simulation_input, outcome, log, TIME_BINS)) else {}),
         "utilization": activity_over_time(simulation_input, log, scheduled_ns, TIME_BINS)
         if recorded and log
         else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,10 +19,11 @@ from layerweaver.backend_sim.report.palette import (
     plain,
     styled,
 )
+from layerweaver.backend_sim.results.details_schema import LatencyHistogram, TokenHistogram
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun
 from layerweaver.backend_sim.results.schema import Tenant
 
-__all__ = ["latency_charts", "latency_figure"]
+__all__ = ["Line", "histogram_tail", "latency_charts", "latency_figure", "tail_figure"]
 
 
 def latency_charts(documents: Documents) -> list[Chart]:
@@ -75,11 +77,18 @@ def _tail(run: LabelledRun, tenant: Tenant) -> tuple[list[float], list[float]] |
         values = list(zip(percentiles, _BEYOND, strict=True))
         known = [(value, share) for value, share in values if value is not None and value > 0]
     else:
-        total = sum(entry["counts"]) + entry["dropped"]
-        slower = (1 - np.cumsum([0, *entry["counts"]]) / total).tolist()
-        pairs = zip(entry["edges_ms"], slower, strict=True)
-        known = [(edge, share) for edge, share in pairs if share > 0.5 / total and edge > 0]
+        edges, shares = histogram_tail(entry)
+        return (edges, shares) if edges else None
     return ([value for value, _ in known], [share for _, share in known]) if known else None
+
+
+def histogram_tail(histogram: LatencyHistogram | TokenHistogram) -> tuple[list[float], list[float]]:
+    """Edges of a histogram in ms, and the shares that took longer."""
+    total = sum(histogram["counts"]) + histogram["dropped"]
+    slower = (1 - np.cumsum([0, *histogram["counts"]]) / total).tolist()
+    pairs = zip(histogram["edges_ms"], slower, strict=True)
+    known = [(edge, share) for edge, share in pairs if share > 0.5 / total and edge > 0]
+    return [value for value, _ in known], [share for _, share in known]
 
 
 def latency_figure(runs: Sequence[LabelledRun], tenant: str) -> go.Figure | None:
@@ -88,9 +97,8 @@ def latency_figure(runs: Sequence[LabelledRun], tenant: str) -> go.Figure | None
     Both axes are logarithmic. Where a line crosses the deadline, its height is the violation rate. Runs
     without details are drawn through their percentiles. None if nothing completed.
     """
-    figure = go.Figure()
     deadlines: set[float] = set()
-    every: list[float] = []
+    lines: list[Line] = []
     for index, run in enumerate(runs):
         entry = next((found for found in run.tenants if found["name"] == tenant), None)
         tail = _tail(run, entry) if entry is not None else None
@@ -98,18 +106,30 @@ def latency_figure(runs: Sequence[LabelledRun], tenant: str) -> go.Figure | None
             continue
         if deadline_ms := entry.get("deadline_ms"):
             deadlines.add(deadline_ms)
-        every += tail[0]
+        lines.append((index, run.label, *tail, run.details is not None))
+    return tail_figure(lines, deadlines, "latency, ms")
+
+
+Line: TypeAlias = tuple[int, str, list[float], list[float], bool]
+"""Place of a run, its label, times in ms, shares that took longer, whether a whole histogram is there."""
+
+
+def tail_figure(lines: Sequence[Line], deadlines: set[float], x_title: str) -> go.Figure | None:
+    """Shares that took longer, one line per run, with the limits; None without a line."""
+    figure = go.Figure()
+    every = [value for _, _, values, _, _ in lines for value in values]
+    for index, label, values, shares, whole in lines:
         figure.add_scatter(
-            x=tail[0],
-            y=tail[1],
-            name=plain(run.label),
-            mode="lines" if run.details else "lines+markers",
+            x=values,
+            y=shares,
+            name=plain(label),
+            mode="lines" if whole else "lines+markers",
             line={"color": colour(index), "dash": dash(index), "width": 2.2},
-            hovertemplate="%{y:.3%} took longer than %{x:.3g} ms<extra>" + plain(run.label) + "</extra>",
+            hovertemplate="%{y:.3%} took longer than %{x:.3g} ms<extra>" + plain(label) + "</extra>",
         )
-    if not figure.data:
+    if not every:
         return None
-    styled(figure, height=380, x_title="latency, ms", y_title="share of requests slower")
+    styled(figure, height=380, x_title=x_title, y_title="share of requests slower")
     for deadline in sorted(deadlines):
         mark_x(figure, deadline, f"deadline {deadline:g} ms", DANGER, log=True)
     figure.update_xaxes(type="log", **log_ticks(min(every), max(*every, *deadlines, min(every))))
