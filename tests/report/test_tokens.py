@@ -14,7 +14,8 @@ import yaml
 from layerweaver.backend_sim.report.notebook import SimulationResult
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.results.files import result_csv
-from layerweaver.backend_sim.study.simulate import RunOptions, simulate_with
+from layerweaver.backend_sim.study.repeat import RunOptions
+from layerweaver.backend_sim.study.simulate import simulate_with
 
 TIMINGS = {
     "clock_mhz": 1000,
