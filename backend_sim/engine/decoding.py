@@ -135,6 +135,7 @@ def _no_end(state: State, index: int, done: int, now: int) -> None:
 
 
 WITHOUT_DECODERS: Mapping[str, Callable[..., Any]] = {
+    "arrive_at_decoder": _no_row,
     "begin_iteration": _no_row,
     "finish_iteration": _no_end,
     "form_iteration": _no_head,

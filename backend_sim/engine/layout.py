@@ -141,7 +141,7 @@ def build_state(
         mode_counts=np.zeros(len(policy.spec.modes), np.int64),
         recent=np.zeros(given.dispatch_ahead + 1, np.int64),
         log=records(LOG, log_entries),
-        llm=build_llm(decoders, compiled=compiled),
+        llm=build_llm(decoders, compiled=compiled) if decoders else (),
     )
 
 

@@ -56,18 +56,24 @@ def next_request(state: State, index: int) -> None:
         tenant.next_cycle = ns_to_cycles_up(request.scheduled_ns, state.visible.machine.clock_hz)
 
 
+def arrive_at_decoder(state: State, index: int) -> None:
+    """The next request of a language model arrives."""
+    tenant = state.tenants[index]
+    decoder = state.llm.decoders[tenant.decoder]
+    _count_depth(state, index, state.llm.requests[decoder.first_request + decoder.arrived].scheduled_ns)
+    decoder.arrived += 1
+    tenant.number += 1
+    tenant.queued += 1
+    state.visible.machine.queued += 1
+    state.visible.heads[index].queued = tenant.queued
+    next_request(state, index)
+
+
 def _arrive(state: State, index: int) -> None:
     machine = state.visible.machine
     tenant, head = state.tenants[index], state.visible.heads[index]
     if tenant.decoder >= 0:
-        decoder = state.llm.decoders[tenant.decoder]
-        _count_depth(state, index, state.llm.requests[decoder.first_request + decoder.arrived].scheduled_ns)
-        decoder.arrived += 1
-        tenant.number += 1
-        tenant.queued += 1
-        machine.queued += 1
-        head.queued = tenant.queued
-        next_request(state, index)
+        arrive_at_decoder(state, index)
         return
     position = tenant.offset + tenant.arrived
     _count_depth(state, index, state.sched[position])

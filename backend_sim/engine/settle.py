@@ -94,7 +94,7 @@ def _latencies(decoder: DecoderRun) -> NDArray[np.int64]:
 def _busy(given: SimulationInput, state: State) -> tuple[int, int]:
     """Compute cycles and scaled traffic of all rows scheduled, exact beyond 64 bits."""
     compute, dram, scale = 0, 0, given.machine.bandwidth_denominator
-    for decoder in state.llm.decoders:
+    for decoder in state.llm.decoders if state.llm else ():
         compute += int(decoder.compute_cycles)
         dram += int(decoder.dram_bytes) * scale
     for record, head, tenant in zip(state.tenants, state.visible.heads, given.tenants, strict=True):
