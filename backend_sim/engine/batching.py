@@ -24,12 +24,13 @@ from layerweaver.backend_sim.engine.queues import (
 )
 from layerweaver.backend_sim.engine.state import CLOSED, SATURATED, State
 from layerweaver.ir.clock import cycles_to_ns_down, cycles_to_ns_up, ns_to_cycles_down, ns_to_cycles_up
-from layerweaver.scheduler.machine.jit import inlined
+from layerweaver.scheduler.machine.jit import apart, inlined
 from layerweaver.scheduler.machine.timelines import NEVER
 
-__all__ = ["admit", "finish_batch", "form_head", "load_row"]
+__all__ = ["admit", "finish_batch", "load_row", "turn_away"]
 
 
+@apart
 def admit(state: State, now: int) -> None:
     """Let everything in that arrived by ``now`` and form heads."""
     while state.events[EARLIEST] <= now:
@@ -37,7 +38,7 @@ def admit(state: State, now: int) -> None:
         tenant = state.tenants[index]
         _let_in(state, index, now)
         if tenant.started == 0:
-            _form_head(state, index, now)
+            form_head(state, index, now)
         following = next_event(state, index)
         # Only a full window keeps an arrival from being let in; the refill notes the event again.
         set_event(state.events, index, following if following > now else NEVER)
@@ -115,13 +116,20 @@ def _pass_over(state: State, index: int, now: int) -> None:
     tenant.fresh = fresh
 
 
-def form_head(state: State, index: int, now: int) -> None:
-    """Put together the head batch of a tenant from its queue, as of ``now``; none of it has begun."""
-    _form_head(state, index, now)
+@apart
+def turn_away(state: State, index: int, now: int) -> None:
+    """Drop the oldest waiting request of a tenant, which cannot be in time; others become its head."""
+    drop_front(state, index, now)
+    form_head(state, index, now)
     set_event(state.events, index, next_event(state, index))
 
 
-def _form_head(state: State, index: int, now: int) -> None:
+@apart
+def form_head(state: State, index: int, now: int) -> None:
+    """Put together the head batch of a tenant from its queue, as of ``now``; none of it has begun.
+
+    Whoever calls notes the tenant's next event.
+    """
     machine, clock_hz = state.visible.machine, state.visible.machine.clock_hz
     tenant = state.tenants[index]
     if tenant.decoder >= 0:
@@ -240,6 +248,7 @@ def load_row(state: State, index: int) -> None:
         head.latest_start = head.deadline - row.remaining_cycles
 
 
+@apart
 def finish_batch(state: State, index: int, done: int, now: int) -> None:
     """The head's last row has been scheduled: settle its requests, form the next head as of ``now``."""
     machine, clock_hz = state.visible.machine, state.visible.machine.clock_hz
@@ -285,3 +294,4 @@ def finish_batch(state: State, index: int, done: int, now: int) -> None:
             issue(state, index, now_ns)
         _let_in(state, index, now)
     form_head(state, index, now)
+    set_event(state.events, index, next_event(state, index))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from layerweaver.backend_sim.engine.batching import admit, finish_batch, form_head, load_row
+from layerweaver.backend_sim.engine.batching import admit, finish_batch, load_row, turn_away
 from layerweaver.backend_sim.engine.decoding import begin_iteration
 from layerweaver.backend_sim.engine.events import EARLIEST, set_event
-from layerweaver.backend_sim.engine.queues import begin_waiting, drop_front, next_event
+from layerweaver.backend_sim.engine.queues import begin_waiting, next_event
 from layerweaver.backend_sim.engine.state import State, Totals
-from layerweaver.scheduler.machine.jit import inlined
+from layerweaver.scheduler.machine.jit import apart, inlined
 from layerweaver.scheduler.machine.timelines import (
     COUNT_LIMIT,
     HOLD,
@@ -93,8 +93,7 @@ def advance(state: State, options: Any, memory: Memory, decisions: int) -> int:
             and tenant.drop_hopeless != 0
             and machine.start + head.standalone_cycles > head.deadline
         ):
-            drop_front(state, index, now)
-            form_head(state, index, now)
+            turn_away(state, index, now)
             continue
         _schedule(state, index, recording)
     return PAUSED
@@ -277,6 +276,7 @@ class _Moments(NamedTuple):
     inherent: int
 
 
+@apart
 def _leave_out(state: State, head: Head, at: _Moments) -> None:
     """Take back what a row counted outside of the measured time; a fetch moves before it stalls."""
     machine, totals = state.visible.machine, state.totals
@@ -313,6 +313,7 @@ def _outside(totals: Totals, begin: int, end: int) -> int:
     return max(0, min(totals.measured_from, end) - begin) + max(0, end - max(totals.measured_until, begin))
 
 
+@apart
 def _record(state: State, index: int, compute_start: int) -> None:
     """Write the row just scheduled into the log."""
     machine, totals = state.visible.machine, state.totals

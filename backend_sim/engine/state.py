@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.llm.state import LlmState
 from layerweaver.scheduler.machine.records import record_type
 from layerweaver.scheduler.machine.timelines import View
 
@@ -280,7 +279,8 @@ class State(NamedTuple):
         mode_counts: Decisions by mode.
         recent: Ends of the last ``dispatch_ahead + 1`` fetches.
         log: Entries of the schedule log.
-        llm: The language models.
+        llm: The language models, a :class:`~layerweaver.backend_sim.llm.state.LlmState`; empty without any,
+            as every word of the state is copied with every call.
     """
 
     visible: View
@@ -299,4 +299,4 @@ class State(NamedTuple):
     mode_counts: NDArray[np.int64]
     recent: NDArray[np.int64]
     log: NDArray[np.void]
-    llm: LlmState
+    llm: Any

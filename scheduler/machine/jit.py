@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 
 from layerweaver.ir import PolicyError
 from layerweaver.ir.elsewhere import import_elsewhere
-from layerweaver.scheduler.machine.cache import Kept
+from layerweaver.scheduler.machine.cache import Kept, Linked
 
-__all__ = ["bind", "compile_bound", "has_cache", "inlined", "source_digest"]
+__all__ = ["apart", "bind", "compile_bound", "has_cache", "inlined", "source_digest"]
 
 Plain = TypeVar("Plain", bound=Callable[..., Any])
 
@@ -38,9 +38,18 @@ def inlined(function: Plain) -> Plain:
     return function
 
 
+def apart(function: Plain) -> Plain:
+    """Mark a large function of few decisions, compiled once for all loops and kept on disk by itself.
+
+    A loop's code holds only its symbol: it is neither compiled nor optimised again with every policy.
+    """
+    function.__dict__["apart"] = True
+    return function
+
+
 def bind(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
     """A copy of ``function`` in which some global names lead elsewhere, also in the functions it calls."""
-    return _Rebuilder(dict(replacements), lambda copy: copy).rebuild(function)
+    return _Rebuilder(dict(replacements)).rebuild(function)
 
 
 def load_numba() -> Any:
@@ -59,21 +68,15 @@ def compile_bound(
     """A compiled copy of ``function``, cached on disk under ``label`` and the digest of all sources.
 
     Args:
-        function: The outermost function; only it is cached, its callees are part of it.
+        function: The outermost function; its callees are part of it, but for those marked :func:`apart`.
         replacements: Global names of ``function`` or of its callees, and what they shall be.
         label: Part of the cache's file name, for readers of the directory.
         common: Further replacements, the same for many loops: what only they reach is compiled once.
     """
-    numba = load_numba()
-
     every = {**common, **replacements}
-    shared = _shared_rebuilder(frozenset(common.items()))
-    copy = _Rebuilder(every, _compile_inner, shared).copy(function)
-    digest = source_digest(function, every)
-    options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-    compiled: Callable[..., Any] = numba.njit(**options)(copy)
-    readable = "".join(c if c.isalnum() else "_" for c in f"{function.__name__}_{label}")
-    compiled._cache = Kept(f"{readable[:60]}-{digest}")  # type: ignore[attr-defined]
+    compiler = _Compiler(every, _shared_compiler(frozenset(common.items())))
+    compiled: Callable[..., Any] = load_numba().njit(**_OPTIONS)(compiler.copy(function))
+    compiled._cache = compiler.place(function, label)  # type: ignore[attr-defined]
     return compiled
 
 
@@ -83,21 +86,10 @@ def has_cache(compiled: Callable[..., Any]) -> bool:
     return isinstance(kept, Kept) and kept.is_known()
 
 
-def _compile_inner(function: FunctionType) -> Callable[..., Any]:
-    """Compile a function that only compiled code calls."""
-    numba = load_numba()
+_OPTIONS = {"error_model": "numpy", "_nrt": False}
 
-    options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    options["forceinline"] = function.__dict__.get("inlined", False)
-    compiled: Callable[..., Any] = numba.njit(**options)(function)
-    return compiled
-
-
-@functools.cache
-def _shared_rebuilder(common: frozenset[tuple[str, Callable[..., Any]]]) -> _Rebuilder:
-    """What no policy changes is compiled once in a process."""
-    return _Rebuilder(dict(common), _compile_inner)
+_INNER = _OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Of a function that only compiled code calls."""
 
 
 def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> str:
@@ -143,38 +135,25 @@ def _reachable(function: FunctionType, replacements: Mapping[str, Any]) -> list[
 
 
 class _Rebuilder:
-    """Copies functions with other globals, each once, and wraps the copies."""
+    """Copies functions with other globals, each once."""
 
-    def __init__(
-        self,
-        replacements: dict[str, Callable[..., Any]],
-        wrap: Callable[[FunctionType], Callable[..., Any]],
-        shared: _Rebuilder | None = None,
-    ) -> None:
+    def __init__(self, replacements: dict[str, Callable[..., Any]]) -> None:
         self._replacements = replacements
-        self._wrap = wrap
-        self._shared = shared
-        known = shared._replacements if shared is not None else {}
-        self._own = {name: target for name, target in replacements.items() if known.get(name) is not target}
         self._done: dict[FunctionType, Callable[..., Any]] = {}
         self._open: set[FunctionType] = set()
 
     def rebuild(self, function: FunctionType) -> Callable[..., Any]:
-        if self._shared is not None and not self._is_own(function):
-            return self._shared.rebuild(function)
         if function not in self._done:
             if function in self._open:
                 raise PolicyError("calls itself", where=function.__qualname__, accepted="use a loop")
             self._open.add(function)
-            self._done[function] = self._wrap(self.copy(function))
+            self._done[function] = self.wrap(function, self.copy(function))
             self._open.discard(function)
         return self._done[function]
 
-    def _is_own(self, function: FunctionType) -> bool:
-        if function in self._own.values():
-            return True
-        reached = _reachable(function, self._replacements)
-        return any(not self._own.keys().isdisjoint(item.__code__.co_names) for item in reached)
+    def wrap(self, function: FunctionType, copy: FunctionType) -> Callable[..., Any]:  # noqa: ARG002
+        """What stands for a function in those that call it."""
+        return copy
 
     def copy(self, function: FunctionType) -> FunctionType:
         names = dict(function.__globals__)
@@ -190,3 +169,51 @@ class _Rebuilder:
         if function in self._replacements.values():
             inlined(copy)
         return copy
+
+
+class _Compiler(_Rebuilder):
+    """Compiles the copies.
+
+    Args:
+        replacements: As for :func:`compile_bound`, the common ones included.
+        shared: Compiles the functions that only the common ones change.
+    """
+
+    def __init__(self, replacements: dict[str, Callable[..., Any]], shared: _Compiler | None = None) -> None:
+        super().__init__(replacements)
+        self._shared = shared
+        known = shared._replacements if shared is not None else {}
+        self._own = {name: target for name, target in replacements.items() if known.get(name) is not target}
+        self._linked: dict[FunctionType, Linked] = {}
+
+    def rebuild(self, function: FunctionType) -> Callable[..., Any]:
+        if self._shared is not None and not self._is_own(function):
+            return self._shared.rebuild(function)
+        return super().rebuild(function)
+
+    def _is_own(self, function: FunctionType) -> bool:
+        if function in self._own.values():
+            return True
+        reached = _reachable(function, self._replacements)
+        return any(not self._own.keys().isdisjoint(item.__code__.co_names) for item in reached)
+
+    def wrap(self, function: FunctionType, copy: FunctionType) -> Callable[..., Any]:
+        njit = load_numba().njit
+        if "apart" in function.__dict__:
+            self._linked[function] = Linked(njit(**_INNER)(copy), self.place(function))
+            return self._linked[function].caller  # type: ignore[no-any-return]
+        return njit(**_INNER, forceinline="inlined" in copy.__dict__)(copy)  # type: ignore[no-any-return]
+
+    def place(self, function: FunctionType, label: str = "") -> Kept:
+        """Where a function is kept that was copied."""
+        linked = self._linked | (self._shared._linked if self._shared is not None else {})
+        reached = _reachable(function, self._replacements)
+        readable = "".join(c if c.isalnum() else "_" for c in f"{function.__name__}_{label}")
+        digest = source_digest(function, self._replacements)
+        return Kept(f"{readable[:60]}-{digest}", [linked[item] for item in reached if item in linked])
+
+
+@functools.cache
+def _shared_compiler(common: frozenset[tuple[str, Callable[..., Any]]]) -> _Compiler:
+    """What no policy changes is compiled once in a process."""
+    return _Compiler(dict(common))

@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from layerweaver.ir.cache import Cache
-from layerweaver.scheduler.machine import cache
-from layerweaver.scheduler.machine.jit import compile_bound, has_cache
+from layerweaver.scheduler.machine import cache, jit
+from layerweaver.scheduler.machine.jit import apart, compile_bound, has_cache
 
 
 def _double(number: int) -> int:
@@ -68,3 +68,50 @@ def test_an_entry_that_cannot_be_kept_is_compiled_every_time(folder: Path) -> No
     entry.mkdir()
     for _ in range(2):
         assert _run(21) == (True, 42, 0, 1)
+
+
+@apart
+def _half(number: int) -> int:
+    if number % 2 == 1:
+        raise ValueError("odd")
+    return number // 2
+
+
+@apart
+def _quarter(number: int) -> int:
+    return _half(_half(number))
+
+
+def _sum(number: int) -> int:
+    return _half(number) + _quarter(number) + 1
+
+
+def _run_sum(number: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int, int]:
+    """The result as a new process would find it, and how often it was loaded and compiled."""
+    jit._shared_compiler.cache_clear()
+    monkeypatch.setattr(cache, "_DEFINED", {})
+    function = compile_bound(cast(FunctionType, _sum), {}, "test")
+    result = function(number)
+    statistics = function.stats  # type: ignore[attr-defined]
+    return result, sum(statistics.cache_hits.values()), sum(statistics.cache_misses.values())
+
+
+def test_what_is_apart_is_kept_by_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _run_sum(12, monkeypatch) == (10, 0, 1)
+    assert sorted(entry.name.split("-")[0] for entry in folder.iterdir()) == [
+        "_half_",
+        "_quarter_",
+        "_sum_test",
+    ]
+    assert _run_sum(16, monkeypatch) == (13, 1, 0)
+    for entry in folder.iterdir():
+        entry.write_bytes(entry.read_bytes()[:-1])
+        assert _run_sum(16, monkeypatch)[0] == 13
+    assert _run_sum(20, monkeypatch) == (16, 1, 0)
+
+
+def test_an_error_comes_out_of_what_is_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="odd"):
+            _run_sum(14, monkeypatch)
+    assert len(list(folder.iterdir())) == 3
