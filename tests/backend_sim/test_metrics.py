@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import betainc
 
 from layerweaver.backend_sim.results.files import result_csv, save_result
 from layerweaver.backend_sim.results.latency import SKETCH_ERROR, summarise
@@ -19,6 +21,7 @@ from layerweaver.backend_sim.results.verdict import (
     early_stopping_estimates,
     early_stopping_queries,
     judge,
+    may_stop_early,
 )
 from layerweaver.ir import OutputError
 
@@ -39,6 +42,16 @@ def test_percentiles_are_exact_and_the_sketch_is_near(values: list[int], share: 
 @pytest.mark.parametrize(("over", "queries"), [(0, 459), (1, 662), (10, 2010), (100, 12571)])
 def test_early_stopping_asks_for_as_many_queries_as_loadgen(over: int, queries: int) -> None:
     assert early_stopping_queries(over, 0.99) + over == queries
+
+
+@given(st.sampled_from([0.5, 0.9, 0.99, 0.999]), st.integers(1, 10**7), st.floats(-4, 4))
+def test_the_chance_of_so_few_late_queries_is_that_of_the_beta_function(
+    share: float, queries: int, deviations: float
+) -> None:
+    mean, spread = queries * (1 - share), math.sqrt(queries * share * (1 - share))
+    over = min(queries - 1, max(0, round(mean + deviations * spread)))
+    expected = bool(betainc(queries - over, over + 1, share) < 0.01)
+    assert may_stop_early(queries, over, share) == expected
 
 
 @pytest.mark.parametrize(

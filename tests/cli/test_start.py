@@ -10,6 +10,16 @@ import pytest
 
 LIMIT_S = 600
 HEAVY = ("matplotlib", "networkx", "numba", "numpy", "onnx", "pandas", "plotly", "scipy", "yaml")
+UNUSED = (
+    "matplotlib",
+    "networkx",
+    "onnx",
+    "pandas",
+    "plotly",
+    "scipy.optimize",
+    "scipy.special",
+    "scipy.stats",
+)
 
 
 @pytest.mark.parametrize("words", ["--help", "simulate --help", "inspect --help", "--version", "frobnicate"])
@@ -24,6 +34,19 @@ def test_help_and_usage_errors_load_nothing_heavy(words: str) -> None:
         text=True,
         check=True,
         timeout=LIMIT_S,
+    )
+    assert ran.stderr.splitlines()[-1] == "[]"
+
+
+def test_a_simulation_loads_what_it_needs() -> None:
+    program = (
+        "import sys\nfrom layerweaver.__main__ import main\n"
+        "try:\n    main(['simulate', '-q', '--policy', 'fcfs'])\n"
+        "except SystemExit:\n    pass\n"
+        f"print([name for name in {UNUSED!r} if name in sys.modules], file=sys.stderr)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=LIMIT_S
     )
     assert ran.stderr.splitlines()[-1] == "[]"
 
