@@ -40,8 +40,8 @@ def may_stop_early(queries: int, over: int, share: float) -> bool:
     if abs(chance - _UNSURE) < (queries + 10_000) * _ROUNDING * _UNSURE:
         from scipy.special import betainc  # noqa: PLC0415 - loads for a quarter of a second
 
-        chance = betainc(within, over + 1, share)
-    return bool(chance < _UNSURE)
+        chance = float(betainc(within, over + 1, share))
+    return chance < _UNSURE
 
 
 def _chance(within: int, over: int, share: float) -> float:
