@@ -31,7 +31,7 @@ class NetworkWork:
     """Work of the layers of several networks on one machine, shape (layers of all,) unless said otherwise.
 
     Attributes:
-        config: The machine, without the rates that a fit finds.
+        config: The machine.
         first: First layer of each network, shape (networks,).
         array_cycles: Cycles of the matrix unit at its full rate.
         depthwise: Whether the layer is a depthwise convolution (bool).
@@ -65,7 +65,7 @@ class NetworkWork:
         parts = [_part(columns, bare) for columns in networks]
         first = np.cumsum([0, *(len(columns.graph) for columns in networks)])[:-1]
         merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return cls(config=bare, first=first, **merged)
+        return cls(config=config, first=first, **merged)
 
     def per_network(self, values: FloatArray) -> FloatArray:
         """Sum over the layers of each network."""
@@ -80,8 +80,10 @@ class NetworkWork:
         """
         config = self.config
         vector_cycles = self.operands @ _category_cycles(config.vector, values)
-        vector_cycles = vector_cycles / (config.vector.lanes * _value(values, "vector.speed", 1.0))
-        array = self.array_cycles / _value(values, "array.efficiency", 1.0)
+        vector_cycles = vector_cycles / (
+            config.vector.lanes * _value(values, "vector.speed", config.vector.speed or 1.0)
+        )
+        array = self.array_cycles / _value(values, "array.efficiency", config.array.efficiency or 1.0)
         rate = values.get("array.depthwise_macs_per_cycle", config.array.depthwise_macs_per_cycle)
         if rate is not None:
             array = np.where(self.depthwise, self.macs / rate, array)
@@ -93,11 +95,13 @@ class NetworkWork:
         else:
             busy = np.maximum(array, vector_cycles)
         bytes_per_cycle = config.dram.bandwidth_gb_s * 1e9 / config.clock_hz
-        share = _value(values, "activations_in_dram_share", 0.0)
+        share = _value(values, "activations_in_dram_share", config.activations_in_dram_share or 0.0)
         resting = np.maximum(self.resting_bytes, share * self.activation_bytes)
         moved = self.fixed_bytes + np.where(self.spilled_bytes > 0, self.spilled_bytes, resting)
         memory = moved / (bytes_per_cycle * _value(values, "dram.efficiency", config.dram.efficiency))
-        hidden = np.minimum(busy, memory) * _value(values, "overlap", 1.0)
+        hidden = np.minimum(busy, memory) * _value(
+            values, "overlap", 1.0 if config.overlap is None else config.overlap
+        )
         cycles = busy + memory - hidden
         cycles = cycles + np.where(busy > 0, _value(values, "overhead_cycles", config.overhead_cycles), 0.0)
         overhead_ms = _value(values, "inference_overhead_us", config.inference_overhead_us or 0.0) / 1e3

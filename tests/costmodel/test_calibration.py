@@ -12,7 +12,7 @@ import pytest
 from layerweaver.costmodel import NpuConfig, load_npu, npu_document
 from layerweaver.costmodel.calibration.calibrate import Calibration, Measured, calibrate
 from layerweaver.costmodel.calibration.measurements import Measurement, Measurements
-from layerweaver.costmodel.calibration.parameters import BASE, free_parameters, parameters_of, with_values
+from layerweaver.costmodel.calibration.parameters import BASE, free_parameters, with_values
 from layerweaver.costmodel.calibration.plot import scatter_svg
 from layerweaver.costmodel.calibration.suggest import suggest
 from layerweaver.costmodel.calibration.validation import error_document, interval_of
@@ -188,23 +188,7 @@ def test_closed_form_and_cost_model_agree(npu: MakeNpu) -> None:
         inference_overhead_us=10,
     )
     networks = [network(number) for number in range(6)]
-    parameters = parameters_of(config, 1.0)
-    values = {
-        name: parameter.start
-        for name, parameter in parameters.items()
-        if parameter.start is not None
-        and name
-        in (
-            "array.efficiency",
-            "vector.speed",
-            "dram.efficiency",
-            "overlap",
-            "overhead_cycles",
-            "inference_overhead_us",
-            "activations_in_dram_share",
-        )
-    }
-    closed = NetworkWork.collect(networks, config).latency_ms(values)
+    closed = NetworkWork.collect(networks, config).latency_ms({})
     exact = [latency_ms(columns, config) for columns in networks]
     assert closed == pytest.approx(exact, rel=0.02)
 
