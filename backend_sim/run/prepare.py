@@ -19,6 +19,7 @@ from layerweaver.backend_sim.run.decoders import (
     token_requests,
 )
 from layerweaver.backend_sim.run.groups import group_documents
+from layerweaver.backend_sim.run.long_rows import long_row_warnings
 from layerweaver.backend_sim.run.longest import AUTO, chosen_lengths, whole
 from layerweaver.backend_sim.run.variants import Menus, Npu, RowRoom, share_activations, tenant_menus
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
@@ -200,6 +201,7 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
                     menus[index] = (decoder.stand_in,)
                     name = scenario.spec.tenants[index].name
                     warnings.update(dict.fromkeys(f"{name}: {note}" for note in decoder.notes))
+            warnings.update(dict.fromkeys(long_row_warnings(scenario, decoders, menus)))
         useful = useful_sizes(scenario, menus)
         npus.append(Npu(machine, count, share_activations(useful) if shared else tuple(useful)))
     _check_work(scenario, npus)

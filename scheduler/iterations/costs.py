@@ -132,7 +132,7 @@ def iteration_costs(
         settings=_settings(config),
         parameter_bytes=ceil_div(parameter_bits, 8),
         cache_bits=rows.cache_elements * cache_bits,
-        notes=rows.notes,
+        notes=(*rows.notes, *(("its energy is not counted",) if config.energy is not None else ())),
     )
 
 

@@ -71,6 +71,24 @@ def test_woven_rows_do_not_change_what_a_model_computes() -> None:
         assert one[key] == other[key]
 
 
+def test_rows_longer_than_others_can_wait_are_told() -> None:
+    def warned(**llm: int) -> list[str]:
+        chat, vision = SCENARIO["tenants"]
+        chat = {**chat, "llm": {**chat["llm"], **llm}, "lengths": {"prompt": 600, "output": 2}}
+        vision = {**vision, "deadline_ms": 0.3}
+        return list(prepare(load_scenario({**SCENARIO, "tenants": [chat, vision]})).warnings)
+
+    (told,) = warned(max_batched_tokens=512)
+    assert told.startswith("chat: row ")
+    assert "and vision can wait" in told
+    assert not warned(max_batched_tokens=16)
+
+
+def test_energy_of_language_models_is_said_to_be_missing() -> None:
+    npu = {**SCENARIO["npu"], "energy": {"mac_pj": 1.0, "dram_byte_pj": 10.0}}
+    assert "chat: its energy is not counted" in prepare(load_scenario({**SCENARIO, "npu": npu})).warnings
+
+
 def test_peak_looks_at_tokens() -> None:
     found = peak(SCENARIO, ["layerweaver+"], queries=60)["results"][0]
     assert found["peak_qps"] > 0

@@ -1,0 +1,52 @@
+"""Rows of language models that take longer than another tenant can wait: computes are never interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from layerweaver.backend_sim.llm.cold import iteration_sums
+from layerweaver.backend_sim.llm.load import DecoderLoad
+from layerweaver.backend_sim.run.decoders import DecoderModel, mean_request
+from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.scheduler.iterations.timings import Timings
+from layerweaver.scheduler.offline import ModelProfile
+
+__all__ = ["long_row_warnings"]
+
+
+def long_row_warnings(
+    scenario: Scenario, models: Sequence[DecoderModel | None], menus: Sequence[tuple[ModelProfile, ...]]
+) -> Iterator[str]:
+    """One sentence per language model whose longest row exceeds what some tenant has to spare.
+
+    The row is that of an iteration full of prompts as long as the mean; what a tenant has to spare is its
+    deadline less its time alone.
+    """
+    spare = [
+        (deadline_ns - menu[0].standalone_cycles * 1e9 / menu[0].table.machine.clock_hz, tenant.name)
+        for index, (tenant, menu) in enumerate(zip(scenario.spec.tenants, menus, strict=True))
+        if not tenant.is_llm and (deadline_ns := scenario.deadline_ns(index)) is not None
+    ]
+    if not spare:
+        return
+    spare_ns, waiting = min(spare)
+    for model, tenant in zip(models, scenario.spec.tenants, strict=True):
+        if model is None:
+            continue
+        rules, load = model.rules, DecoderLoad(model.rules, model.costs, *mean_request(model.first_requests))
+        prompt = min(int(load.prompt[0]), rules.budget, rules.long_prefill or rules.budget)
+        beside = max(1, min(rules.max_num_seqs, rules.budget // prompt))
+        tiles = iteration_sums(load, model.machine, [(prompt, 0, 1, beside)])[0, 4]
+        row_ns = int(tiles.max()) * 1e9 / model.machine.clock_hz
+        if row_ns <= spare_ns:
+            continue
+        what = "an iteration"
+        if not isinstance(model.costs, Timings):
+            what = f"row {model.costs.layer_names[int(np.argmax(tiles))]}"
+        yield (
+            f"{tenant.name}: {what} takes {row_ns / 1e6:.3g} ms with {prompt * beside:,} tokens, and "
+            f"{waiting} can wait {max(0.0, spare_ns) / 1e6:.3g} ms; a smaller llm.max_batched_tokens or "
+            "llm.long_prefill_threshold makes rows shorter"
+        )
