@@ -40,7 +40,10 @@ class Listing(Table):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, or paragraphs."""
         least = self._least_widths(console, options)
-        if sum(least) + len(least) <= options.max_width:
+        gaps = len(least) - 1
+        if sum(least) + gaps <= options.max_width:
+            # The box divides columns by a blank, the padding adds one where there is room.
+            self.padding = (0, int(sum(least) + 2 * gaps < options.max_width), 0, 0)
             for column, width in zip(self.columns, least, strict=True):
                 column.min_width = width
             yield from super().__rich_console__(console, options)
