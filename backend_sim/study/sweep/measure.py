@@ -30,7 +30,7 @@ from layerweaver.scheduler.policies import Policy, load_policy
 
 __all__ = ["Job", "Measured", "measure_points", "npu_key", "scenario_of"]
 
-_PREPARED = 16
+_PREPARED = 64
 _LEFT_OUT = {"run", "details", "scenario", "warnings", "npus", "groups", "interrupted", "confidence"}
 
 

@@ -7,14 +7,11 @@ from pathlib import Path
 
 from layerweaver.backend_sim.report.study_page import MOST_POINTS, StudyPoints, build_study_page
 from layerweaver.backend_sim.study.sweep.store import KnownPoints
-from layerweaver.backend_sim.study.sweep.summary import SUMMARY, summary
+from layerweaver.backend_sim.study.sweep.summary import summary
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows
 from layerweaver.ir import OutputError
 
-__all__ = ["STUDY", "study_page"]
-
-STUDY = "study"
-"""Note of a store: the names of its axes, its aims and its number of points."""
+__all__ = ["study_page"]
 
 
 def study_page(folder: Path, *, title: str) -> str:
@@ -24,24 +21,25 @@ def study_page(folder: Path, *, title: str) -> str:
         OutputError: If the folder holds no study or it is damaged, or none of its points was run yet.
     """
     with KnownPoints(folder) as points:
-        study = points.note(STUDY)
-        if not isinstance(study, dict) or not points.count:
+        study = points.study
+        if study is None or not points.count:
             raise OutputError("has no points yet", where=str(folder), accepted="run the study first")
-        axes, aims = study["axes"], study["aims"]
-        said = points.note(SUMMARY)
-        if said is None or said["aims"] != aims:
-            said = summary(points, axes, **aims)
-        columns = point_columns(points, axes)
+        said = points.summary
+        if said is None or said.aims != study.aims:
+            said = summary(points, study.axes, study.aims)
+        columns = point_columns(points, study.axes)
+        chosen = _chosen(points.numbers(), said.pareto)
         shown = StudyPoints(
             columns=columns,
-            rows=point_rows(points, axes, columns, _chosen(points.numbers(), said["pareto"])),
-            axes=axes,
-            front=said["pareto"],
-            sensitivity=said["sensitivity"],
-            total=study["points"],
+            rows=point_rows(points, study.axes, columns, chosen),
+            axes=study.axes,
+            maximise=study.aims.maximise,
+            minimise=study.aims.minimise,
+            front=said.pareto,
+            sensitivity=[item.model_dump(exclude_none=True) for item in said.sensitivity],
+            total=study.points,
             known=points.count,
             failed=points.failed,
-            **aims,
         )
         return build_study_page(shown, title=title)
 

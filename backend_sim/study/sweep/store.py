@@ -6,6 +6,7 @@ Rows of one kind share their columns, so a point is kept as the number of its la
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +15,17 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from layerweaver.backend_sim.study.sweep.measure import Measured
+from layerweaver.backend_sim.study.sweep.schema import ObjectivesSpec
 from layerweaver.ir import OutputError, ScenarioError
+from layerweaver.ir.sections import Section
 
-__all__ = ["KnownPoint", "KnownPoints", "Store"]
+__all__ = ["WRITTEN", "Effect", "KnownPoint", "KnownPoints", "Store", "StudyNote", "SummaryNote"]
 
 _FORMAT = "1"
+_STUDY, _SUMMARY = "study", "summary"
+WRITTEN = "tables"
+"""Note: hashes of the tables, as long as no point was added since."""
+
 _FILE = "study.sqlite"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -31,6 +38,32 @@ CREATE TABLE IF NOT EXISTS points (
     error TEXT NOT NULL
 );
 """
+
+
+class Effect(Section):
+    """How much an axis matters to an objective; with repeated seeds, within what."""
+
+    axis: str
+    objective: str
+    effect: float
+    low: float | None = None
+    high: float | None = None
+
+
+class SummaryNote(Section):
+    """What all points say together: the aims that were asked, the front's numbers, the effects."""
+
+    aims: ObjectivesSpec
+    pareto: list[int]
+    sensitivity: list[Effect]
+
+
+class StudyNote(Section):
+    """What study the points are of: its axes, its aims and its number of points."""
+
+    axes: list[str]
+    aims: ObjectivesSpec
+    points: int
 
 
 class KnownPoint(NamedTuple):
@@ -108,8 +141,9 @@ class KnownPoints:
                 accepted="give a folder that can be written",
             ) from None
         except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
+            said = " ".join(str(error).split())
             raise OutputError(
-                f"is no store of a study, or damaged ({error})",
+                f"is no store of a study, or damaged ({said[:120]})",
                 where=str(self.path),
                 accepted="give another folder",
             ) from None
@@ -119,6 +153,22 @@ class KnownPoints:
         with self._refusing():
             found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
             return None if found is None else json.loads(found[0])
+
+    @functools.cached_property
+    def study(self) -> StudyNote | None:
+        """What study the points are of; None if it was never begun."""
+        found = self.note(_STUDY)
+        with self._refusing():
+            return None if found is None else StudyNote.model_validate(found)
+
+    @property
+    def summary(self) -> SummaryNote | None:
+        """What the points say together, if it was noted since the last was added."""
+        try:
+            found = self.note(_SUMMARY)
+            return None if found is None else SummaryNote.model_validate(found)
+        except ValueError:  # it is worked out again
+            return None
 
     @property
     def count(self) -> int:
@@ -150,6 +200,7 @@ class KnownPoints:
     def rows(self, numbers: Sequence[int] | None = None) -> Iterator[KnownPoint]:
         """All points, or some, in order."""
         asked = "SELECT number, axes, layout, cells, error FROM points"
+        width = len(self.study.axes) if self.study is not None else None
         with self._refusing():
             names = {key: tuple(json.loads(text)) for text, key in self._layouts.items()}
             if numbers is None:
@@ -158,10 +209,10 @@ class KnownPoints:
                 one = f"{asked} WHERE number = ?"
                 found = (row for number in numbers for row in self._db.execute(one, (number,)))
             for number, axes, layout, cells, error in found:
-                columns, values = names[layout], json.loads(cells)
-                if len(columns) != len(values):
-                    raise ValueError(f"point {number} has {len(values)} values, not {len(columns)}")
-                yield KnownPoint(number, json.loads(axes), columns, values, error)
+                columns, values, given = names[layout], json.loads(cells), json.loads(axes)
+                if len(columns) != len(values) or len(given) != (len(given) if width is None else width):
+                    raise ValueError(f"point {number} has other columns than it should")
+                yield KnownPoint(number, list(given), columns, values, error)
 
 
 class Store(KnownPoints):
@@ -238,6 +289,15 @@ class Store(KnownPoints):
                 accepted="give another folder, or the study as it was",
             )
 
+    def begin(self, study: StudyNote) -> None:
+        """Note what study the points are of."""
+        self.put_note(_STUDY, study.model_dump())
+        self.__dict__.pop("study", None)
+
+    def summarise(self, said: SummaryNote) -> None:
+        """Note what the points say together."""
+        self.put_note(_SUMMARY, said.model_dump(exclude_none=True))
+
     def put_note(self, key: str, value: Any) -> None:
         """Note something under a key."""
         with self._refusing():
@@ -251,18 +311,14 @@ class Store(KnownPoints):
                 flags[number] = 1
         return flags
 
-    def add(self, points: Sequence[tuple[Measured, Sequence[Any]]], derived: Sequence[str] = ()) -> None:
-        """Keep measured points with the values of their axes.
-
-        Args:
-            points: The points.
-            derived: Keys of notes that further points make wrong.
+    def add(self, points: Sequence[tuple[Measured, Sequence[Any]]]) -> None:
+        """Keep measured points with the values of their axes; what was noted of all points is wrong then.
 
         Raises:
             OutputError: If the disk is full.
         """
         with self._refusing(), self._whole():
-            for key in () if self._stale else derived:
+            for key in () if self._stale else (_SUMMARY, WRITTEN):
                 self._db.execute("DELETE FROM meta WHERE key = ?", (key,))
             for point, axes in points:
                 columns = json.dumps(list(point.row))

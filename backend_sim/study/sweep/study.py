@@ -63,11 +63,6 @@ class Study:
         """Columns to be large, then those to be small."""
         return (*self.spec.objectives.maximise, *self.spec.objectives.minimise)
 
-    @property
-    def aims(self) -> dict[str, list[str]]:
-        """The same as ``maximise`` and ``minimise``."""
-        return self.spec.objectives.model_dump()
-
     @cached_property
     def total(self) -> int:
         """Number of points."""

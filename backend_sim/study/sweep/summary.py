@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.results.confidence import t95
 from layerweaver.backend_sim.study.sweep.axes import label
 from layerweaver.backend_sim.study.sweep.front import front
-from layerweaver.backend_sim.study.sweep.store import KnownPoints
+from layerweaver.backend_sim.study.sweep.schema import ObjectivesSpec
+from layerweaver.backend_sim.study.sweep.store import Effect, KnownPoints, SummaryNote
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
 
-__all__ = ["SUMMARY", "check_objectives", "summary"]
-
-SUMMARY = "summary"
-"""Note of a store: its :func:`summary`, as long as no point was added since."""
+__all__ = ["check_objectives", "summary"]
 
 _MOST_LEVELS = 12
 _BINS = 6
@@ -49,25 +47,18 @@ def check_objectives(study: Study, columns: Sequence[str]) -> None:
                 )
 
 
-def summary(
-    points: KnownPoints, axes: Sequence[str], maximise: Sequence[str], minimise: Sequence[str]
-) -> dict[str, Any]:
+def summary(points: KnownPoints, axes: Sequence[str], aims: ObjectivesSpec) -> SummaryNote:
     """Numbers of the points on the Pareto front, and the ``sensitivity`` of objectives to axes.
 
     The effect of an axis on an objective is the share of the objective's variance over all points that lies
     between the axis' values (the correlation ratio, 0 to 1); values of long axes are taken in six bins. With
     an axis ``seed``, ``low`` and ``high`` are its 95% interval over the seeds (a jackknife: the study as it
     would be without each of them), which never leaves 0 to 1.
-
-    Returns:
-        ``{"pareto": [numbers], "sensitivity": [{"axis", "objective", "effect", "low", "high"}]}``.
     """
-    names = [*maximise, *minimise]
-    if not names:
-        return {"pareto": [], "sensitivity": []}
+    names = [*aims.maximise, *aims.minimise]
     numbers, objectives = array("q"), array("d")
     levels = [_Levels() for _ in axes]
-    for point in points.rows():
+    for point in points.rows() if names else ():
         if point.error:
             continue
         row = point.row(axes)
@@ -75,13 +66,13 @@ def summary(
         objectives.extend(_number(row.get(name)) for name in names)
         for level, value in zip(levels, point.axes, strict=True):
             level.add(label(value))
-    if not numbers:
-        return {"pareto": [], "sensitivity": []}
+    if not numbers or not names:
+        return SummaryNote(aims=aims, pareto=[], sensitivity=[])
     table = np.frombuffer(objectives, dtype=np.float64).reshape(-1, len(names))
-    sign = np.array([-1.0] * len(maximise) + [1.0] * len(minimise))
+    sign = np.array([-1.0] * len(aims.maximise) + [1.0] * len(aims.minimise))
     known = np.frombuffer(numbers, dtype=np.int64)
     seeds = levels[list(axes).index("seed")].levels() if "seed" in axes else None
-    effects: list[dict[str, Any]] = []
+    effects: list[Effect] = []
     for axis, level in zip(axes, levels, strict=True):
         groups = level.groups()
         for column, name in enumerate(names):
@@ -89,9 +80,9 @@ def summary(
                 continue
             effect = _effect(groups, table[:, column], None if axis == "seed" else seeds)
             if effect is not None:
-                effects.append({"axis": axis, "objective": name, **effect})
-    effects.sort(key=lambda item: -item["effect"])
-    return {"pareto": known[front(table * sign)].tolist(), "sensitivity": effects}
+                effects.append(Effect(axis=axis, objective=name, **effect))
+    effects.sort(key=lambda item: -item.effect)
+    return SummaryNote(aims=aims, pareto=known[front(table * sign)].tolist(), sensitivity=effects)
 
 
 def _number(value: Any) -> float:

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from layerweaver.backend_sim.study.sweep.measure import Measured, measure_points
-from layerweaver.backend_sim.study.sweep.pages import STUDY
 from layerweaver.backend_sim.study.sweep.result import StudyResult
 from layerweaver.backend_sim.study.sweep.search import searched
-from layerweaver.backend_sim.study.sweep.store import Store
+from layerweaver.backend_sim.study.sweep.store import Store, StudyNote
 from layerweaver.backend_sim.study.sweep.study import Study, read_study
-from layerweaver.backend_sim.study.sweep.summary import SUMMARY, check_objectives, summary
-from layerweaver.backend_sim.study.sweep.tables import WRITTEN, point_columns, point_rows, write_tables
+from layerweaver.backend_sim.study.sweep.summary import check_objectives, summary
+from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows, write_tables
 from layerweaver.backend_sim.study.sweep.workers import workers
 from layerweaver.ir import OutputError
 
@@ -85,7 +84,7 @@ def _run(
     axes = [axis.name for axis in study.axes]
     with Store(folder) as store:
         store.claim(study.parts, study.job.version)
-        store.put_note(STUDY, {"axes": axes, "aims": study.aims, "points": study.total})
+        store.begin(StudyNote(axes=axes, aims=study.spec.objectives, points=study.total))
         done = store.done(study.total)
         before = sum(done)
         runner = _Runner(study, store, progress, before)
@@ -126,14 +125,17 @@ def _command(study: Study, folder: Path, count: int, cluster: str | None) -> str
 
 def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, Any]:
     """The rows of the Pareto front, and the sensitivity."""
-    said = store.note(SUMMARY)
-    if said is None or said["aims"] != study.aims:
-        said = {"aims": study.aims, **summary(store, axes, **study.aims)}
-        store.put_note(SUMMARY, said)
+    said, aims = store.summary, study.spec.objectives
+    if said is None or said.aims != aims:
+        said = summary(store, axes, aims)
+        store.summarise(said)
     columns = point_columns(store, axes)
-    rows = point_rows(store, axes, columns, said["pareto"])
+    rows = point_rows(store, axes, columns, said.pareto)
     pareto = [dict(zip(columns[:-1], row[:-1], strict=True)) for row in rows]
-    return {"pareto": pareto, "sensitivity": said["sensitivity"]}
+    return {
+        "pareto": pareto,
+        "sensitivity": [item.model_dump(exclude_none=True) for item in said.sensitivity],
+    }
 
 
 class _Runner:
@@ -173,7 +175,7 @@ class _Runner:
 
     def _keep(self, piece: list[tuple[int, tuple[Any, ...]]], measured: list[Measured]) -> None:
         values = dict(piece)
-        self._store.add([(point, values[point.number]) for point in measured], (SUMMARY, WRITTEN))
+        self._store.add([(point, values[point.number]) for point in measured])
         self.finished += len(measured)
         if not self._checked:
             good = next((point for point in measured if not point.error), None)

@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from layerweaver.backend_sim.study.sweep.axes import label
-from layerweaver.backend_sim.study.sweep.store import KnownPoints, Store
+from layerweaver.backend_sim.study.sweep.store import WRITTEN, KnownPoints, Store
 from layerweaver.ir import atomic_write
 from layerweaver.ir.csv_text import CsvWriter
 
-__all__ = ["WRITTEN", "point_columns", "point_rows", "write_tables"]
-
-WRITTEN = "tables"
-"""Note of a store: hashes of the tables, as long as no point was added since."""
+__all__ = ["point_columns", "point_rows", "write_tables"]
 
 _PIECE = 2_000
 
