@@ -141,6 +141,11 @@ def _problem(config: NpuConfig, networks: Sequence[Measured], free: tuple[str, .
         sd=np.array([item.row.sd_ms for item in networks]) / ms,
     )
     parameters = parameters_of(config, float(np.median(ms)))
+    for name in free or ():
+        if name not in parameters:
+            raise ConfigError(
+                f"{name} is free, but the config has no host", where=config.name, accepted="host: operators"
+            )
     return Problem(config, [item.columns for item in networks], target, parameters, free)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.costmodel.calibration.fit import Fit, Target, fit
-from layerweaver.costmodel.calibration.parameters import BASE, EXTRAS, Parameter, with_values
+from layerweaver.costmodel.calibration.parameters import BASE, EXTRAS, HOST, Parameter, with_values
 from layerweaver.costmodel.calibration.work import NetworkWork
 from layerweaver.costmodel.columns import LayerColumns
 from layerweaver.costmodel.npu.config import NpuConfig
@@ -77,7 +77,8 @@ class Problem:
             return Choice((), self.asked)
         depthwise = any(bool(columns.depthwise.any()) for columns in self.networks)
         unused = () if depthwise else ("array.depthwise_macs_per_cycle",)
-        return Choice((), tuple(name for name in BASE if name not in unused))
+        host = () if self.config.host is None else HOST
+        return Choice((), tuple(name for name in BASE + host if name not in unused))
 
 
 def _with_change(choice: Choice, name: str, value: Any) -> Choice:

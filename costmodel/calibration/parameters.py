@@ -15,7 +15,7 @@ from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.ir import ConfigError
 from layerweaver.ir.spelling import nearest
 
-__all__ = ["BASE", "EXTRAS", "Parameter", "free_parameters", "parameters_of", "with_values"]
+__all__ = ["BASE", "EXTRAS", "HOST", "Parameter", "free_parameters", "parameters_of", "with_values"]
 
 BASE = (
     "array.efficiency",
@@ -36,9 +36,13 @@ EXTRAS = (
     "activations_in_dram_share",
 )
 """Freed where the networks ask for them."""
+HOST = ("host.ns_per_element", "host.overhead_us")
+"""Freed where the config says which operators fall back to a host."""
 SMALLEST_SHARE = 1e-3
 PER_LAYER_US = 0.5
 """Middle of the prior of a layer's overhead where the file states none."""
+PER_CALL_US = 10.0
+"""Middle of the prior of a call of the host, likewise."""
 PER_INFERENCE = 0.05
 """Middle of the prior of an inference's overhead, as a share of the median latency, likewise."""
 
@@ -107,6 +111,9 @@ def parameters_of(config: NpuConfig, median_ms: float) -> dict[str, Parameter]:
         "vector.move_cycles": (False, vector.move_cycles, 1.0),
         "activations_in_dram_share": (True, 0.2, 1.0),
     }
+    if config.host is not None:
+        usual["host.ns_per_element"] = (False, max(config.host.ns_per_element, 1.0), 1.5)
+        usual["host.overhead_us"] = (False, PER_CALL_US, 1.5)
     found = {}
     for name, (share, middle, spread) in usual.items():
         stated = _stated(config, name)
@@ -126,7 +133,7 @@ def free_parameters(asked: str | None) -> tuple[str, ...] | None:
     if asked is None:
         return None
     names = tuple(dict.fromkeys(part.strip() for part in asked.split(",") if part.strip()))
-    known = BASE + EXTRAS
+    known = BASE + EXTRAS + HOST
     for name in names:
         if name not in known:
             raise ConfigError(f"{name[:60]!r} is no parameter", where="--free", accepted=nearest(name, known))
@@ -160,6 +167,9 @@ def with_values(config: NpuConfig, values: Mapping[str, float], changes: Mapping
 def _rounded(name: str, value: float) -> float | int:
     if name == "overhead_cycles":
         return round(value)
+    if name.startswith("vector.") and name != "vector.speed":
+        # Costs of elements are fractions over one denominator.
+        return max(0.001, round(value, 3))
     return float(f"{value:.4g}")
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from layerweaver.costmodel.columns import CATEGORIES, LayerColumns
 from layerweaver.costmodel.compute.analytical import analytical
+from layerweaver.costmodel.compute.host import HostWork
 from layerweaver.costmodel.compute.vector import cycles_per_operand
 from layerweaver.costmodel.dram import traffic
 from layerweaver.costmodel.npu.config import NpuConfig
@@ -43,6 +44,8 @@ class NetworkWork:
         resting_bytes: Activation traffic of layers that do not.
         activation_bytes: Inputs read and outputs written once.
         weight_bytes: Weights.
+        host_elements: Operands of operators that fall back to the host.
+        host_calls: Calls of the host.
     """
 
     config: NpuConfig
@@ -57,6 +60,8 @@ class NetworkWork:
     resting_bytes: FloatArray
     activation_bytes: FloatArray
     weight_bytes: FloatArray
+    host_elements: FloatArray
+    host_calls: FloatArray
 
     @classmethod
     def collect(cls, networks: Sequence[LayerColumns], config: NpuConfig) -> Self:
@@ -104,6 +109,11 @@ class NetworkWork:
         )
         cycles = busy + memory - hidden
         cycles = cycles + np.where(busy > 0, _value(values, "overhead_cycles", config.overhead_cycles), 0.0)
+        if config.host is not None:
+            per_element = _value(values, "host.ns_per_element", config.host.ns_per_element)
+            per_call = _value(values, "host.overhead_us", config.host.overhead_us)
+            seconds = self.host_elements * per_element * 1e-9 + self.host_calls * per_call * 1e-6
+            cycles = cycles + seconds * config.clock_hz
         overhead_ms = _value(values, "inference_overhead_us", config.inference_overhead_us or 0.0) / 1e3
         return self.per_network(cycles) * (1e3 / config.clock_hz) + overhead_ms
 
@@ -147,7 +157,9 @@ def _part(columns: LayerColumns, bare: NpuConfig) -> dict[str, NDArray[Any]]:
     if budget is None:
         spilled = np.zeros_like(spilled)
     operands = np.zeros((len(columns.graph), len(CATEGORIES)))
-    np.add.at(operands, (columns.vector.layer, columns.vector.category), columns.vector.operands)
+    host = HostWork.split(columns, bare.host)
+    vector = host.rest.vector
+    np.add.at(operands, (vector.layer, vector.category), vector.operands)
     return {
         "array_cycles": analytical(columns, on_array).array_cycles.astype(np.float64),
         "depthwise": columns.depthwise,
@@ -159,4 +171,6 @@ def _part(columns: LayerColumns, bare: NpuConfig) -> dict[str, NDArray[Any]]:
         "resting_bytes": spills.resting_bytes.astype(np.float64),
         "activation_bytes": (spills.input_bytes + spills.output_bytes).astype(np.float64),
         "weight_bytes": moved.weight_bytes.astype(np.float64),
+        "host_elements": host.elements.astype(np.float64),
+        "host_calls": host.calls.astype(np.float64),
     }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from layerweaver.costmodel.columns import LayerColumns
 from layerweaver.costmodel.compute.arrays import ArrayWork, array_model, checked_cycles
+from layerweaver.costmodel.compute.host import HostWork
 from layerweaver.costmodel.compute.tiles import tile_costs
 from layerweaver.costmodel.compute.vector import mac_operations, vector_cycles, vector_operations
 from layerweaver.costmodel.npu.config import NpuConfig
@@ -142,6 +143,7 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     runs on the array or the vector unit, whichever is cheaper, if the config leaves the choice.
     """
     work = array_work(columns, config)
+    host = HostWork.split(columns, config.host)
     passes: Passes | None = None
     if config.array.split is Split.TILES:
         tiles = tile_costs(work, config.array)
@@ -151,7 +153,7 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
         per_step = product_cycles(work, config)
     array = np.where(columns.macs > 0, checked_cycles(per_step, columns.steps), 0)
     array = _at_measured_rates(array, columns, config)
-    fused = vector_operations(columns, config.vector)
+    fused = vector_operations(host.rest, config.vector)
     with_products = fused + np.where(columns.depthwise, mac_operations(columns.macs, config.vector), 0)
     on_array = np.maximum(array, vector_cycles(fused, config.vector))
     on_vector = vector_cycles(with_products, config.vector)
@@ -168,6 +170,6 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     operations = np.where(moved, with_products, fused)
     vector = vector_cycles(operations, config.vector)
     busy = array + vector if config.vector.beside_array is False else np.maximum(array, vector)
-    overhead = np.where(busy > 0, config.overhead_cycles, 0)
+    overhead = np.where(busy > 0, config.overhead_cycles, 0) + host.cycles(config.host, config.clock_hz)
     overhead[-1:] += config.inference_overhead_cycles
     return ComputeCosts(array, vector, overhead, busy + overhead, operations, moved, passes)

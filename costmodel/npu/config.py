@@ -35,6 +35,7 @@ from layerweaver.costmodel.npu.sections import (
     CalibrationConfig,
     DramConfig,
     EnergyConfig,
+    HostConfig,
     Precision,
     SramConfig,
     VectorConfig,
@@ -92,6 +93,7 @@ class NpuConfig(Section):
         weight_compression: How many times smaller weights are in DRAM and buffer than uncompressed.
         pinned_models: Models whose weights stay on chip and are never fetched: ``zoo:NAME``, the path of a
             file (relative to the config's folder), or a name. All together must fit the weight buffer.
+        host: Operators that fall back to the host, and what they cost there; None: none do.
         energy: Optional energy table.
         peak_tops: Stated peak in 10^12 operations per second; checked against the array.
         cost_model: Name of the cost model: ``analytical`` or a plug-in's.
@@ -120,6 +122,7 @@ class NpuConfig(Section):
     pipeline_from_mb: Megabytes | None = None
     weight_compression: Annotated[float, Number, Field(ge=1, le=1000)] = 1.0
     pinned_models: tuple[Text, ...] = ()
+    host: HostConfig | None = None
     energy: EnergyConfig | None = None
     peak_tops: Annotated[float, Number, Field(gt=0, le=1e9)] | None = None
     cost_model: str = "analytical"

@@ -120,6 +120,10 @@ activations_in_dram: spilled    # what moves even if it fits: spilled (nothing),
 weight_compression: 1.0         # how many times smaller weights are in DRAM and buffer
 # pinned_models: [zoo:ncf]      # models whose weights stay on chip: zoo:NAME, a path from here, or a name
 
+# host:                         # operators that the NPU leaves to its host, and waits for
+#   operators: [HardSwish]
+#   ns_per_element: 20
+#   overhead_us: 0
 # energy:                       # picojoules; omit to leave energy out
 #   mac_pj: 0.5
 #   vector_op_pj: 0.3

@@ -14,6 +14,7 @@ from layerweaver.costmodel.npu.fields import (
     GigabytesPerSecond,
     Mebibytes,
     Megabytes,
+    Microseconds,
     Nanoseconds,
     Number,
     Picojoules,
@@ -31,6 +32,7 @@ __all__ = [
     "CalibrationConfig",
     "DramConfig",
     "EnergyConfig",
+    "HostConfig",
     "Precision",
     "SramConfig",
     "VectorConfig",
@@ -253,6 +255,20 @@ class SramConfig(Section):
         if unified is not None:
             return unified - self.weight_bytes
         return self._bytes(self.activations_mb, self.activations_mib)
+
+
+class HostConfig(Section):
+    """What the NPU leaves to its host, which works while the NPU waits.
+
+    Attributes:
+        operators: ONNX operator types whose element work falls back.
+        ns_per_element: What an operand costs there, in nanoseconds.
+        overhead_us: What each call costs besides.
+    """
+
+    operators: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], Field(min_length=1)]
+    ns_per_element: Nanoseconds
+    overhead_us: Microseconds = 0.0
 
 
 class EnergyConfig(Section):

@@ -150,6 +150,24 @@ def _check(config: NpuConfig) -> None:
             accepted="cost_model analytical, dataflow ws, is, os or mac_grid, a split without tiles",
         )
 
+    told = {
+        "array.efficiency": config.array.efficiency,
+        "array.fold_losses": config.array.fold_losses,
+        "vector.speed": config.vector.speed,
+        "vector.beside_array": config.vector.beside_array,
+        "overlap": config.overlap,
+        "activations_in_dram_share": config.activations_in_dram_share,
+        "inference_overhead_us": config.inference_overhead_us,
+        "host": config.host,
+    }
+    stated = [name for name, value in told.items() if value is not None]
+    if stated:
+        raise ConfigError(
+            f"states {', '.join(stated)}, which iterations of a language model do not charge",
+            where=config.name,
+            accepted="leave them out, or give the iterations' times (timings)",
+        )
+
 
 def _tabulated(row: IterationRow, config: NpuConfig, most: int) -> IntArray:
     """Cycles of a product with weights for 0 to ``most`` of what it grows with."""

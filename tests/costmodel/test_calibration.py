@@ -235,3 +235,16 @@ def test_the_picture_has_a_point_per_network(found: Calibration) -> None:
     picture = scatter_svg(found.document)
     assert picture.count("<circle") == 12
     assert picture.startswith("<svg")
+
+
+def test_the_cost_of_a_host_is_found() -> None:
+    sheet = load_npu({**SHEET, "host": {"operators": ["Add"], "ns_per_element": 1}})
+    host = {"operators": ["Add"], "ns_per_element": 8, "overhead_us": 500}
+    real = load_npu({**npu_document(chip(sheet)), "host": host})
+    measurements, items = measured(real, 12)
+    fitted = calibrate(sheet, measurements, items, latency_ms).config.host
+    assert fitted is not None
+    assert fitted.ns_per_element == pytest.approx(8, rel=0.1)
+    assert fitted.overhead_us == pytest.approx(500, rel=0.3)
+    with pytest.raises(ConfigError, match="has no host"):
+        calibrate(load_npu(SHEET), measurements, items, latency_ms, free=("host.overhead_us",))

@@ -71,3 +71,15 @@ def test_a_share_of_activations_moves_though_it_fits(npu: MakeNpu, chain: GraphO
     moved = cost_graph(chain(), npu(activations_in_dram_share=0.5))
     per_layer = 2 * 64 * 64 * 2
     assert (moved.dram_bytes - plain.dram_bytes).tolist() == [per_layer // 2] * 3
+
+
+def test_operators_that_fall_back_cost_on_the_host_and_not_on_the_vector_unit(
+    npu: MakeNpu, single_vector: GraphOf
+) -> None:
+    graph = single_vector(VectorCategory.ELEMENTWISE, 800)
+    host = {"operators": ["Any"], "ns_per_element": 10, "overhead_us": 5}
+    costs = cost_graph(graph, npu(host=host)).compute
+    assert costs.vector_cycles[0] == 0
+    assert costs.compute_cycles[0] == 8000 + 5000
+    elsewhere = cost_graph(graph, npu(host={**host, "operators": ["Other"]})).compute
+    assert elsewhere.compute_cycles[0] == 100

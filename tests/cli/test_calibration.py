@@ -1,0 +1,99 @@
+"""``npu score`` and ``npu calibrate`` as a user runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+HEAD = "model,batch,dims,latency_ms\n"
+ROWS = "zoo:inception-v3,1,,16.71\nzoo:mobilenetv1,1,,3.062\nzoo:mobilenetv2,1,,3.73\nzoo:resnet18,1,,8.1\n"
+SHEET = """\
+name: dpu
+clock_mhz: 281
+precision_bytes: 1
+array: {rows: 16, columns: 16, pixels: 8, dataflow: mac_grid, conv_mapping: kernel_passes}
+vector: {lanes: 128}
+dram: {bandwidth_gb_s: 19.2}
+sram: {weights_mib: 0.5, activations_mib: 1}
+"""
+
+
+@pytest.fixture(name="files")
+def files_fixture(tmp_path: Path) -> tuple[Path, Path]:
+    sheet, measured = tmp_path / "sheet.yaml", tmp_path / "chip.csv"
+    sheet.write_text(SHEET)
+    measured.write_text(HEAD + ROWS)
+    return sheet, measured
+
+
+def test_calibrate_writes_a_config_that_scores_better(run: Run, files: tuple[Path, Path]) -> None:
+    sheet, measured = files
+    before = run("npu", "score", sheet, "--measured", measured, "--json")
+    assert before.code == 0
+    fitted, again, plot = (sheet.parent / name for name in ("a.yaml", "b.yaml", "a.svg"))
+    words = ("npu", "calibrate", sheet, "--measured", measured, "--json")
+    ran = run(*words, "-o", fitted, "--plot", plot)
+    assert ran.code == 0
+    assert {"parameters", "cross_validated", "baselines", "verdict", "mape"} <= set(ran.document)
+    assert plot.read_text().startswith("<svg")
+    assert run(*words, "-o", again).document == ran.document
+    assert again.read_bytes() == fitted.read_bytes()
+    assert run("npu", "check", fitted).code == 0
+    after = run("npu", "score", fitted, "--measured", measured, "--json").document
+    assert after["mape"] < before.document["mape"] / 3
+    assert after["mape"] == ran.document["mape"]
+    assert all(row["low_ms"] < row["predicted_ms"] < row["high_ms"] for row in after["rows"])
+    inspected = run("inspect", "zoo:resnet18", "--npu", fitted, "--json").document
+    (row,) = (row for row in after["rows"] if row["model"] == "zoo:resnet18")
+    assert inspected["totals"]["latency_ms"] == pytest.approx(row["predicted_ms"])
+
+
+def test_tables_say_what_is_known(run: Run, files: tuple[Path, Path]) -> None:
+    sheet, measured = files
+    shown = run("npu", "calibrate", sheet, "--measured", measured, "--free", "array.efficiency,overlap")
+    assert shown.code == 0
+    assert "array.efficiency" in shown.out
+    assert "vector.speed" not in shown.out
+    assert "baselines" in shown.out
+    assert "bias" in run("npu", "score", sheet, "--measured", measured).out
+
+
+def test_suggest(run: Run, files: tuple[Path, Path]) -> None:
+    words = ("npu", "calibrate", files[0], "--suggest", 1, "--models", "zoo:resnet18", "zoo:mobilenetv1")
+    document = run(*words, "--json").document
+    assert document["candidates"] == 2
+    assert len(document["suggested"]) == 1
+    assert "to measure next" in run(*words).out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("score",),
+        ("calibrate",),
+        ("calibrate", "--suggest", "2"),
+        ("calibrate", "--suggest", "2", "--models", "zoo:resnet18", "--measured", "chip.csv"),
+        ("calibrate", "--measured", "chip.csv", "--models", "zoo:resnet18"),
+        ("calibrate", "--measured", "two.csv", "-o", "new.yaml"),
+        ("calibrate", "--measured", "seconds.csv", "-o", "new.yaml"),
+        ("score", "--measured", "none.csv"),
+    ],
+)
+def test_mistakes_are_one_line(
+    run: Run, files: tuple[Path, Path], words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = files[0].parent
+    monkeypatch.chdir(folder)
+    (folder / "two.csv").write_text(HEAD + "zoo:resnet18,1,,3\nzoo:mobilenetv1,1,,3\n")
+    (folder / "seconds.csv").write_text(
+        HEAD + "zoo:resnet18,1,,.008\nzoo:mobilenetv1,1,,.003\nzoo:mobilenetv2,1,,.004\n"
+    )
+    ran = run("npu", words[0], "sheet.yaml", *words[1:])
+    assert ran.code == 2
+    assert ran.out == ""
+    assert ran.err.count("\n") == 1
+    assert not (folder / "new.yaml").exists()
