@@ -24,6 +24,7 @@ from layerweaver.costmodel.compute.analytical import ComputeCosts
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import split_into_rows
 from layerweaver.ir import ModelError
+from layerweaver.ir.clock import cycles_to_ns_up
 
 __all__ = ["Cuts", "cut_layers", "cut_rows"]
 
@@ -122,7 +123,7 @@ def cut_layers(
     length = np.maximum(best.long_cycles, best.fetch_cycles)
     worst = int(np.argmax(length))
     if length[worst] > longest_cycles:
-        least_us = -(-int(length[worst]) * 10**9 // machine.clock_hz) / 1e3
+        least_us = cycles_to_ns_up(int(length[worst]), machine.clock_hz) / 1e3
         raise ModelError(
             f"no row of it can be shorter than {least_us:g} us",
             where=f"{columns.graph.name}: layer {columns.graph.layers[worst].name!r}",

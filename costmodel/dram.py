@@ -27,7 +27,7 @@ from layerweaver.costmodel.compute.analytical import Passes
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ActivationsInDram
 from layerweaver.costmodel.spills import SpillColumns
-from layerweaver.ir import ConfigError, LayerGraph, ceil_div
+from layerweaver.ir import ConfigError, LayerGraph
 
 __all__ = ["Traffic", "check_pinned", "pinned_bytes", "traffic"]
 
@@ -102,8 +102,7 @@ def _channel_bytes(config: NpuConfig, tensors: TensorColumns, size: IntArray) ->
     """Bytes of channel time that moving each tensor once takes: whole bursts, plus latency."""
     burst = config.dram.burst_bytes
     moved = -(-size // burst) * burst
-    per_request = ceil_div(round(config.dram.latency_ns * config.effective_bandwidth_bytes_per_s), 10**9)
-    return tensors.per_layer(moved + np.where(moved > 0, per_request, 0))
+    return tensors.per_layer(moved + np.where(moved > 0, config.request_bytes, 0))
 
 
 def _resting_bytes(

@@ -20,6 +20,7 @@ from layerweaver.backend_sim.engine.queues import (
     drop_front,
     issue,
     next_event,
+    nth_waiting,
     time_out,
 )
 from layerweaver.backend_sim.engine.state import CLOSED, SATURATED, State
@@ -101,8 +102,7 @@ def _pass_over(state: State, index: int, now: int) -> None:
     tenant = state.tenants[index]
     fresh = max(tenant.fresh, tenant.front)
     while tenant.queued > tenant.passed:
-        while state.latency[tenant.offset + fresh] != WAITING_MARK:
-            fresh += 1
+        fresh = nth_waiting(state.latency, tenant.offset, fresh, 1)
         oldest_ns = state.sched[tenant.offset + fresh]
         expired = _goes_at(state, index, tenant.queued - tenant.passed, oldest_ns) <= now
         size = _batch_size(state, index, tenant.queued - tenant.passed, expired or tenant.due != 0)
@@ -142,8 +142,7 @@ def form_head(state: State, index: int, now: int) -> None:
         if tenant.queued == 0:
             _set_ready(state, index, False)
             return
-        while state.latency[tenant.offset + tenant.front] != WAITING_MARK:
-            tenant.front += 1
+        tenant.front = nth_waiting(state.latency, tenant.offset, tenant.front, 1)
         oldest_ns = state.sched[tenant.offset + tenant.front]
         if tenant.deadline_ns >= 0:
             deadline = ns_to_cycles_down(oldest_ns + tenant.deadline_ns, clock_hz)
@@ -217,13 +216,8 @@ def _formed_at(state: State, index: int, queued: int, arrival: int) -> int:
         least = min(least, state.preferred[tenant.preferred])
     formed = arrival + tenant.delay_cycles
     if queued >= least:
-        position = tenant.offset + tenant.head_at
-        waiting = 1
-        while waiting < least:
-            position += 1
-            if state.latency[position] == WAITING_MARK:
-                waiting += 1
-        formed = min(formed, ns_to_cycles_up(state.sched[position], state.visible.machine.clock_hz))
+        last = tenant.offset + nth_waiting(state.latency, tenant.offset, tenant.head_at, least)
+        formed = min(formed, ns_to_cycles_up(state.sched[last], state.visible.machine.clock_hz))
     return formed  # type: ignore[no-any-return]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from layerweaver.backend_sim.engine.state import DEPTH_BITS, OPEN, State
 from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_up
 from layerweaver.scheduler.machine.timelines import NEVER
@@ -114,6 +116,17 @@ def depth_bucket(waiting: int) -> int:
     return (shift << DEPTH_BITS) + (waiting >> shift)
 
 
+def nth_waiting(latency: Any, offset: int, at: int, count: int) -> int:
+    """Window position of the ``count``-th request from ``at`` on that waits; there must be so many."""
+    found = at
+    while True:
+        if latency[offset + found] == WAITING_MARK:
+            count -= 1
+            if count == 0:
+                return found
+        found += 1
+
+
 def drop_front(state: State, index: int, now: int) -> None:
     """Drop the oldest waiting request: it can no longer meet its deadline."""
     tenant = state.tenants[index]
@@ -177,12 +190,8 @@ def begin_waiting(state: State, index: int) -> None:
     tenant = state.tenants[index]
     if tenant.timeout_cycles == NEVER:
         return
-    end, left = tenant.head_at, state.visible.heads[index].batch
-    while left > 0:
-        if state.latency[tenant.offset + end] == WAITING_MARK:
-            left -= 1
-        end += 1
-    tenant.head_end = end
+    batch = state.visible.heads[index].batch
+    tenant.head_end = nth_waiting(state.latency, tenant.offset, tenant.head_at, batch) + 1
     watch(state, index)
 
 

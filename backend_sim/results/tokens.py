@@ -19,6 +19,7 @@ from layerweaver.backend_sim.results.latency import (
 )
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.scenario import TokenLimits
+from layerweaver.ir.clock import seconds_to_ns_nearest
 
 __all__ = ["TokenTimes", "cold_ns", "deadline_document", "decoder_of", "token_document", "token_times"]
 
@@ -156,7 +157,7 @@ def token_document(
             if offline
             else int(decoder.last_ns[measured_requests(run, index)][-1])
         )
-        span_ns -= 0 if offline else round(run.prepared.scenario.spec.warmup_s * 1e9)
+        span_ns -= 0 if offline else seconds_to_ns_nearest(run.prepared.scenario.spec.warmup_s)
     blocks, end = counts["blocks"], max(1, run.outcomes[0].end_cycles)
     good = requests - times.late
     return {

@@ -22,7 +22,7 @@ from layerweaver.costmodel import NpuConfig
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ConfigError, ScenarioError
-from layerweaver.ir.clock import ns_to_cycles_up
+from layerweaver.ir.clock import ns_to_cycles_up, seconds_to_ns_nearest
 from layerweaver.ir.limits import MAX_TOKEN_REQUESTS
 from layerweaver.scheduler.compile.iterations import iteration_rows
 from layerweaver.scheduler.iterations.costs import IterationCosts, iteration_costs
@@ -126,7 +126,7 @@ def _from_pairs(scenario: Scenario, index: int, request: TrafficRequest, pairs: 
         return TokenRequests(times, pairs.in_file_order(len(times)), getattr(source, "skipped", 0))
     samples, least = len(pairs.prompt), scenario.spec.min_queries
     padded = -(-max(least, 1) // samples) * samples
-    duration_ns = round((scenario.spec.duration_s or 0) * 1e9)
+    duration_ns = seconds_to_ns_nearest(scenario.spec.duration_s or 0)
     if request.queries is not None:
         padded, duration_ns = request.queries[index], 0
     source = make_source(scenario, index, request, exactly=_MANY)

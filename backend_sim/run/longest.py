@@ -18,7 +18,7 @@ import numpy as np
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.costmodel import NpuConfig
 from layerweaver.ir import ModelError
-from layerweaver.ir.clock import ns_to_cycles_down
+from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_down
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.offline import ModelProfile
 
@@ -89,7 +89,7 @@ def _length_us(
     best, least = None, _longest(profiles) / slack
     length = _longest(profiles) // 2
     while length * _SHORTEST_PART > slack:
-        length_us = -(-length * 10**9 // clock_hz) / 1e3
+        length_us = cycles_to_ns_up(length, clock_hz) / 1e3
         try:
             cut = compile_models([replace(request, longest_us=length_us)], config).entries
         except ModelError:  # no layer can be cut so short

@@ -43,6 +43,7 @@ from layerweaver.costmodel.npu.sections import (
 )
 from layerweaver.costmodel.plugins import COST_MODELS
 from layerweaver.ir.sections import Section, refusal
+from layerweaver.ir.units import ceil_div
 
 __all__ = [
     "ActivationsInDram",
@@ -240,6 +241,11 @@ class NpuConfig(Section):
     def effective_bandwidth_bytes_per_s(self) -> int:
         """Bytes per second that long transfers reach: the peak times the DRAM efficiency."""
         return round(self.dram.bandwidth_gb_s * 1e9 * self.dram.efficiency)
+
+    @property
+    def request_bytes(self) -> int:
+        """What the channel could move while one request waits for the DRAM's latency."""
+        return ceil_div(round(self.dram.latency_ns * self.effective_bandwidth_bytes_per_s), 10**9)
 
     def machine(self) -> MachineSpec:
         """The machine as scheduler and engine see it; DRAM efficiency is in its bandwidth."""

@@ -194,13 +194,9 @@ def _weights(row: IterationRow, config: NpuConfig, *, pinned: bool) -> tuple[int
     return (0, 0) if pinned else (resting, traffic)
 
 
-def _per_request(config: NpuConfig) -> int:
-    return ceil_div(round(config.dram.latency_ns * config.effective_bandwidth_bytes_per_s), 10**9)
-
-
 def _on_channel(size: int, config: NpuConfig) -> int:
     burst = config.dram.burst_bytes
-    return -(-size // burst) * burst + _per_request(config) if size else 0
+    return -(-size // burst) * burst + config.request_bytes if size else 0
 
 
 def _attention(row: IterationRow) -> list[int]:
@@ -267,7 +263,7 @@ def _settings(config: NpuConfig) -> dict[str, int]:
         "lane_denominator": denominator,
         "fixed_cycles": config.overhead_cycles,
         "burst_bytes": config.dram.burst_bytes,
-        "request_bytes": _per_request(config),
+        "request_bytes": config.request_bytes,
         "operand_bits": config.activation_bits or 32,
         "resting": resting[config.activations_in_dram],
         "piece_bytes": 0 if config.pipeline_mb is None else round(config.pipeline_mb * 10**6),
