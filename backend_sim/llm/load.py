@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.backend_sim.llm.countable import countable
 from layerweaver.backend_sim.llm.state import (
     DECODER,
     ITL_BUCKETS,
@@ -95,7 +96,7 @@ class DecoderLoad:
         return 1 if isinstance(self.costs, Timings) else self.costs.distinct
 
     def check(self, where: str) -> None:
-        """Refuse a request that the cache can never hold.
+        """Refuse a request that the cache can never hold, and iterations that nothing can count.
 
         Raises:
             ScenarioError: With the number of the request.
@@ -109,6 +110,25 @@ class DecoderLoad:
                 f"output needs room for {int(longest[row])}, and the cache holds {room}",
                 where=where,
                 accepted="shorten it, or give more blocks or a larger dram.capacity_gb",
+            )
+        self.check_countable(where)
+
+    def check_countable(self, where: str) -> None:
+        """Refuse iterations that cost more than is counted.
+
+        Raises:
+            ScenarioError: With the sizes.
+        """
+        if not isinstance(self.costs, IterationCosts) or not len(self.prompt):
+            return
+        members, longest = self.rules.max_num_seqs, int((self.prompt + self.output).max())
+        tokens = min(max(self.rules.budget, members), members * longest)
+        cached = min(self.rules.blocks * self.rules.block, members * longest)
+        if not countable(self.costs, members=members, tokens=tokens, longest=longest, cached=cached):
+            raise ScenarioError(
+                f"iterations of {tokens:,} tokens, {longest:,} of one request, cost more than is counted",
+                where=where,
+                accepted="a smaller llm.max_batched_tokens, shorter requests or a smaller model",
             )
 
 

@@ -186,6 +186,7 @@ def decoder_model(
     where = scenario.where("tenants", index)
     rules = _rules(scenario, index, spec, machine, spec.kv.blocks or _ANY_BLOCKS)
     mean = DecoderLoad(rules, costs, *mean_request(requests))
+    mean.check_countable(where)
     return DecoderModel(
         machine, mean.rules, costs, requests, stand_in(tenant.name, machine, mean), spec.max_model_len, where
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.ir import LayerweaverError
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.compile.iterations import iteration_rows
+from layerweaver.scheduler.iterations.rows import Term
 from layerweaver.scheduler.profile.document import profile_document
 from layerweaver.scheduler.profile.file import load_profile, save_profile
 
@@ -103,6 +105,18 @@ def test_damaged_ones_are_refused(stored: Path, tmp_path: Path, change: str) -> 
     with pytest.raises(LayerweaverError, match="decoders") as refused:
         load_profile(damaged)
     assert "\n" not in str(refused.value)
+
+
+def test_more_than_is_counted_is_refused(stored: Path, tmp_path: Path) -> None:
+    profile = load_profile(stored)
+    (decoder,) = profile.decoders
+    every, single = decoder.rows.distinct[-1]
+    huge = replace(every, outputs=(Term((0,) * 9 + (2**44,), 16),))
+    rows = replace(decoder.rows, distinct=(*decoder.rows.distinct[:-1], (huge, single)))
+    save_profile(replace(profile, decoders=(replace(decoder, rows=rows),)), tmp_path / "huge.lwp")
+    tenant = {**CHAT, "model": {"profile": str(tmp_path / "huge.lwp")}}
+    with pytest.raises(LayerweaverError, match="more than is counted"):
+        simulate({"min_queries": 2, "tenants": [tenant]}, "edf")
 
 
 def test_options_that_iterations_bind_themselves() -> None:
