@@ -1,7 +1,7 @@
 """Which networks to measure next: those that tell most of the parameters (greedy D-optimal design).
 
 A design made of sensitivities alone picks the strangest networks, and strange networks meet the compiler's
-quirks. What few candidates contain is therefore counted against a candidate.
+quirks. What few candidates contain is therefore counted against a candidate, and so is an extreme latency.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from layerweaver.costmodel.npu.config import NpuConfig
 
 __all__ = ["suggest"]
 
-EXPECTED_ERROR = 0.1
-"""Spread of the logarithm of measured over predicted that a calibrated model is left with."""
+EXPECTED_ERROR = 0.3
+"""Spread of the logarithm of measured over predicted to be reckoned with before anything is known."""
+EXTREME = 0.2
+"""What a network loses of its information for every factor e that it is longer or shorter than the median."""
 QUIRK = 1.0
 """What a network whose operators no other candidate has loses of its information, at most."""
 
@@ -46,7 +48,8 @@ def suggest(
     free = [parameters[name] for name in BASE]
     jacobian = fit_point(work, free).jacobian
     jacobian = jacobian * np.array([parameter.spread for parameter in free]) / EXPECTED_ERROR
-    trust = _ordinary(networks)
+    extreme = np.abs(np.log(shipped / np.median(shipped)))
+    trust = np.array(_ordinary(networks)) * np.exp(-EXTREME * extreme)
     rows: list[dict[str, Any]] = []
     left = list(range(len(networks)))
     known = np.eye(len(free))
