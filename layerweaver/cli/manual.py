@@ -60,6 +60,7 @@ _EXAMPLES = {
     "rerun": ("rerun run.json", "rerun comparison.json -o again.json"),
     "report": (
         "report comparison.json peak.json -o report.html",
+        "report study -o study.html",
         'report monday.json tuesday.json -o week.html --title "The week"',
     ),
 }

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 COSTS = "layer,compute_cycles,dram_bytes,weight_bytes\nfirst,100000,9000000,9000000\nsecond,200000,0,0\n"
-POINTS = 3_000
+POINTS = 1_000
 
 
 @pytest.fixture
