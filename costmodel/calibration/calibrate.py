@@ -107,7 +107,9 @@ def calibrate(
         "choices": dict(choice.changes),
         "cross_validated": validated,
         "baselines": baselines,
-        "verdict": verdict(validated["mape"], baselines, [networks[i].row.model for i in worst], shared),
+        "verdict": verdict(
+            len(set(names)), validated["mape"], baselines, [networks[i].row.model for i in worst], shared
+        ),
     }
     return Calibration(final, document)
 

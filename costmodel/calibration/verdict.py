@@ -14,20 +14,26 @@ __all__ = ["shared_by_worst", "verdict"]
 CLEARLY = 0.02
 """By so much a baseline has to be better before the structure is doubted."""
 GOOD, USABLE = 0.10, 0.25
+FEW = 8
+"""Networks below which the verdict says that they are few."""
 MOST_SHARED = 3
 
 
-def verdict(held_out_mape: float, baselines: Mapping[str, float], worst: Sequence[str], shared: str) -> str:
+def verdict(
+    count: int, held_out_mape: float, baselines: Mapping[str, float], worst: Sequence[str], shared: str
+) -> str:
     """One or two sentences.
 
     Args:
+        count: Networks that were measured.
         held_out_mape: Error of the calibrated model on networks that its fit did not see.
         baselines: Held-out errors of the baselines by name.
         worst: The networks with the largest errors.
         shared: What these have in common; empty where nothing stands out.
     """
     name, least = min(baselines.items(), key=lambda item: item[1])
-    tail = f" Farthest off: {', '.join(worst)}" + (f"; they share {shared}." if shared else ".")
+    few = f" {count} networks tell little of other networks." if count < FEW else ""
+    tail = f"{few} Farthest off: {', '.join(worst)}" + (f"; they share {shared}." if shared else ".")
     if least < held_out_mape - CLEARLY:
         return (
             f"The structure of this config does not explain the chip: {_WORDS[name]} is {least:.1%} off on "
