@@ -1,10 +1,10 @@
-"""What a decision costs: Layerweaver's rule directly and from decision tables, for 2, 4, 8 and 16 tenants.
+"""What a decision costs: Layerweaver's rule, for 2, 4, 8 and 16 tenants.
 
 Run with ``python benchmarks/decision_cost.py``. Tenants always have work, so every decision is contested by
 all of them. It prints CPU time per scheduled row, engine included; the engine's own work is seen by replaying
 the same schedule without deciding (``static-weave``), and the difference to the direct rule is what deciding
-alone costs. All three runs execute the same rows at the same times. Tables and order are prepared before the
-clock starts. The paper reports 15 layers per microsecond for two models on one core.
+alone costs. Both runs execute the same rows at the same times. The order is prepared before the clock starts.
+The paper reports 15 layers per microsecond for two models on one core.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.engine.loop import run
@@ -53,13 +51,13 @@ def timed(policy: Policy, models: Sequence[ModelProfile]) -> tuple[float, Simula
     return best, outcomes[-1]
 
 
-def prepared(name: str, models: Sequence[ModelProfile]) -> tuple[Policy, tuple[NDArray[Any], ...]]:
-    """A policy whose tables exist already, and the tables."""
+def prepared(name: str, models: Sequence[ModelProfile]) -> Policy:
+    """A policy whose tables exist already."""
     policy = load_policy(name)
     if policy.spec.prepare is None:
-        return policy, ()
+        return policy
     tables = policy.spec.prepare([[model] for model in models])
-    return replace(policy, spec=replace(policy.spec, prepare=lambda *_: tables)), tables
+    return replace(policy, spec=replace(policy.spec, prepare=lambda *_: tables))
 
 
 def main() -> None:
@@ -68,19 +66,17 @@ def main() -> None:
         paper_ratio_profile(name, load_graph(MODELS[name][0], dims=MODELS[name][1]), machine, ratios[name], 1)
         for name in NAMES
     ]
-    print("tenants  direct ns/row  tables ns/row  replayed ns/row  deciding alone  looked up  tables KiB")
+    print("tenants  direct ns/row  replayed ns/row  deciding alone")
     for count in COUNTS:
         chosen = [models[index % len(models)] for index in range(count)]
-        ways = [prepared(name, chosen) for name in ("layerweaver", "layerweaver-tables", "static-weave")]
-        (direct_s, direct), (tabled_s, tabled), (replay_s, replay) = [timed(way, chosen) for way, _ in ways]
-        if not direct.end_cycles == tabled.end_cycles == replay.end_cycles:
-            raise SystemExit("the three runs differ")
+        ways = [prepared(name, chosen) for name in ("layerweaver", "static-weave")]
+        (direct_s, direct), (replay_s, replay) = [timed(way, chosen) for way in ways]
+        if direct.end_cycles != replay.end_cycles:
+            raise SystemExit("the two runs differ")
         rows = direct.layers_executed
-        covered = sum(n for mode, n in tabled.mode_counts.items() if mode.startswith("table: ")) / rows
-        costs = [f"{1e9 * seconds / rows:13.1f}" for seconds in (direct_s, tabled_s, replay_s)]
+        costs = [f"{1e9 * seconds / rows:13.1f}" for seconds in (direct_s, replay_s)]
         alone = 1e9 * (direct_s - replay_s) / rows
-        kibibytes = sum(part.nbytes for part in ways[1][1]) / 1024
-        print(f"{count:7d}  {'  '.join(costs)}  {alone:14.1f}  {covered:9.1%}  {kibibytes:10.0f}")
+        print(f"{count:7d}  {'  '.join(costs)}  {alone:14.1f}")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def scenario(
     }
 
 
-LEFT_OUT = {"layerweaver-tables", "layerweaver+tables", "static-weave"}
+LEFT_OUT = {"static-weave"}
 
 
 def every_policy() -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ConfigError
 
 __all__ = [
-    "DecisionTables",
     "ModelKind",
     "ModelProfile",
     "OfflineTables",
@@ -75,19 +74,6 @@ class StaticWeave:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DecisionTables:
-    """Decision tables of a declared group (:mod:`layerweaver.scheduler.static.tables`).
-
-    Attributes:
-        members: (entry, batch) of every model that they cover, each once; ``class_of`` has one value each.
-        tables: The flat int64 array.
-    """
-
-    members: tuple[tuple[str, int], ...]
-    tables: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class ModelProfile:
     """One entry of a schedule profile: a model at one batch size with its offline tables.
 
@@ -96,14 +82,12 @@ class ModelProfile:
         table: Its costs.
         offline: Its tables.
         weaves: Stored static woven schedules of the groups that it belongs to.
-        decisions: Stored decision tables of these groups.
     """
 
     entry: str
     table: CostTable
     offline: OfflineTables
     weaves: tuple[StaticWeave, ...] = ()
-    decisions: tuple[DecisionTables, ...] = ()
 
     @property
     def standalone_cycles(self) -> int:

@@ -203,25 +203,19 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
 
 
 def _groups_table(document: Document) -> Table:
-    """The static woven schedules of declared groups, and what their decision tables take."""
-    sizes = {_members(item): f"{number(item['bytes'])}B" for item in document["decision_tables"]}
+    """The static woven schedules of declared groups."""
     columns = [("group", "left"), ("before", "right"), ("period", "right"), ("cycles", "right")]
-    columns += [("requests", "right"), ("tables", "right")]
-    grid = table("woven groups (rows before the period, of it, cycles, requests; decision tables)", columns)
+    columns.append(("requests", "right"))
+    grid = table("woven groups (rows before the period, of it, cycles, requests)", columns)
     for weave in document["weaves"]:
         grid.add_row(
-            "+".join(name for name, _ in _members(weave)),
+            "+".join(member["name"] for member in weave["members"]),
             f"{weave['prefix_rows']:,}",
             f"{weave['period_rows']:,}",
             f"{weave['period_cycles']:,}",
             ", ".join(map(str, weave["requests_per_period"])),
-            next((size for members, size in sizes.items() if {*members} >= {*_members(weave)}), "-"),
         )
     return grid
-
-
-def _members(group: Document) -> tuple[tuple[str, int], ...]:
-    return tuple((member["name"], member["batch"]) for member in group["members"])
 
 
 def _cell(value: object) -> str:

@@ -269,8 +269,7 @@ def compile_models(
         requests: Models with their bindings and batch sizes; text is read as ``[NAME=]MODEL``.
         npu: A shipped NPU's name, the path of a config, a mapping with its keys, or a config.
         groups: Entries (``NAME`` at its smallest batch, or ``NAME@BATCH``) whose static woven schedule is
-            precomputed, group by group, with decision tables for the online case (where these are not too
-            large; they cover every batch size of a ``NAME``).
+            precomputed, group by group.
         progress: Told the share done and what is being done.
 
     Raises:
@@ -324,14 +323,6 @@ def compile_models(
     declared = tuple(groups)
     if not declared:
         return profile
-    from layerweaver.scheduler.compile.groups import (  # noqa: PLC0415 - loads numba
-        table_group,
-        weave_group,
-    )
+    from layerweaver.scheduler.compile.groups import weave_group  # noqa: PLC0415 - loads numba
 
-    tables = (table_group(profile, group) for group in declared)
-    return replace(
-        profile,
-        weaves=tuple(weave_group(profile, group) for group in declared),
-        decisions=tuple(item for item in tables if item is not None),
-    )
+    return replace(profile, weaves=tuple(weave_group(profile, group) for group in declared))

@@ -91,13 +91,6 @@ def profile_document(profile: Profile) -> dict[str, Any]:
             }
             for weave in profile.weaves
         ],
-        "decision_tables": [
-            {
-                "members": [{"name": name, "batch": batch} for name, batch in item.members],
-                "bytes": item.tables.nbytes,
-            }
-            for item in profile.decisions
-        ],
     }
 
 

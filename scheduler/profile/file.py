@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from layerweaver.ir import ProfileError, atomic_write
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.iterations.rows import IterationRows
 from layerweaver.scheduler.offline import (
-    DecisionTables,
     ModelProfile,
     OfflineTables,
     StaticWeave,
@@ -34,7 +34,6 @@ from layerweaver.scheduler.offline import (
 )
 from layerweaver.scheduler.profile.container import MANIFEST, MEND, Container
 from layerweaver.scheduler.profile.manifest import (
-    DecisionRecord,
     DecoderRecord,
     EntryRecord,
     MachineRecord,
@@ -99,9 +98,6 @@ def _manifest(profile: Profile) -> Manifest:
                 policy=weave.policy,
             )
             for weave in profile.weaves
-        ],
-        decisions=[
-            DecisionRecord(members=list(item.members), length=len(item.tables)) for item in profile.decisions
         ],
         version=3 if profile.decoders else 2,
         decoders=[
@@ -169,8 +165,6 @@ def _members(profile: Profile) -> Iterator[tuple[str, NDArray[Any]]]:
     for index, weave in enumerate(profile.weaves):
         for column in ("prefix", "period", "requests_per_period"):
             yield f"weaves/{index}/{column}.npy", getattr(weave, column).astype("<i8")
-    for index, item in enumerate(profile.decisions):
-        yield f"decisions/{index}/tables.npy", item.tables.astype("<i8")
 
 
 def save_profile(profile: Profile, path: Path | str) -> None:
@@ -188,7 +182,7 @@ def save_profile(profile: Profile, path: Path | str) -> None:
     with atomic_write(Path(path)) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(MANIFEST, _TIME), text.encode())
         for name, array in _members(profile):
-            if array.dtype == np.dtype("<i8") and not name.startswith("decisions/"):
+            if array.dtype == np.dtype("<i8"):
                 _check_storable(array, name, path)
             member = io.BytesIO()
             npy_format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
@@ -269,15 +263,6 @@ def _weave(reader: Container, index: int, record: WeaveRecord) -> StaticWeave:
     )
 
 
-def _decisions(reader: Container, index: int, record: DecisionRecord, profile: Profile) -> DecisionTables:
-    from layerweaver.scheduler.static.tables import tables_fit  # noqa: PLC0415 - loads numba
-
-    tables = reader.numbers(f"decisions/{index}/tables.npy", record.length, "<i8")
-    if not tables_fit(tables, [profile.find(*member) for member in record.members]):
-        reader.refuse(f"decision tables {index} are not those of their models", MEND)
-    return DecisionTables(tuple(record.members), tables)
-
-
 def load_profile(path: Path | str) -> Profile:
     """Read and validate a profile.
 
@@ -293,11 +278,10 @@ def load_profile(path: Path | str) -> Profile:
         expected.update(f"entries/{index}/spill_{name}.npy" for name in SPILL_COLUMNS if record.spills)
     for index in range(len(manifest.weaves)):
         expected.update(f"weaves/{index}/{name}.npy" for name in ("prefix", "period", "requests_per_period"))
-    expected.update(f"decisions/{index}/tables.npy" for index in range(len(manifest.decisions)))
-    if unknown := sorted(reader.names - expected):
+    if unknown := sorted(name for name in reader.names - expected if not _is_old(name)):
         reader.refuse(f"has an unexpected member {unknown[0][:80]!r}", MEND)
     try:
-        profile = Profile(
+        return Profile(
             npu=manifest.npu,
             machine=machine,
             entries=tuple(_entry(reader, i, record, machine) for i, record in enumerate(manifest.entries)),
@@ -309,5 +293,8 @@ def load_profile(path: Path | str) -> Profile:
         if error.where:
             raise
         reader.refuse(error.what, error.accepted)
-    decisions = tuple(_decisions(reader, i, record, profile) for i, record in enumerate(manifest.decisions))
-    return replace(profile, decisions=decisions)
+
+
+def _is_old(name: str) -> bool:
+    """Whether a member holds decision tables, which older versions stored."""
+    return re.fullmatch(r"decisions/\d{1,3}/tables\.npy", name) is not None

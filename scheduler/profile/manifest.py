@@ -16,7 +16,6 @@ __all__ = [
     "FORMAT",
     "MAX_LAYERS",
     "VERSION",
-    "DecisionRecord",
     "DecoderRecord",
     "EntryRecord",
     "MachineRecord",
@@ -27,7 +26,7 @@ __all__ = [
 
 FORMAT = "layerweaver-profile"
 VERSION = 3
-"""Version 2 added decision tables, 3 decoders; older files are read."""
+"""Version 2 had decision tables, which are left out when such a file is read; 3 added decoders."""
 MAX_LAYERS = 1_000_000
 
 Text = Annotated[str, Field(max_length=4096)]
@@ -93,13 +92,6 @@ class WeaveRecord(_Record):
     policy: Text
 
 
-class DecisionRecord(_Record):
-    """Decision tables of one group."""
-
-    members: Annotated[list[tuple[Text, Positive]], Field(min_length=1, max_length=64)]
-    length: Annotated[int, Field(ge=1, le=2**27)]
-
-
 class DecoderRecord(_OriginRecord):
     """Fields of :class:`~layerweaver.scheduler.iterations.rows.IterationRows`, and the source of it all."""
 
@@ -121,7 +113,7 @@ class DecoderRecord(_OriginRecord):
 
 
 class Manifest(_Record):
-    """The whole document."""
+    """The whole document; ``decisions`` is what older versions had, and is read to be left out."""
 
     format: Literal["layerweaver-profile"] = "layerweaver-profile"
     version: Literal[1, 2, 3] = 2
@@ -129,22 +121,19 @@ class Manifest(_Record):
     machine: MachineRecord
     entries: Annotated[list[EntryRecord], Field(max_length=4096)]
     weaves: Annotated[list[WeaveRecord], Field(max_length=256)] = []
-    decisions: Annotated[list[DecisionRecord], Field(max_length=256)] = []
     decoders: Annotated[list[DecoderRecord], Field(max_length=256)] = []
+    decisions: Annotated[list[JsonValue], Field(max_length=256, exclude=True)] = []
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if not isinstance(self.npu.get("name"), str):
             raise ValueError("the NPU has no name")
         known = {(entry.name, entry.batch) for entry in self.entries}
-        groups = [weave.members for weave in self.weaves] + [tables.members for tables in self.decisions]
+        groups = [weave.members for weave in self.weaves]
         for members in groups:
             for member in members:
                 if tuple(member) not in known:
                     raise ValueError(f"a woven group names {member[0]!r} at batch {member[1]}, not an entry")
-        for tables in self.decisions:
-            if len(set(tables.members)) < len(tables.members):
-                raise ValueError("decision tables name an entry twice")
         return self
 
 

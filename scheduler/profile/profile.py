@@ -10,7 +10,7 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ProfileError
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.iterations.rows import IterationRows
-from layerweaver.scheduler.offline import DecisionTables, ModelProfile, StaticWeave
+from layerweaver.scheduler.offline import ModelProfile, StaticWeave
 
 __all__ = ["DecoderEntry", "Profile", "Provenance"]
 
@@ -63,7 +63,6 @@ class Profile:
         entries: One per (model, batch), in the order compiled.
         provenance: One per entry, in the same order.
         weaves: Static woven schedules of declared groups.
-        decisions: Decision tables of declared groups.
         decoders: Language models.
 
     Raises:
@@ -75,7 +74,6 @@ class Profile:
     entries: tuple[ModelProfile, ...]
     provenance: tuple[Provenance, ...]
     weaves: tuple[StaticWeave, ...] = ()
-    decisions: tuple[DecisionTables, ...] = ()
     decoders: tuple[DecoderEntry, ...] = ()
 
     def __post_init__(self) -> None:
@@ -158,7 +156,6 @@ class Profile:
                 return replace(
                     entry,
                     weaves=tuple(weave for weave in self.weaves if (name, batch) in weave.members),
-                    decisions=tuple(item for item in self.decisions if (name, batch) in item.members),
                 )
         raise ProfileError(
             f"entry {name!r} was not compiled at batch {batch}",

@@ -92,7 +92,7 @@ def test_the_page_names_every_key_and_member(profile_file: Path) -> None:
 def test_the_page_names_every_key_of_every_record() -> None:
     from layerweaver.scheduler.profile import manifest
 
-    for record in (manifest.WeaveRecord, manifest.DecisionRecord, manifest.DecoderRecord, manifest.Manifest):
+    for record in (manifest.WeaveRecord, manifest.DecoderRecord, manifest.Manifest):
         for key in record.model_fields:
             assert f"`{key}`" in PAGE, key
     assert f"NEWEST = {manifest.VERSION}" in READER

@@ -25,14 +25,14 @@ from layerweaver.costmodel import load_npu
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import LayerweaverError
 from layerweaver.ir.json_text import parse_json
-from layerweaver.scheduler.compile.groups import table_group, weave_group
+from layerweaver.scheduler.compile.groups import weave_group
 from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.profile.file import save_profile
 from layerweaver.scheduler.profile.profile import Profile, Provenance
 
 __all__ = ["Fuzzer"]
 
-POLICIES = ("fcfs", "layerweaver-tables")
+POLICIES = ("fcfs", "layerweaver+")
 NUMBERS = (0, 1, -1, 2**31, 2**44, 2**45, 2**45 + 1, 2**59, 2**62, 2**63 - 1, -(2**63), 10**18, 3, 1000)
 WORDS: tuple[Any, ...] = (*NUMBERS, 1e308, 1e-300, float("inf"), float("nan"))
 WORDS += ("x", "", None, True, [], {}, "1e9")
@@ -55,15 +55,12 @@ class Fuzzer:
         )
         origin = Provenance("a.onnx", "", {}, {}, {}, "0", ())
         profile = Profile({"name": "unit"}, machine, entries, (origin, origin))
-        tables = table_group(profile, ("a", "b"))
-        assert tables is not None
         profile = Profile(
             {"name": "unit"},
             machine,
             entries,
             (origin, origin),
             (weave_group(profile, ("a", "b")),),
-            (tables,),
         )
         save_profile(profile, folder / "good.lwp")
         with zipfile.ZipFile(folder / "good.lwp") as archive:

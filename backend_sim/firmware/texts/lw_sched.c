@@ -383,7 +383,9 @@ int32_t lw_decide(lw_scheduler *lw, int64_t now, lw_choice *choice)
         lw->machine.hold_until = LW_NEVER;
         index = $DECIDE;
         if (index == LW_HOLD) {
-            int64_t until = lw->machine.hold_until < lw->wake ? lw->machine.hold_until : lw->wake;
+            int64_t until;
+[gives_up]            form_heads(lw); /* of heads that began since, nothing changes by itself any more */
+            until = lw->machine.hold_until < lw->wake ? lw->machine.hold_until : lw->wake;
             if (lw->machine.compute_end > now && lw->machine.compute_end < until) {
                 until = lw->machine.compute_end;
             }
