@@ -36,6 +36,9 @@ MAX_WEAVE_ROWS = 1_000_000
 _MOST_COMPARED = 1_000_000
 """Fetched rows in all states that are compared before the search for a period is given up."""
 
+_TENANTS_PER_ROW = 16
+"""Tenants of a state that are as much work to compare as one fetched row."""
+
 
 _RING = 1 << 12
 
@@ -86,7 +89,6 @@ class SaturatedLoop:
         spec = models[0].table.machine
         rate, scale = spec.bandwidth_numerator, spec.bandwidth_denominator
         self.rows = [0] * len(models)
-        self.requests = [0] * len(models)
         self._records = [_row_records(model, rate, scale) for model in models]
         self._machine = SimpleNamespace(
             now=0,
@@ -172,7 +174,6 @@ class SaturatedLoop:
         arrival = head.arrival
         if self.rows[tenant] == len(self._records[tenant]):
             self.rows[tenant] = 0
-            self.requests[tenant] += 1
             machine.running = -1
             arrival = decided
         cast("Any", self.view.heads)[tenant] = _waiting(self._records[tenant][self.rows[tenant]], arrival)
@@ -217,16 +218,16 @@ def find_weave(
         if known and stored.members == members and len(stored.prefix) + len(stored.period) <= max_rows:
             return stored, tuple(np.flatnonzero(stored.requests_per_period == 0).tolist())
     loop = SaturatedLoop(models)
-    seen: dict[bytes, tuple[int, int, tuple[int, ...]]] = {}
+    seen: dict[bytes, tuple[int, int]] = {}
     order: list[int] = []
     compared = 0
     while len(order) <= max_rows and compared <= _MOST_COMPARED:
         if len(order) == 0 or loop.rows[order[-1]] == 0:
             state = loop.state()
-            compared += loop.in_flight
+            compared += loop.in_flight + len(models) // _TENANTS_PER_ROW
             if state in seen:
                 return _woven(models, order, seen[state], loop)
-            seen[state] = (len(order), loop.now_cycles, tuple(loop.requests))
+            seen[state] = (len(order), loop.now_cycles)
         order.append(loop.step())
     names = ", ".join(model.entry for model in models)
     raise ProfileError(
@@ -238,13 +239,15 @@ def find_weave(
 def _woven(
     models: Sequence[ModelProfile],
     order: list[int],
-    start: tuple[int, int, tuple[int, ...]],
+    start: tuple[int, int],
     loop: SaturatedLoop,
 ) -> tuple[StaticWeave, tuple[int, ...]]:
-    first, since_cycles, before = start
+    first, since_cycles = start
     if loop.now_cycles == since_cycles:
         raise ProfileError("a woven group that costs nothing", accepted="name entries that take time")
-    requests = np.array(loop.requests, dtype=np.int64) - np.array(before, dtype=np.int64)
+    # Every tenant is at the same row as then, so it has run whole requests.
+    executed = np.bincount(np.array(order[first:], dtype=np.int64), minlength=len(models))
+    requests = executed // np.array([model.table.rows for model in models], dtype=np.int64)
     weave = StaticWeave(
         members=tuple((model.entry, model.table.batch) for model in models),
         prefix=np.array(order[:first], dtype=np.int64),
