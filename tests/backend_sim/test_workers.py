@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from layerweaver.backend_sim.study import repeat
 from layerweaver.backend_sim.study.processes import in_processes
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.simulate import compare_with, simulate, simulate_with
@@ -66,6 +67,28 @@ def test_workers_take_policies_that_are_objects_or_files(scenario: dict[str, Any
 def test_no_workers_are_refused(scenario: dict[str, Any]) -> None:
     with pytest.raises(ScenarioError, match="0 workers"):
         simulate(scenario, workers=0)
+
+
+@pytest.mark.parametrize("finished", [0, 1, 3])
+def test_after_ctrl_c_what_was_finished_in_order_is_kept(
+    scenario: dict[str, Any], monkeypatch: pytest.MonkeyPatch, finished: int
+) -> None:
+    def interrupted(calls: Any, count: int, ended: Any) -> Any:
+        assert (len(calls), count) == (4, 2)
+        ended(finished)
+        return [call() if place < finished else None for place, call in enumerate(calls)]
+
+    monkeypatch.setattr(repeat, "in_processes", interrupted)
+    options = RunOptions(seeds=2, workers=2)
+    if not finished:
+        with pytest.raises(KeyboardInterrupt):
+            compare_with(scenario, ["fcfs", "edf"], options)
+        return
+    runs = compare_with(scenario, ["fcfs", "edf"], options)["runs"]
+    assert [(run["policy"], run["seeds"], run.get("interrupted")) for run in runs] == {
+        1: [("fcfs", 1, True)],
+        3: [("fcfs", 2, None), ("edf", 1, True)],
+    }[finished]
 
 
 def _killed() -> None:
