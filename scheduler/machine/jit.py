@@ -72,10 +72,15 @@ def compile_bound(
         replacements: Global names of ``function`` or of its callees, and what they shall be.
         label: Part of the cache's file name, for readers of the directory.
         common: Further replacements, the same for many loops: what only they reach is compiled once.
+
+    Returns:
+        The copy; uncompiled if ``NUMBA_DISABLE_JIT`` is set, for a debugger.
     """
-    every = {**common, **replacements}
+    every, numba = {**common, **replacements}, load_numba()
+    if numba.config.DISABLE_JIT:
+        return bind(function, every)
     compiler = _Compiler(every, _shared_compiler(frozenset(common.items())))
-    compiled: Callable[..., Any] = load_numba().njit(**_OPTIONS)(compiler.copy(function))
+    compiled: Callable[..., Any] = numba.njit(**_OPTIONS)(compiler.copy(function))
     compiled._cache = compiler.place(function, label)  # type: ignore[attr-defined]
     return compiled
 
