@@ -28,8 +28,7 @@ from layerweaver.scheduler.policies import Policy, load_policy
 MODEL = "zoo:llama-3.1-8b"
 
 
-def set_up(folder: str) -> None:
-    GRAPHS.folder = Path(folder)  # nothing is kept there yet
+def set_up() -> None:
     began = time.process_time()
     costs = iteration_costs(
         iteration_rows(MODEL, {}), load_npu("tpu-v6e"), tokens=2048, sequences=256, cache_bits=16
@@ -62,20 +61,21 @@ def main() -> None:
     arguments = parser.parse_args()
     policy = load_policy(arguments.policy)
     with tempfile.TemporaryDirectory() as folder:
-        set_up(folder)
-    measured("three tenants", None, policy)
-    chat: dict[str, Any] = {
-        "name": "chat",
-        "model": MODEL,
-        "llm": {},
-        "deadline": {"ttft_ms": 2000, "tpot_ms": 100},
-        "lengths": {"prompt": 1155, "output": 211},
-        "arrival": {"kind": "poisson", "qps": 4, "seed": 1},
-    }
-    if arguments.trace:
-        del chat["lengths"]
-        chat["arrival"] = {"kind": "trace", "file": arguments.trace, "format": "azure-llm"}
-    measured("alone", {"npu": "tpu-v6e", "min_queries": 200, "tenants": [chat]}, policy)
+        GRAPHS.folder = Path(folder)  # nothing is kept there yet
+        set_up()
+        measured("three tenants", None, policy)
+        chat: dict[str, Any] = {
+            "name": "chat",
+            "model": MODEL,
+            "llm": {},
+            "deadline": {"ttft_ms": 2000, "tpot_ms": 100},
+            "lengths": {"prompt": 1155, "output": 211},
+            "arrival": {"kind": "poisson", "qps": 4, "seed": 1},
+        }
+        if arguments.trace:
+            del chat["lengths"]
+            chat["arrival"] = {"kind": "trace", "file": arguments.trace, "format": "azure-llm"}
+        measured("alone", {"npu": "tpu-v6e", "min_queries": 200, "tenants": [chat]}, policy)
 
 
 if __name__ == "__main__":
