@@ -340,7 +340,8 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                     k == running,
                 )
             )
-        mark = MARK * max(c.longest_fetch for c in candidates)
+        longest = max(c.longest_fetch for c in candidates)
+        mark = MARK * longest
         until = machine.tc - mark - given.decision_cycles
         early = options.get("commit") == "late" and machine.tc - start > mark
         allowed = [c for c in candidates if not (early and c.compute_intensive)]
@@ -352,6 +353,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                 allowed,
                 machine,
                 start,
+                longest=longest,
                 one_kind=len(kinds) == 1,
                 clock_hz=clock,
                 now=now,

@@ -46,6 +46,7 @@ def _weave(
     machine: NaiveMachine,
     start: int,
     *,
+    longest: int,
     one_kind: bool,
     by_slack: bool,
     hopeless_last: bool,
@@ -55,7 +56,6 @@ def _weave(
         return min(candidates, key=lambda c: (_late(c) < now, _late(c), c.tenant)).tenant
     if one_kind:
         return _arrival_order(candidates)
-    longest = max(c.longest_fetch for c in candidates)
     ranked: list[tuple[Any, ...]] = []
     for c in candidates:
         placed = machine.append(c.row, start)
@@ -113,12 +113,16 @@ def naive_choice(
     machine: NaiveMachine,
     start: int,
     *,
+    longest: int,
     one_kind: bool,
     clock_hz: int,
     now: int,
     running: int | None,
 ) -> int | Hold:
-    """The tenant that goes on, or for how long none does; candidates ascend by tenant."""
+    """The tenant that goes on, or for how long none does; candidates ascend by tenant.
+
+    ``longest`` is the longest fetch of all models with a request, whether they may be committed yet or not.
+    """
     if name == "pulse":
         pulse = options["pulse"]
         return candidates[0].tenant if now % pulse == 0 else Hold(now - now % pulse + pulse)
@@ -134,6 +138,7 @@ def naive_choice(
         candidates,
         machine,
         start,
+        longest=longest,
         one_kind=one_kind,
         by_slack=options.get("sees") == "queues",
         hopeless_last=hopeless_last,
