@@ -2,65 +2,81 @@
 
 1. Each tenant asks: if the others' heads go before me, how many of my requests, waiting and to come, will be
    late that would not be otherwise? It divides by the work that saving them takes.
-2. The tenant with the highest answer goes first; ties go to the least slack.
+2. The tenant with the highest answer goes first, unless it loses nothing by letting the one with the least
+   slack go before; ties go to the least slack.
 3. Who cannot be in time goes last: a tenant, and of each tenant the requests that cannot, behind its others.
-4. A row that leaves less idle time goes before if it delays the first one by less than its own time, or, when
-   only weaving keeps up, if the first one is still in time after it.
-5. The DMA fetches no earlier than compute needs it (late commitment).
+4. A row that leaves less idle time goes before if it delays the first one by less than its own time, or,
+   where only weaving keeps up, if the first one loses nothing by waiting for that whole request.
+5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from layerweaver.scheduler.machine.timelines import HOLD, Memory, View, fetch_end_of
+from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Memory, View, fetch_end_of
 from layerweaver.scheduler.policies.contract import PolicySpec
-from layerweaver.scheduler.rules.commitment import LATE, MARK
+from layerweaver.scheduler.rules.commitment import LATE
 from layerweaver.scheduler.rules.least_idle import BY_SLACK, WEAVING_MODES, weave
-from layerweaver.scheduler.rules.most_to_lose import most_to_lose
+from layerweaver.scheduler.rules.most_to_lose import demand, may_wait, most_to_lose
 
 __all__ = ["POLICY", "choose"]
 
 FULL = 922
-"""Load in 1/1024 from which only weaving keeps up: then rows need not fit, but not cost a deadline either."""
+"""Load in 1/1024 from which only weaving keeps up."""
 
-FIRST, FILLED = len(WEAVING_MODES), len(WEAVING_MODES) + 1
+FIRST = len(WEAVING_MODES)
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """The tenant with the most to lose, or a row of another that fits in before it, or nobody yet."""
     machine, heads = view.machine, view.heads
-    first, memory_bound, load = most_to_lose(view)
-    mark = MARK * machine.longest_fetch_cycles
-    if (
-        options.commit == LATE
-        and heads[first].compute_intensive != 0
-        and machine.compute_end - machine.start > mark
-    ):
-        # The compute engine is busy until the mark: what goes meanwhile must not cost the first its deadline.
-        if memory_bound < 0:
-            machine.hold_until = machine.compute_end - mark - machine.decision_cycles
-            return HOLD
-        machine.mode = FILLED
-        before, after = _ends(view, first, memory_bound)
-        deadline = heads[first].deadline
-        if before <= deadline < after:
-            machine.mode = FIRST
-            return first
-        return memory_bound
-    machine.mode = FIRST
+    time, load = demand(view)
+    first = most_to_lose(view, time, load)
+    chosen = first
     if machine.one_kind == 0 and machine.ready_count > 1:
         woven = weave(view, BY_SLACK, False)
-        if woven == first:
-            return first
-        before, after = _ends(view, first, woven)
-        row = heads[woven]
-        if after - before < max(row.compute_cycles, row.fetch_cycles):
-            return woven
-        if load >= FULL and not before <= heads[first].deadline < after:
-            return woven
+        if woven != first:
+            before, after = _ends(view, first, woven)
+            row = heads[woven]
+            safe = not before <= heads[first].deadline < after
+            fits = safe and after - before < max(row.compute_cycles, row.fetch_cycles)
+            if fits or (load >= FULL and may_wait(view, first, woven, time, load)):
+                chosen = woven
+    if chosen == first:
         machine.mode = FIRST
-    return first
+    # Whoever comes to a full queue is lost: its requests leave it the sooner they are committed.
+    if options.commit == LATE and heads[chosen].queued < heads[chosen].queue_limit:
+        lead = _lead(view, chosen)
+        if machine.compute_end - machine.start > lead:
+            machine.hold_until = machine.compute_end - lead - machine.decision_cycles
+            return HOLD
+    return chosen
+
+
+def _lead(view: View, chosen: int) -> int:
+    """How long before the end of the committed computes the next row is fetched.
+
+    The rest of a request, alone, takes as long as its computes and the lead of its next row, by which that
+    must be fetched ahead for the rest never to wait. The largest lead counts, of all heads and of what waits
+    behind them, so that rows can be woven, up to a quarter of the slack of the tightest tenant that sends a
+    tenth of the requests: it waits for whatever is committed when it comes.
+    """
+    machine, heads, ready = view.machine, view.heads, view.ready
+    longest, arrived, tightest = 0, 0, NEVER
+    for k in range(machine.ready_count):
+        head = heads[ready[k]]
+        longest = max(longest, head.remaining_cycles - head.left_compute_cycles)
+        if head.queued - head.passed > head.batch:
+            longest = max(longest, head.full_standalone_cycles - head.full_compute_cycles)
+    for tenant in range(machine.tenant_count):
+        arrived += heads[tenant].arrived
+    for tenant in range(machine.tenant_count):
+        head = heads[tenant]
+        if 10 * head.arrived >= arrived and head.limit_cycles >= head.full_standalone_cycles:
+            tightest = min(tightest, head.limit_cycles - head.full_standalone_cycles)
+    own = heads[chosen].remaining_cycles - heads[chosen].left_compute_cycles
+    return max(own, min(longest, tightest // 4))
 
 
 def _ends(view: View, first: int, other: int) -> tuple[int, int]:
@@ -78,7 +94,7 @@ POLICY = PolicySpec(
     choose,
     "whoever has the most to lose by waiting goes first, rows that leave less idle time in between",
     source="ours",
-    modes=(*WEAVING_MODES, "most to lose", "while compute is busy"),
+    modes=(*WEAVING_MODES, "most to lose"),
     holds_itself=True,
     defers_hopeless=lambda _options: True,
 )

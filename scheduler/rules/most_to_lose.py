@@ -9,7 +9,7 @@ from __future__ import annotations
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import NEVER, Head, View
 
-__all__ = ["HOPELESS", "most_to_lose"]
+__all__ = ["HOPELESS", "demand", "may_wait", "most_to_lose"]
 
 _ONE = 10
 """A request is ``2**10``: losses count in fractions."""
@@ -55,7 +55,9 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     if head.queue_limit < NEVER:
         came = min(delay, _LONG) * head.arrived // unit
         overflow = max(0, came - (max(0, head.queue_limit - head.queued) << _ONE))
-    if head.hopeless != 0 or head.limit_cycles == NEVER:
+    # A hopeless request that has begun loses nothing itself, but those behind it wait for its end.
+    stuck = head.hopeless != 0 and head.row > 0
+    if (head.hopeless != 0 and not stuck) or head.limit_cycles == NEVER:
         if overflow == 0 or (head.hopeless != 0 and head.queued < head.queue_limit):
             return HOPELESS if head.hopeless != 0 else 0
         effort = max(head.left_compute_cycles, head.left_fetch_cycles)
@@ -63,6 +65,8 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     now = max(machine.compute_end, machine.start)
     slack = head.deadline - _ends(head, now, machine.start)
     waiting = head.queued - head.passed
+    if stuck:
+        waiting += head.batch
     each = work // full
     gap = each
     if waiting > 1:
@@ -84,44 +88,71 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
         if slack < reserved:
             kept = 0 if slope == 0 else max(0, waiting - (reserved - slack + slope - 1) // slope)
         lost, last = able - kept, waiting - kept
+    if stuck:
+        lost, last = 0, 0
     backlog = max(head.left_compute_cycles, head.left_fetch_cycles)
     backlog += max(0, waiting - head.batch) * each
     spare = head.limit_cycles - head.full_standalone_cycles
     if head.full > 1:
         spare -= min(head.delay_cycles, (full - 1) * time // max(1, head.arrived))
     blocked = max(0, backlog + delay - spare) - max(0, backlog - spare)
-    coming = overflow + min(blocked, _LONG) * head.arrived // unit
+    delayed = min(blocked, _LONG) * head.arrived // unit
+    coming = overflow + delayed
+    if stuck and coming == 0:
+        return HOPELESS
     effort = max(head.left_compute_cycles, head.left_fetch_cycles)
     if lost > 0:
         effort += max(0, last - head.batch) * each
-    if coming > 0:
-        effort = max(effort, backlog + (coming * each >> _ONE))
+    if delayed > 0:
+        effort = max(effort, backlog + (delayed * each >> _ONE))
+    effort = max(effort, overflow * each >> _ONE)
     return (min(_MOST_LOST, (lost << _ONE) + coming) << 32) // max(1, effort)
 
 
-def most_to_lose(view: View) -> tuple[int, int, int]:
-    """Who loses the most per work by waiting for the others' heads; ties go to the least slack.
+def demand(view: View) -> tuple[int, int]:
+    """Cycles over which the requests so far came, and the share of the machine that they ask for.
 
     Returns:
-        The first of all tenants that have a head, the first of the memory-intensive ones (-1 for none), and
-        the share of the machine that all ask for if nothing is woven, in 1/1024, at most 1024.
+        The time since the start, with a prior of some standalone times of the slowest tenant, and the load if
+        nothing is woven, in 1/1024, at most 1024.
     """
-    machine, heads, ready = view.machine, view.heads, view.ready
-    compute, fetch, offered, slowest = 0, 0, 0, 0
-    for k in range(machine.ready_count):
-        head = heads[ready[k]]
-        rest = max(0, head.queued - head.passed - head.batch)
-        compute += head.left_compute_cycles + rest * head.full_compute_cycles // (10 * head.full)
-        fetch += head.left_fetch_cycles + rest * head.full_fetch_cycles // (10 * head.full)
+    machine, heads = view.machine, view.heads
+    offered, slowest = 0, 0
     for tenant in range(machine.tenant_count):
         head = heads[tenant]
         slowest = max(slowest, head.full_standalone_cycles)
         offered += head.arrived * _work(head) // head.full
     time = machine.now + _PRIOR * slowest
-    load = min(1024, offered // max(1, time >> _ONE))
+    return time, min(1024, offered // max(1, time >> _ONE))
+
+
+def may_wait(view: View, first: int, other: int, time: int, load: int) -> bool:
+    """Whether a tenant loses nothing if what is left of another's head goes before its own."""
+    machine, head, before = view.machine, view.heads[first], view.heads[other]
+    now = max(machine.compute_end, machine.start)
+    later = max(
+        now + before.left_compute_cycles + head.left_compute_cycles,
+        machine.start + before.left_fetch_cycles + head.left_fetch_cycles,
+    )
+    delay = max(0, later - _ends(head, now, machine.start))
+    return loss_index(view, head, delay, time, load) <= 0
+
+
+def most_to_lose(view: View, time: int, load: int) -> int:
+    """The tenant that loses the most per work by waiting for the others' heads; ties go to the least slack.
+
+    If it can wait for whoever has the least slack of those that have anything to lose, that one goes first.
+    """
+    machine, heads, ready = view.machine, view.heads, view.ready
+    compute, fetch = 0, 0
+    for k in range(machine.ready_count):
+        head = heads[ready[k]]
+        rest = max(0, head.queued - head.passed - head.batch)
+        compute += head.left_compute_cycles + rest * head.full_compute_cycles // (10 * head.full)
+        fetch += head.left_fetch_cycles + rest * head.full_fetch_cycles // (10 * head.full)
     now = max(machine.compute_end, machine.start)
     first, most, least = -1, 0, 0
-    second, second_most, second_least = -1, 0, 0
+    urgent, soonest = -1, 0
     for k in range(machine.ready_count):
         tenant = ready[k]
         head = heads[tenant]
@@ -139,8 +170,8 @@ def most_to_lose(view: View) -> tuple[int, int, int]:
             rank = head.remaining_cycles
         if first < 0 or index > most or (index == most and rank < least):
             first, most, least = tenant, index, rank
-        if head.compute_intensive == 0:
-            before = index > second_most or (index == second_most and rank < second_least)
-            if second < 0 or before:
-                second, second_most, second_least = tenant, index, rank
-    return first, second, load
+        if index > 0 and (urgent < 0 or head.latest_start < soonest):
+            urgent, soonest = tenant, head.latest_start
+    if urgent >= 0 and urgent != first and may_wait(view, first, urgent, time, load):
+        return urgent
+    return first

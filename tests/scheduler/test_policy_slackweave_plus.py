@@ -48,19 +48,40 @@ def test_who_cannot_be_in_time_goes_last(desk: Any) -> None:
     assert desk(POLICY, 2).decide(heads, one_kind=1) == 1
 
 
-def test_a_compute_bound_head_waits_for_the_compute_engine(desk: Any) -> None:
-    # The compute engine is busy for 100 cycles, the mark is twice the longest fetch of 10.
-    only = {0: {"deadline": 1000}}
+def test_the_most_urgent_goes_first_if_who_has_most_to_lose_loses_nothing_by_that(desk: Any) -> None:
+    # Head 0 has three short requests and would lose all of them by waiting for both others, head 1 its only
+    # one. But head 0 can wait for head 1 alone, which cannot wait for head 0.
+    short = {"left_compute_cycles": 50, "left_fetch_cycles": 50, "remaining_cycles": 50}
+    short |= {"full_compute_cycles": 50, "full_fetch_cycles": 50, "full_standalone_cycles": 50}
+    long = {"left_compute_cycles": 300, "left_fetch_cycles": 300, "remaining_cycles": 300}
+    heads = {0: {"deadline": 400, "queued": 3} | short, 1: {"deadline": 120}, 2: {"deadline": 9000} | long}
+    assert desk(POLICY, 3).decide(heads, one_kind=1) == 1
+    heads[0]["deadline"] = 160
+    assert desk(POLICY, 3).decide(heads, one_kind=1) == 0
+
+
+def test_a_hopeless_request_that_has_begun_is_finished_for_those_behind_it(desk: Any) -> None:
+    # Tenant 0 sends often and its head is late, but half done: whoever comes meanwhile would be late as well.
+    late = {"deadline": 150, "hopeless": 1, "passed": 1, "queued": 2, "arrived": 100}
+    heads = {0: late | {"row": 1}, 1: {"deadline": 10_000}}
+    at = {"one_kind": 1, "now": 200, "start": 200, "compute_end": 200}
+    assert desk(POLICY, 2).decide(heads, **at) == 0
+    heads[0]["row"] = 0
+    assert desk(POLICY, 2).decide(heads, **at) == 1
+
+
+def test_nothing_is_fetched_before_compute_needs_it(desk: Any) -> None:
+    # The compute engine is busy for 100 cycles; alone the rest takes 110 cycles, 100 of them computing, so
+    # its next row must be fetched 10 cycles before.
+    only = {0: {"deadline": 1000, "remaining_cycles": 110}}
     held = desk(POLICY, 1)
     assert held.decide(only, compute_end=100) == HOLD
-    assert held.held_until == 80
+    assert held.held_until == 90
     assert desk(POLICY, 1, commit="early").decide(only, compute_end=100) == 0
-    assert desk(POLICY, 1).decide(only, compute_end=20) == 0
-    # Meanwhile a memory-bound one goes, unless its row of 10 costs the first its deadline.
-    both = {0: {"deadline": 300}, 1: {"compute_intensive": 0}}
-    assert desk(POLICY, 2).decide(both, compute_end=100) == 1
-    both[0]["deadline"] = 205
-    assert desk(POLICY, 2).decide(both, compute_end=100) == 0
+    assert desk(POLICY, 1).decide(only, compute_end=10) == 0
+    # A full queue loses whoever comes: it is emptied at once.
+    full = {0: only[0] | {"queued": 2, "queue_limit": 2}}
+    assert desk(POLICY, 1).decide(full, compute_end=100) == 0
 
 
 def _late_share(make_model: Make, policy: str) -> list[float]:
