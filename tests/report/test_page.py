@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from layerweaver.backend_sim.report.charts.load import violations_over_load_figure
+from layerweaver.backend_sim.report.charts.load import points_of_tenants, violations_over_load_figure
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.report.palette import DANGER, IDLE_COLOURS, MARK, MOVING, SERIES
 from layerweaver.backend_sim.results.reading import ResultError, read_documents
@@ -228,7 +228,7 @@ def test_the_one_percent_that_decides_is_visible(make_document: Make) -> None:
         made["tenants"][0]["violation_rate"] = rate
         runs.append(made)
     read = read_documents([{"runs": runs}])
-    figure = violations_over_load_figure(read, "vision")
+    figure = violations_over_load_figure(read, points_of_tenants(read)["vision"])
     assert figure is not None
     assert figure.layout.yaxis.type == "log"
     assert [line.customdata for line in figure.data] == [(0.4,), (0.0,)]
@@ -250,9 +250,11 @@ def test_lines_over_load_join_one_mix_only(make_document: Make) -> None:
         return made
 
     sweep = [run((100, 50), 1), run((200, 100), 2)]
-    figure = violations_over_load_figure(read_documents([{"runs": sweep}]), "vision")
+    read = read_documents([{"runs": sweep}])
+    figure = violations_over_load_figure(read, points_of_tenants(read)["vision"])
     assert figure is not None
     assert [(line.name, len(line.x)) for line in figure.data] == [("fcfs", 2)]
-    figure = violations_over_load_figure(read_documents([{"runs": [*sweep, run((50, 300), 1)]}]), "vision")
+    read = read_documents([{"runs": [*sweep, run((50, 300), 1)]}])
+    figure = violations_over_load_figure(read, points_of_tenants(read)["vision"])
     assert figure is not None
     assert [(line.name, len(line.x)) for line in figure.data] == [("fcfs, mix 1", 2), ("fcfs, mix 2", 1)]

@@ -68,16 +68,16 @@ def load_charts(documents: Documents) -> list[Chart]:
                 ),
             )
         )
-    points = load_points(documents)
+    points = points_of_tenants(documents)
     for index, tenant in enumerate(_tenants(documents)):
-        mine = [point for point in points if point.tenant == tenant]
+        mine = points.get(tenant, [])
         table = Table(
             f"{tenant} over load",
             ("policy", "offered 1/s", "violation rate", "p99 ms"),
             [(point.policy, point.offered_qps, point.violation_rate, point.p99_ms) for point in mine],
             frozenset({2}),
         )
-        violations = violations_over_load_figure(documents, tenant)
+        violations = violations_over_load_figure(documents, mine)
         if violations is not None:
             charts.append(
                 Chart(
@@ -89,7 +89,7 @@ def load_charts(documents: Documents) -> list[Chart]:
                     table,
                 )
             )
-        tail = p99_over_load_figure(documents, tenant)
+        tail = p99_over_load_figure(documents, tenant, mine)
         if tail is not None:
             charts.append(
                 Chart(
@@ -130,25 +130,27 @@ class LoadPoint:
 
 def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
     """Every run as a point, and the trials of peak searches that recorded theirs; ascending in load."""
+    mixes = [mix_of(run.document.get("scenario")) for run in documents.runs]
     points = [
         LoadPoint(
             run.policy,
-            mix_of(run.document.get("scenario")),
+            mix,
             tenant["name"],
             run.offered_qps,
             tenant["violation_rate"],
             tenant["latency_ms"]["p99"],
         )
-        for run in documents.runs
+        for run, mix in zip(documents.runs, mixes, strict=True)
         for tenant in run.tenants
     ]
     for peak in documents.peaks:
+        mix = mix_of(peak.get("scenario"))
         for row in peak["results"]:
             for trial in _recorded_trials(row):
                 points += [
                     LoadPoint(
                         row["policy"],
-                        mix_of(peak.get("scenario")),
+                        mix,
                         str(tenant["name"]),
                         float(trial["qps"]),
                         tenant.get("violation_rate"),
@@ -158,6 +160,14 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
                 ]
     place = {policy: index for index, policy in enumerate(dict.fromkeys(point.policy for point in points))}
     return tuple(sorted(points, key=lambda point: (place[point.policy], point.tenant, point.offered_qps)))
+
+
+def points_of_tenants(documents: Documents) -> dict[str, list[LoadPoint]]:
+    """The points of each tenant; ascending in load."""
+    found: dict[str, list[LoadPoint]] = {}
+    for point in load_points(documents):
+        found.setdefault(point.tenant, []).append(point)
+    return found
 
 
 def _recorded_trials(row: PeakRow) -> list[dict[str, Any]]:
@@ -188,8 +198,9 @@ def _bound_lines(figure: go.Figure, bounds: Sequence[float]) -> None:
         mark_x(figure, bound, f"bound {number(bound)}/s", MARK)
 
 
-def _over_load(documents: Documents, tenant: str, field: str, y_title: str) -> go.Figure | None:
-    points = [point for point in load_points(documents) if point.tenant == tenant]
+def _over_load(
+    documents: Documents, points: Sequence[LoadPoint], field: str, y_title: str
+) -> go.Figure | None:
     points = [point for point in points if getattr(point, field) is not None]
     if not points:
         return None
@@ -212,9 +223,9 @@ def _over_load(documents: Documents, tenant: str, field: str, y_title: str) -> g
     return figure
 
 
-def violations_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
-    """Violation rate of a tenant over offered load, with the two-resource bound; None without a deadline."""
-    figure = _over_load(documents, tenant, "violation_rate", "late or dropped")
+def violations_over_load_figure(documents: Documents, points: Sequence[LoadPoint]) -> go.Figure | None:
+    """Violations of a tenant's points over offered load, with the mix's bound; None without a deadline."""
+    figure = _over_load(documents, points, "violation_rate", "late or dropped")
     if figure is not None:
         _rate_axis(figure)
     return figure
@@ -248,9 +259,9 @@ def _deadlines(documents: Documents, tenant: str) -> set[float]:
     return {deadline for name, deadline in entries if name == tenant and deadline is not None}
 
 
-def p99_over_load_figure(documents: Documents, tenant: str) -> go.Figure | None:
-    """99th percentile of a tenant over offered load, with the bound and the deadline."""
-    figure = _over_load(documents, tenant, "p99_ms", "p99 latency, ms")
+def p99_over_load_figure(documents: Documents, tenant: str, points: Sequence[LoadPoint]) -> go.Figure | None:
+    """99th percentile of a tenant's points over offered load, with the bound and the deadline."""
+    figure = _over_load(documents, points, "p99_ms", "p99 latency, ms")
     if figure is None:
         return None
     deadlines = _deadlines(documents, tenant)
