@@ -71,9 +71,8 @@ def advance(state: State, options: Any, memory: Memory, decisions: int) -> int:
         if recording and totals.recorded == len(state.log):
             return LOG_FULL
         machine.start = max(machine.fetch_end, now + machine.decision_cycles)
-        totals.full_until = 0
         if machine.start > machine.fetch_end:
-            totals.full_until = _full_until(view)
+            totals.full_until = max(totals.full_until, _full_until(view))
         release(view)
         machine.mode = 0
         machine.hold_until = NEVER
@@ -154,6 +153,7 @@ def _schedule(state: State, index: int, recording: bool) -> None:
     totals.dma_idle_no_work += worked - last_fetch
     totals.dma_idle_full += possible - worked
     totals.dma_idle_held += start - saved - possible
+    totals.full_until = 0
     resumed = min(max(totals.work_since, last_compute), max(fetch_end, last_compute))
     totals.compute_idle_no_work += resumed - last_compute
     totals.compute_idle_memory += compute_start - resumed

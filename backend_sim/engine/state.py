@@ -191,7 +191,7 @@ class Totals(Protocol):
         measured_from: Busy and idle time before this cycle is not measured: the end of the warm-up.
         measured_until: Nor is that from this cycle on: where the cool-down begins; NEVER without one.
         work_since: Cycle since which there has been a head to schedule without a break; NEVER with none.
-        full_until: Cycle until which the buffer has no room at all, as of the decision.
+        full_until: Cycle until which the buffer has no room at all, as of the decisions since the last row.
         recent: Position in ``State.recent``.
         dispatch_ahead: Rows committed before the DMA needs them.
         reach_cycles: The DMA runs at most so far ahead of the compute engine, so that arithmetic is exact.

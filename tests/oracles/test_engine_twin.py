@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from layerweaver.backend_sim.engine.input import TenantLoad
 from layerweaver.backend_sim.engine.loop import run
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
-from layerweaver.backend_sim.traffic.source import OpenLoop
+from layerweaver.backend_sim.traffic.source import OpenLoop, Saturated
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.scheduler.policies import load_policy, policy_names
 from layerweaver.scheduler.policies.contract import HOLD, Memory, Policy, PolicySpec, View
@@ -170,6 +170,22 @@ def test_idle_time_has_the_causes_that_the_twin_finds(recipe: Recipe, name: str)
     assert outcome.idle_cycles["held_by_policy"] == twin["held"]
     assert outcome.idle_cycles["no_work"] == twin["dma"] + twin["compute"]
     assert outcome.idle_cycles["buffer_full"] + outcome.idle_cycles["inherent"] >= twin["full"]
+
+
+def test_a_full_buffer_is_still_seen_when_holding_ends() -> None:
+    # The second tenant's weight, whose layer computes at 2, fills the buffer; edf holds its next one until 4.
+    machine = MachineSpec("small", 10**9, 1, 1, 1)
+    rows = [[(1, 0, 0, 0)], [(0, 1, 1, 0), *[(0, 0, 0, 0)] * 3, (4, 0, 0, 0)]]
+    loads = [
+        TenantLoad("t0", (profile_of("m0", machine, rows[0]),), OpenLoop(FixedArrivals([]))),
+        TenantLoad("t1", (profile_of("m1", machine, rows[1]),), Saturated(2, 0, 3)),
+    ]
+    recipe = Recipe(machine, tuple(loads), ([0, 0, 2], []), 0, 0)
+    policy = load_policy("edf")
+    idle = run(recipe.make(), policy, compiled=False).idle_cycles
+    twin = naive_run(recipe.make(), policy.name, policy.as_dict(), policy.spec).idle
+    assert (idle["buffer_full"], idle["held_by_policy"]) == (twin["full"], twin["held"])
+    assert idle["buffer_full"] > 0
 
 
 @given(recipe=recipes(), name=st.sampled_from(["fcfs", "layerweaver+", "prema", "aimt"]), data=st.data())
