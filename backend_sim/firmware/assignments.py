@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import abstractmethod
 from types import FunctionType
 from typing import Protocol
 
@@ -37,13 +38,13 @@ class Called(Protocol):
 class Assignments(Locals):
     """Translates assignments."""
 
+    @abstractmethod
     def _call_text(self, node: ast.Call, function: FunctionType) -> tuple[Called, str]:
         """A function that is called, and the call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _wanted(self, record: str, field: str) -> bool:
         """Whether anybody reads a field."""
-        raise NotImplementedError
 
     def _assign(self, node: ast.stmt, target: ast.expr, value: ast.expr) -> None:
         match target:

@@ -1,0 +1,204 @@
+"""Arithmetic and comparisons of numbers whose bounds are known, as C expressions.
+
+Results equal Python's for every value: ``//`` and ``%`` round down, and arithmetic is as wide as its result.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from layerweaver.backend_sim.firmware.spans import BOOLEAN, INT32, INT64, Number, Span, constant
+from layerweaver.ir import PolicyError
+
+__all__ = ["ARITHMETIC", "COMPARED", "Arithmetic", "all_of", "any_of"]
+
+ARITHMETIC = "policies of whole numbers: + - * // % << >> & | ^, comparisons, min, max, abs"
+
+_ARITHMETIC: dict[type[ast.operator], tuple[str, Callable[[int, int], int]]] = {
+    ast.Add: ("+", operator.add),
+    ast.Sub: ("-", operator.sub),
+    ast.Mult: ("*", operator.mul),
+    ast.FloorDiv: ("/", operator.floordiv),
+    ast.Mod: ("%", operator.mod),
+    ast.LShift: ("<<", operator.lshift),
+    ast.RShift: (">>", operator.rshift),
+    ast.BitAnd: ("&", operator.and_),
+    ast.BitOr: ("|", operator.or_),
+    ast.BitXor: ("^", operator.xor),
+}
+COMPARED: dict[type[ast.cmpop], tuple[str, Callable[[int, int], bool]]] = {
+    ast.Lt: ("<", operator.lt),
+    ast.LtE: ("<=", operator.le),
+    ast.Gt: (">", operator.gt),
+    ast.GtE: (">=", operator.ge),
+    ast.Eq: ("==", operator.eq),
+    ast.NotEq: ("!=", operator.ne),
+}
+_MOST_SHIFTED = 62
+
+
+class Arithmetic(ABC):
+    """Operations on numbers, which are refused where C cannot give what Python gives."""
+
+    @abstractmethod
+    def refusal(self, node: ast.AST, what: str, accepted: str = ARITHMETIC) -> PolicyError:
+        """An error that says what cannot be translated."""
+
+    def _bounded(self, node: ast.AST, value: int) -> Number:
+        if not INT64.low <= value <= INT64.high:
+            raise self.refusal(node, f"{value} does not fit 64 bits")
+        return constant(value)
+
+    def _unary(self, node: ast.AST, op: ast.unaryop, value: Number) -> Number:
+        match op:
+            case ast.USub():
+                return self._binary(node, constant(0), ast.Sub(), value)
+            case ast.Invert():
+                return self._binary(node, constant(-1), ast.Sub(), value)
+        return value
+
+    def _binary(self, node: ast.AST, left: Number, op: ast.operator, right: Number) -> Number:
+        if isinstance(op, ast.Div):
+            raise self.refusal(node, "/ is floating point", f"// of whole numbers; {ARITHMETIC}")
+        if isinstance(op, ast.Pow) and left.value is not None and right.value is not None:
+            return self._power(node, left.value, right.value)
+        if type(op) not in _ARITHMETIC:
+            raise self.refusal(node, f"{type(op).__name__} is not translated")
+        sign, compute = _ARITHMETIC[type(op)]
+        if isinstance(op, (ast.LShift, ast.RShift)):
+            return self._shifted(node, left, op, right)
+        if left.value is not None and right.value is not None:
+            if right.value == 0 and sign in "/%":
+                raise self.refusal(node, "division by zero", "another divisor")
+            return self._bounded(node, compute(left.value, right.value))
+        span = _span_of(op, left.span, right.span).clamped()
+        wide = not all(INT32.holds(item) for item in (span, left.span, right.span))
+        calls = left.calls or right.calls
+        a, b = left.as_type(wide), right.as_type(wide)
+        if sign in "/%" and (left.span.low < 0 or right.span.low <= 0):
+            name = "lw_floor_divide" if sign == "/" else "lw_floor_remainder"
+            a, b = left.as_type(True), right.as_type(True)
+            return Number(f"{name}({a}, {b})", span, wide=True, calls=calls)
+        if sign in "/%" and wide:
+            name = "lw_divide" if sign == "/" else "lw_remainder"
+            return Number(f"{name}({a}, {b})", span, wide=True, calls=calls)
+        return Number(f"({a} {sign} {b})", span, wide=wide, calls=calls)
+
+    def _power(self, node: ast.AST, base: int, exponent: int) -> Number:
+        if not 0 <= exponent <= _MOST_SHIFTED:
+            raise self.refusal(node, f"a power of {exponent} is not translated", "constants from 0 to 62")
+        return self._bounded(node, base**exponent)
+
+    def _shifted(self, node: ast.AST, left: Number, op: ast.operator, right: Number) -> Number:
+        by = right.value
+        if by is None or not 0 <= by <= _MOST_SHIFTED:
+            raise self.refusal(
+                node, "shifts by what is not a constant from 0 to 62 are not translated", "// or *"
+            )
+        if isinstance(op, ast.LShift):
+            return self._binary(node, left, ast.Mult(), constant(1 << by))
+        if left.value is None and left.span.low >= 0:
+            text = f"({left.text} >> {by})"
+            return Number(
+                text, Span(left.span.low >> by, left.span.high >> by), wide=left.wide, calls=left.calls
+            )
+        return self._binary(node, left, ast.FloorDiv(), constant(1 << by))
+
+    def _comparison(self, left: Number, op: type[ast.cmpop], right: Number) -> Number:
+        sign, compare = COMPARED[op]
+        calls = left.calls or right.calls
+        if not calls:
+            corners = {
+                compare(a, b)
+                for a in (left.span.low, left.span.high)
+                for b in (right.span.low, right.span.high)
+            }
+            if len(corners) == 1 and (
+                op not in (ast.Eq, ast.NotEq)
+                or left.span.high < right.span.low
+                or right.span.high < left.span.low
+                or (left.value is not None and right.value is not None)
+            ):
+                return constant(int(corners.pop()), boolean=True)
+        wide = not (INT32.holds(left.span) and INT32.holds(right.span))
+        text = f"({left.as_type(wide)} {sign} {right.as_type(wide)})"
+        return Number(text, BOOLEAN, boolean=True, calls=calls)
+
+    def _extreme(self, values: list[Number], *, least: bool) -> Number:
+        result = values[0]
+        pick: Callable[..., Any] = min if least else max
+        for value in values[1:]:
+            span = Span(pick(result.span.low, value.span.low), pick(result.span.high, value.span.high))
+            if not (result.calls or value.calls):
+                decided = _decided(result, value, least)
+                if decided is not None:
+                    result = decided
+                    continue
+            wide = not (INT32.holds(result.span) and INT32.holds(value.span))
+            name = f"lw_{'least' if least else 'most'}_{64 if wide else 32}"
+            text = f"{name}({result.as_type(wide)}, {value.as_type(wide)})"
+            result = Number(text, span, wide=wide, calls=result.calls or value.calls)
+        return result
+
+
+def _decided(a: Number, b: Number, least: bool) -> Number | None:
+    """The one of two that is the extreme whatever they are."""
+    low, high = (a, b) if least else (b, a)
+    if low.span.high <= high.span.low:
+        return a
+    if high.span.high <= low.span.low:
+        return b
+    return None
+
+
+def all_of(parts: list[Number]) -> Number:
+    """Conditions joined by and; those that are known are left out."""
+    open_ = [part for part in parts if part.value is None]
+    if any(part.value == 0 for part in parts) and not any(part.calls for part in parts):
+        return constant(0, boolean=True)
+    return _connected(open_, "&&", 1)
+
+
+def any_of(parts: list[Number]) -> Number:
+    """Conditions joined by or; those that are known are left out."""
+    open_ = [part for part in parts if part.value is None]
+    if any(part.value == 1 for part in parts) and not any(part.calls for part in parts):
+        return constant(1, boolean=True)
+    return _connected(open_, "||", 0)
+
+
+def _connected(parts: list[Number], sign: str, empty: int) -> Number:
+    if not parts:
+        return constant(empty, boolean=True)
+    if len(parts) == 1:
+        return parts[0]
+    text = f" {sign} ".join(part.text for part in parts)
+    return Number(f"({text})", BOOLEAN, boolean=True, calls=any(part.calls for part in parts))
+
+
+def _span_of(op: ast.operator, a: Span, b: Span) -> Span:
+    """Bounds of a result, from those of its operands."""
+    match op:
+        case ast.Add():
+            return Span(a.low + b.low, a.high + b.high)
+        case ast.Sub():
+            return Span(a.low - b.high, a.high - b.low)
+        case ast.Mult():
+            corners = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
+            return Span(min(corners), max(corners))
+        case ast.FloorDiv():
+            divisors = [d for d in (b.low, b.high, -1, 1) if d != 0 and b.low <= d <= b.high]
+            corners = [x // d for x in (a.low, a.high) for d in divisors] + (
+                [0] if b.low <= 0 <= b.high else []
+            )
+            return Span(min(corners), max(corners))
+        case ast.Mod():
+            return Span(min(0, b.low + 1), max(0, b.high - 1))
+        case ast.BitAnd() if a.low >= 0 or b.low >= 0:
+            return Span(0, min(item.high for item in (a, b) if item.low >= 0))
+    bits = max(item.bit_length() for item in (a.low, a.high, b.low, b.high))
+    return Span(0 if a.low >= 0 and b.low >= 0 else -(1 << bits), (1 << bits) - 1)
