@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ from layerweaver.cli.session import JsonOption, Session, console, session_of
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef
+    from layerweaver.backend_sim.study.repeat import RunOptions
 
 __all__ = ["register"]
 
@@ -74,44 +76,30 @@ def _simulate(
     chosen = scenario_or_example(scenario, example)
     if trace_window is not None and trace is None and log is None:
         raise typer.BadParameter("--trace-window needs --trace or --log")
-    if scenario is None and policy is None and trace is None and log is None:
-        _run_comparison(
-            session,
-            chosen,
-            None,
-            seed,
-            seeds,
-            workers,
-            requests,
-            details,
-            output,
-            skip_bad_rows,
-            allow_code,
-            as_json,
-        )
-        return
     from layerweaver.backend_sim.study.repeat import RunOptions
     from layerweaver.backend_sim.study.simulate import simulate_with
 
+    options = RunOptions(
+        seed=seed,
+        seeds=seeds,
+        workers=workers,
+        skip_bad_rows=skip_bad_rows,
+        allow_code=allow_code,
+        trace=trace,
+        trace_window=trace_window,
+        log=log,
+        requests=requests,
+        details=wants_details(details, output),
+        announce=lambda size: session.note(f"writing {trace}, about {size:,} bytes"),
+    )
+    if scenario is None and policy is None and trace is None and log is None:
+        _run_comparison(session, chosen, None, options, output, as_json, details)
+        return
     with session.simulation_progress("simulating") as (compiling, progress):
         document = simulate_with(
             chosen,
             parse_policy(policy) if policy is not None else None,
-            RunOptions(
-                seed=seed,
-                seeds=seeds,
-                workers=workers,
-                skip_bad_rows=skip_bad_rows,
-                allow_code=allow_code,
-                trace=trace,
-                trace_window=trace_window,
-                log=log,
-                requests=requests,
-                details=wants_details(details, output),
-                announce=lambda size: session.note(f"writing {trace}, about {size:,} bytes"),
-                progress=progress,
-                compiling=compiling,
-            ),
+            replace(options, progress=progress, compiling=compiling),
         )
     session.warn(document.get("warnings", []))
     deliver(session, document, output, as_json, details)
@@ -126,36 +114,16 @@ def _run_comparison(
     session: Session,
     scenario: ScenarioRef,
     policies: list[PolicyRef] | None,
-    seed: int | None,
-    seeds: int,
-    workers: int,
-    requests: Path | None,
-    details: bool | None,
+    options: RunOptions,
     output: Path | None,
-    skip_bad_rows: bool,
-    allow_code: bool,
     as_json: bool,
+    details: bool | None,
 ) -> None:
     from layerweaver.backend_sim.results.sentence import verdict_sentence
-    from layerweaver.backend_sim.study.repeat import RunOptions
     from layerweaver.backend_sim.study.simulate import compare_with
 
     with session.simulation_progress("simulating") as (compiling, progress):
-        document = compare_with(
-            scenario,
-            policies,
-            RunOptions(
-                seed=seed,
-                seeds=seeds,
-                workers=workers,
-                skip_bad_rows=skip_bad_rows,
-                allow_code=allow_code,
-                requests=requests,
-                details=wants_details(details, output),
-                progress=progress,
-                compiling=compiling,
-            ),
-        )
+        document = compare_with(scenario, policies, replace(options, progress=progress, compiling=compiling))
     runs = document["runs"]
     session.warn(list(dict.fromkeys(text for run in runs for text in run.get("warnings", []))))
     deliver(session, document, output, as_json, details)
@@ -184,20 +152,19 @@ def _compare(
 ) -> None:
     """Simulate a scenario under several policies with the same traffic."""
     names = parse_policies(policies)
-    _run_comparison(
-        session_of(context),
-        scenario_or_example(scenario, example),
-        names,
-        seed,
-        seeds,
-        workers,
-        requests,
-        details,
-        output,
-        skip_bad_rows,
-        allow_code,
-        as_json,
+    from layerweaver.backend_sim.study.repeat import RunOptions
+
+    options = RunOptions(
+        seed=seed,
+        seeds=seeds,
+        workers=workers,
+        skip_bad_rows=skip_bad_rows,
+        allow_code=allow_code,
+        requests=requests,
+        details=wants_details(details, output),
     )
+    chosen = scenario_or_example(scenario, example)
+    _run_comparison(session_of(context), chosen, names, options, output, as_json, details)
 
 
 def register(app: typer.Typer) -> None:
