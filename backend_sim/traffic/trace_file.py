@@ -9,7 +9,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from layerweaver.backend_sim.traffic.lengths import token_count
 from layerweaver.backend_sim.traffic.trace_columns import TraceColumns
@@ -139,12 +139,7 @@ class TraceFile:
                     continue
                 self.bad_row(line, bad.column, bad.what, bad.accepted)
                 continue
-            if not counted:
-                yield TraceRow(line, time_ns, tenant)
-                continue
-            prompt, output = (token_count(fields[position]) for position in counted)
-            if self._sound_tokens(line, prompt, output):
-                yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
+            yield from self._counted(line, time_ns, tenant, [fields[position] for position in counted])
         if names is None:
             raise self.refusal(1, "", "the file has no header", f"give the columns {self._accepted()}")
 
@@ -161,6 +156,17 @@ class TraceFile:
                     line, column, "the column is missing", f"lengths need {' and '.join(self.format.tokens)}"
                 )
         return tuple(names.index(column) for column in self.format.tokens)
+
+    def _counted(
+        self, line: int, time_ns: int, tenant: str | None, counts: Sequence[Any]
+    ) -> Iterator[TraceRow]:
+        """The row with its prompt and output, where the columns of these are read; none if they are bad."""
+        if not counts:
+            yield TraceRow(line, time_ns, tenant)
+            return
+        prompt, output = map(token_count, counts)
+        if self._sound_tokens(line, prompt, output):
+            yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
 
     def _sound_tokens(self, line: int, prompt: int | None, output: int | None) -> bool:
         """Whether a row has a prompt and an output; one without is bad."""
@@ -202,12 +208,7 @@ class TraceFile:
             except BadValueError as bad:
                 self.bad_row(line, bad.column, bad.what, bad.accepted)
                 continue
-            if not counted:
-                yield TraceRow(line, time_ns, tenant)
-                continue
-            prompt, output = (token_count(row[column]) for column in counted)
-            if self._sound_tokens(line, prompt, output):
-                yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
+            yield from self._counted(line, time_ns, tenant, [row[column] for column in counted])
 
     def _json_rows(self, stream: IO[str], clock: TraceClock) -> Iterator[TraceRow]:
         for line, text in enumerate(self._lines(stream), start=1):
