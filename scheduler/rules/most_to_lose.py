@@ -34,6 +34,15 @@ def _work(head: Head) -> int:
     return max(head.full_compute_cycles, head.full_fetch_cycles)
 
 
+@inlined
+def _before_others(head: Head) -> tuple[int, int]:
+    """Compute and fetch cycles that others wait for: what is left of the head, and a tenth of what waits."""
+    rest = max(0, head.queued - head.passed - head.batch)
+    compute = head.left_compute_cycles + rest * head.full_compute_cycles // (10 * head.full)
+    fetch = head.left_fetch_cycles + rest * head.full_fetch_cycles // (10 * head.full)
+    return compute, fetch
+
+
 def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     """What a tenant loses if it waits for ``delay`` cycles, per cycle of work that saving it takes.
 
@@ -147,18 +156,16 @@ def most_to_lose(view: View, time: int, load: int) -> int:
     compute, fetch = 0, 0
     for k in range(machine.ready_count):
         head = heads[ready[k]]
-        rest = max(0, head.queued - head.passed - head.batch)
-        compute += head.left_compute_cycles + rest * head.full_compute_cycles // (10 * head.full)
-        fetch += head.left_fetch_cycles + rest * head.full_fetch_cycles // (10 * head.full)
+        own_compute, own_fetch = _before_others(head)
+        compute += own_compute
+        fetch += own_fetch
     now = max(machine.compute_end, machine.start)
     first, most, least = -1, 0, 0
     urgent, soonest = -1, 0
     for k in range(machine.ready_count):
         tenant = ready[k]
         head = heads[tenant]
-        rest = max(0, head.queued - head.passed - head.batch)
-        own_compute = head.left_compute_cycles + rest * head.full_compute_cycles // (10 * head.full)
-        own_fetch = head.left_fetch_cycles + rest * head.full_fetch_cycles // (10 * head.full)
+        own_compute, own_fetch = _before_others(head)
         later = max(
             now + compute - own_compute + head.left_compute_cycles,
             machine.start + fetch - own_fetch + head.left_fetch_cycles,

@@ -32,7 +32,7 @@ COUNTED = {
     *("Gemm", "QGemm", "ConvTranspose", "Einsum", "MatMulNBits"),
 }
 UNKNOWN = {
-    *("Attention", "MultiHeadAttention", "GroupQueryAttention", "SkipLayerNormalizationFused", "QAttention"),
+    *("Attention", "MultiHeadAttention", "GroupQueryAttention", "QAttention"),
     *("RotaryAttention", "DecoderMaskedMultiHeadAttention", "PackedAttention", "MoE", "QMoE"),
 }
 
