@@ -35,7 +35,7 @@ def _tpu_matmul(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Matrix products timed on a TPU, against the shipped tpu-v3 config."""
+    """Matrix products timed on a TPU, against the shipped tpu-v4-measured config."""
     from layerweaver.backend_sim.study.reproduce.tpu_matmul import reproduce_tpu_matmul
 
     with session_of(context).progress("fitting" if fit else "costing products"):

@@ -31,7 +31,7 @@ def write(path: Path, sizes: np.ndarray, times: np.ndarray) -> Path:
 
 def test_shipped_parameters_applied_unchanged(tmp_path: Path) -> None:
     sizes = extents(20)
-    times = predict_us(load_npu("tpu-v3"), sizes)
+    times = predict_us(load_npu("tpu-v4-measured"), sizes)
     exact = reproduce_tpu_matmul(write(tmp_path / "a.csv", sizes, times))
     assert exact == {"count": 20, "mape": pytest.approx(0, abs=1e-9)}
     slower = reproduce_tpu_matmul(write(tmp_path / "b.csv", sizes, times * 2))
@@ -39,11 +39,12 @@ def test_shipped_parameters_applied_unchanged(tmp_path: Path) -> None:
 
 
 def test_fit_recovers_the_machine_that_made_the_times(tmp_path: Path) -> None:
-    shipped = load_npu("tpu-v3")
+    shipped = load_npu("tpu-v4-measured")
     machine = shipped.model_copy(
         update={
             "overhead_cycles": 2000,
             "pipeline_mb": 4.0,
+            "array": shipped.array.model_copy(update={"efficiency": 0.8}),
             "dram": shipped.dram.model_copy(update={"efficiency": 0.6}),
         }
     )
@@ -53,6 +54,7 @@ def test_fit_recovers_the_machine_that_made_the_times(tmp_path: Path) -> None:
     assert document["mape_held_out"] < 0.01
     assert document["parameters"]["overhead_cycles"] == pytest.approx(2000, rel=0.05)
     assert document["parameters"]["dram_efficiency"] == pytest.approx(0.6, rel=0.02)
+    assert document["parameters"]["array_efficiency"] == pytest.approx(0.8, rel=0.05)
     assert document == reproduce_tpu_matmul(file, fit=True, seed=1)
 
 

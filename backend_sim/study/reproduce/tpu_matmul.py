@@ -1,10 +1,9 @@
-"""Reproduce matrix products timed on a Cloud TPU with the shipped ``tpu-v3`` config, or fit it again.
+"""Reproduce matrix products timed on a Cloud TPU with the config ``tpu-v4-measured``, or fit it again.
 
 The prediction is the latency of a one-layer graph under the ordinary cost model: operands of four bytes come
-from DRAM and the result goes back there; a product that fits on chip as a whole is fetched before it
-computes. Three parameters of the config are fitted, one set for all products: the fixed overhead of a layer,
-the share of the DRAM bandwidth that is reached, and the traffic of the overlapping pieces into which larger
-products are cut.
+from DRAM and the result goes back there. Four parameters of the config are fitted, one set for all products:
+the fixed overhead of a layer, the shares of the arrays' peak and of the DRAM bandwidth that are reached, and
+the traffic of the overlapping pieces into which larger products are cut.
 """
 
 from __future__ import annotations
@@ -110,11 +109,12 @@ def predict_us(config: NpuConfig, extents: IntArray) -> FloatArray:
 
 
 def fit_parameters(config: NpuConfig, extents: IntArray, times_us: FloatArray, seed: int) -> NpuConfig:
-    """The config with overhead, DRAM efficiency and pipeline depth fitted to measured times.
+    """The config with overhead, array and DRAM efficiency and pipeline depth fitted to measured times.
 
     Minimises the mean absolute percentage error by differential evolution from ``seed``.
     """
-    bare = _as_measured(config).model_copy(update={"overhead_cycles": 0})
+    whole = config.array.model_copy(update={"efficiency": None})
+    bare = _as_measured(config).model_copy(update={"overhead_cycles": 0, "array": whole})
     costed = [cost_graph(_product_graph(*map(int, row)), bare) for row in extents]
     compute = np.array([int(model.compute.compute_cycles[0]) for model in costed])
     traffic = np.array([int(model.dram_bytes[0]) for model in costed])
@@ -122,23 +122,27 @@ def fit_parameters(config: NpuConfig, extents: IntArray, times_us: FloatArray, s
     measured_cycles = times_us * config.clock_hz / 1e6
 
     def error(parameters: FloatArray) -> float:
-        overhead, efficiency, pipeline_mb = parameters
+        overhead, reached, efficiency, pipeline_mb = parameters
         memory = np.ceil(traffic / (per_cycle * efficiency)).astype(np.int64)
         pieces = config.model_copy(update={"pipeline_mb": pipeline_mb}).overlapping_pieces(traffic)
-        cycles = overhead + overlapped_cycles(compute, memory, pieces)
+        cycles = overhead + overlapped_cycles(np.ceil(compute / reached).astype(np.int64), memory, pieces)
         return float(np.mean(np.abs(cycles / measured_cycles - 1)))
 
     found = differential_evolution(
         error,
-        Bounds([0.0, 0.2, 0.5], [5000.0, 1.0, 60.0]),
+        Bounds([0.0, 0.2, 0.2, 0.5], [5000.0, 1.0, 1.0, 60.0]),
         rng=np.random.default_rng(seed),
         tol=1e-8,
         polish=False,
     )
-    overhead, efficiency, pipeline_mb = (float(value) for value in found.x)
-    dram = config.dram.model_copy(update={"efficiency": round(efficiency, 4)})
+    overhead, reached, efficiency, pipeline_mb = (float(value) for value in found.x)
     return config.model_copy(
-        update={"overhead_cycles": round(overhead), "dram": dram, "pipeline_mb": round(pipeline_mb, 2)}
+        update={
+            "overhead_cycles": round(overhead),
+            "array": config.array.model_copy(update={"efficiency": round(reached, 4)}),
+            "dram": config.dram.model_copy(update={"efficiency": round(efficiency, 4)}),
+            "pipeline_mb": round(pipeline_mb, 2),
+        }
     )
 
 
@@ -161,7 +165,7 @@ def reproduce_tpu_matmul(csv: Path, *, fit: bool = False, seed: int = 0) -> dict
     Raises:
         ConfigError: If the file is wrong, or has fewer than 4 rows to fit.
     """
-    config = load_npu("tpu-v3")
+    config = load_npu("tpu-v4-measured")
     extents, times = read_products(Path(csv))
     if not fit:
         return {"count": len(times), "mape": _mape(predict_us(config, extents), times)}
@@ -176,6 +180,7 @@ def reproduce_tpu_matmul(csv: Path, *, fit: bool = False, seed: int = 0) -> dict
         "mape_held_out": _mape(predict_us(fitted, extents[other]), times[other]),
         "parameters": {
             "overhead_cycles": fitted.overhead_cycles,
+            "array_efficiency": fitted.array.efficiency,
             "dram_efficiency": fitted.dram.efficiency,
             "pipeline_mb": fitted.pipeline_mb,
         },
