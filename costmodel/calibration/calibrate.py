@@ -35,10 +35,11 @@ IDENTIFIED = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """A measured network that could be read."""
+    """A measured network that could be read, and the index of the layer if only one was timed."""
 
     row: Measurement
     columns: LayerColumns
+    layer: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +54,7 @@ def calibrate(
     config: NpuConfig,
     measurements: Measurements,
     networks: Sequence[Measured],
-    latency_ms: Callable[[LayerColumns, NpuConfig], float],
+    latency_ms: Callable[[Measured, NpuConfig], float],
     *,
     free: tuple[str, ...] | None = None,
     tell: Callable[[float, str], None] | None = None,
@@ -64,7 +65,7 @@ def calibrate(
         config: The config with data-sheet values.
         measurements: The file.
         networks: Those of its networks that could be read.
-        latency_ms: Latency of one inference on a config, every overhead included.
+        latency_ms: Latency per image on a config, every overhead included.
         free: Parameters to free; None: the usual ones, more where the networks ask for them.
         tell: Told the share done and what is being done.
 
@@ -85,30 +86,30 @@ def calibrate(
     _check_peak(config, networks)
     say = tell or _silent
     problem = _problem(config, networks, free)
-    shipped = np.array([latency_ms(item.columns, config) / item.row.batch for item in networks])
+    shipped = np.array([latency_ms(item, config) for item in networks])
     say(0.0, "fitting")
     choice, found = choose(problem, problem.target)
     fitted = _fitted_config(config, choice, found)
-    names = [item.row.source for item in networks]
+    names = [item.row.held_out_with for item in networks]
     held_out, others = cross_validate(
         problem, names, (choice, found), shipped, lambda share: say(0.1 + 0.9 * share, "cross-validating")
     )
     measured = problem.target.ms
     ratios = interval_of(measured, held_out)
-    validated = score_document([item.row.model for item in networks], measured, held_out, ratios)
+    validated = score_document([item.row.name for item in networks], measured, held_out, ratios)
     baselines = {name: float(error_document(measured, one)["mape"]) for name, one in others.items()}
     worst, shared = shared_by_worst([item.columns for item in networks], held_out / measured - 1)
     final = _recorded(fitted, measurements, len(set(names)), validated["mape"], ratios)
-    predicted = np.array([latency_ms(item.columns, final) / item.row.batch for item in networks])
+    predicted = np.array([latency_ms(item, final) for item in networks])
     document = {
         "npu": config.name,
-        **score_document([item.row.model for item in networks], measured, predicted, ratios),
+        **score_document([item.row.name for item in networks], measured, predicted, ratios),
         "parameters": _parameter_rows(problem, choice, found),
         "choices": dict(choice.changes),
         "cross_validated": validated,
         "baselines": baselines,
         "verdict": verdict(
-            len(set(names)), validated["mape"], baselines, [networks[i].row.model for i in worst], shared
+            len(set(names)), validated["mape"], baselines, [networks[i].row.name for i in worst], shared
         ),
     }
     return Calibration(final, document)
@@ -121,14 +122,15 @@ def _silent(_share: float, _text: str) -> None:
 def _check_peak(config: NpuConfig, networks: Sequence[Measured]) -> None:
     """Refuse measurements that no efficiency up to 1 can explain."""
     for item in networks:
-        macs = float(item.columns.macs.sum()) / item.row.batch
+        counted = item.columns.macs if item.layer is None else item.columns.macs[item.layer]
+        macs = float(np.sum(counted)) / item.row.batch
         least_ms = macs * 2 / (config.computed_peak_tops * 1e12) * 1e3
         if item.row.latency_ms < least_ms:
             raise ConfigError(
                 f"{item.row.latency_ms:g} ms needs {least_ms / item.row.latency_ms:.3g} times the data "
                 f"sheet's peak of {config.computed_peak_tops:.4g} TOPS for {macs / 1e9:.3g} G "
                 "multiply-accumulates",
-                where=f"{item.row.where}: {item.row.model}",
+                where=f"{item.row.where}: {item.row.name}",
                 accepted="milliseconds per image, and the array and clock of the data sheet",
             )
 
@@ -148,7 +150,8 @@ def _problem(config: NpuConfig, networks: Sequence[Measured], free: tuple[str, .
             raise ConfigError(
                 f"{name} is free, but the config has no host", where=config.name, accepted="host: operators"
             )
-    return Problem(config, [item.columns for item in networks], target, parameters, free)
+    timed = [(item.columns, item.layer) for item in networks]
+    return Problem(config, timed, target, parameters, free)
 
 
 def _fitted_config(config: NpuConfig, choice: Choice, found: Fit) -> NpuConfig:

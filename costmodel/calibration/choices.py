@@ -50,14 +50,14 @@ class Problem:
 
     Attributes:
         config: The config as it is in the file.
-        networks: Columns of the networks.
+        networks: Columns of the networks, and the index of the layer where only one was timed.
         target: Their latencies.
         parameters: Every parameter by name.
         asked: The free parameters if the user named them; None: :data:`BASE` and what pays of the rest.
     """
 
     config: NpuConfig
-    networks: Sequence[LayerColumns]
+    networks: Sequence[tuple[LayerColumns, int | None]]
     target: Target
     parameters: dict[str, Parameter]
     asked: tuple[str, ...] | None
@@ -75,7 +75,7 @@ class Problem:
         """The file's own variant."""
         if self.asked is not None:
             return Choice((), self.asked)
-        depthwise = any(bool(columns.depthwise.any()) for columns in self.networks)
+        depthwise = any(bool(columns.depthwise.any()) for columns, _ in self.networks)
         unused = () if depthwise else ("array.depthwise_macs_per_cycle",)
         host = () if self.config.host is None else HOST
         return Choice((), tuple(name for name in BASE + host if name not in unused))

@@ -1,4 +1,4 @@
-"""Files of measured latencies, one network per line."""
+"""Files of measured latencies, a network or one of its layers per line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hashlib
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from layerweaver.ir import ConfigError
@@ -21,14 +21,13 @@ MAX_FILE_BYTES = 16 << 20
 MAX_ROWS = 10_000
 MAX_MS = 1e9
 MAX_BATCH = 65_536
-REQUIRED = ("model", "latency_ms")
-KNOWN = ("model", "batch", "dims", "latency_ms", "metric", "sd_ms", "weight")
-ACCEPTED = "columns model,batch,dims,latency_ms[,metric,sd_ms,weight]"
+KNOWN = ("model", "batch", "dims", "layer", "latency_ms", "metric", "sd_ms", "weight")
+ACCEPTED = "columns model,batch,dims,latency_ms[,layer,metric,sd_ms,weight]"
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One measured network.
+    """A measured network, or one layer of it.
 
     Attributes:
         model: As written: a path relative to the file, or ``zoo:NAME``.
@@ -39,6 +38,7 @@ class Measurement:
         sd_ms: Standard deviation of the measurement, 0 where unknown.
         weight: What it counts in a fit.
         where: File and line.
+        layer: The layer that was timed alone; empty for the whole network.
     """
 
     model: str
@@ -49,6 +49,17 @@ class Measurement:
     sd_ms: float
     weight: float
     where: str
+    layer: str = ""
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return f"{self.model}: {self.layer}" if self.layer else self.model
+
+    @property
+    def held_out_with(self) -> str:
+        """What is held out together in cross-validation: a network whatever its batch, or a layer."""
+        return f"{self.source}\n{self.layer}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +79,18 @@ class Measurements:
     rows: tuple[Measurement, ...]
 
 
-def read_measurements(path: Path, *, throughput: bool = False) -> Measurements:
+def read_measurements(path: Path, *, throughput: bool = False, model: str | None = None) -> Measurements:
     """Read a file of measured latencies; empty lines and lines that start with ``#`` are left out.
 
     Args:
-        path: CSV with at least the columns model and latency_ms.
+        path: CSV with at least the columns model and latency_ms, or layer and latency_ms.
         throughput: Accept rows whose metric is throughput (an inverse throughput, as ms per image).
+
+        model: The model of every row where the file has no column of that name.
 
     Raises:
         ConfigError: If the file cannot be read, has an unknown or missing column, fewer than three rows, a
-            value out of range, a network twice, or throughput rows without ``throughput``.
+            value out of range, a network or layer twice, or throughput rows without ``throughput``.
     """
     data, date = _bytes_of(path)
     try:
@@ -87,23 +100,25 @@ def read_measurements(path: Path, *, throughput: bool = False) -> Measurements:
     reader = csv.reader(io.StringIO(text, newline=""))
     header: list[str] = []
     rows: list[Measurement] = []
-    seen: dict[tuple[str, int, str], str] = {}
+    seen: dict[tuple[str, int, str, str], str] = {}
     try:
         for cells in reader:
             where = f"{path}:{reader.line_num}"
             if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
                 continue
             if not header:
-                header = _header(cells, where)
+                header = _header(cells, where, model)
                 continue
             if len(cells) != len(header):
                 raise ConfigError(f"has {len(cells)} columns", where=where, accepted=f"give {len(header)}")
             named = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-            row = _row(named, path.parent, where, throughput=throughput)
-            key = (row.source, row.batch, named.get("dims", ""))
+            row = _row({"model": model or "", **named}, path.parent, where, throughput=throughput)
+            if model is not None:
+                row = replace(row, source=model)
+            key = (row.source, row.batch, named.get("dims", ""), row.layer)
             if key in seen:
                 raise ConfigError(
-                    f"{row.model[:80]!r} was measured at {seen[key]} already",
+                    f"{row.name[:80]!r} was measured at {seen[key]} already",
                     where=where,
                     accepted="keep one",
                 )
@@ -117,7 +132,7 @@ def read_measurements(path: Path, *, throughput: bool = False) -> Measurements:
         raise ConfigError(
             f"has {len(rows)} measurement{'' if len(rows) == 1 else 's'}",
             where=str(path),
-            accepted=f"give at least {FEWEST} networks; {ACCEPTED}",
+            accepted=f"give at least {FEWEST} networks or layers; {ACCEPTED}",
         )
     return Measurements(path, hashlib.sha256(data).hexdigest(), date, tuple(rows))
 
@@ -135,11 +150,20 @@ def _bytes_of(path: Path) -> tuple[bytes, str]:
     return data, datetime.datetime.fromtimestamp(changed, datetime.UTC).date().isoformat()
 
 
-def _header(cells: list[str], where: str) -> list[str]:
+def _header(cells: list[str], where: str, model: str | None) -> list[str]:
     header = [name.strip() for name in cells]
-    for column in REQUIRED:
+    if model is not None and "model" in header:
+        raise ConfigError(
+            "has a column 'model' itself", where=where, accepted="leave out --model, or the column"
+        )
+    for column in ("latency_ms",) if model is not None else ("model", "latency_ms"):
         if column not in header:
-            raise ConfigError(f"column {column!r} is missing", where=where, accepted=ACCEPTED)
+            of_layers = column == "model" and "layer" in header
+            raise ConfigError(
+                f"column {column!r} is missing",
+                where=where,
+                accepted=f"say with --model whose layers these are; {ACCEPTED}" if of_layers else ACCEPTED,
+            )
     for column in header:
         if column not in KNOWN:
             raise ConfigError(f"column {column[:40]!r} is not known", where=where, accepted=ACCEPTED)
@@ -181,6 +205,7 @@ def _row(cells: Mapping[str, str], folder: Path, where: str, *, throughput: bool
         sd_ms=_number(sd, f"{where}: sd_ms", least=0.0) if sd else 0.0,
         weight=_number(weight, f"{where}: weight", least=1e-6) if weight else 1.0,
         where=where,
+        layer=cell_text(cells.get("layer", "")),
     )
 
 

@@ -42,7 +42,7 @@ def suggest(
     Returns:
         Rows of ``model``, ``predicted_ms`` and ``gain`` (in nats of the parameters' uncertainty).
     """
-    work = NetworkWork.collect(networks, config)
+    work = NetworkWork.collect([(columns, None) for columns in networks], config)
     shipped = work.latency_ms({})
     parameters = parameters_of(config, float(np.median(shipped)))
     free = [parameters[name] for name in BASE]

@@ -6,6 +6,7 @@ transfers are done, so a network takes the sum over its layers. Rounding to whol
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -34,6 +35,7 @@ class NetworkWork:
     Attributes:
         config: The machine.
         first: First layer of each network, shape (networks,).
+        whole: Whether each is a whole inference (bool), not one layer of it, shape (networks,).
         array_cycles: Cycles of the matrix unit at its full rate.
         depthwise: Whether the layer is a depthwise convolution (bool).
         on_vector: Whether the vector unit runs it where no rate of its own is given (bool).
@@ -50,6 +52,7 @@ class NetworkWork:
 
     config: NpuConfig
     first: NDArray[np.int64]
+    whole: BoolArray
     array_cycles: FloatArray
     depthwise: BoolArray
     on_vector: BoolArray
@@ -64,13 +67,23 @@ class NetworkWork:
     host_calls: FloatArray
 
     @classmethod
-    def collect(cls, networks: Sequence[LayerColumns], config: NpuConfig) -> Self:
-        """Read the work of networks off their columns."""
+    def collect(cls, networks: Sequence[tuple[LayerColumns, int | None]], config: NpuConfig) -> Self:
+        """Read the work of networks off their columns.
+
+        Args:
+            networks: Columns of each, and the index of the layer where only one is meant.
+            config: The machine.
+        """
         bare = _bare(config)
-        parts = [_part(columns, bare) for columns in networks]
-        first = np.cumsum([0, *(len(columns.graph) for columns in networks)])[:-1]
+        read = functools.cache(lambda columns: _part(columns, bare))
+        parts = [_of_layer(read(columns), layer) for columns, layer in networks]
         merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return cls(config=config, first=first, **merged)
+        return cls(
+            config=config,
+            first=np.cumsum([0, *(len(part["macs"]) for part in parts)])[:-1],
+            whole=np.array([layer is None for _, layer in networks]),
+            **merged,
+        )
 
     def per_network(self, values: FloatArray) -> FloatArray:
         """Sum over the layers of each network."""
@@ -115,7 +128,7 @@ class NetworkWork:
             seconds = self.host_elements * per_element * 1e-9 + self.host_calls * per_call * 1e-6
             cycles = cycles + seconds * config.clock_hz
         overhead_ms = _value(values, "inference_overhead_us", config.inference_overhead_us or 0.0) / 1e3
-        return self.per_network(cycles) * (1e3 / config.clock_hz) + overhead_ms
+        return self.per_network(cycles) * (1e3 / config.clock_hz) + np.where(self.whole, overhead_ms, 0.0)
 
 
 def _value(values: Mapping[str, float], name: str, otherwise: float) -> float:
@@ -145,6 +158,12 @@ def _bare(config: NpuConfig) -> NpuConfig:
             "overlap": None,
         }
     )
+
+
+def _of_layer(part: dict[str, NDArray[Any]], layer: int | None) -> dict[str, NDArray[Any]]:
+    if layer is None:
+        return part
+    return {name: values[layer : layer + 1] for name, values in part.items()}
 
 
 def _part(columns: LayerColumns, bare: NpuConfig) -> dict[str, NDArray[Any]]:

@@ -22,12 +22,18 @@ MeasuredOption = Annotated[
     Path | None,
     typer.Option(
         "--measured",
-        help="CSV of latencies: model,batch,dims,latency_ms[,metric,sd_ms,weight].",
+        help="CSV of latencies: model,batch,dims,latency_ms[,layer,metric,sd_ms,weight].",
         metavar="CSV",
     ),
 ]
 ThroughputOption = Annotated[
     bool, typer.Option("--throughput", help="Take inverse throughputs (ms per image) as latencies.")
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Whose layers a CSV without a column model has: a file or zoo:NAME.", metavar="MODEL"
+    ),
 ]
 PlotOption = Annotated[
     Path | None,
@@ -40,6 +46,7 @@ def _score(
     npu: NpuArgument,
     measured: MeasuredOption = None,
     throughput: ThroughputOption = False,
+    model: ModelOption = None,
     plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,7 +58,9 @@ def _score(
         raise typer.BadParameter("give the measured latencies: --measured FILE.csv")
     session = session_of(context)
     with session.progress("scoring") as progress:
-        document, problems = score_npu(load_npu(npu), measured, throughput=throughput, tell=progress)
+        document, problems = score_npu(
+            load_npu(npu), measured, throughput=throughput, model=model, tell=progress
+        )
     session.warn(problems)
     _draw(context, document, plot)
     if as_json:
@@ -75,6 +84,7 @@ def _calibrate(
         ),
     ] = None,
     throughput: ThroughputOption = False,
+    model: ModelOption = None,
     plot: PlotOption = None,
     suggest: Annotated[
         int | None,
@@ -98,8 +108,8 @@ def _calibrate(
     if suggest is not None:
         if not candidates:
             raise typer.BadParameter("--suggest chooses among candidates: --models A.onnx B.onnx ...")
-        if measured is not None or output is not None:
-            raise typer.BadParameter("--suggest measures nothing: leave out --measured and -o")
+        if measured is not None or output is not None or model is not None:
+            raise typer.BadParameter("--suggest measures nothing: leave out --measured, --model and -o")
         with session.progress("reading") as progress:
             document, problems = suggest_networks(load_npu(npu), candidates, suggest, tell=progress)
         session.warn(problems)
@@ -114,7 +124,12 @@ def _calibrate(
         raise typer.BadParameter("give the measured latencies: --measured FILE.csv")
     with session.progress("calibrating") as progress:
         found, problems = calibrate_npu(
-            load_npu(npu), measured, free=free_parameters(free), throughput=throughput, tell=progress
+            load_npu(npu),
+            measured,
+            free=free_parameters(free),
+            throughput=throughput,
+            model=model,
+            tell=progress,
         )
     session.warn(problems)
     if output is not None:
@@ -150,7 +165,7 @@ def _print_scores(title: str, document: dict[str, Any]) -> None:
     console().print(grid)
     rank = document["rank_correlation"]
     console().print(
-        f"{document['count']} networks: {percent(document['mape'])} off on average, "
+        f"{document['count']} measurements: {percent(document['mape'])} off on average, "
         f"{percent(document['median_ape'])} at the median, {percent(document['p90_ape'])} at the 90th "
         "percentile; "
         f"bias {document['bias']:+.1%}, rank correlation {'-' if rank is None else f'{rank:.2f}'}"

@@ -10,15 +10,16 @@ import numpy as np
 
 from layerweaver.costmodel import NpuConfig, cost_columns
 from layerweaver.costmodel.calibration.calibrate import Calibration, Measured, calibrate
-from layerweaver.costmodel.calibration.measurements import read_measurements
+from layerweaver.costmodel.calibration.measurements import Measurement, Measurements, read_measurements
 from layerweaver.costmodel.calibration.suggest import suggest
 from layerweaver.costmodel.calibration.validation import score_document
 from layerweaver.costmodel.columns import LayerColumns
-from layerweaver.ir import ConfigError, ModelError
+from layerweaver.ir import ConfigError, LayerGraph, ModelError
+from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.compile.sources import load_graph
 from layerweaver.scheduler.offline import build_offline
 
-__all__ = ["calibrate_npu", "latency_ms", "score_npu", "suggest_networks"]
+__all__ = ["calibrate_npu", "latency_ms", "measured_ms", "score_npu", "suggest_networks"]
 
 Tell = Callable[[float, str], None]
 
@@ -29,29 +30,62 @@ def latency_ms(columns: LayerColumns, config: NpuConfig) -> float:
     return 1e3 * int(build_offline(table).remaining_cycles[0]) / config.clock_hz
 
 
-def _read(path: Path, *, throughput: bool, tell: Tell) -> tuple[Any, list[Measured], list[str]]:
+def measured_ms(item: Measured, config: NpuConfig) -> float:
+    """Latency per image of what was measured: an inference with its overheads, or one layer without them."""
+    if item.layer is None:
+        return latency_ms(item.columns, config) / item.row.batch
+    cycles = int(cost_columns(item.columns, config).layer_latency_cycles[item.layer])
+    return 1e3 * cycles / config.clock_hz / item.row.batch
+
+
+def _layer_of(graph: LayerGraph, name: str) -> int | None:
+    """Index of the layer that a measurement names; None where it is of the whole network."""
+    names = [layer.name for layer in graph.layers]
+    if not name:
+        return None
+    if name not in names:
+        raise ModelError(f"has no layer {name[:80]!r}", where=graph.name, accepted=nearest(name, names))
+    return names.index(name)
+
+
+def _read(
+    path: Path, *, throughput: bool, model: str | None, tell: Tell
+) -> tuple[Measurements, list[Measured], list[str]]:
     """Measurements, the networks that can be read, and what is wrong with the others."""
-    measurements = read_measurements(path, throughput=throughput)
+    measurements = read_measurements(path, throughput=throughput, model=model)
     networks, problems = [], []
+    last: tuple[Measurement, LayerColumns] | None = None
     for number, row in enumerate(measurements.rows):
         tell(number / len(measurements.rows), f"reading {row.model}")
         try:
-            graph = load_graph(row.source, dims=row.dims, batch=row.batch)
-            networks.append(Measured(row, LayerColumns.from_graph(graph)))
+            if last is None or (last[0].source, last[0].dims, last[0].batch) != (
+                row.source,
+                row.dims,
+                row.batch,
+            ):
+                graph = load_graph(row.source, dims=row.dims, batch=row.batch)
+                last = row, LayerColumns.from_graph(graph)
+            networks.append(Measured(row, last[1], _layer_of(last[1].graph, row.layer)))
         except ModelError as error:
             problems.append(f"{row.where}: left out: {error}")
     return measurements, networks, problems
 
 
 def score_npu(
-    config: NpuConfig, path: Path, *, throughput: bool = False, tell: Tell | None = None
+    config: NpuConfig,
+    path: Path,
+    *,
+    throughput: bool = False,
+    model: str | None = None,
+    tell: Tell | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Hold an NPU config against measured latencies.
 
     Args:
         config: The config.
-        path: CSV ``model,batch,dims,latency_ms[,metric,sd_ms,weight]``.
+        path: CSV ``model,batch,dims,latency_ms[,layer,metric,sd_ms,weight]``.
         throughput: Take inverse throughputs as latencies.
+        model: The model of every row where the file has no such column.
         tell: Told the share done and what is being done.
 
     Returns:
@@ -61,14 +95,14 @@ def score_npu(
         ConfigError: If the file is wrong, or no model of it can be read.
     """
     say = tell or _silent
-    _, networks, problems = _read(path, throughput=throughput, tell=say)
+    _, networks, problems = _read(path, throughput=throughput, model=model, tell=say)
     if not networks:
         raise ConfigError("no model can be read", where=str(path), accepted=problems[0])
-    predicted = np.array([latency_ms(item.columns, config) / item.row.batch for item in networks])
+    predicted = np.array([measured_ms(item, config) for item in networks])
     measured = np.array([item.row.latency_ms for item in networks])
     record = config.calibration
     ratios = None if record is None else (record.low_ratio, record.high_ratio)
-    document = score_document([item.row.model for item in networks], measured, predicted, ratios)
+    document = score_document([item.row.name for item in networks], measured, predicted, ratios)
     return {"npu": config.name, **document}, problems
 
 
@@ -78,6 +112,7 @@ def calibrate_npu(
     *,
     free: tuple[str, ...] | None = None,
     throughput: bool = False,
+    model: str | None = None,
     tell: Tell | None = None,
 ) -> tuple[Calibration, list[str]]:
     """Fit an NPU config to measured latencies; see :func:`~layerweaver.costmodel.calibration.calibrate`.
@@ -87,6 +122,7 @@ def calibrate_npu(
         path: As for :func:`score_npu`.
         free: Parameters to free; None: the usual ones, more where the networks ask for them.
         throughput: Take inverse throughputs as latencies.
+        model: As for :func:`score_npu`.
         tell: Told the share done and what is being done.
 
     Returns:
@@ -97,13 +133,13 @@ def calibrate_npu(
     """
     say = tell or _silent
     measurements, networks, problems = _read(
-        path, throughput=throughput, tell=lambda share, text: say(share / 10, text)
+        path, throughput=throughput, model=model, tell=lambda share, text: say(share / 10, text)
     )
     found = calibrate(
         config,
         measurements,
         networks,
-        latency_ms,
+        measured_ms,
         free=free,
         tell=lambda share, text: say(0.1 + 0.9 * share, text),
     )

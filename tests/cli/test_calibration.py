@@ -97,3 +97,48 @@ def test_mistakes_are_one_line(
     assert ran.out == ""
     assert ran.err.count("\n") == 1
     assert not (folder / "new.yaml").exists()
+
+
+def test_times_of_layers_are_scored_and_fitted(run: Run, files: tuple[Path, Path]) -> None:
+    """Layers timed on a chip that is the cost model itself, with another overhead per layer."""
+    sheet, measured = files
+    chip = sheet.parent / "chip.yaml"
+    chip.write_text(SHEET + "overhead_cycles: 2000\noverlap: 1.0\ninference_overhead_us: 900\n")
+    layers = run("inspect", "zoo:resnet18", "--npu", chip, "--json").document["layers"]
+    busy = [row for row in layers if row["compute_cycles"] > 0]
+    rows = [f"{row['name']},{row['compute_cycles'] / 281e3}" for row in busy]
+    measured.write_text("layer,latency_ms\n" + "\n".join(rows) + "\n")
+    words = ("npu", "score", chip, "--measured", measured)
+    score = run(*words, "--model", "zoo:resnet18", "--json").document
+    assert score["count"] == len(busy)
+    assert score["mape"] < 0.01
+    assert score["rows"][0]["model"] == f"zoo:resnet18: {busy[0]['name']}"
+    fitted = run(
+        "npu",
+        "calibrate",
+        sheet,
+        "--measured",
+        measured,
+        "--model",
+        "zoo:resnet18",
+        "--free",
+        "overhead_cycles",
+        "--json",
+    ).document
+    (found,) = fitted["parameters"]
+    assert found["fitted"] == pytest.approx(2000, rel=0.3)
+    assert (
+        fitted["mape"]
+        < run("npu", "score", sheet, *words[3:], "--model", "zoo:resnet18", "--json").document["mape"]
+    )
+    mixed = "model,batch,dims,layer,latency_ms\n" + "".join(f"zoo:resnet18,1,,{row}\n" for row in rows)
+    measured.write_text(mixed + "zoo:resnet50,1,,,20\n")
+    both = run(*words, "--json").document
+    assert both["count"] == len(busy) + 1
+    assert both["rows"][-1]["model"] == "zoo:resnet50"
+    assert "--model" in run(*words, "--model", "zoo:resnet18").err
+    measured.write_text("layer,latency_ms\na,1\nb,2\nc,3\n")
+    assert "--model" in run(*words).err
+    wrong = run(*words, "--model", "zoo:resnet18")
+    assert wrong.code == 2
+    assert "has no layer 'a'" in wrong.err

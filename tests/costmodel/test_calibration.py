@@ -29,7 +29,7 @@ from layerweaver.ir import (
     VectorCategory,
     VectorWork,
 )
-from layerweaver.scheduler.compile.measured import latency_ms
+from layerweaver.scheduler.compile.measured import latency_ms, measured_ms
 
 MakeNpu = Callable[..., NpuConfig]
 CHIP = {"array": {"efficiency": 0.6}, "overhead_cycles": 20_000, "inference_overhead_us": 150, "overlap": 0.5}
@@ -91,7 +91,7 @@ def measured(chip: NpuConfig, count: int, *, noise: float = 0.0) -> tuple[Measur
 @pytest.fixture(name="found", scope="module")
 def found_fixture() -> Calibration:
     sheet = load_npu(SHEET)
-    return calibrate(sheet, *measured(chip(sheet), 12), latency_ms)
+    return calibrate(sheet, *measured(chip(sheet), 12), measured_ms)
 
 
 SHEET = {
@@ -144,7 +144,7 @@ def test_the_written_config_is_one_and_names_its_measurements(found: Calibration
 
 def test_the_same_measurements_give_the_same_document(found: Calibration) -> None:
     sheet = load_npu(SHEET)
-    assert calibrate(sheet, *measured(chip(sheet), 12), latency_ms).document == found.document
+    assert calibrate(sheet, *measured(chip(sheet), 12), measured_ms).document == found.document
 
 
 def test_a_verdict_doubts_a_structure_that_explains_nothing() -> None:
@@ -156,7 +156,7 @@ def test_a_verdict_doubts_a_structure_that_explains_nothing() -> None:
         )
         for item in items
     ]
-    document = calibrate(sheet, measurements, by_macs, latency_ms, free=("vector.speed",)).document
+    document = calibrate(sheet, measurements, by_macs, measured_ms, free=("vector.speed",)).document
     assert document["baselines"]["macs"] < 0.01
     assert "does not explain" in document["verdict"]
 
@@ -174,7 +174,7 @@ def test_a_peak_above_the_sheets_is_refused() -> None:
         Measured(dataclasses.replace(i.row, latency_ms=i.row.latency_ms / 1000), i.columns) for i in items
     ]
     with pytest.raises(ConfigError, match="times the data sheet's peak"):
-        calibrate(sheet, measurements, seconds, latency_ms)
+        calibrate(sheet, measurements, seconds, measured_ms)
 
 
 def test_closed_form_and_cost_model_agree(npu: MakeNpu) -> None:
@@ -188,7 +188,7 @@ def test_closed_form_and_cost_model_agree(npu: MakeNpu) -> None:
         inference_overhead_us=10,
     )
     networks = [network(number) for number in range(6)]
-    closed = NetworkWork.collect(networks, config).latency_ms({})
+    closed = NetworkWork.collect([(columns, None) for columns in networks], config).latency_ms({})
     exact = [latency_ms(columns, config) for columns in networks]
     assert closed == pytest.approx(exact, rel=0.02)
 
@@ -242,9 +242,9 @@ def test_the_cost_of_a_host_is_found() -> None:
     host = {"operators": ["Add"], "ns_per_element": 8, "overhead_us": 500}
     real = load_npu({**npu_document(chip(sheet)), "host": host})
     measurements, items = measured(real, 12)
-    fitted = calibrate(sheet, measurements, items, latency_ms).config.host
+    fitted = calibrate(sheet, measurements, items, measured_ms).config.host
     assert fitted is not None
     assert fitted.ns_per_element == pytest.approx(8, rel=0.1)
     assert fitted.overhead_us == pytest.approx(500, rel=0.3)
     with pytest.raises(ConfigError, match="has no host"):
-        calibrate(load_npu(SHEET), measurements, items, latency_ms, free=("host.overhead_us",))
+        calibrate(load_npu(SHEET), measurements, items, measured_ms, free=("host.overhead_us",))
