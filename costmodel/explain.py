@@ -163,10 +163,22 @@ def roofline(costed: CostedModel) -> Roofline:
     )
 
 
-def costed_document(costed: CostedModel) -> dict[str, Any]:
+def _pieces(costed: CostedModel) -> list[dict[str, Any]]:
+    """Compute and memory cycles of the rows of every layer, which run one after the other."""
+    table = costed.table
+    ends = np.cumsum(np.bincount(table.layer_index, minlength=len(table.layer_names)))[:-1]
+    compute, memory = np.split(table.compute_cycles, ends), np.split(table.memory_cycles, ends)
+    return [
+        {"piece_compute_cycles": one.tolist(), "piece_memory_cycles": other.tolist()}
+        for one, other in zip(compute, memory, strict=True)
+    ]
+
+
+def costed_document(costed: CostedModel, *, pieces: bool = False) -> dict[str, Any]:
     """Costs as plain data: ``layers`` (in execution order), ``totals`` and ``roofline``.
 
-    Totals leave ``standalone_cycles`` to the caller, who has the offline tables.
+    With ``pieces`` every layer has the cycles of its rows, too. Totals leave ``standalone_cycles`` to the
+    caller, who has the offline tables.
     """
     table = costed.table
     totals: dict[str, Any] = {
@@ -175,12 +187,15 @@ def costed_document(costed: CostedModel) -> dict[str, Any]:
         "dram_bytes": int(table.dram_bytes.sum()),
         "energy_j": None if table.energy_pj is None else table.energy_pj * 1e-12,
     }
+    layers = [
+        {key: value for key, value in asdict(layer).items() if key not in ("name", "weight_bytes")}
+        for layer in explain(costed)
+    ]
+    if pieces:
+        layers = [layer | rows for layer, rows in zip(layers, _pieces(costed), strict=True)]
     return {
         "npu": costed.config.name,
-        "layers": [
-            {key: value for key, value in asdict(layer).items() if key not in ("name", "weight_bytes")}
-            for layer in explain(costed)
-        ],
+        "layers": layers,
         "totals": totals,
         "roofline": asdict(roofline(costed)),
     }

@@ -54,7 +54,21 @@ StateOption = Annotated[
         "--state", help="A graph input that an output feeds back into: INPUT=OUTPUT.", metavar="IN=OUT"
     ),
 ]
+LongestOption = Annotated[
+    float | None,
+    typer.Option("--longest-us", help="Cut layers whose rows take longer, in microseconds.", metavar="US"),
+]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse operators that nobody has described.")]
+
+
+def check_longest(longest_us: float | None) -> None:
+    """Refuse a time that is none.
+
+    Raises:
+        typer.BadParameter: If it is not above 0.
+    """
+    if longest_us is not None and not 0 < longest_us < 1e12:
+        raise typer.BadParameter(f"--longest-us is {longest_us:g}; give a time above 0")
 
 
 def parse_state(pairs: list[str] | None) -> list[tuple[str, str]] | None:
@@ -96,6 +110,7 @@ def _inspect(
             "--npu", help="Cost the layers on this NPU (name or file).", autocompletion=complete_npu
         ),
     ] = None,
+    longest_us: LongestOption = None,
     strict: StrictOption = False,
     fuse: Annotated[bool, typer.Option("--fuse/--no-fuse", help="Fuse as a compiler would.")] = True,
     csv: Annotated[
@@ -132,6 +147,9 @@ def _inspect(
     bound = parse_bindings(dim or (), shape or (), trip_count or (), values=value or ())[None]
     if plot is not None and npu is None:
         raise typer.BadParameter("--plot draws a roofline, which needs --npu")
+    if longest_us is not None and npu is None:
+        raise typer.BadParameter("--longest-us is a time, which needs --npu")
+    check_longest(longest_us)
     if csv == STANDARD_OUTPUT and as_json:
         raise typer.BadParameter("--csv without a file and --json both print; give one of them")
     sizes = parse_batches(batch) if batch is not None else (None,)
@@ -149,6 +167,7 @@ def _inspect(
             batch=sizes[0],
             strict=strict,
             fuse=fuse,
+            longest_us=longest_us,
         )
     document = inspection.document
     if csv is not None and csv != STANDARD_OUTPUT:

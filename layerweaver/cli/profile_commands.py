@@ -18,11 +18,13 @@ from layerweaver.cli.completion import complete_npu
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.model_commands import (
     DimOption,
+    LongestOption,
     ShapeOption,
     StateOption,
     StrictOption,
     TripOption,
     ValueOption,
+    check_longest,
     parse_state,
 )
 from layerweaver.cli.outputs import output_file
@@ -65,10 +67,7 @@ def _compile(
             metavar="NAME[@BATCH]=FILE",
         ),
     ] = None,
-    longest_us: Annotated[
-        float | None,
-        typer.Option("--longest-us", help="Cut layers whose rows take longer, in microseconds."),
-    ] = None,
+    longest_us: LongestOption = None,
     llm: Annotated[
         list[str] | None,
         typer.Option(
@@ -87,8 +86,7 @@ def _compile(
     from layerweaver.scheduler.profile.file import save_profile
 
     session = session_of(context)
-    if longest_us is not None and not 0 < longest_us < 1e12:
-        raise typer.BadParameter(f"--longest-us is {longest_us:g}; give a time above 0")
+    check_longest(longest_us)
     models = parse_models(model)
     bound = parse_bindings(dim or (), shape or (), trip_count or (), models, values=value or ())
     batches = parse_batches(batch)

@@ -105,6 +105,10 @@ def layers_table(document: Document, *, full: bool, width: int = 80) -> Table:
             extents = (layer["m"], layer["n"], layer["k"])
             cells += [layer["kind"], "-" if None in extents else " x ".join(map(str, extents))]
         grid.add_row(*cells)
+        rows = zip(layer.get("piece_compute_cycles", ()), layer.get("piece_memory_cycles", ()), strict=True)
+        pieces = len(layer.get("piece_compute_cycles", ()))
+        for piece, (compute, memory) in enumerate(rows if pieces > 1 else ()):
+            grid.add_row(f"  {piece + 1} of {pieces}", "", "", "", number(compute), number(memory), "")
     return grid
 
 

@@ -39,6 +39,7 @@ def inspect_model(
     batch: int | None = None,
     strict: bool = False,
     fuse: bool = True,
+    longest_us: float | None = None,
 ) -> Inspection:
     """Import a model and describe it.
 
@@ -53,6 +54,7 @@ def inspect_model(
         batch: Batch size.
         strict: Refuse operators without a description.
         fuse: Fuse as a compiler would.
+        longest_us: Layers whose rows take longer are cut, and every layer shows its rows; None cuts none.
 
     Raises:
         ModelError: If the model cannot be imported.
@@ -72,8 +74,8 @@ def inspect_model(
     )
     document = graph_document(graph)
     if config is not None:
-        costed = cost_graph(graph, config)
-        costs = costed_document(costed)
+        costed = cost_graph(graph, config, longest_us=longest_us)
+        costs = costed_document(costed, pieces=longest_us is not None)
         for layer, extra in zip(document["layers"], costs["layers"], strict=True):
             layer.update(extra)
         document["totals"].update(costs["totals"])

@@ -74,3 +74,15 @@ def test_what_does_not_fit_is_refused_in_one_line(run: Run, place: Path, words: 
     assert found.code == 2
     assert says in found.err
     assert "Traceback" not in found.err
+
+
+def test_pieces_of_cut_layers_stand_under_their_layer(run: Run) -> None:
+    words = ("inspect", "zoo:resnext50", "--batch", "8", "--npu", "memory-centric")
+    cut = run(*words, "--longest-us", "200", "--json").document
+    assert cut["totals"]["compute_cycles"] == sum(sum(one["piece_compute_cycles"]) for one in cut["layers"])
+    assert cut["totals"]["memory_cycles"] == sum(sum(one["piece_memory_cycles"]) for one in cut["layers"])
+    longest = max(max(one["piece_compute_cycles"]) for one in cut["layers"])
+    assert longest <= 200 * 700
+    assert "  1 of 2" in run(*words, "--longest-us", "200").out
+    assert "piece_compute_cycles" not in run(*words, "--json").document["layers"][0]
+    assert "--npu" in run("inspect", "zoo:ncf", "--longest-us", "200").err
