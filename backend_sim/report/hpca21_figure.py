@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from layerweaver.backend_sim.report.stills import drawing, picture
+from layerweaver.backend_sim.results.reproduced import Hpca21
 from layerweaver.ir import atomic_write
 
 __all__ = ["draw_hpca21", "write_hpca21_figure"]
@@ -20,7 +21,7 @@ _TITLES = {
 _BARS = (("aimt", "AI-MT"), ("layerweaver", "Layerweaver"))
 
 
-def draw_hpca21(document: Mapping[str, Any], kind: str) -> bytes:
+def draw_hpca21(document: Hpca21, kind: str) -> bytes:
     """A panel per scenario and kind of costs: bars of AI-MT and Layerweaver, a tick where the paper is.
 
     Args:
@@ -73,7 +74,7 @@ def _published(places: Sequence[float], gains: Sequence[float | None]) -> list[t
     return [(place, gain) for place, gain in zip(places, gains, strict=True) if gain is not None]
 
 
-def write_hpca21_figure(document: Mapping[str, Any], path: Path) -> None:
+def write_hpca21_figure(document: Hpca21, path: Path) -> None:
     """Write the figure as ``.svg`` or ``.png``.
 
     Raises:

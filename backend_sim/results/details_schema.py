@@ -8,20 +8,49 @@ from typing import Annotated, NotRequired
 from pydantic import AfterValidator, ConfigDict, with_config
 from typing_extensions import TypedDict
 
-__all__ = ["Details", "LatencyHistogram", "Timeline", "TokenHistogram", "TokenSeries", "Utilization"]
+__all__ = [
+    "Batches",
+    "Configuration",
+    "Counted",
+    "Details",
+    "DetailsDocument",
+    "Histogram",
+    "InSystem",
+    "Iterations",
+    "LatencyHistogram",
+    "OverTime",
+    "TenantSeries",
+    "Timeline",
+    "TimelineRequests",
+    "TokenSeries",
+    "TokensOverTime",
+    "Utilization",
+]
 
 _LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
 @with_config(_LENIENT)
-class LatencyHistogram(TypedDict):
-    """Latency histogram of one tenant: ``len(edges_ms) == len(counts) + 1`` unless both are empty."""
+class Counted(TypedDict):
+    """Completed requests by a time: ``len(edges_ms) == len(counts) + 1`` unless both are empty."""
+
+    edges_ms: list[float]
+    counts: list[int]
+
+
+@with_config(_LENIENT)
+class Histogram(Counted):
+    """With those that never completed."""
+
+    dropped: int
+
+
+@with_config(_LENIENT)
+class LatencyHistogram(Histogram):
+    """Latencies of one tenant."""
 
     tenant: str
     deadline_ms: float | None
-    edges_ms: list[float]
-    counts: list[int]
-    dropped: int
 
 
 @with_config(_LENIENT)
@@ -62,15 +91,6 @@ class Batches(TypedDict):
 
 
 @with_config(_LENIENT)
-class TokenHistogram(TypedDict):
-    """As a latency histogram."""
-
-    edges_ms: list[float]
-    counts: list[int]
-    dropped: int
-
-
-@with_config(_LENIENT)
 class TokensOverTime(TypedDict):
     """Tokens per second in every step; the share of the cache held at every edge."""
 
@@ -94,8 +114,8 @@ class TokenSeries(TypedDict):
     tenant: str
     ttft_limit_ms: float | None
     tpot_limit_ms: float | None
-    ttft: TokenHistogram
-    tpot: TokenHistogram
+    ttft: Histogram
+    tpot: Histogram
     over_time: TokensOverTime
     iterations: Iterations
 
@@ -144,18 +164,57 @@ class Timeline(TypedDict):
 
 
 @with_config(_LENIENT)
-class _Details(TypedDict):
+class MachineKind(TypedDict):
+    """A kind of NPU as the engine sees it, and how many there are."""
+
+    name: str
+    clock_hz: int
+    bandwidth_numerator: int
+    bandwidth_denominator: int
+    weight_buffer_bytes: int
+    activation_buffer_bytes: int | None
+    count: int
+
+
+@with_config(_LENIENT)
+class ModelTotals(TypedDict):
+    """What a tenant's model came to on a kind of NPU, at one batch size."""
+
+    tenant: str
+    npu: str
+    batch: int
+    layers: int
+    rows: int
+    kind: str
+    standalone_cycles: int
+    compute_cycles: int
+    memory_cycles: int
+    dram_bytes: int
+
+
+@with_config(_LENIENT)
+class Configuration(TypedDict):
+    """The machines, and what the models came to on them."""
+
+    machines: list[MachineKind]
+    models: list[ModelTotals]
+
+
+@with_config(_LENIENT)
+class DetailsDocument(TypedDict):
+    """What a report draws of a run beyond its totals."""
+
     latency: list[LatencyHistogram]
     over_time: OverTime
     in_system: list[InSystem]
     batches: list[Batches]
     utilization: Utilization | None
     timeline: Timeline | None
-    configuration: NotRequired[dict[str, object]]
+    configuration: NotRequired[Configuration]
     tokens: NotRequired[list[TokenSeries]]
 
 
-def _check(details: _Details) -> _Details:
+def _check(details: DetailsDocument) -> DetailsDocument:
     for histogram in details["latency"]:
         if histogram["counts"]:
             _same(len(histogram["edges_ms"]), len(histogram["counts"]) + 1, "latency")
@@ -205,4 +264,4 @@ def _columns(table: Timeline | TimelineRequests, where: str) -> None:
         raise ValueError(f"the columns of {where} differ in length")
 
 
-Details = Annotated[_Details, AfterValidator(_check)]
+Details = Annotated[DetailsDocument, AfterValidator(_check)]

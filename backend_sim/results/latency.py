@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.outcome import is_done
+from layerweaver.backend_sim.results.details_schema import Histogram
+from layerweaver.backend_sim.results.schema import Latency
 
 __all__ = [
     "EXACT_LIMIT",
@@ -19,7 +20,9 @@ __all__ = [
     "SMALL_BINS",
     "LatencySummary",
     "counted_percentiles",
+    "latency_document",
     "latency_histogram",
+    "milliseconds",
     "percentile_index",
     "summarise",
 ]
@@ -129,6 +132,24 @@ def _upper(bucket: int, bits: int) -> int:
     return ((bucket - (shift << bits) + 1) << shift) - 1
 
 
+def milliseconds(time_ns: float | None) -> float | None:
+    """Nanoseconds as results state them; None where there is no time."""
+    return None if time_ns is None else time_ns / 1e6
+
+
+def latency_document(summary: LatencySummary) -> Latency:
+    """A summary, of all of :data:`SHARES`, as results state it."""
+    p50, p90, p99, p999 = (milliseconds(summary.percentiles_ns[share]) for share in SHARES.values())
+    return {
+        "mean": milliseconds(summary.mean_ns),
+        "p50": p50,
+        "p90": p90,
+        "p99": p99,
+        "p999": p999,
+        "max": milliseconds(summary.max_ns),
+    }
+
+
 LATENCY_BINS = 96
 """Bins of what reports draw."""
 
@@ -146,7 +167,7 @@ _NEVER = 2**62
 IntArray = NDArray[np.int64]
 
 
-def latency_histogram(latency_ns: IntArray, bins: int = LATENCY_BINS) -> dict[str, Any]:
+def latency_histogram(latency_ns: IntArray, bins: int = LATENCY_BINS) -> Histogram:
     """Counts of completed requests in bins of equal ratio from the least to the greatest latency.
 
     Returns:

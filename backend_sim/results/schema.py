@@ -8,8 +8,9 @@ from typing import Annotated, Any, NotRequired, TypeAlias
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from layerweaver.backend_sim.results.details_schema import Details
+from layerweaver.backend_sim.results.details_schema import Counted, Details
 from layerweaver.backend_sim.results.metric import Value
+from layerweaver.backend_sim.run.groups import Group
 from layerweaver.ir.limits import MAX_TENANTS
 
 __all__ = ["Comparison", "Confidence", "Latency", "Peak", "PeakRow", "Run", "System", "Tenant"]
@@ -21,7 +22,7 @@ Count: TypeAlias = Annotated[int, Field(ge=0)]
 
 @with_config(_LENIENT)
 class Latency(TypedDict):
-    """Latencies of one tenant in ms; None where nothing completed."""
+    """Latencies of one tenant, or times of its tokens, in ms; None where nothing completed."""
 
     mean: float | None
     p50: float | None
@@ -29,6 +30,47 @@ class Latency(TypedDict):
     p99: float | None
     p999: float | None
     max: float | None
+
+
+@with_config(_LENIENT)
+class TokenDeadline(TypedDict):
+    """Limits of a language model: to the first token, per further token, between two; None where none is."""
+
+    ttft_ms: float | None
+    tpot_ms: float | None
+    itl_ms: float | None
+    mode: str | None
+
+
+@with_config(_LENIENT)
+class CacheShare(TypedDict):
+    """Share of a language model's cache that was held, over time."""
+
+    mean: Share
+    max: Share
+
+
+@with_config(_LENIENT)
+class Language(TypedDict):
+    """A language model in a run: its tokens, their times and its cache."""
+
+    iterations: Count
+    tokens_in: Count
+    tokens_out: Count
+    tokens_out_per_s: float
+    ttft_ms: Latency
+    tpot_ms: Latency
+    itl_ms: Latency
+    ttft_violation_rate: Share
+    tpot_violation_rate: Share
+    goodput_qps: float
+    kv_occupancy: CacheShare
+    kv_blocks: Count
+    preemptions: Count
+    recomputed_tokens: Count
+    prefix_hit_rate: Share
+    tokens_per_iteration: float
+    padding_share: Share
 
 
 @with_config(_LENIENT)
@@ -43,7 +85,7 @@ class Tenant(TypedDict):
     qps: float
     latency_ms: Latency
     deadline_ms: NotRequired[float | None]
-    deadline: NotRequired[dict[str, float | str | None]]
+    deadline: NotRequired[TokenDeadline]
     violation_rate: Share
     status: NotRequired[str | None]
     verdict: NotRequired[str | None]
@@ -65,8 +107,8 @@ class Tenant(TypedDict):
     energy_per_inference_mj: NotRequired[float | None]
     percentiles_within: NotRequired[float]
     skipped_rows: NotRequired[int]
-    latency_histogram: NotRequired[dict[str, list[float]]]
-    llm: NotRequired[dict[str, Any]]
+    latency_histogram: NotRequired[Counted]
+    llm: NotRequired[Language]
     own: NotRequired[dict[str, Value]]
 
 
@@ -115,7 +157,7 @@ class Run(TypedDict):
     details: NotRequired[Details | None]
     scenario: NotRequired[dict[str, object]]
     npus: NotRequired[list[dict[str, object]]]
-    groups: NotRequired[list[dict[str, object]]]
+    groups: NotRequired[list[Group]]
     confidence: NotRequired[Confidence]
     warnings: NotRequired[list[str]]
     interrupted: NotRequired[bool]

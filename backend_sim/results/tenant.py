@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done, is_late
 from layerweaver.backend_sim.llm.load import DecoderRun
 from layerweaver.backend_sim.results.counts import depth_document, size_document
+from layerweaver.backend_sim.results.details_schema import Counted
 from layerweaver.backend_sim.results.latency import (
     SHARES,
     SMALL_BINS,
     LatencySummary,
+    latency_document,
     latency_histogram,
+    milliseconds,
     summarise,
 )
-from layerweaver.backend_sim.results.schema import Latency, Tenant
+from layerweaver.backend_sim.results.schema import Tenant
 from layerweaver.backend_sim.results.tokens import (
     cold_ns,
     deadline_document,
@@ -40,10 +43,6 @@ from layerweaver.ir.clock import cycles_to_ns_up, seconds_to_ns_nearest
 __all__ = ["LOADGEN_KINDS", "TenantResult", "tenant_result", "three_digits"]
 
 LOADGEN_KINDS = ("poisson", "offline", "single_stream", "multi_stream")
-
-
-def _ms(value_ns: float | None) -> float | None:
-    return None if value_ns is None else value_ns / 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,17 +111,17 @@ def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
         "timed_out": int(np.count_nonzero(everything == TIMED_OUT)),
         "qps": completed / window_s if window_s > 0 else 0.0,
         "standalone_ms": standalone_s * 1e3,
-        "latency_ms": _latency_document(summary),
-        "deadline_ms": _ms(deadline_ns),
+        "latency_ms": latency_document(summary),
+        "deadline_ms": milliseconds(deadline_ns),
         "violation_rate": None if deadline_ns is None and not dropped else (late + dropped) / max(arrived, 1),
         "offered_qps": _offered_qps(run, index, arrived),
         "percentile": 100 * share,
-        "percentile_ms": _ms(summary.percentiles_ns[share]),
+        "percentile_ms": milliseconds(summary.percentiles_ns[share]),
         "latency_histogram": _histogram(completed_ns),
     }
     estimates = early_stopping_estimates(completed_ns, spec.arrival.kind, share)
     if estimates:
-        document["early_stopping_ms"] = {name: _ms(value) for name, value in estimates.items()}
+        document["early_stopping_ms"] = {name: milliseconds(value) for name, value in estimates.items()}
     _add_judgement(document, judgement)
     _add_service(document, run, index, summary)
     if not summary.exact:
@@ -189,21 +188,9 @@ def three_digits(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def _histogram(completed_ns: NDArray[np.int64]) -> dict[str, list[float]]:
+def _histogram(completed_ns: NDArray[np.int64]) -> Counted:
     counted = latency_histogram(completed_ns, SMALL_BINS)
-    return {key: counted[key] for key in ("edges_ms", "counts")}
-
-
-def _latency_document(summary: LatencySummary) -> Latency:
-    p50, p90, p99, p999 = (_ms(summary.percentiles_ns[share]) for share in SHARES.values())
-    return {
-        "mean": _ms(summary.mean_ns),
-        "p50": p50,
-        "p90": p90,
-        "p99": p99,
-        "p999": p999,
-        "max": _ms(summary.max_ns),
-    }
+    return {"edges_ms": counted["edges_ms"], "counts": counted["counts"]}
 
 
 def _add_service(document: Tenant, run: Run, index: int, summary: LatencySummary) -> None:
@@ -226,7 +213,7 @@ def _add_service(document: Tenant, run: Run, index: int, summary: LatencySummary
         for size in np.flatnonzero(tenant.batch_counts.sum(axis=0)):
             counted[int(size)] = counted.get(int(size), 0) + int(tenant.batch_counts[:, size].sum())
     mean_service_ns = service_ns / summary.count if summary.count else None
-    document["service_ms"] = _ms(mean_service_ns)
+    document["service_ms"] = milliseconds(mean_service_ns)
     document["queueing_ms"] = None
     if mean_service_ns is not None and summary.mean_ns is not None:
         document["queueing_ms"] = max(0.0, summary.mean_ns - mean_service_ns) / 1e6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,14 @@ from layerweaver.backend_sim.llm.cold import cold_request_cycles
 from layerweaver.backend_sim.llm.load import DecoderRun
 from layerweaver.backend_sim.results.latency import (
     SHARES,
+    LatencySummary,
     counted_percentiles,
+    latency_document,
+    milliseconds,
     percentile_index,
     summarise,
 )
+from layerweaver.backend_sim.results.schema import Language, TokenDeadline
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.scenario import TokenLimits
 from layerweaver.ir.clock import seconds_to_ns_nearest
@@ -106,37 +109,27 @@ def cold_ns(run: Run, index: int) -> NDArray[np.float64]:
     return cycles.astype(np.float64) * (1e9 / model.machine.clock_hz)
 
 
-def deadline_document(limits: TokenLimits) -> dict[str, Any]:
+def deadline_document(limits: TokenLimits) -> TokenDeadline:
     """The key ``deadline`` of a language model."""
-    times = {"ttft_ms": limits.ttft_ns, "tpot_ms": limits.tpot_ns, "itl_ms": limits.itl_ns}
     return {
-        **{key: None if limit is None else limit / 1e6 for key, limit in times.items()},
+        "ttft_ms": milliseconds(limits.ttft_ns),
+        "tpot_ms": milliseconds(limits.tpot_ns),
+        "itl_ms": milliseconds(limits.itl_ns),
         "mode": limits.mode,
     }
 
 
-def _distribution(values_ns: IntArray) -> dict[str, float | None]:
-    summary = summarise(values_ns, sorted(SHARES.values()))
-    found = {"mean": summary.mean_ns}
-    found |= {name: summary.percentiles_ns[share] for name, share in SHARES.items()}
-    found["max"] = summary.max_ns
-    return {name: None if value is None else value / 1e6 for name, value in found.items()}
-
-
-def _gaps(decoder: DecoderRun) -> dict[str, float | None]:
+def _gaps(decoder: DecoderRun) -> LatencySummary:
     """Times between two tokens of one request, over all requests of the run."""
     count = int(decoder.itl_counts.sum())
     if not count:
-        return dict.fromkeys(("mean", *SHARES, "max"))
+        return summarise(np.zeros(0, np.int64), list(SHARES.values()))
     longest = decoder.counts["itl_max_ns"]
     found = counted_percentiles(decoder.itl_counts, list(SHARES.values()), longest)
-    values = {name: found[share] / 1e6 for name, share in SHARES.items()}
-    return {"mean": decoder.counts["itl_sum_ns"] / count / 1e6, **values, "max": longest / 1e6}
+    return LatencySummary(count, decoder.counts["itl_sum_ns"] / count, longest, {**found}, False)
 
 
-def token_document(
-    run: Run, index: int, decoder: DecoderRun, times: TokenTimes, window_s: float
-) -> dict[str, Any]:
+def token_document(run: Run, index: int, decoder: DecoderRun, times: TokenTimes, window_s: float) -> Language:
     """The key ``llm`` of a language model.
 
     Args:
@@ -165,9 +158,9 @@ def token_document(
         "tokens_in": counts["tokens_in"],
         "tokens_out": int(times.tokens.sum()),
         "tokens_out_per_s": int(times.tokens.sum()) / span_ns * 1e9 if span_ns > 0 else 0.0,
-        "ttft_ms": _distribution(times.ttft_ns),
-        "tpot_ms": _distribution(times.known_tpot_ns),
-        "itl_ms": _gaps(decoder),
+        "ttft_ms": latency_document(summarise(times.ttft_ns, list(SHARES.values()))),
+        "tpot_ms": latency_document(summarise(times.known_tpot_ns, list(SHARES.values()))),
+        "itl_ms": latency_document(_gaps(decoder)),
         "ttft_violation_rate": None
         if limits.ttft_ns is None
         else int(times.first_late.sum()) / max(1, requests),

@@ -8,14 +8,31 @@ all of them always have a request (*ours*, see :mod:`layerweaver.scheduler.stati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
 
 from layerweaver.ir import ProfileError
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.run.variants import Npu
 
-__all__ = ["group_documents"]
+__all__ = ["Group", "group_documents"]
+
+
+@with_config(ConfigDict(extra="allow", allow_inf_nan=False))
+class Group(TypedDict):
+    """The static woven schedule of a group on one kind of NPU; None where no period was found."""
+
+    npu: str
+    tenants: list[str]
+    prefix_rows: int | None
+    period_rows: int | None
+    period_ms: float | None
+    requests_per_period: dict[str, int] | None
+    qps: float | None
+    stp: float | None
 
 
 _MAX_ROWS = 100_000
@@ -24,7 +41,7 @@ _MAX_ROWS = 100_000
 
 def group_documents(
     npus: Sequence[Npu], groups: Sequence[Sequence[int]], names: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[Group]:
     """The static woven schedule of every group on every kind of NPU.
 
     Args:
@@ -40,15 +57,23 @@ def group_documents(
     return [_document(npu, sorted(group), names) for group in groups for npu in npus]
 
 
-def _document(npu: Npu, members: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+def _document(npu: Npu, members: Sequence[int], names: Sequence[str]) -> Group:
     from layerweaver.scheduler.static.weave import find_weave  # noqa: PLC0415 - loads numba
 
-    document: dict[str, Any] = {"npu": npu.machine.name, "tenants": [names[index] for index in members]}
-    keys = ("prefix_rows", "period_rows", "period_ms", "requests_per_period", "qps", "stp")
+    document: Group = {
+        "npu": npu.machine.name,
+        "tenants": [names[index] for index in members],
+        "prefix_rows": None,
+        "period_rows": None,
+        "period_ms": None,
+        "requests_per_period": None,
+        "qps": None,
+        "stp": None,
+    }
     try:
         weave, _ = find_weave([npu.menus[index][-1] for index in members], max_rows=_MAX_ROWS)
     except ProfileError:
-        return {**document, **dict.fromkeys(keys)}
+        return document
     period_s = weave.period_cycles / npu.machine.clock_hz
     requests = {
         index: int(count) * npu.menus[index][-1].table.batch
@@ -59,12 +84,12 @@ def _document(npu: Npu, members: Sequence[int], names: Sequence[str]) -> dict[st
         for index in members
     }
     stp = sum(count * alone_s[index] for index, count in requests.items()) / period_s
-    values = (
-        len(weave.prefix),
-        len(weave.period),
-        period_s * 1e3,
-        {names[index]: count for index, count in requests.items()},
-        sum(requests.values()) / period_s,
-        stp,
-    )
-    return {**document, **dict(zip(keys, values, strict=True))}
+    return {
+        **document,
+        "prefix_rows": len(weave.prefix),
+        "period_rows": len(weave.period),
+        "period_ms": period_s * 1e3,
+        "requests_per_period": {names[index]: count for index, count in requests.items()},
+        "qps": sum(requests.values()) / period_s,
+        "stp": stp,
+    }

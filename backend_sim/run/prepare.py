@@ -18,7 +18,7 @@ from layerweaver.backend_sim.run.decoders import (
     decoder_model,
     token_requests,
 )
-from layerweaver.backend_sim.run.groups import group_documents
+from layerweaver.backend_sim.run.groups import Group, group_documents
 from layerweaver.backend_sim.run.long_rows import long_row_warnings
 from layerweaver.backend_sim.run.longest import AUTO, chosen_lengths, whole
 from layerweaver.backend_sim.run.variants import Menus, Npu, RowRoom, share_activations, tenant_menus
@@ -76,7 +76,7 @@ class PreparedScenario:
         return " + ".join(f"{npu.count} x {npu.machine.name}" for npu in self.npus)
 
     @cached_property
-    def groups(self) -> list[dict[str, Any]]:
+    def groups(self) -> list[Group]:
         """The static woven schedules of the declared groups (:func:`group_documents`)."""
         names = [tenant.name for tenant in self.scenario.spec.tenants]
         return group_documents(self.npus, self.scenario.group_indices, names)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerweaver.backend_sim.results import schema
 from layerweaver.backend_sim.results.confidence import confidence
@@ -25,7 +25,6 @@ from layerweaver.backend_sim.timeline.window import DEFAULT_TRACE_WINDOW, parse_
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.engine.loop import ProgressCallback
-    from layerweaver.backend_sim.results.details_schema import Details
     from layerweaver.scheduler.policies import Policy
 
 __all__ = ["RunOptions", "run_repeated"]
@@ -225,7 +224,7 @@ def _record(document: schema.Run, run: Run, policy: Policy, asked: RunOptions) -
         asked.tell(f"{run.policy.name}: recording the schedule")
         from layerweaver.backend_sim.timeline.details import collect_details  # noqa: PLC0415 - loads numba
 
-        document["details"] = cast("Details", collect_details(run, policy, request))
+        document["details"] = collect_details(run, policy, request)
     if asked.requests is not None:
         from layerweaver.backend_sim.timeline.requests import write_requests  # noqa: PLC0415 - loads numba
 

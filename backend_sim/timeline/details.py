@@ -6,25 +6,30 @@ are plain lists, ready for JSON, and appear under the key ``details`` of a ``sim
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome, is_done, is_late
+from layerweaver.backend_sim.results.details_schema import (
+    Configuration,
+    DetailsDocument,
+    Timeline,
+    TimelineRequests,
+)
 from layerweaver.backend_sim.results.latency import latency_histogram
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.timeline.record import RECORDED_LAYERS, _record, fresh_inputs, scheduled_times
 from layerweaver.backend_sim.timeline.series import (
-    _batches,
-    _in_system,
-    _over_time,
     activity_over_time,
+    batch_sizes,
+    requests_over_time,
+    time_in_system,
 )
 from layerweaver.backend_sim.timeline.token_series import token_series
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up
@@ -60,7 +65,7 @@ def _first_of_interest(
     return index, window
 
 
-def collect_details(run: Run, policy: Policy, request: TrafficRequest | None = None) -> dict[str, Any]:
+def collect_details(run: Run, policy: Policy, request: TrafficRequest | None = None) -> DetailsDocument:
     """What a report draws of a run beyond its totals.
 
     Distributions are those of the whole run after its warm-up. Of a pool, the time series, the timeline
@@ -96,14 +101,26 @@ def collect_details(run: Run, policy: Policy, request: TrafficRequest | None = N
         window_ns=window_ns,
         latencies=[run.latencies(tenant) for tenant in tenants],
     )
-    return details | {"configuration": _configuration(run.prepared)}
+    details["configuration"] = _configuration(run.prepared)
+    return details
 
 
-def _configuration(prepared: PreparedScenario) -> dict[str, Any]:
+def _configuration(prepared: PreparedScenario) -> Configuration:
     """The machines, and what the models came to on them."""
     spec = prepared.scenario.spec
     return {
-        "machines": [{**asdict(npu.machine), "count": npu.count} for npu in prepared.npus],
+        "machines": [
+            {
+                "name": npu.machine.name,
+                "clock_hz": npu.machine.clock_hz,
+                "bandwidth_numerator": npu.machine.bandwidth_numerator,
+                "bandwidth_denominator": npu.machine.bandwidth_denominator,
+                "weight_buffer_bytes": npu.machine.weight_buffer_bytes,
+                "activation_buffer_bytes": npu.machine.activation_buffer_bytes,
+                "count": npu.count,
+            }
+            for npu in prepared.npus
+        ],
         "models": [
             {
                 "tenant": tenant.name,
@@ -192,8 +209,8 @@ def _timeline(
     simulation_input: SimulationInput,
     log: ScheduleLog,
     window_ns: Window,
-    requests: Mapping[str, Any],
-) -> dict[str, Any]:
+    requests: TimelineRequests,
+) -> Timeline:
     machine = simulation_input.machine
     start = ns_to_cycles_down(window_ns[0], machine.clock_hz)
     end = ns_to_cycles_up(window_ns[1], machine.clock_hz)
@@ -237,8 +254,8 @@ def _requests_in(
     outcome: SimulationOutcome,
     scheduled_ns: Sequence[IntArray],
     window_ns: Window,
-) -> dict[str, Any]:
-    columns: dict[str, list[Any]] = {key: [] for key in ("tenant", "request", "due_ms", "done_ms", "late")}
+) -> TimelineRequests:
+    columns: TimelineRequests = {"tenant": [], "request": [], "due_ms": [], "done_ms": [], "late": []}
     for index, (tenant, result) in enumerate(zip(simulation_input.tenants, outcome.tenants, strict=True)):
         count = min(len(result.latency_ns), len(scheduled_ns[index]))
         latency, due = result.latency_ns[:count], scheduled_ns[index][:count]
@@ -262,7 +279,7 @@ def simulation_details(
     log: ScheduleLog | None = None,
     window_ns: Window | None = None,
     latencies: Sequence[IntArray] | None = None,
-) -> dict[str, Any]:
+) -> DetailsDocument:
     """Everything a report draws of one run.
 
     Args:
@@ -284,7 +301,7 @@ def simulation_details(
     window_ns = window_ns or window_of_interest(simulation_input, outcome, scheduled_ns)
     counted = latencies or [result.latency_ns for result in outcome.tenants]
     recorded = log is not None and len(log.row) > 0
-    return {
+    details: DetailsDocument = {
         "latency": [
             {
                 "tenant": tenant.name,
@@ -293,13 +310,13 @@ def simulation_details(
             }
             for tenant, latency_ns in zip(simulation_input.tenants, counted, strict=True)
         ],
-        "over_time": _over_time(simulation_input, outcome, scheduled_ns, TIME_BINS),
+        "over_time": requests_over_time(simulation_input, outcome, scheduled_ns, TIME_BINS),
         "in_system": [
-            {"tenant": tenant.name, **_in_system(due, result.latency_ns)}
+            time_in_system(tenant.name, due, result.latency_ns)
             for (tenant, result), due in zip(pairs, scheduled_ns, strict=True)
         ],
-        "batches": [{"tenant": tenant.name, **_batches(result.batch_counts)} for tenant, result in pairs],
-        **({"tokens": tokens} if (tokens := token_series(simulation_input, outcome, log, TIME_BINS)) else {}),
+        "batches": [batch_sizes(tenant.name, result.batch_counts) for tenant, result in pairs],
+        "tokens": token_series(simulation_input, outcome, log, TIME_BINS),
         "utilization": activity_over_time(simulation_input, log, scheduled_ns, TIME_BINS)
         if recorded and log
         else None,
@@ -309,3 +326,6 @@ def simulation_details(
         if recorded and log
         else None,
     }
+    if not details["tokens"]:
+        del details["tokens"]
+    return details

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome, is_done, is_late
+from layerweaver.backend_sim.results.details_schema import (
+    Batches,
+    InSystem,
+    OverTime,
+    TenantSeries,
+    Utilization,
+)
 
-__all__ = ["activity_over_time"]
+__all__ = ["activity_over_time", "batch_sizes", "requests_over_time", "time_in_system"]
 
 
 IntArray = NDArray[np.int64]
@@ -20,16 +26,16 @@ IntArray = NDArray[np.int64]
 _MAX_IN_SYSTEM = 64
 
 
-def _over_time(
+def requests_over_time(
     simulation_input: SimulationInput, outcome: SimulationOutcome, scheduled_ns: Sequence[IntArray], bins: int
-) -> dict[str, Any]:
+) -> OverTime:
     """Arrivals, late and dropped requests per bin of scheduled time, and requests in the system."""
     ends = [
         int((due[: len(result.latency_ns)] + np.maximum(result.latency_ns[: len(due)], 0)).max(initial=1))
         for due, result in zip(scheduled_ns, outcome.tenants, strict=True)
     ]
     edges = np.linspace(0, max(ends, default=1), bins + 1)
-    tenants = []
+    tenants: list[TenantSeries] = []
     for tenant, result, scheduled in zip(
         simulation_input.tenants, outcome.tenants, scheduled_ns, strict=True
     ):
@@ -56,13 +62,13 @@ def _over_time(
     return {"edges_ms": (edges / 1e6).tolist(), "tenants": tenants}
 
 
-def _in_system(due: IntArray, latency_ns: IntArray) -> dict[str, Any]:
+def time_in_system(tenant: str, due: IntArray, latency_ns: IntArray) -> InSystem:
     """Share of time with so many requests of a tenant waiting or running; the last entry is 'or more'."""
     count = min(len(due), len(latency_ns))
     kept = is_done(latency_ns[:count])
     start, end = due[:count][kept], due[:count][kept] + latency_ns[:count][kept]
     if not len(start):
-        return {"requests": [], "share_of_time": []}
+        return {"tenant": tenant, "requests": [], "share_of_time": []}
     times = np.concatenate([start, end])
     change = np.concatenate([np.ones(len(start), dtype=np.int64), -np.ones(len(end), dtype=np.int64)])
     order = np.lexsort((change, times))
@@ -70,15 +76,17 @@ def _in_system(due: IntArray, latency_ns: IntArray) -> dict[str, Any]:
     spent = np.bincount(level, weights=np.diff(times[order]))
     total = spent.sum()
     return {
+        "tenant": tenant,
         "requests": list(range(len(spent))),
         "share_of_time": (spent / total if total else spent).tolist(),
     }
 
 
-def _batches(counts: IntArray) -> dict[str, Any]:
+def batch_sizes(tenant: str, counts: IntArray) -> Batches:
+    """How many batches of each size ran."""
     by_size = counts.sum(axis=0)
     sizes = np.flatnonzero(by_size)
-    return {"size": sizes.tolist(), "count": by_size[sizes].tolist()}
+    return {"tenant": tenant, "size": sizes.tolist(), "count": by_size[sizes].tolist()}
 
 
 FloatArray = NDArray[np.float64]
@@ -98,7 +106,7 @@ def _share(
 
 def activity_over_time(
     simulation_input: SimulationInput, log: ScheduleLog, scheduled_ns: Sequence[IntArray], bins: int
-) -> dict[str, Any]:
+) -> Utilization:
     """What each engine did, per bin of the recorded time; the shares of an engine add up to one.
 
     A gap before a row counts as ``no_work`` until its request arrived. The causes are those of

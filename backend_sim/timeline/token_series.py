@@ -5,15 +5,14 @@ When a request emits the tokens between its first and its last is not recorded; 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome
 from layerweaver.backend_sim.llm.load import DecoderRules, DecoderRun
-from layerweaver.backend_sim.results.latency import latency_histogram
+from layerweaver.backend_sim.results.details_schema import Iterations, TokenSeries, TokensOverTime
+from layerweaver.backend_sim.results.latency import latency_histogram, milliseconds
 
 __all__ = ["token_series"]
 
@@ -24,7 +23,7 @@ _MOST_ITERATIONS = 1500
 
 def token_series(
     given: SimulationInput, outcome: SimulationOutcome, log: ScheduleLog | None, bins: int
-) -> list[dict[str, Any]]:
+) -> list[TokenSeries]:
     """One entry per language model.
 
     Args:
@@ -33,7 +32,7 @@ def token_series(
         log: Rows that were recorded.
         bins: Steps of the time series.
     """
-    found = []
+    found: list[TokenSeries] = []
     for index, (tenant, result) in enumerate(zip(given.tenants, outcome.tenants, strict=True)):
         decoder = result.decoder
         if tenant.decoder is None or decoder is None:
@@ -45,8 +44,8 @@ def token_series(
         found.append(
             {
                 "tenant": tenant.name,
-                "ttft_limit_ms": _ms(rules.ttft_ns),
-                "tpot_limit_ms": _ms(rules.tpot_ns),
+                "ttft_limit_ms": milliseconds(rules.ttft_ns),
+                "tpot_limit_ms": milliseconds(rules.tpot_ns),
                 "ttft": latency_histogram(first - decoder.scheduled_ns[done]),
                 "tpot": latency_histogram(per_token),
                 "over_time": _over_time(rules, decoder, done, bins),
@@ -56,13 +55,9 @@ def token_series(
     return found
 
 
-def _ms(limit_ns: int | None) -> float | None:
-    return None if limit_ns is None else limit_ns / 1e6
-
-
 def _over_time(
     rules: DecoderRules, decoder: DecoderRun, done: NDArray[np.bool_], bins: int
-) -> dict[str, list[float]]:
+) -> TokensOverTime:
     """Tokens per second in every step; at every edge, the share of the cache that emitting requests hold."""
     first, last, tokens, prompt = (
         column[done] for column in (decoder.first_ns, decoder.last_ns, decoder.tokens, decoder.prompt)
@@ -82,7 +77,7 @@ def _over_time(
     }
 
 
-def _iterations(log: ScheduleLog | None, index: int, cycle_ms: float) -> dict[str, list[Any]]:
+def _iterations(log: ScheduleLog | None, index: int, cycle_ms: float) -> Iterations:
     """Members of the iterations that were recorded, by when they ended."""
     if log is None:
         return {"end_ms": [], "members": []}

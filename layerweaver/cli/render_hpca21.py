@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from layerweaver.cli.session import table
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from layerweaver.backend_sim.results.reproduced import Hpca21, PairGain
 
 __all__ = ["hpca21_tables"]
 
@@ -17,11 +19,11 @@ _COSTS = {"paper-ratios": "the paper's time ratios", "own": "our own costs"}
 _POLICIES = {"layerweaver": "Layerweaver", "aimt": "AI-MT"}
 
 
-def hpca21_tables(document: Mapping[str, Any]) -> Iterator[Table]:
+def hpca21_tables(document: Hpca21) -> Iterator[Table]:
     """Gains pair by pair beside the paper's, for every scenario and kind of costs, then the mean errors."""
     rows = document["rows"]
     for costs, scenario in dict.fromkeys((row["costs"], row["scenario"]) for row in rows):
-        pairs: dict[str, dict[str, Mapping[str, Any]]] = {}
+        pairs: dict[str, dict[str, PairGain]] = {}
         for row in rows:
             if (row["costs"], row["scenario"]) == (costs, scenario):
                 pairs.setdefault(row["pair"], {})[row["policy"]] = row
@@ -32,8 +34,11 @@ def hpca21_tables(document: Mapping[str, Any]) -> Iterator[Table]:
             ours, rival = found["layerweaver"], found["aimt"]
             grid.add_row(
                 pair,
-                *(_points(ours[key]) for key in ("paper_pct", "stp_gain_pct", "bound_pct")),
-                *(f"{ours[key]:.0%}" for key in ("compute_utilization", "dram_utilization")),
+                _points(ours["paper_pct"]),
+                _points(ours["stp_gain_pct"]),
+                _points(ours["bound_pct"]),
+                f"{ours['compute_utilization']:.0%}",
+                f"{ours['dram_utilization']:.0%}",
                 f"{ours['antt']:.2f}",
                 _points(rival["paper_pct"]),
                 _points(rival["stp_gain_pct"]),

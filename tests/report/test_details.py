@@ -56,8 +56,9 @@ def test_details_agree_with_the_run(hand_made: HandMade) -> None:
 def test_every_moment_is_busy_or_idle_for_one_reason(hand_made: HandMade) -> None:
     given, outcome = hand_made()
     details = simulation_details(given, outcome, scheduled_times(given, outcome))["utilization"]
-    for engine in ("compute", "dram"):
-        total = sum(np.array(part) for part in details[engine].values())
+    assert details is not None
+    for engine in (details["compute"], details["dram"]):
+        total = np.sum([np.array(part) for part in engine.values()], axis=0)
         np.testing.assert_allclose(total, 1, atol=1e-9)
     assert outcome.log is not None
     spans = np.diff(details["edges_ms"]) * 700e3
@@ -74,6 +75,7 @@ def test_the_window_shows_the_first_lost_deadline(hand_made: HandMade) -> None:
     assert f"The first lost deadline: request {late} of vision" in why
     assert start <= due[0][late] + 400_000 <= end
     timeline = simulation_details(given, outcome, due)["timeline"]
+    assert timeline is not None
     assert (0, int(late), True) in zip(
         timeline["requests"]["tenant"],
         timeline["requests"]["request"],
@@ -98,11 +100,12 @@ def test_idle_time_is_that_of_the_engine(hand_made: HandMade, policy: str) -> No
     outcome = run(hand_made()[0], load_policy(policy), record_cycles=(0, 10**9), compiled=False)
     given = hand_made()[0]
     details = simulation_details(given, outcome, scheduled_times(given, outcome))["utilization"]
+    assert details is not None
     spans = np.diff(details["edges_ms"]) * 700e3
     cycles = {
         (engine, cause): float((np.array(shares) * spans).sum())
-        for engine in ("compute", "dram")
-        for cause, shares in details[engine].items()
+        for engine, causes in (("compute", details["compute"]), ("dram", details["dram"]))
+        for cause, shares in causes.items()
     }
     idle = outcome.idle_cycles
     began = int(outcome.log.fetch_start.min()) if outcome.log is not None else 0

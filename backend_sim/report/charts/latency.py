@@ -19,7 +19,7 @@ from layerweaver.backend_sim.report.palette import (
     plain,
     styled,
 )
-from layerweaver.backend_sim.results.details_schema import LatencyHistogram, TokenHistogram
+from layerweaver.backend_sim.results.details_schema import Histogram
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun
 from layerweaver.backend_sim.results.schema import Tenant
 
@@ -82,7 +82,7 @@ def _tail(run: LabelledRun, tenant: Tenant) -> tuple[list[float], list[float]] |
     return ([value for value, _ in known], [share for _, share in known]) if known else None
 
 
-def histogram_tail(histogram: LatencyHistogram | TokenHistogram) -> tuple[list[float], list[float]]:
+def histogram_tail(histogram: Histogram) -> tuple[list[float], list[float]]:
     """Edges of a histogram in ms, and the shares that took longer."""
     total = sum(histogram["counts"]) + histogram["dropped"]
     slower = (1 - np.cumsum([0, *histogram["counts"]]) / total).tolist()

@@ -19,13 +19,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 import numpy as np
 
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.engine.loop import run
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
+from layerweaver.backend_sim.results.reproduced import GainErrors, Hpca21, PairGain
 from layerweaver.backend_sim.traffic.source import Saturated
 from layerweaver.costmodel import CostTable, MachineSpec, load_npu
 from layerweaver.costmodel.npu.sections import ArrayConfig
@@ -206,7 +206,15 @@ def weave_streams(models: Sequence[ModelProfile], policy: Policy) -> SimulationO
     )
 
 
-def _row(models: Sequence[ModelProfile], policy: Policy) -> dict[str, Any]:
+def _row(
+    setup: Setup,
+    costs: str,
+    pair: str,
+    models: Sequence[ModelProfile],
+    policy: Policy,
+    *,
+    paper_pct: float | None,
+) -> PairGain:
     outcome = weave_streams(models, policy)
     clock_hz = models[0].table.machine.clock_hz
     stp, slowdowns = 0.0, []
@@ -217,7 +225,12 @@ def _row(models: Sequence[ModelProfile], policy: Policy) -> dict[str, Any]:
     standalone_s = [model.standalone_cycles / clock_hz / model.table.batch for model in models]
     bound = closed_loop_bound([[model] for model in models], weights=standalone_s).value
     return {
+        "scenario": setup.name,
+        "costs": costs,
+        "policy": policy.name,
+        "pair": pair,
         "stp_gain_pct": round(100 * (stp - 1), 2),
+        "paper_pct": paper_pct,
         "bound_pct": round(100 * (bound - 1), 2),
         "compute_utilization": round(outcome.compute_busy_cycles / outcome.end_cycles, 4),
         "dram_utilization": round(outcome.dram_busy_cycles / outcome.end_cycles, 4),
@@ -225,8 +238,8 @@ def _row(models: Sequence[ModelProfile], policy: Policy) -> dict[str, Any]:
     }
 
 
-def _groups(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    groups = []
+def _groups(rows: Sequence[PairGain]) -> list[GainErrors]:
+    groups: list[GainErrors] = []
     keys = dict.fromkeys((row["scenario"], row["costs"], row["policy"]) for row in rows)
     for scenario, costs, policy in keys:
         errors = {
@@ -254,7 +267,7 @@ def reproduce_hpca21(
     *,
     policies: Sequence[str] = ("fcfs", "layerweaver", "aimt"),
     progress: Callable[[float, str], None] | None = None,
-) -> dict[str, Any]:
+) -> Hpca21:
     """Compute Fig. 14 again, pair by pair.
 
     Args:
@@ -269,7 +282,7 @@ def reproduce_hpca21(
     gains = published_gains()
     pairs = [*dict.fromkeys(pair for _, _, pair in gains), *MIXES_OF_FOUR]
     configured = [load_policy(name) for name in policies]
-    rows: list[dict[str, Any]] = []
+    rows: list[PairGain] = []
     total = 2 * len(SETUPS) * len(pairs)
     done = 0
     for costs in ("paper-ratios", "own"):
@@ -282,9 +295,5 @@ def reproduce_hpca21(
                 models = [profiles[name] for name in pair.split("+")]
                 for policy in configured:
                     known = gains.get((setup.name, policy.name, pair))
-                    head = {"scenario": setup.name, "costs": costs, "policy": policy.name, "pair": pair}
-                    measured = _row(models, policy)
-                    rows.append(
-                        head | {"stp_gain_pct": measured.pop("stp_gain_pct"), "paper_pct": known} | measured
-                    )
+                    rows.append(_row(setup, costs, pair, models, policy, paper_pct=known))
     return {"rows": rows, "groups": _groups(rows)}

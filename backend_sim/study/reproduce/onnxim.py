@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 from importlib import resources
-from typing import Any
 
+from layerweaver.backend_sim.results.reproduced import Onnxim, OnnximNetwork
 from layerweaver.costmodel import CostedModel, cost_graph, load_npu
 from layerweaver.ir import LayerGraph
 from layerweaver.scheduler.compile.sources import load_graph
@@ -23,7 +23,7 @@ PRODUCTS_PER_LAYER = 8
 """Query, key, value, scores, context, output and two feed-forward products."""
 
 
-def reproduce_onnxim() -> dict[str, Any]:
+def reproduce_onnxim() -> Onnxim:
     """Compare total cycles per network, and per convolution of ResNet-18, with what ONNXim logged.
 
     Returns:
@@ -58,7 +58,7 @@ def bert_layer(graph: LayerGraph) -> LayerGraph:
     )
 
 
-def _network(name: str, costed: CostedModel, onnxim_cycles: int) -> dict[str, Any]:
+def _network(name: str, costed: CostedModel, onnxim_cycles: int) -> OnnximNetwork:
     cycles = int(costed.layer_latency_cycles.sum())
     return {
         "name": name,

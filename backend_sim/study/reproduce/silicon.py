@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from layerweaver.backend_sim.results.reproduced import Silicon, SiliconNpu
 from layerweaver.costmodel import NpuConfig, load_npu, npu_names
 from layerweaver.costmodel.calibration.measurements import read_measurements
 from layerweaver.ir import ConfigError
 from layerweaver.scheduler.compile.measured import score_npu
 
 __all__ = ["calibrated_npus", "reproduce_silicon"]
-
-FIGURES = ("count", "mape", "median_ape", "bias", "rank_correlation")
 
 
 def calibrated_npus() -> list[NpuConfig]:
@@ -23,7 +21,7 @@ def calibrated_npus() -> list[NpuConfig]:
 
 def reproduce_silicon(
     csv: Path, *, npu: str | None = None, tell: Callable[[float, str], None] | None = None
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[Silicon, list[str]]:
     """Hold measured latencies against calibrated configs.
 
     Args:
@@ -49,7 +47,7 @@ def reproduce_silicon(
             accepted=", ".join(config.name for config in calibrated_npus()) or "npu calibrate",
         )
     fitted = [config for config in configs if config.calibration and config.calibration.sha256 == sha256]
-    rows: list[dict[str, Any]] = []
+    rows: list[SiliconNpu] = []
     problems: list[str] = []
     for number, config in enumerate(fitted or configs):
         if tell is not None:
@@ -59,7 +57,11 @@ def reproduce_silicon(
         rows.append(
             {
                 "npu": config.name,
-                **{figure: score[figure] for figure in FIGURES},
+                "count": score["count"],
+                "mape": score["mape"],
+                "median_ape": score["median_ape"],
+                "bias": score["bias"],
+                "rank_correlation": score["rank_correlation"],
                 "covered": sum(within) / len(within),
                 "fitted": bool(fitted),
             }

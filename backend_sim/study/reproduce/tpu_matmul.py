@@ -11,12 +11,12 @@ from __future__ import annotations
 import csv
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, differential_evolution
 
+from layerweaver.backend_sim.results.reproduced import TpuProducts
 from layerweaver.costmodel.model import cost_graph
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ActivationsInDram
@@ -150,7 +150,7 @@ def _mape(predicted: FloatArray, measured: FloatArray) -> float:
     return float(np.mean(np.abs(predicted / measured - 1)))
 
 
-def reproduce_tpu_matmul(csv: Path, *, fit: bool = False, seed: int = 0) -> dict[str, Any]:
+def reproduce_tpu_matmul(csv: Path, *, fit: bool = False, seed: int = 0) -> TpuProducts:
     """Compare predicted with measured times.
 
     Args:

@@ -15,11 +15,11 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.backend_sim.results.reproduced import TpuTokens
 from layerweaver.ir import ConfigError
 
 __all__ = ["fit_forms", "predict_ns", "read_times", "reproduce_tpu_v6e"]
@@ -191,7 +191,7 @@ def _halves(times: Times, seed: int) -> tuple[Times, Times]:
     return one, other
 
 
-def reproduce_tpu_v6e(csv: Path, *, fit: bool = False, seed: int = 0) -> dict[str, Any]:
+def reproduce_tpu_v6e(csv: Path, *, fit: bool = False, seed: int = 0) -> TpuTokens:
     """Compare predicted with measured times of attention or of weight rows.
 
     Args:
@@ -209,7 +209,7 @@ def reproduce_tpu_v6e(csv: Path, *, fit: bool = False, seed: int = 0) -> dict[st
     """
     times = read_times(Path(csv))
     count = sum(len(measured) for _, measured in times.values())
-    document: dict[str, Any] = {"count": count, "mape": _mape(_shipped(), times)}
+    document: TpuTokens = {"count": count, "mape": _mape(_shipped(), times)}
     if not fit:
         return document
     one, other = _halves(times, seed)
