@@ -12,12 +12,14 @@ import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-__all__ = ["CsvWriter", "TextWriter", "cell_text"]
+__all__ = ["MARKED", "CsvWriter", "TextWriter", "cell_text", "plain_cell", "split"]
 
 _FORMULA = re.compile(
     "'*[=+\\-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
     "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}]"
 )
+MARKED = f"^'({_FORMULA.pattern})"
+"""Regular expression of what a text begins with where an apostrophe was put before it."""
 
 
 class TextWriter(Protocol):
@@ -68,3 +70,22 @@ def _inert(text: str) -> str:
 def cell_text(cell: str) -> str:
     """The text that :class:`CsvWriter` wrote as this cell; other programs' cells stay as they are."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def split(line: str) -> list[str]:
+    """The cells of a line without its end, each as it stands there: commas between them give the line back.
+
+    Much quicker than reading it where cells are only moved about, or few of them are looked at.
+    """
+    bare, *rest = line.split('"')
+    cells = bare.split(",")
+    for quoted, bare in zip(rest[::2], rest[1::2], strict=False):
+        after, *others = bare.split(",")
+        cells[-1] += f'"{quoted}"{after}'
+        cells += others
+    return cells
+
+
+def plain_cell(cell: str) -> str:
+    """The text of a cell that :func:`split` gave."""
+    return cell_text(cell[1:-1].replace('""', '"') if cell.startswith('"') else cell)

@@ -8,7 +8,7 @@ import io
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from layerweaver.ir.csv_text import CsvWriter, cell_text
+from layerweaver.ir.csv_text import CsvWriter, cell_text, plain_cell, split
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
@@ -30,3 +30,14 @@ def test_rows_end_as_on_unix() -> None:
     text = io.StringIO()
     CsvWriter(text).writerow(["a", None, 1, True])
     assert text.getvalue() == "a,,1,True\n"
+
+
+@given(st.lists(NAMES | st.just("") | st.floats() | st.none(), min_size=2))
+@example(['a,"b"', "c", '""', ",", "\n", '"'])
+def test_a_line_is_split_into_what_was_written(cells: list[str | float | None]) -> None:
+    text = io.StringIO(newline="")
+    CsvWriter(text).writerow(cells)
+    line = text.getvalue()[:-1]
+    found = split(line)
+    assert ",".join(found) == line
+    assert [plain_cell(cell) for cell in found] == ["" if cell is None else str(cell) for cell in cells]

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 __all__ = ["front"]
 
+_STRONG = 64
+"""Rows with the best ranks in all columns together that are held against all others."""
+
 
 def front(values: NDArray[np.float64]) -> NDArray[np.intp]:
     """Rows that no other row beats in every column (all columns small), ascending; rows with NaN are none.
@@ -39,12 +42,22 @@ def _of_many(ranked: NDArray[np.float64]) -> NDArray[np.intp]:
     """Rows come with the first column ascending, so only kept ones can beat a later one."""
     kept: list[int] = []
     best = np.empty((16, ranked.shape[1]))
-    for place, candidate in enumerate(ranked):
+    for place in _unbeaten(ranked):
+        candidate = ranked[place]
         others = best[: len(kept)]
         if ((others <= candidate).all(axis=1) & (others < candidate).any(axis=1)).any():
             continue
         if len(kept) == len(best):
             best = np.concatenate((best, np.empty_like(best)))
         best[len(kept)] = candidate
-        kept.append(place)
+        kept.append(int(place))
     return np.array(kept, dtype=np.intp)
+
+
+def _unbeaten(ranked: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Rows that none of a few strong ones beats: most of a large study goes at once."""
+    ranks = ranked.argsort(axis=0, kind="stable").argsort(axis=0).sum(axis=1)
+    left = np.ones(len(ranked), dtype=bool)
+    for strong in ranked[ranks.argsort(kind="stable")[:_STRONG]]:
+        left &= ~((strong <= ranked).all(axis=1) & (strong < ranked).any(axis=1))
+    return np.flatnonzero(left)

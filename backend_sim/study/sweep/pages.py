@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from layerweaver.backend_sim.report.study_page import MOST_POINTS, StudyPoints, build_study_page
-from layerweaver.backend_sim.study.sweep.store import KnownPoints
+from layerweaver.backend_sim.study.sweep.known import KnownPoints
 from layerweaver.backend_sim.study.sweep.summary import summary
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows
 from layerweaver.ir import OutputError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from layerweaver.backend_sim.study.sweep.store import KnownPoints
+from layerweaver.backend_sim.study.sweep.known import KnownPoints
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows
 from layerweaver.ir.extras import need_extra
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.results.confidence import t95
-from layerweaver.backend_sim.study.sweep.axes import label
 from layerweaver.backend_sim.study.sweep.front import front
+from layerweaver.backend_sim.study.sweep.known import Effect, KnownPoints, SummaryNote
 from layerweaver.backend_sim.study.sweep.schema import ObjectivesSpec
-from layerweaver.backend_sim.study.sweep.store import Effect, KnownPoints, SummaryNote
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
@@ -25,6 +25,7 @@ __all__ = ["check_objectives", "summary"]
 
 _MOST_LEVELS = 12
 _BINS = 6
+_PIECE = 4096
 _MOST_CELLS = 10**7
 
 
@@ -56,19 +57,19 @@ def summary(points: KnownPoints, axes: Sequence[str], aims: ObjectivesSpec) -> S
     would be without each of them), which never leaves 0 to 1.
     """
     names = [*aims.maximise, *aims.minimise]
-    numbers, objectives = array("q"), array("d")
+    numbers, reached = array("q"), [array("d") for _ in names]
     levels = [_Levels() for _ in axes]
-    for point in points.rows() if names else ():
-        if point.error:
-            continue
-        row = point.row(axes)
-        numbers.append(point.number)
-        objectives.extend(_number(row.get(name)) for name in names)
-        for level, value in zip(levels, point.axes, strict=True):
-            level.add(label(value))
+    rows = points.picked(["point", *axes, *names]) if names else iter(())
+    while piece := list(islice(rows, _PIECE)):
+        columns: list[tuple[Any, ...]] = [*zip(*piece, strict=True)]
+        numbers.extend(columns.pop(0))
+        for level, values in zip(levels, columns, strict=False):
+            level.extend(values)
+        for objective, values in zip(reached, columns[len(axes) :], strict=True):
+            objective.extend(map(_number, values))
     if not numbers or not names:
         return SummaryNote(aims=aims, pareto=[], sensitivity=[])
-    table = np.frombuffer(objectives, dtype=np.float64).reshape(-1, len(names))
+    table = np.column_stack([np.frombuffer(objective, dtype=np.float64) for objective in reached])
     sign = np.array([-1.0] * len(aims.maximise) + [1.0] * len(aims.minimise))
     known = np.frombuffer(numbers, dtype=np.int64)
     seeds = levels[list(axes).index("seed")].levels() if "seed" in axes else None
@@ -89,22 +90,16 @@ def _number(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
 
 
-@dataclass(slots=True, init=False)
 class _Levels:
     """The values of one axis over all points."""
 
-    codes: array[int]
-    known: dict[str, int]
-    values: list[Any]
-
     def __init__(self) -> None:
-        self.codes, self.known, self.values = array("q"), {}, []
+        self.codes = array("q")
+        self.known: defaultdict[Any, int] = defaultdict(count().__next__)
 
-    def add(self, value: Any) -> None:
-        code = self.known.setdefault(str(value), len(self.known))
-        if code == len(self.values):
-            self.values.append(value)
-        self.codes.append(code)
+    def extend(self, values: Iterable[Any]) -> None:
+        """Add the values of further points."""
+        self.codes.extend(map(self.known.__getitem__, values))
 
     def levels(self) -> NDArray[np.int64]:
         """Number of the value that each point has."""
@@ -113,11 +108,11 @@ class _Levels:
     def groups(self) -> NDArray[np.int64]:
         """The same with long numeric axes in bins of about equal size."""
         codes = self.levels()
-        if len(self.values) <= _MOST_LEVELS or not all(
-            isinstance(value, (int, float)) for value in self.values
+        if len(self.known) <= _MOST_LEVELS or not all(
+            isinstance(value, (int, float)) for value in self.known
         ):
             return codes
-        values = np.array(self.values, dtype=np.float64)[codes]
+        values = np.array([*self.known], dtype=np.float64)[codes]
         binned: NDArray[np.int64] = np.searchsorted(np.sort(values), values) * _BINS // len(values)
         return binned
 

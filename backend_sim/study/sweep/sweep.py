@@ -14,10 +14,11 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from layerweaver.backend_sim.study.sweep.known import StudyNote
 from layerweaver.backend_sim.study.sweep.measure import Measured, measure_points
 from layerweaver.backend_sim.study.sweep.result import StudyResult
 from layerweaver.backend_sim.study.sweep.search import searched
-from layerweaver.backend_sim.study.sweep.store import Store, StudyNote
+from layerweaver.backend_sim.study.sweep.store import Store
 from layerweaver.backend_sim.study.sweep.study import Study, read_study
 from layerweaver.backend_sim.study.sweep.summary import check_objectives, summary
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows, write_tables

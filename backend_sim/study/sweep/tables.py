@@ -6,18 +6,18 @@ import hashlib
 import importlib.util
 import io
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from layerweaver.backend_sim.study.sweep.axes import label
-from layerweaver.backend_sim.study.sweep.store import WRITTEN, KnownPoints, Store
+from layerweaver.backend_sim.study.sweep.known import KnownPoints
+from layerweaver.backend_sim.study.sweep.store import WRITTEN, Store
 from layerweaver.ir import atomic_write
-from layerweaver.ir.csv_text import CsvWriter
+from layerweaver.ir.csv_text import MARKED, CsvWriter
 
 __all__ = ["point_columns", "point_rows", "write_tables"]
 
-_PIECE = 2_000
+_BLOCK_BYTES = 1 << 24
+"""Read at once; a longer line would be refused."""
 
 
 def point_columns(points: KnownPoints, axes: Sequence[str]) -> list[str]:
@@ -38,7 +38,7 @@ def point_rows(
             known = {name: place for place, name in enumerate(names)}
             taken = places[names] = [known.get(name) for name in metrics]
         found = [None if place is None else cells[place] for place in taken]
-        yield [number, *map(label, values), *found, error or None]
+        yield [number, *values, *found, error or None]
 
 
 def write_tables(store: Store, axes: Sequence[str], folder: Path) -> None:
@@ -56,18 +56,14 @@ def write_tables(store: Store, axes: Sequence[str], folder: Path) -> None:
     if written is not None and written == {name: _hash(folder / name) for name in names}:
         return
     columns = point_columns(store, axes)
-    kinds: list[set[type]] = [set() for _ in columns]
     with atomic_write(folder / "points.csv") as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=False)
-        writer = CsvWriter(text)
-        writer.writerow(columns)
-        for row in point_rows(store, axes, columns):
-            writer.writerow(row)
-            for kind, cell in zip(kinds, row, strict=True):
-                kind.add(type(cell))
+        CsvWriter(text).writerow(columns)
+        text.writelines(f"{line}\n" for line in store.lines(columns))
         text.detach()
     if len(names) > 1:
-        _write_parquet(point_rows(store, axes, columns), columns, kinds, folder / "points.parquet")
+        with store.refusing():
+            _write_parquet(folder / "points.csv", columns, store.kinds(columns), folder / "points.parquet")
     store.put_note(WRITTEN, {name: _hash(folder / name) for name in names})
 
 
@@ -79,33 +75,43 @@ def _hash(path: Path) -> str:
         return ""
 
 
-def _write_parquet(
-    rows: Iterator[list[Any]], columns: Sequence[str], kinds: Sequence[set[type]], path: Path
-) -> None:
+def _write_parquet(table: Path, columns: Sequence[str], kinds: Sequence[set[str]], path: Path) -> None:
     import pyarrow as pa  # noqa: PLC0415 - optional and heavy
-    from pyarrow import parquet  # noqa: PLC0415
+    from pyarrow import csv, parquet  # noqa: PLC0415
 
-    known = [kind - {type(None)} for kind in kinds]
-    schema = pa.schema([(name, _arrow_type(pa, kind)) for name, kind in zip(columns, known, strict=True)])
-    texts = [field.type == pa.string() for field in schema]
+    types = [_arrow_type(pa, kind - {"n"}) for kind in kinds]
+    schema = pa.schema(zip(columns, types, strict=True))
+    converting = csv.ConvertOptions(
+        column_types=schema,
+        null_values=[""],
+        strings_can_be_null=True,
+        true_values=["True"],
+        false_values=["False"],
+    )
     with atomic_write(path) as stream, parquet.ParquetWriter(stream, schema) as writer:
-        while piece := list(islice(rows, _PIECE)):
-            arrays = [
-                pa.array([_cell(value, text) for value in column], type=field.type)
-                for column, text, field in zip(zip(*piece, strict=True), texts, schema, strict=True)
-            ]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        if not any(kinds):
+            return
+        reading = csv.ReadOptions(block_size=_BLOCK_BYTES, column_names=columns, skip_rows=1)
+        parsing = csv.ParseOptions(newlines_in_values=True)
+        with csv.open_csv(table, reading, parsing, converting) as pieces:
+            for piece in pieces:
+                writer.write_batch(pa.record_batch([_names(pa, cells) for cells in piece], schema=schema))
 
 
-def _cell(value: Any, as_text: bool) -> Any:
-    return str(value) if as_text and value is not None else value
+def _names(pa: Any, cells: Any) -> Any:
+    """Texts as they were before spreadsheets were kept from running them."""
+    if cells.type != pa.string():
+        return cells
+    from pyarrow import compute  # noqa: PLC0415
+
+    return compute.replace_substring_regex(cells, pattern=MARKED, replacement=r"\1")
 
 
-def _arrow_type(pa: Any, kinds: set[type]) -> Any:
-    if kinds <= {bool} and kinds:
+def _arrow_type(pa: Any, kinds: set[str]) -> Any:
+    if kinds == {"b"}:
         return pa.bool_()
-    if kinds <= {int} and kinds:
+    if kinds == {"i"}:
         return pa.int64()
-    if kinds <= {int, float} and kinds:
+    if kinds and kinds <= {"i", "f"}:
         return pa.float64()
     return pa.string()
