@@ -66,7 +66,8 @@ a warning. Operators of this package are added the same way, in the file of thei
   sent to; where a mask per expert chooses them, the masks share the tokens evenly.
 - **Loops**: a body whose shapes stay the same is counted once with its number of trips; one whose shapes grow
   by the same amount from trip to trip is summed; any other is unrolled. What no output of the model depends
-  on is not counted.
+  on is not counted. Searches of ONNX Runtime run their decoder once for the prompt and once per token, as
+  many as there is room for or `--trip-count NODE=N` says.
 - **What depends on data** is taken as its upper bound, with a warning that names the option that states it.
   Where there is no bound, work is missing: `totals.complete` is false, the first warning names the root and
   its cure (`--value NAME=N`, `--shape NAME=...`, `--trip-count NODE=N`), `compile` refuses unless told
@@ -82,7 +83,8 @@ a warning. Operators of this package are added the same way, in the file of thei
   layer that uses a cache reads all of it; new rows are appended in place, so only they are written.
 - **Checked** against running the models with ONNX Runtime, each product multiplied out by the extents that
   really came: 28 reference models, some ninety models that packages on PyPI ship (speech, pictures, text,
-  sound, chemistry), and thirty architectures exported by both of PyTorch's exporters, plain and quantised.
+  sound, chemistry), and thirty-odd architectures exported by both of PyTorch's exporters, plain and
+  quantised (where boxes are suppressed, with as many as were kept).
   All are equal; that nodes which no output needs count nothing is the one way in which a plain run differs.
 
 """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from layerweaver.frontend.node.registry import MICROSOFT
 from layerweaver.frontend.node.treatment import macs_of
 from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.reader.model import OnnxGraph, OnnxNode
 from layerweaver.frontend.resolve.loops import walk_loop, walk_scan, walk_sequence_map
 from layerweaver.frontend.resolve.scope import Scope, UnrollError
+from layerweaver.frontend.resolve.searches import SEARCHES, walk_search
 from layerweaver.frontend.resolve.walk import Inliner, Walker
 from layerweaver.ir.errors import ModelError
 
@@ -71,10 +73,11 @@ def _heavier(walker: Walker, node: OnnxNode, condition: Info, scope: Scope) -> S
     return outputs
 
 
-CONTROL: dict[str, Inliner] = {
-    "If": _walk_if,
-    "Loop": walk_loop,
-    "Scan": walk_scan,
-    "SequenceMap": walk_sequence_map,
+CONTROL: dict[tuple[str, str], Inliner] = {
+    ("", "If"): _walk_if,
+    ("", "Loop"): walk_loop,
+    ("", "Scan"): walk_scan,
+    ("", "SequenceMap"): walk_sequence_map,
+    **{(MICROSOFT, name): walk_search for name in SEARCHES},
 }
-"""Handlers of control-flow operators."""
+"""Handlers of operators with graphs inside, by domain and name."""

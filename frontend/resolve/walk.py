@@ -51,7 +51,7 @@ class Walker(FlatGraph):
         pinned: Shapes given by the user for values inside the graph.
         trip_counts: Loop trips given by the user, by node name.
         registry: Operators.
-        control: Who walks the nodes that have graphs inside, by operator.
+        control: Who walks the nodes that have graphs inside, by domain and operator.
         call: Who walks the body of a function.
         used_trip_counts: Names of ``trip_counts`` that met their node.
         kept: Values that a later trip of a loop needs, whoever else does.
@@ -68,7 +68,7 @@ class Walker(FlatGraph):
         trip_counts: Mapping[str, int],
         *,
         registry: Registry,
-        control: Mapping[str, Inliner],
+        control: Mapping[tuple[str, str], Inliner],
         call: FunctionCall,
     ) -> None:
         super().__init__(model, pinned, values)
@@ -131,9 +131,9 @@ class Walker(FlatGraph):
             if (domain, node.op_type) in functions or (node.domain, node.op_type) in functions:
                 self.spend(node, 2)
                 outputs = self.call(self, node, domain, inputs, scope)
-            elif domain == "" and node.op_type in self.control:
+            elif (domain, node.op_type) in self.control:
                 self.spend(node, 2)
-                outputs = self.control[node.op_type](self, node, inputs, scope)
+                outputs = self.control[domain, node.op_type](self, node, inputs, scope)
             else:
                 self.step(node, domain, inputs, scope)
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,19 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.slow
 
-from oracles import architectures_sequence, architectures_vision  # noqa: E402 - needs PyTorch
+from oracles import (  # noqa: E402 - needs PyTorch
+    architectures_cached,
+    architectures_detection,
+    architectures_sequence,
+    architectures_vision,
+)
 
-ARCHITECTURES = architectures_vision.ARCHITECTURES | architectures_sequence.ARCHITECTURES
+ARCHITECTURES = (
+    architectures_vision.ARCHITECTURES
+    | architectures_detection.ARCHITECTURES
+    | architectures_sequence.ARCHITECTURES
+    | architectures_cached.ARCHITECTURES
+)
 QUANTISED = ("convolutional", "segmenting", "encoding", "seeing", "recurrent", "decoding", "recommending")
 
 
@@ -35,7 +46,10 @@ def _exported(name: str, *, dynamo: bool) -> tuple[bytes, tuple[Any, ...]]:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         if dynamo:
-            torch.onnx.export(network.eval(), inputs, dynamo=True, verbose=False).save(stream)
+            own = architectures_detection.TRANSLATIONS
+            torch.onnx.export(
+                network.eval(), inputs, dynamo=True, verbose=False, custom_translation_table=own
+            ).save(stream)
         else:
             torch.onnx.export(network.eval(), inputs, stream, dynamo=False, opset_version=17)
     return stream.getvalue(), inputs
@@ -47,10 +61,28 @@ def _agree(content: bytes, inputs: tuple[Any, ...]) -> None:
     feed = {name: np.asarray(value) for name, value in zip(names, inputs, strict=True)}
     executed = executed_macs(model, feed)
     assert executed > 0
+    shapes = _shapes_that_data_tell(model, feed)
     for fuse in (True, False):
-        graph = import_model(read_model_bytes(content, "exported.onnx"), ImportOptions(fuse=fuse))
+        options = ImportOptions(fuse=fuse, shapes=shapes)
+        graph = import_model(read_model_bytes(content, "exported.onnx"), options)
         assert graph.macs == executed
         assert graph.complete
+
+
+def _shapes_that_data_tell(model: onnx.ModelProto, feed: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """What the importer asks for by ``--shape``, as it comes out of a run."""
+    import onnxruntime
+
+    asking = import_model(read_model_bytes(model.SerializeToString(), "exported.onnx"))
+    names = list(dict.fromkeys(re.findall(r"give --shape (\S+)=\.\.\.", "\n".join(asking.warnings))))
+    if not names:
+        return {}
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted = {each.name for each in session.get_inputs()}
+    found = session.run(names, {name: value for name, value in feed.items() if name in wanted})
+    return {name: value.shape for name, value in zip(names, found, strict=True)}
 
 
 def test_there_are_thirty_kinds() -> None:
