@@ -8,6 +8,7 @@ from typing import cast
 
 from layerweaver.backend_sim.results.metric import Form, Metric, Shown, Value, shown
 from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
+from layerweaver.backend_sim.results.peak_schema import Spread
 from layerweaver.backend_sim.results.schema import Confidence, Difference, Run
 from layerweaver.backend_sim.results.token_metrics import TOKEN_METRICS
 
@@ -21,7 +22,7 @@ def t95(freedom: int) -> float:
     return _T95[freedom] if freedom < len(_T95) else 1.96 + 2.4 / freedom
 
 
-def spread(values: Sequence[Value], least: float = 0.0, most: float = math.inf) -> dict[str, object] | None:
+def spread(values: Sequence[Value], least: float = 0.0, most: float = math.inf) -> Spread | None:
     """Mean, deviation and interval, which never leaves what is possible; None for fewer than two values."""
     known = [value for value in values if isinstance(value, (int, float))]
     if len(known) < 2:
@@ -34,7 +35,7 @@ def spread(values: Sequence[Value], least: float = 0.0, most: float = math.inf) 
         "sd": deviation,
         "low": max(least, mean - half),
         "high": min(most, mean + half),
-        "values": list(values),
+        "values": [value if isinstance(value, (int, float)) else None for value in values],
     }
 
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from layerweaver.backend_sim.results.details_schema import Details
-from layerweaver.backend_sim.results.schema import Peak, Run, System, Tenant
+from layerweaver.backend_sim.results.peak_schema import Peak
+from layerweaver.backend_sim.results.schema import Run, System, Tenant
 from layerweaver.ir import LayerweaverError
 
 __all__ = ["Documents", "LabelledRun", "ResultError", "mix_of", "read_documents", "run_names"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NotRequired, TypeAlias
+from typing import Annotated, NotRequired, TypeAlias
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
@@ -13,7 +13,7 @@ from layerweaver.backend_sim.results.metric import Value
 from layerweaver.backend_sim.run.groups import Group
 from layerweaver.ir.limits import MAX_TENANTS
 
-__all__ = ["Comparison", "Confidence", "Latency", "Peak", "PeakRow", "Run", "System", "Tenant"]
+__all__ = ["Comparison", "Confidence", "Latency", "Run", "System", "Tenant"]
 
 _LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
 Share: TypeAlias = float | None
@@ -142,6 +142,24 @@ class Confidence(TypedDict):
 
 
 @with_config(_LENIENT)
+class PoolNpu(TypedDict):
+    """One NPU of a pool: requests routed to it after the warm-up, and how busy it was."""
+
+    name: str
+    npu: str
+    arrived: Count
+    completed: Count
+    dropped: Count
+    timed_out: NotRequired[Count]
+    share_of_requests: Share
+    requests: dict[str, int]
+    layers_executed: Count
+    compute_utilization: Share
+    dram_utilization: Share
+    idle: Mapping[str, Share]
+
+
+@with_config(_LENIENT)
 class Run(TypedDict):
     """What ``simulate`` gives."""
 
@@ -156,7 +174,7 @@ class Run(TypedDict):
     layers_executed: NotRequired[int]
     details: NotRequired[Details | None]
     scenario: NotRequired[dict[str, object]]
-    npus: NotRequired[list[dict[str, object]]]
+    npus: NotRequired[list[PoolNpu]]
     groups: NotRequired[list[Group]]
     confidence: NotRequired[Confidence]
     warnings: NotRequired[list[str]]
@@ -179,30 +197,3 @@ class Comparison(TypedDict):
 
     runs: list[Run]
     differences: NotRequired[list[Difference]]
-
-
-@with_config(_LENIENT)
-class PeakRow(TypedDict):
-    """Peak rate of one policy, in requests per second over all tenants."""
-
-    policy: str
-    peak_qps: float | None
-    peak_qps_sd: NotRequired[float | None]
-    peak_qps_low: NotRequired[float | None]
-    peak_qps_high: NotRequired[float | None]
-    share_of_bound: NotRequired[Share]
-    bracket_qps: NotRequired[list[float | None] | None]
-    trials: NotRequired[int | list[dict[str, object]]]
-    trial_points: NotRequired[list[dict[str, object]]]
-
-
-@with_config(_LENIENT)
-class Peak(TypedDict):
-    """What ``peak`` gives."""
-
-    bound_qps: float | None
-    results: Annotated[list[PeakRow], Field(min_length=1)]
-    scenario: NotRequired[dict[str, object]]
-    search: NotRequired[dict[str, Any]]
-    seed: NotRequired[int | None]
-    warnings: NotRequired[list[str]]

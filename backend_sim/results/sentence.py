@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layerweaver.backend_sim.results.schema import Peak, Run
+from layerweaver.backend_sim.results.peak_schema import Peak
+from layerweaver.backend_sim.results.schema import Run
 
 __all__ = ["answer", "compared", "peak_sentence", "verdict_sentence"]
 

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done
 from layerweaver.backend_sim.results.metrics import ENERGY_COUNTS
-from layerweaver.backend_sim.results.schema import System
+from layerweaver.backend_sim.results.schema import PoolNpu, System
 from layerweaver.backend_sim.results.tenant import TenantResult, three_digits
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up
@@ -138,7 +138,7 @@ def _npu_shares(run: Run) -> list[_Shares]:
     return documents
 
 
-def npu_documents(run: Run) -> list[dict[str, object]]:
+def npu_documents(run: Run) -> list[PoolNpu]:
     """One document per NPU of a pool: requests routed to it after the warm-up, and how busy it was."""
     latencies = [
         [tenant.latency_ns[kept] for tenant, kept in zip(outcome.tenants, measured, strict=True)]
@@ -146,7 +146,7 @@ def npu_documents(run: Run) -> list[dict[str, object]]:
     ]
     routed = [[len(latency_ns) for latency_ns in npu] for npu in latencies]
     total = sum(map(sum, routed))
-    documents: list[dict[str, object]] = []
+    documents: list[PoolNpu] = []
     for place, (outcome, (machine, _), shares) in enumerate(
         zip(run.outcomes, run.prepared.machines, _npu_shares(run), strict=False)
     ):

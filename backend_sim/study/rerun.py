@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.results.csv_origin import csv_origins
 from layerweaver.backend_sim.results.files import result_csv
+from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.reading import ResultError, read_documents
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.scenario.provenance import FOLDER, SKIPPING, changed_files, stated_keys
@@ -29,7 +30,7 @@ __all__ = ["differences", "rerun", "rerun_csv", "rerun_peak"]
 class _Search(TypedDict):
     """The key ``search`` of a result of ``peak``."""
 
-    policies: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    policies: Annotated[list[dict[str, object]], Field(min_length=1)]
     queries: int
     seeds: int
     tenant: str | None
@@ -65,7 +66,7 @@ def rerun(
 
 def rerun_peak(
     document: Mapping[str, Any], options: RunOptions | None = None, *, where: str = "result"
-) -> dict[str, Any]:
+) -> Peak:
     """Search a peak again: same scenario, policies, options, seeds and settings.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from layerweaver.backend_sim.results import schema
 from layerweaver.backend_sim.results.confidence import differences
@@ -90,7 +90,7 @@ def simulate(
     compiled: bool = True,
     progress: ProgressCallback | None = None,
     compiling: Callable[[float, str], None] | None = None,
-) -> dict[str, Any]:
+) -> schema.Run:
     """Simulate a scenario under a policy.
 
     Args:
@@ -122,7 +122,7 @@ def simulate(
         progress=progress,
         compiling=compiling,
     )
-    return cast("dict[str, Any]", simulate_with(source, policy, options))
+    return simulate_with(source, policy, options)
 
 
 def compare(
@@ -136,7 +136,7 @@ def compare(
     allow_code: bool = False,
     progress: ProgressCallback | None = None,
     compiling: Callable[[float, str], None] | None = None,
-) -> dict[str, Any]:
+) -> schema.Comparison:
     """Simulate a scenario under several policies, with the same traffic.
 
     Args:
@@ -163,4 +163,4 @@ def compare(
         progress=progress,
         compiling=compiling,
     )
-    return cast("dict[str, Any]", compare_with(source, policies, options))
+    return compare_with(source, policies, options)

@@ -77,10 +77,10 @@ def _rerun(
         options = RunOptions(progress=progress, compiling=compiling, allow_code=allow_code)
         after: dict[str, Any]
         if "results" in before:
-            after = rerun_peak(before, options, where=where)
+            after = {**rerun_peak(before, options, where=where)}
         else:
             runs = rerun(before, options, where=where)
-            after = dict(comparison_of(runs) if "runs" in before else runs[0])
+            after = {**(comparison_of(runs) if "runs" in before else runs[0])}
     deliver(session, after, output, as_json, details=True)
     if not as_json:
         for item in _tables(after):

@@ -23,7 +23,7 @@ needs_loadgen = pytest.mark.skipif(
 @needs_loadgen
 def test_server_verdicts_and_percentiles_agree(make_scenario: Any) -> None:
     tenants = [{"deadline_ms": 1.2, "arrival": {"kind": "poisson", "qps": 700, "seed": 3622009729038561421}}]
-    found = certify(make_scenario(tenants=tenants))
+    found: Any = certify(make_scenario(tenants=tenants))
     late, valid = found["tenants"]
     assert (late["verdict"], late["loadgen_verdict"], late["agree"]) == ("INVALID", "INVALID", True)
     assert (valid["verdict"], valid["loadgen_verdict"], valid["agree"]) == ("VALID", "VALID", True)
@@ -38,7 +38,9 @@ def test_the_other_scenarios_agree(make_scenario: Any) -> None:
         {"kind": "single_stream", "queries": 70},
         {"kind": "multi_stream", "queries": 30, "samples": 2},
     ]
-    found = certify(make_scenario(duration_s=None, tenants=[{"arrival": arrival} for arrival in arrivals]))
+    found: Any = certify(
+        make_scenario(duration_s=None, tenants=[{"arrival": arrival} for arrival in arrivals])
+    )
     assert [tenant["agree"] for tenant in found["tenants"]] == [True, True]
     assert [tenant["verdict"] for tenant in found["tenants"]] == ["VALID", "INVALID"]
     until = certify(make_scenario(duration_s=1, tenants=[{"arrival": {"kind": "single_stream"}}]))

@@ -87,7 +87,7 @@ def _agree(folder: Path, seed: int) -> list[str]:
     for ttft_ns, tpot_ns in _limits(scenario):
         deadline = {"ttft_ms": ttft_ns / 1e6, "tpot_ms": tpot_ns / 1e6}
         tenants = [{**scenario["tenants"][0], "deadline": deadline}]
-        found = certify({**scenario, "tenants": tenants}, "fcfs")["tenants"][0]
+        found: Any = certify({**scenario, "tenants": tenants}, "fcfs")["tenants"][0]
         summary = found.pop("loadgen_summary")
         assert found["agree"], (seed, ttft_ns, tpot_ns, found, summary)
         assert found["ttft_p99_ns"] == found["loadgen_ttft_p99_ns"]
@@ -115,7 +115,7 @@ def test_offline_agrees(tmp_path: Path) -> None:
     scenario = _scenario(tmp_path, random.Random(3))
     arrival = {"kind": "offline", "samples": 300}
     lengths = {"prompt": 50, "output": 5}
-    found = certify(
+    found: Any = certify(
         {**scenario, "tenants": [{**scenario["tenants"][0], "arrival": arrival, "lengths": lengths}]}, "fcfs"
     )["tenants"][0]
     assert (found["agree"], found["verdict"]) == (True, "VALID")

@@ -51,7 +51,7 @@ def test_differences_are_paired() -> None:
 
 
 def test_a_comparison_with_seeds_has_them(make_scenario: Any) -> None:
-    document = compare(make_scenario(), ["fcfs", "layerweaver+"], seeds=3)
+    document: Any = compare(make_scenario(), ["fcfs", "layerweaver+"], seeds=3)
     (found,) = document["differences"]
     p99 = [run["confidence"]["tenants"][0]["latency_ms"]["p99"] for run in document["runs"]]
     values: Any = found["tenants"][0]["latency_ms"]["p99"]["values"]
@@ -60,7 +60,7 @@ def test_a_comparison_with_seeds_has_them(make_scenario: Any) -> None:
 
 
 def test_every_table_shows_mean_and_interval(make_scenario: Any) -> None:
-    document = compare(make_scenario(), ["fcfs", "layerweaver+"], seeds=3)
+    document: Any = compare(make_scenario(), ["fcfs", "layerweaver+"], seeds=3)
     found: Any = document["runs"][1]["confidence"]["tenants"][0]["latency_ms"]["p99"]
     ends = (found["mean"], found["low"], found["high"])
     name = document["runs"][1]["tenants"][0]["name"]
@@ -87,7 +87,7 @@ def test_an_interval_that_stops_at_the_possible_is_told_by_its_ends() -> None:
 
 
 def test_peaks_have_intervals_and_differences(make_scenario: Any) -> None:
-    document = peak(make_scenario(), ["fcfs", "edf"], queries=600, seeds=3)
+    document: Any = peak(make_scenario(), ["fcfs", "edf"], queries=600, seeds=3)
     fcfs, edf = document["results"]
     for row in (fcfs, edf):
         assert 0 <= row["peak_qps_low"] <= row["peak_qps"] <= row["peak_qps_high"] <= document["bound_qps"]

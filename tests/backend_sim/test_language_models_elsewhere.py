@@ -90,7 +90,7 @@ def test_energy_of_language_models_is_said_to_be_missing() -> None:
 
 
 def test_peak_looks_at_tokens() -> None:
-    found = peak(SCENARIO, ["layerweaver+"], queries=60)["results"][0]
+    found: Any = peak(SCENARIO, ["layerweaver+"], queries=60)["results"][0]
     assert found["peak_qps"] > 0
 
 

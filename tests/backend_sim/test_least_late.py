@@ -31,7 +31,7 @@ def test_policies_lose_at_least_what_nobody_can_save(tmp_path: Path) -> None:
     bound = least_late(prepared)
     assert 0.02 < bound.late_share < 0.2
     for policy in ("fcfs", "edf", "layerweaver+"):
-        tenants = simulate(prepared, policy)["tenants"]
+        tenants: Any = simulate(prepared, policy)["tenants"]
         assert sum(tenant["arrived"] for tenant in tenants) == bound.requests
         lost = sum(tenant["violation_rate"] * tenant["arrived"] for tenant in tenants)
         assert lost >= bound.late_share * bound.requests - 1e-6

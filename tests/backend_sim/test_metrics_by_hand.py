@@ -53,7 +53,7 @@ def serve(tmp_path: Path) -> Serve:
         }
         seed = more.pop("seed", None)
         scenario = {"npu": NPU, "duration_s": 1, "tenants": [tenant], **more}
-        return simulate(scenario, policy, seed, compiled=False)
+        return {**simulate(scenario, policy, seed, compiled=False)}
 
     return run
 
@@ -291,7 +291,7 @@ def test_a_clock_that_no_chip_has_is_refused(clock: Mapping[str, float]) -> None
 def test_energy_says_what_it_counts_and_has_three_digits() -> None:
     npu = {**NPU, "energy": {"mac_pj": 0.123456, "dram_byte_pj": 7.654321}}
     tenant = {"name": "a", "model": "zoo:ncf", "arrival": {"kind": "periodic", "period_ms": 1}}
-    document = simulate({"npu": npu, "duration_s": 0.003, "tenants": [tenant]}, "fcfs", compiled=False)
+    document: Any = simulate({"npu": npu, "duration_s": 0.003, "tenants": [tenant]}, "fcfs", compiled=False)
     for energy in (document["system"]["energy_j"], document["tenants"][0]["energy_per_inference_mj"]):
         assert energy > 0
         assert energy == float(f"{energy:.3g}")

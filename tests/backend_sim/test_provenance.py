@@ -75,7 +75,7 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def test_a_result_states_options_seed_and_scenario_with_the_hash_of_every_file(scenario: Path) -> None:
-    document = simulate(scenario, {"name": "layerweaver+", "margin_us": 7}, 42, compiled=False)
+    document: Any = simulate(scenario, {"name": "layerweaver+", "margin_us": 7}, 42, compiled=False)
     assert (document["policy"], document["seed"]) == ("layerweaver+", 42)
     assert document["policy_options"]["margin_us"] == 7
     assert set(document["policy_options"]) >= {"margin_us", "evaluate", "hopeless"}
@@ -105,7 +105,7 @@ def test_a_comparison_runs_again(scenario: Path) -> None:
 
 @pytest.mark.parametrize("file", ["unit.yaml", "a.csv", "times.csv"])
 def test_a_file_that_changed_is_named(scenario: Path, file: str) -> None:
-    document = simulate(scenario)
+    document: Any = simulate(scenario)
     path = scenario.parent / file
     path.write_text(path.read_text() + "\n")
     with pytest.raises(ResultError, match=rf"^result: {file} changed since"):

@@ -39,7 +39,7 @@ def test_the_document_has_its_keys_and_repeats(make_scenario: Any) -> None:
         assert set(tenant["latency_ms"]) == {"mean", "p50", "p90", "p99", "p999", "max"}
         assert tenant["completed"] + tenant["dropped"] == tenant["arrived"]
         assert tenant["qps"] == pytest.approx(tenant["completed"] / first["simulated_s"])
-    system = first["system"]
+    system: Any = first["system"]
     assert set(system) >= SYSTEM_KEYS
     busy = (system["compute_utilization"] + system["dram_utilization"]) / 2
     assert busy + sum(system["idle"].values()) == pytest.approx(1, abs=1e-3)
@@ -57,7 +57,7 @@ def test_latencies_count_from_the_scheduled_time(make_scenario: Any) -> None:
         duration_s=None,
         min_queries=1,
     )
-    document = simulate(alone)
+    document: Any = simulate(alone)
     chat = document["tenants"][1]
     assert document["simulated_s"] * 1e3 == pytest.approx(chat["latency_ms"]["max"], abs=1.0)
     single = make_scenario(duration_s=None, min_queries=20)
@@ -69,13 +69,13 @@ def test_latencies_count_from_the_scheduled_time(make_scenario: Any) -> None:
 
 
 def test_compare_uses_the_same_traffic_and_seeds_change_it(make_scenario: Any) -> None:
-    runs = compare(make_scenario(), ["fcfs", "layerweaver+"])["runs"]
+    runs: Any = compare(make_scenario(), ["fcfs", "layerweaver+"])["runs"]
     assert [run["policy"] for run in runs] == ["fcfs", "layerweaver+"]
     assert [t["arrived"] for t in runs[0]["tenants"]] == [t["arrived"] for t in runs[1]["tenants"]]
     assert runs[0]["tenants"][0]["latency_ms"]["p99"] > runs[1]["tenants"][0]["latency_ms"]["p99"]
-    other = simulate(make_scenario(), seed=5)
+    other: Any = simulate(make_scenario(), seed=5)
     assert other["tenants"][0]["latency_ms"] != runs[0]["tenants"][0]["latency_ms"]
-    repeated = simulate(make_scenario(), seeds=3)
+    repeated: Any = simulate(make_scenario(), seeds=3)
     interval = repeated["confidence"]["tenants"][0]["latency_ms"]["p99"]
     assert repeated["seeds"] == 3
     assert interval["low"] < interval["mean"] < interval["high"]
@@ -98,7 +98,7 @@ def test_batches_queues_and_drops_show(make_scenario: Any, tmp_path: Path) -> No
         "batch": batch,
         "arrival": {"kind": "poisson", "qps": 3000},
     }
-    document = simulate(
+    document: Any = simulate(
         make_scenario(tenants=[tenant, {"queue": {"limit": 1}, "arrival": {"kind": "poisson", "qps": 5000}}])
     )
     batches = document["tenants"][0]["batches"]
@@ -127,7 +127,7 @@ def test_batches_queues_and_drops_show(make_scenario: Any, tmp_path: Path) -> No
     ids=lambda arrival: arrival["kind"],
 )
 def test_every_kind_of_arrival_runs(make_scenario: Any, arrival: dict[str, Any]) -> None:
-    document = simulate(make_scenario(tenants=[{"arrival": arrival}]))
+    document: Any = simulate(make_scenario(tenants=[{"arrival": arrival}]))
     tenant = document["tenants"][0]
     assert tenant["arrived"] == tenant["completed"] > 10
     expected = arrival.get("queries") or arrival.get("samples") if arrival["kind"] != "saturated" else None
@@ -158,7 +158,7 @@ def test_bad_rows_stop_a_simulation_or_are_counted(
     keys = make_scenario(tenants=[{"arrival": {"kind": "trace", "file": str(path)}}])
     with pytest.raises(TrafficError, match=r"traffic\.csv:3, column 'timestamp'"):
         simulate(keys)
-    document = simulate(keys, skip_bad_rows=True)
+    document: Any = simulate(keys, skip_bad_rows=True)
     tenant = document["tenants"][0]
     assert (tenant["arrived"], tenant["skipped_rows"]) == (2, 1)
     said = "vision: 1 bad rows of its trace were skipped"
@@ -172,7 +172,7 @@ def test_a_stopped_run_says_what_was_reached(make_scenario: Any) -> None:
     run = run_once(ready, policy_of(ready, "fcfs"), progress=lambda _: True, decisions_per_slice=500)
     assert run.interrupted
     assert 0 < len(run.latencies(0)) < 700
-    document = simulate(make_scenario(duration_s=2000), progress=lambda _: True)
+    document: Any = simulate(make_scenario(duration_s=2000), progress=lambda _: True)
     assert document["interrupted"]
     assert document["tenants"][0]["verdict"] == "INVALID"
     assert document["tenants"][0]["reasons"][0] == "the run was interrupted"
@@ -181,15 +181,15 @@ def test_a_stopped_run_says_what_was_reached(make_scenario: Any) -> None:
 @pytest.mark.parametrize("router", ROUTER_CODES)
 def test_a_pool_shares_the_work(make_scenario: Any, router: str) -> None:
     rates = [{"arrival": {"kind": "poisson", "qps": 1100, "seed": seed}} for seed in (1, 2)]
-    one = simulate(make_scenario(tenants=rates))
+    one: Any = simulate(make_scenario(tenants=rates))
     keys = make_scenario(tenants=rates, npu=None, pool=[{"npu": "memory-centric", "count": 2}], router=router)
-    two = simulate(keys)
+    two: Any = simulate(keys)
     assert [t["arrived"] for t in one["tenants"]] == [t["arrived"] for t in two["tenants"]]
     assert all(t["completed"] == t["arrived"] for t in two["tenants"])
     assert two["tenants"][1]["latency_ms"]["p99"] < one["tenants"][1]["latency_ms"]["p99"]
     assert two["system"]["bound_qps"] == pytest.approx(2 * one["system"]["bound_qps"])
     assert two["npu"] == "2 x memory-centric"
-    repeated = simulate(keys)
+    repeated: Any = simulate(keys)
     assert repeated["tenants"] == two["tenants"]
     assert "npus" not in one
 
@@ -201,7 +201,7 @@ def test_every_npu_of_a_pool_is_reported(make_scenario: Any) -> None:
     members = [{"npu": "memory-centric", "count": 2}, {"npu": slow}]
     rates = [{"arrival": {"kind": "poisson", "qps": 1100, "seed": seed}} for seed in (1, 2)]
     keys = make_scenario(tenants=rates, npu=None, pool=members, router="least_work", warmup_s=0.5)
-    document = simulate(keys)
+    document: Any = simulate(keys)
     npus = document["npus"]
     assert [npu["name"] for npu in npus] == ["memory-centric#0", "memory-centric#1", "slow#2"]
     assert [npu["npu"] for npu in npus] == ["memory-centric", "memory-centric", "slow"]
@@ -222,7 +222,7 @@ def test_every_npu_of_a_pool_is_reported(make_scenario: Any) -> None:
 def test_a_declared_group_is_woven_and_replayed(make_scenario: Any) -> None:
     saturated = [{"arrival": {"kind": "saturated"}}] * 2
     keys = make_scenario(tenants=saturated, groups=[["chat", "vision"]])
-    document = simulate(keys, "static-weave")
+    document: Any = simulate(keys, "static-weave")
     group = document["groups"][0]
     assert group["tenants"] == ["vision", "chat"]
     assert group["qps"] == pytest.approx(sum(t["qps"] for t in document["tenants"]), rel=0.01)
@@ -286,7 +286,7 @@ def test_energy_is_reported_per_inference_and_in_total(make_scenario: Any) -> No
     loop = {"kind": "closed_loop", "concurrency": 1}
     tenants = [{"model": "zoo:ncf", "arrival": loop}, {"model": "zoo:ncf", "batch": 2, "arrival": loop}]
     keys = make_scenario(npu=npu, duration_s=0.002, tenants=tenants)
-    document = simulate(keys)
+    document: Any = simulate(keys)
     total = 0.0
     for tenant in document["tenants"]:
         assert tenant["completed"] > 0

@@ -68,7 +68,7 @@ def test_details_and_trace_hold_the_whole_run(name: str, tmp_path: Path) -> None
 def test_details_change_nothing_else() -> None:
     given = SCENARIOS["drops"]
     detailed: Any = simulate_with(given, "layerweaver+", RunOptions(details=True))
-    plain = simulate(given, "layerweaver+")
+    plain: Any = simulate(given, "layerweaver+")
     for key in ("details", "run"):
         detailed.pop(key)
         plain.pop(key, None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import plotly.graph_objects as go
 
@@ -22,8 +21,8 @@ from layerweaver.backend_sim.report.palette import (
     styled,
 )
 from layerweaver.backend_sim.report.ranking import drawn_names
+from layerweaver.backend_sim.results.peak_schema import Peak, PeakRow, TrialPoint
 from layerweaver.backend_sim.results.reading import Documents, mix_of
-from layerweaver.backend_sim.results.schema import Peak, PeakRow
 
 __all__ = [
     "LoadPoint",
@@ -151,8 +150,8 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
                     LoadPoint(
                         row["policy"],
                         mix,
-                        str(tenant["name"]),
-                        float(trial["qps"]),
+                        tenant["name"],
+                        trial["qps"],
                         tenant.get("violation_rate"),
                         tenant.get("p99_ms"),
                     )
@@ -170,7 +169,7 @@ def points_of_tenants(documents: Documents) -> dict[str, list[LoadPoint]]:
     return found
 
 
-def _recorded_trials(row: PeakRow) -> list[dict[str, Any]]:
+def _recorded_trials(row: PeakRow) -> list[TrialPoint]:
     recorded = row.get("trial_points", row.get("trials"))
     if not isinstance(recorded, list):
         return []

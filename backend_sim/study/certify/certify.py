@@ -15,18 +15,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.outcome import is_done
+from layerweaver.backend_sim.results.certified import Certificate, CertifiedTenant, CertifiedTokens
 from layerweaver.backend_sim.results.latency import percentile_index
 from layerweaver.backend_sim.results.tenant import LOADGEN_KINDS
 from layerweaver.backend_sim.results.verdict import RunFacts, early_stopping_estimates, judge
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, tenant_seed
 from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.study.certify.replay import Answer, Request, Settings
 from layerweaver.backend_sim.study.certify.tokens import check_token_limits, token_replay
 from layerweaver.backend_sim.study.certify.virtual_clock import virtual_clock
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, as_prepared, as_scenario, policy_of
@@ -55,7 +57,7 @@ def certify(
     *,
     progress: Callable[[float, str], None] | None = None,
     allow_code: bool = False,
-) -> dict[str, Any]:
+) -> Certificate:
     """Simulate a scenario and let LoadGen judge it.
 
     Args:
@@ -88,7 +90,7 @@ def certify(
         run = run_once(prepared, chosen, request)
         if run.interrupted:
             raise KeyboardInterrupt
-        tenants = []
+        tenants: list[CertifiedTenant] = []
         for index, name in enumerate(names):
             tell((1 + index) / (1 + len(names)), f"LoadGen replays {name}")
             tenants.append(_certified(run, index, request, clock))
@@ -125,7 +127,7 @@ def _check(scenario: Scenario) -> None:
             )
 
 
-def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> dict[str, Any]:
+def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> CertifiedTenant:
     scenario = run.prepared.scenario
     tenant = scenario.spec.tenants[index]
     latency_ns = run.outcomes[0].tenants[index].latency_ns
@@ -151,34 +153,37 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> di
     tokens = token_replay(run, index)
     judgement = judge(latency_ns, facts) if tokens is None else tokens.judged(facts)
     columns = {"latencies": latency_ns, "scheduled": _scheduled(run, index, request)}
-    asked = _loadgen_request(run, index, request)
+    settings = _loadgen_settings(run, index, request)
     if tokens is not None:
         columns |= tokens.columns
-        asked |= tokens.settings
-    answer = _replay(asked, columns, clock)
+        settings = {**settings, **tokens.settings}
+    answer = _replay(settings, columns, clock)
     summary = answer["summary"]
     found = _VERDICT.search(summary)
     loadgen_verdict = found.group(1) if found else None
-    theirs = _percentiles(_PERCENTILE, summary)
-    ours = _same_percentiles(latency_ns, theirs)
+    whole = _compared(_PERCENTILE, latency_ns, summary)
     estimates = early_stopping_estimates(latency_ns, tenant.arrival.kind, facts.share)
     sure = {name: value for name, value in estimates.items() if value is not None}
     their_sure = {f"p{float(name):g}": int(value) for name, value in _ESTIMATE.findall(summary)}
-    same = ours == theirs and sure == their_sure and bool(answer["schedule_agrees"])
-    more: dict[str, Any] = {}
+    same = whole.same and sure == their_sure and answer["schedule_agrees"]
+    more: CertifiedTokens = {}
     if tokens is not None:
-        for name, (pattern, values_ns) in tokens.judged_times.items():
-            reported = _percentiles(pattern, summary)
-            mine = _same_percentiles(values_ns, reported)
-            # Offline, LoadGen says nothing of single tokens.
-            same = same and mine == reported and bool(reported or tenant.arrival.kind == "offline")
-            more |= {f"{name}_p99_ns": _p99(values_ns), f"loadgen_{name}_p99_ns": reported.get(99.0)}
+        first, rest = (_compared(pattern, values_ns, summary) for pattern, values_ns in tokens.judged_times)
+        # Offline, LoadGen says nothing of single tokens.
+        told = tenant.arrival.kind == "offline" or (first.told and rest.told)
+        same = same and first.same and rest.same and told
+        more = {
+            "ttft_p99_ns": first.p99_ns,
+            "loadgen_ttft_p99_ns": first.loadgen_p99_ns,
+            "tpot_p99_ns": rest.p99_ns,
+            "loadgen_tpot_p99_ns": rest.loadgen_p99_ns,
+        }
     return {
         "name": tenant.name,
         "verdict": judgement.verdict,
         "loadgen_verdict": loadgen_verdict,
-        "p99_ns": _p99(latency_ns),
-        "loadgen_p99_ns": theirs.get(99.0),
+        "p99_ns": whole.p99_ns,
+        "loadgen_p99_ns": whole.loadgen_p99_ns,
         **more,
         "agree": same and judgement.verdict == loadgen_verdict,
         "early_stopping_ns": sure,
@@ -189,17 +194,21 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> di
     }
 
 
-def _percentiles(pattern: re.Pattern[str], summary: str) -> dict[float, int]:
-    return {float(name): int(value) for name, value in pattern.findall(summary)}
+class _Compared(NamedTuple):
+    """Percentiles of ours and of LoadGen's: whether all that it told are the same, and the 99th."""
+
+    told: bool
+    same: bool
+    p99_ns: int
+    loadgen_p99_ns: int | None
 
 
-def _same_percentiles(values_ns: NDArray[np.int64], theirs: Mapping[float, int]) -> dict[float, int]:
+def _compared(pattern: re.Pattern[str], values_ns: NDArray[np.int64], summary: str) -> _Compared:
+    theirs = {float(name): int(value) for name, value in pattern.findall(summary)}
     ordered = np.sort(values_ns)
-    return {name: int(ordered[percentile_index(len(ordered), name / 100)]) for name in theirs}
-
-
-def _p99(values_ns: NDArray[np.int64]) -> int:
-    return _same_percentiles(values_ns, {99.0: 0})[99.0]
+    ours = {name: int(ordered[percentile_index(len(ordered), name / 100)]) for name in (*theirs, 99.0)}
+    same = all(ours[name] == value for name, value in theirs.items())
+    return _Compared(bool(theirs), same, ours[99.0], theirs.get(99.0))
 
 
 def _scheduled(run: Run, index: int, request: TrafficRequest) -> NDArray[np.int64]:
@@ -211,12 +220,12 @@ def _scheduled(run: Run, index: int, request: TrafficRequest) -> NDArray[np.int6
     return take_all(source)
 
 
-def _loadgen_request(run: Run, index: int, request: TrafficRequest) -> dict[str, Any]:
+def _loadgen_settings(run: Run, index: int, request: TrafficRequest) -> Settings:
     scenario = run.prepared.scenario
     spec, arrival = scenario.spec, scenario.spec.tenants[index].arrival
     latency_ns = run.outcomes[0].tenants[index].latency_ns
     count = len(latency_ns)
-    made: dict[str, Any] = {
+    made: Settings = {
         "kind": arrival.kind,
         "seed": tenant_seed(scenario, index, request),
         "share": scenario.percentile(index),
@@ -227,15 +236,19 @@ def _loadgen_request(run: Run, index: int, request: TrafficRequest) -> dict[str,
     }
     match arrival:
         case PoissonSpec():
-            made.update(qps=arrival.qps, target_ns=scenario.deadline_ns(index) or 0)
+            made["qps"] = arrival.qps
+            made["target_ns"] = scenario.deadline_ns(index) or 0
         case OfflineSpec():
-            made.update(qps=_offline_rate(made["min_duration_ms"], count), min_queries=count)
+            made["qps"] = _offline_rate(made["min_duration_ms"], count)
+            made["min_queries"] = count
         case SingleStreamSpec() | MultiStreamSpec():
-            made.update(expected_ns=max(1, int(latency_ns.min(initial=10**6))), max_queries=0)
+            made["expected_ns"] = max(1, int(latency_ns.min(initial=10**6)))
+            made["max_queries"] = 0
             if arrival.queries is not None:
                 # LoadGen stops where the loop was told to, and finds fault with fewer than were asked for.
-                made.update(max_queries=count, min_queries=max(spec.min_queries, count))
-            made.update(samples_per_query=getattr(arrival, "samples", 1))
+                made["max_queries"] = count
+                made["min_queries"] = max(spec.min_queries, count)
+            made["samples_per_query"] = getattr(arrival, "samples", 1)
     return made
 
 
@@ -244,15 +257,21 @@ def _offline_rate(min_duration_ms: int, samples: int) -> float:
     return max(1e-6, (samples - 0.5) / 1.1 / (min_duration_ms / 1e3)) if min_duration_ms else 1.0
 
 
-def _replay(request: dict[str, Any], columns: Mapping[str, NDArray[np.int64]], clock: Path) -> dict[str, Any]:
+def _replay(settings: Settings, columns: Mapping[str, NDArray[np.int64]], clock: Path) -> Answer:
     with tempfile.TemporaryDirectory(prefix="layerweaver-") as name:
         folder = Path(name)
         paths = {key: str(folder / f"{key}.npy") for key in columns}
         for key, path in paths.items():
             np.save(path, columns[key])
         answer = folder / "answer.json"
-        written = {**request, **paths, "clock": str(clock), "folder": str(folder), "answer": str(answer)}
-        (folder / "request.json").write_text(json.dumps(written), "utf-8")
+        request: Request = {
+            "settings": settings,
+            "files": paths,
+            "clock": str(clock),
+            "folder": str(folder),
+            "answer": str(answer),
+        }
+        (folder / "request.json").write_text(json.dumps(request), "utf-8")
         command = [
             sys.executable,
             "-m",
@@ -270,5 +289,5 @@ def _replay(request: dict[str, Any], columns: Mapping[str, NDArray[np.int64]], c
         if done.returncode or not answer.is_file():
             lines = done.stderr.strip().splitlines() or ["no message"]
             raise LayerweaverError(f"LoadGen failed ({done.returncode}): {lines[-1][:300]}")
-        result: dict[str, Any] = json.loads(answer.read_text("utf-8"))
+        result: Answer = json.loads(answer.read_text("utf-8"))
         return result

@@ -11,11 +11,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-__all__ = ["main", "replay"]
+__all__ = ["Answer", "Request", "Settings", "TokenSettings", "main", "replay"]
 
 _START_NS = 1_000_000_000_000_000_000
 _SCENARIOS = {
@@ -26,7 +26,60 @@ _SCENARIOS = {
 }
 
 
-def _settings(loadgen: Any, request: dict[str, Any]) -> Any:
+class TokenSettings(TypedDict, total=False):
+    """Limits of a language model in ns, and of equal issue the size of its data set and LoadGen's seeds."""
+
+    ttft_ns: int
+    tpot_ns: int
+    data_set: int
+    qsl_seed: int
+    sample_seed: int
+
+
+class Settings(TokenSettings):
+    """What LoadGen is told of a tenant; what its scenario does not know is left out."""
+
+    kind: str
+    seed: int
+    share: float
+    min_duration_ms: int
+    min_queries: int
+    max_queries: NotRequired[int]
+    qps: NotRequired[float]
+    target_ns: NotRequired[int]
+    expected_ns: NotRequired[int]
+    samples_per_query: NotRequired[int]
+
+
+class Request(TypedDict):
+    """One replay.
+
+    Attributes:
+        settings: What LoadGen is told.
+        files: Paths of ``.npy`` files, int64, one entry per query (per sample where all come at once):
+            ``latencies`` and ``scheduled`` in ns; of a language model ``first`` (times to the first token in
+            ns) and ``tokens`` (their numbers), and with equal issue ``order`` (the indices expected).
+        clock: Path of the virtual clock.
+        folder: Where LoadGen's logs go.
+        answer: Path of the answer.
+    """
+
+    settings: Settings
+    files: dict[str, str]
+    clock: str
+    folder: str
+    answer: str
+
+
+class Answer(TypedDict):
+    """LoadGen's text, how many queries or samples it issued, and whether its schedule was ours."""
+
+    summary: str
+    issued: int
+    schedule_agrees: bool
+
+
+def _settings(loadgen: Any, request: Settings, *, with_tokens: bool, in_order: bool) -> Any:
     settings = loadgen.TestSettings()
     settings.scenario = getattr(loadgen.TestScenario, _SCENARIOS[request["kind"]])
     settings.mode = loadgen.TestMode.PerformanceOnly
@@ -34,11 +87,11 @@ def _settings(loadgen: Any, request: dict[str, Any]) -> Any:
     settings.min_query_count = request["min_queries"]
     settings.max_duration_ms = 0
     settings.schedule_rng_seed = request["seed"]
-    if "tokens" in request:
+    if with_tokens:
         settings.use_token_latencies = True
         settings.ttft_latency = request["ttft_ns"]
         settings.tpot_latency = request["tpot_ns"]
-    if "order" in request:
+    if in_order:
         settings.sample_concatenate_permutation = True
         settings.qsl_rng_seed = request["qsl_seed"]
         settings.sample_index_rng_seed = request["sample_seed"]
@@ -62,18 +115,9 @@ def _settings(loadgen: Any, request: dict[str, Any]) -> Any:
     return settings
 
 
-def replay(request: dict[str, Any]) -> dict[str, Any]:
-    """Run LoadGen in virtual time over recorded latencies.
-
-    Args:
-        request: Kind, settings, ``clock`` (path of the virtual clock), ``latencies`` and ``scheduled`` (paths
-            of ``.npy`` files in ns, one entry per query; per sample for offline), ``folder`` for its logs. A
-            language model also has ``first`` and ``tokens`` (paths: times to the first token in ns, numbers
-            of tokens), and with equal issue ``order`` (path: the indices that are expected).
-
-    Returns:
-        ``summary`` (LoadGen's text), ``issued`` (queries or samples), ``schedule_agrees``.
-    """
+def replay(request: Request) -> Answer:
+    """Run LoadGen in virtual time over recorded latencies."""
+    asked, files = request["settings"], request["files"]
     clock = ctypes.CDLL(request["clock"], mode=ctypes.RTLD_GLOBAL)
     for name in ("layerweaver_clock_start", "layerweaver_clock_set"):
         getattr(clock, name).argtypes = [ctypes.c_int64]
@@ -81,10 +125,10 @@ def replay(request: dict[str, Any]) -> dict[str, Any]:
     import mlperf_loadgen as loadgen  # noqa: PLC0415 - after the clock
 
     latency_ns, scheduled_ns, first_ns, tokens, expected = (
-        np.load(request[key], allow_pickle=False).tolist() if key in request else []
+        np.load(files[key], allow_pickle=False).tolist() if key in files else []
         for key in ("latencies", "scheduled", "first", "tokens", "order")
     )
-    by_clock = request["kind"] == "poisson"
+    by_clock = asked["kind"] == "poisson"
     state = {"next": 0, "first": 0, "differs": 0}
     now, move, complete = (
         clock.layerweaver_clock_get,
@@ -117,7 +161,7 @@ def replay(request: dict[str, Any]) -> dict[str, Any]:
         number = state["next"]
         if number == 0:
             state["first"] = issued
-        if request["kind"] == "offline":
+        if asked["kind"] == "offline":
             issue_together(samples, issued)
             state["next"] += len(samples)
             return
@@ -143,11 +187,12 @@ def replay(request: dict[str, Any]) -> dict[str, Any]:
     log.log_output.copy_summary_to_stdout = False
     log.enable_trace = False
     system = loadgen.ConstructSUT(issue, lambda: None)
-    size = request.get("data_set", 1024)
+    size = asked.get("data_set", 1024)
     library = loadgen.ConstructQSL(size, size, lambda _: None, lambda _: None)
+    settings = _settings(loadgen, asked, with_tokens="tokens" in files, in_order="order" in files)
     clock.layerweaver_clock_start(_START_NS)
     try:
-        loadgen.StartTestWithLogSettings(system, library, _settings(loadgen, request), log)
+        loadgen.StartTestWithLogSettings(system, library, settings, log)
     finally:
         clock.layerweaver_clock_stop()
     summary = (Path(request["folder"]) / "mlperf_log_summary.txt").read_text("utf-8", errors="replace")
@@ -162,7 +207,7 @@ def replay(request: dict[str, Any]) -> dict[str, Any]:
 
 def main(path: str) -> None:
     """Read a request, replay, and write the answer as JSON."""
-    request = json.loads(Path(path).read_text("utf-8"))
+    request: Request = json.loads(Path(path).read_text("utf-8"))
     answer = replay(request)
     Path(request["answer"]).write_text(json.dumps(answer), "utf-8")
     sys.stdout.flush()

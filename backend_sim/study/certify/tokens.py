@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from layerweaver.backend_sim.results.tokens import decoder_of
 from layerweaver.backend_sim.results.verdict import Judgement, RunFacts, judge_tokens
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.study.certify.replay import TokenSettings
 from layerweaver.backend_sim.traffic.lengths import read_pairs
 from layerweaver.backend_sim.traffic.sample_order import issued_samples
 from layerweaver.ir import ScenarioError
@@ -38,14 +38,14 @@ class TokenReplay:
     """
 
     columns: Mapping[str, IntArray]
-    settings: Mapping[str, Any]
+    settings: TokenSettings
     tpot_ns: IntArray
     limits_ns: tuple[int | None, int | None]
 
     @property
-    def judged_times(self) -> dict[str, tuple[re.Pattern[str], IntArray]]:
-        """Per kind of time, how LoadGen's summary says its percentiles, and the times."""
-        return {"ttft": (_FIRST, self.columns["first"]), "tpot": (_REST, self.tpot_ns)}
+    def judged_times(self) -> tuple[tuple[re.Pattern[str], IntArray], ...]:
+        """Times to the first and per further token, each with how LoadGen's summary says its percentiles."""
+        return (_FIRST, self.columns["first"]), (_REST, self.tpot_ns)
 
     def judged(self, facts: RunFacts) -> Judgement:
         """Our verdict."""
@@ -85,13 +85,14 @@ def token_replay(run: Run, index: int) -> TokenReplay | None:
             accepted="outputs of 2 tokens or more",
         )
     columns = {"first": decoder.first_ns - decoder.scheduled_ns, "tokens": tokens}
-    settings: dict[str, Any] = {"ttft_ns": limits.ttft_ns or 0, "tpot_ns": limits.tpot_ns or 0}
+    settings: TokenSettings = {"ttft_ns": limits.ttft_ns or 0, "tpot_ns": limits.tpot_ns or 0}
     lengths = scenario.spec.tenants[index].lengths
     if lengths is not None and lengths.file is not None and lengths.order == "loadgen":
         assert lengths.qsl_seed is not None
         assert lengths.sample_seed is not None
         samples = len(read_pairs(scenario.path_of(lengths.file)).prompt)
-        settings |= {"data_set": samples, "qsl_seed": lengths.qsl_seed, "sample_seed": lengths.sample_seed}
+        settings["data_set"] = samples
+        settings["qsl_seed"], settings["sample_seed"] = lengths.qsl_seed, lengths.sample_seed
         columns["order"] = issued_samples(
             samples,
             len(tokens),

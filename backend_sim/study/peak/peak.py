@@ -18,6 +18,7 @@ from typing import Any, cast
 from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.confidence import spread
 from layerweaver.backend_sim.results.latency import percentile_index
+from layerweaver.backend_sim.results.peak_schema import Peak, PeakDifference, PeakRow, TrialPoint
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
@@ -94,7 +95,7 @@ def search_one(
         due = scenario.deadline_ns(index)
         if due is not None and plan.prepared.standalone_s(index) * 1e9 > due:
             return Search(0.0, 0.0, (), True)
-    points: list[dict[str, Any]] = []
+    points: list[TrialPoint] = []
 
     def passes(share: float) -> bool:
         passed, run = _trial(plan, policy, replica, share)
@@ -156,7 +157,7 @@ def peak(
     skip_bad_rows: bool = False,
     allow_code: bool = False,
     progress: Callable[[float, str], None] | None = None,
-) -> dict[str, Any]:
+) -> Peak:
     """Search the peak rate of a scenario under one or several policies.
 
     Args:
@@ -212,21 +213,20 @@ def peak(
         searches = [search for search in found[place * seeds : (place + 1) * seeds] if search is not None]
         if searches:
             results.append(_result(plan, name, searches))
-    document: dict[str, Any] = {
+    records = [prepared.record(policy_of(prepared, reference)) for reference in chosen]
+    document: Peak = {
         "bound_qps": plan.total_qps(1.0),
         "results": results,
         "seed": seed,
-        **_origin(
-            prepared,
-            chosen,
-            {
-                "queries": queries,
-                "seeds": seeds,
-                "tenant": tenant,
-                "resolution": resolution,
-                "curve": curve,
-            },
-        ),
+        "scenario": _stated(prepared, records),
+        "search": {
+            "policies": [record["policy"] for record in records],
+            "queries": queries,
+            "seeds": seeds,
+            "tenant": tenant,
+            "resolution": resolution,
+            "curve": curve,
+        },
     }
     if seeds > 1 and len(results) > 1:
         document["differences"] = _differences(results)
@@ -237,16 +237,12 @@ def peak(
     return document
 
 
-def _origin(
-    prepared: PreparedScenario, chosen: Sequence[PolicyRef], search: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What it takes to search again: the scenario with the hash of every file, policies and settings."""
-    records = [prepared.record(policy_of(prepared, reference)) for reference in chosen]
-    files = {
-        path: digest for record in records for path, digest in cast("dict[str, Any]", record[HASHES]).items()
-    }
-    scenario = {**records[0], **prepared.stated, HASHES: files}
-    return {"scenario": scenario, "search": {"policies": [record["policy"] for record in records], **search}}
+def _stated(prepared: PreparedScenario, records: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """The scenario as results state it, with the hash of every file that a policy read, too."""
+    files: dict[str, object] = {}
+    for record in records:
+        files |= cast("dict[str, object]", record[HASHES])
+    return {**records[0], **prepared.stated, HASHES: files}
 
 
 def _impossible(prepared: PreparedScenario) -> Iterator[str]:
@@ -264,7 +260,7 @@ def _impossible(prepared: PreparedScenario) -> Iterator[str]:
             )
 
 
-def _differences(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _differences(results: Sequence[PeakRow]) -> list[PeakDifference]:
     """Every further policy's peak less the first one's, seed by seed: both saw the same traffic."""
     first = results[0]
     return [
@@ -280,18 +276,18 @@ def _differences(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> dict[str, Any]:
+def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> PeakRow:
     peaks = [plan.total_qps(search.low) for search in searches]
     bound = plan.total_qps(1.0)
     mean = math.fsum(peaks) / len(peaks)
-    over_seeds: Mapping[str, Any] = spread(peaks, most=bound) or {}
+    over_seeds = spread(peaks, most=bound)
     high = max(search.high for search in searches)
-    document: dict[str, Any] = {
+    document: PeakRow = {
         "policy": policy,
         "peak_qps": mean,
-        "peak_qps_sd": over_seeds.get("sd"),
-        "peak_qps_low": over_seeds.get("low"),
-        "peak_qps_high": over_seeds.get("high"),
+        "peak_qps_sd": over_seeds and over_seeds["sd"],
+        "peak_qps_low": over_seeds and over_seeds["low"],
+        "peak_qps_high": over_seeds and over_seeds["high"],
         "share_of_bound": mean / bound,
         "bracket_qps": [min(peaks), plan.total_qps(high) if math.isfinite(high) else None],
         "trials": sum(len(search.trials) for search in searches),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.latency import percentile_index
+from layerweaver.backend_sim.results.peak_schema import TrialPoint, TrialTenant
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.run import Run
 
 __all__ = ["trial_point"]
 
 
-def trial_point(run: Run, qps: float, *, passed: bool) -> dict[str, Any]:
+def trial_point(run: Run, qps: float, *, passed: bool) -> TrialPoint:
     """A trial as a point over load.
 
     A trial that was stopped because its verdict was certain has the values up to then, which understate how
@@ -25,7 +24,7 @@ def trial_point(run: Run, qps: float, *, passed: bool) -> dict[str, Any]:
         dropped; None without a deadline) and ``p99_ms`` (of the completed ones; None if there are none).
     """
     scenario = run.prepared.scenario
-    tenants = []
+    tenants: list[TrialTenant] = []
     for index, spec in enumerate(scenario.spec.tenants):
         latency_ns = run.all_latencies(index)
         done = latency_ns[is_done(latency_ns)]

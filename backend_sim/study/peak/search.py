@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+
+from layerweaver.backend_sim.results.peak_schema import TrialPoint
 
 __all__ = ["Search", "Trial", "search_peak"]
 
@@ -49,7 +50,7 @@ class Search:
     high: float
     trials: tuple[Trial, ...]
     monotone: bool
-    points: tuple[dict[str, Any], ...] = ()
+    points: tuple[TrialPoint, ...] = ()
     interrupted: bool = False
 
 

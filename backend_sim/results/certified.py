@@ -1,0 +1,40 @@
+"""What ``certify`` gives: our verdicts beside those of LoadGen, which replayed the completions."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+__all__ = ["Certificate", "CertifiedTenant", "CertifiedTokens"]
+
+
+class CertifiedTokens(TypedDict, total=False):
+    """99th percentiles of a language model's times to the first and per further token."""
+
+    ttft_p99_ns: int
+    loadgen_ttft_p99_ns: int | None
+    tpot_p99_ns: int
+    loadgen_tpot_p99_ns: int | None
+
+
+class CertifiedTenant(CertifiedTokens):
+    """One tenant."""
+
+    name: str
+    verdict: str | None
+    loadgen_verdict: str | None
+    p99_ns: int
+    loadgen_p99_ns: int | None
+    agree: bool
+    early_stopping_ns: dict[str, int]
+    loadgen_early_stopping_ns: dict[str, int]
+    queries: int
+    reasons: list[str]
+    loadgen_summary: str
+
+
+class Certificate(TypedDict):
+    """All tenants; this is no MLPerf submission."""
+
+    policy: str
+    unofficial: Literal[True]
+    tenants: list[CertifiedTenant]

@@ -1,0 +1,85 @@
+"""What ``peak`` gives: the highest rates, what each trial measured, and how they differ between policies."""
+
+from __future__ import annotations
+
+from typing import Annotated, NotRequired
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+__all__ = ["Peak", "PeakDifference", "PeakRow", "Spread", "TrialPoint", "TrialTenant"]
+
+_LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
+
+
+@with_config(_LENIENT)
+class Spread(TypedDict):
+    """A figure over repetitions: mean, standard deviation, 95% interval and every repetition's value."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    values: list[float | None]
+
+
+@with_config(_LENIENT)
+class TrialTenant(TypedDict):
+    """One tenant in a trial; shares of requests that were late or dropped."""
+
+    name: str
+    violation_rate: NotRequired[float | None]
+    p99_ms: NotRequired[float | None]
+    deadline_ms: NotRequired[float | None]
+
+
+@with_config(_LENIENT)
+class TrialPoint(TypedDict, total=False):
+    """One trial of a search; older results have other keys."""
+
+    qps: float
+    passed: bool
+    stopped_early: bool
+    tenants: list[TrialTenant]
+
+
+@with_config(_LENIENT)
+class PeakRow(TypedDict):
+    """Peak rate of one policy, in requests per second over all tenants."""
+
+    policy: str
+    peak_qps: float | None
+    peak_qps_sd: NotRequired[float | None]
+    peak_qps_low: NotRequired[float | None]
+    peak_qps_high: NotRequired[float | None]
+    share_of_bound: NotRequired[float | None]
+    bracket_qps: NotRequired[list[float | None] | None]
+    trials: NotRequired[int | list[TrialPoint]]
+    trial_points: NotRequired[list[TrialPoint]]
+    monotone: NotRequired[bool]
+    peaks_qps: NotRequired[list[float]]
+    interrupted: NotRequired[bool]
+
+
+@with_config(_LENIENT)
+class PeakDifference(TypedDict):
+    """One policy's peak less another's on common seeds."""
+
+    policy: str
+    against: str
+    level: float
+    peak_qps: Spread | None
+
+
+@with_config(_LENIENT)
+class Peak(TypedDict):
+    """What ``peak`` gives."""
+
+    bound_qps: float | None
+    results: Annotated[list[PeakRow], Field(min_length=1)]
+    scenario: NotRequired[dict[str, object]]
+    search: NotRequired[dict[str, object]]
+    seed: NotRequired[int | None]
+    warnings: NotRequired[list[str]]
+    differences: NotRequired[list[PeakDifference]]
+    interrupted: NotRequired[bool]
