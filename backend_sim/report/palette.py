@@ -8,7 +8,7 @@ also differ by dash or hatch, so that nothing is told by colour alone.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypedDict
 
 import plotly.graph_objects as go
 
@@ -22,6 +22,8 @@ __all__ = [
     "MARK",
     "MOVING",
     "SERIES",
+    "Marker",
+    "Pattern",
     "colour",
     "dash",
     "hatched",
@@ -66,7 +68,33 @@ def dash(index: int) -> str:
     return DASHES[index % len(DASHES)]
 
 
-def log_ticks(low: float, high: float) -> dict[str, Any]:
+class Ticks(TypedDict):
+    """Ticks of an axis, as plotly takes them."""
+
+    tickmode: str
+    tickvals: list[float]
+    ticktext: list[str]
+
+
+class Pattern(TypedDict, total=False):
+    """Hatch of a bar."""
+
+    shape: str
+    fillmode: str
+    fgcolor: str
+    size: int
+    solidity: float
+
+
+class Marker(TypedDict, total=False):
+    """Look of a bar."""
+
+    color: str
+    line: dict[str, int]
+    pattern: Pattern
+
+
+def log_ticks(low: float, high: float) -> Ticks:
     """Ticks at 1, 2 and 5 times powers of ten around a range, or at the powers alone when it is wide."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = (1, 2, 5) if last - first <= 4 else (1,)
@@ -74,9 +102,9 @@ def log_ticks(low: float, high: float) -> dict[str, Any]:
     return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:g}" for value in values]}
 
 
-def hatched(index: int) -> dict[str, Any]:
+def hatched(index: int) -> Marker:
     """Marker of the ``index``-th series of bars: its colour, told apart by a hatch as well."""
-    pattern = {
+    pattern: Pattern = {
         "shape": HATCHES[index % len(HATCHES)],
         "fillmode": "overlay",
         "fgcolor": "rgba(255,255,255,0.6)",

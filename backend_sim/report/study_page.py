@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 from layerweaver.backend_sim.report.shell import packed, page_html
 from layerweaver.ir.text import printable
@@ -59,6 +59,22 @@ class StudyPoints:
     failed: int
 
 
+class _ColumnDocument(TypedDict):
+    name: str
+    role: Literal["axis", "metric"]
+    words: NotRequired[list[str]]
+    values: list[Any]
+
+
+class _StudyDocument(TypedDict):
+    """What the page's script reads; points by their place."""
+
+    columns: list[_ColumnDocument]
+    aims: dict[str, Literal["large", "small"]]
+    front: list[int]
+    sensitivity: list[dict[str, object]]
+
+
 @dataclass(slots=True)
 class _Column:
     """One column as the page has it: numbers as they are, anything else as words and their numbers."""
@@ -75,7 +91,7 @@ class _Column:
             value, self.is_number = printable(str(value)), False
         self.values.append(value)
 
-    def document(self, role: str) -> dict[str, Any]:
+    def document(self, role: Literal["axis", "metric"]) -> _ColumnDocument:
         """Its JSON."""
         if self.is_number:
             return {"name": printable(self.name), "role": role, "values": self.values}
@@ -96,19 +112,17 @@ def _shown_columns(study: StudyPoints, points: int) -> list[int]:
     return places
 
 
-def _document(study: StudyPoints, rows: Sequence[Sequence[Any]], places: Sequence[int]) -> dict[str, Any]:
+def _document(study: StudyPoints, rows: Sequence[Sequence[Any]], places: Sequence[int]) -> _StudyDocument:
     columns = [_Column(study.columns[place]) for place in places]
     for row in rows:
         for column, place in zip(columns, places, strict=True):
             column.add(row[place])
-    roles = dict.fromkeys(study.axes, "axis")
     on_front = set(study.front)
+    aims: dict[str, Literal["large", "small"]] = {printable(name): "large" for name in study.maximise}
+    aims.update({printable(name): "small" for name in study.minimise})
     return {
-        "columns": [column.document(roles.get(column.name, "metric")) for column in columns],
-        "aims": {
-            **{printable(name): "large" for name in study.maximise},
-            **{printable(name): "small" for name in study.minimise},
-        },
+        "columns": [column.document("axis" if column.name in study.axes else "metric") for column in columns],
+        "aims": aims,
         "front": [place for place, row in enumerate(rows) if row[0] in on_front],
         "sensitivity": [
             {**item, "axis": printable(str(item["axis"])), "objective": printable(str(item["objective"]))}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Required, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,21 @@ from layerweaver.ir.clock import cycles_to_ns_down
 __all__ = ["COMPUTE", "DRAM", "NPU", "TENANTS", "Event", "MachineTracks"]
 
 
-Event = dict[str, Any]
+class Event(TypedDict, total=False):
+    """One event of the Trace Event Format; times in microseconds."""
+
+    name: Required[str]
+    cat: str
+    ph: str
+    s: str
+    bp: str
+    id: str | int
+    ts: float
+    dur: float
+    pid: int
+    tid: int
+    cname: str
+    args: Mapping[str, object]
 
 
 NPU, TENANTS = 1, 2
@@ -98,7 +112,7 @@ class MachineTracks:
             begin = self.ns(starts[entry])
             layer = table.layer_names[int(table.layer_index[row])]
             part, of = self.parts[t, p][row]
-            arguments: Event = {
+            arguments: dict[str, object] = {
                 "layer": layer if of == 1 else f"{layer} (part {part} of {of})",
                 "tenant": self.tenants[t].name,
                 "request": int(log.request[entry]),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Mapping
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +51,12 @@ class RequestTracks:
                 if log.row[entries[-1]] == rows - 1:
                     self._deadline(t, request, (due, done), entries[-1])
         for track in self._tracks.values():
-            yield from sorted(track, key=lambda event: cast(float, event["ts"]))
+            yield from sorted(track, key=itemgetter("ts"))
 
     def _iteration(self, t: int, number: int, entries: list[int]) -> None:
         """An iteration of a language model, from its first fetch in the window to its last compute."""
         log, first, last = self.run.log, entries[0], entries[-1]
-        common = {
+        common: Event = {
             "name": f"{self.labels[t]} iterations",
             "cat": "request",
             "id": f"{self.run.npu}-{t}-{number}",
@@ -72,7 +72,7 @@ class RequestTracks:
         spans.append(common | {"ph": "e", "ts": end / 1000})
 
     def _span(self, t: int, request: int, due: int, done: int) -> None:
-        common = {
+        common: Event = {
             "name": f"{self.labels[t]} requests",
             "cat": "request",
             "id": f"{self.run.npu}-{t}-{request}",
@@ -91,7 +91,7 @@ class RequestTracks:
         spans.append(common | {"ph": "b", "ts": due / 1000, "args": arguments})
         spans.append(common | {"ph": "e", "ts": done / 1000})
 
-    def _mark(self, t: int, tid: int, at_ns: int, arguments: Event) -> Event:
+    def _mark(self, t: int, tid: int, at_ns: int, arguments: Mapping[str, object]) -> Event:
         return {
             "name": self.labels[t],
             "cat": "mark",
@@ -132,7 +132,7 @@ class RequestTracks:
 
     def _flow(self, name: str, t: int, start: tuple[int, int, int], end: tuple[int, int, int]) -> None:
         self._flows += 1
-        common = {"name": name, "cat": "flow", "id": self._flows + 10**9 * self.run.npu}
+        common: Event = {"name": name, "cat": "flow", "id": self._flows + 10**9 * self.run.npu}
         flows = self._tracks.setdefault(("flow", t), [])
         flows.append(common | {"ph": "s", "ts": start[0] / 1000, "pid": start[1], "tid": start[2]})
         flows.append(common | {"ph": "f", "bp": "e", "ts": end[0] / 1000, "pid": end[1], "tid": end[2]})

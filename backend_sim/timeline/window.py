@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ def clip_log(log: ScheduleLog, window_cycles: tuple[int, int]) -> ScheduleLog:
 
 def take_rows(log: ScheduleLog, index: NDArray[np.intp]) -> ScheduleLog:
     """The log's entries at ``index``, in that order."""
-    columns: dict[str, Any] = {
+    columns: dict[str, NDArray[np.int64]] = {
         field.name: getattr(log, field.name)[index] for field in fields(log) if field.name != "mode_names"
     }
     return ScheduleLog(mode_names=log.mode_names, **columns)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from layerweaver.backend_sim.results.certified import Certificate
+    from layerweaver.backend_sim.results.peak_schema import Peak
     from layerweaver.backend_sim.results.schema import Comparison, Difference, Run, Tenant
 
 __all__ = ["certify_table", "comparison_tables", "outcome_tables", "peak_table", "policies_table"]
@@ -93,7 +95,7 @@ def _system_rows(names: Sequence[str], runs: Sequence[Run]) -> Table:
 
 def _npu_rows(run: Run) -> Iterator[RenderableType]:
     """What each NPU of a pool did; nothing without a pool."""
-    npus: Sequence[Document] = run.get("npus", [])
+    npus = run.get("npus", [])
     if not npus:
         return
     columns = [("NPU", "left"), ("requests", "right"), ("of all", "right"), ("dropped", "right")]
@@ -219,14 +221,14 @@ def comparison_tables(document: Comparison) -> Iterator[RenderableType]:
         yield ""
 
 
-def peak_table(document: Document) -> Table:
+def peak_table(document: Peak) -> Table:
     """Peak rates with their brackets."""
     columns = [("policy", "left"), ("peak q/s", "right"), ("95% interval", "right"), ("of bound", "right")]
     columns += [("bracket q/s", "right"), ("trials", "right")]
     bound = _rate(document["bound_qps"])
     grid = table(f"peak rate; bound {bound} q/s at the mix as stated (of a run: as it arrived)", columns)
     for row in document["results"]:
-        low, high = row["bracket_qps"]
+        low, high = row["bracket_qps"] or (None, None)
         grid.add_row(
             row["policy"],
             "-" if row["peak_qps"] is None else f"{row['peak_qps']:.4g}",
@@ -244,7 +246,7 @@ def _span(low: float | None, high: float | None) -> str:
     return " .. ".join("-" if edge is None else f"{edge:.4g}" for edge in (low, high))
 
 
-def peak_notes(document: Document) -> list[str]:
+def peak_notes(document: Peak) -> list[str]:
     """What a table of peak rates does not say: where passing is not monotone in the load, what is missing."""
     notes = list(document.get("warnings", []))
     notes += [
@@ -264,7 +266,7 @@ def peak_notes(document: Document) -> list[str]:
     return notes
 
 
-def certify_table(document: Document) -> Table:
+def certify_table(document: Certificate) -> Table:
     """Our verdicts beside LoadGen's."""
     columns = [("tenant", "left"), ("ours", "left"), ("LoadGen", "left"), ("p99 ns", "right")]
     columns += [("LoadGen p99 ns", "right"), ("agree", "left")]
@@ -275,7 +277,7 @@ def certify_table(document: Document) -> Table:
             row["verdict"],
             row["loadgen_verdict"],
             f"{row['p99_ns']:,}",
-            f"{row['loadgen_p99_ns']:,}",
+            "-" if row["loadgen_p99_ns"] is None else f"{row['loadgen_p99_ns']:,}",
             "yes" if row["agree"] else "NO",
         )
     return grid

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import islice, zip_longest
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from layerweaver.cli.session import JsonOption, Session, console, session_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["register"]
 
@@ -75,27 +78,25 @@ def _rerun(
     before = load_json(result)
     with session.simulation_progress("running again") as (compiling, progress):
         options = RunOptions(progress=progress, compiling=compiling, allow_code=allow_code)
-        after: dict[str, Any]
+        after: Mapping[str, object]
+        parts: Sequence[Mapping[str, object]]
+        tables: Iterable[RenderableType]
         if "results" in before:
-            after = {**rerun_peak(before, options, where=where)}
+            peak = rerun_peak(before, options, where=where)
+            after, parts, tables = peak, [peak], chain([peak_table(peak)], peak_notes(peak))
+        elif "runs" in before:
+            both = comparison_of(rerun(before, options, where=where))
+            after, parts, tables = both, both["runs"], comparison_tables(both)
         else:
-            runs = rerun(before, options, where=where)
-            after = {**(comparison_of(runs) if "runs" in before else runs[0])}
+            (run,) = rerun(before, options, where=where)
+            after, parts, tables = run, [run], outcome_tables(run)
     deliver(session, after, output, as_json, details=True)
     if not as_json:
-        for item in _tables(after):
+        for item in tables:
             console().print(item)
-    finish(after.get("runs", [after]))
+    finish(parts)
     found = list(islice(differences(before, after), 5))
     _compare(session, result, f" in {', '.join(found)}" if found else "")
-
-
-def _tables(document: Mapping[str, Any]) -> Iterator[RenderableType]:
-    if "results" in document:
-        yield peak_table(document)
-        yield from peak_notes(document)
-    else:
-        yield from comparison_tables(document["runs"]) if "runs" in document else outcome_tables(document)  # type: ignore[arg-type]
 
 
 def _rerun_csv(

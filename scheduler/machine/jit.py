@@ -103,7 +103,8 @@ def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..
     import llvmlite  # noqa: PLC0415
     import numpy  # noqa: PLC0415
 
-    files = {__file__, *(reached.__code__.co_filename for reached in _reachable(function, replacements))}
+    every = _reachable(function, replacements)
+    files = {__file__, *(reached.__code__.co_filename for reached in every)}
     digest = hashlib.sha256()
     for version in (platform.python_version(), numba.__version__, llvmlite.__version__, numpy.__version__):
         digest.update(version.encode() + b"\0")
@@ -115,6 +116,8 @@ def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..
                 f"its source cannot be read: {error.strerror}", where=file, accepted="a policy needs a file"
             ) from error
     names = sorted(f"{name}={target.__qualname__}" for name, target in replacements.items())
+    # Compiled code imports its module by name, and that of a policy's file is made of its whole path.
+    names += sorted({str(reached.__module__) for reached in every})
     digest.update("\0".join(names).encode())
     return digest.hexdigest()[:16]
 

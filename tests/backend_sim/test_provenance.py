@@ -130,6 +130,19 @@ def test_the_command_writes_the_result_again(scenario: Path, capsys: pytest.Capt
     assert "a.csv changed since this result was made" in capsys.readouterr().err
 
 
+def test_the_command_shows_a_comparison_and_a_peak_again(
+    scenario: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("compare", "peak"):
+        more = ["--queries", "60"] if command == "peak" else []
+        assert main([command, str(scenario), "--policies", "fcfs,edf", *more, "-o", f"{command}.json"]) == 0
+        capsys.readouterr()
+        assert main(["rerun", f"{command}.json"]) == 0
+        again = capsys.readouterr()
+        assert f"the same as {command}.json" in again.err
+        assert "edf" in again.out
+
+
 def test_runs_are_named_by_what_differs() -> None:
     def run(margin_us: float, seed: int, qps: float = 1.0) -> Any:
         tenant = {"name": "a", "arrival": {"qps": qps}}

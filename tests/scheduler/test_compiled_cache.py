@@ -10,7 +10,8 @@ import pytest
 
 from layerweaver.ir.cache import Cache
 from layerweaver.scheduler.machine import cache, jit
-from layerweaver.scheduler.machine.jit import apart, compile_bound, has_cache
+from layerweaver.scheduler.machine.jit import apart, compile_bound, has_cache, source_digest
+from layerweaver.scheduler.policies import load_policy
 
 
 def _double(number: int) -> int:
@@ -116,3 +117,22 @@ def test_an_error_comes_out_of_what_is_apart(folder: Path, monkeypatch: pytest.M
         with pytest.raises(ValueError, match="odd"):
             _run_sum(14, monkeypatch)
     assert len(list(folder.iterdir())) == 3
+
+
+def test_equal_policy_files_in_two_folders_are_kept_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled code imports its module by name, which is that of one of the two files."""
+    text = (
+        "from layerweaver.scheduler.policies.contract import PolicySpec\n\n\n"
+        "def choose(view, options, memory):\n    return view.ready[0]\n\n\n"
+        'POLICY = PolicySpec("first", choose, "the first one")\n'
+    )
+    digests = set()
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "first.py").write_text(text)
+        monkeypatch.chdir(folder)
+        digests.add(source_digest(cast(FunctionType, load_policy("first.py").spec.choose), {}))
+    assert len(digests) == 2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from layerweaver.backend_sim.report.charts.machine import _idle_bar
+from layerweaver.backend_sim.report.charts.machine import idle_bar
 from layerweaver.backend_sim.report.charts.timeline import timeline_figure
 from layerweaver.backend_sim.report.markup import Cell, Chart, Table
 from layerweaver.backend_sim.report.palette import BUSY, MOVING, colour, dash, hatched, plain, styled
@@ -173,13 +174,20 @@ def activity_figure(run: LabelledRun) -> go.Figure | None:
         for cause, values in shares.items():
             if cause != "busy" and not any(value > 1e-9 for value in values):
                 continue
-            bar: dict[str, Any] = {"x": middle, "y": values, "width": edges[1] - edges[0]}
+            add_bar = partial(
+                figure.add_bar,
+                x=middle,
+                y=values,
+                width=edges[1] - edges[0],
+                row=row,
+                col=1,
+                hovertemplate="%{y:.1%} at %{x:.4g} ms",
+            )
             if cause == "busy":
-                bar |= {"name": busy_name, "marker": {"color": busy_colour, "line": {"width": 0}}}
+                add_bar(name=busy_name, marker={"color": busy_colour, "line": {"width": 0}})
             else:
-                bar = _idle_bar(cause, showlegend=cause not in shown, **bar)
+                add_bar(showlegend=cause not in shown, **idle_bar(cause))
                 shown.add(cause)
-            figure.add_bar(row=row, col=1, hovertemplate="%{y:.1%} at %{x:.4g} ms", **bar)
     styled(figure, height=420, x_title="", y_title="", barmode="stack", bargap=0)
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02], tickvals=[0, 0.5, 1])
     figure.update_yaxes(title_text="compute", row=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import plotly.graph_objects as go
 
@@ -14,12 +14,14 @@ from layerweaver.backend_sim.report.palette import (
     IDLE_HATCHES,
     MARK,
     MOVING,
+    Marker,
+    Pattern,
     plain,
     styled,
 )
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun
 
-__all__ = ["idle_figure", "machine_charts"]
+__all__ = ["IdleBar", "idle_bar", "idle_figure", "machine_charts"]
 
 
 def machine_charts(documents: Documents) -> list[Chart]:
@@ -44,18 +46,32 @@ def machine_charts(documents: Documents) -> list[Chart]:
     ]
 
 
-def _idle_bar(cause: str, **values: Any) -> dict[str, Any]:
-    name = "idle: " + cause.replace("_", " ")
-    pattern = {"shape": IDLE_HATCHES.get(cause, ""), "size": 5, "solidity": 0.3}
-    marker = {"color": IDLE_COLOURS.get(cause, MARK), "line": {"width": 0}, "pattern": pattern}
-    return {"name": name, "legendgroup": cause, "marker": marker, **values}
+class IdleBar(TypedDict):
+    """Name and look of a cause's bars."""
+
+    name: str
+    legendgroup: str
+    marker: Marker
+
+
+def idle_bar(cause: str) -> IdleBar:
+    """How an idle cause is drawn everywhere."""
+    pattern: Pattern = {"shape": IDLE_HATCHES.get(cause, ""), "size": 5, "solidity": 0.3}
+    marker: Marker = {"color": IDLE_COLOURS.get(cause, MARK), "line": {"width": 0}, "pattern": pattern}
+    return {"name": "idle: " + cause.replace("_", " "), "legendgroup": cause, "marker": marker}
+
+
+class _Lying(TypedDict):
+    y: list[str]
+    orientation: str
+    hovertemplate: str
 
 
 def idle_figure(runs: Sequence[LabelledRun]) -> go.Figure:
     """Where the time of both engines went, one bar per run: each engine is half of a bar."""
     labels = [plain(run.label) for run in runs]
     figure = go.Figure()
-    common: dict[str, Any] = {"y": labels, "orientation": "h", "hovertemplate": "%{x:.1%}"}
+    common: _Lying = {"y": labels, "orientation": "h", "hovertemplate": "%{x:.1%}"}
     busy = [
         (run.system.get("compute_utilization") or 0.0, run.system.get("dram_utilization") or 0.0)
         for run in runs
@@ -72,7 +88,7 @@ def idle_figure(runs: Sequence[LabelledRun]) -> go.Figure:
             for run, factor in zip(runs, scale, strict=True)
         ]
         if any(shares):
-            figure.add_bar(**_idle_bar(cause, x=shares, **common))
+            figure.add_bar(**idle_bar(cause), x=shares, **common)
     styled(
         figure,
         height=150 + 34 * len(labels),

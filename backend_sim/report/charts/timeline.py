@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 import plotly.graph_objects as go
 
@@ -20,7 +20,14 @@ _MS_DIGITS = 6
 """Times are drawn to the nanosecond."""
 
 
-def _bars(timeline: Timeline, tenants: Sequence[int], names: Sequence[str], track: str) -> dict[str, Any]:
+class _Bars(TypedDict):
+    base: list[float]
+    x: list[float]
+    y: list[str]
+    customdata: list[list[str | int | float]]
+
+
+def _bars(timeline: Timeline, tenants: Sequence[int], names: Sequence[str], track: str) -> _Bars:
     if track == "DRAM":
         start, end = timeline["fetch_start_ms"], timeline["fetch_end_ms"]
     else:
