@@ -60,9 +60,9 @@ class ValueInfo:
     Attributes:
         name: Value name.
         dtype: Element type (of the elements, for sequences and optionals).
-        shape: Per axis a positive number, the name of a symbolic dimension (which may be an expression),
-            or None; None as a whole when the rank is unknown. Extents that the file gives as 0 or negative
-            mean "unknown" in practice and read as None.
+        shape: Per axis a number, the name of a symbolic dimension (which may be an expression), or None;
+            None as a whole when the rank is unknown. Extents that the file gives as negative mean "unknown"
+            in practice and read as None.
         container: "tensor", "sequence", "optional", "map", "sparse" or "opaque". An optional sequence is a
             "sequence"; dtype and shape are those of the innermost elements.
     """

@@ -109,7 +109,7 @@ def _read_dim(buffer: Buffer, start: int, end: int) -> int | str | None:
     for tag, a, b in fields(buffer, start, end):
         if tag == _DIM_VALUE:
             value = int64_of(a)
-            dim = value if value > 0 else None
+            dim = value if value >= 0 else None
         elif tag == _DIM_PARAM:
             dim = text(buffer, a, b) or None
     return dim

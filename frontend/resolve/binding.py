@@ -57,11 +57,9 @@ class _Binder:
         self, model: OnnxModel, dims: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]
     ) -> None:
         self.model = model
-        self.inputs = [
-            without_placeholders(value)
-            for value in model.graph.inputs
-            if value.name not in model.graph.initializers
-        ]
+        self.inputs = without_placeholders(
+            [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+        )
         self.problems: list[_Problem] = []
         self.given = dict(dims)
         self.shapes = dict(shapes)
@@ -152,7 +150,9 @@ class _Binder:
     def find_batch(self) -> None:
         """Which names mean the batch: names that say so, else the first axis of inputs."""
         plain = [name for name in self.names() if self.expression(name).names == (name,)]
-        leading = {value.shape[0] for value in self.inputs if value.shape}
+        shapes = [value.shape for value in self.inputs if value.shape]
+        square = {shape[0] for shape in shapes if shape[0] in shape[1:]}
+        leading = {shape[0] for shape in shapes} - square
         said = [name for name in plain if "batch" in name.lower()]
         said = said or [name for name in plain if name in leading and name.lower() in _SHORT_FOR_BATCH]
         if said:
@@ -160,7 +160,7 @@ class _Binder:
             return
         first: dict[str, None] = {}
         for value in self.inputs:
-            if value.shape and value.shape[0] in value.shape[1:]:
+            if value.shape and value.shape[0] in square:
                 continue  # as many rows as columns: no batch
             if value.shape and len(value.shape) > 1 and isinstance(value.shape[0], str):
                 first.setdefault(value.shape[0])
@@ -216,9 +216,7 @@ class _Binder:
             )
             return None
         extents: list[int] = []
-        unknown = [
-            axis for axis, dim in enumerate(value.shape) if not isinstance(dim, str) and (dim or 0) <= 0
-        ]
+        unknown = [axis for axis, dim in enumerate(value.shape) if dim is None]
         if unknown and unknown != [0]:
             which = " and ".join(map(str, unknown))
             what = f"the extent of axis {which} is unknown" if len(unknown) == 1 else ""
@@ -233,11 +231,13 @@ class _Binder:
         for axis, dim in enumerate(value.shape):
             if isinstance(dim, str):
                 extents.append(self.named(value, axis, dim))
-            elif dim is None or dim <= 0:
+            elif dim is None:
                 self.warn_unnamed(value, batch)
                 extents.append(batch)
             else:
                 extents.append(dim)
+        if 0 in value.shape:
+            self.warnings.append(f"input {value.name} is empty, {text(extents)}; give --shape to change it")
         return tuple(extents)
 
     def refuse(self) -> None:
@@ -260,7 +260,7 @@ class _Binder:
         )
 
     def template(self, value: ValueInfo) -> str:
-        return "x".join(str(dim) if isinstance(dim, int) and dim > 0 else "?" for dim in value.shape or ())
+        return "x".join(str(dim) if isinstance(dim, int) else "?" for dim in value.shape or ())
 
     def named(self, value: ValueInfo, axis: int, dim: str) -> int:
         expression = self.expression(dim)

@@ -15,17 +15,24 @@ _PLACEHOLDER = re.compile(r"\?+|-1|\*|none|null|unk|unknown|dynamic|any", re.IGN
 """Names by which exporters say that they do not know an extent."""
 
 
-def without_placeholders(value: ValueInfo) -> ValueInfo:
-    """``value`` with extents that are only placeholders left open.
+def without_placeholders(inputs: Sequence[ValueInfo]) -> list[ValueInfo]:
+    """``inputs`` with extents that are only placeholders left open.
 
     A name that an image repeats on its first and on later axes says nothing either: no image has as many
-    rows as there are images.
+    rows as there are images. Where all inputs begin with 0, it stands for what is not known; any other 0 is
+    meant.
     """
+    first = {value.shape[0] for value in inputs if value.shape and len(value.shape) > 1}
+    zero: set[int | str] = {0} if 0 in first and first <= {0, None} else set()
+    return [_opened(value, set(zero)) for value in inputs]
+
+
+def _opened(value: ValueInfo, vague: set[int | str]) -> ValueInfo:
     if value.shape is None:
         return value
     named = [dim for dim in value.shape if isinstance(dim, str)]
     first = value.shape[0] if value.shape else None
-    vague = {name for name in named if _PLACEHOLDER.fullmatch(name.strip())}
+    vague |= {name for name in named if _PLACEHOLDER.fullmatch(name.strip())}
     if isinstance(first, str) and len(value.shape) >= 4 and named.count(first) > 1:
         vague.add(first)
     if not vague:

@@ -267,7 +267,7 @@ class Walker(FlatGraph):
         extents: list[int] = []
         for dim in value.shape or ():
             extent = parse_dim(dim).value(self.dims) if isinstance(dim, str) else dim
-            if extent is None or extent < 0:
+            if extent is None or extent < 0 or dim == 0:  # written for unknown ones too
                 return Info(value.dtype, None)
             extents.append(extent)
         known = value.shape is not None and value.container == "tensor"

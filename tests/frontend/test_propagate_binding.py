@@ -103,6 +103,23 @@ def test_unknown_first_axis_is_the_batch(extent: int | None) -> None:
     assert graph.batch == 5
 
 
+def test_other_extents_of_nothing_are_meant() -> None:
+    graph = _relu([2, 0, 8])
+    assert _shapes(graph) == [(2, 0, 8)]
+    assert graph.warnings == ("input x0 is empty, 2x0x8; give --shape to change it",)
+    assert _shapes(_relu([2, 0, 8], shapes={"x0": (2, 5, 8)})) == [(2, 5, 8)]
+    assert _shapes(_relu([2, 3], [0, 4])) == [(2, 3), (0, 4)]
+    with pytest.raises(ModelError, match=r"axes 0 and 2 are unknown; give --shape x0=\?x3x\?"):
+        _relu([0, 3, 0])
+
+
+def test_as_many_rows_as_columns_are_no_batch() -> None:
+    with pytest.raises(ModelError, match=r"dimension n .* is not bound"):
+        _relu(["n", "n"])
+    assert _shapes(_relu(["n", "n"], dims={"n": 4})) == [(4, 4)]
+    assert _shapes(_relu(["batch", "batch"], ["batch", 8])) == [(1, 1), (1, 8)]
+
+
 def test_batch_need_not_be_the_first_axis() -> None:
     assert _shapes(_relu(["seq", "batch", 8], dims={"seq": 6}, batch=3)) == [(6, 3, 8)]
 

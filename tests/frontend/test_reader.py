@@ -335,7 +335,7 @@ def test_default_domain_has_one_spelling() -> None:
     assert mine.graph.nodes[0].domain == ""
 
 
-@pytest.mark.parametrize(("given", "read"), [(0, None), (-1, None), (7, 7), ("n//2", "n//2"), (None, None)])
+@pytest.mark.parametrize(("given", "read"), [(0, 0), (-1, None), (7, 7), ("n//2", "n//2"), (None, None)])
 def test_extents_that_mean_unknown(given: int | str | None, read: int | str | None) -> None:
     info = helper.make_tensor_value_info("x", TensorProto.FLOAT, [given, 3])
     mine = read_model_bytes(
