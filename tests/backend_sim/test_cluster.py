@@ -20,7 +20,7 @@ import yaml
 from layerweaver.backend_sim.study.sweep import measure
 from layerweaver.backend_sim.study.sweep.measure import measure_points
 from layerweaver.backend_sim.study.sweep.parcel import pack
-from layerweaver.backend_sim.study.sweep.study import read_study
+from layerweaver.backend_sim.study.sweep.reading import read_study
 from layerweaver.backend_sim.study.sweep.sweep import sweep
 from layerweaver.ir import OutputError, ScenarioError
 
@@ -73,6 +73,25 @@ def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch:
     (tmp_path / "c.csv").write_text(COSTS)
     with pytest.raises(OutputError, match="no scheduler answers"):
         sweep(_study(tmp_path, ["c.csv"]), tmp_path / "out", cluster="tcp://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("cluster", ["nonsense", "inproc://a:1", "http://a:1", "file", "list", "number"])
+def test_what_is_no_address_is_refused_at_once(tmp_path: Path, cluster: str) -> None:
+    pytest.importorskip("distributed")
+    (tmp_path / "c.csv").write_text(COSTS)
+    files = {"file": "none", "list": "[1]", "number": '{"address": 5}'}
+    if cluster in files:
+        (tmp_path / cluster).write_text(files[cluster])
+        cluster = str(tmp_path / cluster)
+    with pytest.raises(OutputError, match=r"is no (address|scheduler file); the address of a Dask"):
+        sweep(_study(tmp_path, ["c.csv"]), tmp_path / "out", cluster=cluster)
+
+
+def test_a_study_that_is_finished_needs_no_cluster(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text(COSTS)
+    study = _study(tmp_path, ["c.csv"])
+    sweep(study, tmp_path / "out")
+    assert sweep(study, tmp_path / "out", cluster="tcp://127.0.0.1:9")["done_before"] == 3
 
 
 @contextlib.contextmanager

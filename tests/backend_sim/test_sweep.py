@@ -18,8 +18,8 @@ from layerweaver.backend_sim.study.sweep import measure, summary
 from layerweaver.backend_sim.study.sweep import sweep as sweep_module
 from layerweaver.backend_sim.study.sweep.front import front
 from layerweaver.backend_sim.study.sweep.pages import study_page
+from layerweaver.backend_sim.study.sweep.reading import read_study
 from layerweaver.backend_sim.study.sweep.store import Store
-from layerweaver.backend_sim.study.sweep.study import read_study
 from layerweaver.backend_sim.study.sweep.sweep import sweep
 from layerweaver.costmodel import load_npu
 from layerweaver.ir import LayerweaverError, OutputError, ScenarioError

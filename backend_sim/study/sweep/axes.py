@@ -16,20 +16,12 @@ from layerweaver.ir.sections import keys_at
 from layerweaver.ir.spelling import nearest
 from layerweaver.ir.yaml_source import YamlSource
 
-__all__ = ["NPU_PREFIX", "AxisValues", "changed_npu", "changed_scenario", "label", "read_axes"]
+__all__ = ["NPU_PREFIX", "POLICY_PREFIX", "AxisValues", "changed_scenario", "label", "read_axes"]
 
 NPU_PREFIX = "npu."
+POLICY_PREFIX = "policy."
 _SPECIAL = ("load", "seed")
 _MOST_LOAD = 1e6
-_PEAK = ("array", "clock_mhz", "clock_ghz")
-"""What the stated ``peak_tops`` of a config follows from."""
-
-_ALTERNATIVES = (
-    ("clock_mhz", "clock_ghz"),
-    ("weights_mb", "weights_mib"),
-    ("activations_mb", "activations_mib"),
-    ("unified_mb", "unified_mib"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +32,23 @@ class AxisValues:
         name: Its dotted path.
         values: What it takes, in order; of a range that is only sampled, its two ends.
         range: The range, where it is one that can be sampled in between.
+        is_whole: Whether only whole numbers in between are accepted.
     """
 
     name: str
     values: tuple[Any, ...]
     range: Range | None = None
+    is_whole: bool = False
 
     def sampled(self, share: float) -> Any:
         """The value at a share of the axis, 0 to below 1."""
         if self.range is not None:
-            return self.range.value(share)
+            return self.between(self.range.value(share))
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
+
+    def between(self, value: float) -> int | float:
+        """A value of the range as the axis takes it."""
+        return round(value) if self.is_whole else value
 
 
 def label(value: Any) -> Any:
@@ -144,7 +142,9 @@ def _section(model: Any, given: Mapping[str, Any], where: str) -> Any:
 
 
 def _check_name(name: str, base: Mapping[str, Any], where: str) -> None:
-    """Refuse an axis that names no key, with the nearest that does."""
+    """Refuse an axis that names no key, with the nearest that does; a policy's options are its own."""
+    if name.startswith(POLICY_PREFIX):
+        return
     if name.startswith(NPU_PREFIX):
         path: tuple[str | int, ...] = tuple(name.removeprefix(NPU_PREFIX).split("."))
         model: Any = NpuConfig
@@ -170,7 +170,7 @@ def scenario_path(name: str, base: Mapping[str, Any], where: str) -> tuple[str |
         ScenarioError: If there is no such tenant.
     """
     if not name.startswith("tenants."):
-        return tuple(name.split("."))
+        return _steps(name.split("."), base)
     names = [str(tenant.get("name")) for tenant in base.get("tenants", []) if isinstance(tenant, Mapping)]
     rest = name.removeprefix("tenants.")
     for tenant in sorted(names, key=len, reverse=True):
@@ -184,30 +184,15 @@ def scenario_path(name: str, base: Mapping[str, Any], where: str) -> tuple[str |
     raise ScenarioError(f"there is no tenant {given!r}", where=where, accepted=nearest(given, names))
 
 
-def changed_npu(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A config's document with some keys changed; what followed from them is left out.
-
-    Args:
-        config: The document.
-        changes: Dotted path within it to value.
-    """
-    if not changes:
-        return dict(config)
-    changed = copy.deepcopy(dict(config))
-    for name, value in changes.items():
-        keys = name.split(".")
-        section = changed
-        for key in keys[:-1]:
-            if not isinstance(section.get(key), dict):
-                section[key] = {}
-            section = section[key]
-        for pair in _ALTERNATIVES:
-            if keys[-1] in pair:
-                section.pop(pair[1 - pair.index(keys[-1])], None)
-        section[keys[-1]] = value
-        if keys[0] in _PEAK and "peak_tops" not in changes:
-            changed.pop("peak_tops", None)
-    return changed
+def _steps(names: Sequence[str], base: Any) -> tuple[str | int, ...]:
+    """Keys of a dotted path; the items of a list go by their numbers, from 0."""
+    steps: list[str | int] = []
+    for name in names:
+        listed = isinstance(base, list) and name.isdecimal() and int(name) < len(base)
+        step = int(name) if listed else name
+        base = base[step] if listed else base.get(name) if isinstance(base, Mapping) else None
+        steps.append(step)
+    return tuple(steps)
 
 
 def changed_scenario(base: Mapping[str, Any], changes: Mapping[tuple[str | int, ...], Any]) -> dict[str, Any]:

@@ -18,19 +18,23 @@ from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.inputs import own_policy
 from layerweaver.backend_sim.study.sweep.axes import (
     NPU_PREFIX,
-    changed_npu,
+    POLICY_PREFIX,
     changed_scenario,
     check_value,
     scenario_path,
 )
+from layerweaver.backend_sim.study.sweep.npu_changes import changed_npu
 from layerweaver.backend_sim.study.sweep.parcel import Parcel
 from layerweaver.ir import LayerGraph, LayerweaverError, ScenarioError
 from layerweaver.scheduler.compile.given_graphs import give
 from layerweaver.scheduler.policies import Policy, load_policy
+from layerweaver.scheduler.policies.words import read_policy_words
 
-__all__ = ["Job", "Measured", "measure_points", "npu_key", "scenario_of"]
+__all__ = ["Job", "Measured", "measure_points", "npu_key", "scenario_of", "with_options"]
 
 _PREPARED = 64
+_LONGEST_REASON = 1000
+_OWN_POLICY = "layerweaver+"
 _LEFT_OUT = {"run", "details", "scenario", "warnings", "npus", "groups", "interrupted", "confidence"}
 
 
@@ -115,7 +119,8 @@ def _measured(job: Job, number: int, values: dict[str, Any]) -> Measured:
         return Measured(number, dict(_MEASURES[job.measure](job, values)), "")
     except LayerweaverError as error:
         said = " ".join(str(error).split())
-        return Measured(number, {}, said if job.parcel is None else job.parcel.told(said))
+        said = said if job.parcel is None else job.parcel.told(said)
+        return Measured(number, {}, said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}...")
 
 
 def scenario_of(job: Job, values: Mapping[str, Any]) -> Scenario:
@@ -132,9 +137,16 @@ def _document(job: Job, values: Mapping[str, Any]) -> dict[str, Any]:
     changes = {
         scenario_path(name, job.base, name): value
         for name, value in values.items()
-        if name not in ("npu", "load", "seed") and not name.startswith(NPU_PREFIX)
+        if name not in ("npu", "load", "seed") and not name.startswith((NPU_PREFIX, POLICY_PREFIX))
     }
     document = changed_scenario(job.base, changes)
+    options = {
+        name.removeprefix(POLICY_PREFIX): value
+        for name, value in values.items()
+        if name.startswith(POLICY_PREFIX)
+    }
+    if options:
+        document["policy"] = with_options(document.get("policy"), options)
     if job.measure == "cost":
         document = _without_traffic(document)
     if npu is not None:
@@ -189,9 +201,17 @@ def _bound_factor(prepared: PreparedScenario) -> float:
     return bound_factor(prepared)
 
 
+def with_options(policy: Any, options: Mapping[str, Any]) -> Any:
+    """A policy, as a study writes it, with some of its options changed."""
+    named = (
+        _OWN_POLICY if policy is None else read_policy_words(policy) if isinstance(policy, str) else policy
+    )
+    return {**(named if isinstance(named, Mapping) else {"name": named}), **options}
+
+
 def _policy(job: Job, value: Any) -> Policy:
     home = _home(job)
-    return load_policy(own_policy(value or "layerweaver+", job.allow_code, lambda name: home / name))
+    return load_policy(own_policy(value or _OWN_POLICY, job.allow_code, lambda name: home / name))
 
 
 def _simulate(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

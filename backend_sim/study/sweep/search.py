@@ -69,7 +69,5 @@ def searched(study: Study, store: Store, measure: Callable[[Sequence[Point]], li
 def _suggested(trial: Any, axis: AxisValues) -> Any:
     if axis.range is not None:
         low, high = sorted((axis.range.from_, axis.range.to))
-        value = trial.suggest_float(axis.name, low, high, log=axis.range.scale == "log")
-        whole = all(isinstance(end, int) for end in axis.values)
-        return round(value) if whole and high - low >= len(axis.values) else value
+        return axis.between(trial.suggest_float(axis.name, low, high, log=axis.range.scale == "log"))
     return axis.values[trial.suggest_categorical(axis.name, range(len(axis.values)))]

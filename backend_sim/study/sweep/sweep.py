@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shlex
 import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import Any
 
 from layerweaver.backend_sim.study.sweep.known import StudyNote
 from layerweaver.backend_sim.study.sweep.measure import Measured, measure_points
+from layerweaver.backend_sim.study.sweep.reading import read_study
 from layerweaver.backend_sim.study.sweep.result import StudyResult
 from layerweaver.backend_sim.study.sweep.search import searched
 from layerweaver.backend_sim.study.sweep.store import Store
-from layerweaver.backend_sim.study.sweep.study import Study, read_study
+from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.backend_sim.study.sweep.summary import check_objectives, summary
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows, write_tables
 from layerweaver.backend_sim.study.sweep.workers import workers
@@ -90,12 +92,13 @@ def _run(
         before = sum(done)
         runner = _Runner(study, store, progress, before)
         try:
-            with workers(study, count, cluster) as (executor, job, at_once):
-                if study.spec.sample.kind == "search":
-                    searched(study, store, lambda points: runner.run(executor, job, at_once, iter(points)))
-                else:
-                    points = ((n, study.values(n)) for n in range(study.total) if not done[n])
-                    runner.run(executor, job, at_once, points)
+            if before < study.total:
+                with workers(study, count, cluster) as (executor, job, at_once):
+                    send = functools.partial(runner.run, executor, job, at_once)
+                    if study.spec.sample.kind == "search":
+                        searched(study, store, send)
+                    else:
+                        send((n, study.values(n)) for n in range(study.total) if not done[n])
         except (BrokenProcessPool, CancelledError, ConnectionError) as error:
             kept = before + runner.finished
             lost = "a worker" if cluster is None else f"the cluster {cluster}, or a worker of it,"
@@ -153,15 +156,15 @@ class _Runner:
         self.finished = 0
 
     def run(
-        self, executor: Any, job: Any, at_once: int, points: Iterator[tuple[int, tuple[Any, ...]]]
+        self, executor: Any, job: Any, at_once: int, points: Iterable[tuple[int, tuple[Any, ...]]]
     ) -> list[Measured]:
         """Measure points; what they gave is also returned where the study is searched."""
         found: list[Measured] = []
         running: dict[Future[list[Measured]], tuple[list[tuple[int, tuple[Any, ...]]], float]] = {}
-        exhausted = False
+        left, exhausted = iter(points), False
         while running or not exhausted:
             while not exhausted and len(running) < min(_MOST_AT_ONCE, 2 * at_once):
-                piece = list(itertools.islice(points, self._piece))
+                piece = list(itertools.islice(left, self._piece))
                 exhausted = not piece
                 if piece:
                     running[executor.submit(measure_points, job, piece)] = (piece, time.monotonic())

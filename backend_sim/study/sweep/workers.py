@@ -7,7 +7,9 @@ scheduler runs code on its workers, so a cluster is as trusted as this process.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import re
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import replace
@@ -18,12 +20,15 @@ from typing import Any
 from layerweaver.backend_sim.study.processes import process_pool
 from layerweaver.backend_sim.study.sweep.parcel import pack
 from layerweaver.backend_sim.study.sweep.study import Study
-from layerweaver.ir import OutputError, ScenarioError
+from layerweaver.ir import OutputError, ScenarioError, read_bounded
 from layerweaver.ir.extras import need_extra
 
 __all__ = ["workers"]
 
 _CONNECT_S = 10
+_MOST_FILE_BYTES = 1 << 20
+_ADDRESS = re.compile(r"(?:(?:tcp|tls|wss?)://)?(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):[0-9]{1,5}/?")
+"""HOST:PORT, perhaps with the kind of connection before it."""
 
 
 class _Here(Executor):
@@ -68,6 +73,25 @@ def _hush() -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
+def _address(cluster: str) -> str:
+    """Where the scheduler is: what was given, or what its scheduler file says."""
+    address: Any = cluster
+    if Path(cluster).is_file():
+        try:
+            data = read_bounded(Path(cluster), _MOST_FILE_BYTES)
+            address = json.loads(data or b"")["address"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            raise _refused(cluster, "is no scheduler file") from None
+    if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
+        raise _refused(cluster, f"{str(address)[:60]!r} is no address")
+    return address
+
+
+def _refused(cluster: str, what: str) -> OutputError:
+    accepted = "the address of a Dask scheduler, such as tcp://10.0.0.1:8786, or its scheduler file"
+    return OutputError(what, where=f"--cluster {cluster}", accepted=accepted)
+
+
 @contextlib.contextmanager
 def _dask(study: Study, cluster: str) -> Iterator[tuple[Executor, Any, int]]:
     need_extra("distributed", "a cluster", "distributed", f"--cluster {cluster}")
@@ -75,15 +99,12 @@ def _dask(study: Study, cluster: str) -> Iterator[tuple[Executor, Any, int]]:
 
     connect: Any = distributed.Client
     _hush()
-    where = {"scheduler_file": cluster} if Path(cluster).is_file() else {"address": cluster}
+    address = _address(cluster)
     try:
-        client = connect(**where, timeout=_CONNECT_S, set_as_default=False)
+        client = connect(address=address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
-        raise OutputError(
-            f"no scheduler answers ({str(error).splitlines()[0][:80] if str(error) else 'timeout'})",
-            where=f"--cluster {cluster}",
-            accepted="the address of a Dask scheduler, or its scheduler file",
-        ) from None
+        said = str(error).splitlines()[0][:80] if str(error) else "timeout"
+        raise _refused(cluster, f"no scheduler answers ({said})") from None
     job = study.job
     parcel = pack([job.base, *(axis.values for axis in study.axes)], Path(job.folder))
     _hush()

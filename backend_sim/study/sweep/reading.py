@@ -1,0 +1,137 @@
+"""Reading a study file, or the keys of one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from layerweaver.backend_sim.study.sweep.axes import (
+    NPU_PREFIX,
+    AxisValues,
+    label,
+    read_axes,
+)
+from layerweaver.backend_sim.study.sweep.checks import check_values, with_whole_axes, within
+from layerweaver.backend_sim.study.sweep.measure import Job, npu_key
+from layerweaver.backend_sim.study.sweep.parcel import named_files, texts_of
+from layerweaver.backend_sim.study.sweep.plain import plain
+from layerweaver.backend_sim.study.sweep.schema import MAX_POINTS, StudySpec
+from layerweaver.backend_sim.study.sweep.study import Study
+from layerweaver.costmodel import load_npu, npu_document, npu_names
+from layerweaver.ir import LayerweaverError, ScenarioError
+from layerweaver.ir.sections import validated
+from layerweaver.ir.yaml_source import YamlSource, read_yaml
+from layerweaver.scheduler.compile.given_graphs import GRAPH_PREFIX, given
+
+__all__ = ["read_study"]
+
+
+def read_study(
+    source: str | Path | Mapping[str, Any], *, many: bool = False, allow_code: bool = False
+) -> Study:
+    """Read a study and check what can be checked before the first point.
+
+    Args:
+        source: Path of a YAML file, or its keys; objects (NPU configs, NumPy numbers, paths) are taken, too.
+        many: Accept more than a million points of a grid.
+        allow_code: Run policies that the study gives as Python files.
+
+    Raises:
+        LayerweaverError: If a key, the scenario, an axis, or a value for every point is wrong.
+    """
+    if isinstance(source, Mapping):
+        document, folder = YamlSource(plain(source), "study", {}), Path()
+    else:
+        document, folder = read_yaml(Path(source), ScenarioError), Path(source).parent
+    spec = validated(StudySpec, document, ScenarioError)
+    base, home = _base(spec, document, folder)
+    axes = read_axes(spec.axes, base, document)
+    if spec.measure != "simulate" and "load" in spec.axes:
+        raise ScenarioError(
+            f"{spec.measure} knows no load",
+            where=document.where(("axes", "load")),
+            accepted="measure: simulate, or leave it out",
+        )
+    npus = _npus(document, axes, folder, (base.get("npu"), home))
+    names = tuple(axis.name for axis in axes)
+    values = [base, *(list(axis.values) for axis in axes)]
+    graphs = tuple(given(text) for text in texts_of(values) if text.startswith(GRAPH_PREFIX))
+    job = Job(base, str(home), npus, names, spec.measure, spec.queries, allow_code, graphs=graphs)
+    parts = {"scenario": _digest(base), "measure": _digest([spec.measure, spec.queries])}
+    parts |= {"sample": _digest(spec.sample.model_dump())}
+    parts |= {f"axes.{axis.name}": _digest([label(value) for value in axis.values]) for axis in axes}
+    parts |= {f"npu {key}": _digest(npu) for key, npu in job.npus.items()}
+    named = named_files(values, home)
+    parts |= {f"file {name}": _hash(path) for name, path in named.items()}
+    study = Study(spec, document, axes, job, parts)
+    if spec.sample.kind == "grid" and study.total > MAX_POINTS and not many:
+        raise ScenarioError(
+            f"the grid has {study.total:,} points",
+            where=document.where(("axes",)),
+            accepted=f"at most {MAX_POINTS:,} without --yes; or sample it",
+        )
+    check_values(study)
+    return study if spec.sample.kind == "grid" else with_whole_axes(study)
+
+
+def _base(spec: StudySpec, document: YamlSource, folder: Path) -> tuple[dict[str, Any], Path]:
+    """The scenario's keys, and the folder its paths are relative to."""
+    if isinstance(spec.scenario, dict):
+        base, home = spec.scenario, folder
+    else:
+        path = folder / Path(spec.scenario).expanduser()
+        found = read_yaml(path, ScenarioError)
+        if not isinstance(found.value, dict):
+            raise ScenarioError("is not a mapping", where=found.where(), accepted="a scenario file")
+        base, home = dict(found.value), path.parent
+    if base.get("pool") is not None and any(
+        name == "npu" or name.startswith(NPU_PREFIX) for name in spec.axes
+    ):
+        raise ScenarioError(
+            "a pool has no NPU that an axis could change",
+            where=document.where(("axes",)),
+            accepted="give npu",
+        )
+    return base, home
+
+
+def _npus(
+    document: YamlSource, axes: Sequence[AxisValues], folder: Path, stated: tuple[Any, Path]
+) -> dict[str, dict[str, Any]]:
+    """Documents of the configs that the axis ``npu`` names, or of the scenario's own."""
+    given = [(value, folder) for axis in axes if axis.name == "npu" for value in axis.values]
+    npus: dict[str, dict[str, Any]] = {}
+    for value, place in given or [stated]:
+        if value is None:
+            continue
+        try:
+            npus[npu_key(value)] = _npu_document(value, place)
+        except LayerweaverError as error:
+            raise within(error, document.where(("axes", "npu") if given else ("scenario",))) from None
+    return npus
+
+
+def _npu_document(value: Any, folder: Path) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return npu_document(load_npu(value, folder=folder))
+    text = str(value)
+    return npu_document(load_npu(text if text in npu_names() else _npu_path(text, folder)))
+
+
+def _npu_path(text: str, folder: Path) -> str | Path:
+    return folder / text if "/" in text or Path(text).suffix else text
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    except OSError:
+        return ""
