@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.model import CostedModel
 from layerweaver.costmodel.table import CostTable, row_pieces, split_into_rows
 from layerweaver.ir import ConfigError
+from layerweaver.ir.csv_table import CsvTable
 from layerweaver.ir.csv_text import cell_text
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.ir.spelling import nearest_of
@@ -35,65 +34,27 @@ class _Row:
     where: str
 
 
-def _text(path: Path) -> str:
-    accepted = f"give a CSV with the columns {','.join(COLUMNS)}"
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=str(path), accepted=accepted) from None
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"is larger than {MAX_FILE_BYTES >> 20} MiB", where=str(path), accepted=accepted)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError("is not UTF-8 text", where=str(path), accepted=accepted) from None
-
-
 def _read(path: Path) -> list[_Row]:
-    """Rows of the file; empty lines, lines that start with ``#`` and further columns are left out."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""))
-    header: list[str] | None = None
+    """Rows of the file; further columns are left out."""
+    accepted = f"columns {','.join(COLUMNS)}"
+    table = CsvTable(path, ConfigError, accepted=accepted, most_bytes=MAX_FILE_BYTES, most_rows=MAX_LAYERS)
+    if table.header:
+        table.require(COLUMNS)
     rows: dict[str, _Row] = {}
-    try:
-        for cells in reader:
-            where = f"{path}:{reader.line_num}"
-            if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
-                continue
-            if header is None:
-                header = _header(cells, where)
-                continue
-            row = _row(cells, header, where)
-            if row.layer in rows:
-                raise ConfigError(f"layer {row.layer[:80]!r} appears twice", where=where, accepted="keep one")
-            rows[row.layer] = row
-            if len(rows) > MAX_LAYERS:
-                raise ConfigError(f"has more than {MAX_LAYERS} layers", where=str(path))
-    except csv.Error as error:
-        raise ConfigError(f"is not CSV ({error})", where=f"{path}:{reader.line_num}") from None
+    for where, cells in table.rows():
+        row = _row(cells, where)
+        if row.layer in rows:
+            raise ConfigError(f"layer {row.layer[:80]!r} appears twice", where=where, accepted="keep one")
+        rows[row.layer] = row
     if not rows:
-        raise ConfigError("has no layers", where=str(path), accepted=f"columns {','.join(COLUMNS)}")
+        raise ConfigError("has no layers", where=str(path), accepted=accepted)
     return list(rows.values())
 
 
-def _header(cells: list[str], where: str) -> list[str]:
-    header = [name.strip() for name in cells]
-    accepted = f"columns {','.join(COLUMNS)}"
-    for column in COLUMNS:
-        if column not in header:
-            raise ConfigError(f"column {column!r} is missing", where=where, accepted=accepted)
-        if header.count(column) > 1:
-            raise ConfigError(f"column {column!r} appears twice", where=where, accepted=accepted)
-    return header
-
-
-def _row(values: list[str], header: list[str], where: str) -> _Row:
-    if len(values) != len(header):
-        raise ConfigError(f"has {len(values)} columns", where=where, accepted=f"give {len(header)}")
-    cells = dict(zip(header, values, strict=True))
+def _row(cells: Mapping[str, str], where: str) -> _Row:
     numbers = []
     for column in COLUMNS[1:]:
-        text = cells[column].strip()
+        text = cells[column]
         if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_QUANTITY):
             raise ConfigError(
                 f"{text[:40]!r} is not accepted",
@@ -108,7 +69,7 @@ def _row(values: list[str], header: list[str], where: str) -> _Row:
             where=where,
             accepted="resident weights are part of the traffic",
         )
-    name = cell_text(cells["layer"].strip())
+    name = cell_text(cells["layer"])
     if not name or len(name) > MAX_NAME:
         raise ConfigError("the layer has no name or a very long one", where=f"{where}: layer")
     return _Row(name, compute, dram, weights, where)

@@ -45,7 +45,7 @@ MAX_WORK_NS = MAX_TIME_NS
 """Time for which all requests of a simulation may keep one NPU busy, one after the other."""
 
 MAX_CLOCK_HZ = 9_000_000_000
-"""Cycles per second of a simulated NPU."""
+"""Cycles per second of an NPU; a clock beyond is a slip of the pen (MHz under the key for GHz)."""
 
 MAX_QUERIES = 10**9
 """Requests of one tenant."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import hashlib
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from layerweaver.ir import ConfigError
+from layerweaver.ir.csv_table import CsvTable
 from layerweaver.ir.csv_text import cell_text
 
 __all__ = ["FEWEST", "Measurement", "Measurements", "read_measurements"]
@@ -92,84 +91,48 @@ def read_measurements(path: Path, *, throughput: bool = False, model: str | None
         ConfigError: If the file cannot be read, has an unknown or missing column, fewer than three rows, a
             value out of range, a network or layer twice, or throughput rows without ``throughput``.
     """
-    data, date = _bytes_of(path)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError("is not UTF-8 text", where=str(path), accepted=ACCEPTED) from None
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header: list[str] = []
+    table = CsvTable(path, ConfigError, accepted=ACCEPTED, most_bytes=MAX_FILE_BYTES, most_rows=MAX_ROWS)
+    changed = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+    if table.header:
+        _check_header(table, model)
     rows: list[Measurement] = []
     seen: dict[tuple[str, int, str, str], str] = {}
-    try:
-        for cells in reader:
-            where = f"{path}:{reader.line_num}"
-            if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
-                continue
-            if not header:
-                header = _header(cells, where, model)
-                continue
-            if len(cells) != len(header):
-                raise ConfigError(f"has {len(cells)} columns", where=where, accepted=f"give {len(header)}")
-            named = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-            row = _row({"model": model or "", **named}, path.parent, where, throughput=throughput)
-            if model is not None:
-                row = replace(row, source=model)
-            key = (row.source, row.batch, named.get("dims", ""), row.layer)
-            if key in seen:
-                raise ConfigError(
-                    f"{row.name[:80]!r} was measured at {seen[key]} already",
-                    where=where,
-                    accepted="keep one",
-                )
-            seen[key] = f"line {reader.line_num}"
-            rows.append(row)
-            if len(rows) > MAX_ROWS:
-                raise ConfigError(f"has more than {MAX_ROWS} rows", where=str(path))
-    except csv.Error as error:
-        raise ConfigError(f"is not CSV ({error})", where=f"{path}:{reader.line_num}") from None
+    for where, cells in table.rows():
+        row = _row({"model": model or "", **cells}, path.parent, where, throughput=throughput)
+        if model is not None:
+            row = replace(row, source=model)
+        key = (row.source, row.batch, cells.get("dims", ""), row.layer)
+        if key in seen:
+            raise ConfigError(
+                f"{row.name[:80]!r} was measured at {seen[key]} already", where=where, accepted="keep one"
+            )
+        seen[key] = f"line {where.rpartition(':')[2]}"
+        rows.append(row)
     if len(rows) < FEWEST:
         raise ConfigError(
             f"has {len(rows)} measurement{'' if len(rows) == 1 else 's'}",
             where=str(path),
             accepted=f"give at least {FEWEST} networks or layers; {ACCEPTED}",
         )
-    return Measurements(path, hashlib.sha256(data).hexdigest(), date, tuple(rows))
+    return Measurements(path, hashlib.sha256(table.data).hexdigest(), changed.date().isoformat(), tuple(rows))
 
 
-def _bytes_of(path: Path) -> tuple[bytes, str]:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
-        changed = path.stat().st_mtime
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"cannot be read ({reason})", where=str(path), accepted=ACCEPTED) from None
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"is larger than {MAX_FILE_BYTES >> 20} MiB", where=str(path), accepted=ACCEPTED)
-    return data, datetime.datetime.fromtimestamp(changed, datetime.UTC).date().isoformat()
-
-
-def _header(cells: list[str], where: str, model: str | None) -> list[str]:
-    header = [name.strip() for name in cells]
-    if model is not None and "model" in header:
+def _check_header(table: CsvTable, model: str | None) -> None:
+    if model is not None and "model" in table.header:
         raise ConfigError(
-            "has a column 'model' itself", where=where, accepted="leave out --model, or the column"
+            "has a column 'model' itself", where=table.where, accepted="leave out --model, or the column"
         )
-    for column in ("latency_ms",) if model is not None else ("model", "latency_ms"):
-        if column not in header:
-            of_layers = column == "model" and "layer" in header
-            raise ConfigError(
-                f"column {column!r} is missing",
-                where=where,
-                accepted=f"say with --model whose layers these are; {ACCEPTED}" if of_layers else ACCEPTED,
-            )
-    for column in header:
+    if model is None and "model" not in table.header and "layer" in table.header:
+        raise ConfigError(
+            "column 'model' is missing",
+            where=table.where,
+            accepted=f"say with --model whose layers these are; {ACCEPTED}",
+        )
+    table.require(("latency_ms",) if model is not None else ("model", "latency_ms"))
+    for column in table.header:
         if column not in KNOWN:
-            raise ConfigError(f"column {column[:40]!r} is not known", where=where, accepted=ACCEPTED)
-        if header.count(column) > 1:
-            raise ConfigError(f"column {column!r} appears twice", where=where, accepted=ACCEPTED)
-    return header
+            raise ConfigError(f"column {column[:40]!r} is not known", where=table.where, accepted=ACCEPTED)
+    table.require(table.header)
 
 
 def _row(cells: Mapping[str, str], folder: Path, where: str, *, throughput: bool) -> Measurement:

@@ -42,6 +42,7 @@ from layerweaver.costmodel.npu.sections import (
     registered,
 )
 from layerweaver.costmodel.plugins import COST_MODELS
+from layerweaver.ir.limits import MAX_CLOCK_HZ
 from layerweaver.ir.sections import Section, refusal
 from layerweaver.ir.units import ceil_div
 
@@ -58,9 +59,6 @@ __all__ = [
     "SramConfig",
     "VectorConfig",
 ]
-
-MAX_CLOCK_HZ = 9_000_000_000
-"""A clock beyond it is a slip of the pen (MHz under the key for GHz)."""
 
 PEAK_TOLERANCE = 0.02
 

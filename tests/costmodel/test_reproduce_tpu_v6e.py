@@ -45,7 +45,7 @@ def test_forms_are_recovered(tmp_path: Path) -> None:
         ("layer_name,input,latency(ns)\nrope,4,5\n", "no rows"),
         ("layer_name,input,latency(ns)\nq_proj,x,5\n", "latency|input"),
         ("layer_name,input,latency(ns)\nq_proj,4,0\n", "latency"),
-        ("layer_name,input,latency(ns)\nq_proj,4\n", "latency"),
+        ("layer_name,input,latency(ns)\nq_proj,4\n", "has 2 columns; give 3"),
         ("prefill_chunk_size,kv_cache_size,batch_size,is_prefill,mean_ns\n1,2,3,perhaps,4\n", "is_prefill"),
         ("prefill_chunk_size,kv_cache_size,batch_size,is_prefill,mean_ns\n1,2,nan,True,4\n", "batch_size"),
     ],

@@ -8,8 +8,7 @@ the traffic of the overlapping pieces into which larger products are cut.
 
 from __future__ import annotations
 
-import csv
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +23,16 @@ from layerweaver.costmodel.npu.reading import load_npu
 from layerweaver.costmodel.npu.sections import Precision
 from layerweaver.costmodel.table import overlapped_cycles
 from layerweaver.ir import ConfigError, Layer, LayerGraph, LayerKind, MatrixWork, TensorSpec
+from layerweaver.ir.csv_table import CsvTable
 
 __all__ = ["fit_parameters", "predict_us", "read_products", "reproduce_tpu_matmul"]
 
 MAX_ROWS = 100_000
+MAX_FILE_BYTES = 64 << 20
 MAX_EXTENT = 1 << 20
 OPERAND_BYTES = 4
 COLUMNS = ("m", "n", "k", "time_us")
+ACCEPTED = "columns m,n,k,time_us"
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -45,30 +47,20 @@ def read_products(path: Path) -> tuple[IntArray, FloatArray]:
     Raises:
         ConfigError: If the file cannot be read, lacks a column, or has a value out of range (with its line).
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ConfigError(
-                    f"column {missing[0]!r} is missing", where=f"{path}:1", accepted="columns m,n,k,time_us"
-                )
-            rows = [_product(row, f"{path}:{reader.line_num}") for row in islice(reader, MAX_ROWS)]
-    except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=str(path)) from None
-    except (UnicodeDecodeError, csv.Error):
-        raise ConfigError("is not a CSV file", where=str(path), accepted="columns m,n,k,time_us") from None
+    table = CsvTable(path, ConfigError, accepted=ACCEPTED, most_bytes=MAX_FILE_BYTES, most_rows=MAX_ROWS)
+    table.require(COLUMNS)
+    rows = [_product(row, where) for where, row in table.rows()]
     if not rows:
-        raise ConfigError("has no rows", where=str(path), accepted="columns m,n,k,time_us")
+        raise ConfigError("has no rows", where=str(path), accepted=ACCEPTED)
     return np.array([row[:3] for row in rows], dtype=np.int64), np.array([row[3] for row in rows])
 
 
-def _product(row: dict[str, str], where: str) -> tuple[int, int, int, float]:
+def _product(row: Mapping[str, str], where: str) -> tuple[int, int, int, float]:
     try:
         m, n, k = (int(row[name]) for name in COLUMNS[:3])
         time_us = float(row["time_us"])
-    except (TypeError, ValueError):
-        raise ConfigError("a value is not a number", where=where, accepted="columns m,n,k,time_us") from None
+    except ValueError:
+        raise ConfigError("a value is not a number", where=where, accepted=ACCEPTED) from None
     if not all(1 <= extent <= MAX_EXTENT for extent in (m, n, k)) or not 0 < time_us < 1e12:
         raise ConfigError(
             "a value is out of range", where=where, accepted=f"extents from 1 to {MAX_EXTENT}, times above 0"

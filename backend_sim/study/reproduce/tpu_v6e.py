@@ -9,7 +9,6 @@ long inputs differently. The shipped parameters were fitted to 4,203 attention s
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.results.reproduced import TpuTokens
 from layerweaver.ir import ConfigError
+from layerweaver.ir.csv_table import CsvTable
 
 __all__ = ["fit_forms", "predict_ns", "read_times", "reproduce_tpu_v6e"]
 
@@ -61,29 +61,16 @@ def read_times(path: Path) -> Times:
         ConfigError: If the file cannot be read, has neither set of columns, or a value out of range.
     """
     accepted = f"columns {','.join(ATTENTION)}, or {','.join(LAYERS)}"
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(
-                f"is larger than {MAX_FILE_BYTES >> 20} MiB", where=str(path), accepted=accepted
-            )
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns = reader.fieldnames or ()
-            kind = next((kind for kind in (ATTENTION, LAYERS) if all(name in columns for name in kind)), None)
-            if kind is None:
-                raise ConfigError("has neither set of columns", where=f"{path}:1", accepted=accepted)
-            rows: dict[str, list[tuple[list[float], float]]] = {}
-            for row in reader:
-                where = f"{path}:{reader.line_num}"
-                if reader.line_num > MAX_ROWS:
-                    raise ConfigError(f"has more than {MAX_ROWS} rows", where=where)
-                form, terms, time = (_attention if kind is ATTENTION else _layer)(row, where)
-                if form:
-                    rows.setdefault(form, []).append((terms, time))
-    except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=str(path), accepted=accepted) from None
-    except (UnicodeDecodeError, csv.Error):
-        raise ConfigError("is not a CSV file", where=str(path), accepted=accepted) from None
+    table = CsvTable(path, ConfigError, accepted=accepted, most_bytes=MAX_FILE_BYTES, most_rows=MAX_ROWS)
+    kind = next((kind for kind in (ATTENTION, LAYERS) if set(kind) <= set(table.header)), None)
+    if kind is None:
+        raise ConfigError("has neither set of columns", where=table.where, accepted=accepted)
+    table.require(kind)
+    rows: dict[str, list[tuple[list[float], float]]] = {}
+    for where, row in table.rows():
+        form, terms, time = (_attention if kind is ATTENTION else _layer)(row, where)
+        if form:
+            rows.setdefault(form, []).append((terms, time))
     if not rows:
         raise ConfigError("has no rows", where=str(path), accepted=accepted)
     return {
@@ -92,24 +79,24 @@ def read_times(path: Path) -> Times:
     }
 
 
-def _number(row: Mapping[str, str | None], name: str, where: str, least: float) -> float:
+def _number(row: Mapping[str, str], name: str, where: str, least: float) -> float:
     try:
-        value = float(row[name] or "")
+        value = float(row[name])
     except ValueError:
         value = math.nan
     if not least <= value <= 1e15:
         raise ConfigError(
-            f"{str(row[name])[:40]!r} is not accepted",
+            f"{row[name][:40]!r} is not accepted",
             where=f"{where}: {name}",
             accepted=f"a number from {least:g}",
         )
     return value
 
 
-def _attention(row: Mapping[str, str | None], where: str) -> tuple[str, list[float], float]:
+def _attention(row: Mapping[str, str], where: str) -> tuple[str, list[float], float]:
     new, cached = (_number(row, name, where, 0) for name in ATTENTION[:2])
     sequences, time = _number(row, "batch_size", where, 1), _number(row, "mean_ns", where, 1e-3)
-    told = (row["is_prefill"] or "").strip().lower()
+    told = row["is_prefill"].lower()
     if told not in ("true", "false"):
         raise ConfigError(
             f"{told[:40]!r} is not accepted", where=f"{where}: is_prefill", accepted="True or False"
@@ -119,8 +106,8 @@ def _attention(row: Mapping[str, str | None], where: str) -> tuple[str, list[flo
     return "decode", [1.0, sequences, sequences * cached], time
 
 
-def _layer(row: Mapping[str, str | None], where: str) -> tuple[str, list[float], float]:
-    name = row["layer_name"] or ""
+def _layer(row: Mapping[str, str], where: str) -> tuple[str, list[float], float]:
+    name = row["layer_name"]
     if name not in WEIGHT_ROWS:
         return "", [], 0.0
     tokens, time = _number(row, "input", where, 1), _number(row, "latency(ns)", where, 1e-3)
