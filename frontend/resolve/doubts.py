@@ -104,9 +104,11 @@ class Doubts:
     def _earlier(self, call: Call, value: Info | None) -> Cause | None:
         """The cause that ``call`` inherits from an input."""
         if value is not None:
-            if value.cause is not None and value.constant:
-                return Cause(f"{node_label(call.node)}: {value.cause.what}", value.cause.cure)
-            return value.cause
+            known = value.shape is not None and not value.constant  # only what is in it depends on data
+            cause = None if known else value.cause
+            if cause is not None and not cause.what.startswith("node "):
+                return Cause(f"{node_label(call.node)}: {cause.what}", cause.cure)
+            return cause
         unknown = [info for info in call.inputs if info is not None and info.shape is None]
         return next((info.cause for info in unknown if info.cause is not None), None)
 

@@ -172,3 +172,27 @@ def test_compiling_refuses_what_lacks_work_unless_told(tmp_path: Path) -> None:
     assert told.warnings
     stated = compile_models([ModelRequest("a", str(path), values={"n": (20,)})], "memory-centric")
     assert any("n is stated as 20" in warning for warning in stated.warnings)
+
+
+BEHIND_A_BOUND = """g (float[1, 30] x, float[60, 8] e, float[8, 5] w) => (float[] y, float[] u)
+    <int64 z = {0}, int64 o = {1}> {
+    p = NonZero(x)
+    f = Cast<to=1>(p)
+    s = ReduceSum<keepdims=0>(f)
+    n = Cast<to=7>(s)
+    r = Range(z, n, o)
+    a = Gather(e, r)
+    y = MatMul(a, w)
+    c = Shape(a)
+    b = ConstantOfShape(c)
+    u = MatMul(b, w)
+}"""
+
+
+def test_a_bound_before_a_value_is_not_what_is_lacking(import_text: ImportText) -> None:
+    graph = import_text(BEHIND_A_BOUND)
+    assert len(graph.lacking) == 1
+    assert "the value of its input n depends on data" in graph.lacking[0]
+    assert "2 matrix products" in graph.lacking[0]
+    assert graph.lacking[0].endswith("give --value n=N")
+    assert import_text(BEHIND_A_BOUND, values={"n": (9,)}).macs == 2 * 9 * 8 * 5

@@ -29,11 +29,12 @@ COUNTED = {
     *PRODUCTS,
     *RECURRENT,
     *CONVOLUTIONS,
-    *("Gemm", "QGemm", "ConvTranspose", "Einsum", "MatMulNBits"),
+    *("Gemm", "QGemm", "FusedGemm", "ConvTranspose", "Einsum", "MatMulNBits"),
 }
 UNKNOWN = {
     *("Attention", "MultiHeadAttention", "GroupQueryAttention", "QAttention"),
     *("RotaryAttention", "DecoderMaskedMultiHeadAttention", "PackedAttention", "MoE", "QMoE"),
+    *("BeamSearch", "GreedySearch", "Sampling", "WhisperBeamSearch"),
 }
 
 
@@ -127,11 +128,9 @@ def _reads(node: NodeProto) -> Iterator[str]:
 
 
 def _counts(graph: GraphProto) -> bool:
-    if any(node.op_type in UNKNOWN for node in graph.node):
-        kinds = sorted({node.op_type for node in graph.node if node.op_type in UNKNOWN})
-        raise UncountedError(f"products of {', '.join(kinds)}")
     return any(
-        node.op_type in COUNTED or any(_counts(each.g) for each in node.attribute if each.HasField("g"))
+        node.op_type in COUNTED | UNKNOWN
+        or any(_counts(each.g) for each in node.attribute if each.HasField("g"))
         for node in graph.node
     )
 
@@ -139,6 +138,9 @@ def _counts(graph: GraphProto) -> bool:
 def _instrument(graph: GraphProto, prefix: str) -> str:
     """Add the sum to `graph` in place; returns the name of the total."""
     nodes = _Sum(prefix)
+    kinds = sorted({node.op_type for node in graph.node if node.op_type in UNKNOWN})
+    if kinds:
+        raise UncountedError(f"products of {', '.join(kinds)}")
     for index, node in enumerate(graph.node):
         bodies = [each.g for each in node.attribute if each.HasField("g")]
         if bodies and any(_counts(body) for body in bodies):
@@ -149,6 +151,8 @@ def _instrument(graph: GraphProto, prefix: str) -> str:
             _widen_scan(node)
             node.output.append(f"{inner}/total")
             total = f"{inner}/total"
+            if node.op_type == "SequenceMap":
+                total = nodes.node("ConcatFromSequence", total, axis=0, new_axis=1)
             nodes.add(total if node.op_type == "If" else nodes.node("ReduceSum", total, keepdims=0))
         elif node.op_type in COUNTED:
             nodes.add(_count(node, nodes))
@@ -171,7 +175,7 @@ def _count(node: NodeProto, nodes: _Sum) -> str:
     transposed = bool(_attribute(node, "transA"))
     if kind in PRODUCTS:
         return nodes.times(nodes.size(output), nodes.extent(inputs[0], -2 if transposed else -1))
-    if kind in ("Gemm", "QGemm"):
+    if kind in ("Gemm", "QGemm", "FusedGemm"):
         return nodes.times(nodes.size(output), nodes.extent(inputs[0], 0 if transposed else 1))
     if kind == "MatMulNBits":
         return nodes.times(nodes.size(output), nodes.constant(_attribute(node, "K")))
