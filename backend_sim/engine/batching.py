@@ -25,7 +25,7 @@ from layerweaver.backend_sim.engine.queues import (
 )
 from layerweaver.backend_sim.engine.state import CLOSED, SATURATED, State
 from layerweaver.ir.clock import cycles_to_ns_down, cycles_to_ns_up, ns_to_cycles_down, ns_to_cycles_up
-from layerweaver.scheduler.machine.jit import apart, inlined
+from layerweaver.scheduler.machine.jit import apart, counted, inlined
 from layerweaver.scheduler.machine.timelines import NEVER
 
 __all__ = ["admit", "finish_batch", "load_row", "turn_away"]
@@ -224,11 +224,11 @@ def _formed_at(state: State, index: int, queued: int, arrival: int) -> int:
 @inlined
 def load_row(state: State, index: int) -> None:
     """Copy the costs of the head's next row into the head."""
-    if state.tenants[index].decoder >= 0:
+    if state.tenants[counted(index)].decoder >= 0:
         load_iteration_row(state, index)
         return
-    head = state.visible.heads[index]
-    row = state.rows[state.profiles[head.profile].first_row + head.row]
+    head = state.visible.heads[counted(index)]
+    row = state.rows[counted(state.profiles[counted(head.profile)].first_row + head.row)]
     head.compute_cycles = row.compute_cycles
     head.fetch_cycles = row.fetch_cycles
     head.dram_scaled = row.dram_scaled

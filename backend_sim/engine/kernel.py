@@ -13,7 +13,7 @@ from layerweaver.backend_sim.engine.decoding import begin_iteration
 from layerweaver.backend_sim.engine.events import EARLIEST, set_event
 from layerweaver.backend_sim.engine.queues import begin_waiting, next_event
 from layerweaver.backend_sim.engine.state import State, Totals
-from layerweaver.scheduler.machine.jit import apart, inlined
+from layerweaver.scheduler.machine.jit import apart, counted, inlined
 from layerweaver.scheduler.machine.timelines import (
     COUNT_LIMIT,
     HOLD,
@@ -81,12 +81,12 @@ def advance(state: State, options: Any, memory: Memory, decisions: int) -> int:
             if not _hold(state):
                 return STUCK
             continue
-        if index < 0 or index >= machine.tenant_count or view.heads[index].rows_left <= 0:
+        if index < 0 or index >= machine.tenant_count or view.heads[counted(index)].rows_left <= 0:
             return BAD_CHOICE
         if machine.mode < 0 or machine.mode >= totals.mode_count:
             return BAD_MODE
-        head = view.heads[index]
-        tenant = state.tenants[index]
+        head = view.heads[counted(index)]
+        tenant = state.tenants[counted(index)]
         if (
             tenant.started == 0
             and tenant.drop_hopeless != 0
@@ -102,7 +102,9 @@ def advance(state: State, options: Any, memory: Memory, decisions: int) -> int:
 def _next_decision(state: State) -> int:
     """Cycle at which the DMA needs the next row, ``dispatch_ahead`` rows early."""
     machine, totals = state.visible.machine, state.totals
-    now: int = max(machine.now, state.recent[totals.recent], machine.compute_end - totals.reach_cycles)
+    now: int = max(
+        machine.now, state.recent[counted(totals.recent)], machine.compute_end - totals.reach_cycles
+    )
     if totals.overlap == 0 and machine.running < 0:
         now = max(now, machine.compute_end)
     return now
@@ -134,8 +136,8 @@ def _schedule(state: State, index: int, recording: bool) -> None:
     """Append the next row of a tenant's head to the timelines and account for it."""
     view, totals = state.visible, state.totals
     machine = view.machine
-    head = view.heads[index]
-    tenant = state.tenants[index]
+    head = view.heads[counted(index)]
+    tenant = state.tenants[counted(index)]
     if tenant.started == 0:
         _begin(state, index)
     saved = 0
@@ -187,7 +189,7 @@ def _schedule(state: State, index: int, recording: bool) -> None:
     if recording:
         _record(state, index, compute_start)
     totals.held_cycles = 0
-    state.recent[totals.recent] = fetch_end
+    state.recent[counted(totals.recent)] = fetch_end
     if totals.recent < totals.dispatch_ahead:
         totals.recent += 1
     else:
@@ -249,7 +251,7 @@ def _full_until(view: View) -> int:
     """Cycle until which the buffer has no room for a single byte; 0 if it has some."""
     machine, until = view.machine, 0
     for position in range(machine.first, machine.last):
-        entry = view.fetches[position & machine.mask]
+        entry = view.fetches[counted(position & machine.mask)]
         if machine.appended_scaled - entry.before_scaled < machine.buffer_scaled:
             break
         until = entry.done

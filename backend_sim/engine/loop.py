@@ -31,9 +31,9 @@ from layerweaver.backend_sim.engine.outcome import SimulationOutcome
 from layerweaver.backend_sim.engine.settle import collect
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.ir import PolicyError
-from layerweaver.scheduler.machine.jit import bind, compile_bound, has_cache
+from layerweaver.scheduler.machine.jit import bind, compile_bound, has_cache, mentions
 from layerweaver.scheduler.machine.records import as_objects, records
-from layerweaver.scheduler.machine.timelines import FETCH, Memory
+from layerweaver.scheduler.machine.timelines import FETCH, WITHOUT_ROOM, Memory
 from layerweaver.scheduler.policies.contract import Policy
 
 __all__ = ["Progress", "ProgressCallback", "run"]
@@ -181,7 +181,9 @@ def _loop(policy: Policy, compiled: bool, decoding: bool) -> Loop:
 @functools.lru_cache(maxsize=64)
 def _compiled_loop(choose: FunctionType, name: str, decoding: bool) -> Loop:
     """The loop of a policy; without language models it leaves out what only they need."""
-    loop = compile_bound(_ADVANCE, {"choose": choose}, name, {} if decoding else WITHOUT_DECODERS)
+    room = {} if mentions(choose, "room_scaled") else WITHOUT_ROOM
+    common = {} if decoding else WITHOUT_DECODERS
+    loop = compile_bound(_ADVANCE, {"choose": choose, **room}, name, common)
     if not has_cache(loop):
         LOGGER.info("compiling the engine for policy %s (once; cached on disk)", name)
     return loop

@@ -19,6 +19,7 @@ from layerweaver.backend_sim.firmware.program import Program
 from layerweaver.backend_sim.firmware.spans import SIZES, Number, Span, literal, storage_type
 from layerweaver.backend_sim.firmware.things import Pointed, Seen, Thing, Whole
 from layerweaver.scheduler.machine import timelines
+from layerweaver.scheduler.machine.jit import mentions
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER
 from layerweaver.scheduler.policies.contract import Policy
 from layerweaver.scheduler.rules import commitment
@@ -118,7 +119,10 @@ class Assembly:
         if spec.checkpoints:
             needed.append(("head", "live_bytes"))
         choose = cast("FunctionType", spec.choose)
-        self._program = Program(facts, {cast("FunctionType", commitment.choose): choose}, needed)
+        bound = {cast("FunctionType", commitment.choose): choose}
+        if not mentions(choose, "room_scaled"):
+            bound |= {getattr(timelines, name): empty for name, empty in timelines.WITHOUT_ROOM.items()}
+        self._program = Program(facts, bound, needed)
         time = Number("", Span(0, NEVER), wide=True)
         weight = Number("", facts.head_fields()["weight_scaled"])
         head = Pointed("head", "head->")
@@ -271,7 +275,14 @@ class Assembly:
                 "lw_machine", [(storage_type(machine[name]), name) for name in self._kept["machine"]]
             ),
             self._struct("lw_head", [*[("lw_request", name) for name in pointers], *kept]),
-            self._struct("lw_fetch", [(storage_type(span), name) for name, span in fetches.items()]),
+            self._struct(
+                "lw_fetch",
+                [
+                    (storage_type(span), name)
+                    for name, span in fetches.items()
+                    if self._program.reads("fetch", name)
+                ],
+            ),
         ]
         members = [
             ("lw_machine", "machine"),

@@ -20,6 +20,7 @@ from layerweaver.backend_sim.firmware.things import (
     refusal,
 )
 from layerweaver.ir import PolicyError
+from layerweaver.scheduler.machine.jit import counted
 
 __all__ = ["Expressions"]
 
@@ -233,6 +234,8 @@ class Expressions(Arithmetic):
     def _call(self, node: ast.Call) -> Thing:
         called = self.thing(node.func)
         value = called.value if isinstance(called, Known) else None
+        if value is counted and len(node.args) == 1:
+            return self.number(node.args[0])
         if isinstance(value, FunctionType):
             return self.call(node, value)
         if value in (min, max) and not node.keywords and len(node.args) > 1:

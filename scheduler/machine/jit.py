@@ -23,7 +23,16 @@ from layerweaver.ir import PolicyError
 from layerweaver.ir.elsewhere import import_elsewhere
 from layerweaver.scheduler.machine.cache import Kept, Linked
 
-__all__ = ["apart", "bind", "compile_bound", "has_cache", "inlined", "source_digest"]
+__all__ = [
+    "apart",
+    "bind",
+    "compile_bound",
+    "counted",
+    "has_cache",
+    "inlined",
+    "mentions",
+    "source_digest",
+]
 
 Plain = TypeVar("Plain", bound=Callable[..., Any])
 
@@ -45,6 +54,16 @@ def apart(function: Plain) -> Plain:
     """
     function.__dict__["apart"] = True
     return function
+
+
+def counted(position: int) -> int:
+    """An index that is never negative: compiled code does not look whether it counts from the end."""
+    return position
+
+
+def mentions(function: FunctionType, name: str) -> bool:
+    """Whether a function, or one that it calls, has a name in its code: a variable's or an attribute's."""
+    return any(name in reached.__code__.co_names for reached in _reachable(function, {}))
 
 
 def bind(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
@@ -206,6 +225,10 @@ class _Compiler(_Rebuilder):
         return any(not self._own.keys().isdisjoint(item.__code__.co_names) for item in reached)
 
     def wrap(self, function: FunctionType, copy: FunctionType) -> Callable[..., Any]:
+        if function is counted:
+            import numpy  # noqa: PLC0415
+
+            return numpy.uint64
         njit = load_numba().njit
         if "apart" in function.__dict__:
             self._linked[function] = Linked(njit(**_INNER)(copy), self.place(function))

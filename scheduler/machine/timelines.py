@@ -17,10 +17,10 @@ layers whose compute is not done lives in a ring of :class:`Fetch` records and i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from layerweaver.scheduler.machine.jit import inlined
+from layerweaver.scheduler.machine.jit import counted, inlined
 from layerweaver.scheduler.machine.records import record_type
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "HOLD",
     "MACHINE",
     "NEVER",
+    "WITHOUT_ROOM",
     "Fetch",
     "Head",
     "Machine",
@@ -64,7 +65,8 @@ class Machine(Protocol):
         buffer_scaled: Capacity of the weight buffer.
         free_scaled: Space free at ``start``.
         room_scaled: ``min over live entries j of A_j + (tc - c_j) b``: what could be fetched by ``tc`` as
-            far as space goes, before any candidate is counted (meaningless when ``compute_end <= start``).
+            far as space goes, before any candidate is counted (meaningless when ``compute_end <= start``,
+            and under policies that do not name it).
         longest_fetch_cycles: Longest fetch of any row among the models that have a head request.
         ready_count: Tenants that have a head request: the first entries of ``ready``.
         tenant_count: Tenants declared.
@@ -270,7 +272,7 @@ def fetch_end_of(view: View, head: Head) -> int:
     latest = head.dram_scaled
     position = machine.first
     while position < machine.last:
-        entry = fetches[position & machine.mask]
+        entry = fetches[counted(position & machine.mask)]
         missing = needed - entry.before_scaled
         if missing <= 0:
             break
@@ -285,25 +287,35 @@ def release(view: View) -> None:
     machine, fetches = view.machine, view.fetches
     first, last, mask = machine.first, machine.last, machine.mask
     start = machine.start
-    while first < last and fetches[first & mask].done <= start:
+    while first < last and fetches[counted(first & mask)].done <= start:
         first += 1
     machine.first = first
     if first == last:
         # Nothing counts from the origin any more; after a long pause, products of the time since it overflow.
         machine.appended_scaled = 0
         machine.origin = start
-        machine.window_first = machine.window_last
         machine.free_scaled = machine.buffer_scaled
+    else:
+        unused = machine.buffer_scaled - machine.appended_scaled
+        machine.free_scaled = unused + fetches[counted(first & mask)].before_scaled
+    find_room(view)
+
+
+@inlined
+def find_room(view: View) -> None:
+    """Set ``room_scaled``, from the smallest key of the live entries."""
+    machine, fetches, mask = view.machine, view.fetches, view.machine.mask
+    if machine.first == machine.last:
+        machine.window_first = machine.window_last
         machine.room_scaled = machine.buffer_scaled
         return
     window_first = machine.window_first
-    while fetches[window_first & mask].window < first:
+    while fetches[counted(window_first & mask)].window < machine.first:
         window_first += 1
     machine.window_first = window_first
-    unused = machine.buffer_scaled - machine.appended_scaled
-    smallest = fetches[fetches[window_first & mask].window & mask].key
-    machine.free_scaled = unused + fetches[first & mask].before_scaled
-    machine.room_scaled = unused + smallest + (machine.compute_end - machine.origin) * machine.rate
+    smallest = fetches[counted(fetches[counted(window_first & mask)].window & mask)].key
+    fetched_by_then = (machine.compute_end - machine.origin) * machine.rate
+    machine.room_scaled = machine.buffer_scaled - machine.appended_scaled + smallest + fetched_by_then
 
 
 @inlined
@@ -312,23 +324,31 @@ def append_fetch(view: View, weight_scaled: int, done: int) -> None:
     machine, fetches = view.machine, view.fetches
     last, mask = machine.last, machine.mask
     before = machine.appended_scaled
-    key = before - (done - machine.origin) * machine.rate
-    if last > machine.first and fetches[(last - 1) & mask].before_scaled == before:
+    if last > machine.first and fetches[counted((last - 1) & mask)].before_scaled == before:
         last -= 1
-    window_last = machine.window_last
-    while (
-        window_last > machine.window_first
-        and fetches[fetches[(window_last - 1) & mask].window & mask].key >= key
-    ):
-        window_last -= 1
-    entry = fetches[last & mask]
+    entry = fetches[counted(last & mask)]
     entry.before_scaled = before
     entry.done = done
-    entry.key = key
-    fetches[window_last & mask].window = last
-    machine.window_last = window_last + 1
     machine.last = last + 1
     machine.appended_scaled = before + weight_scaled
+    note_key(view, last)
+
+
+@inlined
+def note_key(view: View, position: int) -> None:
+    """Give the newest entry its key, and drop from the monotone queue what is no smaller."""
+    machine, fetches, mask = view.machine, view.fetches, view.machine.mask
+    entry = fetches[counted(position & mask)]
+    key = entry.before_scaled - (entry.done - machine.origin) * machine.rate
+    entry.key = key
+    window_last = machine.window_last
+    while window_last > machine.window_first:
+        smaller = fetches[counted((window_last - 1) & mask)].window
+        if fetches[counted(smaller & mask)].key < key:
+            break
+        window_last -= 1
+    fetches[counted(window_last & mask)].window = position
+    machine.window_last = window_last + 1
 
 
 def rebase(view: View, origin: int) -> None:
@@ -337,12 +357,37 @@ def rebase(view: View, origin: int) -> None:
     position, last, mask = machine.first, machine.last, machine.mask
     dropped = machine.appended_scaled
     if position < last:
-        dropped = fetches[position & mask].before_scaled
-    shift = (origin - machine.origin) * machine.rate - dropped
+        dropped = fetches[counted(position & mask)].before_scaled
+    move_keys(view, (origin - machine.origin) * machine.rate - dropped)
     while position < last:
-        entry = fetches[position & mask]
-        entry.before_scaled -= dropped
-        entry.key += shift
+        fetches[counted(position & mask)].before_scaled -= dropped
         position += 1
     machine.appended_scaled -= dropped
     machine.origin = origin
+
+
+def move_keys(view: View, shift: int) -> None:
+    """Add to the keys of all live entries."""
+    machine, fetches = view.machine, view.fetches
+    for position in range(machine.first, machine.last):
+        fetches[counted(position & machine.mask)].key += shift
+
+
+def _no_room(view: View) -> None:
+    """Stands for :func:`find_room` where no policy reads ``room_scaled``."""
+
+
+def _no_key(view: View, position: int) -> None:
+    """Stands for :func:`note_key` there."""
+
+
+def _no_shift(view: View, shift: int) -> None:
+    """Stands for :func:`move_keys` there."""
+
+
+WITHOUT_ROOM: Mapping[str, Callable[..., Any]] = {
+    "find_room": _no_room,
+    "note_key": _no_key,
+    "move_keys": _no_shift,
+}
+"""What is left out under policies that do not read ``room_scaled``."""

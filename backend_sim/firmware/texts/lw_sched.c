@@ -294,14 +294,15 @@ static int32_t hold(lw_choice *choice, int64_t until)
 static void restart_positions(lw_scheduler *lw)
 {
     lw_machine *machine = &lw->machine;
-    int32_t rounds = machine->first & ~LW_MASK, window_rounds = machine->window_first & ~LW_MASK;
-    for (int32_t at = machine->window_first; at < machine->window_last; at++) {
-        lw->fetches[at & LW_MASK].window -= rounds;
-    }
+    int32_t rounds = machine->first & ~LW_MASK;
+[machine.room_scaled]    int32_t window_rounds = machine->window_first & ~LW_MASK;
+[machine.room_scaled]    for (int32_t at = machine->window_first; at < machine->window_last; at++) {
+[machine.room_scaled]        lw->fetches[at & LW_MASK].window -= rounds;
+[machine.room_scaled]    }
+[machine.room_scaled]    machine->window_first -= window_rounds;
+[machine.room_scaled]    machine->window_last -= window_rounds;
     machine->first -= rounds;
     machine->last -= rounds;
-    machine->window_first -= window_rounds;
-    machine->window_last -= window_rounds;
 }
 
 /* Append the next row of a tenant's head to the timelines. */
@@ -345,7 +346,8 @@ static void schedule(lw_scheduler *lw, int32_t index, lw_choice *choice)
 [head.served_fetch_cycles]    head->served_fetch_cycles += (int64_t)$HEAD_FETCH;
 [head.left_compute_cycles]    head->left_compute_cycles = ($LEFT_COMPUTE_TYPE)(head->left_compute_cycles - $HEAD_COMPUTE);
 [head.left_fetch_cycles]    head->left_fetch_cycles = ($LEFT_FETCH_TYPE)(head->left_fetch_cycles - $HEAD_FETCH);
-    if (lw->machine.last > LW_MOST_POSITIONS || lw->machine.window_last > LW_MOST_POSITIONS) {
+[!machine.room_scaled]    if (lw->machine.last > LW_MOST_POSITIONS) {
+[machine.room_scaled]    if (lw->machine.last > LW_MOST_POSITIONS || lw->machine.window_last > LW_MOST_POSITIONS) {
         restart_positions(lw);
     }
     head->rows_left--;
@@ -417,7 +419,7 @@ void lw_row_done(lw_scheduler *lw, int64_t expected, int64_t actual)
         lw_fetch *entry = &lw->fetches[at & LW_MASK];
         if (entry->done >= expected) {
             entry->done += later;
-            entry->key -= later * $RATE;
+[machine.room_scaled]            entry->key -= later * $RATE;
         }
     }
     lw->machine.compute_end += later;
