@@ -95,6 +95,13 @@ class Cache:
             os.utime(path)
         return entry
 
+    def size_of(self, name: str) -> int:
+        """Bytes of an entry; 0 if there is none."""
+        try:
+            return 0 if self.folder is None else (self.folder / name).stat().st_size
+        except OSError:
+            return 0
+
     def write(self, name: str, entry: bytes) -> None:
         """Keep an entry, if that is possible."""
         if self.folder is None:

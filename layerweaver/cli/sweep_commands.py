@@ -97,12 +97,13 @@ def _cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything that is kept.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show, or clear, what is kept between runs: compiled code and imported models."""
+    """Show, or clear, what is kept between runs: compiled code, imported models and their costs."""
     from layerweaver.backend_sim.study.certify.virtual_clock import CLOCK
+    from layerweaver.scheduler.compile.kept_costs import COSTS
     from layerweaver.scheduler.compile.kept_graphs import GRAPHS
     from layerweaver.scheduler.machine.cache import COMPILED
 
-    caches = (COMPILED, GRAPHS, CLOCK)
+    caches = (COMPILED, GRAPHS, COSTS, CLOCK)
     if clear:
         for cache in caches:
             cache.clear()

@@ -16,6 +16,8 @@ from layerweaver.costmodel.table import CostTable
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError, ProfileError
 from layerweaver.ir.limits import MAX_QUANTITY, MAX_ROWS, MAX_VARIANTS
+from layerweaver.scheduler.compile.kept_costs import called, costs_name, keep_costs, kept_costs
+from layerweaver.scheduler.compile.kept_graphs import is_in_memory
 from layerweaver.scheduler.compile.sources import ZOO_PREFIX, ModelSource
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile.profile import DecoderEntry, Profile, Provenance
@@ -192,6 +194,13 @@ def _compile_one(
             state=tuple(request.state or ()),
             strict=request.strict,
         )
+        measured = request.overrides.get(batch)
+        graph = source.kept_name(options) if measured is None else None
+        name = costs_name(graph, config, request.longest_us) if graph else None
+        if graph and name and (known := kept_costs(name, graph)) is not None:
+            yield called(known[0], request.entry), known[1]
+            continue
+        read = None if graph is None or is_in_memory(graph) else graph
         imported = source.imported(options)
         lacking = imported.graph.lacking
         if lacking and not request.incomplete:
@@ -202,30 +211,30 @@ def _compile_one(
                 accepted="or take it as it is with --incomplete (in a scenario: incomplete: true)",
             )
         pinned[imported.graph.name] = pinned_bytes(imported.graph, config)
-        measured = request.overrides.get(batch)
         taken = (
             () if measured is None else (f"batch {batch} takes measured costs from {Path(measured).name}",)
         )
         values = request.values.items()
         stated = (f"{name} is stated as {', '.join(map(str, value))}" for name, value in values)
-        yield (
-            profile_graph(
-                imported.graph,
-                config,
-                entry=request.entry,
-                overrides=measured,
-                longest_us=request.longest_us,
-            ),
-            Provenance(
-                source=source.file_name,
-                sha256=imported.sha256,
-                dims=dict(imported.dims),
-                shapes=dict(request.shapes),
-                trip_counts=dict(request.trip_counts),
-                tool_version=_tool_version(),
-                warnings=(*imported.graph.warnings, *stated, *taken),
-            ),
+        costed = profile_graph(
+            imported.graph,
+            config,
+            entry=request.entry,
+            overrides=measured,
+            longest_us=request.longest_us,
         )
+        origin = Provenance(
+            source=source.file_name,
+            sha256=imported.sha256,
+            dims=dict(imported.dims),
+            shapes=dict(request.shapes),
+            trip_counts=dict(request.trip_counts),
+            tool_version=_tool_version(),
+            warnings=(*imported.graph.warnings, *stated, *taken),
+        )
+        if name and not lacking:
+            keep_costs(name, read, (costed, origin), config)
+        yield costed, origin
 
 
 def _compile_decoder(request: ModelRequest, config: NpuConfig) -> DecoderEntry:

@@ -24,13 +24,14 @@ from layerweaver.ir import LayerGraph, read_bounded
 from layerweaver.ir.cache import Cache
 from layerweaver.ir.plugins import installed
 
-__all__ = ["GRAPHS", "Imported", "content_of", "graph_name", "keep", "kept"]
+__all__ = ["GRAPHS", "Imported", "code_of", "content_of", "graph_name", "is_in_memory", "keep", "kept"]
 
 GRAPHS = Cache("graphs", most_bytes=1 << 28)
 _MOST_HASHED_BYTES = 1 << 26
 _EXTERNAL = b"\x0a\x08location"
 """How an ONNX file spells the key that names another file."""
 
+_ROOMS = ("ir", "frontend", "models", "scheduler.compile", "scheduler.iterations")
 _MOST_IN_MEMORY = 64
 _memory: dict[str, object] = {}
 
@@ -73,7 +74,7 @@ def graph_name(content: str, ref: str, options: ImportOptions) -> str | None:
         return None
     said = ((field.name, getattr(options, field.name)) for field in fields(options))
     asked = [(key, sorted(value.items()) if isinstance(value, Mapping) else value) for key, value in said]
-    return hashlib.sha256(repr((_code(), content, ref, asked)).encode()).hexdigest()
+    return hashlib.sha256(repr((code_of(_ROOMS), content, ref, asked)).encode()).hexdigest()
 
 
 def _others_operators() -> bool:
@@ -84,13 +85,13 @@ def _others_operators() -> bool:
 
 
 @cache
-def _code() -> str:
-    """Digest of the code that makes what is kept."""
+def code_of(rooms: tuple[str, ...]) -> str:
+    """Digest of the code of some packages of ours, and of what it stands on."""
     digest = hashlib.sha256()
-    for distribution in ("layerweaver", "onnx"):
+    for distribution in ("layerweaver", "onnx", "numpy"):
         digest.update(metadata.version(distribution).encode() + b"\0")
     digest.update(platform.python_version().encode())
-    for room in ("ir", "frontend", "models", "scheduler.compile", "scheduler.iterations"):
+    for room in rooms:
         spec = find_spec(f"layerweaver.{room}")
         for place in (spec and spec.submodule_search_locations) or ():
             for file in sorted(Path(place).rglob("*.py")):
@@ -109,6 +110,11 @@ def kept(name: str, kind: type[Kept]) -> Kept | None:
         _remember(name, found)
     assert isinstance(found, kind)
     return found
+
+
+def is_in_memory(name: str) -> bool:
+    """Whether this process has what was kept under a name."""
+    return name in _memory
 
 
 def keep(name: str, made: object) -> None:

@@ -44,11 +44,16 @@ _UNREADABLE = (
 
 
 class Container:
-    """An opened profile, with the names of its members checked."""
+    """An opened profile, with the names of its members checked.
 
-    def __init__(self, path: Path) -> None:
-        self.where = str(path)
-        data = self._bytes(path)
+    Args:
+        source: The file, or what it holds.
+        where: What messages call it.
+    """
+
+    def __init__(self, source: Path | bytes, where: str) -> None:
+        self.where = where
+        data = self._bytes(source) if isinstance(source, Path) else source
         if not data.startswith(b"PK"):
             self.refuse("is not a schedule profile", "give a file written by `layerweaver compile`")
         try:

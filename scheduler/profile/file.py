@@ -43,7 +43,15 @@ from layerweaver.scheduler.profile.manifest import (
 )
 from layerweaver.scheduler.profile.profile import DecoderEntry, Profile, Provenance
 
-__all__ = ["OFFLINE_COLUMNS", "SPILL_COLUMNS", "TABLE_COLUMNS", "load_profile", "save_profile"]
+__all__ = [
+    "OFFLINE_COLUMNS",
+    "SPILL_COLUMNS",
+    "TABLE_COLUMNS",
+    "load_profile",
+    "parse_profile",
+    "profile_bytes",
+    "save_profile",
+]
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -174,26 +182,39 @@ def save_profile(profile: Profile, path: Path | str) -> None:
         OutputError: If the file cannot be written.
         ProfileError: If the profile is outside what a file may hold.
     """
+    data = profile_bytes(profile, str(path))
+    with atomic_write(Path(path)) as stream:
+        stream.write(data)
+
+
+def profile_bytes(profile: Profile, where: str) -> bytes:
+    """What the file of a profile holds.
+
+    Raises:
+        ProfileError: If the profile is outside what a file may hold.
+    """
     try:
         manifest = _manifest(profile).model_dump(mode="json")
     except ValidationError as error:
-        raise ProfileError(f"cannot be stored: {complaint(error)}", where=str(path)) from None
+        raise ProfileError(f"cannot be stored: {complaint(error)}", where=where) from None
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    with atomic_write(Path(path)) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(MANIFEST, _TIME), text.encode())
         for name, array in _members(profile):
             if array.dtype == np.dtype("<i8"):
-                _check_storable(array, name, path)
+                _check_storable(array, name, where)
             member = io.BytesIO()
             npy_format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(name, _TIME), member.getvalue())
+    return stream.getvalue()
 
 
-def _check_storable(array: NDArray[Any], name: str, path: Path | str) -> None:
+def _check_storable(array: NDArray[Any], name: str, where: str) -> None:
     if array.max(initial=0) > MAX_QUANTITY:
         raise ProfileError(
             f"cannot be stored: {name} has values above 2^45",
-            where=str(path),
+            where=where,
             accepted="compile with a smaller batch or smaller shapes",
         )
 
@@ -269,7 +290,15 @@ def load_profile(path: Path | str) -> Profile:
     Raises:
         ProfileError: If the file is missing, damaged, of a newer version or not a profile.
     """
-    reader = Container(Path(path))
+    return _read(Container(Path(path), str(path)))
+
+
+def parse_profile(data: bytes, where: str) -> Profile:
+    """As :func:`load_profile`, of what a file holds."""
+    return _read(Container(data, where))
+
+
+def _read(reader: Container) -> Profile:
     manifest = reader.manifest()
     machine = MachineSpec(**manifest.machine.model_dump())
     expected = {MANIFEST}
