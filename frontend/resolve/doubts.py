@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from layerweaver.frontend.node.registry import domain_name, load_operators
 from layerweaver.frontend.node.resolved import ResolvedNode
 from layerweaver.frontend.node.values import Cause, Info, UnknownShapeError
 from layerweaver.frontend.node.view import Call
@@ -53,7 +54,7 @@ class Doubts:
         self._nodes = nodes
         self._infos = infos
         self._pinned = pinned
-        self._makers: dict[str, OnnxNode] = {}
+        self._makers: dict[str, ResolvedNode] = {}
         self._indexed = 0
 
     def add(self, node: OnnxNode, what: str, cure: str = "", *, lacking: bool = False) -> None:
@@ -120,9 +121,12 @@ class Doubts:
         return f"give --value {info.name}={_numbers(info)}" if _small(info) else ""
 
     def _inputs_of(self, name: str) -> list[Info]:
-        """Graph inputs whose values ``name`` follows from; none when there are too many nodes between."""
+        """Graph inputs whose values ``name`` follows from.
+
+        None when there are too many nodes between, or one that is not worked out beforehand.
+        """
         for resolved in self._nodes[self._indexed :]:
-            self._makers.update((output, resolved.node) for output in resolved.node.outputs)
+            self._makers.update((output, resolved) for output in resolved.node.outputs)
         self._indexed = len(self._nodes)
         found: dict[str, Info] = {}
         seen = {name}
@@ -131,12 +135,18 @@ class Doubts:
             current = waiting.pop()
             maker = self._makers.get(current)
             info = self._infos.get(current)
-            if info is None or info.constant:
+            if info is None:
+                continue
+            if info.constant:
+                if info.value is None:
+                    return []
                 continue
             if maker is None:
                 found[current] = info
                 continue
-            fresh = [source for source in maker.inputs if source and source not in seen]
+            if not _worked_out(maker):
+                return []
+            fresh = [source for source in maker.node.inputs if source and source not in seen]
             seen.update(fresh)
             waiting.extend(fresh)
             if len(seen) > _TRACED:
@@ -161,6 +171,13 @@ class Doubts:
             if lacks:
                 lacking.append(line)
         return tuple(warnings), tuple(lacking)
+
+
+def _worked_out(resolved: ResolvedNode) -> bool:
+    """Whether an import computes what the node puts out where it knows the inputs' values."""
+    node = resolved.node
+    entry = load_operators().find(node.op_type, domain_name(node.domain), resolved.opset)
+    return entry is not None and entry.foldable and not entry.random
 
 
 def _small(info: Info) -> bool:

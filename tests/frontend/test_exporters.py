@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,28 +62,35 @@ def _agree(content: bytes, inputs: tuple[Any, ...]) -> None:
     feed = {name: np.asarray(value) for name, value in zip(names, inputs, strict=True)}
     executed = executed_macs(model, feed)
     assert executed > 0
-    shapes = _shapes_that_data_tell(model, feed)
+    told = _told_by_data(model, feed)
     for fuse in (True, False):
-        options = ImportOptions(fuse=fuse, shapes=shapes)
-        graph = import_model(read_model_bytes(content, "exported.onnx"), options)
+        graph = import_model(read_model_bytes(content, "exported.onnx"), replace(told, fuse=fuse))
         assert graph.macs == executed
         assert graph.complete
 
 
-def _shapes_that_data_tell(model: onnx.ModelProto, feed: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """What the importer asks for by ``--shape``, as it comes out of a run."""
+def _told_by_data(model: onnx.ModelProto, feed: dict[str, np.ndarray]) -> ImportOptions:
+    """What the importer asks for by ``--shape`` and ``--value``, as it comes out of a run."""
     import onnxruntime
 
     asking = import_model(read_model_bytes(model.SerializeToString(), "exported.onnx"))
-    names = list(dict.fromkeys(re.findall(r"give --shape (\S+)=\.\.\.", "\n".join(asking.warnings))))
-    if not names:
-        return {}
+    cures = "\n".join(asking.warnings)
+    shapes = list(dict.fromkeys(re.findall(r"--shape (\S+)=\.\.\.", cures)))
+    values = list(dict.fromkeys(re.findall(r"--value (\S+)=N", cures)))
+    if not shapes and not values:
+        return ImportOptions()
     del model.graph.output[:]
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in (*shapes, *values))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     wanted = {each.name for each in session.get_inputs()}
-    found = session.run(names, {name: value for name, value in feed.items() if name in wanted})
-    return {name: value.shape for name, value in zip(names, found, strict=True)}
+    run = session.run(None, {name: value for name, value in feed.items() if name in wanted})
+    return ImportOptions(
+        shapes={name: found.shape for name, found in zip(shapes, run, strict=False)},
+        values={
+            name: tuple(found.ravel().tolist())
+            for name, found in zip(values, run[len(shapes) :], strict=True)
+        },
+    )
 
 
 def test_there_are_thirty_kinds() -> None:

@@ -196,3 +196,17 @@ def test_a_bound_before_a_value_is_not_what_is_lacking(import_text: ImportText) 
     assert "2 matrix products" in graph.lacking[0]
     assert graph.lacking[0].endswith("give --value n=N")
     assert import_text(BEHIND_A_BOUND, values={"n": (9,)}).macs == 2 * 9 * 8 * 5
+
+
+def test_what_follows_by_products_is_stated_where_it_arises(import_text: ImportText) -> None:
+    text = """g (float[1, 4] x, float[60, 8] e, float[8, 5] w) => (float[] y) <int64 z = {0}, int64 o = {1},
+        float[4, 1] lasts = {1, 2, 3, 4}> {
+        t = MatMul(x, lasts)
+        s = ReduceSum<keepdims=0>(t)
+        n = Cast<to=7>(s)
+        r = Range(z, n, o)
+        a = Gather(e, r)
+        y = MatMul(a, w)
+    }"""
+    assert import_text(text).lacking[0].endswith("give --value n=N")
+    assert import_text(text, values={"n": (9,)}).macs == 9 * 8 * 5 + 4

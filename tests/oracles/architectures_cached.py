@@ -1,8 +1,9 @@
-"""Small PyTorch decoders that attend to caches, their own and an encoder's."""
+"""Small PyTorch decoders that attend to caches, and one that speaks for as long as data tell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,4 +92,29 @@ def whispering() -> Example:
     return Whispering(), (torch.randint(0, 60, (1, 1)), *(2 * (*cache(5), *cache(20))))
 
 
-ARCHITECTURES: dict[str, Callable[[], Example]] = {make.__name__: make for make in (hearing, whispering)}
+def speaking() -> Example:
+    class Speaking(nn.Module):
+        """Tokens last as many frames as the network finds; the frames are decoded at their own rate."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.lasts = nn.Embedding(30, 16), nn.Conv1d(16, 1, 3, padding=1)
+            self.mix, self.out = nn.Conv1d(16, 16, 5, padding=2), nn.ConvTranspose1d(16, 1, 8, 4)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            inside = self.words(tokens).transpose(1, 2)
+            ends = torch.ceil(2 + self.lasts(inside)[:, 0].abs()).cumsum(1)
+            last: Any = ends.max().long()
+            frames = torch.arange(last.item() if torch.compiler.is_exporting() else last, dtype=ends.dtype)
+            ends = ends[:, :, None]
+            begun = functional.pad(ends, (0, 0, 1, 0))[:, :-1]
+            path = ((frames >= begun) & (frames < ends)).to(inside.dtype)
+            heard: Tensor = self.out(functional.relu(self.mix(inside @ path)))
+            return heard
+
+    return Speaking(), (torch.randint(0, 30, (1, 9)),)
+
+
+ARCHITECTURES: dict[str, Callable[[], Example]] = {
+    make.__name__: make for make in (hearing, whispering, speaking)
+}
