@@ -55,19 +55,21 @@ def _resize_shape(call: Call) -> tuple[Info]:
     if call.opset < 11:
         scales = _floats(call.value(1))
         if scales is None:
-            raise UnknownShapeError("its scales depend on data")
+            raise UnknownShapeError("its scales depend on data", call.info(1))
         return (Info(dtype, _scaled(shape, scales, list(range(len(shape))))),)
     scales = _floats(call.value(2))
     if call.text("coordinate_transformation_mode", "") == "tf_crop_and_resize" and scales is not None:
         region = _floats(call.value(1))
         if region is None:
-            raise UnknownShapeError("its region depends on data")
+            raise UnknownShapeError("its region depends on data", call.info(1))
         count = len(scales)
         spans = [max(region[axis + count] - region[axis], 0.0) for axis in range(count)]
         spread = [shape[axis] * spans[axis] * scales[axis] for axis in range(count)]
         return (Info(dtype, tuple(math.floor(extent) for extent in spread)),)
     if scales is None and not call.has(3):
-        raise UnknownShapeError("neither its scales nor its sizes are known")
+        raise UnknownShapeError(
+            "neither its scales nor its sizes are known", call.info(2) if call.has(2) else None
+        )
     return (Info(dtype, _resized(call, shape, scales)),)
 
 
@@ -75,7 +77,7 @@ def _upsample_shape(call: Call) -> tuple[Info]:
     shape, dtype = call.shape(0), call.dtype(0)
     scales = _floats(call.value(1)) if call.has(1) else None
     if call.has(1) and scales is None:
-        raise UnknownShapeError("its scales depend on data")
+        raise UnknownShapeError("its scales depend on data", call.info(1))
     if scales is None:
         found = call.attributes.get("scales")
         if isinstance(found, tuple):

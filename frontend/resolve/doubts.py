@@ -19,6 +19,9 @@ __all__ = ["Doubt", "Doubts"]
 _STATABLE = 16
 """Most elements of a value that a user may be asked to state."""
 
+_FEW = 5
+"""Most extents of a size that a user may be asked to state in place of what follows from it."""
+
 _TRACED = 400
 """Most nodes between a value and the inputs that it is traced back to."""
 
@@ -116,7 +119,7 @@ class Doubts:
     def _statable(self, info: Info) -> str:
         """The option that states ``info``: through the graph inputs that it follows from, or itself."""
         roots = self._inputs_of(info.name)
-        if 0 < len(roots) <= 2 and all(map(_small, roots)):
+        if 0 < len(roots) <= 2 and all(root is info or _parameter(root) for root in roots):
             return "give " + " and ".join(f"--value {root.name}={_numbers(root)}" for root in roots)
         return f"give --value {info.name}={_numbers(info)}" if _small(info) else ""
 
@@ -182,6 +185,12 @@ def _worked_out(resolved: ResolvedNode) -> bool:
 
 def _small(info: Info) -> bool:
     return info.dtype is not DType.STRING and info.shape is not None and math.prod(info.shape) <= _STATABLE
+
+
+def _parameter(info: Info) -> bool:
+    """Whether a value that others follow from is a number or a few extents, and no data."""
+    elements = math.prod(info.shape or ())
+    return _small(info) and (elements == 1 or (elements <= _FEW and info.dtype in (DType.INT32, DType.INT64)))
 
 
 def _numbers(info: Info) -> str:

@@ -210,3 +210,27 @@ def test_what_follows_by_products_is_stated_where_it_arises(import_text: ImportT
     }"""
     assert import_text(text).lacking[0].endswith("give --value n=N")
     assert import_text(text, values={"n": (9,)}).macs == 9 * 8 * 5 + 4
+
+
+def test_data_are_not_asked_for_in_place_of_what_follows_from_them(import_text: ImportText) -> None:
+    text = """g (float[1, 6] x, float[60, 8] e, float[8, 5] w) => (float[] y) <int64 z = {0}, int64 o = {1}> {
+        p = Softmax(x)
+        s = ReduceSum<keepdims=0>(p)
+        n = Cast<to=7>(s)
+        r = Range(z, n, o)
+        a = Gather(e, r)
+        y = MatMul(a, w)
+    }"""
+    assert import_text(text).lacking[0].endswith("give --value n=N")
+
+
+def test_a_scale_that_data_tell_can_be_stated(import_text: ImportText) -> None:
+    text = """g (float[1, 3, 8, 8] x, float scale) => (float[] y)
+        <float[4, 3, 3, 3] w, float[2] same = {1, 1}, int64[1] first = {0}> {
+        one = Unsqueeze(scale, first)
+        scales = Concat<axis=0>(same, one, one)
+        big = Resize(x, , scales)
+        y = Conv(big, w)
+    }"""
+    assert import_text(text).lacking[0].endswith("give --value scale=N")
+    assert import_text(text, values={"scale": (2,)}).macs == 14 * 14 * 4 * 27
