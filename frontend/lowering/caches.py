@@ -22,7 +22,8 @@ def grown_caches(graph: ResolvedGraph) -> Iterator[tuple[str, str]]:
 
     An input counts when it has three axes or more, a Concat or a scatter (behind views) alone reads it,
     before the new rows, and the result is an operand of a product of two activations. It is fed from the
-    result where that is a graph output, else from the new rows where those are.
+    result where that is a graph output, else from the new rows where those are. An input also counts, whoever
+    reads the result, when an output is as large a part of the result: a window that moves on.
     """
     readers: dict[str, list[OnnxNode]] = {}
     makers: dict[str, OnnxNode] = {}
@@ -37,7 +38,12 @@ def grown_caches(graph: ResolvedGraph) -> Iterator[tuple[str, str]]:
         if shape is None or len(shape) < 3:
             continue
         last, concat = _only_concat(name, readers)
-        if concat is None or not _reaches_product(concat.outputs[0], graph, readers):
+        if concat is None:
+            continue
+        moved = next(_moved(concat.outputs[0], shape, graph, readers), "")
+        if moved:
+            yield name, moved
+        if moved or not _reaches_product(concat.outputs[0], graph, readers):
             continue
         result = next(_forward(concat.outputs[0], readers, outputs), "")
         rows = [operand for operand in concat.inputs if operand and operand != last]
@@ -58,6 +64,16 @@ def _only_concat(name: str, readers: Mapping[str, list[OnnxNode]]) -> tuple[str,
             return name, None
         name = found[0].outputs[0]
     return name, None
+
+
+def _moved(
+    joined: str, shape: tuple[int, ...], graph: ResolvedGraph, readers: Mapping[str, list[OnnxNode]]
+) -> Iterator[str]:
+    """Graph outputs that are parts of ``joined`` of the given shape."""
+    for node in readers.get(joined, []):
+        if node.op_type == "Slice" and node.inputs[0] == joined:
+            outputs = _forward(node.outputs[0], readers, set(graph.outputs))
+            yield from (name for name in outputs if graph.values[name].shape == shape)
 
 
 def _forward(

@@ -3,9 +3,10 @@
 A pair is found by name (``past_key_values.0.key`` and ``present.0.key``, ``h`` and ``hn``, ``state`` and
 ``stateN``, ...) when both have the same element type and the same shape, or shapes that differ in the one
 axis along which a cache grows; or by an attention operator that reads it as past and writes it as present;
-or by structure, when a Concat extends an input that nothing else reads and attention reads the result (see
-:mod:`layerweaver.frontend.lowering.caches`); or it is given. What is read is the whole input; what is written
-is the whole output of equal shape, or the new rows of a cache, which an NPU appends in place (*ours*).
+or by structure, when a Concat extends an input that nothing else reads and attention reads the result, or an
+output is as large a part of it (see :mod:`layerweaver.frontend.lowering.caches`); or it is given. What is
+read is the whole input; what is written is the whole output of equal shape, or the new rows of a cache, which
+an NPU appends in place (*ours*).
 """
 
 from __future__ import annotations

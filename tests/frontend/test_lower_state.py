@@ -98,6 +98,33 @@ def test_features_are_no_state(import_text: Import) -> None:
     assert _reads(graph) == 0
 
 
+@pytest.mark.parametrize("begin", [-2, 4])
+def test_a_window_that_moves_on_is_state(import_text: Import, begin: int) -> None:
+    graph = import_text(
+        f"""g (float[1, 8, 4] x, float[1, 8, 2] a) => (float[1, 5, 4] y, float[1, 8, 2] b)
+        <float[5, 8, 3] w, int64[1] begin = {{{begin}}}, int64[1] end = {{99}}, int64[1] axis = {{2}}> {{
+            joined = Concat<axis=2>(a, x)
+            y = Conv(joined, w)
+            b = Slice(joined, begin, end, axis)
+        }}"""
+    )
+    assert [each.name for each in graph.inputs] == ["x"]
+    assert [each.name for each in graph.outputs] == ["y"]
+    assert _reads(graph) == _writes(graph) == 2 * 8
+
+
+def test_a_part_of_another_shape_is_no_state(import_text: Import) -> None:
+    graph = import_text(
+        """g (float[1, 8, 4] x, float[1, 8, 2] a) => (float[1, 5, 4] y, float[1, 8, 3] b)
+        <float[5, 8, 3] w, int64[1] begin = {3}, int64[1] end = {99}, int64[1] axis = {2}> {
+            joined = Concat<axis=2>(a, x)
+            y = Conv(joined, w)
+            b = Slice(joined, begin, end, axis)
+        }"""
+    )
+    assert [each.name for each in graph.inputs] == ["x", "a"]
+
+
 def test_images_are_no_state(import_text: Import) -> None:
     graph = import_text(
         "g (float[1,3,8,8] image_in) => (float[1,3,8,8] image_out) { image_out = Relu(image_in) }"
