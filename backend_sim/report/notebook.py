@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from layerweaver.backend_sim.report.markup import Cell, Table, table_markup
 from layerweaver.backend_sim.results.metric import Shown, Value, shown
-from layerweaver.backend_sim.results.metrics import tenant_metrics
+from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, tenant_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
-from layerweaver.backend_sim.results.token_metrics import TOKEN_METRICS
 from layerweaver.ir import OutputError, write_text
 
 if TYPE_CHECKING:

@@ -10,12 +10,11 @@ from layerweaver.backend_sim.report.markup import Cell, Table
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS, worst_first
 from layerweaver.backend_sim.results.confidence import differences
 from layerweaver.backend_sim.results.metric import Form, Metric, Shown, shown
-from layerweaver.backend_sim.results.metrics import RUN_METRICS, system_metrics, tenant_metrics
+from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.reading import Documents
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.results.sentence import compared
 from layerweaver.backend_sim.results.spreads import spread_tables
-from layerweaver.backend_sim.results.token_metrics import TOKEN_METRICS
 from layerweaver.backend_sim.scenario.provenance import HASHES
 
 __all__ = ["changes_table", "peak_tables", "repetition_tables", "systems_table", "verdicts_table"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, with_config
+from pydantic import AfterValidator, with_config
 from typing_extensions import TypedDict
+
+from layerweaver.backend_sim.results.fields import LENIENT
 
 __all__ = [
     "Batches",
@@ -27,10 +29,8 @@ __all__ = [
     "Utilization",
 ]
 
-_LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
 
-
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class Counted(TypedDict):
     """Completed requests by a time: ``len(edges_ms) == len(counts) + 1`` unless both are empty."""
 
@@ -38,14 +38,14 @@ class Counted(TypedDict):
     counts: list[int]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class Histogram(Counted):
     """With those that never completed."""
 
     dropped: int
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class LatencyHistogram(Histogram):
     """Latencies of one tenant."""
 
@@ -53,7 +53,7 @@ class LatencyHistogram(Histogram):
     deadline_ms: float | None
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class TenantSeries(TypedDict):
     """Counts per bin of scheduled time; ``in_system`` at every edge."""
 
@@ -64,7 +64,7 @@ class TenantSeries(TypedDict):
     in_system: list[int]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class OverTime(TypedDict):
     """Time series of the whole run."""
 
@@ -72,7 +72,7 @@ class OverTime(TypedDict):
     tenants: list[TenantSeries]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class InSystem(TypedDict):
     """Share of time with so many requests waiting or running."""
 
@@ -81,7 +81,7 @@ class InSystem(TypedDict):
     share_of_time: list[float]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class Batches(TypedDict):
     """How many batches of each size ran."""
 
@@ -90,7 +90,7 @@ class Batches(TypedDict):
     count: list[int]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class TokensOverTime(TypedDict):
     """Tokens per second in every step; the share of the cache held at every edge."""
 
@@ -99,7 +99,7 @@ class TokensOverTime(TypedDict):
     cache_share: list[float]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class Iterations(TypedDict):
     """Iterations that were recorded, as columns."""
 
@@ -107,7 +107,7 @@ class Iterations(TypedDict):
     members: list[int]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class TokenSeries(TypedDict):
     """A language model."""
 
@@ -120,7 +120,7 @@ class TokenSeries(TypedDict):
     iterations: Iterations
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class Utilization(TypedDict):
     """Shares of every bin of the recorded time, per engine; each engine's add up to one."""
 
@@ -129,7 +129,7 @@ class Utilization(TypedDict):
     dram: dict[str, list[float]]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class TimelineRequests(TypedDict):
     """Requests that overlap the window, as columns."""
 
@@ -140,7 +140,7 @@ class TimelineRequests(TypedDict):
     late: list[bool]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class Timeline(TypedDict):
     """Executed rows of a window, as columns."""
 
@@ -163,7 +163,7 @@ class Timeline(TypedDict):
     requests: TimelineRequests
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class MachineKind(TypedDict):
     """A kind of NPU as the engine sees it, and how many there are."""
 
@@ -176,7 +176,7 @@ class MachineKind(TypedDict):
     count: int
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class ModelTotals(TypedDict):
     """What a tenant's model came to on a kind of NPU, at one batch size."""
 
@@ -192,7 +192,7 @@ class ModelTotals(TypedDict):
     dram_bytes: int
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class Configuration(TypedDict):
     """The machines, and what the models came to on them."""
 
@@ -200,7 +200,7 @@ class Configuration(TypedDict):
     models: list[ModelTotals]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class DetailsDocument(TypedDict):
     """What a report draws of a run beyond its totals."""
 

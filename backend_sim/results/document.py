@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from layerweaver.backend_sim.results import schema
 from layerweaver.backend_sim.results.own_metrics import MeasuredTenant, measure_system, measure_tenant
 from layerweaver.backend_sim.results.system import npu_documents, system_document
+from layerweaver.backend_sim.results.system_schema import System
 from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
+from layerweaver.backend_sim.results.tenant_schema import Tenant
 from layerweaver.backend_sim.run.run import Run
 
 __all__ = ["STARVING", "run_document"]
@@ -56,7 +58,7 @@ def run_document(run: Run) -> schema.Run:
     return document
 
 
-def _add_own(run: Run, tenants: Sequence[TenantResult], system: schema.System, window_s: float) -> None:
+def _add_own(run: Run, tenants: Sequence[TenantResult], system: System, window_s: float) -> None:
     """The metrics that packages add."""
     scenario = run.prepared.scenario
     measured = [
@@ -78,7 +80,7 @@ def _add_own(run: Run, tenants: Sequence[TenantResult], system: schema.System, w
         system["own"] = own
 
 
-def _starving(run: Run, tenants: Sequence[schema.Tenant]) -> Iterator[str]:
+def _starving(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
     """Who was ready to run and passed over for very long, in words."""
     round_ms = 1e3 * sum(
         max(menus[index][-1].standalone_cycles / machine.clock_hz for machine, menus in run.prepared.machines)

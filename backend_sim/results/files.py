@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import cast
 
 from layerweaver.backend_sim.results.metric import Metric, Shown, Value
-from layerweaver.backend_sim.results.metrics import RUN_METRICS, system_metrics, tenant_metrics
+from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.schema import Comparison, Run
-from layerweaver.backend_sim.results.token_metrics import TOKEN_METRICS
 from layerweaver.ir import OutputError, atomic_write, check_writable, write_text
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.extras import need_extra

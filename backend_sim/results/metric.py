@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
-from typing import TypeAlias
+from typing import NotRequired, TypeAlias, get_args, get_origin, get_type_hints
 
-__all__ = ["Form", "Metric", "Shown", "Value", "shown"]
+__all__ = ["Form", "Metric", "Said", "Shown", "Value", "metrics_of", "shown"]
 
 Value: TypeAlias = str | int | float | None
 
@@ -31,6 +31,37 @@ class Form(Enum):
     NUMBER = auto()
     RATIO = auto()
     SHARE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a result's type says of one of its keys: it is a metric.
+
+    Attributes:
+        heading: What tables call it, unit included.
+        form: How its value is written.
+        shown: Where it is shown.
+        definition: What exactly it is.
+        part: Of a mapping, the key within it.
+    """
+
+    heading: str
+    form: Form
+    shown: Shown
+    definition: str
+    part: str = ""
+
+
+def metrics_of(document: type, prefix: str = "") -> tuple[Metric, ...]:
+    """The metrics that a type declares with :class:`Said`, in its order; their keys begin with a prefix."""
+    found = []
+    for key, kind in get_type_hints(document, include_extras=True).items():
+        bare = get_args(kind)[0] if get_origin(kind) is NotRequired else kind
+        for said in getattr(bare, "__metadata__", ()):
+            if isinstance(said, Said):
+                place = f"{prefix}{key}.{said.part}" if said.part else f"{prefix}{key}"
+                found.append(Metric(place, said.heading, said.form, said.shown, said.definition))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

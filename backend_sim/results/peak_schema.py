@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, NotRequired
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import Field, with_config
 from typing_extensions import TypedDict
+
+from layerweaver.backend_sim.results.fields import LENIENT
 
 __all__ = ["Peak", "PeakDifference", "PeakRow", "Spread", "TrialPoint", "TrialTenant"]
 
-_LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
 
-
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class Spread(TypedDict):
     """A figure over repetitions: mean, standard deviation, 95% interval and every repetition's value."""
 
@@ -23,7 +23,7 @@ class Spread(TypedDict):
     values: list[float | None]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class TrialTenant(TypedDict):
     """One tenant in a trial; shares of requests that were late or dropped."""
 
@@ -33,7 +33,7 @@ class TrialTenant(TypedDict):
     deadline_ms: NotRequired[float | None]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class TrialPoint(TypedDict, total=False):
     """One trial of a search; older results have other keys."""
 
@@ -43,7 +43,7 @@ class TrialPoint(TypedDict, total=False):
     tenants: list[TrialTenant]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class PeakRow(TypedDict):
     """Peak rate of one policy, in requests per second over all tenants."""
 
@@ -61,7 +61,7 @@ class PeakRow(TypedDict):
     interrupted: NotRequired[bool]
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class PeakDifference(TypedDict):
     """One policy's peak less another's on common seeds."""
 
@@ -71,7 +71,7 @@ class PeakDifference(TypedDict):
     peak_qps: Spread | None
 
 
-@with_config(_LENIENT)
+@with_config(LENIENT)
 class Peak(TypedDict):
     """What ``peak`` gives."""
 

@@ -10,7 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from layerweaver.backend_sim.results.details_schema import Details
 from layerweaver.backend_sim.results.peak_schema import Peak
-from layerweaver.backend_sim.results.schema import Run, System, Tenant
+from layerweaver.backend_sim.results.schema import Run
+from layerweaver.backend_sim.results.system_schema import System
+from layerweaver.backend_sim.results.tenant_schema import Tenant
 from layerweaver.ir import LayerweaverError
 
 __all__ = ["Documents", "LabelledRun", "ResultError", "mix_of", "read_documents", "run_names"]

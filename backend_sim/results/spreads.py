@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from layerweaver.backend_sim.results.metric import Metric, Shown, shown
-from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
+from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.schema import Difference, Run
-from layerweaver.backend_sim.results.token_metrics import TOKEN_METRICS
 
 __all__ = ["SpreadTable", "spread_tables", "spread_text"]
 

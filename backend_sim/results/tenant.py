@@ -21,7 +21,7 @@ from layerweaver.backend_sim.results.latency import (
     milliseconds,
     summarise,
 )
-from layerweaver.backend_sim.results.schema import Tenant
+from layerweaver.backend_sim.results.tenant_schema import Tenant
 from layerweaver.backend_sim.results.tokens import (
     cold_ns,
     deadline_document,

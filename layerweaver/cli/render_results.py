@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from layerweaver.backend_sim.results.fields import ENERGY_COUNTS
 from layerweaver.backend_sim.results.metric import Form, Metric, Shown, shown
-from layerweaver.backend_sim.results.metrics import ENERGY_COUNTS, system_metrics, tenant_metrics
+from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.spreads import spread_tables
 from layerweaver.cli.render import number, percent
 from layerweaver.cli.render_tokens import token_tables
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     from layerweaver.backend_sim.results.certified import Certificate
     from layerweaver.backend_sim.results.peak_schema import Peak
-    from layerweaver.backend_sim.results.schema import Comparison, Difference, Run, Tenant
+    from layerweaver.backend_sim.results.schema import Comparison, Difference, Run
+    from layerweaver.backend_sim.results.tenant_schema import Tenant
 
 __all__ = ["certify_table", "comparison_tables", "outcome_tables", "peak_table", "policies_table"]
 

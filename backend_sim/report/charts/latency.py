@@ -21,7 +21,7 @@ from layerweaver.backend_sim.report.palette import (
 )
 from layerweaver.backend_sim.results.details_schema import Histogram
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun
-from layerweaver.backend_sim.results.schema import Tenant
+from layerweaver.backend_sim.results.tenant_schema import Tenant
 
 __all__ = ["Line", "histogram_tail", "latency_charts", "latency_figure", "tail_figure"]
 

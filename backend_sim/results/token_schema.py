@@ -1,0 +1,122 @@
+"""A language model in a result, with its metrics: each key's type, heading, form and meaning."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import with_config
+from typing_extensions import TypedDict
+
+from layerweaver.backend_sim.results.fields import LENIENT, Count, Share
+from layerweaver.backend_sim.results.metric import Form, Said, Shown
+
+__all__ = ["CacheShare", "Language", "Latency", "TokenDeadline"]
+
+_T, _P, _F, _S = Shown.TERMINAL, Shown.PAGE, Shown.FRAME, Shown.SPREAD
+
+
+@with_config(LENIENT)
+class Latency(TypedDict):
+    """Latencies of one tenant, or times of its tokens, in ms; None where nothing completed."""
+
+    mean: float | None
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    p999: float | None
+    max: float | None
+
+
+@with_config(LENIENT)
+class TokenDeadline(TypedDict):
+    """Limits of a language model: to the first token, per further token, between two; None where none is."""
+
+    ttft_ms: float | None
+    tpot_ms: float | None
+    itl_ms: float | None
+    mode: str | None
+
+
+@with_config(LENIENT)
+class CacheShare(TypedDict):
+    """Share of a language model's cache that was held, over time."""
+
+    mean: Share
+    max: Share
+
+
+@with_config(LENIENT)
+class Language(TypedDict):
+    """A language model in a run: its tokens, their times and its cache."""
+
+    tokens_out_per_s: Annotated[
+        float,
+        Said(
+            "tokens/s",
+            Form.NUMBER,
+            _T | _P | _F | _S,
+            "Tokens emitted by the completion of the last query; offline by the longest latency.",
+        ),
+    ]
+    ttft_ms: Annotated[
+        Latency,
+        Said("TTFT mean ms", Form.NUMBER, _F | _S, "Mean time from schedule to first token.", part="mean"),
+        Said("TTFT p50 ms", Form.NUMBER, _T | _P | _F | _S, "Half of the requests were as fast.", part="p50"),
+        Said("TTFT p99 ms", Form.NUMBER, _T | _P | _F | _S, "99% of the requests were as fast.", part="p99"),
+    ]
+    tpot_ms: Annotated[
+        Latency,
+        Said(
+            "TPOT mean ms",
+            Form.NUMBER,
+            _F | _S,
+            "Mean over requests of the time per token after the first; requests of one token have none.",
+            part="mean",
+        ),
+        Said("TPOT p50 ms", Form.NUMBER, _T | _P | _F | _S, "Half of them were as fast.", part="p50"),
+        Said("TPOT p99 ms", Form.NUMBER, _T | _P | _F | _S, "99% of them were as fast.", part="p99"),
+    ]
+    itl_ms: Annotated[
+        Latency, Said("ITL p99 ms", Form.NUMBER, _P | _F | _S, "99% of the gaps between tokens.", part="p99")
+    ]
+    ttft_violation_rate: Annotated[
+        Share, Said("TTFT late", Form.SHARE, _P | _F | _S, "Share of late first tokens.")
+    ]
+    tpot_violation_rate: Annotated[
+        Share,
+        Said(
+            "TPOT late",
+            Form.SHARE,
+            _P | _F | _S,
+            "Share of requests whose further tokens were late on the mean.",
+        ),
+    ]
+    goodput_qps: Annotated[
+        float, Said("good q/s", Form.NUMBER, _T | _P | _F | _S, "Those within both limits per second.")
+    ]
+    kv_occupancy: Annotated[
+        CacheShare,
+        Said(
+            "KV used",
+            Form.SHARE,
+            _T | _P | _F | _S,
+            "Share of the cache's blocks that requests held, over the whole run.",
+            part="mean",
+        ),
+        Said("KV most", Form.SHARE, _P | _F, "The greatest such share.", part="max"),
+    ]
+    kv_blocks: Annotated[Count, Said("KV blocks", Form.COUNT, _F, "Blocks of the cache.")]
+    preemptions: Annotated[
+        Count, Said("preempted", Form.COUNT, _T | _P | _F | _S, "Times a request lost its blocks.")
+    ]
+    recomputed_tokens: Annotated[
+        Count, Said("recomputed", Form.COUNT, _F, "Tokens therefore computed again.")
+    ]
+    iterations: Annotated[Count, Said("iterations", Form.COUNT, _P | _F, "Iterations.")]
+    tokens_per_iteration: Annotated[
+        float, Said("tokens each", Form.NUMBER, _P | _F, "Mean tokens that one computed.")
+    ]
+    tokens_in: Annotated[Count, Said("tokens in", Form.COUNT, _F, "Tokens of admitted prompts, each once.")]
+    tokens_out: Annotated[Count, Said("tokens out", Form.COUNT, _F, "Tokens emitted.")]
+    prefix_hit_rate: Share
+    padding_share: Share
