@@ -9,9 +9,10 @@ __all__ = ["nearest", "nearest_of"]
 
 
 def nearest_of(name: str, known: Sequence[str], *, cutoff: float = 0.6) -> str | None:
-    """The known name closest to the one given; None where none comes near."""
+    """The known name closest to the one given, capitals or not; None where none comes near."""
+    same = next((each for each in known if each.casefold() == name.casefold()), None)
     close = get_close_matches(name, known, n=1, cutoff=cutoff)
-    return close[0] if close else None
+    return same or (close[0] if close else None)
 
 
 def nearest(name: str, known: Sequence[str], word: str = "accepted") -> str:

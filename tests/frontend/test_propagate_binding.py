@@ -158,3 +158,8 @@ def test_what_cannot_be_bound_is_named(
     for part in parts:
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_in_other_capitals_was_meant() -> None:
+    with pytest.raises(ModelError, match=r"did you mean H\?"):
+        _relu(["N", "W", "H"], dims={"h": 4})
