@@ -41,7 +41,7 @@ def walk_search(
         _Search(walker, node, inputs, scope).walk()
     except UnknownShapeError:
         walker.rollback(mark)  # the search's own shape rule misses the same and names the cure
-    except (ModelError, LookupError, TypeError) as error:
+    except (ModelError, LookupError, TypeError, ValueError, ArithmeticError, StopIteration) as error:
         walker.rollback(mark)
         what = str(error) if isinstance(error, ModelError) else "its feeds are not what ONNX Runtime passes"
         walker.doubts.add(node, f"the decoder inside is not counted: {what}", lacking=True)
@@ -58,6 +58,8 @@ class _Search:
         self.batch = self.call.shape(0, least_rank=2)[0]
         self.longest = self.call.integers(1)[0]
         self.beams = self.call.integers(3)[0] if "Beam" in node.op_type else 1
+        if min(self.longest, self.beams) < 1:
+            raise ModelError(f"{self.longest} tokens of {self.beams} beams")
 
     def walk(self) -> None:
         decoder = self._graph("decoder")

@@ -177,3 +177,22 @@ def test_a_decoder_of_another_form_is_said_to_be_lacking(import_text: ImportText
     assert "the decoder inside is not counted" in graph.lacking[0]
     with pytest.raises(ModelError, match="the decoder inside is not counted"):
         import_text(text, opset=17, domain=MICROSOFT, strict=True)
+
+
+def test_more_caches_than_the_decoder_gives_back_are_lacking(import_text: ImportText) -> None:
+    more = GENERATING.format(
+        extra=f", float[2, b, {HEADS}, p, {EACH}] past_1", cache="Concat<axis=3>(past_0, both)"
+    )
+    text = _model(_search("GreedySearch", f"decoder = {more}"), "int32[1] longest = {20},")
+    assert "the decoder inside is not counted" in import_text(text, opset=17, domain=MICROSOFT).lacking[0]
+
+
+@pytest.mark.parametrize(("longest", "extra"), [(-5, ""), (0, ""), (-5, ", int32[1] past_sequence_length")])
+def test_impossible_lengths_are_lacking_or_refused(longest: int, extra: str, import_text: ImportText) -> None:
+    decoder = GENERATING.format(extra=extra, cache="Concat<axis=3>(past_0, both)")
+    text = _model(_search("GreedySearch", f"decoder = {decoder}"), f"int32[1] longest = {{{longest}}},")
+    try:
+        graph = import_text(text, opset=17, domain=MICROSOFT)
+    except ModelError:
+        return
+    assert not graph.complete

@@ -10,7 +10,7 @@ from layerweaver.ir import DType, LayerKind, VectorCategory
 
 
 def _longest(call: Call) -> int:
-    return call.integers(1)[0]
+    return max(0, call.integers(1)[0])
 
 
 def _greedy_shape(call: Call) -> tuple[Info, ...]:
@@ -52,7 +52,7 @@ def _beam_shape(call: Call) -> tuple[Info, ...]:
 )
 def search(call: Call) -> Step:
     """The decoder inside once for the prompt and once per token; here a softmax per token and beam."""
-    batch, longest = call.output_shape()[0], call.integers(1)[0]
+    batch, longest = call.output_shape()[0], _longest(call)
     beams = call.integers(3)[0] if "Beam" in call.op else 1
     elements = batch * beams * longest * max(1, call.integer("vocab_size", 1))
     return Step(LayerKind.VECTOR, vector=(call.vector(VectorCategory.SOFTMAX, elements),))
