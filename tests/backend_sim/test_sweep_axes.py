@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from layerweaver.backend_sim.study.sweep.npu_changes import changed_npu
 from layerweaver.backend_sim.study.sweep.reading import read_study
@@ -117,6 +118,19 @@ def test_what_is_sampled_is_whole_where_it_must_be(kind: str) -> None:
     for name in ("npu.array.rows", "tenants.one.batch", "seed"):
         assert str(frame[name].dtype) == "int64"
     assert (frame["npu.dram.bandwidth_gb_s"] % 1 > 0).all()
+
+
+def test_whatever_the_scenario_states_is_an_axis() -> None:
+    scenario = yaml.safe_load((Path(__file__).parents[2] / "examples" / "chat.yaml").read_text())
+    mean = "tenants.chat.lengths.prompt.lognormal.mean"
+    study = read_study({"scenario": scenario, "axes": {mean: [100, 200]}})
+    assert [study.values(number) for number in range(study.total)] == [(100,), (200,)]
+    for axes, said in (
+        ({mean: [100, -5]}, "refused for every point"),
+        ({f"{mean}s": [100]}, "names no key"),
+    ):
+        with pytest.raises(LayerweaverError, match=said):
+            read_study({"scenario": scenario, "axes": axes})
 
 
 def test_a_long_reason_is_cut(tmp_path: Path) -> None:

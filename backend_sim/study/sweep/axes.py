@@ -150,11 +150,23 @@ def _check_name(name: str, base: Mapping[str, Any], where: str) -> None:
         model: Any = NpuConfig
     else:
         path, model = scenario_path(name, base, where), ScenarioSpec
+        if _is_stated(base, path):
+            return
     known = keys_at(model, path[:-1])
     if path[-1] not in known and not _is_free(model, path):
         prefix = name[: len(name) - len(str(path[-1]))]
         every = [f"{prefix}{key}" for key in known] or [*_SPECIAL, "npu.", *ScenarioSpec.model_fields]
         raise ScenarioError("names no key of scenario or NPU", where=where, accepted=nearest(name, every))
+
+
+def _is_stated(document: Any, path: Sequence[str | int]) -> bool:
+    """Whether a document has something at a path."""
+    try:
+        for step in path:
+            document = document[step]
+    except (LookupError, TypeError):
+        return False
+    return True
 
 
 def _is_free(model: Any, path: Sequence[str | int]) -> bool:
