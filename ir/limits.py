@@ -14,6 +14,7 @@ __all__ = [
     "MAX_CLOCK_HZ",
     "MAX_COUNT",
     "MAX_ELEMENTS",
+    "MAX_END_SECONDS",
     "MAX_LAYER_ELEMENTS",
     "MAX_MACS",
     "MAX_PHASES",
@@ -43,6 +44,9 @@ MAX_ARRIVAL_NS = 2 * MAX_TIME_NS
 
 MAX_WORK_NS = MAX_TIME_NS
 """Time for which all requests of a simulation may keep one NPU busy, one after the other."""
+
+MAX_END_SECONDS = (MAX_ARRIVAL_NS + MAX_WORK_NS) // 10**9
+"""No simulation goes on beyond this second."""
 
 MAX_CLOCK_HZ = 9_000_000_000
 """Cycles per second of an NPU; a clock beyond is a slip of the pen (MHz under the key for GHz)."""

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from layerweaver.backend_sim.engine.events import set_event
-from layerweaver.backend_sim.engine.queues import _longest_fetch, _set_ready
+from layerweaver.backend_sim.engine.queues import _ask_for_refill, _longest_fetch, _set_ready
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.backend_sim.llm.batching import emit, freeze, plan
 from layerweaver.backend_sim.llm.iteration import count_members, deadline_of, next_row, price, set_row
 from layerweaver.ir.clock import ns_to_cycles_up
+from layerweaver.ir.limits import MAX_END_SECONDS
 from layerweaver.scheduler.machine.timelines import NEVER
 
 __all__ = ["WITHOUT_DECODERS", "begin_iteration", "finish_iteration", "form_iteration", "load_iteration_row"]
@@ -39,6 +40,8 @@ def form_iteration(state: State, index: int, now: int) -> None:
         _set_ready(state, index, False)
         return
     rows, compute_cycles, fetch_cycles, longest_cycles = price(llm, decoder, machine)
+    if now + compute_cycles + fetch_cycles > machine.clock_hz * MAX_END_SECONDS:
+        _ask_for_refill(state, index)  # which refuses it: how many iterations come is known only as they come
     if head.rows_left == 0:
         head.since = now
         head.last_start = now

@@ -12,9 +12,9 @@ from layerweaver.backend_sim.engine.input import SimulationInput, request_ns
 from layerweaver.backend_sim.engine.queues import next_event, next_request
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
-from layerweaver.ir import TrafficError
+from layerweaver.ir import ScenarioError, TrafficError
 from layerweaver.ir.clock import ns_to_cycles_up
-from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_WORK_NS
+from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_END_SECONDS, MAX_WORK_NS
 
 __all__ = ["Windows"]
 
@@ -55,9 +55,20 @@ class Windows:
             self._refill(index)
 
     def refill(self) -> None:
-        """Serve the windows that ask for it; the others cost nothing, however many there are."""
+        """Serve the windows that ask for it; the others cost nothing, however many there are.
+
+        Raises:
+            ScenarioError: If a language model asks: it has no window, and its iterations last too long.
+            TrafficError: If arrivals go back, or are more work than is simulated.
+        """
         totals = self.state.totals
         for index in self.state.asking[: int(totals.asking)].tolist():
+            if self._given.tenants[index].decoder is not None:
+                raise ScenarioError(
+                    f"its iterations last beyond {MAX_END_SECONDS:g} s",
+                    where=f"tenant {self._given.tenants[index].name}",
+                    accepted="ask for fewer or shorter requests, or give a smaller step_overhead_us",
+                )
             self._refill(index)
         totals.asking = 0
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.iterations.costs import IterationCosts
+from layerweaver.scheduler.iterations.timings import Timings
 
 __all__ = ["countable"]
 
@@ -17,7 +18,9 @@ _PARTS = 2.0**20
 """Folds of attention are counted in such parts."""
 
 
-def countable(costs: IterationCosts, *, members: int, tokens: int, longest: int, cached: int) -> bool:
+def countable(
+    costs: Timings | IterationCosts, *, members: int, tokens: int, longest: int, cached: int
+) -> bool:
     """Whether the costs of every iteration stay within what is counted exactly.
 
     Args:
@@ -27,6 +30,10 @@ def countable(costs: IterationCosts, *, members: int, tokens: int, longest: int,
         longest: Most cached tokens of one.
         cached: Most cached tokens together.
     """
+    if isinstance(costs, Timings):
+        sizes = np.array([1.0, members, cached, tokens, float(tokens) * longest, float(tokens) ** 2])
+        rows = costs.by_tokens(tokens).max(initial=0) + costs.by_sequences(members).max(initial=0)
+        return bool(rows + np.abs(costs.coefficients) @ sizes <= MAX_QUANTITY)
     one = [1.0, tokens, longest, float(tokens) * longest, float(tokens) ** 2]
     every = [members, tokens, cached, float(tokens) * longest, float(tokens) ** 2]
     terms = np.abs(costs.terms.astype(np.float64))

@@ -119,7 +119,7 @@ class DecoderLoad:
         Raises:
             ScenarioError: With the sizes.
         """
-        if not isinstance(self.costs, IterationCosts) or not len(self.prompt):
+        if not len(self.prompt):
             return
         members, longest = self.rules.max_num_seqs, int((self.prompt + self.output).max())
         tokens = min(max(self.rules.budget, members), members * longest)

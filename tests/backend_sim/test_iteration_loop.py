@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules, DecoderR
 from layerweaver.backend_sim.llm.state import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable
+from layerweaver.ir import ScenarioError
+from layerweaver.ir.limits import MAX_END_SECONDS
 from layerweaver.scheduler.iterations.timings import Timings
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.policies import load_policy
@@ -140,3 +143,21 @@ def test_equals_the_naive_server() -> None:
 @pytest.mark.slow
 def test_equals_the_naive_server_very_often() -> None:
     _agree(range(10_000, 110_000))
+
+
+def _alone(rules: DecoderRules, timings: Timings, prompt: int, output: int) -> None:
+    load = DecoderLoad(rules, timings, np.zeros(1, np.int64), np.array([prompt]), np.array([output]))
+    tenant = TenantLoad("chat", (_stand_in(),), None, decoder=load)
+    run(SimulationInput(MACHINE, (tenant,)), load_policy("fcfs"), compiled=False)
+
+
+def test_iterations_that_together_last_beyond_what_is_simulated_are_refused() -> None:
+    rules = DecoderRules(blocks=1000, overhead_cycles=10**9 * MAX_END_SECONDS // 10)
+    with pytest.raises(ScenarioError, match=r"tenant chat: its iterations last beyond 3e\+08 s"):
+        _alone(rules, _timings(random.Random(1)), 1, 40)
+
+
+def test_times_of_an_iteration_that_nothing_can_count_are_refused() -> None:
+    timings = replace(_timings(random.Random(1)), coefficients=(0.0, 0.0, 0.0, 0.0, 1e12, 0.0))
+    with pytest.raises(ScenarioError, match=r"tenant chat: iterations of .* cost more than is counted"):
+        _alone(DecoderRules(blocks=1000), timings, 9000, 2)

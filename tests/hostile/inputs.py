@@ -7,36 +7,24 @@ import io
 import json
 import random
 import shutil
-import struct
-import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from oracles.random_inputs import profile_of
 
+from hostile.profiles import POLICIES, ProfileFuzzer, arrivals_of, run_if_short
+from hostile.words import WORDS, alter
 from layerweaver.backend_sim.report.page import build_report
-from layerweaver.backend_sim.run.prepare import prepare
-from layerweaver.backend_sim.run.run import run_once
-from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.costmodel import load_npu
-from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import LayerweaverError
 from layerweaver.ir.json_text import parse_json
-from layerweaver.scheduler.compile.groups import weave_group
-from layerweaver.scheduler.policies import load_policy
-from layerweaver.scheduler.profile.file import save_profile
-from layerweaver.scheduler.profile.profile import Profile, Provenance
 
 __all__ = ["Fuzzer"]
 
-POLICIES = ("fcfs", "layerweaver+")
-NUMBERS = (0, 1, -1, 2**31, 2**44, 2**45, 2**45 + 1, 2**59, 2**62, 2**63 - 1, -(2**63), 10**18, 3, 1000)
-WORDS: tuple[Any, ...] = (*NUMBERS, 1e308, 1e-300, float("inf"), float("nan"))
-WORDS += ("x", "", None, True, [], {}, "1e9")
-MOST_ROWS = 20_000
+TOKENS = (1, 2, 3, 16, 63, 511, 1000, 10**5, 10**6, 10**7, 10**9, 1e-6, 1e-3, 0.5, 1e6, 1e8, 0, -1)
 
 
 class Fuzzer:
@@ -48,35 +36,25 @@ class Fuzzer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        machine = MachineSpec("unit", 10**9, 13, 7, 5000)
-        entries = (
-            profile_of("a", machine, [(900, 4000, 3000, 5), (10, 900, 900, 0), (400, 0, 0, 9)]),
-            profile_of("b", machine, [(20, 6000, 4500, 0), (30, 5000, 5000, 2)]),
-        )
-        origin = Provenance("a.onnx", "", {}, {}, {}, "0", ())
-        profile = Profile({"name": "unit"}, machine, entries, (origin, origin))
-        profile = Profile(
-            {"name": "unit"},
-            machine,
-            entries,
-            (origin, origin),
-            (weave_group(profile, ("a", "b")),),
-        )
-        save_profile(profile, folder / "good.lwp")
-        with zipfile.ZipFile(folder / "good.lwp") as archive:
-            self._members = {name: archive.read(name) for name in archive.namelist()}
-        self._result = json.dumps(simulate(self._scenario(random.Random(0), {}), "fcfs"))
+        self._profiles = ProfileFuzzer(folder)
+        self._result = json.dumps(simulate(self._scenario(random.Random(0)), "fcfs"))
+        self.kinds: dict[str, Callable[[random.Random], None]] = {
+            "profiles": self._profiles.attempt,
+            "scenarios": self._keys,
+            "tokens": self._tokens,
+            "costs": self._costs,
+            "traces": self._trace,
+            "results": self._report,
+        }
 
-    def attempt(self, number: int) -> bool:
-        """One altered input; True if it was used, False if it was refused in one line.
+    def attempt(self, number: int, kinds: Sequence[str]) -> bool:
+        """One altered input of one of the kinds; True if it was used, False if it was refused in one line.
 
         Raises:
             Exception: Whatever is not a refusal.
         """
         chance = random.Random(number)
-        kind = chance.choice(
-            (self._profile, self._profile, self._keys, self._costs, self._trace, self._report)
-        )
+        kind = self.kinds[chance.choice(kinds)]
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 kind(chance)
@@ -90,78 +68,69 @@ class Fuzzer:
         """Copy the inputs of the last attempt."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
 
-    def _scenario(self, chance: random.Random, model: dict[str, Any]) -> dict[str, Any]:
+    def _scenario(self, chance: random.Random) -> dict[str, Any]:
         (self.folder / "costs.csv").write_text(
             "layer,compute_cycles,dram_bytes,weight_bytes\nl,1000,900,800\nm,10,9000,900\n"
         )
         queries = chance.choice((1, 5, 30))
-        arrivals: list[dict[str, Any]] = [
-            {"kind": "saturated", "queries": queries},
-            {"kind": "closed_loop", "concurrency": 3, "think_ms": 0.01, "queries": queries},
-            {"kind": "poisson", "qps": 20_000, "seed": 1},
-            {"kind": "bursts", "qps": [100, 50_000], "period_s": 0.0005, "burst_s": 0.0001, "seed": 2},
-            {"kind": "offline", "samples": queries},
-        ]
         tenants = [
             {
                 "name": name,
-                "model": {**model, "entry": name} if model else {"costs": str(self.folder / "costs.csv")},
+                "model": {"costs": str(self.folder / "costs.csv")},
                 "deadline_ms": chance.choice((0.01, 1, 1000)),
-                "arrival": chance.choice(arrivals),
+                "arrival": chance.choice(arrivals_of(queries)),
                 "priority": chance.choice((1, 3, 9)),
+                "queue": {"limit": 9, "timeout_ms": 0.1},
             }
             for name in ("a", "b")
         ]
-        keys = {"duration_s": 0.002, "warmup_s": chance.choice((0, 0.001)), "tenants": tenants}
-        return keys if model else {"npu": "memory-centric", **keys}
+        spans = {"duration_s": 0.002, "warmup_s": chance.choice((0, 0.001)), "cooldown_s": 0.0005}
+        return {
+            "npu": "memory-centric",
+            **spans,
+            "dispatch_ahead": 0,
+            "decision_cycles": 3,
+            "tenants": tenants,
+        }
 
     def _use(self, keys: dict[str, Any], chance: random.Random) -> None:
-        text = yaml.safe_dump(keys)
-        (self.folder / "scenario.yaml").write_text(text)
-        prepared = prepare(load_scenario(self.folder / "scenario.yaml"))
-        rows = sum(menu[-1].table.rows for npu in prepared.npus for menu in npu.menus)
-        spec = prepared.scenario.spec
-        expected = sum(
-            tenant.arrival.expected_queries(prepared.scenario.length(index))
-            for index, tenant in enumerate(spec.tenants)
-        )
-        if expected * rows <= MOST_ROWS and (spec.duration_s or 0) <= 0.1:
-            run_once(
-                prepared, load_policy(chance.choice(POLICIES)), TrafficRequest(), progress=lambda _: True
-            )
+        (self.folder / "scenario.yaml").write_text(yaml.safe_dump(keys))
+        run_if_short(load_scenario(self.folder / "scenario.yaml"), chance)
 
-    def _profile(self, chance: random.Random) -> None:
-        members, damaged = dict(self._members), set()
-        for _ in range(chance.choice((1, 1, 2, 4))):
-            name = chance.choice(list(members))
-            data = bytearray(members[name])
-            if name.endswith(".npy") and chance.random() < 0.7:
-                place = len(data) - 8 * chance.randrange(1, max(2, (len(data) - 128) // 8 + 1))
-                form, value = ("<d", chance.choice((0.0, 1e300, -1.0, float("nan"))))
-                if b"<i8" in data[:128]:
-                    form, value = "<q", chance.choice(NUMBERS)
-                struct.pack_into(form, data, place, value)
-            elif name.endswith(".json") and name not in damaged and chance.random() < 0.8:
-                document = json.loads(bytes(data))
-                _alter(document, chance)
-                data = bytearray(json.dumps(document).encode())
-            elif data:
-                data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-                damaged.add(name)
-            members[name] = bytes(data)
-        with zipfile.ZipFile(self.folder / "altered.lwp", "w", zipfile.ZIP_STORED) as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
-        self._use(self._scenario(chance, {"profile": str(self.folder / "altered.lwp")}), chance)
+    def _tokens(self, chance: random.Random) -> None:
+        """A language model beside another, with one to three altered numbers."""
+        chat = {
+            "name": "chat",
+            "model": {"profile": str(self._profiles.decoder_path), "entry": "chat"},
+            "llm": {
+                "max_num_seqs": 4,
+                "max_batched_tokens": 64,
+                "max_model_len": 512,
+                "long_prefill_threshold": 0,
+                "scheduling": chance.choice(("vllm-v1", "prefill-first", "static")),
+                "boundary": chance.choice(("async", "sync")),
+                "step_overhead_us": 0.1,
+                "kv": {"block": 16, "blocks": 40, "watermark": 0.01, "tile_mb": 1},
+            },
+            "lengths": {"prompt": 30, "output": 3},
+            "deadline": {"ttft_ms": 10, "tpot_ms": 1, "itl_ms": 2},
+            "arrival": {"kind": "poisson", "qps": 5000, "seed": 1},
+        }
+        other = self._scenario(chance)["tenants"][0]
+        tenants = [chat, other][: chance.choice((1, 2))]
+        keys: dict[str, Any] = {"npu": "memory-centric", "duration_s": 0.002, "tenants": tenants}
+        for _ in range(chance.choice((1, 1, 3))):
+            alter(keys, chance, TOKENS)
+        run_if_short(load_scenario(keys), chance, POLICIES[1:])
 
     def _keys(self, chance: random.Random) -> None:
-        keys = self._scenario(chance, {})
+        keys = self._scenario(chance)
         for _ in range(chance.choice((1, 1, 3))):
-            _alter(keys, chance)
+            alter(keys, chance)
         self._use(keys, chance)
 
     def _costs(self, chance: random.Random) -> None:
-        keys = self._scenario(chance, {})
+        keys = self._scenario(chance)
         lines = (self.folder / "costs.csv").read_text().splitlines()
         cells = lines[chance.randrange(1, len(lines))].split(",")
         cells[chance.randrange(len(cells))] = str(chance.choice(WORDS))
@@ -170,7 +139,7 @@ class Fuzzer:
         self._use(keys, chance)
 
     def _trace(self, chance: random.Random) -> None:
-        keys = self._scenario(chance, {})
+        keys = self._scenario(chance)
         rows = [
             "tenant,query,arrival_ns",
             *(f"a,{k},{k * chance.choice((10, 10**5))}" for k in range(9)),
@@ -190,7 +159,7 @@ class Fuzzer:
 
     def _report(self, chance: random.Random) -> None:
         document = json.loads(self._result)
-        _alter(document, chance)
+        alter(document, chance)
         text = json.dumps(document).encode()
         (self.folder / "result.json").write_bytes(text)
         try:
@@ -199,21 +168,3 @@ class Fuzzer:
             raise LayerweaverError(str(error)) from None
         build_report([parsed], names=["result.json"]).encode()
         load_npu({"name": "x", chance.choice(("clock_mhz", "array", "sram")): chance.choice(WORDS)})
-
-
-def _alter(document: Any, chance: random.Random) -> None:
-    """Change one value, or leave one out."""
-    places: list[tuple[Any, Any]] = []
-    parts = [document]
-    for part in parts:
-        items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
-        for key, inner in items:
-            places.append((part, key))
-            parts.append(inner)
-    part, key = chance.choice(places)
-    if isinstance(part, dict) and chance.random() < 0.1:
-        del part[key]
-    elif isinstance(part[key], (int, float)) and chance.random() < 0.6:
-        part[key] = chance.choice(NUMBERS)
-    else:
-        part[key] = chance.choice(WORDS)
