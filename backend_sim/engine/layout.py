@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.events import no_events
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad, _check
@@ -18,7 +17,6 @@ from layerweaver.backend_sim.engine.state import (
     DEPTH_BUCKETS,
     OPEN,
     PROFILE,
-    ROW,
     SATURATED,
     TENANT,
     TOTALS,
@@ -29,8 +27,9 @@ from layerweaver.backend_sim.llm.load import build_llm
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
 from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_down, ns_to_cycles_up
 from layerweaver.scheduler.machine.records import as_objects, declared, records
-from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, FETCH, HEAD, MACHINE, NEVER, View
-from layerweaver.scheduler.offline import ModelKind, ModelProfile
+from layerweaver.scheduler.machine.rest import ROW, machine_at_rest, row_records
+from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, FETCH, HEAD, NEVER, View
+from layerweaver.scheduler.offline import ModelKind
 from layerweaver.scheduler.policies.contract import Policy
 
 __all__ = ["LOG", "build_state"]
@@ -58,18 +57,14 @@ def build_state(
     _check(given, policy.spec.checkpoints)
     machine_spec, tenants = given.machine, given.tenants
     make = functools.partial(records, compiled=compiled)
-    rate, scale = machine_spec.bandwidth_numerator, machine_spec.bandwidth_denominator
-    machine = make(MACHINE, 1)[0]
-    machine.rate, machine.scale = rate, scale
-    machine.buffer_scaled = machine_spec.weight_buffer_bytes * scale
-    machine.clock_hz = machine_spec.clock_hz
-    machine.tenant_count = len(tenants)
-    machine.one_kind = int(len({item.offline.kind for tenant in tenants for item in tenant.profiles}) == 1)
-    machine.running, machine.mask = -1, _RING - 1
+    every = [profile for tenant in tenants for profile in tenant.profiles]
+    machine = machine_at_rest(
+        machine_spec, tenants=len(tenants), models=every, slots=_RING, compiled=compiled
+    )
 
     totals = make(TOTALS, 1)[0]
     totals.dispatch_ahead, machine.decision_cycles = given.dispatch_ahead, given.decision_cycles
-    totals.reach_cycles = COUNT_LIMIT // 2 // rate
+    totals.reach_cycles = COUNT_LIMIT // 2 // machine.rate
     totals.overlap, totals.checkpoints = int(policy.spec.overlap), int(policy.spec.checkpoints)
     totals.mode_count = len(policy.spec.modes)
     totals.record_from, totals.record_to = (min(cycle, NEVER) for cycle in record_cycles or (0, 0))
@@ -81,12 +76,11 @@ def build_state(
         totals.measured_until = ns_to_cycles_up(given.cooldown_ns, machine_spec.clock_hz)
     totals.work_since = NEVER
 
-    every = [profile for tenant in tenants for profile in tenant.profiles]
     profiles, rows = make(PROFILE, len(every)), records(ROW, sum(item.table.rows for item in every))
     sizes = [size for tenant in tenants for size in tenant.batching.sizes]
     first = 0
     for index, (item, size) in enumerate(zip(every, sizes, strict=True)):
-        rows[first : first + item.table.rows] = _rows(item)
+        rows[first : first + item.table.rows] = row_records(item)
         entry = profiles[index]
         entry.first_row, entry.rows, entry.batch = first, item.table.rows, size
         entry.compute_intensive = int(item.offline.kind is ModelKind.COMPUTE_INTENSIVE)
@@ -164,22 +158,6 @@ def _fill_head(head: Any, tenant: TenantLoad, queue: Any, clock_hz: int) -> None
     head.full_standalone_cycles = item.standalone_cycles
     head.full_compute_cycles = int(item.table.compute_cycles.sum())
     head.full_fetch_cycles = int(item.table.memory_cycles.sum())
-
-
-def _rows(item: ModelProfile) -> NDArray[np.void]:
-    table, machine = item.table, item.table.machine
-    rate, scale = machine.bandwidth_numerator, machine.bandwidth_denominator
-    block = np.zeros(table.rows, ROW)
-    block["compute_cycles"] = table.compute_cycles
-    block["fetch_cycles"] = table.memory_cycles
-    block["dram_scaled"] = table.dram_bytes * scale
-    block["weight_scaled"] = table.weight_bytes * scale
-    block["compute_scaled"] = table.compute_cycles * rate
-    beside = machine.weight_buffer_bytes * scale - block["weight_scaled"]
-    block["inherent_scaled"] = np.maximum(0, block["compute_scaled"] - beside)
-    block["remaining_cycles"] = item.offline.remaining_cycles[:-1]
-    block["live_bytes"] = table.live_bytes
-    return block
 
 
 def _fill_work(profiles: Sequence[Profile]) -> None:

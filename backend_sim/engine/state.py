@@ -21,12 +21,10 @@ __all__ = [
     "DEPTH_BUCKETS",
     "OPEN",
     "PROFILE",
-    "ROW",
     "SATURATED",
     "TENANT",
     "TOTALS",
     "Profile",
-    "Row",
     "State",
     "Tenant",
     "Totals",
@@ -39,19 +37,6 @@ DEPTH_BITS = 5
 """Lengths of queues are counted by so many bits after the leading one: below 64 exactly."""
 DEPTH_BUCKETS = 38 << DEPTH_BITS
 """Enough for 2^40 requests that wait."""
-
-
-class Row(Protocol):
-    """One row of a cost table, with fields as in :class:`layerweaver.scheduler.machine.timelines.Head`."""
-
-    compute_cycles: int
-    fetch_cycles: int
-    dram_scaled: int
-    weight_scaled: int
-    compute_scaled: int
-    inherent_scaled: int
-    remaining_cycles: int
-    live_bytes: int
 
 
 class Profile(Protocol):
@@ -254,7 +239,7 @@ class Totals(Protocol):
     unmeasured_checkpoint_cycles: int
 
 
-ROW, PROFILE, TENANT, TOTALS = (record_type(fields) for fields in (Row, Profile, Tenant, Totals))
+PROFILE, TENANT, TOTALS = (record_type(fields) for fields in (Profile, Tenant, Totals))
 
 
 class State(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import FunctionType
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,8 @@ from layerweaver.backend_sim.llm.load import DecoderLoad, build_llm
 from layerweaver.backend_sim.llm.state import LlmState
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.scheduler.machine.jit import compile_bound
-from layerweaver.scheduler.machine.records import records
-from layerweaver.scheduler.machine.timelines import MACHINE, Machine
+from layerweaver.scheduler.machine.rest import machine_at_rest
+from layerweaver.scheduler.machine.timelines import Machine
 
 __all__ = ["cold_request_cycles", "iteration_sums"]
 
@@ -87,13 +87,6 @@ def _sums(llm: LlmState, machine: Machine, asked: IntArray, found: IntArray) -> 
             found[index, 4, row] = shape.compute_cycles + min(1, shape.rest_cycles)
 
 
-def _machine(spec: MachineSpec) -> Any:
-    record = records(MACHINE, 1)[0]
-    record.rate, record.scale = spec.bandwidth_numerator, spec.bandwidth_denominator
-    record.clock_hz = spec.clock_hz
-    return record
-
-
 def _scratch(load: DecoderLoad, members: int) -> LlmState:
     """State of the language model alone with room for some members."""
     one = np.ones(members, np.int64)
@@ -109,7 +102,7 @@ def cold_request_cycles(
     if len(prompt):
         longest = int((prompt + output).max())
         run = compile_bound(cast(FunctionType, _requests), {}, "cold")
-        run(_scratch(load, 1), _machine(machine), prompt, output, np.zeros(longest, np.int64), cycles)
+        run(_scratch(load, 1), machine_at_rest(machine), prompt, output, np.zeros(longest, np.int64), cycles)
     return cycles
 
 
@@ -132,5 +125,5 @@ def iteration_sums(
     scratch = _scratch(load, members)
     found = np.zeros((len(asked), 5, len(scratch.row_shape)), np.int64)
     run = compile_bound(cast(FunctionType, _sums), {}, "sums")
-    run(scratch, _machine(machine), np.array(asked, np.int64), found)
+    run(scratch, machine_at_rest(machine), np.array(asked, np.int64), found)
     return found

@@ -7,7 +7,7 @@ chips that were measured; its spread says how far a fit may go without evidence.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,8 +171,3 @@ def _rounded(name: str, value: float) -> float | int:
         # Costs of elements are fractions over one denominator.
         return max(0.001, round(value, 3))
     return float(f"{value:.4g}")
-
-
-def positions_of(parameters: Sequence[Parameter]) -> list[float]:
-    """The middles of the priors, as positions."""
-    return [parameter.position(parameter.middle) for parameter in parameters]

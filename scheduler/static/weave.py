@@ -15,9 +15,11 @@ from typing import Any, cast
 import numpy as np
 
 from layerweaver.ir import ProfileError
+from layerweaver.scheduler.machine.records import as_objects, records
+from layerweaver.scheduler.machine.rest import machine_at_rest, row_records
 from layerweaver.scheduler.machine.timelines import (
+    FETCH,
     NEVER,
-    Machine,
     View,
     append_fetch,
     fetch_end_of,
@@ -46,36 +48,14 @@ _RING = 1 << 12
 _REBASE_CYCLES = 1 << 32
 
 
-def _row_records(model: ModelProfile, rate: int, scale: int) -> list[SimpleNamespace]:
+def _waiting_rows(model: ModelProfile) -> list[SimpleNamespace]:
     """One record per row, with those fields of ``Head`` that weaving reads."""
-    table, offline = model.table, model.offline
-    buffer_scaled = table.machine.weight_buffer_bytes * scale
-    records = []
-    for compute, fetch, dram, weight, remaining in zip(
-        table.compute_cycles.tolist(),
-        table.memory_cycles.tolist(),
-        table.dram_bytes.tolist(),
-        table.weight_bytes.tolist(),
-        offline.remaining_cycles[:-1].tolist(),
-        strict=True,
-    ):
-        beside = max(0, buffer_scaled - weight * scale)
-        records.append(
-            SimpleNamespace(
-                compute_cycles=compute,
-                fetch_cycles=fetch,
-                dram_scaled=dram * scale,
-                weight_scaled=weight * scale,
-                compute_scaled=compute * rate,
-                inherent_scaled=max(0, compute * rate - beside),
-                remaining_cycles=remaining,
-                compute_intensive=int(offline.kind == ModelKind.COMPUTE_INTENSIVE),
-                longest_fetch_cycles=offline.longest_fetch_cycles,
-                deadline=NEVER,
-                arrival=0,
-            )
-        )
-    return records
+    rows: list[SimpleNamespace] = as_objects(row_records(model))
+    for row in rows:
+        row.compute_intensive = int(model.offline.kind == ModelKind.COMPUTE_INTENSIVE)
+        row.longest_fetch_cycles = model.offline.longest_fetch_cycles
+        row.deadline, row.arrival = NEVER, 0
+    return rows
 
 
 class SaturatedLoop:
@@ -87,40 +67,14 @@ class SaturatedLoop:
 
     def __init__(self, models: Sequence[ModelProfile]) -> None:
         spec = models[0].table.machine
-        rate, scale = spec.bandwidth_numerator, spec.bandwidth_denominator
         self.rows = [0] * len(models)
-        self._records = [_row_records(model, rate, scale) for model in models]
-        self._machine = SimpleNamespace(
-            now=0,
-            start=0,
-            fetch_end=0,
-            compute_end=0,
-            rate=rate,
-            scale=scale,
-            buffer_scaled=spec.weight_buffer_bytes * scale,
-            free_scaled=0,
-            room_scaled=0,
-            longest_fetch_cycles=max(model.offline.longest_fetch_cycles for model in models),
-            ready_count=len(models),
-            tenant_count=len(models),
-            one_kind=int(len({model.offline.kind for model in models}) == 1),
-            running=-1,
-            mode=0,
-            clock_hz=spec.clock_hz,
-            queued=len(models),
-            first=0,
-            last=0,
-            mask=_RING - 1,
-            window_first=0,
-            window_last=0,
-            appended_scaled=0,
-            origin=0,
-        )
-        fetches = [SimpleNamespace(before_scaled=0, done=0, key=0, window=0) for _ in range(_RING)]
+        self._records = [_waiting_rows(model) for model in models]
+        self._machine = machine_at_rest(spec, tenants=len(models), models=models, slots=_RING, compiled=False)
+        self._machine.longest_fetch_cycles = max(model.offline.longest_fetch_cycles for model in models)
+        self._machine.ready_count = self._machine.queued = len(models)
+        fetches = records(FETCH, _RING, compiled=False)
         heads: Any = [_waiting(records[0], 0) for records in self._records]
-        self.view = View(
-            cast("Machine", self._machine), heads, tuple(range(len(models))), cast("Any", fetches)
-        )
+        self.view = View(self._machine, heads, tuple(range(len(models))), fetches)
         release(self.view)
 
     @property
