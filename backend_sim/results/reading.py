@@ -15,7 +15,7 @@ from layerweaver.backend_sim.results.system_schema import System
 from layerweaver.backend_sim.results.tenant_schema import Tenant
 from layerweaver.ir import LayerweaverError
 
-__all__ = ["Documents", "LabelledRun", "ResultError", "mix_of", "read_documents", "run_names"]
+__all__ = ["Documents", "LabelledRun", "ResultError", "checked", "mix_of", "read_documents", "run_names"]
 
 _LARGEST = 1e30
 _NO_KEYS = ("policy", "policies", "files", "folder")
@@ -81,13 +81,25 @@ _RUN: TypeAdapter[Run] = TypeAdapter(Run)
 _PEAK: TypeAdapter[Peak] = TypeAdapter(Peak)
 
 
-def _checked(document: object, kind: TypeAdapter[T], where: str) -> T:
-    _check_values(document, (), where)
+def checked(document: object, kind: TypeAdapter[T], where: str, at: str = "") -> T:
+    """A document as its type.
+
+    Args:
+        document: What was read.
+        kind: The type.
+        where: What errors call the file.
+        at: The key that the document stands at.
+
+    Raises:
+        ResultError: With the place of the first value that is impossible or of another type.
+    """
+    above = (at,) if at else ()
+    _check_values(document, above, where)
     try:
         return kind.validate_python(document)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in (*above, *first["loc"]))
         raise ResultError(
             f"key {place!r}: {first['msg']}", where=where, accepted="give an unchanged result document"
         ) from None
@@ -143,11 +155,11 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
             several = document["runs"]
             if not isinstance(several, list):
                 raise ResultError("key 'runs' is not a list of runs", where=where)
-            runs += [(_checked(run, _RUN, where), where) for run in several]
+            runs += [(checked(run, _RUN, where), where) for run in several]
         elif "results" in document and "bound_qps" in document:
-            peaks.append(_checked(document, _PEAK, where))
+            peaks.append(checked(document, _PEAK, where))
         elif "tenants" in document and "system" in document:
-            runs.append((_checked(document, _RUN, where), where))
+            runs.append((checked(document, _RUN, where), where))
         else:
             raise ResultError(
                 "is not a result",

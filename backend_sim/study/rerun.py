@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.results.csv_origin import csv_origins
 from layerweaver.backend_sim.results.files import result_csv
 from layerweaver.backend_sim.results.peak_schema import Peak
-from layerweaver.backend_sim.results.reading import ResultError, read_documents
+from layerweaver.backend_sim.results.reading import ResultError, checked, read_documents
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.scenario.provenance import FOLDER, SKIPPING, changed_files, stated_keys
 from layerweaver.backend_sim.scenario.reading import load_scenario
@@ -79,13 +79,7 @@ def rerun_peak(
         LayerweaverError: If the scenario no longer runs.
     """
     asked, scenario = options or RunOptions(), _scenario(document, where)
-    try:
-        search = _SEARCH.validate_python(document.get("search"))
-    except ValidationError as error:
-        place = ".".join(str(part) for part in ("search", *error.errors()[0]["loc"]))
-        raise ResultError(
-            f"key {place!r}: {error.errors()[0]['msg']}", where=where, accepted="give an unchanged result"
-        ) from None
+    search = checked(document.get("search"), _SEARCH, where, "search")
     return peak(
         scenario,
         [own_policy(policy, asked.allow_code, scenario.path_of) for policy in search["policies"]],

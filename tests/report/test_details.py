@@ -14,8 +14,8 @@ from layerweaver.backend_sim.results.latency import latency_histogram
 from layerweaver.backend_sim.timeline.details import (
     MAX_TIMELINE_ROWS,
     simulation_details,
-    window_of_interest,
 )
+from layerweaver.backend_sim.timeline.interest import window_of_interest
 from layerweaver.backend_sim.timeline.record import scheduled_times
 from layerweaver.scheduler.policies import load_policy
 
