@@ -71,9 +71,13 @@ def convolution(
 def per_axis(call: Call, name: str, count: int, default: int) -> list[int]:
     """Attribute ``name`` with one number per spatial axis."""
     found = call.integer_list(name)
-    if not found:
+    if found is None:
         return [default] * count
-    if len(found) != count or min(found) < 0 or (name != "output_padding" and min(found) < 1):
+    if (
+        len(found) != count
+        or min(found, default=0) < 0
+        or (name != "output_padding" and min(found, default=1) < 1)
+    ):
         raise ShapeConflictError(f"{name} {found} do not fit {count} spatial axes")
     return found
 
@@ -81,7 +85,7 @@ def per_axis(call: Call, name: str, count: int, default: int) -> list[int]:
 def pads_of(call: Call, count: int) -> list[int]:
     """Attribute ``pads``: those before every spatial axis, then those behind."""
     found = call.integer_list("pads")
-    if not found:
+    if found is None:
         return [0] * (2 * count)
     if len(found) != 2 * count:
         raise ShapeConflictError(f"pads {found} do not fit {count} spatial axes")
@@ -129,7 +133,8 @@ def convolved(call: Call, shape: tuple[int, ...], weight: tuple[int, ...]) -> tu
         raise ShapeConflictError(
             f"an input of {text(shape)} does not fit weights of {text(weight)} in {group} groups"
         )
-    kernel = call.integer_list("kernel_shape") or list(weight[2:])
+    kernel = call.integer_list("kernel_shape")
+    kernel = list(weight[2:]) if kernel is None else kernel
     if len(kernel) != len(shape) - 2 or tuple(kernel) != weight[2:]:
         raise ShapeConflictError(f"kernel_shape {kernel} does not fit weights of {text(weight)}")
     return (shape[0], weight[0], *windows(call, shape[2:], kernel, ceil=False))
@@ -195,7 +200,8 @@ def _transposed_weights(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], l
         raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
     if weight[0] % max(call.integer("group", 1), 1):
         raise ShapeConflictError(f"weights of {text(weight)} do not fit {call.integer('group', 1)} groups")
-    return shape, weight, call.integer_list("kernel_shape") or list(weight[2:])
+    kernel = call.integer_list("kernel_shape")
+    return shape, weight, list(weight[2:]) if kernel is None else kernel
 
 
 def conv_transpose_shape(call: Call) -> tuple[Info]:

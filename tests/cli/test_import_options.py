@@ -86,3 +86,27 @@ def test_pieces_of_cut_layers_stand_under_their_layer(run: Run) -> None:
     assert "  1 of 2" in run(*words, "--longest-us", "200").out
     assert "piece_compute_cycles" not in run(*words, "--json").document["layers"][0]
     assert "--npu" in run("inspect", "zoo:ncf", "--longest-us", "200").err
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose", "MaxPool", "LpPool"])
+@pytest.mark.parametrize("name", ["strides", "dilations", "pads", "kernel_shape"])
+def test_empty_lists_of_attributes_fit_no_axes(run: Run, operator: str, name: str) -> None:
+    """A list without a number is not the default, which is to leave the attribute out."""
+    inputs = ["x", "w"] if operator.startswith("Conv") else ["x"]
+    given: dict[str, Any] = {} if name == "kernel_shape" else {"kernel_shape": [3, 3]}
+    node = onnx.helper.make_node(operator, inputs, ["y"], **given)
+    node.attribute.append(onnx.AttributeProto(name=name, type=onnx.AttributeProto.INTS))
+    graph = onnx.helper.make_graph(
+        [node],
+        "g",
+        [onnx.helper.make_tensor_value_info("x", 1, [1, 4, 8, 8])],
+        [onnx.helper.make_tensor_value_info("y", 1, None)],
+        [onnx.helper.make_tensor("w", 1, [4, 4, 3, 3], [0.0] * 144)] if len(inputs) == 2 else [],
+    )
+    opsets = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets), "empty.onnx")
+    ran = run("inspect", "empty.onnx", "--npu", "memory-centric")
+    assert ran.code == 2
+    assert ran.err.count("\n") == 1
+    assert f"{name} []" in ran.err
