@@ -6,24 +6,22 @@
    slack go before; ties go to the least slack.
 3. Who cannot be in time goes last: a tenant, and of each tenant the requests that cannot, behind its others.
 4. A row that leaves less idle time goes before if it delays the first one by less than its own time, or,
-   where only weaving keeps up, if the first one loses nothing by waiting for that whole request.
-5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row.
+   where only weaving keeps up, if the first one loses nothing by waiting for that row.
+5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row. Where only
+   weaving keeps up, memory-intensive tenants have it in the meantime.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Memory, View, fetch_end_of
+from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Head, Memory, View, fetch_end_of
 from layerweaver.scheduler.policies.contract import PolicySpec
 from layerweaver.scheduler.rules.commitment import LATE
 from layerweaver.scheduler.rules.least_idle import BY_SLACK, WEAVING_MODES, weave
-from layerweaver.scheduler.rules.most_to_lose import demand, may_wait, most_to_lose
+from layerweaver.scheduler.rules.most_to_lose import demand, loss_index, most_to_lose
 
 __all__ = ["POLICY", "choose"]
-
-FULL = 922
-"""Load in 1/1024 from which only weaving keeps up."""
 
 FIRST = len(WEAVING_MODES)
 
@@ -31,7 +29,7 @@ FIRST = len(WEAVING_MODES)
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """The tenant with the most to lose, or a row of another that fits in before it, or nobody yet."""
     machine, heads = view.machine, view.heads
-    time, load = demand(view)
+    time, load, weaving = demand(view)
     first = most_to_lose(view, time, load)
     chosen = first
     if machine.one_kind == 0 and machine.ready_count > 1:
@@ -41,7 +39,7 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
             row = heads[woven]
             safe = not before <= heads[first].deadline < after
             fits = safe and after - before < max(row.compute_cycles, row.fetch_cycles)
-            if fits or (load >= FULL and may_wait(view, first, woven, time, load)):
+            if fits or (weaving and loss_index(view, heads[first], after - before, time, load) <= 0):
                 chosen = woven
     if chosen == first:
         machine.mode = FIRST
@@ -50,8 +48,31 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
         lead = _lead(view, chosen)
         if machine.compute_end - machine.start > lead:
             machine.hold_until = machine.compute_end - lead - machine.decision_cycles
-            return HOLD
+            return _meanwhile(view, chosen) if weaving else HOLD
     return chosen
+
+
+def _meanwhile(view: View, chosen: int) -> int:
+    """A memory-intensive head whose row is fetched before the chosen one must be, or nobody yet.
+
+    The least slack goes first, of those that can be in time.
+    """
+    machine, heads, ready = view.machine, view.heads, view.ready
+    until = machine.compute_end - _own_lead(heads[chosen])
+    best, best_late, least = HOLD, False, 0
+    for k in range(machine.ready_count):
+        head = heads[ready[k]]
+        if ready[k] == chosen or head.compute_intensive != 0 or fetch_end_of(view, head) > until:
+            continue
+        late = head.latest_start < machine.start
+        if best == HOLD or (best_late and not late) or (late == best_late and head.latest_start < least):
+            best, best_late, least = ready[k], late, head.latest_start
+    return best
+
+
+def _own_lead(head: Head) -> int:
+    """How long before its own compute a row must be fetched for the rest of its request never to wait."""
+    return head.remaining_cycles - head.left_compute_cycles
 
 
 def _lead(view: View, chosen: int) -> int:
@@ -66,7 +87,7 @@ def _lead(view: View, chosen: int) -> int:
     longest, arrived, tightest = 0, 0, NEVER
     for k in range(machine.ready_count):
         head = heads[ready[k]]
-        longest = max(longest, head.remaining_cycles - head.left_compute_cycles)
+        longest = max(longest, _own_lead(head))
         if head.queued - head.passed > head.batch:
             longest = max(longest, head.full_standalone_cycles - head.full_compute_cycles)
     for tenant in range(machine.tenant_count):
@@ -75,8 +96,7 @@ def _lead(view: View, chosen: int) -> int:
         head = heads[tenant]
         if 10 * head.arrived >= arrived and head.limit_cycles >= head.full_standalone_cycles:
             tightest = min(tightest, head.limit_cycles - head.full_standalone_cycles)
-    own = heads[chosen].remaining_cycles - heads[chosen].left_compute_cycles
-    return max(own, min(longest, tightest // 4))
+    return max(_own_lead(heads[chosen]), min(longest, tightest // 4))
 
 
 def _ends(view: View, first: int, other: int) -> tuple[int, int]:

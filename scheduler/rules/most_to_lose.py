@@ -9,7 +9,7 @@ from __future__ import annotations
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import NEVER, Head, View
 
-__all__ = ["HOPELESS", "demand", "may_wait", "most_to_lose"]
+__all__ = ["HOPELESS", "demand", "loss_index", "most_to_lose"]
 
 _ONE = 10
 """A request is ``2**10``: losses count in fractions."""
@@ -17,6 +17,9 @@ _MOST_LOST = 1 << 30
 _LONG = 1 << 36
 _PRIOR = 50
 """Standalone times of the slowest tenant that are added to the time since the start to estimate rates."""
+
+_FULL, _OVERFULL = 922, 1000
+"""Loads in 1/1024: from the first, one request at a time is too slow; from the second, one engine is."""
 
 HOPELESS = -1
 """Index of a tenant that cannot be in time whatever goes first."""
@@ -26,6 +29,14 @@ HOPELESS = -1
 def _ends(head: Head, now: int, start: int) -> int:
     """End of a head that goes first: no earlier than either engine and the request alone allow."""
     return max(now + head.left_compute_cycles, start + max(head.left_fetch_cycles, head.remaining_cycles))
+
+
+@inlined
+def _in_time(slack: int, slope: int, count: int, reserved: int) -> int:
+    """How many of some requests have that slack left, if each has by ``slope`` more than the one before."""
+    if slack >= reserved:
+        return count if slope >= 0 else min(count, (slack - reserved) // -slope + 1)
+    return max(0, count - (reserved - slack + slope - 1) // slope) if slope > 0 else 0
 
 
 @inlined
@@ -81,22 +92,14 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     if waiting > 1:
         gap = (head.newest - head.arrival) // (waiting - 1)
     reserved = delay + delay * load // (2048 - load)
-    slope = gap - each
-    lost, last = 0, 0
-    if slope < 0:
-        if slack >= 0:
-            able = min(waiting, slack // -slope + 1)
-            kept = 0
-            if slack >= reserved:
-                kept = min(waiting, (slack - reserved) // -slope + 1)
-            lost, last = able - kept, able
-    else:
-        able, kept = waiting, waiting
-        if slack < 0:
-            able = 0 if slope == 0 else max(0, waiting - (-slack + slope - 1) // slope)
-        if slack < reserved:
-            kept = 0 if slope == 0 else max(0, waiting - (reserved - slack + slope - 1) // slope)
-        lost, last = able - kept, waiting - kept
+    # A batch ends at once; who waits behind it follows one by one.
+    batch = min(waiting, head.batch)
+    behind, slope, then = waiting - batch, gap - each, slack + batch * gap - each
+    able, kept = _in_time(slack, gap, batch, 0), _in_time(slack, gap, batch, reserved)
+    able_then, kept_then = _in_time(then, slope, behind, 0), _in_time(then, slope, behind, reserved)
+    lost, last = able - kept + able_then - kept_then, 0
+    if able_then > kept_then:
+        last = able_then if slope < 0 else behind - kept_then
     if stuck:
         lost, last = 0, 0
     backlog = max(head.left_compute_cycles, head.left_fetch_cycles)
@@ -110,32 +113,36 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     if stuck and coming == 0:
         return HOPELESS
     effort = max(head.left_compute_cycles, head.left_fetch_cycles)
-    if lost > 0:
-        effort += max(0, last - head.batch) * each
+    effort += last * each
     if delayed > 0:
         effort = max(effort, backlog + (delayed * each >> _ONE))
     effort = max(effort, overflow * each >> _ONE)
     return (min(_MOST_LOST, (lost << _ONE) + coming) << 32) // max(1, effort)
 
 
-def demand(view: View) -> tuple[int, int]:
-    """Cycles over which the requests so far came, and the share of the machine that they ask for.
+def demand(view: View) -> tuple[int, int, bool]:
+    """What all tenants ask of the machine, by the requests that came so far.
 
     Returns:
-        The time since the start, with a prior of some standalone times of the slowest tenant, and the load if
-        nothing is woven, in 1/1024, at most 1024.
+        The time over which they came: since the start, with a prior of some standalone times of the slowest
+        tenant. The load if nothing is woven, in 1/1024, at most 1024. Whether only weaving keeps up with it:
+        one request at a time is too much or nearly so, but neither engine alone has more to do than it can.
     """
     machine, heads = view.machine, view.heads
-    offered, slowest = 0, 0
+    offered, compute, fetch, slowest = 0, 0, 0, 0
     for tenant in range(machine.tenant_count):
         head = heads[tenant]
         slowest = max(slowest, head.full_standalone_cycles)
         offered += head.arrived * _work(head) // head.full
+        compute += head.arrived * head.full_compute_cycles // head.full
+        fetch += head.arrived * head.full_fetch_cycles // head.full
     time = machine.now + _PRIOR * slowest
-    return time, min(1024, offered // max(1, time >> _ONE))
+    unit = max(1, time >> _ONE)
+    load = offered // unit
+    return time, min(1024, load), load >= _FULL and max(compute, fetch) // unit < _OVERFULL
 
 
-def may_wait(view: View, first: int, other: int, time: int, load: int) -> bool:
+def _may_wait(view: View, first: int, other: int, time: int, load: int) -> bool:
     """Whether a tenant loses nothing if what is left of another's head goes before its own."""
     machine, head, before = view.machine, view.heads[first], view.heads[other]
     now = max(machine.compute_end, machine.start)
@@ -179,6 +186,6 @@ def most_to_lose(view: View, time: int, load: int) -> int:
             first, most, least = tenant, index, rank
         if index > 0 and (urgent < 0 or head.latest_start < soonest):
             urgent, soonest = tenant, head.latest_start
-    if urgent >= 0 and urgent != first and may_wait(view, first, urgent, time, load):
+    if urgent >= 0 and urgent != first and _may_wait(view, first, urgent, time, load):
         return urgent
     return first

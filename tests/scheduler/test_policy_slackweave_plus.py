@@ -105,3 +105,23 @@ def test_overload_saves_the_requests_that_take_the_least_work(make_model: Make) 
     short, long = _late_share(make_model, "slackweave+")
     assert short < 0.05
     assert long < 0.95
+
+
+def test_only_where_weaving_keeps_up_others_fetch_in_the_meantime(desk: Any) -> None:
+    # Row 0 must not be fetched for 90 more cycles, which is time enough for a row of the memory-intensive 1.
+    often = {"arrived": 60_000, "deadline": 10_000, "limit_cycles": 10_000}
+    first = often | {"compute_intensive": 1, "deadline": 150, "left_fetch_cycles": 10, "fetch_cycles": 10}
+    first |= {"full_fetch_cycles": 10, "remaining_cycles": 100}
+    other = often | {
+        "left_compute_cycles": 10,
+        "compute_cycles": 10,
+        "full_compute_cycles": 10,
+        "fetch_cycles": 50,
+    }
+    other |= {"compute_intensive": 0}
+    at = {"compute_end": 100, "now": 9_000_000, "start": 0}
+    decided = [
+        desk(POLICY, 2).decide({0: first | {"arrived": n}, 1: other | {"arrived": n}}, **at)
+        for n in (1, 60_000)
+    ]
+    assert decided == [HOLD, 1]
