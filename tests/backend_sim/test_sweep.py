@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -191,6 +192,38 @@ def test_an_objective_that_is_no_column_is_refused(tmp_path: Path) -> None:
     aims = {"maximise": ["system.spt"]}
     with pytest.raises(ScenarioError, match=r"did you mean 'system\.stp'"):
         sweep(_study(tmp_path, objectives=aims), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [
+        ("tenants.a.b.status", "simulate"),
+        ("tenants.a.b.reasons", "simulate"),
+        ("policy", "simulate"),
+        ("npu", "cost"),
+        ("monotone", "peak"),
+        ("tenants.other.arrival.kind", "simulate"),
+    ],
+)
+def test_an_objective_that_is_text_is_refused_before_the_first_point(
+    tmp_path: Path, name: str, measure: str
+) -> None:
+    axes = {"tenants.other.arrival.kind": ["poisson"], "tenants.other.deadline_ms": [None, 5]}
+    changes = {"axes": axes, "measure": measure}
+    with pytest.raises(ScenarioError, match=rf"minimise: '{re.escape(name)}' is text.*a column of numbers"):
+        sweep(_study(tmp_path, **changes, objectives={"minimise": [name]}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    numbers = {"minimise": ["tenants.other.deadline_ms"], "maximise": ["tenants.a.b.llm.requests"]}
+    read_study(_study(tmp_path, **changes, objectives=numbers))
+
+
+def test_an_objective_that_turns_out_to_be_text_ends_the_study(tmp_path: Path) -> None:
+    study = _study(tmp_path, axes={"seed": {"count": 40}}, objectives={"minimise": ["policy_options.commit"]})
+    for _ in range(2):
+        with pytest.raises(ScenarioError, match=r"'policy_options\.commit' is text"):
+            sweep(study, tmp_path / "out")
+    study = _study(tmp_path, axes={"seed": {"count": 40}}, objectives={"minimise": ["system.stp"]})
+    assert sweep(study, tmp_path / "out")["pareto"]
 
 
 def test_a_point_that_fails_keeps_its_reason(tmp_path: Path) -> None:

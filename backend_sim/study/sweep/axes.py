@@ -16,7 +16,15 @@ from layerweaver.ir.sections import keys_at
 from layerweaver.ir.spelling import nearest
 from layerweaver.ir.yaml_source import YamlSource
 
-__all__ = ["NPU_PREFIX", "POLICY_PREFIX", "AxisValues", "changed_scenario", "label", "read_axes"]
+__all__ = [
+    "NPU_PREFIX",
+    "POLICY_PREFIX",
+    "AxisValues",
+    "changed_scenario",
+    "label",
+    "read_axes",
+    "tenant_names",
+]
 
 NPU_PREFIX = "npu."
 POLICY_PREFIX = "policy."
@@ -175,6 +183,11 @@ def _is_free(model: Any, path: Sequence[str | int]) -> bool:
     return parent in ("dims", "shapes", "values") and parent in keys_at(model, tuple(above))
 
 
+def tenant_names(base: Mapping[str, Any]) -> list[str]:
+    """Names of a scenario's tenants, in order."""
+    return [str(tenant.get("name")) for tenant in base.get("tenants", []) if isinstance(tenant, Mapping)]
+
+
 def scenario_path(name: str, base: Mapping[str, Any], where: str) -> tuple[str | int, ...]:
     """Keys of a dotted path into the scenario; a tenant goes by its name, which may hold dots.
 
@@ -183,7 +196,7 @@ def scenario_path(name: str, base: Mapping[str, Any], where: str) -> tuple[str |
     """
     if not name.startswith("tenants."):
         return _steps(name.split("."), base)
-    names = [str(tenant.get("name")) for tenant in base.get("tenants", []) if isinstance(tenant, Mapping)]
+    names = tenant_names(base)
     rest = name.removeprefix("tenants.")
     for tenant in sorted(names, key=len, reverse=True):
         if rest.startswith(f"{tenant}."):

@@ -13,9 +13,11 @@ from layerweaver.backend_sim.study.sweep.axes import (
     AxisValues,
     label,
     read_axes,
+    tenant_names,
 )
 from layerweaver.backend_sim.study.sweep.checks import check_values, with_whole_axes, within
 from layerweaver.backend_sim.study.sweep.measure import Job, npu_key
+from layerweaver.backend_sim.study.sweep.objectives import check_stated
 from layerweaver.backend_sim.study.sweep.parcel import named_files, texts_of
 from layerweaver.backend_sim.study.sweep.plain import plain
 from layerweaver.backend_sim.study.sweep.schema import MAX_POINTS, StudySpec
@@ -49,6 +51,7 @@ def read_study(
     spec = validated(StudySpec, document, ScenarioError)
     base, home = _base(spec, document, folder)
     axes = read_axes(spec.axes, base, document)
+    check_stated(spec, axes, tenant_names(base), document)
     if spec.measure != "simulate" and "load" in spec.axes:
         raise ScenarioError(
             f"{spec.measure} knows no load",

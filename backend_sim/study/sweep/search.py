@@ -12,6 +12,7 @@ from typing import Any
 
 from layerweaver.backend_sim.study.sweep.axes import AxisValues
 from layerweaver.backend_sim.study.sweep.measure import Measured
+from layerweaver.backend_sim.study.sweep.objectives import is_number
 from layerweaver.backend_sim.study.sweep.store import Store
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.ir.extras import need_extra
@@ -59,11 +60,11 @@ def searched(study: Study, store: Store, measure: Callable[[Sequence[Point]], li
                 known[measured.number] = (measured.row, measured.error)
             for trial, (number, values) in zip(trials, points, strict=True):
                 row = {**known[number][0], **dict(zip(names, values, strict=True))}
-                reached = [row.get(name) for name in study.objectives]
-                if known[number][1] or any(not isinstance(value, (int, float)) for value in reached):
+                reached = [float(row[name]) for name in study.objectives if is_number(row.get(name))]
+                if known[number][1] or len(reached) < len(study.objectives):
                     search.tell(trial, state=optuna.trial.TrialState.FAIL)
                 else:
-                    search.tell(trial, [float(value) for value in reached if value is not None])
+                    search.tell(trial, reached)
 
 
 def _suggested(trial: Any, axis: AxisValues) -> Any:

@@ -6,7 +6,6 @@ import math
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from itertools import count, islice
 from typing import Any
 
@@ -16,36 +15,15 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.results.confidence import t95
 from layerweaver.backend_sim.study.sweep.front import front
 from layerweaver.backend_sim.study.sweep.known import Effect, KnownPoints, SummaryNote
+from layerweaver.backend_sim.study.sweep.objectives import is_number
 from layerweaver.backend_sim.study.sweep.schema import ObjectivesSpec
-from layerweaver.backend_sim.study.sweep.study import Study
-from layerweaver.ir import ScenarioError
-from layerweaver.ir.spelling import nearest
 
-__all__ = ["check_objectives", "summary"]
+__all__ = ["summary"]
 
 _MOST_LEVELS = 12
 _BINS = 6
 _PIECE = 4096
 _MOST_CELLS = 10**7
-
-
-def check_objectives(study: Study, columns: Sequence[str]) -> None:
-    """Refuse objectives that are no column.
-
-    Raises:
-        ScenarioError: With the nearest that is one.
-    """
-    for kind, names in (
-        ("maximise", study.spec.objectives.maximise),
-        ("minimise", study.spec.objectives.minimise),
-    ):
-        for name in names:
-            if name not in columns:
-                raise ScenarioError(
-                    f"there is no column {name!r}",
-                    where=study.source.where(("objectives", kind)),
-                    accepted=nearest(name, get_close_matches(name, columns, n=5, cutoff=0.3) or columns),
-                )
 
 
 def summary(points: KnownPoints, axes: Sequence[str], aims: ObjectivesSpec) -> SummaryNote:
@@ -87,7 +65,7 @@ def summary(points: KnownPoints, axes: Sequence[str], aims: ObjectivesSpec) -> S
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    return float(value) if is_number(value) else math.nan
 
 
 class _Levels:

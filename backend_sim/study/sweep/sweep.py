@@ -17,12 +17,13 @@ from typing import Any
 
 from layerweaver.backend_sim.study.sweep.known import StudyNote
 from layerweaver.backend_sim.study.sweep.measure import Measured, measure_points
+from layerweaver.backend_sim.study.sweep.objectives import check_columns, is_number, texts_of_columns
 from layerweaver.backend_sim.study.sweep.reading import read_study
 from layerweaver.backend_sim.study.sweep.result import StudyResult
 from layerweaver.backend_sim.study.sweep.search import searched
 from layerweaver.backend_sim.study.sweep.store import Store
 from layerweaver.backend_sim.study.sweep.study import Study
-from layerweaver.backend_sim.study.sweep.summary import check_objectives, summary
+from layerweaver.backend_sim.study.sweep.summary import summary
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows, write_tables
 from layerweaver.backend_sim.study.sweep.workers import workers
 from layerweaver.ir import OutputError
@@ -110,7 +111,8 @@ def _run(
         finally:
             write_tables(store, axes, folder)
         if store.failed < study.total:
-            check_objectives(study, point_columns(store, axes))
+            columns = point_columns(store, axes)
+            check_columns(study, columns, texts_of_columns(store, columns))
         document = {
             "points": study.total,
             "done_before": before,
@@ -186,7 +188,9 @@ class _Runner:
             if good is not None:
                 self._checked = True
                 axes = [axis.name for axis in self._study.axes]
-                check_objectives(self._study, [*axes, *(n for n in good.row if n not in axes)])
+                metrics = {name: value for name, value in good.row.items() if name not in axes}
+                texts = [n for n, value in metrics.items() if value is not None and not is_number(value)]
+                check_columns(self._study, [*axes, *metrics], texts)
         if self._progress is not None:
             known = self._before + self.finished
             self._progress(known / self._study.total, f"{known:,} of {self._study.total:,} points")
