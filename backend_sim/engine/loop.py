@@ -11,8 +11,10 @@ latencies are integer nanoseconds, rounded up to cycles on arrival and back up t
 from __future__ import annotations
 
 import functools
+import linecache
 import logging
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,10 +195,12 @@ def _guarded(advance: Loop, arguments: tuple[State, Any, Memory, int], policy: P
     """Run a slice; a policy that numba cannot compile becomes a PolicyError."""
     if not compiled:
         return advance(*arguments)
-    from numba.core.errors import NumbaError  # noqa: PLC0415
+    from numba.core.errors import NumbaError, NumbaWarning  # noqa: PLC0415
 
     try:
-        return advance(*arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NumbaWarning)  # what it doubts, it refuses a moment later
+            return advance(*arguments)
     except NumbaError as error:
         raise _not_compiled(policy, str(error)) from error
     except KeyError as error:  # numba's answer to a field that a record does not have
@@ -211,15 +215,20 @@ def _guarded(advance: Loop, arguments: tuple[State, Any, Memory, int], policy: P
 
 def _not_compiled(policy: Policy, text: str) -> PolicyError:
     """What numba dislikes, in one line, with the line of the policy's file that it names last."""
-    file = Path(policy.spec.choose.__code__.co_filename).name
+    code = cast(FunctionType, policy.spec.choose).__code__
+    file, text = Path(code.co_filename).name, re.sub(r"\x1b\[[\d;]*m", "", text)  # coloured beside colorama
     lines = [line.strip() for line in text.splitlines()]
     reason = next((line for line in lines if line and not line.startswith("Failed in")), "")
     if reason.startswith("No implementation of function"):
         reason = f"{reason} {next((line for line in lines if line.startswith('>>>')), '')[3:]}".strip()
+    reason = re.sub(r"^No implementation of function .* found for signature: *", "numba has no ", reason)
     reason = re.sub(
         r"^\w+: Use of unsupported opcode \(IMPORT_NAME\).*", "an import inside a function", reason
     )
     places = re.findall(rf'{re.escape(file)}(?:", line | \()(\d+)', text)
+    if not places and (field := re.match(r"there is no field '(\w+)'", reason)):
+        source = linecache.getlines(code.co_filename)
+        places = [str(number) for number, line in enumerate(source, 1) if f".{field[1]}" in line]
     hint = "arithmetic, loops and calls of plain functions; see docs/policies.md"
     if not places and "argument" not in reason and "field" not in reason:
         hint = f"choose returns an integer on every path and keeps to {hint}"

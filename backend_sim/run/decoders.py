@@ -13,8 +13,8 @@ from layerweaver.backend_sim.llm.state import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.backend_sim.run.variants import check_machine
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source, tenant_seed
 from layerweaver.backend_sim.scenario.llm_schema import LlmSpec, TimingsRef
+from layerweaver.backend_sim.scenario.model_refs import ProfileRef
 from layerweaver.backend_sim.scenario.scenario import Scenario
-from layerweaver.backend_sim.scenario.schema import ProfileRef
 from layerweaver.backend_sim.traffic.lengths import Pairs, read_pairs
 from layerweaver.backend_sim.traffic.stream import take_all
 from layerweaver.backend_sim.traffic.trace_arrivals import TraceArrivals

@@ -23,9 +23,10 @@ from layerweaver.backend_sim.run.long_rows import long_row_warnings
 from layerweaver.backend_sim.run.longest import AUTO, chosen_lengths, whole
 from layerweaver.backend_sim.run.variants import Menus, Npu, RowRoom, share_activations, tenant_menus
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
+from layerweaver.backend_sim.scenario.model_refs import ProfileRef
 from layerweaver.backend_sim.scenario.provenance import HASHES, SKIPPING, file_hash, scenario_record
 from layerweaver.backend_sim.scenario.scenario import Scenario
-from layerweaver.backend_sim.scenario.schema import BatchSpec, ProfileRef, TenantSpec
+from layerweaver.backend_sim.scenario.schema import BatchSpec, TenantSpec
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
 from layerweaver.backend_sim.traffic.source import Source
 from layerweaver.costmodel import NpuConfig, load_npu, npu_names

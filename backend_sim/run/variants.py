@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from layerweaver.backend_sim.scenario.model_refs import CostsRef, ProfileRef
 from layerweaver.backend_sim.scenario.scenario import Scenario
-from layerweaver.backend_sim.scenario.schema import CostsRef, ProfileRef, TenantSpec
+from layerweaver.backend_sim.scenario.schema import BatchSpec, TenantSpec
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
 from layerweaver.costmodel import load_cost_csv, share_activation_buffer
 from layerweaver.costmodel.machine import MachineSpec
@@ -135,8 +136,10 @@ def _from_profile(
                 accepted=f"entry: {', '.join(profile.names)}",
             )
         entry = profile.names[0]
-    sizes = tenant.batch_sizes()
-    missing = sorted(set(sizes) - set(profile.batches(entry)))
+    sizes, compiled = tenant.batch_sizes(), profile.batches(entry)
+    if isinstance(tenant.batch, BatchSpec) and not tenant.auto_batch and tenant.batch.sizes is None:
+        sizes = (*(size for size in compiled if size < tenant.batch.max), tenant.batch.max)
+    missing = sorted(set(sizes) - set(compiled))
     if missing and tenant.auto_batch:
         raise ScenarioError(
             f"entry {entry!r} of {ref.profile} lacks batch {', '.join(map(str, missing))}, which auto wants",
@@ -151,6 +154,13 @@ def _from_costs(
 ) -> tuple[ModelProfile, ...]:
     ref, sizes = tenant.model, tenant.batch_sizes()
     assert isinstance(ref, CostsRef)
+    if isinstance(ref.costs, str) and len(sizes) > 1:
+        tables = ", ".join(f"{size}: FILE" for size in sizes)
+        raise ScenarioError(
+            f"one cost table is of one batch size, and this batch runs at {', '.join(map(str, sizes))}",
+            where=where,
+            accepted=f"costs: {{{tables}}}, or sizes: [{sizes[-1]}] in batch if the table is of {sizes[-1]}",
+        )
     files = {str(sizes[0]): ref.costs} if isinstance(ref.costs, str) else ref.costs
     menu = []
     for size in sizes:

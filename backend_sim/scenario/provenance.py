@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from layerweaver.backend_sim.scenario.llm_schema import TimingsRef
+from layerweaver.backend_sim.scenario.model_refs import CostsRef, ProfileRef
 from layerweaver.backend_sim.scenario.scenario import Scenario
-from layerweaver.backend_sim.scenario.schema import CostsRef, ProfileRef
 from layerweaver.costmodel import npu_names
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.compile.given_graphs import names_file

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from layerweaver.backend_sim.scenario.llm_schema import TokenDeadline
 from layerweaver.backend_sim.scenario.schema import ScenarioSpec
+from layerweaver.backend_sim.scenario.without_effect import reads_trace, without_effect
 from layerweaver.backend_sim.traffic.arrival import Length
 from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
 from layerweaver.costmodel.npu.reading import INLINE_NPU
@@ -136,7 +137,10 @@ class Scenario:
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but probably not meant."""
         seen: dict[int, str] = {}
-        found = list(self._without_effect())
+        deadlines_ns = [self.deadline_ns(index) for index in range(len(self.spec.tenants))]
+        found = list(without_effect(self.spec, deadlines_ns))
+        if self.skip_bad_rows and not any(reads_trace(tenant) for tenant in self.spec.tenants):
+            found.append("skipping bad rows changes nothing: no tenant reads a trace")
         for tenant in self.spec.tenants:
             if not tenant.is_llm and getattr(tenant.arrival, "tokens", None) == "ignore":
                 found.append(
@@ -152,21 +156,6 @@ class Scenario:
                 )
             seen.setdefault(seed % 2**32, tenant.name)
         return tuple(found)
-
-    def _without_effect(self) -> Iterator[str]:
-        """What is stated and changes nothing."""
-        spec = self.spec
-        if "router_seed" in spec.model_fields_set and spec.router != "power_of_two":
-            yield f"router_seed changes nothing: router {spec.router} does not draw"
-        for index, tenant in enumerate(spec.tenants):
-            if tenant.queue.drop_hopeless and self.deadline_ns(index) is None:
-                yield f"tenant {tenant.name!r}: drop_hopeless changes nothing without a deadline"
-            timeout_ms, due_ns = tenant.queue.timeout_ms, self.deadline_ns(index)
-            if tenant.queue.drop_hopeless and timeout_ms and due_ns and timeout_ms * 1e6 >= due_ns:
-                yield f"tenant {tenant.name!r}: timeout_ms changes nothing, since drop_hopeless is sooner"
-            stated = set() if isinstance(tenant.batch, int) else tenant.batch.model_fields_set
-            if not isinstance(tenant.batch, int) and tenant.batch.max == 1 and "delay_ms" in stated:
-                yield f"tenant {tenant.name!r}: batch.delay_ms changes nothing, since batch.max is 1"
 
     @property
     def group_indices(self) -> tuple[tuple[int, ...], ...]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from layerweaver.backend_sim.scenario.llm_schema import LlmSpec, TimingsRef, TokenDeadline
+from layerweaver.backend_sim.scenario.model_refs import CostsRef, ProfileRef
 from layerweaver.backend_sim.traffic.kinds import ArrivalSpec
 from layerweaver.backend_sim.traffic.lengths import LengthsSpec
 from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
@@ -69,7 +70,7 @@ class BatchSpec(Section):
         if not self.auto and "max" not in self.model_fields_set:
             raise refusal("max is missing; give the largest batch, or auto: true")
         for key in ("delay_ms", "preferred"):
-            if self.auto and key in self.model_fields_set:
+            if self.auto and getattr(self, key):
                 raise refusal("is for batches by rule; with auto: true the scheduler chooses", key)
         for key, values in (("preferred", self.preferred), ("sizes", self.sizes or [])):
             if values and max(values) > self.max:
@@ -94,19 +95,6 @@ class QueueSpec(Section):
     limit: PositiveCount | None = None
     drop_hopeless: bool = False
     timeout_ms: PositiveMilliseconds | None = None
-
-
-class ProfileRef(Section):
-    """An entry of a schedule profile."""
-
-    profile: str
-    entry: str | None = None
-
-
-class CostsRef(Section):
-    """Own costs: one CSV, or one per batch size."""
-
-    costs: str | dict[str, str]
 
 
 class TenantSpec(Section):
@@ -224,8 +212,17 @@ class TenantSpec(Section):
         return isinstance(self.batch, BatchSpec) and self.batch.auto
 
     def batch_sizes(self) -> tuple[int, ...]:
-        """Batch sizes that need a profile; an ordinary number is the one size that runs."""
-        return self.batch.profile_sizes() if isinstance(self.batch, BatchSpec) else (self.batch,)
+        """Batch sizes that need a profile; an ordinary number is the one size that runs.
+
+        Tables of own costs say by themselves at which sizes batches run, unless ``sizes`` does.
+        """
+        if not isinstance(self.batch, BatchSpec):
+            return (self.batch,)
+        tabled = self.model.sizes if isinstance(self.model, CostsRef) else ()
+        if not tabled or self.batch.sizes is not None:
+            return self.batch.profile_sizes()
+        needed = set() if self.batch.auto else {self.batch.max}
+        return tuple(sorted({size for size in tabled if size <= self.batch.max} | needed)) or tabled[:1]
 
     def override_files(self) -> dict[int, str]:
         """Per batch size, the file of measured layers."""

@@ -197,8 +197,9 @@ def _joined(
         document["interrupted"] = True
     details = document.pop("details", None)
     drawn = any(tenant.arrival.draws for tenant in prepared.scenario.spec.tenants)
-    if asked.seed is not None and not drawn:
-        note = f"seed {asked.seed} changes nothing: no tenant's arrivals are drawn"
+    if not drawn and (asked.seed is not None or asked.seeds > 1):
+        stated = "repeating" if asked.seed is None else f"seed {asked.seed}"
+        note = f"{stated} changes nothing: no tenant's arrivals are drawn"
         document["warnings"] = [*document.get("warnings", []), note]
     if asked.seeds > 1:
         document["seeds"] = len(documents)

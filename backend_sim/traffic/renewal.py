@@ -64,6 +64,11 @@ class PeriodicSpec(Arrival):
             raise refusal("the jitter exceeds a million periods", "jitter_ms")
         return self
 
+    @property
+    def draws(self) -> bool:
+        """Where ticks come late by chance."""
+        return self.jitter_ms > 0
+
     def mean_rate_qps(self, duration_s: float | None) -> float:  # noqa: ARG002
         """One request a period."""
         return 1e3 / self.period_ms

@@ -108,8 +108,10 @@ def _calibrate(
     if suggest is not None:
         if not candidates:
             raise typer.BadParameter("--suggest chooses among candidates: --models A.onnx B.onnx ...")
-        if measured is not None or output is not None or model is not None:
-            raise typer.BadParameter("--suggest measures nothing: leave out --measured, --model and -o")
+        if throughput or any(value is not None for value in (measured, output, model, free, plot)):
+            raise typer.BadParameter(
+                "--suggest fits nothing: leave out --measured, --model, --free, --throughput, --plot and -o"
+            )
         with session.progress("reading") as progress:
             document, problems = suggest_networks(load_npu(npu), candidates, suggest, tell=progress)
         session.warn(problems)

@@ -149,12 +149,14 @@ def parse_policies(text: str | None) -> list[PolicyRef] | None:
     return [parse_policy(name) for name in names]
 
 
-def wants_details(details: bool | None, output: Path | None) -> bool:
+def wants_details(details: bool | None, output: Path | None, as_json: bool) -> bool:
     """A report is made of result files, so these have what it draws unless they shall not.
 
     Raises:
-        typer.BadParameter: If details are asked for and the file cannot hold them.
+        typer.BadParameter: If details are asked for and nothing can hold them.
     """
+    if details and output is None and not as_json:
+        raise typer.BadParameter("--details are in no table; give -o FILE.json or --json")
     if details and output is not None and output.suffix in {".csv", ".parquet"}:
         raise typer.BadParameter(f"{output} cannot hold --details; give a .json file")
     return output is not None and output.suffix == ".json" if details is None else details

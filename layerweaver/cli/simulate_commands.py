@@ -89,7 +89,7 @@ def _simulate(
         trace_window=trace_window,
         log=log,
         requests=requests,
-        details=wants_details(details, output),
+        details=wants_details(details, output, as_json),
         announce=lambda size: session.note(f"writing {trace}, about {size:,} bytes"),
     )
     if scenario is None and policy is None and trace is None and log is None:
@@ -161,7 +161,7 @@ def _compare(
         skip_bad_rows=skip_bad_rows,
         allow_code=allow_code,
         requests=requests,
-        details=wants_details(details, output),
+        details=wants_details(details, output, as_json),
     )
     chosen = scenario_or_example(scenario, example)
     _run_comparison(session_of(context), chosen, names, options, output, as_json, details)

@@ -33,9 +33,11 @@ __all__ = ["register"]
 _CURVE = 8
 
 
-def _curve(asked: int | None, output: Path | None) -> int:
+def _curve(asked: int | None, output: Path | None, as_json: bool) -> int:
     """Loads that are run for curves: a report is made of result files."""
-    return (_CURVE if wants_details(None, output) else 0) if asked is None else asked
+    if asked and output is None and not as_json:
+        raise typer.BadParameter("--curve is in no table; give -o FILE.json or --json")
+    return (_CURVE if wants_details(None, output, as_json) else 0) if asked is None else asked
 
 
 def _peak(
@@ -78,7 +80,7 @@ def _peak(
             seeds=seeds,
             tenant=tenant,
             workers=workers,
-            curve=_curve(curve, output),
+            curve=_curve(curve, output, as_json),
             skip_bad_rows=skip_bad_rows,
             allow_code=allow_code,
             progress=progress,

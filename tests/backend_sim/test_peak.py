@@ -119,7 +119,7 @@ def test_a_deadline_below_the_standalone_time_has_no_peak(make_scenario: Any) ->
 
 
 def test_a_deadline_below_the_time_alone_is_said(make_scenario: Any) -> None:
-    keys = make_scenario(min_queries=50)
+    keys = make_scenario()
     keys["tenants"][0]["deadline_ms"] = 0.001
     document: Any = peak(keys, ["fcfs"], queries=300)
     (said,) = document["warnings"]

@@ -9,7 +9,7 @@ above the bound is tried: a short trial could pass there only because it ends. T
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -24,7 +24,7 @@ from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.provenance import HASHES
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, policies_of, policy_of
-from layerweaver.backend_sim.study.peak.plan import PeakPlan, plan_peak
+from layerweaver.backend_sim.study.peak.plan import PeakPlan, peak_warnings, plan_peak
 from layerweaver.backend_sim.study.peak.points import trial_point
 from layerweaver.backend_sim.study.peak.search import Search, search_peak
 from layerweaver.backend_sim.study.processes import in_processes
@@ -230,8 +230,8 @@ def peak(
     }
     if seeds > 1 and len(results) > 1:
         document["differences"] = _differences(results)
-    if impossible := list(_impossible(prepared)):
-        document["warnings"] = impossible
+    if warnings := list(peak_warnings(prepared)):
+        document["warnings"] = warnings
     if any(search is None or search.interrupted for search in found):
         document["interrupted"] = True
     return document
@@ -243,21 +243,6 @@ def _stated(prepared: PreparedScenario, records: Sequence[Mapping[str, object]])
     for record in records:
         files |= cast("dict[str, object]", record[HASHES])
     return {**records[0], **prepared.stated, HASHES: files}
-
-
-def _impossible(prepared: PreparedScenario) -> Iterator[str]:
-    """Deadlines that no rate can keep."""
-    scenario = prepared.scenario
-    for index, tenant in enumerate(scenario.spec.tenants):
-        deadline_ns = scenario.deadline_ns(index)
-        if deadline_ns is None or tenant.is_llm:
-            continue
-        alone_ms = 1e3 * prepared.standalone_s(index)
-        if deadline_ns / 1e6 < alone_ms:
-            yield (
-                f"{tenant.name}: one request alone takes {alone_ms:.3g} ms, its deadline is "
-                f"{deadline_ns / 1e6:g} ms: no rate can keep it"
-            )
 
 
 def _differences(results: Sequence[PeakRow]) -> list[PeakDifference]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from layerweaver.backend_sim.run.prepare import PreparedScenario
@@ -14,7 +14,7 @@ from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.bounds import pool_bound
 
-__all__ = ["PeakPlan", "bound_factor", "plan_peak"]
+__all__ = ["PeakPlan", "bound_factor", "peak_warnings", "plan_peak"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,3 +169,22 @@ def _bound_factor(prepared: PreparedScenario, rates: Sequence[float], only: int 
         middle = (low + high) / 2
         low, high = (middle, high) if room(middle) >= 1 else (low, middle)
     return low
+
+
+def peak_warnings(prepared: PreparedScenario) -> Iterator[str]:
+    """What importing assumed, keys that trials do not look at, and deadlines that no rate can keep."""
+    yield from prepared.warnings
+    scenario = prepared.scenario
+    spec = scenario.spec
+    if unused := [key for key in ("min_queries", "warmup_s", "cooldown_s", "groups") if getattr(spec, key)]:
+        yield f"peak runs a fixed number of requests and measures them all: {', '.join(unused)} not used"
+    for index, tenant in enumerate(spec.tenants):
+        deadline_ns = scenario.deadline_ns(index)
+        if deadline_ns is None or tenant.is_llm:
+            continue
+        alone_ms = 1e3 * prepared.standalone_s(index)
+        if deadline_ns / 1e6 < alone_ms:
+            yield (
+                f"{tenant.name}: one request alone takes {alone_ms:.3g} ms, its deadline is "
+                f"{deadline_ns / 1e6:g} ms: no rate can keep it"
+            )

@@ -1,0 +1,73 @@
+"""Keys that a scenario states and that change nothing, in words.
+
+What a key of one tenant does may depend on its other keys. A combination in which it can do nothing, whatever
+the traffic, is said; data that happen not to reach a limit are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from layerweaver.backend_sim.scenario.model_refs import CostsRef
+from layerweaver.backend_sim.scenario.schema import BatchSpec, ScenarioSpec, TenantSpec
+from layerweaver.backend_sim.traffic.loops import ClosedLoopSpec
+from layerweaver.backend_sim.traffic.offline import OfflineSpec
+from layerweaver.backend_sim.traffic.recorded import TraceSpec
+from layerweaver.backend_sim.traffic.renewal import PeriodicSpec
+
+__all__ = ["reads_trace", "without_effect"]
+
+
+def reads_trace(tenant: TenantSpec) -> bool:
+    """Whether its arrivals, or the lengths of its requests, come from a file of rows."""
+    return isinstance(tenant.arrival, TraceSpec) or tenant.lengths_from_trace
+
+
+def without_effect(spec: ScenarioSpec, deadlines_ns: Sequence[int | None]) -> Iterator[str]:
+    """What is stated and changes nothing, a line each.
+
+    Args:
+        spec: The scenario's keys.
+        deadlines_ns: Of every tenant, stated or MLPerf's.
+    """
+    if spec.router_seed and spec.router != "power_of_two":
+        yield f"router_seed changes nothing: router {spec.router} does not draw"
+    for tenant, due_ns in zip(spec.tenants, deadlines_ns, strict=True):
+        for reason in (*_of_queue(tenant, due_ns), *_of_batch(tenant), *_of_arrival(tenant)):
+            yield f"tenant {tenant.name!r}: {reason}"
+
+
+def _of_queue(tenant: TenantSpec, due_ns: int | None) -> Iterator[str]:
+    queue = tenant.queue
+    if queue.drop_hopeless and due_ns is None:
+        yield "drop_hopeless changes nothing without a deadline"
+    if queue.drop_hopeless and queue.timeout_ms and due_ns and queue.timeout_ms * 1e6 >= due_ns:
+        yield "timeout_ms changes nothing, since drop_hopeless is sooner"
+    arrival, clients = tenant.arrival, 1
+    if isinstance(arrival, ClosedLoopSpec):
+        clients = arrival.concurrency
+    if queue.limit is not None and arrival.waits and queue.limit >= clients:
+        yield f"queue.limit changes nothing: of {arrival.kind} never more than {clients} can wait"
+
+
+def _of_batch(tenant: TenantSpec) -> Iterator[str]:
+    batch = tenant.batch
+    if isinstance(batch, BatchSpec):
+        for key in ("delay_ms", "preferred"):
+            if batch.max == 1 and getattr(batch, key):
+                yield f"batch.{key} changes nothing, since batch.max is 1"
+        if batch.max > 1 and batch.preferred and not batch.delay_ms and batch.sizes is not None:
+            yield "batch.preferred changes nothing without delay_ms: a batch starts at once"
+    if isinstance(tenant.model, CostsRef):
+        unused = sorted(set(tenant.model.sizes) - set(tenant.batch_sizes()))
+        if unused:
+            ran = ", ".join(map(str, tenant.batch_sizes()))
+            yield f"costs of batch {', '.join(map(str, unused))} change nothing: batches run at {ran}"
+
+
+def _of_arrival(tenant: TenantSpec) -> Iterator[str]:
+    arrival = tenant.arrival
+    if isinstance(arrival, OfflineSpec) and arrival.samples is not None and arrival.qps is not None:
+        yield "arrival.qps changes nothing, since samples says how many"
+    if isinstance(arrival, PeriodicSpec) and arrival.seed is not None and not arrival.draws:
+        yield "arrival.seed changes nothing without jitter_ms"
