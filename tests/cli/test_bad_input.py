@@ -185,3 +185,25 @@ def test_quiet_and_verbose_stand_anywhere(capsys: pytest.CaptureFixture[str]) ->
 def test_details_do_not_go_into_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--details", "-o", str(tmp_path / "r.csv")]) == 2
     assert "r.csv cannot hold --details; give a .json file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("simulate --details", "--details are in no table; give -o FILE.json or --json"),
+        ("peak SCENARIO --curve 3", "--curve is in no table; give -o FILE.json or --json"),
+        *(
+            (f"npu calibrate memory-centric --suggest 1 --models zoo:ncf {option}", "--suggest fits nothing")
+            for option in ("--plot p.svg", "--free overlap", "--throughput", "-o f.yaml", "--measured m.csv")
+        ),
+    ],
+)
+def test_options_that_could_do_nothing_are_refused(
+    words: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text("npu: memory-centric\n")
+    assert main([str(scenario) if word == "SCENARIO" else word for word in words.split()]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
