@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from layerweaver.scheduler.machine.timelines import View
-from layerweaver.scheduler.policies.contract import Memory, PolicySpec
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec, within
 
 __all__ = ["POLICY", "Options", "choose"]
 
@@ -23,8 +23,8 @@ class Options:
         block_bytes: Weights of one sub-layer, what one array holds (128 x 128 at 16 bit).
     """
 
-    prefetch_share: float = 0.1
-    block_bytes: int = 32768
+    prefetch_share: float = within(0, 0.1, 1)
+    block_bytes: int = within(1, 32768)
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001

@@ -82,6 +82,7 @@ __all__ = [
     "Policy",
     "PolicySpec",
     "View",
+    "within",
 ]
 
 Commitment = Literal["late", "early"]
@@ -89,7 +90,15 @@ Commitment = Literal["late", "early"]
 FILE_MODULE = "layerweaver_policy_"
 """Policy files are modules of such names."""
 
+_MOST = 1e18
+"""Numbers of options are smaller."""
+
 _NS_PER_UNIT = {"_ns": 1.0, "_us": 1e3, "_ms": 1e6}
+
+
+def within(least: float, default: float, most: float = _MOST) -> Any:
+    """An option that must be a number from ``least`` to ``most``; times (``x_us``) are 0 or more anyway."""
+    return field(default=default, metadata={"range": (least, most)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,11 @@ class PolicySpec:
         """
         hints = get_type_hints(self.options)
         known = {item.name: hints[item.name] for item in dataclasses.fields(self.options)}
+        ranges: dict[str, tuple[float, float]] = {
+            item.name: item.metadata.get("range", (0, _MOST))
+            for item in dataclasses.fields(self.options)
+            if "range" in item.metadata or item.name[-3:] in _NS_PER_UNIT
+        }
         if self.overlap:
             known["commit"] = Commitment
         values: dict[str, object] = {}
@@ -172,7 +186,12 @@ class PolicySpec:
                     where=f"policy {self.name}",
                     accepted=nearest(name, list(known), "known"),
                 )
-            values[name] = _checked(f"policy {self.name}, option {name}", value, known[name])
+            where = f"policy {self.name}, option {name}"
+            values[name] = _checked(where, value, known[name])
+            if name in ranges and not ranges[name][0] <= cast("float", values[name]) <= ranges[name][1]:
+                least, most = ranges[name]
+                upto = "or more" if most >= _MOST else f"to {most:g}"
+                raise PolicyError(f"{value} is out of range", where=where, accepted=f"give {least:g} {upto}")
         commit = cast("Commitment", values.pop("commit", self.commit))
         return Policy(self, self.options(**values), commit if self.overlap else "early")
 
@@ -282,7 +301,7 @@ def _checked(where: str, value: object, kind: Any) -> object:
         pass
     elif kind is int and isinstance(value, int) and abs(value) < 2**53:
         return value
-    elif kind is float and isinstance(value, (int, float)) and abs(value) < 1e18:
+    elif kind is float and isinstance(value, (int, float)) and abs(value) < _MOST:
         return float(value)
     raise PolicyError(
         f"{str(value)[:40]!r} is not accepted", where=where, accepted=f"give {_type_text(kind)}"

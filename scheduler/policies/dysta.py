@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from layerweaver.scheduler.machine.timelines import NEVER, View
-from layerweaver.scheduler.policies.contract import Memory, PolicySpec
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec, within
 
 __all__ = ["POLICY", "Options", "choose"]
 
@@ -19,7 +19,7 @@ class Options:
         eta: Weight of slack and waiting against remaining time.
     """
 
-    eta: float = 0.01
+    eta: float = within(0, 0.01)
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001

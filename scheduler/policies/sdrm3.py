@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from layerweaver.scheduler.machine.timelines import View
-from layerweaver.scheduler.policies.contract import Memory, PolicySpec
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec, within
 
 __all__ = ["POLICY", "Options", "choose"]
 
@@ -19,7 +19,7 @@ class Options:
         alpha: Weight of fairness against urgency.
     """
 
-    alpha: float = 1.0
+    alpha: float = within(0, 1.0)
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import pytest
+
+from layerweaver.ir import PolicyError
+from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.policies.time_slice import POLICY
 
 
@@ -28,3 +33,17 @@ def test_a_turn_ends_early_without_work_and_nobody_waits_for_the_absent(desk: An
 def test_a_quantum_of_nothing_switches_after_every_row(desk: Any) -> None:
     table = desk(POLICY, 2, quantum_us=0)
     assert [table.decide({0: {}, 1: {}}, compute_end=end) for end in (0, 10, 10, 30)] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ("time-slice:quantum_us=-3", "option quantum_us: -3 is out of range; give 0 or more"),
+        ("layerweaver+:margin_us=-0.5", "option margin_us: -0.5 is out of range; give 0 or more"),
+        ("aimt:prefetch_share=1.5", "option prefetch_share: 1.5 is out of range; give 0 to 1"),
+        ("aimt:block_bytes=0", "option block_bytes: 0 is out of range; give 1 or more"),
+    ],
+)
+def test_an_option_out_of_range_is_refused(policy: str, says: str) -> None:
+    with pytest.raises(PolicyError, match=re.escape(says)):
+        load_policy(policy)
