@@ -18,7 +18,14 @@ from layerweaver.ir.clock import ns_to_cycles_up
 from layerweaver.ir.limits import MAX_END_SECONDS
 from layerweaver.scheduler.machine.timelines import NEVER
 
-__all__ = ["WITHOUT_DECODERS", "begin_iteration", "finish_iteration", "form_iteration", "load_iteration_row"]
+__all__ = [
+    "WITHOUT_DECODERS",
+    "begin_iteration",
+    "finish_iteration",
+    "form_iteration",
+    "load_iteration_row",
+    "show_iteration_row",
+]
 
 
 def form_iteration(state: State, index: int, now: int) -> None:
@@ -71,7 +78,8 @@ def form_iteration(state: State, index: int, now: int) -> None:
     head.limit_cycles = NEVER
     if head.deadline < NEVER:
         head.limit_cycles = max(head.standalone_cycles, head.deadline - now)
-    _set_ready(state, index, True)
+    if _set_ready(state, index, True):
+        state.totals.work_since = min(state.totals.work_since, max(decoder.may_begin, head.arrival))
     machine.longest_fetch_cycles = _longest_fetch(state)
 
 
@@ -88,9 +96,15 @@ def _oldest_arrival(state: State, index: int) -> int:
 
 def load_iteration_row(state: State, index: int) -> None:
     """Go on to the head's next row."""
+    decoder = state.llm.decoders[state.tenants[index].decoder]
+    next_row(state.llm, decoder, state.visible.heads[index], state.visible.machine)
+    show_iteration_row(state, index)
+
+
+def show_iteration_row(state: State, index: int) -> None:
+    """Fill in what the head shows of its next row."""
     llm, machine, head = state.llm, state.visible.machine, state.visible.heads[index]
     decoder = llm.decoders[state.tenants[index].decoder]
-    next_row(llm, decoder, head, machine)
     head.row = decoder.table_row
     set_row(llm, decoder, head, machine)
     head.latest_start = NEVER
@@ -133,6 +147,10 @@ def _no_row(state: State, index: int) -> None:
     pass
 
 
+def _no_rows(state: State, index: int, most: int) -> int:  # noqa: ARG001
+    return 0
+
+
 def _no_end(state: State, index: int, done: int, now: int) -> None:
     pass
 
@@ -143,5 +161,6 @@ WITHOUT_DECODERS: Mapping[str, Callable[..., Any]] = {
     "finish_iteration": _no_end,
     "form_iteration": _no_head,
     "load_iteration_row": _no_row,
+    "run_on": _no_rows,
 }
 """What stands for these functions in a run without language models: half as much to compile."""

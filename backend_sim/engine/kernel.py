@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from layerweaver.backend_sim.engine.batching import admit, finish_batch, load_row, turn_away
 from layerweaver.backend_sim.engine.decoding import begin_iteration
 from layerweaver.backend_sim.engine.events import EARLIEST, set_event
+from layerweaver.backend_sim.engine.lone import run_on
 from layerweaver.backend_sim.engine.queues import begin_waiting, next_event
 from layerweaver.backend_sim.engine.state import State, Totals
 from layerweaver.scheduler.machine.jit import apart, counted, inlined
@@ -48,9 +49,15 @@ def advance(state: State, options: Any, memory: Memory, decisions: int) -> int:
     """
     view, totals, events = state.visible, state.totals, state.events
     machine = view.machine
-    for _ in range(decisions):
+    left = decisions
+    while left > 0:
         if totals.asking != 0:
             return REFILL
+        if totals.lone_mode >= 0 and machine.running >= 0:
+            left -= run_on(state, machine.running, left)
+            if left == 0:
+                break
+        left -= 1
         now = _next_decision(state)
         while True:
             if events[EARLIEST] <= now:

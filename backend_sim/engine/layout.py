@@ -67,6 +67,9 @@ def build_state(
     totals.reach_cycles = COUNT_LIMIT // 2 // machine.rate
     totals.overlap, totals.checkpoints = int(policy.spec.overlap), int(policy.spec.checkpoints)
     totals.mode_count = len(policy.spec.modes)
+    totals.lone_mode = -1
+    if _is_lone(given, policy) and not record_cycles:
+        totals.lone_mode = policy.spec.lone_mode
     totals.record_from, totals.record_to = (min(cycle, NEVER) for cycle in record_cycles or (0, 0))
     totals.warmup_ns = given.warmup_ns
     totals.measured_from = ns_to_cycles_up(given.warmup_ns, machine_spec.clock_hz)
@@ -137,6 +140,13 @@ def build_state(
         log=records(LOG, log_entries),
         llm=build_llm(decoders, compiled=compiled) if decoders else (),
     )
+
+
+def _is_lone(given: SimulationInput, policy: Policy) -> bool:
+    """Whether the only tenant is a language model whose rows go on without a decision for each."""
+    decides_at_once = given.dispatch_ahead == 0 and given.decision_cycles == 0
+    alone = len(given.tenants) == 1 and given.tenants[0].decoder is not None
+    return alone and decides_at_once and policy.spec.lone_mode is not None
 
 
 def _fill_head(head: Any, tenant: TenantLoad, queue: Any, clock_hz: int) -> None:

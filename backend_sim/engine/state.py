@@ -185,6 +185,8 @@ class Totals(Protocol):
         overlap: 1 if requests may overlap.
         checkpoints: 1 if leaving an unfinished request costs saving its live activations.
         mode_count: Number of the policy's modes.
+        lone_mode: Mode in which the rows of a lone language model are chosen, if they need no decision and
+            none is asked for; else -1.
         record_from: First decision cycle that is recorded.
         record_to: First that is not any more.
         recorded: Entries in the log.
@@ -220,6 +222,7 @@ class Totals(Protocol):
     overlap: int
     checkpoints: int
     mode_count: int
+    lone_mode: int
     record_from: int
     record_to: int
     recorded: int

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.llm.iteration import count_members, price
+from layerweaver.backend_sim.llm.iteration import cold_cycles, count_members, price
 from layerweaver.backend_sim.llm.load import DecoderLoad, build_llm
 from layerweaver.backend_sim.llm.state import LlmState
 from layerweaver.costmodel.machine import MachineSpec
@@ -40,13 +40,7 @@ def _iteration(  # noqa: PLR0917 - compiled code is called by position
     _, machine.compute_end, machine.fetch_end, _ = price(llm, decoder, machine)
     row = decoder.first_row
     shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]
-    compute = shape.compute_cycles + min(1, shape.rest_cycles)
-    dram_bytes = shape.dram_bytes + min(1, shape.rest_bytes)
-    fetch = (dram_bytes * machine.scale + machine.rate - 1) // machine.rate
-    after = llm.after_compute[row]
-    one = fetch + shape.tiles * compute + after
-    many = shape.tiles * fetch + compute + after
-    return max(one, many, shape.tiles * fetch + llm.after_cycles[row])  # type: ignore[no-any-return]
+    return cold_cycles(shape, shape.tiles, llm.after_compute[row], llm.after_cycles[row])
 
 
 def _requests(  # noqa: PLR0917 - compiled code is called by position

@@ -12,15 +12,19 @@ from layerweaver.backend_sim.llm.state import TIMINGS, Decoder, LlmState, Shape
 from layerweaver.ir.clock import ns_to_cycles_down
 from layerweaver.scheduler.machine.timelines import NEVER, Head, Machine
 
-__all__ = ["count_members", "deadline_of", "next_row", "price", "set_row"]
+__all__ = ["cold_cycles", "count_members", "deadline_of", "next_row", "price", "set_row"]
 
 FIXED, PER_SEQUENCE, PER_CONTEXT, PER_PREFILL, PER_PAIR, PER_SQUARE, TABLES = range(7)
 """Places of the coefficients of timings in ``rates``; the tables over tokens and sequences follow."""
 
 
 def count_members(llm: LlmState, decoder: Decoder) -> int:
-    """Count who really takes part in the planned iteration; return how many."""
+    """Count who really takes part in the planned iteration; return how many.
+
+    Values of the polynomials' terms are those of the longest member, and sums over all.
+    """
     tokens, sequences, members, decoding, context = 0, 0, 0, 0, 0
+    most_new, most_past, past, pairs, squares, whole_blocks = 0, 0, 0, 0, 0, 0
     first = decoder.first_line
     for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
         new = llm.new[place]
@@ -34,6 +38,17 @@ def count_members(llm: LlmState, decoder: Decoder) -> int:
         if is_decoding(request, new):
             decoding += 1
             context += request.computed + 1
+        most_new, most_past = max(most_new, new), max(most_past, request.computed)
+        past += request.computed
+        pairs += new * request.computed
+        squares += new * new
+        whole_blocks += (request.computed + decoder.block - 1) // decoder.block * decoder.block
+    features, at = llm.features, decoder.first_feature
+    features[at], features[at + 1], features[at + 2] = 1, most_new, most_past
+    features[at + 3], features[at + 4] = most_new * most_past, most_new * most_new
+    features[at + 5], features[at + 6], features[at + 7] = members, tokens, past
+    features[at + 8], features[at + 9] = pairs, squares
+    decoder.whole_blocks = whole_blocks
     decoder.tokens, decoder.sequences, decoder.members = tokens, sequences, members
     decoder.decoding, decoder.context = decoding, context
     return members
@@ -50,17 +65,22 @@ def price(llm: LlmState, decoder: Decoder, machine: Machine) -> tuple[int, int, 
         shape.compute_cycles, shape.tiles = _timed(llm, decoder), 1
     else:
         price_rows(llm, decoder)
-    return _sum_up(llm, decoder, machine)
+    for distinct in range(decoder.first_shape, decoder.first_shape + decoder.shapes):
+        shape = llm.shapes[distinct]
+        shape.fetch_cycles = shape.longest_fetch_cycles = _fetch_cycles(shape.dram_bytes, machine)
+        if shape.rest_bytes > 0:
+            shape.longest_fetch_cycles = _fetch_cycles(shape.dram_bytes + 1, machine)
+    return _sum_up(llm, decoder)
 
 
-def _sum_up(llm: LlmState, decoder: Decoder, machine: Machine) -> tuple[int, int, int, int]:
+def _sum_up(llm: LlmState, decoder: Decoder) -> tuple[int, int, int, int]:
     """Fill in what is left after each row, last row first; the sums of :func:`price`."""
     rows, compute_cycles, fetch_cycles, longest, left = 0, 0, 0, 0, 0
     for row in range(decoder.first_row + decoder.rows - 1, decoder.first_row - 1, -1):
         llm.after_compute[row], llm.after_cycles[row] = compute_cycles, left
         shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]
-        fetch = _fetch_cycles(shape.dram_bytes + min(1, shape.rest_bytes), machine)
-        left = _cold_cycles(shape, shape.tiles, fetch, compute_cycles, left)
+        fetch = shape.longest_fetch_cycles
+        left = cold_cycles(shape, shape.tiles, compute_cycles, left)
         rows += shape.tiles
         compute_cycles += shape.tiles * shape.compute_cycles + shape.rest_cycles
         fetch_cycles += shape.tiles * fetch
@@ -72,12 +92,12 @@ def _fetch_cycles(dram_bytes: int, machine: Machine) -> int:
     return (dram_bytes * machine.scale + machine.rate - 1) // machine.rate
 
 
-def _cold_cycles(shape: Shape, tiles: int, fetch_cycles: int, after_compute: int, after_cycles: int) -> int:
+def cold_cycles(shape: Shape, tiles: int, after_compute: int, after_cycles: int) -> int:
     """Cold makespan of some tiles of a row and everything after it.
 
     ``Q_k = m + max(sum of computes from k on, Q_{k+1})``, solved for tiles as long as the longest.
     """
-    compute = shape.compute_cycles + min(1, shape.rest_cycles)
+    compute, fetch_cycles = shape.compute_cycles + min(1, shape.rest_cycles), shape.longest_fetch_cycles
     first = fetch_cycles + tiles * compute + after_compute
     last = tiles * fetch_cycles + compute + after_compute
     return max(first, last, tiles * fetch_cycles + after_cycles)
@@ -90,13 +110,12 @@ def set_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> No
     compute_cycles = shape.compute_cycles
     if decoder.tile >= shape.tiles - shape.rest_cycles:
         compute_cycles += 1
-    dram_bytes = shape.dram_bytes
+    dram_bytes, fetch_cycles = shape.dram_bytes, shape.fetch_cycles
     if decoder.tile >= shape.tiles - shape.rest_bytes:
-        dram_bytes += 1
+        dram_bytes, fetch_cycles = dram_bytes + 1, shape.longest_fetch_cycles
     weight_bytes = shape.weight_bytes
     if decoder.tile >= shape.tiles - shape.rest_weights:
         weight_bytes += 1
-    fetch_cycles = _fetch_cycles(dram_bytes, machine)
     head.compute_cycles = compute_cycles
     head.fetch_cycles = fetch_cycles
     head.dram_scaled = dram_bytes * machine.scale
@@ -105,9 +124,8 @@ def set_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> No
     beside = machine.buffer_scaled - head.weight_scaled
     head.inherent_scaled = max(0, head.compute_scaled - beside)
     head.live_bytes = shape.live_bytes
-    longest = _fetch_cycles(shape.dram_bytes + min(1, shape.rest_bytes), machine)
-    head.remaining_cycles = _cold_cycles(
-        shape, shape.tiles - decoder.tile, longest, llm.after_compute[row], llm.after_cycles[row]
+    head.remaining_cycles = cold_cycles(
+        shape, shape.tiles - decoder.tile, llm.after_compute[row], llm.after_cycles[row]
     )
 
 

@@ -18,7 +18,7 @@ _ATTENTION = 4
 _WS, _IS, _OS, _GRID = range(4)
 _VECTOR, _GATHERS, _READS, _WRITES, _INPUTS, _OUTPUTS, _ENTERING, _LEAVING, _LIVE = range(9)
 _TOTAL = 5
-"""Place of the first term that is summed over sequences."""
+"""Place of the first term that is summed over sequences, which is their number."""
 
 _PARTS = 1 << 20
 """Folds are counted in these parts, as small products may share one."""
@@ -26,36 +26,9 @@ _PARTS = 1 << 20
 
 def price_rows(llm: LlmState, decoder: Decoder) -> None:
     """Fill in the costs of every distinct row of the planned iteration."""
-    _count_features(llm, decoder)
     single = decoder.shapes if decoder.tokens == decoder.members else 0
     for shape in range(decoder.shapes):
         _price_row(llm, decoder, shape, decoder.first_cost + shape + single)
-
-
-def _count_features(llm: LlmState, decoder: Decoder) -> None:
-    """Values of the terms: at the longest member, and summed over all."""
-    at = decoder.first_feature
-    most_new, most_past = 0, 0
-    for place in range(_TOTAL):
-        llm.features[at + _TOTAL + place] = 0
-    decoder.whole_blocks = 0
-    first = decoder.first_line
-    for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
-        new = llm.new[place]
-        request = llm.requests[llm.line[place]]
-        if new == 0 or is_finished(request):
-            continue
-        past = request.computed
-        most_new, most_past = max(most_new, new), max(most_past, past)
-        llm.features[at + _TOTAL] += 1
-        llm.features[at + _TOTAL + 1] += new
-        llm.features[at + _TOTAL + 2] += past
-        llm.features[at + _TOTAL + 3] += new * past
-        llm.features[at + _TOTAL + 4] += new * new
-        decoder.whole_blocks += (past + decoder.block - 1) // decoder.block * decoder.block
-    llm.features[at] = 1
-    llm.features[at + 1], llm.features[at + 2] = most_new, most_past
-    llm.features[at + 3], llm.features[at + 4] = most_new * most_past, most_new * most_new
 
 
 def _count(llm: LlmState, decoder: Decoder, term: int, sequences: int) -> int:

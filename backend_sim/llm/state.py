@@ -87,6 +87,8 @@ class Shape(Protocol):
         rest_weights: Last tiles, which keep one byte more.
         live_bytes: Activations alive.
         tiles: Rows that it is cut into.
+        fetch_cycles: Cycles of fetching a tile.
+        longest_fetch_cycles: Cycles of fetching the last one.
     """
 
     compute_cycles: int
@@ -97,6 +99,8 @@ class Shape(Protocol):
     rest_weights: int
     live_bytes: int
     tiles: int
+    fetch_cycles: int
+    longest_fetch_cycles: int
 
 
 class Decoder(Protocol):

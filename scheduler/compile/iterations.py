@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError, TensorSpec
 from layerweaver.scheduler.compile.decoder_inputs import NEEDED, decoder_inputs
 from layerweaver.scheduler.compile.kept_graphs import keep, kept
+from layerweaver.scheduler.compile.polynomials import ANY, ONE, Family, polynomial, value_of
 from layerweaver.scheduler.compile.sources import ModelSource
 from layerweaver.scheduler.iterations.rows import (
     CATEGORIES,
@@ -33,43 +33,21 @@ __all__ = ["iteration_rows"]
 IntArray = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Family:
-    """Which terms are fitted at which sizes (batch, seq, past), and where the fit is checked.
-
-    Attributes:
-        terms: Places among :func:`~layerweaver.scheduler.iterations.rows.features`.
-        probes: One size per term.
-        checks: Further sizes.
-    """
-
-    terms: tuple[int, ...]
-    probes: tuple[tuple[int, int, int], ...]
-    checks: tuple[tuple[int, int, int], ...]
-
-
-_BY_SEQUENCE = ((2, 2, 3), (2, 3, 7), (3, 2, 5), (3, 5, 2), (2, 7, 11), (5, 2, 13))
-_ANY = (
-    _Family((0, 5, 6, 7, 8, 9), _BY_SEQUENCE, ((1, 9, 21),)),
-    _Family(
-        tuple(range(FEATURES)), (*_BY_SEQUENCE, (3, 3, 3), (2, 4, 6), (4, 6, 9), (3, 7, 4)), ((1, 9, 21),)
-    ),
-)
-"""What grows with the number of sequences alone is tried first: it takes fewer sizes."""
-
-_ONE = (
-    _Family((0, 5, 7), ((2, 1, 3), (3, 1, 5), (2, 1, 7)), ((1, 1, 17),)),
-    _Family((0, 2, 5, 7), ((2, 1, 3), (3, 1, 5), (2, 1, 7), (3, 1, 8)), ((1, 1, 17),)),
-)
-"""The same for one new token a sequence, where transposes and masks may fall away."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layer:
-    """All counts of one layer, as a vector whose structure does not change with sizes."""
+    """All counts of one layer, as a vector whose structure does not change with sizes.
+
+    Attributes:
+        structure: What the counts are of.
+        counts: One for each.
+        live: Bits of the live activations, for elements of the model's own types and by elements.
+        moved: Names of the activations read and written, with the places of their counts.
+    """
 
     structure: tuple[object, ...]
     counts: tuple[int, ...]
+    live: tuple[int, int]
+    moved: tuple[tuple[str, int], ...]
 
 
 def iteration_rows(source: str | Path, dims: Mapping[str, int]) -> IterationRows:
@@ -108,14 +86,14 @@ def _probed(model: ModelSource, dims: Mapping[str, int]) -> IterationRows:
             graphs[size] = model.imported_anew(inputs.bound(*size)).graph
         return graphs[size]
 
-    first = bound(_BY_SEQUENCE[0])
+    first = bound(ANY[0].sizes[0])
     if not any(layer.state_reads for layer in first.layers):
         raise ModelError(
             "has no cache of keys and values that grows with past",
             where=str(source),
             accepted=NEEDED,
         )
-    every, one = _fitted(bound, _ANY, source), _fitted(bound, _ONE, source)
+    every, one = _fitted(bound, ANY, source), _fitted(bound, ONE, source)
     return _assembled(first, every, one, inputs.notes)
 
 
@@ -123,7 +101,7 @@ Bound = Callable[[tuple[int, int, int]], LayerGraph]
 Fitted = tuple[list[_Layer], list[list[tuple[int, ...]]]]
 
 
-def _fitted(bound: Bound, families: Sequence[_Family], source: str | Path) -> Fitted:
+def _fitted(bound: Bound, families: Sequence[Family], source: str | Path) -> Fitted:
     """Every layer's structure and polynomials, by the first family that holds."""
     for family in families[:-1]:
         try:
@@ -133,20 +111,46 @@ def _fitted(bound: Bound, families: Sequence[_Family], source: str | Path) -> Fi
     return _fit_family(bound, families[-1], source)
 
 
-def _fit_family(bound: Bound, family: _Family, source: str | Path) -> Fitted:
-    solve = _solver(family)
-    graphs = [bound(size) for size in family.probes]
+def _fit_family(bound: Bound, family: Family, source: str | Path) -> Fitted:
+    graphs = [bound(size) for size in family.sizes]
     layers = [_layers(graph) for graph in graphs]
     fitted = []
     for index, layer in enumerate(graphs[0].layers):
-        seen = [probe[index] if index < len(probe) else None for probe in layers]
-        if any(other is None or other.structure != layers[0][index].structure for other in seen):
+        seen = [probe[index] for probe in layers if index < len(probe)]
+        if len(seen) < len(layers) or any(other.structure != seen[0].structure for other in seen):
             raise _refusal(source, layer.name, "changes its structure with the sizes")
-        values = np.array([other.counts for other in seen if other is not None], dtype=object)
-        fitted.append([_fit(solve, family, column, source, layer.name) for column in values.T])
-    for size in family.checks:
-        _verify(bound(size), size, layers[0], fitted, source)
-    return layers[0], fitted
+        columns = zip(*(other.counts for other in seen), strict=True)
+        fitted.append([_fit(family, column, source, layer.name) for column in columns])
+    live = _live(graphs[0], layers[0], fitted)
+    for size, probe in zip(family.sizes, layers, strict=True):
+        terms = features(*size)
+        for index, layer in enumerate(graphs[0].layers):
+            if tuple(value_of(coefficients, terms) for coefficients in live[index]) != probe[index].live:
+                raise _refusal(source, layer.name, "keeps other activations alive with other sizes")
+    return layers[0], [[*counts, *alive] for counts, alive in zip(fitted, live, strict=True)]
+
+
+def _live(
+    graph: LayerGraph, layers: Sequence[_Layer], fitted: Sequence[Sequence[tuple[int, ...]]]
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Polynomials of the live activations: the sums of those of the tensors alive, layer by layer."""
+    tensors = {
+        name: polynomials[place]
+        for layer, polynomials in zip(layers, fitted, strict=True)
+        for name, place in layer.moved
+    }
+
+    def summed(place: int, *, bits: bool) -> IntArray:
+        def size(tensor: TensorSpec) -> int:
+            known = tensors.get(tensor.name)
+            return 0 if known is None else known[place] * (tensor.dtype.bits if bits else 1)
+
+        return graph.live_bytes(size)
+
+    by_bits, by_elements = (
+        np.array([summed(place, bits=bits) for place in range(FEATURES)]).T.tolist() for bits in (True, False)
+    )
+    return [(tuple(one), tuple(other)) for one, other in zip(by_bits, by_elements, strict=True)]
 
 
 def _refusal(source: str | Path, layer: str, what: str) -> ModelError:
@@ -155,65 +159,12 @@ def _refusal(source: str | Path, layer: str, what: str) -> ModelError:
     )
 
 
-def _solver(family: _Family) -> list[list[Fraction]]:
-    """The inverse of the matrix of terms at the probes."""
-    size = len(family.terms)
-    rows = [
-        [Fraction(features(*probe)[place]) for place in family.terms]
-        + [Fraction(int(row == at)) for at in range(size)]
-        for row, probe in enumerate(family.probes)
-    ]
-    for column in range(size):
-        pivot = next(row for row in range(column, size) if rows[row][column])
-        rows[column], rows[pivot] = rows[pivot], rows[column]
-        rows[column] = [value / rows[column][column] for value in rows[column]]
-        for row in range(size):
-            if row != column and rows[row][column]:
-                factor = rows[row][column]
-                rows[row] = [one - factor * two for one, two in zip(rows[row], rows[column], strict=True)]
-    return [row[size:] for row in rows]
-
-
-_KNOWN: dict[tuple[_Family, tuple[int, ...]], tuple[int, ...] | None] = {}
-
-
-def _fit(
-    solve: list[list[Fraction]], family: _Family, values: Sequence[int], source: str | Path, layer: str
-) -> tuple[int, ...]:
-    """Whole coefficients of the polynomial through the values at the probes."""
-    seen = tuple(int(value) for value in values)
-    if (family, seen) not in _KNOWN:
-        products = [zip(row, seen, strict=True) for row in solve]
-        found = [sum((one * value for one, value in pairs), Fraction(0)) for pairs in products]
-        whole = [0] * FEATURES
-        for place, value in zip(family.terms, found, strict=True):
-            whole[place] = int(value)
-        if len(_KNOWN) > 100_000:
-            _KNOWN.clear()
-        exact = all(value.denominator == 1 for value in found)
-        _KNOWN[family, seen] = tuple(whole) if exact else None
-    known = _KNOWN[family, seen]
+def _fit(family: Family, seen: tuple[int, ...], source: str | Path, layer: str) -> tuple[int, ...]:
+    """Whole coefficients of a count's polynomial."""
+    known = polynomial(family, seen)
     if known is None:
         raise _refusal(source, layer, "has extents that are no polynomial of batch, seq and past")
     return known
-
-
-def _verify(
-    graph: LayerGraph,
-    size: tuple[int, int, int],
-    shown: list[_Layer],
-    fitted: list[list[tuple[int, ...]]],
-    source: str | Path,
-) -> None:
-    terms = features(*size)
-    found = _layers(graph)
-    for index, layer in enumerate(graph.layers):
-        if index >= len(shown) or found[index].structure != shown[index].structure:
-            raise _refusal(source, layer.name, f"changes its structure at batch, seq, past = {size}")
-        pairs = [zip(polynomial, terms, strict=True) for polynomial in fitted[index]]
-        expected = tuple(sum(one * term for one, term in values) for values in pairs)
-        if expected != found[index].counts:
-            raise _refusal(source, layer.name, f"departs from its polynomials at batch, seq, past = {size}")
 
 
 def _layers(graph: LayerGraph) -> list[_Layer]:
@@ -247,10 +198,11 @@ def _layers(graph: LayerGraph) -> list[_Layer]:
             *extents,
             *(vector.elements * vector.window for vector in layer.vector),
             *(tensor.elements for group in groups for tensor in group),
-            int(live[index]),
-            int(elements[index]),
         )
-        result.append(_Layer(structure, counts))
+        first = len(extents) + len(layer.vector) + sum(len(group) for group in groups[:3])
+        names = [tensor.name for group in groups[3:5] for tensor in group]
+        moved = tuple((name, first + place) for place, name in enumerate(names))
+        result.append(_Layer(structure, counts, (int(live[index]), int(elements[index])), moved))
     return result
 
 

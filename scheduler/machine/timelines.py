@@ -39,6 +39,7 @@ __all__ = [
     "append_fetch",
     "fetch_end_of",
     "rebase",
+    "recount",
     "release",
 ]
 
@@ -349,6 +350,22 @@ def note_key(view: View, position: int) -> None:
         window_last -= 1
     fetches[counted(window_last & mask)].window = position
     machine.window_last = window_last + 1
+
+
+def recount(view: View) -> None:
+    """Count the keys of all live entries anew, and their monotone queue."""
+    machine, fetches = view.machine, view.fetches
+    mask, position = machine.mask, machine.first
+    machine.window_first = machine.window_last = 0
+    while position < machine.last:
+        entry = fetches[position & mask]
+        entry.key = entry.before_scaled - (entry.done - machine.origin) * machine.rate
+        window = machine.window_last
+        while window > 0 and fetches[fetches[(window - 1) & mask].window & mask].key >= entry.key:
+            window -= 1
+        fetches[window & mask].window = position
+        machine.window_last = window + 1
+        position += 1
 
 
 def rebase(view: View, origin: int) -> None:

@@ -137,6 +137,9 @@ class PolicySpec:
         checkpoints: Whether leaving an unfinished request costs the DMA the time to save its live bytes.
         memory: What is remembered of every tenant: a class with annotated fields.
         common: What is remembered beside, of no tenant: another such class.
+        lone_mode: Mode in which a tenant is chosen that is the only one declared, if it is chosen whenever
+            it has a request, whatever the machine does: a language model then needs not ask for every row.
+            None if it may have to wait, or may be chosen in several modes.
         prepare: From the tenants' profiles (per tenant, one per batch size) to what ``choose`` finds under
             ``memory.tables``: a NamedTuple of int64 arrays, built once before the run.
         by_group: Whether ``prepare`` also gets the declared groups, as sequences of tenant indices.
@@ -158,6 +161,7 @@ class PolicySpec:
     checkpoints: bool = False
     memory: type = Nothing
     common: type = Nothing
+    lone_mode: int | None = None
     prepare: Callable[..., Any] | None = None
     by_group: bool = False
     drops_hopeless: Callable[[Any], bool] = field(default=_never)

@@ -54,4 +54,5 @@ POLICY = PolicySpec(
     source="Fan et al., Dysta, MICRO 2023, doi 10.1145/3613424.3614263",
     options=Options,
     modes=("score",),
+    lone_mode=0,
 )

@@ -29,4 +29,5 @@ POLICY = PolicySpec(
     "earliest deadline first, pre-emptive between layers",
     source="Liu and Layland, JACM 20(1), 1973, doi 10.1145/321738.321743",
     modes=("deadline",),
+    lone_mode=0,
 )

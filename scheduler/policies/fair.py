@@ -66,6 +66,7 @@ POLICY = PolicySpec(
     "equal compute and fetch time to every tenant that has work",
     source="start-time fair queueing, Goyal, Vin and Cheng, SIGCOMM 1996, over layers",
     modes=("least served",),
+    lone_mode=0,
     memory=Account,
     common=Common,
 )

@@ -22,6 +22,7 @@ POLICY = PolicySpec(
     "one request at a time in order of arrival, no overlap across requests",
     source="baseline of LW and LW+",
     modes=("arrival order",),
+    lone_mode=0,
     overlap=False,
 )
 
@@ -32,4 +33,5 @@ PREFETCH_POLICY = PolicySpec(
     "in order of arrival; the next request's weights are fetched under the computes of the last",
     source="LW III-A, double buffering across requests",
     modes=("arrival order",),
+    lone_mode=0,
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from layerweaver.scheduler.machine.timelines import View
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
-from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, WEAVING_MODES, weave
+from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, FAILSAFE, WEAVING_MODES, weave
 
 __all__ = ["POLICY", "choose"]
 
@@ -22,5 +22,6 @@ POLICY = PolicySpec(
     "least idle time on both engines, blind to deadlines",
     source="Oh et al., Layerweaver, HPCA 2021, doi 10.1109/HPCA51647.2021.00056",
     modes=WEAVING_MODES,
+    lone_mode=FAILSAFE,
     commit="early",
 )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from layerweaver.scheduler.machine.timelines import View
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 from layerweaver.scheduler.rules.deadline_guard import GUARDED_MODES, guard
-from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, BY_SLACK, weave
+from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, BY_SLACK, FAILSAFE, weave
 
 __all__ = ["POLICY", "Options", "choose"]
 
@@ -54,6 +54,7 @@ POLICY = PolicySpec(
     source="Oh et al., Layerweaver+, IEICE E105-D(2):427-431, 2022 (reconstruction)",
     options=Options,
     modes=GUARDED_MODES,
+    lone_mode=FAILSAFE,
     drops_hopeless=lambda options: options.hopeless == "drop",
     defers_hopeless=lambda options: options.hopeless == "defer",
 )

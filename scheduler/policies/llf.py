@@ -28,4 +28,5 @@ POLICY = PolicySpec(
     "least slack first, pre-emptive between layers",
     source="Mok, MIT/LCS/TR-297, 1983",
     modes=("deadline",),
+    lone_mode=0,
 )

@@ -34,4 +34,5 @@ POLICY = PolicySpec(
     "priority over slack, shared in time only",
     source="Ghodrati et al., Planaria, MICRO 2020, doi 10.1109/MICRO50266.2020.00062",
     modes=("priority over slack",),
+    lone_mode=0,
 )

@@ -92,6 +92,7 @@ POLICY = PolicySpec(
     source="Choi and Rhu, PREMA, HPCA 2020, doi 10.1109/HPCA47549.2020.00027",
     options=Options,
     modes=("tokens",),
+    lone_mode=0,
     checkpoints=True,
     memory=Tokens,
     common=Common,

@@ -50,4 +50,5 @@ POLICY = PolicySpec(
     source="Kim et al., DREAM, ASPLOS 2023 (arXiv 2212.03414, SDRM3)",
     options=Options,
     modes=("score",),
+    lone_mode=0,
 )

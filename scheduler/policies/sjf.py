@@ -41,4 +41,5 @@ POLICY = PolicySpec(
     source="Schrage and Miller, Operations Research 14(4), 1966; baseline of PREMA, HPCA 2020",
     options=Options,
     modes=("shortest",),
+    lone_mode=0,
 )

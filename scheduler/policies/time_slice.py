@@ -66,6 +66,7 @@ POLICY = PolicySpec(
     source="slices of 1 ms in Linux drivers: i915 DRM_I915_TIMESLICE_DURATION, amdgpu gang_quantum",
     options=Options,
     modes=("turn",),
+    lone_mode=0,
     overlap=False,
     common=Turn,
 )

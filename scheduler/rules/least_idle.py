@@ -11,6 +11,7 @@ from layerweaver.scheduler.machine.timelines import Head, View, fetch_end_of
 __all__ = [
     "BY_DISTANCE",
     "BY_SLACK",
+    "FAILSAFE",
     "SINGLE",
     "WEAVING_MODES",
     "earliest_arrival",

@@ -1,0 +1,187 @@
+"""A language model alone on the machine: the rest of an iteration at once, or row by row, is the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
+from layerweaver.backend_sim.engine.layout import build_state
+from layerweaver.backend_sim.engine.loop import Progress, run
+from layerweaver.backend_sim.engine.outcome import SimulationOutcome
+from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
+from layerweaver.backend_sim.llm.state import PREFILL_FIRST, STATIC, VLLM
+from layerweaver.costmodel import NpuConfig, load_npu
+from layerweaver.costmodel.table import CostTable
+from layerweaver.scheduler.iterations.costs import iteration_costs
+from layerweaver.scheduler.iterations.rows import FEATURES, AttentionRow, IterationRow, IterationRows, Term
+from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.offline import ModelProfile, build_offline
+from layerweaver.scheduler.policies import load_policy, policy_names
+
+NOT_LOGGED = (NEVER - 2, NEVER - 1)
+"""A part of the run to log that never comes: every row is decided about."""
+
+
+def _term(rng: random.Random, most: int, places: tuple[int, ...], unit: int) -> Term:
+    values = [0] * FEATURES
+    for place in places:
+        values[place] = rng.randint(1, most)
+    return Term(tuple(values), unit)
+
+
+def _row(rng: random.Random) -> IterationRow:
+    kind = rng.choice(["tokens", "tokens", "attention", "", "sequences"])
+    attention = None
+    if kind == "attention":
+        heads, width = rng.randint(1, 8), rng.choice([8, 64])
+        attention = AttentionRow(heads, (0, 1, 0), (0, 1, 1), (width, 0, 0))
+    weights: tuple[tuple[int, int], ...] = ()
+    n, k = rng.choice([16, 64, 700]), rng.choice([16, 64, 900])
+    if kind in ("tokens", "sequences"):
+        weights = ((n * k * rng.randint(1, 3), 16),)
+    cached = kind == "attention"
+    return IterationRow(
+        by=kind,
+        n=n if weights else 0,
+        k=k if weights else 0,
+        m=1 if weights else 0,
+        groups=1 if weights else 0,
+        steps=1 if weights or cached else 0,
+        attention=attention,
+        vector=(_term(rng, 300, (6,), 0),) if rng.random() < 0.5 else (),
+        gathers=(_term(rng, 50, (6,), 16),) if rng.random() < 0.2 else (),
+        reads=(_term(rng, 64, (7,), 16),) if cached else (),
+        writes=(_term(rng, 64, (6,), 16),) if cached else (),
+        inputs=(_term(rng, 200, (6,), 16),),
+        outputs=(_term(rng, 200, (6,), 16),),
+        entering=(),
+        leaving=(),
+        weights=weights,
+        live=(_term(rng, 4000, (6,), 0), _term(rng, 300, (6,), 0)),
+    )
+
+
+def _rows(rng: random.Random) -> IterationRows:
+    pairs = tuple((row, row) for row in (_row(rng) for _ in range(rng.randint(1, 5))))
+    index = np.array([rng.randrange(len(pairs)) for _ in range(rng.randint(1, 12))], np.int64)
+    return IterationRows("random", tuple(map(str, index)), pairs, index, ((1000, 16),), 64)
+
+
+def _npu(rng: random.Random) -> NpuConfig:
+    document: dict[str, Any] = {
+        "name": "random",
+        "clock_mhz": 1000,
+        "array": {"rows": 16, "columns": 16, "count": rng.randint(1, 4)},
+        "vector": {"lanes": rng.choice([16, 128])},
+        "dram": {"bandwidth_gb_s": rng.choice([3.3, 20, 100]), "burst_bytes": 32},
+        "sram": {"weights_mb": rng.choice([0.004, 0.05, 0.4, 8]), "activations_mb": 0.01},
+    }
+    return load_npu(document)
+
+
+def _requests(rng: random.Random, room: int) -> list[tuple[int, int, int]]:
+    requests, now = [], 0
+    for _ in range(rng.randint(1, 9)):
+        now += rng.choice([0, rng.randint(0, 50), rng.randint(0, 3_000_000)])
+        prompt = rng.randint(1, max(1, room * 2 // 3))
+        requests.append((now, prompt, rng.randint(1, max(1, min(12, room + 1 - prompt)))))
+    return requests
+
+
+def _given(rng: random.Random) -> SimulationInput:
+    config, blocks, block = _npu(rng), rng.randint(2, 30), rng.choice([1, 4, 16])
+    rules = DecoderRules(
+        blocks=blocks,
+        block=block,
+        scheduling=rng.choice([VLLM, PREFILL_FIRST, STATIC]),
+        max_num_seqs=rng.randint(1, 6),
+        budget=rng.choice([1, 7, 64]),
+        sync=rng.random() < 0.5,
+        overhead_cycles=rng.choice([0, 0, 5000]),
+        ttft_ns=rng.choice([None, 10**6]),
+        tpot_ns=rng.choice([None, 10**5]),
+        activation_budget=rng.choice([None, 10**4, 10**6]),
+        tile_bytes=rng.choice([700, 10**4, 10**6]),
+    )
+    costs = iteration_costs(_rows(rng), config, tokens=64, sequences=6, cache_bits=16)
+    scheduled, prompt, output = zip(*_requests(rng, blocks * block), strict=True)
+    load = DecoderLoad(rules, costs, np.array(scheduled), np.array(prompt), np.array(output))
+    one, machine = np.ones(1, np.int64), config.machine()
+    table = CostTable("chat", 1, machine, one, 0 * one, 0 * one, 0 * one, 0 * one, ("request",))
+    tenant = TenantLoad("chat", (ModelProfile("chat", table, build_offline(table)),), None, decoder=load)
+    warmup = rng.choice([0, 0, 10**6])
+    return SimulationInput(
+        machine, (tenant,), warmup_ns=warmup, cooldown_ns=rng.choice([None, warmup + 2 * 10**6])
+    )
+
+
+def _facts(outcome: Any) -> Any:
+    """Everything of an outcome but its log."""
+    if isinstance(outcome, SimulationOutcome):
+        outcome = dataclasses.replace(outcome, log=None)
+    if dataclasses.is_dataclass(outcome):
+        return {item.name: _facts(getattr(outcome, item.name)) for item in dataclasses.fields(outcome)}
+    if isinstance(outcome, tuple):
+        return [_facts(item) for item in outcome]
+    return outcome.tolist() if isinstance(outcome, np.ndarray) else outcome
+
+
+def _alone() -> list[str]:
+    return [name for name in policy_names() if load_policy(name).spec.lone_mode is not None]
+
+
+def _agree(seed: int, policy: str) -> None:
+    rng = random.Random(seed)
+    given, configured, stops_after = _given(rng), load_policy(policy), rng.choice([None, None, 1, 3])
+    pause = rng.choice([1, 5, 40, 10**6])
+
+    def documents(record: tuple[int, int] | None) -> tuple[Any, list[Progress]]:
+        seen: list[Progress] = []
+
+        def watch(progress: Progress) -> bool:
+            seen.append(progress)
+            return stops_after is not None and len(seen) >= stops_after
+
+        outcome = run(given, configured, record_cycles=record, progress=watch, decisions_per_slice=pause)
+        return _facts(outcome), seen
+
+    assert documents(None) == documents(NOT_LOGGED), f"seed {seed}, {policy}"
+
+
+def test_both_roads_agree() -> None:
+    for seed in range(300):
+        _agree(seed, "layerweaver+")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", _alone())
+def test_both_roads_agree_under_every_policy(policy: str) -> None:
+    for seed in range(1000, 2000):
+        _agree(seed, policy)
+
+
+def test_only_a_lone_language_model_goes_on_by_itself() -> None:
+    given = _given(random.Random(5))
+    policy = load_policy("layerweaver+")
+    ways = {
+        "alone": build_state(given, policy, None, 0, compiled=True),
+        "logged": build_state(given, policy, NOT_LOGGED, 8, compiled=True),
+        "slackweave+": build_state(given, load_policy("slackweave+"), None, 0, compiled=True),
+        "ahead": build_state(dataclasses.replace(given, dispatch_ahead=1), policy, None, 0, compiled=True),
+        "slow": build_state(dataclasses.replace(given, decision_cycles=9), policy, None, 0, compiled=True),
+        "two": build_state(
+            dataclasses.replace(
+                given, tenants=(*given.tenants, dataclasses.replace(given.tenants[0], name="b"))
+            ),
+            policy,
+            None,
+            0,
+            compiled=True,
+        ),
+    }
+    assert [name for name, state in ways.items() if state.totals.lone_mode >= 0] == ["alone"]
