@@ -99,15 +99,15 @@ def run(
     state = build_state(given, policy, record_cycles, LOG_ENTRIES if record_cycles else 0, compiled)
     windows = Windows(given, state)
     decoder = next((tenant.name for tenant in given.tenants if tenant.decoder is not None), None)
-    advance = _loop(policy, compiled, decoder is not None)
-    options: Any = policy.record(given.machine.clock_hz)
-    options = options[0] if compiled else as_objects(options)[0]
     if decoder is not None and policy.spec.prepare is not None:
         raise PolicyError(
             f"decides by tables of fixed rows, and tenant {decoder} is a language model",
             where=policy.name,
             accepted="a policy without tables, such as layerweaver+",
         )
+    advance = _loop(policy, compiled, decoder is not None)
+    options: Any = policy.record(given.machine.clock_hz)
+    options = options[0] if compiled else as_objects(options)[0]
     memory = policy.memory([tenant.profiles for tenant in given.tenants], given.groups, compiled=compiled)
     pieces: list[NDArray[np.void]] = []
     interrupted, reported = False, 0

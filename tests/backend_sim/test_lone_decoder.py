@@ -138,7 +138,7 @@ def _alone() -> list[str]:
 def _agree(seed: int, policy: str) -> None:
     rng = random.Random(seed)
     given, configured, stops_after = _given(rng), load_policy(policy), rng.choice([None, None, 1, 3])
-    pause = rng.choice([1, 5, 40, 10**6])
+    pause = rng.choice([7, 300, 10**6]) if stops_after else rng.choice([1000, 10**6])
 
     def documents(record: tuple[int, int] | None) -> tuple[Any, list[Progress]]:
         seen: list[Progress] = []
