@@ -16,7 +16,7 @@ from layerweaver.backend_sim.engine.decoding import show_iteration_row
 from layerweaver.backend_sim.engine.events import EARLIEST
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.backend_sim.llm.state import Decoder, Shape
-from layerweaver.scheduler.machine.jit import apart, inlined
+from layerweaver.scheduler.machine.jit import apart, counted, inlined
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER, Head, rebase, recount
 
 __all__ = ["run_on"]
@@ -42,8 +42,8 @@ def run_on(state: State, index: int, most: int) -> int:
         return 0
     ran = 0
     while ran < most and machine.appended_scaled <= COUNT_LIMIT:
-        distinct = state.llm.row_shape[decoder.first_row + decoder.table_row]
-        shape = state.llm.shapes[decoder.first_shape + distinct]
+        distinct = state.llm.row_shape[counted(decoder.first_row + decoder.table_row)]
+        shape = state.llm.shapes[counted(decoder.first_shape + distinct)]
         wanted = min(most - ran, shape.tiles - decoder.tile)
         tiles = _run_tiles(state, index, decoder, shape, wanted)
         _count_tiles(head, decoder, shape, tiles)
@@ -105,13 +105,13 @@ def _run_tiles(state: State, index: int, decoder: Decoder, shape: Shape, wanted:
             break
         tile = _tile(shape, decoder.tile + ran, machine.scale)
         start = fetch_end
-        while first < last and fetches[first & mask].done <= start:
+        while first < last and fetches[counted(first & mask)].done <= start:
             first += 1
         free = machine.buffer_scaled
         if first == last:
             appended, machine.origin = 0, start
         else:
-            free += fetches[first & mask].before_scaled - appended
+            free += fetches[counted(first & mask)].before_scaled - appended
         if hidden and ran > 0 and last - first <= 1 and compute_end <= start + shape.fetch_cycles:
             # From here on every tile computes under the next one's fetch and leaves the buffer with its end.
             place, rest = decoder.tile + ran, wanted - ran
@@ -124,7 +124,7 @@ def _run_tiles(state: State, index: int, decoder: Decoder, shape: Shape, wanted:
             compute_end = fetch_end + last_tile.compute_cycles
             last_start = fetch_end - last_tile.fetch_cycles
             appended, machine.origin, first = last_tile.weight_scaled, last_start, last
-            fetches[last & mask].before_scaled, fetches[last & mask].done = 0, compute_end
+            fetches[counted(last & mask)].before_scaled, fetches[counted(last & mask)].done = 0, compute_end
             last += 1
             ran = wanted
             break
@@ -133,11 +133,11 @@ def _run_tiles(state: State, index: int, decoder: Decoder, shape: Shape, wanted:
             latest, position = tile.dram_scaled, first
             missing = tile.weight_scaled - free
             while position < last and missing > 0:
-                latest = max(latest, (fetches[position & mask].done - start) * rate + missing)
+                latest = max(latest, (fetches[counted(position & mask)].done - start) * rate + missing)
                 position += 1
                 if position < last:
                     missing = tile.weight_scaled - machine.buffer_scaled + appended
-                    missing -= fetches[position & mask].before_scaled
+                    missing -= fetches[counted(position & mask)].before_scaled
             end = start + (latest + rate - 1) // rate
         computed_from = max(compute_end, end)
         done = computed_from + tile.compute_cycles
@@ -156,10 +156,10 @@ def _run_tiles(state: State, index: int, decoder: Decoder, shape: Shape, wanted:
         longest_wait = max(longest_wait, start - last_start)
         last_start, fetch_end, compute_end = start, end, done
         # As the ring is kept: an entry without weight is dominated by its successor.
-        if last > first and fetches[(last - 1) & mask].before_scaled == appended:
+        if last > first and fetches[counted((last - 1) & mask)].before_scaled == appended:
             last -= 1
-        fetches[last & mask].before_scaled = appended
-        fetches[last & mask].done = done
+        fetches[counted(last & mask)].before_scaled = appended
+        fetches[counted(last & mask)].done = done
         last += 1
         appended += tile.weight_scaled
         ran += 1

@@ -354,18 +354,10 @@ def note_key(view: View, position: int) -> None:
 
 def recount(view: View) -> None:
     """Count the keys of all live entries anew, and their monotone queue."""
-    machine, fetches = view.machine, view.fetches
-    mask, position = machine.mask, machine.first
+    machine = view.machine
     machine.window_first = machine.window_last = 0
-    while position < machine.last:
-        entry = fetches[position & mask]
-        entry.key = entry.before_scaled - (entry.done - machine.origin) * machine.rate
-        window = machine.window_last
-        while window > 0 and fetches[fetches[(window - 1) & mask].window & mask].key >= entry.key:
-            window -= 1
-        fetches[window & mask].window = position
-        machine.window_last = window + 1
-        position += 1
+    for position in range(machine.first, machine.last):
+        note_key(view, position)
 
 
 def rebase(view: View, origin: int) -> None:

@@ -185,3 +185,18 @@ def test_only_a_lone_language_model_goes_on_by_itself() -> None:
         ),
     }
     assert [name for name, state in ways.items() if state.totals.lone_mode >= 0] == ["alone"]
+
+
+def test_waiting_for_weights_is_waiting_for_memory() -> None:
+    given = _given(random.Random(12))
+    decoder = given.tenants[0].decoder
+    assert decoder is not None
+    rules = dataclasses.replace(decoder.rules, sync=False, overhead_cycles=0)
+    one = dataclasses.replace(
+        decoder, rules=rules, scheduled_ns=np.zeros(1, np.int64), prompt=np.array([5]), output=np.array([2])
+    )
+    tenant = dataclasses.replace(given.tenants[0], decoder=one)
+    alone = dataclasses.replace(given, tenants=(tenant,), warmup_ns=0, cooldown_ns=None)
+    outcome = run(alone, load_policy("layerweaver+"))
+    waited = outcome.end_cycles - outcome.compute_busy_cycles
+    assert outcome.idle_cycles["waiting_for_memory"] == waited > 0
