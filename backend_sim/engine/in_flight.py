@@ -84,8 +84,9 @@ class Windows:
 
     def _is_small(self, record: Any) -> bool:
         """Whether requests in flight fill half of the window, or a long stream comes in short pieces."""
-        streaming = record.number > 0 and int(record.capacity) < CHUNK
-        return bool(streaming or 2 * int(record.known + record.reserve) > int(record.capacity))
+        capacity = int(record.capacity)
+        streaming = record.number > 0 and capacity < CHUNK
+        return bool(streaming or 2 * int(record.known + record.reserve) > capacity)
 
     def finish(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
         """Latencies of a tenant's requests and, for sources that react, their scheduled times."""
@@ -127,7 +128,7 @@ class Windows:
         record.head_end = max(0, int(record.head_end) - front)
         record.watched = max(0, int(record.watched) - front)
         record.arrived -= front
-        record.known -= front
+        record.known = known - front
         record.number += front
 
     def _fetch_arrivals(self, index: int) -> None:
@@ -135,17 +136,19 @@ class Windows:
         tenant = self._given.tenants[index]
         if not isinstance(tenant.source, OpenLoop) or record.ended:
             return
-        while record.known < record.capacity - 1 and not record.ended:
-            times = tenant.source.arrivals.take(int(record.capacity - 1 - record.known))
+        # Reading or writing a field of a record takes a microsecond.
+        offset, last, known = int(record.offset), int(record.capacity) - 1, int(record.known)
+        while known < last:
+            times = tenant.source.arrivals.take(last - known)
             if len(times) == 0:
                 record.ended = 1
-            else:
-                self._check_times(index, times)
-                at = int(record.offset + record.known)
-                state.sched[at : at + len(times)] = times
-                record.known += len(times)
-        if record.arrived < record.known:
-            ns = int(state.sched[int(record.offset + record.arrived)])
+                break
+            self._check_times(index, times)
+            state.sched[offset + known : offset + known + len(times)] = times
+            known += len(times)
+        record.known, arrived = known, int(record.arrived)
+        if arrived < known:
+            ns = int(state.sched[offset + arrived])
             record.next_cycle = ns_to_cycles_up(ns, int(state.visible.machine.clock_hz))
 
     def _check_times(self, index: int, times: NDArray[np.int64]) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.results import schema
-from layerweaver.backend_sim.results.own_metrics import MeasuredTenant, measure_system, measure_tenant
+from layerweaver.backend_sim.results.own_metrics import (
+    MeasuredTenant,
+    has_own_metrics,
+    measure_system,
+    measure_tenant,
+)
 from layerweaver.backend_sim.results.system import npu_documents, system_document
 from layerweaver.backend_sim.results.system_schema import System
 from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
@@ -18,15 +23,21 @@ STARVING = 50
 """A head that waits for so many times what all tenants' requests take alone is called starving (*ours*)."""
 
 
-def run_document(run: Run) -> schema.Run:
+def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
     """The document of ``layerweaver simulate``, without the key ``run``.
 
     Rates are per second of the measured time (:attr:`~layerweaver.backend_sim.run.run.Run.window_ns`).
+
+    Args:
+        run: The run.
+        histograms: Whether to count latencies for drawing; done anyway where metrics of packages may look.
     """
     first_ns, last_ns = run.window_ns
     span_s, window_s = run.span_ns / 1e9, max(0, last_ns - first_ns) / 1e9
+    histograms = histograms or has_own_metrics()
     tenants = [
-        tenant_result(run, index, window_s) for index in range(len(run.prepared.scenario.spec.tenants))
+        tenant_result(run, index, window_s, histogram=histograms)
+        for index in range(len(run.prepared.scenario.spec.tenants))
     ]
     system = system_document(run, tenants, window_s)
     _add_own(run, tenants, system, window_s)

@@ -21,7 +21,15 @@ from layerweaver.backend_sim.results.metric import Form, Metric, Shown, Value
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.plugins import PluginGroup
 
-__all__ = ["MeasuredTenant", "OwnMetric", "Scope", "measure_system", "measure_tenant", "own_metrics"]
+__all__ = [
+    "MeasuredTenant",
+    "OwnMetric",
+    "Scope",
+    "has_own_metrics",
+    "measure_system",
+    "measure_tenant",
+    "own_metrics",
+]
 
 _GROUP = PluginGroup("layerweaver.metrics", "metric", ScenarioError, {})
 _EVERYWHERE = Shown.TERMINAL | Shown.PAGE | Shown.FRAME | Shown.SPREAD
@@ -108,6 +116,11 @@ def _registered() -> Mapping[str, OwnMetric]:
             )
         found[name] = metric
     return found
+
+
+def has_own_metrics() -> bool:
+    """Whether packages add any; they may look at everything in a document."""
+    return bool(_registered())
 
 
 def own_metrics(scope: Scope) -> tuple[Metric, ...]:

@@ -72,13 +72,14 @@ def _asked_duration_ns(run: Run, arrival: Arrival) -> int:
     return seconds_to_ns_nearest(duration_s)
 
 
-def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
+def tenant_result(run: Run, index: int, window_s: float, *, histogram: bool = True) -> TenantResult:
     """One tenant's document and what the system's metrics need of it.
 
     Args:
         run: The run.
         index: Index of the tenant.
         window_s: The measured window in seconds, for rates.
+        histogram: Whether to count latencies for drawing.
     """
     scenario = run.prepared.scenario
     spec = scenario.spec.tenants[index]
@@ -117,8 +118,9 @@ def tenant_result(run: Run, index: int, window_s: float) -> TenantResult:
         "offered_qps": _offered_qps(run, index, arrived),
         "percentile": 100 * share,
         "percentile_ms": milliseconds(summary.percentiles_ns[share]),
-        "latency_histogram": _histogram(completed_ns),
     }
+    if histogram:
+        document["latency_histogram"] = _histogram(completed_ns)
     estimates = early_stopping_estimates(completed_ns, spec.arrival.kind, share)
     if estimates:
         document["early_stopping_ms"] = {name: milliseconds(value) for name, value in estimates.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -120,13 +121,13 @@ def run_once(
     outcomes: list[SimulationOutcome] = []
     measured: list[tuple[slice, ...]] = []
 
-    def watch(reached: Progress) -> bool:
+    def watch(reached: Progress, tell: ProgressCallback) -> bool:
         nonlocal stopped
-        if progress is not None:
-            share = share_done(prepared, asked, reached, len(outcomes))
-            stopped = bool(progress(replace(reached, share=share)))
+        share = share_done(prepared, asked, reached, len(outcomes))
+        stopped = bool(tell(replace(reached, share=share)))
         return stopped
 
+    listener = None if progress is None else functools.partial(watch, tell=progress)
     last_ns = [0] * len(spec.tenants)
     skipped = [0] * len(spec.tenants)
     for (machine, menus), sources in zip(prepared.machines, _sources(prepared, asked), strict=True):
@@ -150,7 +151,7 @@ def run_once(
             policy,
             record_cycles=record_cycles,
             compiled=compiled,
-            progress=watch,
+            progress=listener,
             decisions_per_slice=decisions_per_slice or engine.DECISIONS_PER_SLICE,
         )
         kept = []

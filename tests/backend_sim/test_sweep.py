@@ -14,6 +14,10 @@ import numpy as np
 import pytest
 import yaml
 
+from layerweaver.backend_sim.results import own_metrics
+from layerweaver.backend_sim.results import tenant as tenant_module
+from layerweaver.backend_sim.results.latency import latency_histogram
+from layerweaver.backend_sim.results.own_metrics import OwnMetric
 from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.backend_sim.study.sweep import measure, summary
 from layerweaver.backend_sim.study.sweep import sweep as sweep_module
@@ -91,6 +95,26 @@ def test_a_point_is_what_simulate_gives(tmp_path: Path, monkeypatch: pytest.Monk
     assert float(row["system.stp"]) == document["system"]["stp"]
     assert float(row["tenants.a.b.latency_ms.p99"]) == document["tenants"][0]["latency_ms"]["p99"]
     assert float(row["simulated_s"]) == document["simulated_s"]
+
+
+def test_latencies_are_not_counted_for_points_unless_a_package_may_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+
+    def watched(latency_ns: Any, bins: int) -> Any:
+        counted.append(bins)
+        return latency_histogram(latency_ns, bins)
+
+    monkeypatch.setattr(tenant_module, "latency_histogram", watched)
+    sweep(_study(tmp_path, axes={"seed": [1]}), tmp_path / "plain")
+    assert not counted
+    bins = OwnMetric(
+        "bins", "Bins.", of_tenant=lambda seen: len(seen.document["latency_histogram"]["counts"])
+    )
+    monkeypatch.setattr(own_metrics, "_registered", lambda: {"bins": bins})
+    sweep(_study(tmp_path, axes={"seed": [1]}), tmp_path / "own")
+    assert int(_rows(tmp_path / "own")[0]["tenants.other.own.bins"]) > 1
 
 
 def test_load_is_a_share_of_the_bound(tmp_path: Path) -> None:

@@ -223,7 +223,8 @@ def _simulate(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     run = run_once(prepared, policy, request)
     if run.interrupted:
         raise KeyboardInterrupt
-    return _flat({key: value for key, value in run_document(run).items() if key not in _LEFT_OUT})
+    document = run_document(run, histograms=False)
+    return _flat({key: value for key, value in document.items() if key not in _LEFT_OUT})
 
 
 def _peak(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
