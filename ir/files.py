@@ -8,6 +8,7 @@ is locked while it is written: one that nobody locks was left by a process that 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -23,10 +24,34 @@ try:
 except ImportError:  # elsewhere than on Unix nothing is locked, and nothing left behind is cleared
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["atomic_write", "check_writable", "is_stream", "read_bounded", "write_text"]
+__all__ = [
+    "at_home",
+    "atomic_write",
+    "check_writable",
+    "is_file",
+    "is_folder",
+    "is_stream",
+    "read_bounded",
+    "write_text",
+]
 
 _LONGEST_STEM_BYTES = 200
 _ENDING = ".partial"
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is such a file; False, too, for what no file can be called or nobody may look at."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for names that are too long
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is such a folder, in the same way."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def at_home(text: str) -> Path:
+    """A path with ``~`` spelt out; a home that nobody has is the name of a file."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for it
 
 
 def read_bounded(path: Path, most_bytes: int) -> bytes | None:
@@ -35,8 +60,11 @@ def read_bounded(path: Path, most_bytes: int) -> bytes | None:
     Raises:
         OSError: If the file cannot be read.
     """
-    with Path(path).open("rb") as stream:
-        data = stream.read(most_bytes + 1)
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(most_bytes + 1)
+    except ValueError:  # no file can be called that
+        raise OSError(errno.EINVAL, "not a file name", str(path)) from None
     return data if len(data) <= most_bytes else None
 
 

@@ -11,6 +11,7 @@ from layerweaver.backend_sim.scenario.model_refs import CostsRef, ProfileRef
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.costmodel import npu_names
 from layerweaver.ir import ScenarioError
+from layerweaver.ir.files import at_home, is_file
 from layerweaver.scheduler.compile.given_graphs import names_file
 
 __all__ = ["FOLDER", "HASHES", "SKIPPING", "changed_files", "file_hash", "scenario_record", "stated_keys"]
@@ -39,7 +40,7 @@ def changed_files(record: Mapping[str, object]) -> list[str]:
     hashes, folder = record.get(HASHES), Path(str(record.get(FOLDER, "")))
     if not isinstance(hashes, Mapping):
         raise ScenarioError("does not say which files it read", accepted="give a result of this version")
-    return [text for text, digest in hashes.items() if file_hash(folder / Path(text).expanduser()) != digest]
+    return [text for text, digest in hashes.items() if file_hash(folder / at_home(text)) != digest]
 
 
 def _files(scenario: Scenario) -> Iterator[str]:
@@ -68,7 +69,7 @@ def _files(scenario: Scenario) -> Iterator[str]:
 
 def file_hash(path: Path) -> str | None:
     """SHA-256 of a file; None if it is none or cannot be read (a device may never end)."""
-    if not path.is_file():
+    if not is_file(path):
         return None
     try:
         with path.open("rb") as stream:

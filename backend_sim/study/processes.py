@@ -18,11 +18,18 @@ from layerweaver.ir import OutputError
 __all__ = ["in_processes", "process_pool"]
 
 Result = TypeVar("Result")
+_SAFE_PATH = "PYTHONSAFEPATH"
+"""Set, a new Python leaves the present folder out of where it imports from."""
 
 
 @contextlib.contextmanager
 def process_pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes end at once if what is done with it does not end well."""
+    """A pool whose processes end at once if what is done with it does not end well.
+
+    They import nothing from the present folder before they know where their parent's modules come from.
+    """
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
         count,
@@ -37,6 +44,11 @@ def process_pool(count: int) -> Iterator[ProcessPoolExecutor]:
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         raise
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
 
 
 def _begin() -> None:

@@ -12,6 +12,8 @@ from layerweaver.ir.extras import need_extra
 __all__ = ["parquet_rows"]
 
 _ROWS_AT_ONCE = 16_384
+_OF_VALUES = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What values raise that Python has no room for, text that is none, and columns of one name."""
 
 
 def parquet_rows(
@@ -42,7 +44,7 @@ def parquet_rows(
                 for values in zip(*columns, strict=True):
                     number += 1
                     yield number, dict(zip(wanted, values, strict=True))
-    except (pyarrow.ArrowException, OSError, MemoryError) as failure:
+    except (pyarrow.ArrowException, OSError, MemoryError, *_OF_VALUES) as failure:
         reason = (str(failure).splitlines() or ["no reason"])[0][:200]
         raise TrafficError(
             f"cannot be read ({reason})", where=str(path), accepted="give a Parquet file"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from layerweaver.ir.files import at_home
+
 __all__ = ["is_path", "pin_means"]
 
 ZOO = "zoo:"
@@ -26,6 +28,9 @@ def pin_means(pin: str, source: str, folder: Path | None) -> bool:
     if is_path(pin):
         if source.startswith(ZOO):
             return False
-        file = (folder or Path()) / Path(pin).expanduser()
-        return os.path.realpath(file) == os.path.realpath(source)
+        file = (folder or Path()) / at_home(pin)
+        try:
+            return os.path.realpath(file) == os.path.realpath(source)
+        except ValueError:  # no file can be called that
+            return False
     return pin in {source, source.removeprefix(ZOO), Path(source).stem}

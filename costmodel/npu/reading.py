@@ -12,6 +12,7 @@ from typing import Any
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.plugins import NPU_LIBRARIES
 from layerweaver.ir import ConfigError, LayerweaverError
+from layerweaver.ir.files import is_file
 from layerweaver.ir.sections import keys_at, mistakes, validated
 from layerweaver.ir.spelling import nearest
 from layerweaver.ir.yaml_source import YamlSource, parse_yaml, read_yaml
@@ -72,7 +73,7 @@ def load_npu(npu: str | Path | Mapping[str, Any], *, folder: Path | None = None)
     if isinstance(npu, str):
         if npu in npu_files():
             return _named(npu)
-        if not Path(npu).suffix and "/" not in npu and not Path(npu).is_file():
+        if not Path(npu).suffix and "/" not in npu and not is_file(npu):
             raise ConfigError(
                 f"there is no NPU {npu[:80]!r}",
                 accepted=f"{nearest(npu, npu_names())}, or the path of a YAML file",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass, field
 from math import prod
@@ -314,12 +315,12 @@ def _external_bytes(entries: dict[str, str], expected_bytes: int, folder: Path |
     if folder is None or not location or "\0" in location or not offset.isdecimal() or len(offset) > 18:
         return None
     try:
-        path = (folder / location).resolve()
-        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        path = Path(os.path.realpath(folder / location))  # Path.resolve raises for links in a circle
+        if not path.is_relative_to(os.path.realpath(folder)) or not path.is_file():
             return None
         with path.open("rb") as stream:
             stream.seek(int(offset))
             raw = stream.read(expected_bytes)
-    except OSError:
+    except (OSError, ValueError):  # no file can be called that
         return None
     return raw if len(raw) == expected_bytes else None

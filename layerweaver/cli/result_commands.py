@@ -39,9 +39,10 @@ def _report(
 
     need_extra("plotly", "a report", "report", str(output))
     from layerweaver.ir import write_text
+    from layerweaver.ir.files import is_folder
 
     session = session_of(context)
-    folders = [path for path in result if path.is_dir()]
+    folders = [path for path in result if is_folder(path)]
     if folders and len(result) > 1:
         raise typer.BadParameter(f"{folders[0]} is a folder: a page shows one study, or results")
     with session.progress("drawing"):

@@ -15,6 +15,7 @@ import numpy as np
 from layerweaver.costmodel.table import CostTable
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError, ProfileError
+from layerweaver.ir.files import is_file
 from layerweaver.ir.limits import MAX_QUANTITY, MAX_ROWS, MAX_VARIANTS
 from layerweaver.scheduler.compile.kept_costs import called, costs_name, keep_costs, kept_costs
 from layerweaver.scheduler.compile.kept_graphs import is_in_memory
@@ -83,7 +84,7 @@ def parse_request(text: str) -> ModelRequest:
         ModelError: If the name or the model is empty.
     """
     name, equals, source = text.partition("=")
-    if not equals or (name and not _ENTRY_NAME.fullmatch(name)) or Path(text).is_file():
+    if not equals or (name and not _ENTRY_NAME.fullmatch(name)) or is_file(text):
         name, source = entry_name(text), text
     if not name:
         raise ModelError("the entry name is empty", where=text or "MODEL", accepted="write NAME=MODEL")

@@ -218,3 +218,26 @@ def test_spread_times_keep_their_order_and_stay_within_their_tick(
     for before, after in zip(times, spread, strict=True):
         following = min((time for time in times if time > before), default=before + max(1, room))
         assert before <= after < min(before + tick, following)
+
+
+@pytest.mark.parametrize("column", ["text", "days", "lasting", "twice"])
+def test_parquet_values_that_python_has_no_room_for_are_refused_in_one_line(
+    tmp_path: Path, column: str
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    length_2 = pyarrow.py_buffer(bytes([0, 0, 0, 0, 2, 0, 0, 0]))
+    values = {
+        "text": pyarrow.Array.from_buffers(
+            pyarrow.string(), 1, [None, length_2, pyarrow.py_buffer(b"\xff\xfe")]
+        ),
+        "days": pyarrow.array([2**31 - 1], pyarrow.int32()).view(pyarrow.date32()),
+        "lasting": pyarrow.array([2**62]).view(pyarrow.duration("s")),
+        "twice": pyarrow.array([1]),
+    }[column]
+    path = tmp_path / "log.parquet"
+    names = ["timestamp", "tenant", "timestamp" if column == "twice" else "more"]
+    columns = [values, pyarrow.array(["t0"]), pyarrow.array([1])]
+    parquet.write_table(pyarrow.Table.from_arrays(columns, names), path)
+    with pytest.raises(LayerweaverError, match=r"log.parquet: cannot be read \(.*\); give a Parquet file"):
+        _times(_scenario(tmp_path, {"file": str(path)}))

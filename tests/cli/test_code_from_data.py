@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from layerweaver.__main__ import main
+from layerweaver.backend_sim.study.processes import in_processes
 
 POLICY = """
 from pathlib import Path
@@ -115,3 +116,16 @@ def test_settings_of_numba_and_matplotlib_in_the_present_folder_are_not_read(fol
     assert not (folder / "theirs").exists()
     assert not (folder / "ran").exists()
     assert (folder / "roofline.svg").exists()
+
+
+def test_processes_import_nothing_from_the_present_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pickle", "socket", "runpy", "signal", "json", "layerweaver"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    found = in_processes([os.getpid], 1, lambda _: None)
+    assert found != [os.getpid()]
+    assert not (tmp_path / "ran").exists()
+    assert "PYTHONSAFEPATH" not in os.environ

@@ -274,6 +274,7 @@ def _replay(settings: Settings, columns: Mapping[str, NDArray[np.int64]], clock:
         (folder / "request.json").write_text(json.dumps(request), "utf-8")
         command = [
             sys.executable,
+            "-P",  # imports nothing from the present folder
             "-m",
             "layerweaver.backend_sim.study.certify.replay",
             str(folder / "request.json"),

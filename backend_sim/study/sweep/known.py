@@ -20,6 +20,7 @@ from layerweaver.backend_sim.study.sweep.lines import values_of
 from layerweaver.backend_sim.study.sweep.schema import ObjectivesSpec
 from layerweaver.ir import OutputError, ScenarioError
 from layerweaver.ir.csv_text import split
+from layerweaver.ir.files import is_file
 from layerweaver.ir.sections import Section
 
 __all__ = [
@@ -102,7 +103,7 @@ class KnownPoints:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        if not self.path.is_file():
+        if not is_file(self.path):
             raise OutputError("holds no study", where=str(folder), accepted="the folder of a sweep")
         beside = self.path.with_name(f"{FILE}-wal")
         still = not beside.exists() or beside.stat().st_size == 0

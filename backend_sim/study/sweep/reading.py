@@ -24,6 +24,7 @@ from layerweaver.backend_sim.study.sweep.schema import MAX_POINTS, StudySpec
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.costmodel import load_npu, npu_document, npu_names
 from layerweaver.ir import LayerweaverError, ScenarioError
+from layerweaver.ir.files import at_home
 from layerweaver.ir.sections import validated
 from layerweaver.ir.yaml_source import YamlSource, read_yaml
 from layerweaver.scheduler.compile.given_graphs import GRAPH_PREFIX, given
@@ -85,7 +86,7 @@ def _base(spec: StudySpec, document: YamlSource, folder: Path) -> tuple[dict[str
     if isinstance(spec.scenario, dict):
         base, home = spec.scenario, folder
     else:
-        path = folder / Path(spec.scenario).expanduser()
+        path = folder / at_home(spec.scenario)
         found = read_yaml(path, ScenarioError)
         if not isinstance(found.value, dict):
             raise ScenarioError("is not a mapping", where=found.where(), accepted="a scenario file")

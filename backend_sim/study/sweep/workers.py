@@ -22,6 +22,7 @@ from layerweaver.backend_sim.study.sweep.parcel import pack
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.ir import OutputError, ScenarioError, read_bounded
 from layerweaver.ir.extras import need_extra
+from layerweaver.ir.files import is_file
 
 __all__ = ["workers"]
 
@@ -76,7 +77,7 @@ def _hush() -> None:
 def _address(cluster: str) -> str:
     """Where the scheduler is: what was given, or what its scheduler file says."""
     address: Any = cluster
-    if Path(cluster).is_file():
+    if is_file(cluster):
         try:
             data = read_bounded(Path(cluster), _MOST_FILE_BYTES)
             address = json.loads(data or b"")["address"]
