@@ -124,6 +124,14 @@ def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> 
                 accepted="a pair of one shape, or an output longer in the axis along which a cache grows",
             )
     taken = set(pairs.values())
+    if len(taken) < len(pairs):
+        twice = next(output for output in pairs.values() if list(pairs.values()).count(output) > 1)
+        names = " and ".join(repr(name) for name, output in pairs.items() if output == twice)
+        raise ModelError(
+            f"states {names} are both fed by output {twice!r}",
+            where=graph.source,
+            accepted="an output of its own for every state",
+        )
     lower = {name.lower(): name for name in reversed(graph.output_aliases)}
     for name in graph.inputs:
         if name in pairs or not (_STATEFUL.search(name) or _SHORT.fullmatch(name)):

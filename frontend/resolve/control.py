@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from layerweaver.frontend.node.registry import MICROSOFT
@@ -60,16 +61,20 @@ def _heavier(walker: Walker, node: OnnxNode, condition: Info, scope: Scope) -> S
             walker.rollback(mark)
             continue
         macs = macs_of(walker.nodes[mark[0] :], walker.infos)
-        size = len(walker.nodes) - mark[0]
-        outcomes.append((macs, size, name, outputs, walker.rollback(mark)))
+        results = sum(math.prod(info.shape or ()) for info in outputs)
+        weight = (macs, results, len(walker.nodes) - mark[0])
+        outcomes.append((weight, name, outputs, walker.rollback(mark)))
     if not outcomes:
         raise errors[0]
-    macs, _, name, outputs, recorded = max(outcomes, key=lambda outcome: outcome[:2])
+    (macs, results, _), name, outputs, recorded = max(outcomes, key=lambda outcome: outcome[0])
     walker.replay(recorded)
     reason = (
-        "the other does not fit its inputs" if errors else f"the heavier one ({macs} multiply-accumulates)"
+        "the other does not fit its inputs"
+        if errors
+        else f"the heavier one ({macs} multiply-accumulates, {results} elements of results)"
     )
-    walker.doubts.add(node, f"its condition {condition.name} depends on data: {name} is taken, {reason}")
+    what = f"its condition {condition.name} depends on data: {name} is taken, {reason}"
+    walker.doubts.add(node, what, walker.doubts.statable(condition))
     return outputs
 
 

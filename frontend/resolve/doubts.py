@@ -76,7 +76,7 @@ class Doubts:
         ]
         for what, of in call.notes:
             source = call.inputs[of] if of is not None and of < len(call.inputs) else None
-            cure = self._statable(source) if source is not None else ""
+            cure = self.statable(source) if source is not None else ""
             if source is not None and source.constant and source.cause is not None:
                 cure = source.cause.cure
             if not cure and bounded:
@@ -98,7 +98,7 @@ class Doubts:
         if cause is None:
             names = " and ".join(name for name, _ in missing)
             what = f"{unknown}, so the shape of {names} is unknown"
-            cure = self._statable(unknown.value) if unknown.value is not None else ""
+            cure = self.statable(unknown.value) if unknown.value is not None else ""
             cure = cure or "give " + " and ".join(f"--shape {name}=..." for name, _ in missing)
             cause = Cause(f"{node_label(call.node)}: {what}", cure)
             self.add(call.node, what, cure)
@@ -116,7 +116,7 @@ class Doubts:
         unknown = [info for info in call.inputs if info is not None and info.shape is None]
         return next((info.cause for info in unknown if info.cause is not None), None)
 
-    def _statable(self, info: Info) -> str:
+    def statable(self, info: Info) -> str:
         """The option that states ``info``: through the graph inputs that it follows from, or itself."""
         roots = self._inputs_of(info.name)
         if 0 < len(roots) <= 2 and all(root is info or _parameter(root) for root in roots):

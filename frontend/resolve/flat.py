@@ -12,7 +12,7 @@ from layerweaver.frontend.node.values import VALUE_BYTES, Cause, Info, storable,
 from layerweaver.frontend.reader.model import OnnxModel, OnnxNode, TensorData
 from layerweaver.frontend.resolve.doubts import Doubts
 from layerweaver.frontend.resolve.order import node_label
-from layerweaver.frontend.resolve.scope import NODE_LIMIT, Mark, Recorded, Scope
+from layerweaver.frontend.resolve.scope import NODE_LIMIT, Mark, Recorded, Scope, TooLongError
 from layerweaver.ir.errors import ModelError
 
 __all__ = ["FlatGraph"]
@@ -149,7 +149,8 @@ class FlatGraph:
     ) -> None:
         """Append a node of the flat graph."""
         if len(self.nodes) >= self.room:
-            raise self.fail(node, f"the graph has more than {self.room} nodes once loops are unrolled")
+            what = f"the graph has more than {self.room} nodes once loops are unrolled"
+            raise TooLongError(what, where=f"{self.source}: {node_label(node)}")
         if scope.prefix or inputs != node.inputs or outputs != node.outputs:
             name = node.name or next((output for output in node.outputs if output), "")
             node = OnnxNode(

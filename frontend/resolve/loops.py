@@ -16,7 +16,7 @@ from layerweaver.frontend.reader.model import OnnxGraph, OnnxNode
 from layerweaver.frontend.resolve.body import Body
 from layerweaver.frontend.resolve.carried import known_scalar
 from layerweaver.frontend.resolve.regular import WALKED, Started, rest_of_loop
-from layerweaver.frontend.resolve.scope import Scope, UnrollError
+from layerweaver.frontend.resolve.scope import Scope, TooLongError, UnrollError
 from layerweaver.frontend.resolve.walk import Walker
 from layerweaver.ir.dtypes import DType
 
@@ -93,6 +93,11 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
     if walker.trial and maximum is not None and maximum.varying and maximum.constant:
         raise UnrollError
     body = Body(walker, node, graph, scope, lead=2, tail=1)
+    if trips.given is not None and trips.limit is not None and trips.given > trips.limit:
+        if scope.parent is None:
+            what = f"it runs at most {trips.limit} times, --trip-count says {trips.given}"
+            raise walker.fail(node, what, f"give --trip-count {trips.label}=N of at most {trips.limit}")
+        trips.given = trips.limit  # in a trip of the loop around, which may leave it fewer
     limit = 0 if trips.skipped else trips.limit if trips.given is None else trips.given
     if limit == 0:
         return body.none(carried, [_unknown(DType.INT64), _unknown(DType.BOOL)])
@@ -106,7 +111,10 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
         if count < WALKED:
             started.append(Started(walker.mark(), carried))
         lead = [known_scalar(count, DType.INT64), known_scalar(1, DType.BOOL)]
-        condition, carried = body.trip(count, lead, carried)
+        try:
+            condition, carried = body.trip(count, lead, carried)
+        except TooLongError as error:
+            raise _too_long(walker, node, trips, error, count) from None
         count += 1
         go_on = _scalar(condition[0])
         if go_on == 0 and trips.given is None:
@@ -121,6 +129,20 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
             if summed is not None:
                 return summed
     return body.finish(carried)
+
+
+def _too_long(
+    walker: Walker, node: OnnxNode, trips: _Trips, error: TooLongError, count: int | None
+) -> TooLongError:
+    """``error`` with place and cure of the loop that made the most trips; no count: its trips are alike."""
+    if error.trips >= (count or 1):
+        return error
+    what = error.what if count is None else f"its trips differ: {error.what}"
+    accepted = f"give --trip-count {trips.label}=N"
+    if count is not None and not trips.measured:
+        accepted += f" of at most {count}"
+    own = walker.fail(node, what, accepted)
+    return TooLongError(own.what, where=own.where, accepted=accepted, trips=count or 1)
 
 
 def _warn_maximum(walker: Walker, node: OnnxNode, trips: _Trips, limit: int | None) -> None:
@@ -159,18 +181,17 @@ def _rest(
     remaining = None if limit is None else limit - done
     if go_on is None and trips.given is None:
         if condition is not None and condition.varying and condition.constant:
-            remaining = body.count(carried, done, remaining)
+            try:
+                remaining = body.count(carried, done, remaining)
+            except TooLongError as error:
+                raise _too_long(walker, node, trips, error, None) from None
             if remaining is None:
                 return None
         elif remaining is None:
             _warn_unknown(walker, node, trips)
             remaining = 1
         else:
-            walker.doubts.add(
-                node,
-                f"when it stops depends on data: taken as its maximum of {limit} trips",
-                f"give --trip-count {trips.label}=N",
-            )
+            _warn_maximum(walker, node, trips, limit)
     elif remaining is None:
         _warn_unknown(walker, node, trips)
         remaining = 1

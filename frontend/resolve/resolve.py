@@ -105,5 +105,8 @@ def _check_names(walker: Walker, options: ImportOptions) -> None:
             raise ModelError(f"no loop is named {name}", where=walker.source, accepted=f"its loops: {loops}")
     for name in options.values:
         if name not in walker.used_values:
+            if name in walker.infos:
+                what = f"--value {name} is of a constant, whose value the model holds"
+                raise ModelError(what, where=walker.source, accepted="leave it out")
             accepted = nearest_name(name, list(walker.infos), "values")
             raise ModelError(f"no value is named {name}", where=walker.source, accepted=accepted)

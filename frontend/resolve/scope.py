@@ -9,6 +9,7 @@ from layerweaver.frontend.node.resolved import ResolvedNode
 from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.reader.model import OnnxNode, ValueInfo
 from layerweaver.frontend.resolve.doubts import Doubt
+from layerweaver.ir.errors import ModelError
 
 __all__ = [
     "DEPTH_LIMIT",
@@ -17,6 +18,7 @@ __all__ = [
     "Mark",
     "Recorded",
     "Scope",
+    "TooLongError",
     "UnrollError",
     "knowable",
     "united_roots",
@@ -44,6 +46,18 @@ Recorded: TypeAlias = tuple[list[ResolvedNode], list[tuple[str, Info]], list[Dou
 
 class UnrollError(Exception):
     """Raised within a trial of a loop body: the trips differ, so the loop must be unrolled."""
+
+
+class TooLongError(ModelError):
+    """A graph that takes too much once it is unrolled.
+
+    Attributes:
+        trips: How many trips the loop that is named had made; 0 while none is.
+    """
+
+    def __init__(self, what: str, *, where: str = "", accepted: str = "", trips: int = 0) -> None:
+        super().__init__(what, where=where, accepted=accepted)
+        self.trips = trips
 
 
 class Scope:

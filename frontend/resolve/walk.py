@@ -20,11 +20,12 @@ from layerweaver.frontend.resolve.expressions import parse_dim
 from layerweaver.frontend.resolve.fallback import Promised, guess, withdraw
 from layerweaver.frontend.resolve.flat import FlatGraph
 from layerweaver.frontend.resolve.masks import MASKING, bound_masks
-from layerweaver.frontend.resolve.order import execution_order
+from layerweaver.frontend.resolve.order import execution_order, node_label
 from layerweaver.frontend.resolve.scope import (
     DEPTH_LIMIT,
     STEP_LIMIT,
     Scope,
+    TooLongError,
     UnrollError,
     knowable,
     united_roots,
@@ -92,7 +93,9 @@ class Walker(FlatGraph):
         if scope.depth > DEPTH_LIMIT:
             raise ModelError(f"graphs are nested deeper than {DEPTH_LIMIT}", where=self.source)
         for name, tensor in graph.initializers.items():
-            scope.env[name] = self.constant(tensor, scope.prefix + name)
+            info = scope.env[name] = self.constant(tensor, scope.prefix + name)
+            if info.value is None and info.name in self.values:  # its file is not there
+                self.state(info, info.name, ModelError("", where=f"{self.source}: initializer {name}"))
         self.run(self.order(graph, graph.nodes, scope), scope)
         outputs = []
         for value in graph.outputs:
@@ -145,7 +148,8 @@ class Walker(FlatGraph):
         """Count work, so that nested functions, branches and loops stay bounded."""
         self.steps += steps
         if self.steps > self.budget:
-            raise self.fail(node, f"functions, branches and loops take more than {self.budget} steps")
+            what = f"functions, branches and loops take more than {self.budget} steps"
+            raise TooLongError(what, where=f"{self.source}: {node_label(node)}")
 
     def step(self, node: OnnxNode, domain: str, inputs: Sequence[Info | None], scope: Scope) -> None:
         """Apply the rule of one ordinary node and enter its outputs."""

@@ -137,3 +137,50 @@ def test_growth_that_stops_is_not_foretold(import_text: ImportText) -> None:
 def test_a_wrong_name_is_answered_with_the_loops_there_are(import_text: ImportText) -> None:
     with pytest.raises(ModelError, match="no loop is named z; its loops: y"):
         import_text(_decoder(20), trip_counts={"z": 3})
+
+
+WHILE = """g (float[2, 6] x) => (float[2, 6] y) <float[6, 6] w, bool go = {{1}},
+    int64 zero = {{0}}, int64 two = {{2}}, int64 end = {{{end}}}{limit}> {{
+    k, y = Loop({trips}, go, zero, x) <body = b (int64 i, bool c, int64 n, float[2, 6] v)
+        => (bool d, int64 m, float[2, 6] u) {{
+        m = Add(n, two)
+        d = Less(m, end)
+        u = MatMul(v, w)
+    }}>
+}}"""
+
+
+@pytest.mark.slow
+def test_a_condition_that_takes_too_long_to_follow_names_the_trip_count(import_text: ImportText) -> None:
+    text = WHILE.format(end=600_001, limit="", trips="")
+    with pytest.raises(ModelError, match=r"node k \(Loop\): .* steps; give --trip-count k=N$"):
+        import_text(text)
+    assert import_text(text, trip_counts={"k": 300_001}).macs == 300_001 * 72
+
+
+def test_more_trips_than_the_file_allows_are_refused(import_text: ImportText) -> None:
+    text = WHILE.format(end=601, limit=", int64 many = {5}", trips="many")
+    assert import_text(text, trip_counts={"k": 5}).macs == 5 * 72
+    with pytest.raises(ModelError, match=r"at most 5 times, --trip-count says 8; .* of at most 5$"):
+        import_text(text, trip_counts={"k": 8})
+
+
+def test_a_body_that_has_to_be_unrolled_too_often_names_its_loop(
+    import_text: ImportText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("layerweaver.frontend.resolve.flat.NODE_LIMIT", 40)
+    text = """g (float[2, 6] x) => (float[2, 6] y) <float[6, 6] w, bool go = {1}, int64 many = {90},
+        int64 two = {2}, int64 zero = {0}> {
+        y = Loop(many, go, x) <body = b (int64 i, bool c, float[2, 6] v) => (bool d, float[2, 6] u) {
+            d = Identity(c)
+            odd = Mod(i, two)
+            even = Equal(odd, zero)
+            u = If(even) <then_branch = t () => (float[2, 6] p) { p = MatMul(v, w) },
+                else_branch = e () => (float[2, 6] q) { o = MatMul(v, w) q = MatMul(o, w) }>
+        }>
+    }"""
+    with pytest.raises(
+        ModelError, match=r"node y \(Loop\): its trips differ: .*--trip-count y=N of at most \d+$"
+    ):
+        import_text(text)
+    assert import_text(text, trip_counts={"y": 4}).macs == 6 * 72

@@ -162,6 +162,14 @@ def test_a_missing_file_is_named_as_the_cause(tmp_path: Path) -> None:
     assert import_model(_external(tmp_path, write=True)).macs == 4 * 4 * 16 * 5
 
 
+def test_what_a_missing_file_holds_can_be_stated_and_what_the_model_holds_cannot(tmp_path: Path) -> None:
+    stated = ImportOptions(values={"s": (4, 4, 16)})
+    assert import_model(_external(tmp_path, write=False), stated).macs == 4 * 4 * 16 * 5
+    written = _external(tmp_path, write=True)
+    with pytest.raises(ModelError, match="--value s is of a constant"):
+        import_model(written, stated)
+
+
 def test_compiling_refuses_what_lacks_work_unless_told(tmp_path: Path) -> None:
     model = onnx.parser.parse_model('<ir_version: 9, opset_import: ["" : 18]>\n' + FRAMES)
     path = tmp_path / "frames.onnx"

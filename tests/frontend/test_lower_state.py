@@ -203,3 +203,10 @@ def test_of_a_packed_state_every_part_is_read_once(import_text: Import) -> None:
     assert (_reads(graph), _writes(graph)) == (6, 6)
     (layer,) = [layer for layer in graph if layer.state_reads]
     assert layer.operators[:3] == ("LSTM", "Gather", "Gather")
+
+
+def test_two_states_of_one_output_are_refused(import_text: Callable[..., LayerGraph]) -> None:
+    with pytest.raises(ModelError, match="states 'a' and 'b' are both fed by output 'c'"):
+        import_text(
+            "g (float[2] a, float[2] b) => (float[2] c) { c = Add(a, b) }", state=[("a", "c"), ("b", "c")]
+        )

@@ -262,3 +262,15 @@ def test_a_sequence_map_sees_elements(
     )
     assert graph.macs == sum(sizes) * 8 * 6
     assert graph.parameters == 8 * 6
+
+
+def test_of_branches_without_products_the_one_with_the_larger_result_is_taken_and_the_cure_is_named() -> None:
+    branches = """<then_branch = t () => (float[N,4] a) <int64[1] z={0}, int64[1] two={2}>
+        { a = Slice(x, z, two) }, else_branch = e () => (float[N,4] b) { b = Identity(x) }>"""
+    graph = _resolve(
+        f"(float[9,4] x, float[4,4] w, bool go) => (float[9,4] y){{ c = If(go) {branches} y = MatMul(c, w) }}"
+    )
+    assert _macs(graph) == 9 * 16
+    (warning,) = graph.warnings
+    assert "else_branch is taken" in warning
+    assert warning.endswith("; give --value go=N")
