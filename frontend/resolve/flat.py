@@ -97,6 +97,12 @@ class FlatGraph:
                 where=place.where,
                 accepted=f"give {math.prod(shape)} numbers, separated by commas",
             )
+        if value.dtype.kind in "iub" and not np.array_equal(value.ravel().astype(float), np.array(numbers)):
+            given = ", ".join(f"{number:g}" for number in numbers)
+            accepted = "give 0 or 1" if value.dtype.kind == "b" else "give whole numbers of that type"
+            raise ModelError(
+                f"{name} is {info.dtype}; --value says {given}", where=place.where, accepted=accepted
+            )
         info.shape, info.value, info.upper, info.cause = shape, value, False, None
         info.constant = info.shaped = True
         info.batched = False

@@ -238,6 +238,7 @@ class Walker(FlatGraph):
             info.upper = info.upper is not None and (info.upper or upper)
             info.guessed = info.guessed or guessed
             if dims and name in dims:
+                self.check_pinned(node, name, info)
                 info.shape, info.value, info.upper, info.guessed = dims[name], None, False, False
             shape = info.shape
             if shape is not None and math.prod(shape) > MAX_SHAPE_ELEMENTS:
@@ -258,6 +259,15 @@ class Walker(FlatGraph):
             names.append(resolved)
         sources = tuple([info.name if info is not None else "" for info in inputs])
         self.emit(node, sources, tuple(names), scope=scope, opset=opset, folded=constant)
+
+    def check_pinned(self, node: OnnxNode, name: str, info: Info) -> None:
+        """Refuse a stated shape that is not the known one; of a bound only the number of axes is known."""
+        known, stated = info.shape, self.pinned[name]
+        if known is None or info.guessed:
+            return
+        if len(known) != len(stated) or (not info.upper and known != stated):
+            what = f"its output {name} is {text(known)}, --shape says {text(stated)}"
+            raise self.fail(node, what, "give a shape that fits, or leave it out")
 
     def promised(self, node: OnnxNode, scope: Scope) -> Promised:
         """What file and user say of the outputs of a node."""

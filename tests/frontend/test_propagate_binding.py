@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from onnx import TensorProto, helper
@@ -12,7 +12,7 @@ from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.file import read_model_bytes
 from layerweaver.frontend.resolve.expressions import parse_dim, solve
 from layerweaver.frontend.resolve.resolve import resolve
-from layerweaver.ir import ModelError
+from layerweaver.ir import LayerGraph, ModelError
 
 Dims = Sequence[int | str | None]
 
@@ -163,3 +163,25 @@ def test_what_cannot_be_bound_is_named(
 def test_a_name_in_other_capitals_was_meant() -> None:
     with pytest.raises(ModelError, match=r"did you mean H\?"):
         _relu(["N", "W", "H"], dims={"h": 4})
+
+
+def test_a_stated_shape_that_is_not_the_known_one_is_refused(import_text: Callable[..., LayerGraph]) -> None:
+    text = """g (float[5,8] x) => (float[2,4] y) <float[11,4] w> {
+        r = Relu(x) n = NonZero(r) f = Cast<to=1>(n) y = MatMul(f, w) }"""
+    assert import_text(text, shapes={"n": (2, 11)}).macs == 2 * 11 * 4
+    with pytest.raises(ModelError, match="its output n is 2x40, --shape says 11; give a shape that fits"):
+        import_text(text, shapes={"n": (11,)})
+    with pytest.raises(ModelError, match="its output r is 5x8, --shape says 5x9"):
+        import_text(text, shapes={"r": (5, 9)})
+
+
+@pytest.mark.parametrize("number", [2.5, 2**70])
+def test_a_stated_number_that_the_type_cannot_hold_is_refused(
+    number: float, import_text: Callable[..., LayerGraph]
+) -> None:
+    text = """g (int64 n) => (float[N,4] y) <float[1,4] w, int64 zero = {0}, int64 one = {1},
+        int64[1] last = {1}> {
+        r = Range(zero, n, one) f = Cast<to=1>(r) u = Unsqueeze(f, last) y = MatMul(u, w) }"""
+    assert import_text(text, values={"n": (9.0,)}).macs == 9 * 4
+    with pytest.raises(ModelError, match="n is int64"):
+        import_text(text, values={"n": (number,)})
