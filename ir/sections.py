@@ -90,6 +90,10 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def keys_at(model: type[BaseModel], path: Sequence[str | int]) -> tuple[str, ...]:
     """Keys of the section at a path, empty when it is none; steps that choose an alternative are followed."""
+    return tuple(dict.fromkeys(key for one in _sections_at(model, path) for key in one.model_fields))
+
+
+def _sections_at(model: type[BaseModel], path: Sequence[str | int]) -> list[type[BaseModel]]:
     candidates: list[type[BaseModel]] = [model]
     for step in path:
         fields = [one.model_fields[str(step)] for one in candidates if str(step) in one.model_fields]
@@ -97,12 +101,26 @@ def keys_at(model: type[BaseModel], path: Sequence[str | int]) -> tuple[str, ...
             candidates = [inner for field in fields for inner in _models(field.annotation)]
         elif not isinstance(step, int):
             candidates = [one for one in candidates if _is_alternative(one, step)]
-    return tuple(dict.fromkeys(key for one in candidates for key in one.model_fields))
+    return candidates
 
 
 def _is_alternative(model: type[BaseModel], name: str) -> bool:
     kind = model.model_fields.get("kind")
     return model.__name__ == name or (kind is not None and name in get_args(kind.annotation))
+
+
+def _excluded_by(key: str, model: type[BaseModel], path: KeyPath, document: Any) -> list[str]:
+    """Keys of the section at a path that no alternative has beside a key that another one has."""
+    for step in path:
+        listed = isinstance(document, list) and isinstance(step, int)
+        if listed or (isinstance(document, dict) and step in document):
+            document = document[step]
+    sections = _sections_at(model, path)
+    known = {other for one in sections for other in one.model_fields}
+    beside = {other for one in sections if key in one.model_fields for other in one.model_fields}
+    if key not in known or not isinstance(document, dict):
+        return []
+    return [repr(other) for other in document if other in known - beside]
 
 
 def _mistake(
@@ -115,7 +133,12 @@ def _mistake(
     match item["type"]:
         case "extra_forbidden":
             key = str(path[-1])[:60]
-            message = f"unknown key {key!r}; {nearest(key, keys_at(model, path[:-1]))}"
+            others = _excluded_by(key, model, path[:-1], source.value)
+            message = (
+                f"{key!r} does not go with {', '.join(others)}; give one or the other"
+                if others
+                else f"unknown key {key!r}; {nearest(key, keys_at(model, path[:-1]))}"
+            )
         case "missing":
             keys = ", ".join(keys_at(model, path[:-1]))
             message = f"the key {str(path[-1])!r} is missing; keys here: {keys}"

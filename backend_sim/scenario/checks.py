@@ -10,7 +10,7 @@ from layerweaver.backend_sim.traffic.recorded import TraceSpec
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
 
-__all__ = ["check_groups", "check_tokens"]
+__all__ = ["check_groups", "check_rates", "check_tokens"]
 
 
 def check_groups(groups: Sequence[Sequence[str]], names: Sequence[str], where: Callable[..., str]) -> None:
@@ -45,6 +45,21 @@ def check_groups(groups: Sequence[Sequence[str]], names: Sequence[str], where: C
                 accepted="declare every group once",
             )
         seen[frozenset(group)] = number
+
+
+def check_rates(scenario: Scenario) -> None:
+    """Refuse a tenant without a rate that could be scaled.
+
+    Raises:
+        ScenarioError: Naming the arrivals.
+    """
+    for index, tenant in enumerate(scenario.spec.tenants):
+        if not tenant.arrival.scalable:
+            raise ScenarioError(
+                f"{tenant.arrival.kind} has no rate that can be scaled",
+                where=scenario.where("tenants", index, "arrival"),
+                accepted="generated arrivals and traces",
+            )
 
 
 def _check_names(scenario: Scenario) -> None:

@@ -281,6 +281,15 @@ class _Binder:
         return extent
 
 
+def check_names(model: OnnxModel, options: ImportOptions) -> None:
+    """Refuse dimensions and shapes of what the model does not have.
+
+    Raises:
+        ModelError: With the nearest that it has.
+    """
+    _Binder(model, options.dims, options.shapes).check_names()
+
+
 def bind(model: OnnxModel, options: ImportOptions) -> Binding:
     """Give every input of ``model`` a shape.
 

@@ -97,6 +97,21 @@ class ModelSource:
         """
         return self._read[0]
 
+    def check_names(self, dims: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuse to bind dimensions or shapes that the model does not have, without importing it.
+
+        Raises:
+            ModelError: If the model cannot be read, or with the nearest that it has.
+        """
+        from layerweaver.frontend.options import ImportOptions  # noqa: PLC0415 - loads on first use
+        from layerweaver.frontend.resolve.binding import check_names  # noqa: PLC0415
+
+        options = ImportOptions(dims=dims, shapes=shapes)
+        if str(self.ref).startswith(GRAPH_PREFIX):
+            _given_as(str(self.ref), options)
+        else:
+            check_names(self.declared, options)
+
     def imported(self, options: ImportOptions) -> Imported:
         """Import the model, bound to the zoo's dimensions where the options leave it open.
 

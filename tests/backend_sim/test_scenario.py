@@ -62,6 +62,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "batch in words": ({"tenants": [{"batch": "large"}]}, "'large' is not a batch; give a number, auto"),
     "percentile": ({"tenants": [{"percentile": 100}]}, "100 is not a percentile"),
     "model": ({"tenants": [{"model": {"profil": "x.lwp"}}]}, "did you mean 'profile'"),
+    "two forms of a model": (
+        {"tenants": [{"model": {"costs": "x.csv", "profile": "x.lwp"}}]},
+        r"tenants\[0\]\.model\.profile: 'profile' does not go with 'costs'; give one or the other",
+    ),
+    "keys of another form": (
+        {"tenants": [{"model": {"timings": "x.yaml", "entry": "x"}}]},
+        "'entry' does not go with 'timings'; give one or the other",
+    ),
     "not a list": ({"tenants!": "vision"}, "tenants: input should be a valid list"),
     "burst": (
         {"tenants": [{"arrival": {"kind": "bursts", "qps": [1, 9], "period_s": 1, "burst_s": 1}}]},

@@ -173,6 +173,14 @@ def test_a_changed_study_says_what_no_longer_fits(tmp_path: Path) -> None:
     [
         ({"npu.dram.bandwith_gb_s": [1]}, r"did you mean 'npu\.dram\.bandwidth_gb_s'"),
         ({"tenants.othr.deadline_ms": [1]}, "did you mean 'other'"),
+        (
+            {"load": [0.5, 0.7], "tenants.other.arrival": [{"kind": "saturated"}]},
+            "refused for every point: saturated has no rate that can be scaled",
+        ),
+        (
+            {"tenants.other.model": ["zoo:bert-base"], "tenants.other.dims.tokns": [8, 16]},
+            "refused for every point: no input has a dimension named tokns",
+        ),
         ({"tenants.other.deadlin_ms": [1]}, r"did you mean 'tenants\.other\.deadline_ms'"),
         ({"polcy": ["fcfs"]}, "did you mean 'policy'"),
         ({"policy": ["fcsf"]}, "no policy is called 'fcsf'"),

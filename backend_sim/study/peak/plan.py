@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
+from layerweaver.backend_sim.scenario.checks import check_rates
 from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
@@ -120,15 +121,8 @@ def bound_factor(prepared: PreparedScenario) -> float:
 
 def _rates_qps(prepared: PreparedScenario) -> tuple[float, ...]:
     """Mean arrival rate of every tenant."""
-    scenario = prepared.scenario
-    for index, item in enumerate(scenario.spec.tenants):
-        if not item.arrival.scalable:
-            raise ScenarioError(
-                f"{item.arrival.kind} has no rate that can be scaled",
-                where=scenario.where("tenants", index, "arrival"),
-                accepted="generated arrivals and traces",
-            )
-    return tuple(_rate_qps(prepared, index) for index in range(len(scenario.spec.tenants)))
+    check_rates(prepared.scenario)
+    return tuple(_rate_qps(prepared, index) for index in range(len(prepared.scenario.spec.tenants)))
 
 
 def _rate_qps(prepared: PreparedScenario, index: int) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from layerweaver.backend_sim.scenario.checks import check_rates
 from layerweaver.backend_sim.study.inputs import own_policy
 from layerweaver.backend_sim.study.sweep.axes import (
     NPU_PREFIX,
@@ -15,12 +17,15 @@ from layerweaver.backend_sim.study.sweep.axes import (
     combinations,
     grid_point,
     label,
+    scenario_path,
 )
 from layerweaver.backend_sim.study.sweep.measure import npu_key, scenario_of, with_options
 from layerweaver.backend_sim.study.sweep.npu_changes import changed_npu
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.costmodel import load_npu
 from layerweaver.ir import LayerweaverError
+from layerweaver.scheduler.compile.given_graphs import names_file
+from layerweaver.scheduler.compile.sources import ModelSource
 from layerweaver.scheduler.policies import load_policy
 
 __all__ = ["check_values", "with_whole_axes", "within"]
@@ -30,6 +35,9 @@ _TRIED = 400
 
 _PLACES = 25
 """Combinations tried of a value that seems to be one, where there are more."""
+
+_BOUND = (("dims",), ("shapes",))
+"""Keys of a tenant whose own keys are names in its model."""
 
 Attempt = Callable[[tuple[Any, ...]], None]
 
@@ -96,8 +104,22 @@ def _try_policy(study: Study, axes: Sequence[AxisValues]) -> Attempt:
 
 
 def _try_scenario(study: Study, axes: Sequence[AxisValues]) -> Attempt:
+    source_of, names = functools.cache(ModelSource), [axis.name for axis in axes]
+    bound = {
+        path[1]
+        for path in (scenario_path(name, study.job.base, name) for name in names)
+        if path[2:3] in _BOUND
+    }
+
     def attempt(values: tuple[Any, ...]) -> None:
-        scenario_of(study.job, dict(zip((axis.name for axis in axes), values, strict=True)))
+        scenario = scenario_of(study.job, dict(zip(names, values, strict=True)))
+        if "load" in names:
+            check_rates(scenario)
+        for index, tenant in enumerate(scenario.spec.tenants):
+            if index in bound and isinstance(tenant.model, str):
+                shapes = {name: tuple(shape) for name, shape in tenant.shapes.items()}
+                source = tenant.model if not names_file(tenant.model) else scenario.path_of(tenant.model)
+                source_of(str(source)).check_names(tenant.dims, shapes)
 
     return attempt
 
