@@ -40,6 +40,12 @@ def _in_time(slack: int, slope: int, count: int, reserved: int) -> int:
 
 
 @inlined
+def _divided(amount: int, parts: int) -> int:
+    """``amount // parts``: most divisions are of nothing or by one, and one takes as long as twenty sums."""
+    return amount if amount == 0 or parts == 1 else amount // parts
+
+
+@inlined
 def _work(head: Head) -> int:
     """Cycles of the busier engine that a full batch takes."""
     return max(head.full_compute_cycles, head.full_fetch_cycles)
@@ -49,8 +55,8 @@ def _work(head: Head) -> int:
 def _before_others(head: Head) -> tuple[int, int]:
     """Compute and fetch cycles that others wait for: what is left of the head, and a tenth of what waits."""
     rest = max(0, head.queued - head.passed - head.batch)
-    compute = head.left_compute_cycles + rest * head.full_compute_cycles // (10 * head.full)
-    fetch = head.left_fetch_cycles + rest * head.full_fetch_cycles // (10 * head.full)
+    compute = head.left_compute_cycles + _divided(rest * head.full_compute_cycles, 10 * head.full)
+    fetch = head.left_fetch_cycles + _divided(rest * head.full_fetch_cycles, 10 * head.full)
     return compute, fetch
 
 
@@ -87,11 +93,11 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     waiting = head.queued - head.passed
     if stuck:
         waiting += head.batch
-    each = work // full
+    each = _divided(work, full)
     gap = each
     if waiting > 1:
         gap = (head.newest - head.arrival) // (waiting - 1)
-    reserved = delay + delay * load // (2048 - load)
+    reserved = delay + _divided(delay * load, 2048 - load)
     # A batch ends at once; who waits behind it follows one by one.
     batch = min(waiting, head.batch)
     behind, slope, then = waiting - batch, gap - each, slack + batch * gap - each
@@ -108,7 +114,7 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     if head.full > 1:
         spare -= min(head.delay_cycles, (full - 1) * time // max(1, head.arrived))
     blocked = max(0, backlog + delay - spare) - max(0, backlog - spare)
-    delayed = min(blocked, _LONG) * head.arrived // unit
+    delayed = _divided(min(blocked, _LONG) * head.arrived, unit)
     coming = overflow + delayed
     if stuck and coming == 0:
         return HOPELESS
@@ -117,7 +123,7 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     if delayed > 0:
         effort = max(effort, backlog + (delayed * each >> _ONE))
     effort = max(effort, overflow * each >> _ONE)
-    return (min(_MOST_LOST, (lost << _ONE) + coming) << 32) // max(1, effort)
+    return _divided(min(_MOST_LOST, (lost << _ONE) + coming) << 32, max(1, effort))
 
 
 def demand(view: View) -> tuple[int, int, bool]:
@@ -133,9 +139,9 @@ def demand(view: View) -> tuple[int, int, bool]:
     for tenant in range(machine.tenant_count):
         head = heads[tenant]
         slowest = max(slowest, head.full_standalone_cycles)
-        offered += head.arrived * _work(head) // head.full
-        compute += head.arrived * head.full_compute_cycles // head.full
-        fetch += head.arrived * head.full_fetch_cycles // head.full
+        offered += _divided(head.arrived * _work(head), head.full)
+        compute += _divided(head.arrived * head.full_compute_cycles, head.full)
+        fetch += _divided(head.arrived * head.full_fetch_cycles, head.full)
     time = machine.now + _PRIOR * slowest
     unit = max(1, time >> _ONE)
     load = offered // unit
