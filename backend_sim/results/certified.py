@@ -20,6 +20,7 @@ class CertifiedTenant(CertifiedTokens):
     """One tenant."""
 
     name: str
+    status: str | None
     verdict: str | None
     loadgen_verdict: str | None
     p99_ns: int
@@ -29,6 +30,8 @@ class CertifiedTenant(CertifiedTokens):
     loadgen_early_stopping_ns: dict[str, int]
     queries: int
     reasons: list[str]
+    missing_queries: int | None
+    missing_s: float | None
     loadgen_summary: str
 
 

@@ -36,11 +36,20 @@ def stated_keys(record: Mapping[str, object]) -> dict[str, object]:
 
 
 def changed_files(record: Mapping[str, object]) -> list[str]:
-    """The files of a record that are not there or not what they were, by path."""
+    """What has become of the files of a record that are no longer what they were, one phrase for each."""
     hashes, folder = record.get(HASHES), Path(str(record.get(FOLDER, "")))
     if not isinstance(hashes, Mapping):
         raise ScenarioError("does not say which files it read", accepted="give a result of this version")
-    return [text for text, digest in hashes.items() if file_hash(folder / at_home(text)) != digest]
+    found = []
+    for text, digest in hashes.items():
+        path = folder / at_home(text)
+        if (now := file_hash(path)) == digest:
+            continue
+        if now is not None:
+            found.append(f"{text} changed (SHA-256 {str(digest)[:12]}..., now {now[:12]}...)")
+        else:
+            found.append(f"{text} cannot be read" if is_file(path) else f"{text} is not there")
+    return found
 
 
 def _files(scenario: Scenario) -> Iterator[str]:

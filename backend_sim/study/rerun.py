@@ -123,7 +123,7 @@ def _scenario(document: Mapping[str, Any], where: str) -> Scenario:
         )
     if changed := changed_files(record):
         raise ResultError(
-            f"{', '.join(changed)} changed since this result was made, or cannot be read any more",
+            f"since this result was made: {', '.join(changed)}",
             where=where,
             accepted=f"give the files that it read, in {record.get(FOLDER)}",
         )

@@ -24,10 +24,9 @@ class Listing(Table):
     """
 
     def __init__(self, title: str, columns: list[tuple[str, str]]) -> None:
+        # Rich would fold a title of its own to the width of the columns.
+        self._heading = Text(printable(title), style="bold")
         super().__init__(
-            title=title,
-            title_justify="left",
-            title_style="bold",
             box=SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
             pad_edge=False,
@@ -38,7 +37,8 @@ class Listing(Table):
             self.add_column(heading, justify="right" if right else "left", no_wrap=right, overflow="fold")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The table, or paragraphs."""
+        """The heading over all the width there is; below it the table, or paragraphs."""
+        yield self._heading
         least = self._least_widths(console, options)
         gaps = len(least) - 1
         if sum(least) + gaps <= options.max_width:
@@ -59,7 +59,6 @@ class Listing(Table):
         return least
 
     def _paragraphs(self, width: int) -> Iterator[RenderableType]:
-        yield Text(f"{self.title}", style="bold")
         count = next((place for place, column in enumerate(self.columns) if column.no_wrap), 1) or 1
         headings = [" ".join(str(column.header).split()) for column in self.columns]
         names = [""] * count

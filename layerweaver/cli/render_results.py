@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from layerweaver.backend_sim.results.certified import Certificate
+    from layerweaver.backend_sim.results.certified import Certificate, CertifiedTenant
     from layerweaver.backend_sim.results.peak_schema import Peak
     from layerweaver.backend_sim.results.schema import Comparison, Difference, Run
     from layerweaver.backend_sim.results.tenant_schema import Tenant
 
-__all__ = ["certify_table", "comparison_tables", "outcome_tables", "peak_table", "policies_table"]
+__all__ = ["certify_tables", "comparison_tables", "outcome_tables", "peak_table", "policies_table"]
 
 Document = Mapping[str, Any]
 
@@ -145,7 +145,12 @@ def _notes(run: Run) -> Iterator[str]:
         if sure:
             yield f"{tenant['name']}: with 99% confidence at most {', '.join(sure)} (MLPerf's early stopping)"
     yield from _dropped([run["policy"]], [run])
-    for tenant in run["tenants"]:
+    yield from _reasons(run["tenants"])
+
+
+def _reasons(tenants: Iterable[Tenant | CertifiedTenant]) -> Iterator[str]:
+    """Why a tenant is not valid, and what is missing."""
+    for tenant in tenants:
         if reasons := tenant.get("reasons"):
             yield f"{tenant['name']}: {'; '.join(reasons)}"
 
@@ -268,21 +273,24 @@ def peak_notes(document: Peak) -> list[str]:
     return notes
 
 
-def certify_table(document: Certificate) -> Table:
-    """Our verdicts beside LoadGen's."""
-    columns = [("tenant", "left"), ("ours", "left"), ("LoadGen", "left"), ("p99 ns", "right")]
-    columns += [("LoadGen p99 ns", "right"), ("agree", "left")]
+def certify_tables(document: Certificate) -> Iterator[RenderableType]:
+    """Our status and verdicts beside LoadGen's, and what is missing."""
+    status = next(metric for metric in tenant_metrics() if metric.key == "status")
+    columns = [("tenant", "left"), ("status", "left"), ("ours", "left"), ("LoadGen", "left")]
+    columns += [("p99 ns", "right"), ("LoadGen\np99 ns", "right"), ("agree", "left")]
     grid = table("replayed through LoadGen (unofficial)", columns)
     for row in document["tenants"]:
         grid.add_row(
             row["name"],
+            *_cells([status], row),
             row["verdict"],
             row["loadgen_verdict"],
             f"{row['p99_ns']:,}",
             "-" if row["loadgen_p99_ns"] is None else f"{row['loadgen_p99_ns']:,}",
             "yes" if row["agree"] else "NO",
         )
-    return grid
+    yield grid
+    yield from _reasons(document["tenants"])
 
 
 def policies_table(rows: Sequence[Document]) -> Table:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from layerweaver.cli.manual import epilog
-from layerweaver.cli.render_results import certify_table, peak_notes, peak_table, policies_table
+from layerweaver.cli.render_results import certify_tables, peak_notes, peak_table, policies_table
 from layerweaver.cli.serving import (
     CodeOption,
     OutputOption,
@@ -134,7 +134,9 @@ def _certify(
     if as_json:
         print_document(document)
     else:
-        console().print(certify_table(document))
+        screen = console()
+        for item in certify_tables(document):
+            screen.print(item)
     if not all(item["agree"] for item in document["tenants"]):
         raise typer.Exit(1)
 

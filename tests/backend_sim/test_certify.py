@@ -27,6 +27,7 @@ def test_server_verdicts_and_percentiles_agree(make_scenario: Any) -> None:
     late, valid = found["tenants"]
     assert (late["verdict"], late["loadgen_verdict"], late["agree"]) == ("INVALID", "INVALID", True)
     assert (valid["verdict"], valid["loadgen_verdict"], valid["agree"]) == ("VALID", "VALID", True)
+    assert (late["status"], valid["status"]) == ("late", "met")
     assert late["p99_ns"] == late["loadgen_p99_ns"] > 1_200_000
     assert "99.00 percentile latency" in valid["loadgen_summary"]
     assert found["unofficial"] is True
@@ -43,6 +44,10 @@ def test_the_other_scenarios_agree(make_scenario: Any) -> None:
     )
     assert [tenant["agree"] for tenant in found["tenants"]] == [True, True]
     assert [tenant["verdict"] for tenant in found["tenants"]] == ["VALID", "INVALID"]
+    assert [tenant["status"] for tenant in found["tenants"]] == ["met", "too_short"]
+    met, short = found["tenants"]
+    assert met["missing_queries"] is None
+    assert f"{short['missing_queries']:,} missing" in short["reasons"][-1]
     until = certify(make_scenario(duration_s=1, tenants=[{"arrival": {"kind": "single_stream"}}]))
     assert [tenant["agree"] for tenant in until["tenants"]] == [True, True]
     assert until["tenants"][0]["verdict"] == "VALID"

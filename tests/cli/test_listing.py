@@ -34,3 +34,13 @@ def test_names_numbers_and_verdicts_stay_whole(width: int) -> None:
     assert all(len(line.rstrip()) <= width for line in lines)
     for cell in ROW[1:]:
         assert sum(cell in line for line in lines) >= 2
+
+
+def test_a_heading_is_not_folded_to_the_width_of_its_columns() -> None:
+    title = "schedule profile of a model with a name that is longer than its table (cycles)"
+    grid = Listing(title, [("name", "left"), ("n", "right")])
+    grid.add_row("a", "1")
+    for width in (200, len(title)):
+        screen = io.StringIO()
+        Console(file=screen, width=width).print(grid)
+        assert screen.getvalue().splitlines()[0].rstrip() == title

@@ -20,6 +20,7 @@ from rich.console import Console
 from layerweaver.backend_sim.engine.loop import Progress
 from layerweaver.cli import progress as progress_module
 from layerweaver.cli.progress import ProgressBar
+from layerweaver.cli.render_results import certify_tables
 from layerweaver.cli.session import Session
 
 ROOT = Path(__file__).parents[2]
@@ -292,3 +293,29 @@ def test_long_work_without_a_terminal_says_so_where_asked(
     assert re.fullmatch(r"layerweaver: working after \d+ s", lines[0])
     assert re.fullmatch(r"layerweaver: working: half of it.*, 42% done after \d+ s", lines[-1])
     assert all(line.isprintable() for line in lines)
+
+
+def test_certify_shows_the_status_and_what_is_missing() -> None:
+    def tenant(name: str, status: str, **more: Any) -> Any:
+        verdict = "VALID" if status == "met" else "INVALID"
+        return {
+            "name": name,
+            "status": status,
+            "verdict": verdict,
+            "loadgen_verdict": verdict,
+            "p99_ns": 123_456_789,
+            "loadgen_p99_ns": 123_456_789,
+            "agree": True,
+            "reasons": [],
+            **more,
+        }
+
+    missing = "early stopping: 30 queries, needs 662 at p99, 632 missing"
+    document: Any = {"tenants": [tenant("vision", "met"), tenant("speech", "too_short", reasons=[missing])]}
+    screen = Console(file=io.StringIO(), width=80)
+    for item in certify_tables(document):
+        screen.print(item)
+    lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert next(line for line in lines if "vision" in line).split()[:4] == ["vision", "met", "VALID", "VALID"]
+    assert next(line for line in lines if "speech" in line).split()[1:4] == ["too", "short", "INVALID"]
+    assert f"speech: {missing}" in lines

@@ -68,7 +68,8 @@ def certify(
         allow_code: Run a policy that the scenario gives as a Python file.
 
     Returns:
-        ``{"tenants": [{"name", "verdict", "loadgen_verdict", "p99_ns", "loadgen_p99_ns", "agree", ...}]}``.
+        ``{"tenants": [{"name", "status", "verdict", "loadgen_verdict", "p99_ns", "loadgen_p99_ns", "agree",
+        ...}]}``; ``reasons``, ``missing_queries`` and ``missing_s`` say what a tenant lacks.
         Language models have ``ttft_p99_ns``, ``tpot_p99_ns`` and LoadGen's beside them. The warm-up is judged
         too. ``unofficial`` is always true.
 
@@ -180,6 +181,7 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> Ce
         }
     return {
         "name": tenant.name,
+        "status": judgement.status,
         "verdict": judgement.verdict,
         "loadgen_verdict": loadgen_verdict,
         "p99_ns": whole.p99_ns,
@@ -190,6 +192,8 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> Ce
         "loadgen_early_stopping_ns": their_sure,
         "queries": len(latency_ns),
         "reasons": judgement.reasons,
+        "missing_queries": judgement.missing_queries,
+        "missing_s": judgement.missing_s,
         "loadgen_summary": summary,
     }
 
