@@ -12,6 +12,10 @@ from layerweaver.ir.extras import need_extra
 __all__ = ["parquet_rows"]
 
 _ROWS_AT_ONCE = 16_384
+_MOST_COLUMN_BYTES = 1 << 28
+"""Of one column in one row group, unpacked."""
+
+_MOST_TEXT_BYTES = 1 << 12
 _OF_VALUES = (ArithmeticError, LookupError, TypeError, ValueError)
 """What values raise that Python has no room for, text that is none, and columns of one name."""
 
@@ -29,7 +33,8 @@ def parquet_rows(
 
     Raises:
         OutputError: If pyarrow is missing.
-        TrafficError: If the file cannot be read.
+        TrafficError: If the file cannot be read, a column holds nothing that could be a cell of a CSV, or
+            unpacks to more than 256 MiB in a row group or to a text of more than 4,096 bytes.
     """
     need_extra("pyarrow", "reading Parquet", "data", str(path))
     import pyarrow  # noqa: PLC0415 - optional and heavy
@@ -39,8 +44,11 @@ def parquet_rows(
     try:
         with parquet.ParquetFile(path) as file:
             wanted = list(dict.fromkeys(choose(file.schema_arrow.names)))
+            texts = _checked(file, wanted, path)
+        # Equal texts are one in memory, as they are in the file.
+        with parquet.ParquetFile(path, read_dictionary=texts) as file:
             for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted):
-                columns = [_texts(batch.column(name), pyarrow) for name in wanted]
+                columns = [_texts(batch.column(name), f"{path}, column {name!r}") for name in wanted]
                 for values in zip(*columns, strict=True):
                     number += 1
                     yield number, dict(zip(wanted, values, strict=True))
@@ -51,8 +59,45 @@ def parquet_rows(
         ) from None
 
 
-def _texts(column: Any, pyarrow: Any) -> list[str]:
+def _checked(file: Any, wanted: Sequence[str], path: Path) -> list[str]:
+    """Refuse columns that are no cells, or too large once unpacked; those that hold texts."""
+    from pyarrow import types  # noqa: PLC0415
+
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
+    texts = []
+    for name in wanted:
+        where, kind = f"{path}, column {name!r}", file.schema_arrow.field(name).type
+        if types.is_dictionary(kind):
+            kind = kind.value_type
+        if types.is_nested(kind) or types.is_binary(kind) or types.is_fixed_size_binary(kind):
+            raise TrafficError(f"holds {kind}", where=where, accepted="give numbers, texts or moments")
+        sizes = [chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == name]
+        if max(sizes, default=0) > _MOST_COLUMN_BYTES:
+            raise TrafficError(
+                f"unpacks to more than {_MOST_COLUMN_BYTES >> 20} MiB",
+                where=where,
+                accepted="write it in smaller row groups",
+            )
+        if types.is_string(kind) or types.is_large_string(kind):
+            texts.append(name)
+    return texts
+
+
+def _texts(column: Any, where: str) -> list[str]:
+    import pyarrow  # noqa: PLC0415 - optional and heavy
+    from pyarrow import compute  # noqa: PLC0415
+
     kind = column.type
     if pyarrow.types.is_timestamp(kind):
         column = column.cast(pyarrow.timestamp("ns", tz="UTC" if kind.tz else None)).cast(pyarrow.string())
+    words = column.dictionary if pyarrow.types.is_dictionary(kind) else column
+    if pyarrow.types.is_string(words.type) or pyarrow.types.is_large_string(words.type):
+        longest = compute.max(compute.binary_length(words)).as_py() or 0
+        if longest > _MOST_TEXT_BYTES:
+            raise TrafficError(
+                f"holds a text of {longest:,} bytes",
+                where=where,
+                accepted=f"give at most {_MOST_TEXT_BYTES:,}",
+            )
     return ["" if value is None else str(value) for value in column.to_pylist()]

@@ -42,6 +42,7 @@ EDITS = (
     "UPDATE layouts SET columns='[[1]]'",
     "UPDATE meta SET value='5'",
     "UPDATE meta SET value='{}'",
+    "UPDATE meta SET value=replace(hex(zeroblob(50000)), '0', '[')",
     "DELETE FROM meta",
     "DROP TABLE layouts",
     "DROP TABLE meta",

@@ -241,3 +241,29 @@ def test_parquet_values_that_python_has_no_room_for_are_refused_in_one_line(
     parquet.write_table(pyarrow.Table.from_arrays(columns, names), path)
     with pytest.raises(LayerweaverError, match=r"log.parquet: cannot be read \(.*\); give a Parquet file"):
         _times(_scenario(tmp_path, {"file": str(path)}))
+
+
+@pytest.mark.parametrize("coded", [True, False])
+def test_a_small_parquet_file_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, coded: bool) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "log.parquet"
+    count, text = (16_384, "x" * 100_000) if coded else (300, "x" * 1_000_000)
+    names = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * count, pyarrow.int32()), [text])
+    table = pyarrow.Table.from_arrays([pyarrow.array(range(count)), names], ["timestamp", "tenant"])
+    parquet.write_table(table, path, compression="zstd", store_schema=False, use_dictionary=coded)
+    assert path.stat().st_size < 1 << 17
+    with pytest.raises(
+        LayerweaverError, match=r"'tenant': (holds a text of 100,000|unpacks to more than 256)"
+    ):
+        _times(_scenario(tmp_path, {"file": str(path)}))
+
+
+def test_parquet_columns_of_lists_are_no_cells(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "log.parquet"
+    columns = [pyarrow.array([[1, 2]]), pyarrow.array(["t0"])]
+    parquet.write_table(pyarrow.Table.from_arrays(columns, ["timestamp", "tenant"]), path)
+    with pytest.raises(LayerweaverError, match=r"'timestamp': holds list<.*>; give numbers"):
+        _times(_scenario(tmp_path, {"file": str(path)}))

@@ -151,7 +151,7 @@ class KnownPoints:
                 where=str(self.path),
                 accepted="give a folder that can be written",
             ) from None
-        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
+        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError, RecursionError) as error:
             said = " ".join(str(error).split())
             raise OutputError(
                 f"is no store of a study, or damaged ({said[:120]})",
