@@ -56,6 +56,8 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         document["npus"] = npu_documents(run)
     if run.prepared.scenario.spec.groups:
         document["groups"] = run.prepared.groups
+    if notes := run.prepared.scenario.notes:
+        document["notes"] = list(notes)
     warnings = [*run.prepared.warnings, *_starving(run, [tenant.document for tenant in tenants])]
     warnings.extend(
         f"{tenant.document['name']}: {tenant.document['skipped_rows']} bad rows of its trace were skipped"

@@ -55,6 +55,7 @@ class Run(TypedDict):
     npus: NotRequired[list[PoolNpu]]
     groups: NotRequired[list[Group]]
     confidence: NotRequired[Confidence]
+    notes: NotRequired[list[str]]
     warnings: NotRequired[list[str]]
     interrupted: NotRequired[bool]
     run: NotRequired[dict[str, Value]]

@@ -134,6 +134,15 @@ class Scenario:
         return Length(self.spec.duration_s, self.spec.min_queries, tenant.mlperf_model)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was asked for and does not show in the numbers."""
+        return tuple(
+            f"tenant {tenant.name!r} replays arrival times only: its trace's tokens are ignored"
+            for tenant in self.spec.tenants
+            if not tenant.is_llm and getattr(tenant.arrival, "tokens", None) == "ignore"
+        )
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but probably not meant."""
         seen: dict[int, str] = {}
@@ -142,10 +151,6 @@ class Scenario:
         if self.skip_bad_rows and not any(reads_trace(tenant) for tenant in self.spec.tenants):
             found.append("skipping bad rows changes nothing: no tenant reads a trace")
         for tenant in self.spec.tenants:
-            if not tenant.is_llm and getattr(tenant.arrival, "tokens", None) == "ignore":
-                found.append(
-                    f"tenant {tenant.name!r} replays arrival times only: its trace's tokens are ignored"
-                )
             seed = getattr(tenant.arrival, "seed", None)
             if seed is None:
                 continue

@@ -146,6 +146,7 @@ def _notes(run: Run) -> Iterator[str]:
             yield f"{tenant['name']}: with 99% confidence at most {', '.join(sure)} (MLPerf's early stopping)"
     yield from _dropped([run["policy"]], [run])
     yield from _reasons(run["tenants"])
+    yield from run.get("notes", [])
 
 
 def _reasons(tenants: Iterable[Tenant | CertifiedTenant]) -> Iterator[str]:

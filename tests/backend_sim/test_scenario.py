@@ -11,6 +11,7 @@ import pytest
 from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.scenario.reading import EXAMPLES, builtin_scenario, load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
 from layerweaver.ir import LayerweaverError, ScenarioError
 
 NCF_LAYER = "mlp_user_embedding"
@@ -45,7 +46,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "endless": ({"duration_s": None}, "the arrivals would never end; give duration_s or min_queries"),
     "priority": ({"tenants": [{"priority": 2}]}, "'2' is not accepted; give 1, 3 or 9"),
-    "mlperf": ({"tenants": [{"mlperf_model": "resnet50"}]}, "did you mean 'resnet50-v1.5'"),
+    "mlperf": ({"tenants": [{"mlperf_model": "resnet50-v1"}]}, "did you mean 'resnet50-v1.5'"),
     "mlperf tokens": (
         {"tenants": [{"mlperf_model": "llama2-70b", "deadline_ms": None}]},
         "no single latency limit for llama2-70b",
@@ -120,6 +121,26 @@ def test_limits_of_mlperf(make_scenario: Any) -> None:
     assert stated.percentile(0) == pytest.approx(0.999)
     offline = loaded(deadline_ms=None, mlperf_model="whisper", arrival={"kind": "offline"})
     assert offline.deadline_ns(0) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "limit_ms"),
+    [("resnet", 15), ("bert-99", 130), ("bert-99.9", 130), ("dlrm-v2-99.9", 60), ("gptj-99", 20_000)],
+)
+def test_names_of_loadgen_and_the_checker_have_the_limits_of_their_model(
+    make_scenario: Any, name: str, limit_ms: int
+) -> None:
+    scenario = load_scenario(make_scenario(tenants=[{"deadline_ms": None, "mlperf_model": name}]))
+    assert scenario.deadline_ns(0) == limit_ms * 1_000_000
+
+
+def test_every_name_of_mlperf_is_one_models() -> None:
+    limits = mlperf_limits()
+    assert limits["3d-unet-99"] is limits["3d-unet"]
+    tokens = limits["llama2-70b-interactive-99.9"]
+    assert (tokens.server_ttft_ms, tokens.server_tpot_ms) == (450, 40)
+    assert limits["llama3_1-405b"].server_ttft_ms == 6000
+    assert all(limits[found.model] is found for found in limits.values())
 
 
 def test_equal_seeds_are_warned_of(make_scenario: Any) -> None:

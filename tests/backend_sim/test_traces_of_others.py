@@ -86,7 +86,12 @@ def test_named_tokens_are_the_lengths_of_a_language_model_and_nothing_of_another
     assert (lengths.prompt.tolist(), lengths.output.tolist()) == ([3, 5], [4, 6])
     ignored = _scenario(tmp_path, {**arrival, "tokens": "ignore"})
     assert _times(ignored) == {"t0": [0, 10**9]}
-    assert any("tokens are ignored" in line for line in load_scenario(ignored).warnings)
+    scenario = load_scenario(ignored)
+    assert (len(scenario.notes), scenario.warnings) == (1, ())
+    assert "tokens are ignored" in scenario.notes[0]
+    document = simulate(ignored, compiled=False)
+    assert document["notes"] == list(scenario.notes)
+    assert not any("ignored" in line for line in document.get("warnings", []))
 
 
 MOMENT = datetime.datetime(2023, 11, 16, 18, 15, 46, 680590, tzinfo=datetime.UTC)
