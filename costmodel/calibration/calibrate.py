@@ -70,14 +70,21 @@ def calibrate(
         tell: Told the share done and what is being done.
 
     Raises:
-        ConfigError: If there are fewer than three networks, the config's cost model is not the analytical
-            one, or a network was measured faster than the peak of the data sheet allows.
+        ConfigError: If there are fewer than three networks or all are the same, the config's cost model is
+            not the analytical one, or a network was measured faster than the peak of the data sheet allows.
     """
     if len(networks) < FEWEST:
         raise ConfigError(
             f"only {len(networks)} of the models can be read",
             where=str(measurements.path),
             accepted=f"give at least {FEWEST} networks",
+        )
+    names = [item.row.held_out_with for item in networks]
+    if len(set(names)) == 1:
+        raise ConfigError(
+            "all rows are of one network, and a network is held out with all its batch sizes",
+            where=str(measurements.path),
+            accepted="give at least two networks",
         )
     if config.cost_model != "analytical":
         raise ConfigError(
@@ -90,7 +97,6 @@ def calibrate(
     say(0.0, "fitting")
     choice, found = choose(problem, problem.target)
     fitted = _fitted_config(config, choice, found)
-    names = [item.row.held_out_with for item in networks]
     held_out, others = cross_validate(
         problem, names, (choice, found), shipped, lambda share: say(0.1 + 0.9 * share, "cross-validating")
     )

@@ -142,3 +142,14 @@ def test_times_of_layers_are_scored_and_fitted(run: Run, files: tuple[Path, Path
     wrong = run(*words, "--model", "zoo:resnet18")
     assert wrong.code == 2
     assert "has no layer 'a'" in wrong.err
+
+
+def test_one_network_in_several_batch_sizes_leaves_nothing_to_hold_out(
+    run: Run, files: tuple[Path, Path]
+) -> None:
+    sheet, measured = files
+    measured.write_text(HEAD + "zoo:resnet18,1,,8.1\nzoo:resnet18,2,,7.9\nzoo:resnet18,4,,7.8\n")
+    ran = run("npu", "calibrate", sheet, "--measured", measured, "-o", sheet.parent / "fitted.yaml")
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert "all rows are of one network" in ran.err
+    assert not (sheet.parent / "fitted.yaml").exists()
