@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerweaver.frontend.node.registry import MICROSOFT, like_first, operator
-from layerweaver.frontend.node.values import Info
+from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
 from layerweaver.frontend.operators.elementwise import ELEMENTWISE, vector_step
@@ -17,11 +17,40 @@ def _quantised_type(call: Call) -> DType:
     return ONNX_TYPES.get(call.integer("output_dtype", 0) or 2, DType.UINT8)
 
 
+def _check_scales(call: Call) -> None:
+    """Refuse scales per channel or per block of another number than there are channels or blocks.
+
+    Raises:
+        ShapeConflictError: So it is.
+    """
+    values, scales = call.info(0), call.inputs[1] if call.has(1) else None
+    if values.shape is None or values.upper or scales is None or scales.shape is None or scales.upper:
+        return
+    shape, given, axis = values.shape, scales.shape, call.integer("axis", 1)
+    block = call.integer("block_size", 0)
+    if not -len(shape) <= axis < len(shape):
+        return
+    axis %= len(shape)
+    fits = list(shape) if block > 0 else [shape[axis]]
+    if block > 0:
+        fits[axis] = -(-shape[axis] // block)
+    elif len(given) != 1 or given[0] == 1:
+        return
+    if list(given) != fits:
+        per = f"in blocks of {block} along" if block > 0 else "by"
+        raise ShapeConflictError(
+            f"values of {text(shape)} quantised {per} axis {axis} have scales of {text(given)}",
+            f"scales of {text(fits)} are needed",
+        )
+
+
 def _quantize_shape(call: Call) -> tuple[Info]:
+    _check_scales(call)
     return (Info(_quantised_type(call), call.shape(0)),)
 
 
 def _dequantize_shape(call: Call) -> tuple[Info]:
+    _check_scales(call)
     asked = call.integer("output_dtype", 0)
     dtype = ONNX_TYPES.get(asked, DType.FLOAT32) if asked else call.dtype(1)
     return (Info(dtype, call.shape(0)),)
