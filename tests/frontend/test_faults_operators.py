@@ -78,6 +78,21 @@ def test_keys_of_grouped_attention(q: int, past: int, more: str, keys: int, impo
     assert import_text(text, domain=MICROSOFT).macs == 2 * 2 * 4 * q * keys * 8
 
 
+@pytest.mark.parametrize(
+    ("values", "keys"), [({}, 32), ({"n": (9,)}, 9), ({"sk": (4, 11)}, 12), ({"sk": (4, 11), "n": (9,)}, 9)]
+)
+def test_what_fills_a_shared_buffer_is_asked_for_and_taken(
+    values: dict[str, tuple[int, ...]], keys: int, import_text: ImportText
+) -> None:
+    graph = import_text(GROUPED.format(q=1, past=32, more=""), domain=MICROSOFT, values=values)
+    assert graph.macs == 2 * 2 * 4 * keys * 8
+    if values:
+        assert graph.warnings == ()
+    else:
+        assert "of its shared buffer are filled depends on data: taken as all" in graph.warnings[0]
+        assert graph.warnings[0].endswith("give --value n=N")
+
+
 @pytest.mark.parametrize(("shared", "keys"), [(0, 33), (1, 32)])
 def test_keys_of_a_shared_buffer(shared: int, keys: int, import_text: ImportText) -> None:
     graph = import_text(

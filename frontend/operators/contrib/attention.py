@@ -195,6 +195,14 @@ def multi_head_attention(call: Call) -> tuple[Step, ...]:
     return replace(scores, weights=call.weights(bias)), context
 
 
+def _stated_keys(call: Call) -> int | None:
+    """Keys of the longest sequence: the total length, or the places of the last keys; None if unknown."""
+    total, last = call.value(6), call.value(5)
+    if total is not None and total.size == 1:
+        return int(total.reshape(-1)[0])
+    return int(last.max()) + 1 if last is not None and last.size else None
+
+
 def _group_query_attention_shape(call: Call) -> tuple[Info, ...]:
     query, dtype = call.shape(0), call.dtype(0)
     heads, kv_heads = max(call.integer("num_heads", 1), 1), max(call.integer("kv_num_heads", 1), 1)
@@ -202,15 +210,17 @@ def _group_query_attention_shape(call: Call) -> tuple[Info, ...]:
     width = query[2] // (heads + 2 * kv_heads) if packed else query[2] // heads
     batch, positions = query[0], query[1]
     past = call.shape(3)[2] if call.has(3) else 0
-    known = call.value(6)
+    known = _stated_keys(call)
     declared = call.declared(1).shape
     total = past + positions
     if call.integer("sliding_window_cache", 0):
         total = past or positions  # the buffers are as long as the window: old rows leave them
-    elif known is not None and known.size:
-        total = max(past, int(known.ravel()[0]))
+    elif known is not None:
+        total = max(past, known)
     elif past and declared is not None and declared[2:3] == (past,):
         total = past  # the present is declared as long as the past: one buffer holds both
+        what = f"how many of the {past} rows of its shared buffer are filled depends on data: taken as all"
+        call.note(what, of=6 if call.has(6) else 5)
     stored = call.info(3) if call.has(3) else Info(dtype, (width,))
     present = Info(stored.dtype, (batch, kv_heads, total, *(stored.shape or (width,))[-1:]))
     return (
@@ -232,10 +242,8 @@ def group_query_attention(call: Call) -> tuple[Step, ...]:
     size = width // heads if call.has(1) else width // (heads + 2 * kv_heads)
     past = call.shape(3, least_rank=4)[2] if call.has(3) else 0
     present = call.output_shape(1, least_rank=4)[2] if call.output_name(1) else 0
-    total = call.value(6)
-    if total is not None and total.size == 1:
-        keys = int(total.reshape(-1)[0])
-    else:
+    keys = _stated_keys(call)
+    if keys is None:
         keys = present if present > past else max(past, queries)
     window = call.integer("local_window_size", -1)
     if window > 0:
