@@ -19,6 +19,7 @@ __all__ = [
     "condition_slice",
     "copied",
     "grown",
+    "hands_on_condition",
     "known_scalar",
     "passed_through",
 ]
@@ -97,6 +98,17 @@ def condition_moves(graph: OnnxGraph, lead: int, tail: int, source: str) -> bool
     """Whether the body's condition depends on the counter or on a carried value."""
     _, needed = condition_slice(graph, lead, tail, source)
     return any(value.name in needed for place, value in enumerate(graph.inputs) if place != 1)
+
+
+def hands_on_condition(graph: OnnxGraph, source: str) -> bool:
+    """Whether the body of a Loop hands its condition on as it is, or a true one of its own."""
+    nodes, needed = condition_slice(graph, 2, 1, source)
+    made = {name for node in nodes for name in node.outputs}
+    outside = needed - made
+    own = [graph.initializers[name].values for name in outside if name in graph.initializers]
+    true = all(value is not None and bool(np.all(value)) for value in own)
+    known = outside <= {graph.inputs[1].name, *graph.initializers}
+    return bool(outside) and known and true and all(node.op_type in ("Identity", "Cast") for node in nodes)
 
 
 def condition_slice(

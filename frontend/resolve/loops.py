@@ -14,7 +14,7 @@ import numpy as np
 from layerweaver.frontend.node.values import Info, text
 from layerweaver.frontend.reader.model import OnnxGraph, OnnxNode
 from layerweaver.frontend.resolve.body import Body
-from layerweaver.frontend.resolve.carried import known_scalar
+from layerweaver.frontend.resolve.carried import hands_on_condition, known_scalar
 from layerweaver.frontend.resolve.regular import WALKED, Started, rest_of_loop
 from layerweaver.frontend.resolve.scope import Scope, TooLongError, UnrollError
 from layerweaver.frontend.resolve.walk import Walker
@@ -98,6 +98,11 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
             what = f"it runs at most {trips.limit} times, --trip-count says {trips.given}"
             raise walker.fail(node, what, f"give --trip-count {trips.label}=N of at most {trips.limit}")
         trips.given = trips.limit  # in a trip of the loop around, which may leave it fewer
+    fewer = trips.given is not None and trips.limit is not None and trips.given < trips.limit
+    first = 1 if len(inputs) < 2 or inputs[1] is None else _scalar(inputs[1])
+    if fewer and first == 1 and scope.parent is None and hands_on_condition(graph, walker.source):
+        what = f"it runs {trips.limit} times whatever the data, --trip-count says {trips.given}"
+        walker.doubts.add(node, f"{what}, which is taken")
     limit = 0 if trips.skipped else trips.limit if trips.given is None else trips.given
     if limit == 0:
         return body.none(carried, [_unknown(DType.INT64), _unknown(DType.BOOL)])

@@ -238,7 +238,9 @@ class Walker(FlatGraph):
             info.upper = info.upper is not None and (info.upper or upper)
             info.guessed = info.guessed or guessed
             if dims and name in dims:
-                self.check_pinned(node, name, info)
+                shared = any(found is not None and found.most is not None for found in inputs)
+                hard = not (upper or shared or info.dtype is DType.STRING)
+                self.check_pinned(node, name, info, hard=hard)
                 info.shape, info.value, info.upper, info.guessed = dims[name], None, False, False
             shape = info.shape
             if shape is not None and math.prod(shape) > MAX_SHAPE_ELEMENTS:
@@ -260,14 +262,25 @@ class Walker(FlatGraph):
         sources = tuple([info.name if info is not None else "" for info in inputs])
         self.emit(node, sources, tuple(names), scope=scope, opset=opset, folded=constant)
 
-    def check_pinned(self, node: OnnxNode, name: str, info: Info) -> None:
-        """Refuse a stated shape that is not the known one; of a bound only the number of axes is known."""
+    def check_pinned(self, node: OnnxNode, name: str, info: Info, *, hard: bool) -> None:
+        """Refuse a stated shape that is not the known one, or beyond a bound.
+
+        Args:
+            node: The node.
+            name: The output of which the shape is stated.
+            info: What is known of that output.
+            hard: Whether a bound holds for certain; an even share and the number of words do not, and what
+                follows from other bounds may not (what is left over grows as they shrink).
+        """
         known, stated = info.shape, self.pinned[name]
         if known is None or info.guessed:
             return
         if len(known) != len(stated) or (not info.upper and known != stated):
             what = f"its output {name} is {text(known)}, --shape says {text(stated)}"
             raise self.fail(node, what, "give a shape that fits, or leave it out")
+        if info.upper and hard and any(given > most for given, most in zip(stated, known, strict=True)):
+            what = f"its output {name} is at most {text(known)}, --shape says {text(stated)}"
+            raise self.fail(node, what, "give a shape within it, or leave it out")
 
     def promised(self, node: OnnxNode, scope: Scope) -> Promised:
         """What file and user say of the outputs of a node."""
