@@ -91,10 +91,12 @@ class Cause:
     Attributes:
         what: What happened first, naming the node or file.
         cure: What the user can do, as a clause that begins with a verb.
+        root: The value of the main graph whose bound this is; "" when it is none or follows from several.
     """
 
     what: str
     cure: str
+    root: str = ""
 
 
 class Info:

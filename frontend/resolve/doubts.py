@@ -64,8 +64,14 @@ class Doubts:
         """Note an assumption about ``node``, once."""
         self.found.setdefault(Doubt(f"{node_label(node)}: {what}", cure, lacking))
 
-    def assumed(self, call: Call, outputs: Sequence[Info]) -> None:
-        """Take over what a shape rule has assumed, unless the user has said what the outputs are."""
+    def assumed(self, call: Call, outputs: Sequence[Info], *, main: bool) -> None:
+        """Take over what a shape rule has assumed, unless the user has said what the outputs are.
+
+        Args:
+            call: The node.
+            outputs: What its rule says of its outputs.
+            main: Whether it is a node of the main graph.
+        """
         named = [name for name in call.node.outputs if name]
         if named and all(name in self._pinned for name in named):
             return
@@ -81,8 +87,8 @@ class Doubts:
                 cure = source.cause.cure
             if not cure and bounded:
                 cure = f"give --shape {bounded[0][0]}=..."
-            for _, info in bounded:
-                info.cause = Cause(f"{node_label(call.node)}: {what}", cure)
+            for name, info in bounded:
+                info.cause = Cause(f"{node_label(call.node)}: {what}", cure, name if main else "")
             self.add(call.node, what, cure)
 
     def lost(self, call: Call, outputs: Sequence[Info], unknown: UnknownShapeError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from layerweaver.frontend.node.registry import Operator
 from layerweaver.frontend.node.values import Cause, Info, ShapeConflictError, UnknownShapeError, text
@@ -12,7 +13,18 @@ from layerweaver.frontend.resolve.onnx_inference import infer
 from layerweaver.frontend.resolve.order import node_label
 from layerweaver.ir.dtypes import DType
 
-__all__ = ["Promised", "guess", "withdraw"]
+__all__ = ["Fitted", "Promised", "RefitError", "guess", "lower", "refit", "withdraw"]
+
+Fitted: TypeAlias = "dict[str, tuple[tuple[int, ...], str]]"
+"""Shapes of bounded values that fit a fixed size further down, each with the node that has it."""
+
+
+_REFITS = 16
+"""Most bounds that are lowered, each of which walks the graph once more."""
+
+
+class RefitError(Exception):
+    """A bound was found to be too large: the graph is walked again with what fits."""
 
 
 _CANDIDATES = 16
@@ -86,6 +98,48 @@ def withdraw(
     return guess(call, entry, promised, str(conflict))
 
 
+def refit(call: Call, entry: Operator | None, infos: Mapping[str, Info], fitted: Fitted) -> None:
+    """Trace what makes ``call`` fit back to the value whose bound it follows from.
+
+    Raises:
+        RefitError: That value has one shape that fits; it is in ``fitted`` now.
+    """
+    doubtful = [info for info in call.inputs if info is not None and (info.guessed or info.upper)]
+    if entry is None or not doubtful or any(info.guessed for info in doubtful):
+        return
+    before = doubtful[0].shape
+    if _fitted(call, entry, doubtful) is None:
+        return
+    after = doubtful[0].shape
+    for info in doubtful:
+        info.shape = before
+    if len({info.cause.root if info.cause is not None else "" for info in doubtful}) == 1:
+        old, new = next(
+            (pair for pair in zip(before or (), after or (), strict=True) if pair[0] != pair[1]), (1, 1)
+        )
+        lower(doubtful[0], old, new, where=node_label(call.node), infos=infos, fitted=fitted)
+
+
+def lower(info: Info, old: int, new: int, *, where: str, infos: Mapping[str, Info], fitted: Fitted) -> None:
+    """Lower the bound that ``info`` follows from in the proportion of ``new`` to ``old`` extents or elements.
+
+    Raises:
+        RefitError: The bounded value has one shape that fits; it is in ``fitted`` now.
+    """
+    root = info.cause.root if info.cause is not None else ""
+    bound = infos[root].shape if root in infos else None
+    if bound is None or root in fitted or len(fitted) >= _REFITS or not 0 <= new < old:
+        return
+    shapes = [
+        (*bound[:axis], extent * new // old, *bound[axis + 1 :])
+        for axis, extent in enumerate(bound)
+        if extent * new % old == 0
+    ]
+    if len(shapes) == 1:
+        fitted[root] = (shapes[0], where)
+        raise RefitError
+
+
 def _fitted(call: Call, entry: Operator, doubtful: Sequence[Info]) -> Sequence[Info] | None:
     """Outputs when bounds are lowered to the one extent of the certain inputs that makes the node fit.
 
@@ -96,7 +150,10 @@ def _fitted(call: Call, entry: Operator, doubtful: Sequence[Info]) -> Sequence[I
     if entry.shape is None or bound is None or any(info.shape != bound for info in doubtful):
         return None
     certain = [info.shape for info in call.inputs if info is not None and not info.upper and info.shape]
-    extents = sorted({extent for shape in certain for extent in shape})[:_CANDIDATES]
+    sizes = {extent for shape in certain for extent in shape}
+    if call.op == "Split" and (parts := call.value(1)) is not None:
+        sizes.add(int(parts.sum()))
+    extents = sorted(sizes)[:_CANDIDATES]
     found: list[tuple[tuple[int, ...], Sequence[Info]]] = []
     notes = list(call.notes)
     for axis, most in enumerate(bound):

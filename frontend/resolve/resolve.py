@@ -1,10 +1,13 @@
 """Shape and value propagation: from a model as read to one with every dimension bound.
 
-:func:`resolve` binds the inputs, walks the graph once in execution order with one small rule per
-operator, folds integer shape arithmetic on the way, inlines functions, chooses branches and counts loops.
+:func:`resolve` binds the inputs, walks the graph in execution order with one small rule per operator (again
+where a fixed size lowers an assumed bound), folds integer shape arithmetic on the way, inlines functions,
+chooses branches and counts loops.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -15,6 +18,7 @@ from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.binding import Binding, bind
 from layerweaver.frontend.resolve.control import CONTROL
+from layerweaver.frontend.resolve.fallback import Fitted, RefitError
 from layerweaver.frontend.resolve.functions import call_function
 from layerweaver.frontend.resolve.live import live_nodes
 from layerweaver.frontend.resolve.names import nearest_name
@@ -45,26 +49,13 @@ def resolve(model: OnnxModel, options: ImportOptions = _AS_IT_IS) -> ResolvedGra
             graph is malformed (cycles, values from nowhere, impossible sizes).
     """
     binding = bind(model, options)
-    walker = Walker(
-        model,
-        binding.dims,
-        binding.pinned,
-        options.values,
-        options.trip_counts,
-        registry=load_operators(),
-        control=CONTROL,
-        call=call_function,
-    )
-    opsets = {
-        ("" if domain == "ai.onnx" else domain): version for domain, version in model.opset_imports.items()
-    }
-    declared = {**{value.name: value for value in model.graph.outputs}, **model.graph.value_infos}
-    scope = Scope(None, "", opsets, declared)
-    inputs = [_input(walker, value, binding) for value in model.graph.inputs if value.name in binding.shapes]
-    for info in inputs:
-        scope.env[info.name] = info
-    with np.errstate(all="ignore"):
-        outputs = walker.graph(model.graph, scope)
+    fitted: Fitted = {}
+    while True:  # as often as bounds are found that a fixed size lowers, each once
+        try:
+            walker, inputs, outputs = _walk(model, options, binding, fitted)
+        except RefitError:
+            continue
+        break
     _check_names(walker, options)
     needed = tuple(info.name for info in outputs)
     warnings, lacking = walker.doubts.lines()
@@ -79,6 +70,40 @@ def resolve(model: OnnxModel, options: ImportOptions = _AS_IT_IS) -> ResolvedGra
         warnings=(*binding.warnings, *warnings),
         lacking=lacking,
     )
+
+
+def _walk(
+    model: OnnxModel, options: ImportOptions, binding: Binding, fitted: Fitted
+) -> tuple[Walker, list[Info], list[Info]]:
+    """The walker after its walk, and the graph's inputs and outputs."""
+    walker = Walker(
+        model,
+        binding.dims,
+        binding.pinned,
+        options.values,
+        options.trip_counts,
+        registry=load_operators(),
+        control=CONTROL,
+        call=call_function,
+        fitted=fitted,
+    )
+    opsets = {
+        ("" if domain == "ai.onnx" else domain): version for domain, version in model.opset_imports.items()
+    }
+    declared = {**{value.name: value for value in model.graph.outputs}, **model.graph.value_infos}
+    scope = Scope(None, "", opsets, declared)
+    inputs = [_input(walker, value, binding) for value in model.graph.inputs if value.name in binding.shapes]
+    for info in inputs:
+        scope.env[info.name] = info
+    with np.errstate(all="ignore"):
+        outputs = walker.graph(model.graph, scope)
+    for value, info in zip(model.graph.outputs, outputs, strict=True):
+        said = walker.declared(value.name, scope).shape
+        if said is None or info.shape is None or len(said) != len(info.shape):
+            continue
+        if sum(mine != its for mine, its in zip(said, info.shape, strict=True)) == 1:
+            walker.fit(info, math.prod(said), f"output {value.name}")
+    return walker, inputs, outputs
 
 
 def _input(walker: Walker, value: ValueInfo, binding: Binding) -> Info:

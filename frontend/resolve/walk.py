@@ -17,7 +17,7 @@ from layerweaver.frontend.node.values import (
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.reader.model import OnnxGraph, OnnxModel, OnnxNode
 from layerweaver.frontend.resolve.expressions import parse_dim
-from layerweaver.frontend.resolve.fallback import Promised, guess, withdraw
+from layerweaver.frontend.resolve.fallback import Fitted, Promised, guess, lower, refit, withdraw
 from layerweaver.frontend.resolve.flat import FlatGraph
 from layerweaver.frontend.resolve.masks import MASKING, bound_masks
 from layerweaver.frontend.resolve.order import execution_order, node_label
@@ -54,6 +54,7 @@ class Walker(FlatGraph):
         registry: Operators.
         control: Who walks the nodes that have graphs inside, by domain and operator.
         call: Who walks the body of a function.
+        fitted: Shapes of bounded values of the main graph that an earlier walk has found, and where.
         used_trip_counts: Names of ``trip_counts`` that met their node.
         kept: Values that a later trip of a loop needs, whoever else does.
         loops: Names of the loops met, for messages.
@@ -71,12 +72,14 @@ class Walker(FlatGraph):
         registry: Registry,
         control: Mapping[tuple[str, str], Inliner],
         call: FunctionCall,
+        fitted: Fitted,
     ) -> None:
         super().__init__(model, pinned, values)
         self.model = model
         self.registry = registry
         self.control = control
         self.call = call
+        self.fitted = fitted
         self.dims = dims
         self.pinned = pinned
         self.trip_counts = trip_counts
@@ -161,18 +164,35 @@ class Walker(FlatGraph):
         try:
             outputs = self.outcome(call, entry, scope)
         except ShapeConflictError as conflict:
+            if not self.trial:
+                refit(call, entry, self.infos, self.fitted)
             withdrawn = withdraw(call, entry, self.promised(node, scope), conflict)
             if withdrawn is None:
                 raise self.fail(node, str(conflict), conflict.accepted) from None
             outputs = withdrawn
             self.doubts.lost(call, outputs, UnknownShapeError(str(conflict)))
+        if node.op_type == "Reshape" and outputs[0].upper is None and not self.trial:
+            self.fit(inputs[0], math.prod(outputs[0].shape or ()), node_label(node))
         if call.notes:
             if self.trial and knowable(inputs):
                 raise UnrollError
-            self.doubts.assumed(call, outputs)
+            for name, info in zip(node.outputs, outputs, strict=False):
+                if name in self.fitted and not scope.prefix and name not in self.pinned:
+                    info.shape, where = self.fitted[name]
+                    call.notes = [
+                        (f"{what}, then {text(info.shape)}, which fits {where}", of)
+                        for what, of in call.notes
+                    ]
+            self.doubts.assumed(call, outputs, main=not scope.prefix)
         if node.op_type in MASKING:
             bound_masks(call, outputs, scope.siblings)
         self.enter(node, entry, inputs, outputs, scope=scope, opset=opset)
+
+    def fit(self, info: Info | None, elements: int, where: str) -> None:
+        """Lower the bound of a value that is known to have fewer elements."""
+        if info is not None and info.upper and not info.guessed and info.shape is not None:
+            most = math.prod(info.shape)
+            lower(info, most, elements, where=where, infos=self.infos, fitted=self.fitted)
 
     def outcome(self, call: Call, entry: Operator | None, scope: Scope) -> Sequence[Info]:
         """What the rule says, or the declared shapes where there is no rule or too little is known."""
@@ -211,7 +231,10 @@ class Walker(FlatGraph):
                 upper = upper or bool(info.upper)
                 varying = varying or info.varying
                 guessed = guessed or info.guessed
-                cause = cause or info.cause
+                if cause is None:
+                    cause = info.cause
+                elif info.cause is not None and info.cause.root != cause.root:
+                    cause = Cause(cause.what, cause.cure)
         roots_from = None
         if entry is not None:
             roots_from = entry.roots_from

@@ -133,6 +133,37 @@ def test_a_bound_that_meets_a_fixed_size_is_withdrawn(import_text: ImportText) -
     assert "give --shape i=" in graph.lacking[0]
 
 
+@pytest.mark.parametrize(
+    ("more", "macs"),
+    [
+        ("y = Add(p, c)", 7 * 6 * 8),
+        ("h = Relu(p) f = Reshape(h, all) k = Reshape(f, rows) y = Mul(c, k)", 7 * 6 * 8),
+        ("a, y = Split<axis=0>(p, parts)", 30 * 6 * 8),
+        ("y = Reshape(p, fixed)", 9 * 6 * 8),
+    ],
+)
+def test_a_bound_is_withdrawn_where_it_arises(more: str, macs: int, import_text: ImportText) -> None:
+    graph = import_text(
+        f"""g (bool[50] m, float[50, 6] x, float[7, 8] c, float[6, 8] w) => (float[] y)
+            <int64[1] all = {{-1}}, int64[2] rows = {{-1, 8}}, int64[2] parts = {{20, 10}},
+            int64[3] fixed = {{3, 3, 8}}> {{
+            i = Compress<axis=0>(x, m) p = MatMul(i, w) {more} }}"""
+    )
+    assert graph.macs == macs
+    assert graph.complete
+    assert "which fits node" in graph.warnings[0]
+    assert graph.warnings[0].endswith("give --shape i=...")
+
+
+def test_a_declared_output_withdraws_a_bound(import_text: ImportText) -> None:
+    graph = import_text(
+        """g (bool[50] m, float[50, 6] x, float[6, 8] w) => (float[9, 8] y) {
+            i = Compress<axis=0>(x, m) y = MatMul(i, w) }"""
+    )
+    assert graph.macs == 9 * 6 * 8
+    assert graph.complete
+
+
 def _external(path: Path, *, write: bool) -> Path:
     shape = TensorProto(name="s", dims=[3], data_type=TensorProto.INT64)
     shape.data_location = TensorProto.EXTERNAL
