@@ -61,6 +61,7 @@ class _Building:
         self.sizes: dict[str, TensorSpec] = {}
         self.along: dict[str, str] = {}
         self.drafts: list[Draft] = []
+        self.read = {name for entered in resolved.nodes for name in entered.node.inputs}
         self.names: dict[str, int] = {}
         for name in resolved.inputs:
             self._size(name)
@@ -149,7 +150,7 @@ class _Building:
             for count in rows.values():
                 step = replace(step, vector=tuple(replace(work, elements=count) for work in step.vector))
         for written in writes:
-            grown = appended.get(written) if written in self.fed_back else None
+            grown = appended.get(written, self._new_rows(written)) if written in self.fed_back else None
             internal = (step.internal or {}).get(written)
             self._size(written, internal if internal is not None else grown)
             if internal is not None:
@@ -192,6 +193,13 @@ class _Building:
             partial[node.inputs[0]] = call.output_elements()
         found = {self.storage.get(name, ""): count for name, count in partial.items()}
         return {name: count for name, count in found.items() if name in self.pairs and name in reads}
+
+    def _new_rows(self, output: str) -> int | None:
+        """Elements that are new in a state that grows and that nothing reads here: a stack of caches."""
+        if output in self.read:
+            return None
+        added = elements_of(self.values[output]) - elements_of(self.values[self.fed_back[output]])
+        return added if added > 0 else None
 
     def _appended(self, call: Call, reads: dict[str, None]) -> dict[str, int]:
         """A cache that Concat or a scatter extends is not read by it: only the new rows are written."""

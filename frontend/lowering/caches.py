@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from layerweaver.frontend.node.resolved import ResolvedGraph
 from layerweaver.frontend.reader.model import OnnxNode
 
-__all__ = ["grown_caches"]
+__all__ = ["grown_caches", "stacked_caches"]
 
 _VIEWS = frozenset(("Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose"))
 _GROWING = frozenset(("Concat", "ScatterND", "ScatterElements", "TensorScatter"))
-_TO_ATTENTION = _VIEWS | {"Expand", "Tile", "Mul", "Div", "Slice", "Gather", "Concat"}
+_TO_ATTENTION = _VIEWS | {"Expand", "Tile", "Mul", "Div", "Slice", "Split", "Gather", "Concat"}
 _PRODUCTS = frozenset(("MatMul", "Einsum", "Gemm", "FusedMatMul", "Attention", "MultiHeadAttention"))
+_MOVES = _VIEWS | {"Concat", "Gather", "Slice", "Split"}
 _LONGEST = 12
 """Most nodes between a cache and the product that reads it."""
 
@@ -50,6 +51,43 @@ def grown_caches(graph: ResolvedGraph) -> Iterator[tuple[str, str]]:
         if not result and len(rows) == 1 and concat.op_type == "Concat":
             result = next(_backward(rows[0], makers, readers, outputs), "")
         yield name, result
+
+
+def stacked_caches(graph: ResolvedGraph) -> Iterator[tuple[str, str]]:
+    """Graph inputs that hold the caches of several layers, each with the output that it is fed from.
+
+    Such an input has four axes or more, products of two activations read parts of it, and an output that is
+    longer in one axis has its elements, moved only.
+    """
+    makers = {name: resolved.node for resolved in graph.nodes for name in resolved.node.outputs}
+    readers: dict[str, list[OnnxNode]] = {}
+    for resolved in graph.nodes:
+        for operand in resolved.node.inputs:
+            readers.setdefault(operand, []).append(resolved.node)
+    for output in graph.outputs:
+        if (shape := graph.values[output].shape) is None or len(shape) < 4:
+            continue
+        for name in sorted(_moved_from(output, makers) & set(graph.inputs)):
+            before = graph.values[name].shape
+            if before is None or len(before) != len(shape) or before == shape:
+                continue
+            longer = [old < new for old, new in zip(before, shape, strict=True) if old != new]
+            if longer == [True] and _reaches_product(name, graph, readers):
+                yield name, output
+
+
+def _moved_from(output: str, makers: Mapping[str, OnnxNode]) -> set[str]:
+    """Everything whose elements are in ``output``, moved only."""
+    waiting, seen = [output], {output}
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None or node.op_type not in _MOVES:
+            continue
+        for name in node.inputs if node.op_type == "Concat" else node.inputs[:1]:
+            if name not in seen:
+                seen.add(name)
+                waiting.append(name)
+    return seen
 
 
 def _only_concat(name: str, readers: Mapping[str, list[OnnxNode]]) -> tuple[str, OnnxNode | None]:
@@ -111,7 +149,8 @@ def _reaches_product(start: str, graph: ResolvedGraph, readers: Mapping[str, lis
                     graph.values[other].constant for other in node.inputs[:2] if other in graph.values
                 ):
                     return True
-            elif node.op_type in _TO_ATTENTION and depth < _LONGEST and node.outputs[0] not in seen:
-                seen.add(node.outputs[0])
-                waiting.append((node.outputs[0], depth + 1))
+            elif node.op_type in _TO_ATTENTION and depth < _LONGEST:
+                fresh = [output for output in node.outputs if output not in seen]
+                seen.update(fresh)
+                waiting.extend((output, depth + 1) for output in fresh)
     return False

@@ -3,10 +3,10 @@
 A pair is found by name (``past_key_values.0.key`` and ``present.0.key``, ``h`` and ``hn``, ``state`` and
 ``stateN``, ...) when both have the same element type and the same shape, or shapes that differ in the one
 axis along which a cache grows; or by an attention operator that reads it as past and writes it as present;
-or by structure, when a Concat extends an input that nothing else reads and attention reads the result, or an
-output is as large a part of it (see :mod:`layerweaver.frontend.lowering.caches`); or it is given. What is
-read is the whole input; what is written is the whole output of equal shape, or the new rows of a cache, which
-an NPU appends in place (*ours*).
+or by structure, when a Concat extends an input that nothing else reads and attention reads the result, an
+output is as large a part of it, or an output stacks what several layers extended (see
+:mod:`layerweaver.frontend.lowering.caches`); or it is given. What is read is the whole input; what is written
+is the whole output of equal shape, or the new rows of a cache, which an NPU appends in place (*ours*).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from layerweaver.frontend.lowering.caches import grown_caches
+from layerweaver.frontend.lowering.caches import grown_caches, stacked_caches
 from layerweaver.frontend.node.resolved import ResolvedGraph
 from layerweaver.frontend.node.values import Info, text
 from layerweaver.ir import ModelError
@@ -146,7 +146,7 @@ def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> 
                 taken.add(output)
                 break
     _pair_by_operator(graph, pairs, taken)
-    for name, output in grown_caches(graph):
+    for name, output in (*grown_caches(graph), *stacked_caches(graph)):
         if output and name not in pairs and output not in taken:
             pairs[name] = output
             taken.add(output)

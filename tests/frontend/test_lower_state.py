@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -210,3 +211,55 @@ def test_two_states_of_one_output_are_refused(import_text: Callable[..., LayerGr
         import_text(
             "g (float[2] a, float[2] b) => (float[2] c) { c = Add(a, b) }", state=[("a", "c"), ("b", "c")]
         )
+
+
+STACK = """g (float[1,1,4] x, float[2,2,1,6,4] OLD) => (float[1,1,4] y1, float[2,2,1,7,4] NEW)
+<float[4,4] w, int64[1] first = {0}> {
+    {LAYERS}
+    NEW = Concat<axis=0>(s0, s1)
+}"""
+
+LAYER = """
+    part{n} = {PART}
+    k{n}, v{n} = Split<axis=0, num_outputs=2>(part{n})
+    kp{n} = Squeeze(k{n}, first)
+    vp{n} = Squeeze(v{n}, first)
+    rows{n} = MatMul({x}, w)
+    keys{n} = Concat<axis=1>(kp{n}, rows{n})
+    values{n} = Concat<axis=1>(vp{n}, rows{n})
+    turned{n} = Transpose<perm=[0,2,1]>(keys{n})
+    scores{n} = MatMul({x}, turned{n})
+    shares{n} = Softmax(scores{n})
+    y{n} = MatMul(shares{n}, values{n})
+    ku{n} = Unsqueeze(keys{n}, first)
+    vu{n} = Unsqueeze(values{n}, first)
+    kv{n} = Concat<axis=0>(ku{n}, vu{n})
+    s{n} = Unsqueeze(kv{n}, first)"""
+
+
+@pytest.mark.parametrize("names", [("past", "present"), ("foo", "bar")])
+@pytest.mark.parametrize("stated", [True, False])
+def test_of_stacked_caches_the_new_rows_are_written(
+    import_text: Import, names: tuple[str, str], stated: bool
+) -> None:
+    part = "Gather<axis=0>(OLD, n{n})"
+    constants = "int64 n0 = {0}, int64 n1 = {1}, int64[1] first"
+    layers = "".join(
+        LAYER.replace("{PART}", part).replace("{n}", str(number)).replace("{x}", source)
+        for number, source in ((0, "x"), (1, "y0"))
+    )
+    text = STACK.replace("{LAYERS}", layers).replace("int64[1] first", constants)
+    past, present = names
+    given: dict[str, Any] = {"state": [names]} if stated else {}
+    graph = import_text(text, rename={"OLD": past, "NEW": present}, **given)
+    assert (_reads(graph), _writes(graph)) == (2 * 2 * 6 * 4, 2 * 2 * 4)
+    assert [tensor.name for tensor in graph.inputs] == ["x"]
+
+
+def test_a_longer_copy_that_nothing_attends_to_is_no_state(import_text: Import) -> None:
+    graph = import_text(
+        """g (float[1,3,8,8] image, float[1,3,1,8] line) => (float[1,3,9,8] y) {
+            y = Concat<axis=2>(image, line)
+        }"""
+    )
+    assert _reads(graph) == 0
