@@ -237,11 +237,12 @@ class _Compiler(_Rebuilder):
 
     def place(self, function: FunctionType, label: str = "") -> Kept:
         """Where a function is kept that was copied."""
-        linked = self._linked | (self._shared._linked if self._shared is not None else {})
+        linked = (self._shared._linked if self._shared is not None else {}) | self._linked
         reached = _reachable(function, self._replacements)
         readable = "".join(c if c.isalnum() else "_" for c in f"{function.__name__}_{label}")
         digest = source_digest(function, self._replacements)
-        return Kept(f"{readable[:60]}-{digest}", [linked[item] for item in reached if item in linked])
+        called = [linked[item] for item in reached if item in linked and item is not function]
+        return Kept(f"{readable[:60]}-{digest}", called)
 
 
 @functools.cache

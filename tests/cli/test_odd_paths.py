@@ -55,7 +55,8 @@ def test_no_scenario_of_that_name(scenario: str, run: Run, tmp_path: Path) -> No
 
 def test_files_of_a_result_may_have_any_names() -> None:
     names = ["~nobody-at-all/a.csv", LONG, "a\0b", "\ud800"]
-    assert changed_files({HASHES: dict.fromkeys(names, "0"), FOLDER: "."}) == names
+    changed = changed_files({HASHES: dict.fromkeys(names, "0"), FOLDER: "."})
+    assert all(told.startswith(name) for told, name in zip(changed, names, strict=True))
 
 
 @pytest.mark.parametrize("pin", ["~nobody-at-all/a.onnx", f"./{LONG}", "./a\0b", "./\ud800"])

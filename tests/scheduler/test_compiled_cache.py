@@ -136,3 +136,37 @@ def test_equal_policy_files_in_two_folders_are_kept_apart(
         monkeypatch.chdir(folder)
         digests.add(source_digest(cast(FunctionType, load_policy("first.py").spec.choose), {}))
     assert len(digests) == 2
+
+
+def _step() -> int:
+    return 1
+
+
+def _two() -> int:
+    return 2
+
+
+@apart
+def _stepped(number: int) -> int:
+    return number + _step()
+
+
+def _twice(number: int) -> int:
+    return 2 * _stepped(number)
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_apart_may_be_compiled_for_one_loop_and_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of the two a loop calls does not depend on what the process compiled before."""
+
+    def run(*replacements: dict[str, Any]) -> list[int]:
+        jit._shared_compiler.cache_clear()
+        monkeypatch.setattr(cache, "_DEFINED", {})
+        loop = cast(FunctionType, _twice)
+        return [compile_bound(loop, replaced, "test")(3) for replaced in replacements]
+
+    other = {"_step": _two}
+    assert run({}, other) == [8, 10]
+    assert run(other) == [10]
+    assert run(other, {}) == [10, 8]
+    assert run({}, other) == [8, 10]
