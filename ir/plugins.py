@@ -14,7 +14,7 @@ from typing import Any
 from layerweaver.ir.errors import LayerweaverError
 from layerweaver.ir.spelling import nearest
 
-__all__ = ["PluginGroup", "installed"]
+__all__ = ["PluginGroup", "installed", "others_add"]
 
 _FAULTS = (
     *(ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError, LookupError),
@@ -34,6 +34,11 @@ def installed(group: str) -> metadata.EntryPoints:
     """The entry points of a group that packages register."""
     points: metadata.EntryPoints = _installed().select(group=group)
     return points
+
+
+def others_add(group: str) -> bool:
+    """Whether another package than this one registers anything in a group."""
+    return any(not point.value.startswith("layerweaver.") for point in installed(group))
 
 
 class PluginGroup:

@@ -9,12 +9,11 @@ measured time, and where the ring of fetches is full or the DMA too far ahead.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from layerweaver.backend_sim.engine.batching import admit
 from layerweaver.backend_sim.engine.decoding import show_iteration_row
 from layerweaver.backend_sim.engine.events import EARLIEST
 from layerweaver.backend_sim.engine.state import State
+from layerweaver.backend_sim.llm.iteration import go_on, tile_of
 from layerweaver.backend_sim.llm.state import Decoder, Shape
 from layerweaver.scheduler.machine.jit import apart, counted, inlined
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER, Head, rebase, recount
@@ -67,29 +66,6 @@ def run_on(state: State, index: int, most: int) -> int:
     return ran
 
 
-class _Tile(NamedTuple):
-    """One tile, as in :class:`~layerweaver.scheduler.machine.timelines.Head`."""
-
-    compute_cycles: int
-    fetch_cycles: int
-    dram_scaled: int
-    weight_scaled: int
-
-
-@inlined
-def _tile(shape: Shape, place: int, scale: int) -> _Tile:
-    compute, fetch = shape.compute_cycles, shape.fetch_cycles
-    dram_bytes, weight_bytes = shape.dram_bytes, shape.weight_bytes
-    if place >= shape.tiles - shape.rest_cycles:
-        compute += 1
-    if place >= shape.tiles - shape.rest_bytes:
-        dram_bytes += 1
-        fetch = shape.longest_fetch_cycles
-    if place >= shape.tiles - shape.rest_weights:
-        weight_bytes += 1
-    return _Tile(compute, fetch, dram_bytes * scale, weight_bytes * scale)
-
-
 @inlined
 def _run_tiles(state: State, index: int, decoder: Decoder, shape: Shape, wanted: int) -> int:
     """Schedule up to so many tiles of the next row; return how many."""
@@ -103,7 +79,7 @@ def _run_tiles(state: State, index: int, decoder: Decoder, shape: Shape, wanted:
     while ran < wanted:
         if last - first > mask or compute_end - totals.reach_cycles > fetch_end or appended > COUNT_LIMIT:
             break
-        tile = _tile(shape, decoder.tile + ran, machine.scale)
+        tile = tile_of(shape, decoder.tile + ran, machine.scale)
         start = fetch_end
         while first < last and fetches[counted(first & mask)].done <= start:
             first += 1
@@ -115,10 +91,10 @@ def _run_tiles(state: State, index: int, decoder: Decoder, shape: Shape, wanted:
         if hidden and ran > 0 and last - first <= 1 and compute_end <= start + shape.fetch_cycles:
             # From here on every tile computes under the next one's fetch and leaves the buffer with its end.
             place, rest = decoder.tile + ran, wanted - ran
-            last_tile, fetched = _tile(shape, place + rest - 1, machine.scale), _fetched(shape, place, rest)
+            last_tile, fetched = tile_of(shape, place + rest - 1, machine.scale), _fetched(shape, place, rest)
             longest_wait = max(longest_wait, start - last_start)
             if rest > 1:
-                longest_wait = max(longest_wait, _tile(shape, place + rest - 2, machine.scale).fetch_cycles)
+                longest_wait = max(longest_wait, tile_of(shape, place + rest - 2, machine.scale).fetch_cycles)
             waited += start + fetched - compute_end - _computed(shape, place, rest - 1)
             fetch_end = start + fetched
             compute_end = fetch_end + last_tile.compute_cycles
@@ -213,7 +189,4 @@ def _count_tiles(head: Head, decoder: Decoder, shape: Shape, count: int) -> None
     head.left_fetch_cycles -= fetch
     decoder.compute_cycles += compute
     decoder.dram_bytes += count * shape.dram_bytes + _longer(place, count, shape.tiles, shape.rest_bytes)
-    decoder.tile += count
-    if decoder.tile == shape.tiles:
-        decoder.tile = 0
-        decoder.table_row += 1
+    go_on(decoder, shape, count)

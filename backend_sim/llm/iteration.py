@@ -6,13 +6,26 @@ Plain functions that numba compiles. All members are counted at once by :func:`c
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from layerweaver.backend_sim.llm.batching import is_decoding, is_finished
 from layerweaver.backend_sim.llm.pricing import price_rows
 from layerweaver.backend_sim.llm.state import TIMINGS, Decoder, LlmState, Shape
 from layerweaver.ir.clock import ns_to_cycles_down
+from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import NEVER, Head, Machine
 
-__all__ = ["cold_cycles", "count_members", "deadline_of", "next_row", "price", "set_row"]
+__all__ = [
+    "Tile",
+    "cold_cycles",
+    "count_members",
+    "deadline_of",
+    "go_on",
+    "next_row",
+    "price",
+    "set_row",
+    "tile_of",
+]
 
 FIXED, PER_SEQUENCE, PER_CONTEXT, PER_PREFILL, PER_PAIR, PER_SQUARE, TABLES = range(7)
 """Places of the coefficients of timings in ``rates``; the tables over tokens and sequences follow."""
@@ -103,24 +116,40 @@ def cold_cycles(shape: Shape, tiles: int, after_compute: int, after_cycles: int)
     return max(first, last, tiles * fetch_cycles + after_cycles)
 
 
+class Tile(NamedTuple):
+    """One tile of a row, with fields as in :class:`~layerweaver.scheduler.machine.timelines.Row`."""
+
+    compute_cycles: int
+    fetch_cycles: int
+    dram_scaled: int
+    weight_scaled: int
+
+
+@inlined
+def tile_of(shape: Shape, place: int, scale: int) -> Tile:
+    """A row's tile at a place: what does not divide goes to the last ones."""
+    compute, fetch = shape.compute_cycles, shape.fetch_cycles
+    dram_bytes, weight_bytes = shape.dram_bytes, shape.weight_bytes
+    if place >= shape.tiles - shape.rest_cycles:
+        compute += 1
+    if place >= shape.tiles - shape.rest_bytes:
+        dram_bytes += 1
+        fetch = shape.longest_fetch_cycles
+    if place >= shape.tiles - shape.rest_weights:
+        weight_bytes += 1
+    return Tile(compute, fetch, dram_bytes * scale, weight_bytes * scale)
+
+
 def set_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> None:
     """Copy the costs of the iteration's next tile into the head."""
     row = decoder.first_row + decoder.table_row
     shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]
-    compute_cycles = shape.compute_cycles
-    if decoder.tile >= shape.tiles - shape.rest_cycles:
-        compute_cycles += 1
-    dram_bytes, fetch_cycles = shape.dram_bytes, shape.fetch_cycles
-    if decoder.tile >= shape.tiles - shape.rest_bytes:
-        dram_bytes, fetch_cycles = dram_bytes + 1, shape.longest_fetch_cycles
-    weight_bytes = shape.weight_bytes
-    if decoder.tile >= shape.tiles - shape.rest_weights:
-        weight_bytes += 1
-    head.compute_cycles = compute_cycles
-    head.fetch_cycles = fetch_cycles
-    head.dram_scaled = dram_bytes * machine.scale
-    head.weight_scaled = weight_bytes * machine.scale
-    head.compute_scaled = compute_cycles * machine.rate
+    tile = tile_of(shape, decoder.tile, machine.scale)
+    head.compute_cycles = tile.compute_cycles
+    head.fetch_cycles = tile.fetch_cycles
+    head.dram_scaled = tile.dram_scaled
+    head.weight_scaled = tile.weight_scaled
+    head.compute_scaled = tile.compute_cycles * machine.rate
     beside = machine.buffer_scaled - head.weight_scaled
     head.inherent_scaled = max(0, head.compute_scaled - beside)
     head.live_bytes = shape.live_bytes
@@ -133,8 +162,13 @@ def next_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> N
     """Count the tile that was scheduled and go on to the one after it."""
     decoder.compute_cycles += head.compute_cycles
     decoder.dram_bytes += head.dram_scaled // machine.scale
-    decoder.tile += 1
-    shape = llm.shapes[decoder.first_shape + llm.row_shape[decoder.first_row + decoder.table_row]]
+    go_on(decoder, llm.shapes[decoder.first_shape + llm.row_shape[decoder.first_row + decoder.table_row]], 1)
+
+
+@inlined
+def go_on(decoder: Decoder, shape: Shape, tiles: int) -> None:
+    """Leave tiles of a row behind, and after its last one the row."""
+    decoder.tile += tiles
     if decoder.tile == shape.tiles:
         decoder.tile = 0
         decoder.table_row += 1

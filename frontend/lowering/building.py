@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -61,7 +62,6 @@ class _Building:
         self.sizes: dict[str, TensorSpec] = {}
         self.along: dict[str, str] = {}
         self.drafts: list[Draft] = []
-        self.read = {name for entered in resolved.nodes for name in entered.node.inputs}
         self.names: dict[str, int] = {}
         for name in resolved.inputs:
             self._size(name)
@@ -194,9 +194,14 @@ class _Building:
         found = {self.storage.get(name, ""): count for name, count in partial.items()}
         return {name: count for name, count in found.items() if name in self.pairs and name in reads}
 
+    @functools.cached_property
+    def _read(self) -> set[str]:
+        """Every value that a node reads."""
+        return {name for entered in self.resolved.nodes for name in entered.node.inputs}
+
     def _new_rows(self, output: str) -> int | None:
         """Elements that are new in a state that grows and that nothing reads here: a stack of caches."""
-        if output in self.read:
+        if output in self._read:
             return None
         added = elements_of(self.values[output]) - elements_of(self.values[self.fed_back[output]])
         return added if added > 0 else None

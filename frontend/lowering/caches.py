@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from layerweaver.frontend.node.resolved import ResolvedGraph
 from layerweaver.frontend.reader.model import OnnxNode
 
-__all__ = ["grown_caches", "stacked_caches"]
+__all__ = ["grown_caches", "is_longer", "stacked_caches"]
 
 _VIEWS = frozenset(("Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose"))
 _GROWING = frozenset(("Concat", "ScatterND", "ScatterElements", "TensorScatter"))
@@ -26,13 +26,7 @@ def grown_caches(graph: ResolvedGraph) -> Iterator[tuple[str, str]]:
     result where that is a graph output, else from the new rows where those are. An input also counts, whoever
     reads the result, when an output is as large a part of the result: a window that moves on.
     """
-    readers: dict[str, list[OnnxNode]] = {}
-    makers: dict[str, OnnxNode] = {}
-    for resolved in graph.nodes:
-        for name in resolved.node.inputs:
-            readers.setdefault(name, []).append(resolved.node)
-        for name in resolved.node.outputs:
-            makers[name] = resolved.node
+    makers, readers = _neighbours(graph)
     outputs = set(graph.outputs)
     for name in graph.inputs:
         shape = graph.values[name].shape
@@ -59,21 +53,33 @@ def stacked_caches(graph: ResolvedGraph) -> Iterator[tuple[str, str]]:
     Such an input has four axes or more, products of two activations read parts of it, and an output that is
     longer in one axis has its elements, moved only.
     """
-    makers = {name: resolved.node for resolved in graph.nodes for name in resolved.node.outputs}
-    readers: dict[str, list[OnnxNode]] = {}
-    for resolved in graph.nodes:
-        for operand in resolved.node.inputs:
-            readers.setdefault(operand, []).append(resolved.node)
+    makers, readers = _neighbours(graph)
     for output in graph.outputs:
         if (shape := graph.values[output].shape) is None or len(shape) < 4:
             continue
         for name in sorted(_moved_from(output, makers) & set(graph.inputs)):
             before = graph.values[name].shape
-            if before is None or len(before) != len(shape) or before == shape:
-                continue
-            longer = [old < new for old, new in zip(before, shape, strict=True) if old != new]
-            if longer == [True] and _reaches_product(name, graph, readers):
+            if before is not None and is_longer(before, shape) and _reaches_product(name, graph, readers):
                 yield name, output
+
+
+def is_longer(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Whether a shape is another one that has grown in one axis."""
+    if len(before) != len(after):
+        return False
+    return [old < new for old, new in zip(before, after, strict=True) if old != new] == [True]
+
+
+def _neighbours(graph: ResolvedGraph) -> tuple[dict[str, OnnxNode], dict[str, list[OnnxNode]]]:
+    """The node that makes each value, and those that read it."""
+    makers: dict[str, OnnxNode] = {}
+    readers: dict[str, list[OnnxNode]] = {}
+    for resolved in graph.nodes:
+        for name in resolved.node.inputs:
+            readers.setdefault(name, []).append(resolved.node)
+        for name in resolved.node.outputs:
+            makers[name] = resolved.node
+    return makers, readers
 
 
 def _moved_from(output: str, makers: Mapping[str, OnnxNode]) -> set[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from layerweaver.frontend.lowering.caches import grown_caches, stacked_caches
+from layerweaver.frontend.lowering.caches import grown_caches, is_longer, stacked_caches
 from layerweaver.frontend.node.resolved import ResolvedGraph
 from layerweaver.frontend.node.values import Info, text
 from layerweaver.ir import ModelError
@@ -83,10 +83,7 @@ def _candidates(name: str) -> Iterable[str]:
 def _compatible(before: Info, after: Info) -> bool:
     if before.dtype != after.dtype or before.shape is None or after.shape is None:
         return False
-    if len(before.shape) != len(after.shape):
-        return False
-    grown = [(old, new) for old, new in zip(before.shape, after.shape, strict=True) if old != new]
-    return not grown or (len(grown) == 1 and grown[0][1] > grown[0][0])
+    return before.shape == after.shape or is_longer(before.shape, after.shape)
 
 
 def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
@@ -104,7 +101,7 @@ def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> 
     """
     outputs = dict(zip(graph.output_aliases, graph.outputs, strict=True))
     pairs: dict[str, str] = {}
-    appended = set(grown_caches(graph)) if given else set()
+    grown = list(grown_caches(graph))
     for source, target in given:
         pairs[_stated(graph, source, graph.inputs, "input")] = outputs[
             _stated(graph, target, graph.output_aliases, "output")
@@ -117,7 +114,7 @@ def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> 
                 accepted="a pair of equal element types",
             )
         before, after = graph.values[source], graph.values[outputs[target]]
-        if not _compatible(before, after) and (source, outputs[target]) not in appended:
+        if not _compatible(before, after) and (source, outputs[target]) not in grown:
             raise ModelError(
                 f"state {source!r} is {_shown(before)} and {target!r} is {_shown(after)}",
                 where=graph.source,
@@ -146,7 +143,7 @@ def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> 
                 taken.add(output)
                 break
     _pair_by_operator(graph, pairs, taken)
-    for name, output in (*grown_caches(graph), *stacked_caches(graph)):
+    for name, output in (*grown, *stacked_caches(graph)):
         if output and name not in pairs and output not in taken:
             pairs[name] = output
             taken.add(output)

@@ -19,9 +19,6 @@ from layerweaver.cli.session import JsonOption, Session, console, session_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["register"]
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from layerweaver.ir import ProfileError
 from layerweaver.ir.cache import Cache
-from layerweaver.ir.plugins import installed
-from layerweaver.scheduler.compile.kept_graphs import GRAPHS, code_of, is_in_memory
+from layerweaver.ir.plugins import others_add
+from layerweaver.scheduler.compile.kept_graphs import GRAPHS, code_of, is_in_memory, remember
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.profile.profile import Profile, Provenance
 
@@ -30,7 +30,6 @@ COSTS = Cache("costs", most_bytes=1 << 28)
 _LEAST_GRAPH_BYTES = 1 << 17
 """A smaller graph is read and costed about as quickly as its costs are read."""
 
-_MOST_IN_MEMORY = 64
 _ENTRY = "model"
 _GROUPS = ("layerweaver.array_models", "layerweaver.costmodels")
 _ROOMS = ("costmodel", "scheduler")
@@ -54,7 +53,7 @@ def costs_name(graph: str, npu: NpuConfig, longest_us: float | None) -> str | No
 
 @cache
 def _others_models() -> bool:
-    return any(not point.value.startswith("layerweaver.") for group in _GROUPS for point in installed(group))
+    return any(map(others_add, _GROUPS))
 
 
 def kept_costs(name: str, graph: str) -> Costed | None:
@@ -72,7 +71,7 @@ def kept_costs(name: str, graph: str) -> Costed | None:
     except ProfileError:
         return None
     found = profile.entries[0], profile.provenance[0]
-    _remember(name, found)
+    remember(_memory, name, found)
     return found
 
 
@@ -85,7 +84,7 @@ def keep_costs(name: str, graph: str | None, costed: Costed, npu: NpuConfig) -> 
         costed: The costs, and where the model came from.
         npu: The NPU.
     """
-    _remember(name, costed)
+    remember(_memory, name, costed)
     if graph is None or GRAPHS.size_of(graph) < _LEAST_GRAPH_BYTES:
         return
     from layerweaver.costmodel import npu_document  # noqa: PLC0415 - loads on first use
@@ -100,12 +99,6 @@ def keep_costs(name: str, graph: str | None, costed: Costed, npu: NpuConfig) -> 
 def called(profile: ModelProfile, entry: str) -> ModelProfile:
     """A model under another name."""
     return ModelProfile(entry, replace(profile.table, model=entry), profile.offline)
-
-
-def _remember(name: str, costed: Costed) -> None:
-    while len(_memory) >= _MOST_IN_MEMORY:
-        del _memory[next(iter(_memory))]
-    _memory[name] = costed
 
 
 def _on_disk(name: str) -> str:

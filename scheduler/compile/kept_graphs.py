@@ -17,14 +17,24 @@ from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, read_bounded
 from layerweaver.ir.cache import Cache
-from layerweaver.ir.plugins import installed
+from layerweaver.ir.plugins import others_add
 
-__all__ = ["GRAPHS", "Imported", "code_of", "content_of", "graph_name", "is_in_memory", "keep", "kept"]
+__all__ = [
+    "GRAPHS",
+    "Imported",
+    "code_of",
+    "content_of",
+    "graph_name",
+    "is_in_memory",
+    "keep",
+    "kept",
+    "remember",
+]
 
 GRAPHS = Cache("graphs", most_bytes=1 << 28)
 _MOST_HASHED_BYTES = 1 << 26
@@ -78,7 +88,7 @@ def graph_name(content: str, ref: str, options: ImportOptions) -> str | None:
 
 
 def _others_operators() -> bool:
-    if any(not point.value.startswith("layerweaver.") for point in installed("layerweaver.operators")):
+    if others_add("layerweaver.operators"):
         return True
     registry = sys.modules.get("layerweaver.frontend.node.registry")
     return registry is not None and not registry.only_shipped()
@@ -107,7 +117,7 @@ def kept(name: str, kind: type[Kept]) -> Kept | None:
         if entry is None:
             return None
         found = pickle.loads(entry)  # noqa: S301 - of our own folder
-        _remember(name, found)
+        remember(_memory, name, found)
     assert isinstance(found, kind)
     return found
 
@@ -119,11 +129,12 @@ def is_in_memory(name: str) -> bool:
 
 def keep(name: str, made: object) -> None:
     """Keep what was made."""
-    _remember(name, made)
+    remember(_memory, name, made)
     GRAPHS.write(name, pickle.dumps(made))
 
 
-def _remember(name: str, made: object) -> None:
-    while len(_memory) >= _MOST_IN_MEMORY:
-        del _memory[next(iter(_memory))]
-    _memory[name] = made
+def remember(memory: dict[str, Any], name: str, made: object) -> None:
+    """Keep something in memory; what was kept first goes where there is too much."""
+    while len(memory) >= _MOST_IN_MEMORY:
+        del memory[next(iter(memory))]
+    memory[name] = made

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.scheduler.machine.records import record_type, records
-from layerweaver.scheduler.machine.timelines import MACHINE
+from layerweaver.scheduler.machine.timelines import MACHINE, Row
 
 if TYPE_CHECKING:
     from layerweaver.costmodel.machine import MachineSpec
     from layerweaver.scheduler.offline import ModelProfile
 
-__all__ = ["ROW", "Row", "machine_at_rest", "row_records"]
-
-
-class Row(Protocol):
-    """One row of a cost table, with fields as in :class:`layerweaver.scheduler.machine.timelines.Head`."""
-
-    compute_cycles: int
-    fetch_cycles: int
-    dram_scaled: int
-    weight_scaled: int
-    compute_scaled: int
-    inherent_scaled: int
-    remaining_cycles: int
-    live_bytes: int
+__all__ = ["ROW", "machine_at_rest", "row_records"]
 
 
 ROW = record_type(Row)

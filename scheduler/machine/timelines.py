@@ -35,6 +35,7 @@ __all__ = [
     "Head",
     "Machine",
     "Memory",
+    "Row",
     "View",
     "append_fetch",
     "fetch_end_of",
@@ -117,18 +118,34 @@ class Machine(Protocol):
     origin: int
 
 
-class Head(Protocol):
-    """The head request (or batch) of one tenant and its next row. Every field is int64.
+class Row(Protocol):
+    """One row of a model. Every field is int64.
 
     Attributes:
-        compute_cycles: Next row: cycles on the compute engine.
-        fetch_cycles: Next row: cycles of its fetch without stalls, rounded up.
-        dram_scaled: Next row: traffic.
-        weight_scaled: Next row: what becomes resident.
-        compute_scaled: Next row: what the DMA could move during its compute (``compute * rate``).
-        inherent_scaled: Next row: memory idle it causes by itself.
-        remaining_cycles: Standalone time of what is left of the request, next row included.
-        live_bytes: Activations alive while the next row runs.
+        compute_cycles: Cycles on the compute engine.
+        fetch_cycles: Cycles of its fetch without stalls, rounded up.
+        dram_scaled: Traffic.
+        weight_scaled: What becomes resident.
+        compute_scaled: What the DMA could move during its compute (``compute * rate``).
+        inherent_scaled: Memory idle it causes by itself.
+        remaining_cycles: Standalone time of what is left of the request from this row on.
+        live_bytes: Activations alive while it runs.
+    """
+
+    compute_cycles: int
+    fetch_cycles: int
+    dram_scaled: int
+    weight_scaled: int
+    compute_scaled: int
+    inherent_scaled: int
+    remaining_cycles: int
+    live_bytes: int
+
+
+class Head(Row, Protocol):
+    """The head request (or batch) of one tenant: its next row, and more. Every field is int64.
+
+    Attributes:
         rows_left: Rows not yet scheduled.
         row: Next row within the model.
         deadline: Last cycle at which the completion is in time; :data:`NEVER` without a deadline.
@@ -165,14 +182,6 @@ class Head(Protocol):
         model_fetch_cycles: Fetch cycles of the whole model.
     """
 
-    compute_cycles: int
-    fetch_cycles: int
-    dram_scaled: int
-    weight_scaled: int
-    compute_scaled: int
-    inherent_scaled: int
-    remaining_cycles: int
-    live_bytes: int
     rows_left: int
     row: int
     deadline: int
