@@ -8,6 +8,7 @@ from typing import cast
 
 from layerweaver.backend_sim.results.metric import Form, Metric, Shown, Value, shown
 from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, system_metrics, tenant_metrics
+from layerweaver.backend_sim.results.naming import run_names
 from layerweaver.backend_sim.results.peak_schema import Spread
 from layerweaver.backend_sim.results.schema import Confidence, Difference, Run
 
@@ -73,7 +74,8 @@ def differences(runs: Sequence[Run]) -> list[Difference]:
     0 out, they differ.
     """
     found: list[Difference] = []
-    for run in runs[1:]:
+    names = run_names(runs)
+    for name, run in zip(names[1:], runs[1:], strict=True):
         first, other = runs[0].get("confidence"), run.get("confidence")
         if first is None or other is None:
             continue
@@ -82,8 +84,8 @@ def differences(runs: Sequence[Run]) -> list[Difference]:
         system = _less(other["system"], first["system"])
         found.append(
             {
-                "policy": run["policy"],
-                "against": runs[0]["policy"],
+                "policy": name,
+                "against": names[0],
                 "level": first["level"],
                 "tenants": tenants,
                 "system": system,

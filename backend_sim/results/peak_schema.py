@@ -45,7 +45,7 @@ class TrialPoint(TypedDict, total=False):
 
 @with_config(LENIENT)
 class PeakRow(TypedDict):
-    """Peak rate of one policy, in requests per second over all tenants."""
+    """Peak rate of one policy, in requests per second over all tenants; named by what differs, too."""
 
     policy: str
     peak_qps: float | None
@@ -81,5 +81,6 @@ class Peak(TypedDict):
     search: NotRequired[dict[str, object]]
     seed: NotRequired[int | None]
     warnings: NotRequired[list[str]]
+    notes: NotRequired[list[str]]
     differences: NotRequired[list[PeakDifference]]
     interrupted: NotRequired[bool]

@@ -9,16 +9,16 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from layerweaver.backend_sim.results.details_schema import Details
+from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, leaves, run_names
 from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.results.system_schema import System
 from layerweaver.backend_sim.results.tenant_schema import Tenant
 from layerweaver.ir import LayerweaverError
 
-__all__ = ["Documents", "LabelledRun", "ResultError", "checked", "mix_of", "read_documents", "run_names"]
+__all__ = ["Documents", "LabelledRun", "ResultError", "checked", "mix_of", "read_documents"]
 
 _LARGEST = 1e30
-_NO_KEYS = ("policy", "policies", "files", "folder")
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class LabelledRun:
     """One run and its name.
 
     Attributes:
-        label: What distinguishes it from the others, see :func:`run_names`.
+        label: What distinguishes it from the others.
         document: The whole document.
     """
 
@@ -174,23 +174,23 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
     )
 
 
-_NO_MIX = (*_NO_KEYS, "duration_s", "min_queries", "warmup_s", "cooldown_s", "skip_bad_rows")
+_NO_MIX = (*NOT_OF_THE_MIX, "duration_s", "min_queries", "warmup_s", "cooldown_s", "skip_bad_rows")
 
 
 def mix_of(scenario: Mapping[str, object] | None) -> str:
     """What two runs share if they differ in load, length and policy only: a line over load may join them."""
     if scenario is None:
         return ""
-    leaves = dict(_leaves({key: value for key, value in scenario.items() if key not in _NO_MIX}))
+    stated = dict(leaves({key: value for key, value in scenario.items() if key not in _NO_MIX}))
     rates = {
         key: float(value)
-        for key, value in leaves.items()
+        for key, value in stated.items()
         if key.endswith("arrival.qps") and _is_number(value)
     }
     whole = sum(rates.values())
     shares = {key: f"{rate / whole:.3g}" if whole else "" for key, rate in rates.items()}
-    seeds = {key: "" for key in leaves if key.endswith("arrival.seed")}
-    return repr(sorted({**leaves, **seeds, **shares}.items()))
+    seeds = {key: "" for key in stated if key.endswith("arrival.seed")}
+    return repr(sorted({**stated, **seeds, **shares}.items()))
 
 
 def _is_number(text: str) -> bool:
@@ -199,55 +199,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
-    """A name per run: the policy, and of several runs of one policy what differs between them.
-
-    What differs is looked for in the policy's options, the seed, the scenario's keys, the offered rate and
-    at last the files; only runs that are equal in all of these get a number.
-    """
-    facts = [_facts(run) for run in runs]
-    for fact, file in zip(facts, files or [""] * len(runs), strict=True):
-        fact["file"] = file
-    names = []
-    for run, fact in zip(runs, facts, strict=True):
-        rivals = [other for one, other in zip(runs, facts, strict=True) if one["policy"] == run["policy"]]
-        told: list[str] = []
-        for key in fact:
-            if all(rival.get(key) == fact[key] for rival in rivals):
-                continue
-            told.append(f"{key}={fact[key]}" if key not in ("offered", "file") else fact[key])
-            rivals = [rival for rival in rivals if rival.get(key) == fact[key]]
-            if len(rivals) == 1:
-                break
-        names.append(" ".join([run["policy"], *told]))
-    return [
-        name if names.count(name) == 1 else f"{name} #{names[: place + 1].count(name)}"
-        for place, name in enumerate(names)
-    ]
-
-
-def _facts(run: Run) -> dict[str, str]:
-    """What may tell a run from others of its policy, most telling first."""
-    facts = {key: str(value) for key, value in (run.get("policy_options") or {}).items()}
-    facts["seed"] = str(run.get("seed"))
-    scenario = {key: value for key, value in run.get("scenario", {}).items() if key not in _NO_KEYS}
-    facts |= dict(_leaves(scenario))
-    facts["npu"] = str(run["npu"])
-    rate = run["system"].get("offered_qps")
-    facts["offered"] = "" if rate is None else f"at {rate:.4g} q/s"
-    return facts
-
-
-def _leaves(value: object, place: str = "") -> Iterable[tuple[str, str]]:
-    """The values of nested keys, such as ``tenants.vision.arrival.qps``."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{place}.{key}" if place else str(key))
-    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        for number, item in enumerate(value):
-            name = item.get("name", number) if isinstance(item, Mapping) else number
-            yield from _leaves(item, f"{place}.{name}")
-    else:
-        yield place, str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from layerweaver.backend_sim.results.naming import setting_names
 from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.schema import Run
 
@@ -25,14 +26,14 @@ def _violations(run: Run) -> float | None:
     return sum(rate * count for rate, count in rates) / arrived if arrived else None
 
 
-def _worst_tail(base: Run, other: Run) -> tuple[str, float, float] | None:
-    """The tenant whose 99th percentile gained most: its name, before and after in ms."""
+def _tails(base: Run, other: Run) -> list[tuple[str, float, float]]:
+    """The 99th percentiles from the greatest gain to the greatest loss: tenant, before and after in ms."""
     pairs = [
         (one["name"], one["latency_ms"]["p99"], two["latency_ms"]["p99"])
         for one, two in zip(base["tenants"], other["tenants"], strict=True)
         if one["latency_ms"]["p99"] and two["latency_ms"]["p99"]
     ]
-    return max(pairs, key=lambda pair: pair[1] / pair[2], default=None)
+    return sorted(pairs, key=lambda pair: pair[2] / pair[1])
 
 
 def _percent(share: float) -> str:
@@ -51,7 +52,8 @@ def _load(run: Run) -> float:
 def _pick(runs: Sequence[Run]) -> tuple[Run, Run]:
     """The run to compare with and the run that speaks; the same one if nothing can be compared.
 
-    Where one policy ran at several loads, its highest load speaks, beside the nearest load of the other.
+    Where one policy ran at several loads, its highest load speaks, beside the nearest load of the other; of
+    several settings of one policy and nothing else, the last speaks, beside the first.
     """
     names = [run["policy"] for run in runs]
     spoken = next((name for name in _WEAVING if name in names), names[-1])
@@ -66,21 +68,26 @@ def _pick(runs: Sequence[Run]) -> tuple[Run, Run]:
     if swept:
         others = [run for run in others if abs(_load(run) - _load(woven)) <= _SAME_LOAD * _load(woven)]
     if not others:
-        return woven, woven
+        alike = [
+            run
+            for run in runs
+            if [tenant["name"] for tenant in run["tenants"]] == tenants and _load(run) == _load(woven)
+        ]
+        return (alike[0], alike[-1]) if len(alike) == len(runs) else (woven, woven)
     first = [run for run in others if run["policy"] == "fcfs"] or [
         run for run in others if run["policy"] == others[0]["policy"]
     ]
     return min(first, key=lambda run: abs(_load(run) - _load(woven))), woven
 
 
-def _alone(run: Run) -> str:
+def _alone(run: Run, name: str) -> str:
     """What one run says by itself."""
     late = _violations(run)
     if late is None:
         stp = run["system"].get("stp") or 0.0
-        return f"{run['policy']} reaches a system throughput of {stp:.3g}; no tenant has a deadline."
+        return f"{name} reaches a system throughput of {stp:.3g}; no tenant has a deadline."
     broken = [tenant["name"] for tenant in run["tenants"] if tenant.get("status") == "late"]
-    text = f"{run['policy']} misses the deadlines of {_percent(late)} of all requests"
+    text = f"{name} misses the deadlines of {_percent(late)} of all requests"
     return f"{text}; {', '.join(broken)} {'are' if len(broken) > 1 else 'is'} late." if broken else f"{text}."
 
 
@@ -105,28 +112,43 @@ def verdict_sentence(runs: Sequence[Run]) -> str:
     above it, of the throughput too.
     """
     base, woven = _pick(runs)
+    one, other = (_setting(run, runs) for run in (woven, base))
     offered = _load(woven)
     bound = woven["system"].get("bound_qps")
     load = f"At {_figure(offered)} queries per second"
     if bound:
         load += f" ({offered / bound:.2f} of the bound)"
     if base is woven:
-        return f"{load}, {_alone(woven)}"
+        return f"{load}, {_alone(woven, one)}"
     gains = []
     before, after = _violations(base), _violations(woven)
     if before is not None and after is not None and before != after:
         verb = "cut" if after < before else "raised"
         gains.append(f"{verb} missed deadlines from {_percent(before)} to {_percent(after)} of all requests")
-    tail = _worst_tail(base, woven)
-    if tail is not None and tail[1] / tail[2] > 1 + _VISIBLE:
-        gains.append(f"cut the 99th percentile of {tail[0]} from {_figure(tail[1])} to {_figure(tail[2])} ms")
+    tails = _tails(base, woven)
+    if tails and tails[0][1] / tails[0][2] > 1 + _VISIBLE:
+        gains.append(_changed("cut", *tails[0]))
+    if tails and tails[-1][2] / tails[-1][1] > 1 + _VISIBLE:
+        gains.append(_changed("raised", *tails[-1]))
     before, after = (run["system"].get("stp") for run in (base, woven))
     stp = after / before - 1 if before and after else 0.0
     if stp > _VISIBLE:
         gains.append(f"raised system throughput by {_percent(stp)}")
     if not gains:
-        return f"{load}, {woven['policy']} and {base['policy']} do not differ visibly."
-    return f"{load}, {woven['policy']} {' and '.join(gains)} against {base['policy']}."
+        return f"{load}, {one} and {other} do not differ visibly."
+    return f"{load}, {one} {' and '.join(gains)} against {other}."
+
+
+def _setting(run: Run, runs: Sequence[Run]) -> str:
+    """A run's policy, with the options by which its settings among these runs differ."""
+    settings = [{"name": each["policy"], **(each.get("policy_options") or {})} for each in runs]
+    apart = [setting for place, setting in enumerate(settings) if setting not in settings[:place]]
+    own = {"name": run["policy"], **(run.get("policy_options") or {})}
+    return setting_names(apart)[apart.index(own)]
+
+
+def _changed(verb: str, tenant: str, before_ms: float, after_ms: float) -> str:
+    return f"{verb} the 99th percentile of {tenant} from {_figure(before_ms)} to {_figure(after_ms)} ms"
 
 
 def compared(runs: Sequence[Run]) -> tuple[Run, Run]:

@@ -52,7 +52,7 @@ def spread_tables(
     tenants = [tenant["name"] for tenant in runs[0]["tenants"]]
     seeds = runs[0].get("seeds", 0)
     yield SpreadTable(
-        f"Mean and 95% interval over {seeds} seeds",
+        f"Mean and 95% interval over {seeds} seeds (other tables: the first of them)",
         ("tenant", "policy", *(metric.heading for metric in metrics)),
         tuple(
             (tenant, name, *(spread_text(metric, spreads["tenants"][place]) for metric in metrics))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from layerweaver.backend_sim.results import schema
 from layerweaver.backend_sim.results.confidence import differences
+from layerweaver.backend_sim.results.naming import setting_names
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.study.inputs import (
     PolicyRef,
@@ -22,10 +23,12 @@ from layerweaver.backend_sim.timeline.window import parse_window
 from layerweaver.ir import ScenarioError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from layerweaver.backend_sim.engine.loop import ProgressCallback
     from layerweaver.scheduler.policies import Policy
 
-__all__ = ["compare", "compare_with", "comparison_of", "simulate", "simulate_with"]
+__all__ = ["compare", "compare_with", "comparison_of", "request_files", "simulate", "simulate_with"]
 
 
 def simulate_with(
@@ -55,10 +58,16 @@ def compare_with(
     chosen = policies_of(prepared, policies)
     parts = [asked] * len(chosen)
     if asked.requests is not None and len(chosen) > 1:
-        file = asked.requests
-        names = [policy_of(prepared, reference).name for reference in chosen]
-        parts = [replace(asked, requests=file.with_name(f"{file.stem}.{n}{file.suffix}")) for n in names]
+        names = setting_names([policy_of(prepared, reference).as_dict() for reference in chosen])
+        parts = [replace(asked, requests=file) for file in request_files(asked.requests, names)]
     return comparison_of(run_repeated(prepared, chosen, parts))
+
+
+def request_files(file: Path, names: Sequence[str]) -> list[Path]:
+    """Where a comparison writes what became of every request: a file per policy, by its name."""
+    if len(names) == 1:
+        return [file]
+    return [file.with_name(f"{file.stem}.{name}{file.suffix}") for name in names]
 
 
 def comparison_of(runs: list[schema.Run]) -> schema.Comparison:

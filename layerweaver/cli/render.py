@@ -85,7 +85,8 @@ def layers_table(document: Document, *, full: bool, width: int = 80) -> Table:
         if costed
         else [("kind", "left"), ("M x N x K", "right")]
     )
-    grid = table(f"{document['model']}, batch {document['batch']}", columns)
+    units = " (weights in the model's own types; compute and memory in cycles)" if costed else ""
+    grid = table(f"{document['model']}, batch {document['batch']}{units}", columns)
     hidden = 0 if full else max(0, len(layers) - _LAYERS_SHOWN)
     names = _told_apart([layer["name"] for layer in layers], max(20, width - 60))
     for position, layer in enumerate(layers):
@@ -127,7 +128,8 @@ def totals_lines(document: Document) -> Iterator[str]:
         longer = "compute" if compute > memory else "memory"
         yield (
             f"{compute:,} compute cycles, {memory:,} memory cycles ({longer}-intensive), "
-            f"{totals['standalone_cycles']:,} alone"
+            f"{totals['standalone_cycles']:,} alone, "
+            f"{number(totals['dram_bytes'])}B through the DRAM in the NPU's types"
         )
         if (clock_hz := document.get("roofline", {}).get("clock_hz")) and totals["standalone_cycles"]:
             seconds = totals["standalone_cycles"] / clock_hz

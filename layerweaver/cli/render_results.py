@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from layerweaver.backend_sim.results.fields import ENERGY_COUNTS
 from layerweaver.backend_sim.results.metric import Form, Metric, Shown, shown
 from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.spreads import spread_tables
 from layerweaver.cli.render import number, percent
+from layerweaver.cli.render_notes import comparison_notes, missing_queries, rate, run_notes, span
 from layerweaver.cli.render_tokens import token_tables
 from layerweaver.cli.session import plain_terminal, table
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from layerweaver.backend_sim.results.certified import Certificate, CertifiedTenant
+    from layerweaver.backend_sim.results.certified import Certificate
     from layerweaver.backend_sim.results.peak_schema import Peak
     from layerweaver.backend_sim.results.schema import Comparison, Difference, Run
     from layerweaver.backend_sim.results.tenant_schema import Tenant
@@ -95,17 +95,21 @@ def _system_rows(names: Sequence[str], runs: Sequence[Run]) -> Table:
     return grid
 
 
-def _npu_rows(run: Run) -> Iterator[RenderableType]:
-    """What each NPU of a pool did; nothing without a pool."""
-    npus = run.get("npus", [])
-    if not npus:
+def _npu_rows(runs: Sequence[Run], names: Sequence[str] = ()) -> Iterator[RenderableType]:
+    """What each NPU of a pool did, under each policy if they are named; nothing without a pool."""
+    if not runs[0].get("npus"):
         return
-    columns = [("NPU", "left"), ("requests", "right"), ("of all", "right"), ("dropped", "right")]
+    columns = [(name, "left") for name in (["NPU", "policy"] if names else ["NPU"])]
+    columns += [("requests", "right"), ("of all", "right"), ("dropped", "right")]
     grid = table("NPUs", [*columns, ("compute", "right"), ("DRAM", "right")])
-    for npu in npus:
-        shares = (npu["share_of_requests"], npu["compute_utilization"], npu["dram_utilization"])
-        of_all, compute, dram = map(percent, shares)
-        grid.add_row(npu["name"], f"{npu['arrived']:,}", of_all, f"{npu['dropped']:,}", compute, dram)
+    for index, first in enumerate(runs[0]["npus"]):
+        for position, run in enumerate(runs):
+            npu = run["npus"][index]
+            shares = (npu["share_of_requests"], npu["compute_utilization"], npu["dram_utilization"])
+            of_all, compute, dram = map(percent, shares)
+            label = [first["name"] if position == 0 else "", *([names[position]] if names else [])]
+            cells = (f"{npu['arrived']:,}", of_all, f"{npu['dropped']:,}", compute, dram)
+            grid.add_row(*label, *cells, end_section=bool(names) and position == len(runs) - 1)
     yield grid
     yield ""
 
@@ -116,57 +120,8 @@ def _headline(run: Run) -> str:
     text = f"{run['npu']}, {length} s simulated"
     offered, share, bound = system.get("offered_qps"), system.get("offered_share"), system.get("bound_qps")
     if offered is not None and share is not None:
-        return f"{text}, offered {_rate(offered)} q/s, {share:.0%} of the bound of {_rate(bound)} q/s"
-    return f"{text}, bound {_rate(bound)} q/s" if bound else text
-
-
-def _rate(qps: float | None) -> str:
-    return "-" if qps is None else f"{qps:,.0f}" if qps >= 1000 else f"{qps:.4g}"
-
-
-def _notes(run: Run) -> Iterator[str]:
-    """Idle time, energy and what is missing, in words."""
-    idle = ", ".join(
-        f"{cause.replace('_', ' ')} {percent(share)}"
-        for cause, share in run["system"].get("idle", {}).items()
-    )
-    yield f"idle: {idle}"
-    if (energy_j := run["system"].get("energy_j")) is not None:
-        each = ", ".join(
-            f"{tenant['name']} {value:.3g} mJ"
-            for tenant in run["tenants"]
-            if (value := tenant.get("energy_per_inference_mj")) is not None
-        )
-        yield f"energy: {energy_j:.3g} J; per inference: {each or '-'} ({ENERGY_COUNTS})"
-    for tenant in run["tenants"]:
-        sure = [
-            f"{name} {value:.4g} ms" for name, value in tenant.get("early_stopping_ms", {}).items() if value
-        ]
-        if sure:
-            yield f"{tenant['name']}: with 99% confidence at most {', '.join(sure)} (MLPerf's early stopping)"
-    yield from _dropped([run["policy"]], [run])
-    yield from _reasons(run["tenants"])
-    yield from run.get("notes", [])
-
-
-def _reasons(tenants: Iterable[Tenant | CertifiedTenant]) -> Iterator[str]:
-    """Why a tenant is not valid, and what is missing."""
-    for tenant in tenants:
-        if reasons := tenant.get("reasons"):
-            yield f"{tenant['name']}: {'; '.join(reasons)}"
-
-
-def _dropped(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
-    """How many requests were dropped, in one line; nothing where none was."""
-    parts = [
-        f"{name + ': ' if len(runs) > 1 else ''}{tenant['name']} {tenant['dropped']:,}"
-        + (f" ({gone:,} timed out)" if (gone := tenant.get("timed_out")) else "")
-        for name, run in zip(names, runs, strict=True)
-        for tenant in run["tenants"]
-        if tenant["dropped"]
-    ]
-    if parts:
-        yield f"dropped: {', '.join(parts)}"
+        return f"{text}, offered {rate(offered)} q/s, {share:.0%} of the bound of {rate(bound)} q/s"
+    return f"{text}, bound {rate(bound)} q/s" if bound else text
 
 
 def outcome_tables(run: Run) -> Iterator[RenderableType]:
@@ -182,8 +137,8 @@ def outcome_tables(run: Run) -> Iterator[RenderableType]:
     yield _system_rows([run["policy"]], [run])
     yield ""
     yield from _spread_rows([run], [run["policy"]])
-    yield from _npu_rows(run)
-    yield from _notes(run)
+    yield from _npu_rows([run])
+    yield from run_notes(run)
 
 
 def _spread_rows(
@@ -202,7 +157,7 @@ def _spread_rows(
 
 def comparison_tables(document: Comparison) -> Iterator[RenderableType]:
     """Several policies under the same traffic, tenant by tenant."""
-    from layerweaver.backend_sim.results.reading import run_names
+    from layerweaver.backend_sim.results.naming import run_names
 
     runs = document["runs"]
     names = run_names(runs)
@@ -224,8 +179,10 @@ def comparison_tables(document: Comparison) -> Iterator[RenderableType]:
     yield _system_rows(names, runs)
     yield ""
     yield from _spread_rows(runs, names, document.get("differences", ()))
-    for line in _dropped(names, runs):
-        yield line
+    yield from _npu_rows(runs, names)
+    lines = list(comparison_notes(names, runs))
+    yield from lines
+    if lines:
         yield ""
 
 
@@ -233,45 +190,19 @@ def peak_table(document: Peak) -> Table:
     """Peak rates with their brackets."""
     columns = [("policy", "left"), ("peak q/s", "right"), ("95% interval", "right"), ("of bound", "right")]
     columns += [("bracket q/s", "right"), ("trials", "right")]
-    bound = _rate(document["bound_qps"])
+    bound = rate(document["bound_qps"])
     grid = table(f"peak rate; bound {bound} q/s at the mix as stated (of a run: as it arrived)", columns)
     for row in document["results"]:
         low, high = row["bracket_qps"] or (None, None)
         grid.add_row(
             row["policy"],
-            "-" if row["peak_qps"] is None else f"{row['peak_qps']:.4g}",
-            _span(row["peak_qps_low"], row["peak_qps_high"]),
+            "-" if row["peak_qps"] is None else rate(row["peak_qps"]),
+            span(row["peak_qps_low"], row["peak_qps_high"]),
             percent(row["share_of_bound"]),
-            _span(low, high),
+            span(low, high),
             str(row["trials"]),
         )
     return grid
-
-
-def _span(low: float | None, high: float | None) -> str:
-    if low is None and high is None:
-        return "-"
-    return " .. ".join("-" if edge is None else f"{edge:.4g}" for edge in (low, high))
-
-
-def peak_notes(document: Peak) -> list[str]:
-    """What a table of peak rates does not say: where passing is not monotone in the load, what is missing."""
-    notes = list(document.get("warnings", []))
-    notes += [
-        f"{item['policy']} less {item['against']}, seed by seed: {found['mean']:.4g} q/s, 95% interval "
-        f"{_span(found['low'], found['high'])}"
-        for item in document.get("differences", [])
-        if (found := item["peak_qps"]) is not None
-    ]
-    notes += [
-        f"{row['policy']}: not monotone: a load below {row['peak_qps']:.4g} q/s failed too; "
-        "trial_points of --json has every load tried"
-        for row in document["results"]
-        if not row["monotone"]
-    ]
-    if document.get("interrupted"):
-        notes.append("interrupted: brackets are as wide as they were then, and later policies are missing")
-    return notes
 
 
 def certify_tables(document: Certificate) -> Iterator[RenderableType]:
@@ -291,7 +222,7 @@ def certify_tables(document: Certificate) -> Iterator[RenderableType]:
             "yes" if row["agree"] else "NO",
         )
     yield grid
-    yield from _reasons(document["tenants"])
+    yield from missing_queries(document["tenants"])
 
 
 def policies_table(rows: Sequence[Document]) -> Table:

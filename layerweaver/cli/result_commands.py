@@ -12,7 +12,8 @@ import typer
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.model_commands import load_json, load_text
 from layerweaver.cli.outputs import output_file
-from layerweaver.cli.render_results import comparison_tables, outcome_tables, peak_notes, peak_table
+from layerweaver.cli.render_notes import peak_notes
+from layerweaver.cli.render_results import comparison_tables, outcome_tables, peak_table
 from layerweaver.cli.serving import CodeOption, OutputOption, deliver, finish
 from layerweaver.cli.session import JsonOption, Session, console, session_of
 

@@ -102,6 +102,9 @@ def _simulate(
             replace(options, progress=progress, compiling=compiling),
         )
     session.warn(document.get("warnings", []))
+    for path in (trace, log, requests):
+        if path is not None:
+            session.note(f"wrote {path}")
     deliver(session, document, output, as_json, details)
     if not as_json:
         screen = console()
@@ -119,13 +122,17 @@ def _run_comparison(
     as_json: bool,
     details: bool | None,
 ) -> None:
+    from layerweaver.backend_sim.results.naming import run_names
     from layerweaver.backend_sim.results.sentence import verdict_sentence
-    from layerweaver.backend_sim.study.simulate import compare_with
+    from layerweaver.backend_sim.study.simulate import compare_with, request_files
 
     with session.simulation_progress("simulating") as (compiling, progress):
         document = compare_with(scenario, policies, replace(options, progress=progress, compiling=compiling))
     runs = document["runs"]
     session.warn(list(dict.fromkeys(text for run in runs for text in run.get("warnings", []))))
+    if options.requests is not None:
+        for path in request_files(options.requests, run_names(runs)):
+            session.note(f"wrote {path}")
     deliver(session, document, output, as_json, details)
     if not as_json:
         screen = console()

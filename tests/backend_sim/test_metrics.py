@@ -144,6 +144,22 @@ def test_the_sentence_speaks_of_what_changed() -> None:
     assert "raised missed deadlines" in worse
 
 
+def test_the_sentence_says_who_lost_and_which_setting_is_meant() -> None:
+    base, other = _run("edf", 0.0, 5.0), _run("layerweaver+", 0.0, 4.0)
+    for run, tail_ms in ((base, 7.0), (other, 9.0)):
+        tenant = run["tenants"][0]
+        late = {"name": "chat", "latency_ms": {**tenant["latency_ms"], "p99": tail_ms}}
+        run["tenants"].append({**tenant, **late})
+    said = verdict_sentence([base, other])
+    assert "cut the 99th percentile of " in said
+    assert "raised the 99th percentile of chat from 7 to 9 ms against edf" in said
+    settings: list[Any] = [
+        {**_run("edf", 0.0, tail_ms), "policy_options": {"us": tail_ms}} for tail_ms in (5.0, 2.5)
+    ]
+    assert "edf us=2.5 cut the 99th" in verdict_sentence(settings)
+    assert "against edf us=5." in verdict_sentence(settings)
+
+
 def _at_load(run: Any, factor: float) -> Any:
     return run | {"tenants": [tenant | {"qps": factor * tenant["qps"]} for tenant in run["tenants"]]}
 

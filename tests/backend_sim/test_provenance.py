@@ -11,7 +11,8 @@ import pytest
 
 from layerweaver.__main__ import main
 from layerweaver.backend_sim.results.files import result_rows
-from layerweaver.backend_sim.results.reading import ResultError, run_names
+from layerweaver.backend_sim.results.naming import run_names, setting_names
+from layerweaver.backend_sim.results.reading import ResultError
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.rerun import differences, rerun
 from layerweaver.backend_sim.study.simulate import compare, simulate
@@ -174,6 +175,11 @@ def test_runs_are_named_by_what_differs() -> None:
         "layerweaver+ tenants.a.arrival.qps=1000",
     ]
     assert run_names([run(50, 1), run(50, 1)]) == ["layerweaver+ #1", "layerweaver+ #2"]
+    assert setting_names([{"name": "edf"}, {"name": "p", "us": 500.0}, {"name": "p", "us": 0.5}]) == [
+        "edf",
+        "p us=500",
+        "p us=0.5",
+    ]
     assert run_names([run(50, 1), run(50, 1)], ["a.json", "b.json"]) == [
         "layerweaver+ a.json",
         "layerweaver+ b.json",

@@ -269,6 +269,15 @@ def test_inspect_says_how_long_and_how_many() -> None:
         assert re.search(r"[\d.e-]+ ms alone, [\d.,e+]+ inferences/s", shown)
 
 
+def test_inspect_says_whose_bytes_and_which_unit() -> None:
+    words = ("inspect", "zoo:resnet18", "--npu", "memory-centric")
+    shown = " ".join(layerweaver(*words).stdout.split())
+    totals = json.loads(layerweaver(*words, "--json").stdout)["totals"]
+    assert totals["dram_bytes"] < totals["weight_bytes"]
+    assert "(weights in the model's own types; compute and memory in cycles)" in shown
+    assert f"{totals['dram_bytes'] / 1e6:.3g} MB through the DRAM in the NPU's types" in shown
+
+
 def test_a_pool_has_a_table_of_its_npus(scenario: Path) -> None:
     pool = "pool: [{npu: memory-centric, count: 2}]"
     scenario.write_text(SCENARIO.replace("npu: memory-centric", pool))

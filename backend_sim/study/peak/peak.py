@@ -18,6 +18,7 @@ from typing import Any, cast
 from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.confidence import spread
 from layerweaver.backend_sim.results.latency import percentile_index
+from layerweaver.backend_sim.results.naming import setting_names
 from layerweaver.backend_sim.results.peak_schema import Peak, PeakDifference, PeakRow, TrialPoint
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.prepare import PreparedScenario
@@ -199,7 +200,7 @@ def peak(
     )
     prepared = plan.prepared
     chosen = policies_of(prepared, policies)
-    names = [policy_of(prepared, reference).name for reference in chosen]
+    names = setting_names([policy_of(prepared, reference).as_dict() for reference in chosen])
     todo = [(reference, replica) for reference in chosen for replica in range(seeds)]
 
     def tell(share: float, ended: int) -> None:
@@ -232,6 +233,8 @@ def peak(
         document["differences"] = _differences(results)
     if warnings := list(peak_warnings(prepared)):
         document["warnings"] = warnings
+    if notes := prepared.scenario.notes:
+        document["notes"] = list(notes)
     if any(search is None or search.interrupted for search in found):
         document["interrupted"] = True
     return document

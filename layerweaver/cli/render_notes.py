@@ -1,0 +1,109 @@
+"""What stands below the tables of results, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from layerweaver.backend_sim.results.fields import ENERGY_COUNTS
+from layerweaver.cli.render import percent
+
+if TYPE_CHECKING:
+    from layerweaver.backend_sim.results.certified import CertifiedTenant
+    from layerweaver.backend_sim.results.peak_schema import Peak
+    from layerweaver.backend_sim.results.schema import Run
+    from layerweaver.backend_sim.results.tenant_schema import Tenant
+
+__all__ = ["comparison_notes", "missing_queries", "peak_notes", "rate", "run_notes", "span"]
+
+
+def run_notes(run: Run) -> Iterator[str]:
+    """Idle time, energy and what is missing, in words."""
+    idle = ", ".join(
+        f"{cause.replace('_', ' ')} {percent(share)}"
+        for cause, share in run["system"].get("idle", {}).items()
+    )
+    yield f"idle: {idle}"
+    if (energy_j := run["system"].get("energy_j")) is not None:
+        each = ", ".join(
+            f"{tenant['name']} {value:.3g} mJ"
+            for tenant in run["tenants"]
+            if (value := tenant.get("energy_per_inference_mj")) is not None
+        )
+        yield f"energy: {energy_j:.3g} J; per inference: {each or '-'} ({ENERGY_COUNTS})"
+    for tenant in run["tenants"]:
+        sure = [
+            f"{name} {value:.4g} ms" for name, value in tenant.get("early_stopping_ms", {}).items() if value
+        ]
+        if sure:
+            yield f"{tenant['name']}: with 99% confidence at most {', '.join(sure)} (MLPerf's early stopping)"
+    yield from _dropped([run["policy"]], [run])
+    yield from missing_queries(run["tenants"])
+    yield from run.get("notes", [])
+
+
+def missing_queries(tenants: Iterable[Tenant | CertifiedTenant]) -> Iterator[str]:
+    """Why a tenant is not valid, and what is missing."""
+    for tenant in tenants:
+        if reasons := tenant.get("reasons"):
+            yield f"{tenant['name']}: {'; '.join(reasons)}"
+
+
+def _dropped(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
+    """How many requests were dropped, in one line; nothing where none was."""
+    parts = [
+        f"{name + ': ' if len(runs) > 1 else ''}{tenant['name']} {tenant['dropped']:,}"
+        + (f" ({gone:,} timed out)" if (gone := tenant.get("timed_out")) else "")
+        for name, run in zip(names, runs, strict=True)
+        for tenant in run["tenants"]
+        if tenant["dropped"]
+    ]
+    if parts:
+        yield f"dropped: {', '.join(parts)}"
+
+
+def comparison_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
+    """What was dropped, whose runs were too short under which policies, and what all runs note."""
+    yield from _dropped(names, runs)
+    for index, tenant in enumerate(runs[0]["tenants"]):
+        short: dict[str, list[str]] = {}
+        for name, run in zip(names, runs, strict=True):
+            if run["tenants"][index].get("status") == "too_short":
+                short.setdefault("; ".join(run["tenants"][index].get("reasons", ())), []).append(name)
+        for reason, under in short.items():
+            policies = "" if len(under) == len(runs) else f" under {', '.join(under)}"
+            yield f"{tenant['name']}{policies}: {reason}"
+    yield from dict.fromkeys(note for run in runs for note in run.get("notes", []))
+
+
+def rate(qps: float | None) -> str:
+    """Requests per second, in full."""
+    return "-" if qps is None else f"{qps:,.0f}" if abs(qps) >= 1000 else f"{qps:.4g}"
+
+
+def span(low: float | None, high: float | None) -> str:
+    """A range of rates."""
+    if low is None and high is None:
+        return "-"
+    return " .. ".join(rate(edge) for edge in (low, high))
+
+
+def peak_notes(document: Peak) -> list[str]:
+    """What a table of peak rates does not say: where passing is not monotone in the load, what is missing."""
+    notes = list(document.get("warnings", []))
+    notes += [
+        f"{item['policy']} less {item['against']}, seed by seed: {rate(found['mean'])} q/s, 95% interval "
+        f"{span(found['low'], found['high'])}"
+        for item in document.get("differences", [])
+        if (found := item["peak_qps"]) is not None
+    ]
+    notes += [
+        f"{row['policy']}: not monotone: a load below {rate(row['peak_qps'])} q/s failed too; "
+        "trial_points of --json has every load tried"
+        for row in document["results"]
+        if not row["monotone"]
+    ]
+    notes += document.get("notes", [])
+    if document.get("interrupted"):
+        notes.append("interrupted: brackets are as wide as they were then, and later policies are missing")
+    return notes

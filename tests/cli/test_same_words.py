@@ -1,0 +1,94 @@
+"""One run is spoken of alike by every command, and every file that is written is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+SCENARIO = """
+{npu}
+policies: [fcfs, edf]
+duration_s: 0.1
+tenants:
+  - name: clicks
+    model: {{costs: heavy.csv}}
+    deadline_ms: 5
+    arrival: {{kind: trace, file: log.csv, tokens: ignore}}
+  - name: eye
+    model: {{costs: heavy.csv}}
+    deadline_ms: 5
+    arrival: {{kind: poisson, qps: 500, seed: 1}}
+"""
+NOTE = "tenant 'clicks' replays arrival times only: its trace's tokens are ignored"
+SETTINGS = "layerweaver+:margin_us=0,layerweaver+:margin_us=500"
+
+
+@pytest.fixture
+def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    monkeypatch.chdir(tmp_path)
+    Path("heavy.csv").write_text("layer,compute_cycles,dram_bytes,weight_bytes\nl,60000,90000,90000\n")
+    rows = "".join(f"{k * 0.001:.3f},clicks,9,9\n" for k in range(100))
+    Path("log.csv").write_text("timestamp,tenant,prompt,output\n" + rows)
+
+    def make(npu: str) -> Path:
+        Path("two.yaml").write_text(SCENARIO.format(npu=npu))
+        return Path("two.yaml")
+
+    return make
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("command", ["simulate", "compare", "peak"])
+def test_notes_follow_every_table(run: Run, scenario: Callable[[str], Path], command: str) -> None:
+    path = scenario("npu: memory-centric")
+    shown = run(command, path, *(("--queries", 200) if command == "peak" else ()))
+    assert _flat(shown.out).count(NOTE) == 1
+    assert run(command, path, "--json").document is not None
+
+
+def test_a_comparison_says_what_is_missing_and_under_which_policies(
+    run: Run, scenario: Callable[[str], Path]
+) -> None:
+    shown = _flat(run("compare", scenario("npu: memory-centric")).out)
+    alone = _flat(run("simulate", scenario("npu: memory-centric"), "--policy", "edf").out)
+    missing = alone[alone.index("clicks: early stopping") :].split(" eye:")[0]
+    assert missing in shown
+    assert shown.count(missing) == 1
+
+
+def test_a_comparison_has_the_table_of_a_pool(run: Run, scenario: Callable[[str], Path]) -> None:
+    shown = run("compare", scenario("pool: [{npu: memory-centric, count: 2}]")).out
+    place = shown.index("NPUs")
+    lines = shown[place:].splitlines()
+    assert [line.split()[0] for line in lines[3:] if "#" in line] == ["memory-centric#0", "memory-centric#1"]
+    assert [line.split()[-6] for line in lines if "%" in line][:4] == ["fcfs", "edf", "fcfs", "edf"]
+
+
+def test_settings_of_one_policy_are_told_apart_and_keep_their_own_files(
+    run: Run, scenario: Callable[[str], Path]
+) -> None:
+    path = scenario("npu: memory-centric")
+    shown = run("compare", path, "--policies", SETTINGS, "--seeds", 2, "--requests", "r.csv")
+    for us in (0, 500):
+        assert f"wrote r.layerweaver+ margin_us={us}.csv" in shown.err
+        assert Path(f"r.layerweaver+ margin_us={us}.csv").is_file()
+    assert "Less layerweaver+ margin_us=0, seed by seed" in _flat(shown.out)
+    found = run("peak", path, "--policies", SETTINGS, "--queries", 200, "--seeds", 2, "--json").document
+    names = [row["policy"] for row in found["results"]]
+    assert names == ["layerweaver+ margin_us=0", "layerweaver+ margin_us=500"]
+    assert [found["differences"][0][key] for key in ("against", "policy")] == names
+
+
+def test_written_recordings_are_named(run: Run, scenario: Callable[[str], Path]) -> None:
+    files = {"--requests": "r.csv", "--log": "l.csv", "--trace": "t.json"}
+    words = [word for pair in files.items() for word in pair]
+    said = run("simulate", scenario("npu: memory-centric"), "--policy", "edf", *words).err
+    assert all(f"wrote {name}" in said for name in files.values())
