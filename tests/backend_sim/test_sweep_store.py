@@ -121,14 +121,15 @@ def test_what_is_kept_comes_back_from_every_table(tmp_path: Path) -> None:
         write_tables(store, axes, tmp_path)
         found = point_columns(store, axes)
         rows = list(point_rows(store, axes, found))
-        picked = list(store.picked(["more", "point", "text", "part"]))
+        pieces = store.picked(["more", "point", "text", "part"])
+        picked = [row for piece in pieces for row in zip(*piece, strict=True)]
     assert found == ["point", *axes, *columns, "error"]
     assert rows == [
         [n, f"t,{n}", 0.5 * n, *(row.get(name) for name in columns), error or None]
         for n, (row, error) in enumerate(ROWS)
     ]
     assert picked == [
-        [row.get("more"), n, f"t,{n}", row.get("part")] for n, (row, error) in enumerate(ROWS) if not error
+        (row.get("more"), n, f"t,{n}", row.get("part")) for n, (row, error) in enumerate(ROWS) if not error
     ]
     with (tmp_path / "points.csv").open(newline="") as stream:
         lines = list(csv.reader(stream))

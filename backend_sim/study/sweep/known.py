@@ -11,12 +11,13 @@ import functools
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
-from layerweaver.backend_sim.study.sweep.lines import values_of
+from layerweaver.backend_sim.study.sweep.lines import Line, columns_of, values_of
 from layerweaver.backend_sim.study.sweep.schema import ObjectivesSpec
 from layerweaver.ir import OutputError, ScenarioError
 from layerweaver.ir.csv_text import split
@@ -38,6 +39,7 @@ __all__ = [
 FORMAT = 2
 STUDY, SUMMARY = "study", "summary"
 FILE = "study.sqlite"
+_PIECE = 2048
 
 
 class Effect(Section):
@@ -214,16 +216,16 @@ class KnownPoints:
                 number, *cells, error = values_of(line, kinds)
                 yield KnownPoint(number, cells[:width], self._layouts[layout], cells[width:], error or "")
 
-    def picked(self, columns: Sequence[str]) -> Iterator[list[Any]]:
-        """Cells of some columns, of all points that did not fail, in order."""
+    def picked(self, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
+        """Some columns of all points that did not fail, in order, so many points at once."""
         with self.refusing():
-            places: dict[int, tuple[int, ...]] = {}
-            for layout, kinds, line in self._found("layout, kinds, line", failed=False):
-                if layout not in places:
-                    places[layout] = tuple(self._places(layout, columns))
-                self._check(layout, len(kinds))
-                # What a point does not have is the empty cell behind its line.
-                yield values_of(f"{line},", f"{kinds}n", places[layout])
+            found = self._found("layout, line, kinds", failed=False)
+            while piece := list(islice(found, _PIECE)):
+                for layout, rows in groupby(piece, itemgetter(0)):
+                    lines = [Line(*row[1:]) for row in rows]
+                    for line in lines:
+                        self._check(layout, len(line.kinds))
+                    yield columns_of(lines, self._places(layout, columns))
 
     def lines(self, columns: Sequence[str]) -> Iterator[str]:
         """All points as lines of the table with these columns, in order."""

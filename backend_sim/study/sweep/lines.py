@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from layerweaver.ir.csv_text import CsvWriter, plain_cell, split
 
-__all__ = ["WIDE", "Line", "line_of", "values_of"]
+__all__ = ["WIDE", "Line", "columns_of", "line_of", "values_of"]
 
 WIDE = "w"
 """Kind of a whole number beyond 64 bits with sign; the others are in :func:`_kind`."""
@@ -61,20 +61,36 @@ def _kind(cell: Any) -> str:
     return "f" if isinstance(cell, float) else "s"
 
 
-def values_of(text: str, kinds: str, places: tuple[int, ...] | None = None) -> list[Any]:
-    """The cells of a line as they were, or those at some places.
+def values_of(text: str, kinds: str) -> list[Any]:
+    """The cells of a line as they were.
 
     Raises:
         ValueError: If the line has not as many cells as kinds, or one is not of its kind.
     """
+    return [_READ[kind](cell) for cell, kind in zip(_cells(text, kinds), kinds, strict=True)]
+
+
+def columns_of(lines: Sequence[Line], places: Sequence[int]) -> list[list[Any]]:
+    """The cells at some places of lines as they were; None behind the end of a line.
+
+    Raises:
+        ValueError: As in :func:`values_of`.
+    """
+    pick = operator.itemgetter(*places, *places[:1])  # of one place it would give no tuple
+    # What a point does not have is the empty cell behind its line.
+    cells = zip(*(pick(_cells(f"{text},", f"{kinds}n")) for text, kinds in lines), strict=True)
+    known = zip(*(pick(f"{kinds}n") for _, kinds in lines), strict=True)
+    return [_column(*both) for _, *both in zip(places, cells, known, strict=False)]
+
+
+def _column(cells: Sequence[str], kinds: Sequence[str]) -> list[Any]:
+    if len(set(kinds)) == 1:
+        return [*map(_READ[kinds[0]], cells)]
+    return [_READ[kind](cell) for cell, kind in zip(cells, kinds, strict=True)]
+
+
+def _cells(text: str, kinds: str) -> list[str]:
     cells = split(text)
     if len(cells) != len(kinds):
-        raise ValueError(f"a point has {len(cells)} cells instead of {len(kinds)}")
-    if places is not None:
-        return [read(cells[place]) for place, read in zip(places, _readers(kinds, places), strict=True)]
-    return [read(cell) for cell, read in zip(cells, _readers(kinds, None), strict=True)]
-
-
-@functools.lru_cache(maxsize=1024)
-def _readers(kinds: str, places: tuple[int, ...] | None) -> list[Callable[[str], Any]]:
-    return [_READ[kind] for kind in (kinds if places is None else map(kinds.__getitem__, places))]
+        raise ValueError("a point has not as many cells as it should")
+    return cells

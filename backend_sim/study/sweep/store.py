@@ -148,12 +148,14 @@ class Store(KnownPoints):
             OutputError: If the disk is full.
         """
         with self.refusing(), self._whole():
+            own = set(self._axes)  # an axis wins over a metric of its name
             for key in () if self._stale else (SUMMARY, WRITTEN):
                 self._db.execute("DELETE FROM meta WHERE key = ?", (key,))
             for point, axes in points:
                 number, error = point.number, point.error
-                text, kinds = line_of([number, *map(label, axes), *point.row.values(), error or None])
-                layout = self._layout(tuple(point.row))
+                row = {name: cell for name, cell in point.row.items() if name not in own}
+                text, kinds = line_of([number, *map(label, axes), *row.values(), error or None])
+                layout = self._layout(tuple(row))
                 self._db.execute(
                     "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?)",
                     (number, layout, error != "", kinds, text),

@@ -6,7 +6,7 @@ import math
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import count, islice
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,6 @@ __all__ = ["summary"]
 
 _MOST_LEVELS = 12
 _BINS = 6
-_PIECE = 4096
 _MOST_CELLS = 10**7
 
 
@@ -37,10 +36,8 @@ def summary(points: KnownPoints, axes: Sequence[str], aims: ObjectivesSpec) -> S
     names = [*aims.maximise, *aims.minimise]
     numbers, reached = array("q"), [array("d") for _ in names]
     levels = [_Levels() for _ in axes]
-    rows = points.picked(["point", *axes, *names]) if names else iter(())
-    while piece := list(islice(rows, _PIECE)):
-        columns: list[tuple[Any, ...]] = [*zip(*piece, strict=True)]
-        numbers.extend(columns.pop(0))
+    for own, *columns in points.picked(["point", *axes, *names]) if names else ():
+        numbers.extend(own)
         for level, values in zip(levels, columns, strict=False):
             level.extend(values)
         for objective, values in zip(reached, columns[len(axes) :], strict=True):

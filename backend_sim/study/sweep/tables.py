@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import io
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from layerweaver.ir.csv_text import MARKED, CsvWriter
 
 __all__ = ["point_columns", "point_rows", "write_tables"]
 
-_BLOCK_BYTES = 1 << 24
-"""Read at once; a longer line would be refused."""
+_ROWS = 2048
+"""Written at once."""
 
 
 def point_columns(points: KnownPoints, axes: Sequence[str]) -> list[str]:
@@ -56,14 +58,21 @@ def write_tables(store: Store, axes: Sequence[str], folder: Path) -> None:
     if written is not None and written == {name: _hash(folder / name) for name in names}:
         return
     columns = point_columns(store, axes)
-    with atomic_write(folder / "points.csv") as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=False)
-        CsvWriter(text).writerow(columns)
-        text.writelines(f"{line}\n" for line in store.lines(columns))
-        text.detach()
-    if len(names) > 1:
-        with store.refusing():
-            _write_parquet(folder / "points.csv", columns, store.kinds(columns), folder / "points.parquet")
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(atomic_write(folder / "points.csv"))
+        head = io.StringIO(newline="")
+        CsvWriter(head).writerow(columns)
+        stream.write(head.getvalue().encode())
+        add = None
+        if len(names) > 1:
+            stack.enter_context(store.refusing())
+            add = stack.enter_context(_parquet(folder / "points.parquet", columns, store.kinds(columns)))
+        lines = store.lines(columns)
+        while piece := list(itertools.islice(lines, _ROWS)):
+            text = "".join(f"{line}\n" for line in piece).encode()
+            stream.write(text)
+            if add is not None:
+                add(text)
     store.put_note(WRITTEN, {name: _hash(folder / name) for name in names})
 
 
@@ -75,12 +84,18 @@ def _hash(path: Path) -> str:
         return ""
 
 
-def _write_parquet(table: Path, columns: Sequence[str], kinds: Sequence[set[str]], path: Path) -> None:
+@contextlib.contextmanager
+def _parquet(
+    path: Path, columns: Sequence[str], kinds: Sequence[set[str]]
+) -> Iterator[Callable[[bytes], None]]:
+    """Writes lines of the CSV file that it is given, so many at once, as groups of rows."""
     import pyarrow as pa  # noqa: PLC0415 - optional and heavy
     from pyarrow import csv, parquet  # noqa: PLC0415
 
-    types = [_arrow_type(pa, kind - {"n"}) for kind in kinds]
-    schema = pa.schema(zip(columns, types, strict=True))
+    schema = pa.schema(
+        [(name, _arrow_type(pa, kind - {"n"})) for name, kind in zip(columns, kinds, strict=True)]
+    )
+    texts = [field.name for field in schema if field.type == pa.string()]
     converting = csv.ConvertOptions(
         column_types=schema,
         null_values=[""],
@@ -88,14 +103,16 @@ def _write_parquet(table: Path, columns: Sequence[str], kinds: Sequence[set[str]
         true_values=["True"],
         false_values=["False"],
     )
-    with atomic_write(path) as stream, parquet.ParquetWriter(stream, schema) as writer:
-        if not any(kinds):
-            return
-        reading = csv.ReadOptions(block_size=_BLOCK_BYTES, column_names=columns, skip_rows=1)
-        parsing = csv.ParseOptions(newlines_in_values=True)
-        with csv.open_csv(table, reading, parsing, converting) as pieces:
-            for piece in pieces:
-                writer.write_batch(pa.record_batch([_names(pa, cells) for cells in piece], schema=schema))
+    parsing = csv.ParseOptions(newlines_in_values=True)
+
+    def add(lines: bytes) -> None:
+        # One block: a line that is longer than a block is refused.
+        reading = csv.ReadOptions(column_names=columns, block_size=len(lines) + 1, use_threads=False)
+        table = csv.read_csv(pa.BufferReader(lines), reading, parsing, converting)
+        writer.write_table(pa.table([_names(pa, cells) for cells in table.columns], schema=schema))
+
+    with atomic_write(path) as stream, parquet.ParquetWriter(stream, schema, use_dictionary=texts) as writer:
+        yield add
 
 
 def _names(pa: Any, cells: Any) -> Any:
