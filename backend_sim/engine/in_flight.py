@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.events import set_event
 from layerweaver.backend_sim.engine.input import SimulationInput, request_ns
 from layerweaver.backend_sim.engine.queues import next_event, next_request
-from layerweaver.backend_sim.engine.state import State
+from layerweaver.backend_sim.engine.state import TENANT, State
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
 from layerweaver.ir import ScenarioError, TrafficError
 from layerweaver.ir.clock import ns_to_cycles_up
 from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_END_SECONDS, MAX_WORK_NS
+from layerweaver.scheduler.machine.records import as_objects, as_records
 
 __all__ = ["Windows"]
 
@@ -29,15 +30,16 @@ class Windows:
 
     Args:
         given: The input; sources are consumed.
-        state: The engine's state, windows empty. Use :attr:`state` from here on: it is replaced when windows
-            grow.
+        state: The engine's state, windows empty. Use :attr:`state` from here on: it is replaced, now and
+            when windows grow.
     """
 
     def __init__(self, given: SimulationInput, state: State) -> None:
-        self.state = state
+        tenants = as_objects(state.tenants)
+        self.state = state._replace(tenants=tenants)
         self._given = given
         self._used = 0
-        first = [_FIRST_WINDOW + 1 + 4 * int(record.reserve) for record in state.tenants]
+        first = [_FIRST_WINDOW + 1 + 4 * int(record.reserve) for record in tenants]
         self._lengthen(sum(first))
         count = len(given.tenants)
         self._latencies: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
@@ -46,13 +48,14 @@ class Windows:
         self._work_ns = 0
         self._each_ns = [self._request_ns(index) for index in range(count)]
         for index, tenant in enumerate(given.tenants):
-            record = state.tenants[index]
-            self._allocate(record, first[index])
+            self._allocate(tenants[index], first[index])
             if tenant.source is None:
                 next_request(self.state, index)
             elif not isinstance(tenant.source, OpenLoop):
                 self._start_source(index)
             self._refill(index)
+        if tenants is not state.tenants:
+            self.state = self.state._replace(tenants=as_records(TENANT, tenants))
 
     def refill(self) -> None:
         """Serve the windows that ask for it; the others cost nothing, however many there are.

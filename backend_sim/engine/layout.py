@@ -26,7 +26,7 @@ from layerweaver.backend_sim.engine.state import (
 from layerweaver.backend_sim.llm.load import build_llm
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
 from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_down, ns_to_cycles_up
-from layerweaver.scheduler.machine.records import as_objects, declared, records
+from layerweaver.scheduler.machine.records import as_objects, as_records, declared, records
 from layerweaver.scheduler.machine.rest import ROW, machine_at_rest, row_records
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, FETCH, HEAD, NEVER, View
 from layerweaver.scheduler.offline import ModelKind
@@ -56,7 +56,7 @@ def build_state(
     """
     _check(given, policy.spec.checkpoints)
     machine_spec, tenants = given.machine, given.tenants
-    make = functools.partial(records, compiled=compiled)
+    make = functools.partial(records, compiled=False)
     every = [profile for tenant in tenants for profile in tenant.profiles]
     machine = machine_at_rest(
         machine_spec, tenants=len(tenants), models=every, slots=_RING, compiled=compiled
@@ -97,6 +97,7 @@ def build_state(
     decoders = [tenant.decoder for tenant in tenants if tenant.decoder is not None]
     drops = policy.spec.drops_hopeless(policy.options)
     first_profile = 0
+    alone = sum(tenant.profiles[0].standalone_cycles for tenant in tenants)
     preferred: list[int] = []
     for index, tenant in enumerate(tenants):
         _fill_tenant(queues[index], tenant, machine_spec.clock_hz)
@@ -112,8 +113,7 @@ def build_state(
         queues[index].preferred = len(preferred)
         preferred.extend(sorted(tenant.batching.preferred))
         queues[index].auto = int(tenant.batching.auto)
-        others = sum(other.profiles[0].standalone_cycles for other in tenants if other is not tenant)
-        queues[index].others_cycles = min(NEVER, others)
+        queues[index].others_cycles = min(NEVER, alone - tenant.profiles[0].standalone_cycles)
         _fill_work(profiles[first_profile : first_profile + len(tenant.profiles)])
         first_profile += len(tenant.profiles)
         _fill_head(heads[index], tenant, queues[index], machine_spec.clock_hz)
@@ -121,8 +121,12 @@ def build_state(
     members = [decoder.rules.max_num_seqs for decoder in decoders]
     empty, events = np.zeros(0, np.int64), no_events(len(tenants))
     ready = np.zeros(len(tenants), np.int64)
+    if compiled:
+        heads, queues = as_records(HEAD, heads), as_records(TENANT, queues)
+        totals, profiles = as_records(TOTALS, [totals])[0], as_records(PROFILE, profiles)
+    fetches = records(FETCH, _RING, compiled=compiled)
     return State(
-        visible=View(machine, heads, ready, make(FETCH, _RING), ready.copy()),  # type: ignore[arg-type]
+        visible=View(machine, heads, ready, fetches, ready.copy()),  # type: ignore[arg-type]
         totals=totals,
         events=np.array(events, np.int64) if compiled else events,
         asking=np.zeros(len(tenants), np.int64),
@@ -178,7 +182,7 @@ def _fill_work(profiles: Sequence[Profile]) -> None:
         entry.work = work >> shift
 
 
-def _fill_tenant(record: np.record, tenant: TenantLoad, clock_hz: int) -> None:
+def _fill_tenant(record: Any, tenant: TenantLoad, clock_hz: int) -> None:
     source, batching = tenant.source, tenant.batching
     record.decoder = -1
     record.next_cycle = record.timer = record.times_out = NEVER

@@ -12,6 +12,7 @@ from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcom
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.backend_sim.llm.load import DecoderRun, decoder_run
 from layerweaver.ir.units import ceil_div
+from layerweaver.scheduler.machine.records import as_objects
 from layerweaver.scheduler.policies.contract import Policy
 
 __all__ = ["collect"]
@@ -25,7 +26,7 @@ def collect(
     interrupted: bool,
 ) -> SimulationOutcome:
     """Settle what is left in the windows and sum up."""
-    state = windows.state
+    windows.state = state = windows.state._replace(tenants=as_objects(windows.state.tenants))
     totals, machine = state.totals, state.visible.machine
     compute_busy, dram_scaled = _busy(given, state)
     dram_scaled -= int(totals.unmeasured_dram_cycles) * int(machine.rate) + int(totals.unmeasured_dram_rest)
