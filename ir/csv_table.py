@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from layerweaver.ir.csv_text import RowLines, TextReader
 from layerweaver.ir.errors import LayerweaverError
 from layerweaver.ir.files import read_bounded
 
@@ -57,24 +58,29 @@ class CsvTable:
             raise refusal(f"cannot be read ({reason})", where=str(path), accepted=accepted) from None
         if data is None:
             raise refusal(f"is larger than {most_bytes >> 20} MiB", where=str(path), accepted=accepted)
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise refusal("is not UTF-8 text", where=str(path), accepted=accepted) from None
         self.data = data
-        self._lines = self._read(text)
+        self._lines = self._read(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""))
         self.where, cells = next(self._lines, (str(path), []))
         self.header = tuple(name.strip() for name in cells)
 
-    def _read(self, text: str) -> Iterator[tuple[str, list[str]]]:
-        reader = csv.reader(io.StringIO(text, newline=""))
+    def _too_long(self, line: int) -> LayerweaverError:
+        return self._refusal(
+            "the row is longer than 1 MiB", where=f"{self._path}:{line}", accepted=self._accepted
+        )
+
+    def _read(self, stream: TextReader) -> Iterator[tuple[str, list[str]]]:
+        lines = RowLines(stream, self._too_long)
+        reader = csv.reader(lines)
         try:
             for cells in reader:
+                lines.row_ended()
                 if any(cell.strip() for cell in cells) and not cells[0].startswith("#"):
                     yield f"{self._path}:{reader.line_num}", cells
         except csv.Error as error:
             where = f"{self._path}:{reader.line_num}"
             raise self._refusal(f"is not CSV ({error})", where=where) from None
+        except UnicodeDecodeError:
+            raise self._refusal("is not UTF-8 text", where=str(self._path), accepted=self._accepted) from None
 
     def require(self, columns: Sequence[str]) -> None:
         """Refuse a header that lacks one of these columns, or has it twice."""

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-__all__ = ["MARKED", "CsvWriter", "TextWriter", "cell_text", "plain_cell", "split"]
+__all__ = ["MARKED", "CsvWriter", "RowLines", "TextReader", "TextWriter", "cell_text", "plain_cell", "split"]
 
 _FORMULA = re.compile(
     "'*[=+\\-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
     "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}]"
 )
+_MAX_ROW = 1 << 20
 MARKED = f"^'({_FORMULA.pattern})"
 """Regular expression of what a text begins with where an apostrophe was put before it."""
 
@@ -27,6 +28,14 @@ class TextWriter(Protocol):
 
     def write(self, text: str, /) -> object:
         """Write it."""
+        ...
+
+
+class TextReader(Protocol):
+    """What a line can be read of."""
+
+    def readline(self, most: int, /) -> str:
+        """Read one of at most so many characters."""
         ...
 
 
@@ -61,6 +70,33 @@ class CsvWriter:
         """Write several rows."""
         for row in rows:
             self.writerow(row)
+
+
+class RowLines:
+    """Lines of a text for the csv module, of which no row may have more than 1 MiB of characters.
+
+    Quotes may go on over any number of lines, so that a row could be as long as its file.
+
+    Args:
+        stream: The text, with its line ends.
+        refusal: Told the number of a line at which a row is too long, answers what to raise.
+    """
+
+    def __init__(self, stream: TextReader, refusal: Callable[[int], Exception]) -> None:
+        self._stream, self._refusal = stream, refusal
+        self._number = self._pending = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while text := self._stream.readline(_MAX_ROW):
+            self._number += 1
+            self._pending += len(text)
+            if self._pending >= _MAX_ROW:
+                raise self._refusal(self._number)
+            yield text
+
+    def row_ended(self) -> None:
+        """Say that a row is whole."""
+        self._pending = 0
 
 
 def _inert(text: str) -> str:

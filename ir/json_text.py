@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-__all__ = ["MAX_VALUES", "parse_json"]
+__all__ = ["MAX_VALUES", "parse_json", "values_in"]
 
 MAX_VALUES = 2_000_000
 """Values of one document: some 100 bytes each in memory."""
@@ -19,7 +19,7 @@ def parse_json(data: bytes) -> Any:
         ValueError: If it is none, nests too deeply, holds more than :data:`MAX_VALUES` values, a number that
             is not finite or half a character; says which.
     """
-    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+    if values_in(data) > MAX_VALUES:
         raise ValueError(f"it holds more than {MAX_VALUES:,} values")
     try:
         document = json.loads(data.decode(), parse_constant=_number, parse_float=_number)
@@ -31,6 +31,11 @@ def parse_json(data: bytes) -> Any:
         except UnicodeEncodeError:
             raise ValueError("it holds half a character") from None
     return document
+
+
+def values_in(data: bytes) -> int:
+    """At most so many values more than one does a document hold: what comes before each but the first."""
+    return sum(map(data.count, (b",", b"[", b"{")))
 
 
 def _number(text: str) -> float:

@@ -124,11 +124,15 @@ def parse_yaml(
     except UnicodeDecodeError:
         raise error("is not UTF-8 text", where=source, accepted="give a YAML file") from None
     try:
-        depth = 0
+        depth = nodes = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _MAX_DEPTH:
                 raise error(f"is nested more than {_MAX_DEPTH} deep", where=source)
+            nodes += isinstance(event, yaml.NodeEvent)
+            if nodes > 2 * _MAX_VALUES:  # every value may have a key
+                where = f"{source}:{event.start_mark.line + 1}"
+                raise error(f"holds more than {_MAX_VALUES} values", where=where)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as failure:
         mark = failure.problem_mark or failure.context_mark

@@ -10,11 +10,12 @@ from typing import Any
 from layerweaver.backend_sim.results.files import ORIGIN
 from layerweaver.backend_sim.results.reading import ResultError
 from layerweaver.ir.csv_text import cell_text
-from layerweaver.ir.json_text import parse_json
+from layerweaver.ir.json_text import MAX_VALUES, parse_json, values_in
 
 __all__ = ["csv_origins"]
 
 _LONGEST_CELL = 1 << 28
+_MOST_LINES = 1_000_000
 
 
 def csv_origins(text: str, where: str) -> list[Mapping[str, Any]]:
@@ -27,27 +28,40 @@ def csv_origins(text: str, where: str) -> list[Mapping[str, Any]]:
     Raises:
         ResultError: If it is none, or says of no result how it was made.
     """
+    if text.count("\n") > _MOST_LINES:
+        raise ResultError(f"has more than {_MOST_LINES:,} lines", where=where)
     limit = csv.field_size_limit(_LONGEST_CELL)
     try:
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        found = _origins(text, where)
     except csv.Error as failure:
         raise ResultError(f"is not CSV ({failure})", where=where) from None
     finally:
         csv.field_size_limit(limit)
+    if not found:
+        raise ResultError(
+            "does not say how it was made", where=where, accepted="give a result with the column 'scenario'"
+        )
+    return found
+
+
+def _origins(text: str, where: str) -> list[Mapping[str, Any]]:
+    """Origins by row; all of them may hold as many values as one document of JSON."""
     found: list[Mapping[str, Any]] = []
-    for number, row in enumerate(rows, start=2):
+    held = 0
+    lines = io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8", newline="")
+    for number, row in enumerate(csv.DictReader(lines), start=2):
         if not row.get("scenario"):
             continue
+        cells = {name: cell_text(row[name]).encode() for name in ORIGIN if row.get(name)}
+        held += sum(map(values_in, cells.values()))
+        if held > MAX_VALUES:
+            raise ResultError(f"its origins hold more than {MAX_VALUES:,} values", where=f"{where}:{number}")
         try:
-            origin = {name: parse_json(cell_text(row[name]).encode()) for name in ORIGIN if row.get(name)}
+            origin: dict[str, Any] = {name: parse_json(cell) for name, cell in cells.items()}
             origin["seed"] = int(row["seed"]) if row.get("seed") else None
         except (ValueError, RecursionError):
             raise ResultError("has a broken origin", where=f"{where}:{number}") from None
         if not all(isinstance(origin.get(name, {}), dict) for name in ("scenario", "search")):
             raise ResultError("has a broken origin", where=f"{where}:{number}")
         found.append(origin)
-    if not found:
-        raise ResultError(
-            "does not say how it was made", where=where, accepted="give a result with the column 'scenario'"
-        )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from layerweaver.backend_sim.traffic.sample_order import MAX_SAMPLES, issued_samples
 from layerweaver.ir import TrafficError
+from layerweaver.ir.csv_text import RowLines
 from layerweaver.ir.documents import Number, PositiveCount, Seed
 from layerweaver.ir.sections import Section, refusal
 
@@ -156,10 +158,17 @@ def read_pairs(path: Path) -> Pairs:
     Raises:
         TrafficError: With the line of what is wrong.
     """
-    prompts, outputs = [], []
+
+    def too_long(line: int) -> TrafficError:
+        return TrafficError(
+            "the row is longer than 1 MiB", where=f"{path}:{line}", accepted="give prompt,output"
+        )
+
+    prompts, outputs = array("q"), array("q")
     try:
         with path.open("r", encoding="utf-8-sig", errors="replace", newline="") as stream:
-            reader = csv.reader(stream)
+            lines = RowLines(stream, too_long)
+            reader = csv.reader(lines)
             names = [name.strip() for name in next(reader, [])]
             for column in ("prompt", "output"):
                 if column not in names:
@@ -170,6 +179,7 @@ def read_pairs(path: Path) -> Pairs:
                     )
             places = names.index("prompt"), names.index("output")
             for fields in reader:
+                lines.row_ended()
                 if not fields:
                     continue
                 lengths = [token_count(fields[place]) if place < len(fields) else None for place in places]

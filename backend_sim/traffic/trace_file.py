@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,10 +17,10 @@ from layerweaver.backend_sim.traffic.trace_formats import FORMATS, Parse, TraceR
 from layerweaver.backend_sim.traffic.trace_parquet import parquet_rows
 from layerweaver.backend_sim.traffic.trace_times import BadValueError, TraceClock
 from layerweaver.ir import TrafficError
+from layerweaver.ir.csv_text import RowLines
 
 __all__ = ["TraceFile"]
 
-_MAX_LINE_BYTES = 1 << 20
 _TIME_COLUMNS = ("arrival_ns", "timestamp", "TIMESTAMP", "Timestamp", "end_timestamp")
 
 
@@ -94,30 +94,31 @@ class TraceFile:
             raise self.refusal(line, column, what, f"{accepted}, or skip bad rows")
         self.skipped += 1
 
-    def _lines(self, stream: IO[str]) -> Iterator[str]:
-        number = 0
+    def _too_long(self, line: int) -> TrafficError:
+        return self.refusal(line, "", "the row is longer than 1 MiB", "give a trace file")
+
+    def _read(self, lines: Iterable[str]) -> Iterator[str]:
         try:
-            while text := stream.readline(_MAX_LINE_BYTES):
-                number += 1
-                if len(text) == _MAX_LINE_BYTES:
-                    raise self.refusal(number, "", "the line is longer than 1 MiB", "give a trace file")
-                yield text
+            yield from lines
         except (OSError, EOFError, zlib.error) as failure:
             reason = getattr(failure, "strerror", None) or failure
             raise TrafficError(f"cannot be read ({reason})", where=str(self.path)) from None
 
     def _csv_rows(self, stream: IO[str], clock: TraceClock) -> Iterator[TraceRow]:
-        reader = csv.reader(self._lines(stream))
+        lines = RowLines(stream, self._too_long)
+        reader = csv.reader(self._read(lines))
         names: Sequence[str] | None = None
         parse, used, width = self.format.parse[0], list[tuple[int, str]](), 0
         counted: tuple[int, ...] = ()
         while True:
             try:
                 fields = next(reader)
+                lines.row_ended()
             except StopIteration:
                 break
             except csv.Error as failure:
                 self.bad_row(reader.line_num, "", f"is not CSV ({failure})", "give comma-separated values")
+                lines.row_ended()
                 continue
             comment = bool(fields) and fields[0].startswith("#")
             if not fields or (comment and (names is None or len(fields) < width)):
@@ -211,7 +212,9 @@ class TraceFile:
             yield from self._counted(line, time_ns, tenant, [row[column] for column in counted])
 
     def _json_rows(self, stream: IO[str], clock: TraceClock) -> Iterator[TraceRow]:
-        for line, text in enumerate(self._lines(stream), start=1):
+        lines = RowLines(stream, self._too_long)
+        for line, text in enumerate(self._read(lines), start=1):
+            lines.row_ended()
             if not text.strip():
                 continue
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from layerweaver.frontend.reader.graph import GraphReader, normal_domain, overloaded
 from layerweaver.frontend.reader.model import Attribute, OnnxFunction, OnnxNode, ValueInfo
-from layerweaver.frontend.reader.types import read_value_info
 from layerweaver.frontend.reader.wire import LENGTH, VARINT, Buffer, WireError, fields, int64_of, text
 
 __all__ = ["read_function", "read_opset_import"]
@@ -57,7 +56,7 @@ def read_function(reader: GraphReader, buffer: Buffer, start: int, end: int) -> 
         if tag == _FUNCTION_NODE:
             nodes.append(reader.node(a, b, len(nodes)))
         elif tag in lists:
-            reader.spend(1, a)
+            reader.spend(1 + (b - a) // 32, a)
             lists[tag].append(text(buffer, a, b))
         elif tag in names:
             names[tag] = text(buffer, a, b)
@@ -68,8 +67,7 @@ def read_function(reader: GraphReader, buffer: Buffer, start: int, end: int) -> 
             domain, version = read_opset_import(buffer, a, b)
             opset_imports[domain] = version
         elif tag == _FUNCTION_VALUE:
-            reader.spend(1, a)
-            info = read_value_info(buffer, a, b)
+            info = reader.value_info(a, b)
             value_infos[info.name] = info
     return OnnxFunction(
         domain=normal_domain(names[_FUNCTION_DOMAIN]),

@@ -7,10 +7,7 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
-import numpy as np
-import onnx
-from google.protobuf.message import DecodeError
-
+from layerweaver.frontend.reader.long_list import read_long_list
 from layerweaver.frontend.reader.model import (
     Attribute,
     AttributeReference,
@@ -33,17 +30,20 @@ from layerweaver.frontend.reader.wire import (
     release,
     text,
 )
-from layerweaver.ir.dtypes import DType
 
 __all__ = ["GraphReader", "normal_domain", "overloaded"]
 
 MAX_GRAPH_DEPTH = 32
 MAX_ITEMS = 8_000_000
-"""Most nodes, names, attributes and list elements of a whole file, together; a declared value or constant
-counts as four of them."""
+"""Most nodes, names, attributes and list elements of a whole file, together; a declared value counts as four,
+a constant as six, its values as four more, and 32 characters as one."""
 MAX_NODES = 2_000_000
 MAX_INDEX_BYTES = 1 << 26
 """Bytes of long lists of indices and masks of a whole file whose values are read."""
+MAX_VALUE_BYTES = 1 << 27
+"""Bytes of all constants of a whole file whose values are read; those of further ones are left out."""
+MAX_LIST_BYTES = 3 << 27
+"""Bytes that all long lists of attributes of a whole file may take."""
 
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP = (number << 3 | LENGTH for number in (1, 2, 3, 4))
 _NODE_ATTRIBUTE, _NODE_DOMAIN, _NODE_OVERLOAD = (number << 3 | LENGTH for number in (5, 7, 8))
@@ -76,10 +76,11 @@ _VALUE_FIELDS = frozenset(field for field, _ in _FIELD_OF_TYPE.values())
 _LIST_FIELDS = frozenset(field for field, many in _FIELD_OF_TYPE.values() if many)
 _EMPTY_SCALARS: dict[int, Attribute] = {2: 0.0, 3: 0, 4: ""}
 _FLOAT = struct.Struct("<f")
-_VALUE_ITEMS = 4
+_VALUE_ITEMS, _CONSTANT_ITEMS = 4, 6
+_ITEM_CHARACTERS = 32
 _RELEASE_BYTES = 1 << 24
 _CACHED_BYTES, _CACHED_ATTRIBUTES = 256, 4096
-_LONG_BYTES, _LONGEST_BYTES = 1 << 16, 1 << 27
+_LONG_BYTES = 1 << 16
 
 
 def normal_domain(domain: str) -> str:
@@ -102,7 +103,7 @@ class GraphReader:
         self._items = 0
         self._depth = 0
         self._released = 0
-        self._index_bytes = 0
+        self._index_bytes = self._value_bytes = self._list_bytes = 0
         self._attributes: dict[bytes, tuple[str, Attribute]] = {}
 
     def graph(self, start: int, end: int) -> OnnxGraph:
@@ -128,22 +129,18 @@ class GraphReader:
             if tag == _GRAPH_NODE:
                 nodes.append(self.node(a, b, len(nodes)))
             elif tag == _GRAPH_INITIALIZER:
-                self.spend(_VALUE_ITEMS, a)
                 tensor = self.tensor(a, b)
                 initializers[tensor.name] = tensor
             elif tag == _GRAPH_VALUE:
-                self.spend(_VALUE_ITEMS, a)
-                info = read_value_info(buffer, a, b)
+                info = self.value_info(a, b)
                 value_infos[info.name] = info
             elif tag == _GRAPH_INPUT:
-                self.spend(_VALUE_ITEMS, a)
-                inputs.append(read_value_info(buffer, a, b))
+                inputs.append(self.value_info(a, b))
             elif tag == _GRAPH_OUTPUT:
-                self.spend(_VALUE_ITEMS, a)
-                outputs.append(read_value_info(buffer, a, b))
+                outputs.append(self.value_info(a, b))
             elif tag == _GRAPH_SPARSE:
-                self.spend(_VALUE_ITEMS, a)
                 tensor = read_sparse_tensor(buffer, a, b)
+                self.spend(_CONSTANT_ITEMS + len(tensor.name) // _ITEM_CHARACTERS, a)
                 initializers[tensor.name] = tensor
             elif tag == _GRAPH_NAME:
                 name = text(buffer, a, b)
@@ -153,16 +150,30 @@ class GraphReader:
         return OnnxGraph(name, tuple(nodes), tuple(inputs), tuple(outputs), initializers, value_infos)
 
     def tensor(self, start: int, end: int) -> TensorData:
-        """Read a TensorProto, with the values of long lists of indices as long as there is room for them.
+        """Read a TensorProto, with its values as long as there is room for them.
 
         Raises:
-            WireError: As :func:`read_tensor`.
+            WireError: As :func:`read_tensor`, or if a bound is exceeded.
         """
-        room = self._index_bytes < MAX_INDEX_BYTES
-        tensor = read_tensor(self._buffer, start, end, self._folder, indices=room)
-        if tensor.values is not None and tensor.values.nbytes > _LONG_BYTES:
-            self._index_bytes += tensor.values.nbytes
+        indices, values = self._index_bytes < MAX_INDEX_BYTES, self._value_bytes < MAX_VALUE_BYTES
+        tensor = read_tensor(self._buffer, start, end, self._folder, indices=indices, values=values)
+        items = _CONSTANT_ITEMS + (len(tensor.name) + len(tensor.missing)) // _ITEM_CHARACTERS
+        if tensor.values is not None:
+            items += _VALUE_ITEMS
+            self._value_bytes += tensor.values.nbytes
+            self._index_bytes += tensor.values.nbytes if tensor.values.nbytes > _LONG_BYTES else 0
+        self.spend(items, start)
         return tensor
+
+    def value_info(self, start: int, end: int) -> ValueInfo:
+        """Read a ValueInfoProto.
+
+        Raises:
+            WireError: If the bytes are malformed or a bound is exceeded.
+        """
+        info = read_value_info(self._buffer, start, end)
+        self.spend(_VALUE_ITEMS + (end - start) // _ITEM_CHARACTERS, start)
+        return info
 
     def spend(self, items: int, offset: int) -> None:
         """Count what has been read against ``MAX_ITEMS``.
@@ -211,7 +222,8 @@ class GraphReader:
                 raise WireError("a node names no operator", start)
         except WireError as error:
             raise error.within(f"node {index} {op_type} '{name}'") from None
-        self.spend(1 + len(inputs) + len(outputs) + len(attributes), start)
+        characters = len(name) + sum(map(len, inputs)) + sum(map(len, outputs))
+        self.spend(1 + len(inputs) + len(outputs) + len(attributes) + characters // _ITEM_CHARACTERS, start)
         return OnnxNode(
             overloaded(op_type, overload), domain, name, tuple(inputs), tuple(outputs), attributes
         )
@@ -244,26 +256,16 @@ class GraphReader:
         return False
 
     def _long_list(self, start: int, end: int) -> tuple[str, Attribute]:
-        """A list of very many numbers (the nodes of a forest) as an array, one of texts as a tuple.
-
-        It holds nothing nested, so the protobuf library takes a few bytes for each of the file's.
-        """
-        if end - start > _LONGEST_BYTES:
-            raise WireError(
-                f"an attribute has {end - start} bytes (at most {_LONGEST_BYTES} are read)", start
-            )
-        try:
-            proto = onnx.AttributeProto.FromString(self._buffer[start:end])
-        except DecodeError:
+        """A list of very many numbers or texts, counted against the room for such."""
+        found = read_long_list(self._buffer, start, end)
+        if found is None:
             return self._decode_attribute(start, end)  # says what is wrong
+        name, values, size_bytes = found
         self.spend((end - start) // _LONG_BYTES, start)
-        if proto.strings:
-            known: dict[bytes, str] = {}
-            texts = (known.setdefault(raw, raw.decode(errors="backslashreplace")) for raw in proto.strings)
-            return proto.name, tuple(texts)
-        values = np.array(proto.floats, np.float32) if proto.floats else np.array(proto.ints, np.int64)
-        dtype = DType.FLOAT32 if proto.floats else DType.INT64
-        return proto.name, TensorData(proto.name, dtype, values.shape, values)
+        self._list_bytes += size_bytes
+        if self._list_bytes > MAX_LIST_BYTES:
+            raise WireError(f"the lists of all attributes take more than {MAX_LIST_BYTES} bytes", start)
+        return name, values
 
     def _decode_attribute(self, start: int, end: int) -> tuple[str, Attribute]:
         buffer = self._buffer
@@ -310,6 +312,7 @@ class GraphReader:
             value: float = _FLOAT.unpack(buffer[a:b])[0]
             return value
         if tag == _ATTRIBUTE_STRING:
+            self.spend((b - a) // _ITEM_CHARACTERS, a)
             raw = buffer[a:b]
             try:
                 return raw.decode()
@@ -344,6 +347,7 @@ class GraphReader:
                 self.spend((b - a) // 10, a)
                 return [int64_of(value) for value in packed_varints(buffer, a, b)]
             case 9:
+                self.spend((b - a) // _ITEM_CHARACTERS, a)
                 return [buffer[a:b].decode(errors="backslashreplace")]
             case 10:
                 return [self.tensor(a, b)]

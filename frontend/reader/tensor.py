@@ -112,7 +112,13 @@ class _Payload:
 
 
 def read_tensor(
-    buffer: Buffer, start: int, end: int, folder: Path | None = None, *, indices: bool = True
+    buffer: Buffer,
+    start: int,
+    end: int,
+    folder: Path | None = None,
+    *,
+    indices: bool = True,
+    values: bool = True,
 ) -> TensorData:
     """Read a TensorProto; values come along where there are few, or indices.
 
@@ -122,6 +128,7 @@ def read_tensor(
         end: Offset behind it.
         folder: Where external data may lie; only small constants are looked up, and only inside it.
         indices: Whether there is room for long lists of indices.
+        values: Whether there is room for values at all.
 
     Raises:
         WireError: If extents are absurd or the payload does not match them.
@@ -152,10 +159,10 @@ def read_tensor(
     try:
         shape = _checked_extents(dims, start)
         dtype = ONNX_TYPES.get(code, DType.UNDEFINED)
-        limit = _limit(dtype) if indices else MATERIALIZE_LIMIT
-        values = _values(buffer, dtype, shape, payload, folder=folder, limit=limit)
-        lost = payload.external and values is None and prod(shape) <= limit
-        return TensorData(name, dtype, shape, values, payload.entries.get("location", "") if lost else "")
+        limit = 0 if not values else _limit(dtype) if indices else MATERIALIZE_LIMIT
+        read = _values(buffer, dtype, shape, payload, folder=folder, limit=limit)
+        lost = payload.external and read is None and prod(shape) <= limit
+        return TensorData(name, dtype, shape, read, payload.entries.get("location", "") if lost else "")
     except WireError as error:
         raise error.within(f"tensor '{name}'") from None
 

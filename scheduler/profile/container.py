@@ -19,10 +19,11 @@ from layerweaver.ir.json_text import parse_json
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.profile.manifest import FORMAT, VERSION, Manifest, complaint
 
-__all__ = ["MANIFEST", "MAX_FILE_BYTES", "MEND", "Container"]
+__all__ = ["MANIFEST", "MAX_FILE_BYTES", "MAX_MANIFEST_BYTES", "MEND", "Container"]
 
 MANIFEST = "manifest.json"
 MAX_FILE_BYTES = 2**28
+MAX_MANIFEST_BYTES = 2**26
 MEND = "compile it again with `layerweaver compile`"
 _MAX_MEMBERS = 100_000
 _UNREADABLE = (
@@ -91,6 +92,8 @@ class Container:
         """The validated manifest; format and version are judged before the rest."""
         if MANIFEST not in self.names:
             self.refuse("is not a schedule profile", "give a file written by `layerweaver compile`")
+        if self._archive.getinfo(MANIFEST).file_size > MAX_MANIFEST_BYTES:
+            self.refuse(f"its manifest is larger than {MAX_MANIFEST_BYTES} bytes", MEND)
         try:
             data = self._archive.read(MANIFEST)
             document = parse_json(data)

@@ -24,6 +24,7 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ProfileError, atomic_write
+from layerweaver.ir.json_text import MAX_VALUES, values_in
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.iterations.rows import IterationRows
 from layerweaver.scheduler.offline import (
@@ -32,7 +33,7 @@ from layerweaver.scheduler.offline import (
     StaticWeave,
     fits_rows,
 )
-from layerweaver.scheduler.profile.container import MANIFEST, MEND, Container
+from layerweaver.scheduler.profile.container import MANIFEST, MAX_MANIFEST_BYTES, MEND, Container
 from layerweaver.scheduler.profile.manifest import (
     DecoderRecord,
     EntryRecord,
@@ -198,9 +199,17 @@ def profile_bytes(profile: Profile, where: str) -> bytes:
     except ValidationError as error:
         raise ProfileError(f"cannot be stored: {complaint(error)}", where=where) from None
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    described = text.encode()
+    if len(described) > MAX_MANIFEST_BYTES or values_in(described) > MAX_VALUES:
+        raise ProfileError(
+            f"cannot be stored: its manifest would have {len(described)} bytes and "
+            f"{values_in(described)} values",
+            where=where,
+            accepted=f"at most {MAX_MANIFEST_BYTES} and {MAX_VALUES}: compile into several profiles",
+        )
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(zipfile.ZipInfo(MANIFEST, _TIME), text.encode())
+        archive.writestr(zipfile.ZipInfo(MANIFEST, _TIME), described)
         for name, array in _members(profile):
             if array.dtype == np.dtype("<i8"):
                 _check_storable(array, name, where)

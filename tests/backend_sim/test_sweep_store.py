@@ -47,6 +47,10 @@ EDITS = (
     "DROP TABLE layouts",
     "DROP TABLE meta",
     "INSERT INTO points VALUES (-1,1,0,'[1,2]','')",
+    "INSERT INTO layouts VALUES (9, hex(zeroblob(40000000)))",
+    "UPDATE points SET line=hex(zeroblob(40000000)) WHERE number=2",
+    "DROP TABLE points; CREATE VIEW points AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) "
+    "SELECT i AS number, 1 AS layout, 0 AS failed, '' AS kinds, '' AS line FROM n",
 )
 
 
@@ -84,7 +88,7 @@ def test_what_somebody_altered_is_one_line(known: Path, tmp_path: Path, edit: st
     shutil.copytree(known, folder)
     (folder / "points.csv").unlink()
     with closing(sqlite3.connect(folder / "study.sqlite")) as database, database:
-        database.execute(edit)
+        database.executescript(edit)
     found = list(_said(folder))
     assert found
     assert all("\n" not in said and str(folder) in said for said in found)

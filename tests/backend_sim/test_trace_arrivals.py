@@ -114,7 +114,7 @@ BAD = {
     "zone minutes": ("timestamp,tenant\n2023-11-16 00:00:00+01:60,a\n", r"trace:2, column 'timestamp'"),
     "date": ("timestamp,tenant\n2023-13-40 00:00:00,a\n", r"trace:2, column 'timestamp'"),
     "order": ("timestamp,tenant\n2,a\n1,a\n", r"trace:3.*goes back in time by 1 s"),
-    "long": ("timestamp,tenant\n1," + "x" * (1 << 20) + "\n", r"trace:2: the line is longer"),
+    "long": ("timestamp,tenant\n1," + "x" * (1 << 20) + "\n", r"trace:2: the row is longer"),
     "tenant": ("timestamp,tenant\n1,b\n", r"no row for a; the file has b"),
 }
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
@@ -22,6 +21,7 @@ from layerweaver.backend_sim.study.sweep.schema import ObjectivesSpec
 from layerweaver.ir import OutputError, ScenarioError
 from layerweaver.ir.csv_text import split
 from layerweaver.ir.files import is_file
+from layerweaver.ir.json_text import parse_json
 from layerweaver.ir.sections import Section
 
 __all__ = [
@@ -34,10 +34,13 @@ __all__ = [
     "KnownPoints",
     "StudyNote",
     "SummaryNote",
+    "distrust",
 ]
 
 FORMAT = 2
 STUDY, SUMMARY = "study", "summary"
+_MOST_BYTES = 1 << 26
+"""Of one value, and of the names of all layouts together."""
 FILE = "study.sqlite"
 _PIECE = 2048
 
@@ -66,6 +69,17 @@ class StudyNote(Section):
     axes: list[str]
     aims: ObjectivesSpec
     points: int
+
+
+def distrust(db: sqlite3.Connection) -> None:
+    """Bound what is read from somebody's file: no value without end, and tables only.
+
+    Raises:
+        ValueError: If it has views or triggers, which could say anything.
+    """
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
+    for (kind,) in db.execute("SELECT type FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1"):
+        raise ValueError(f"it has a {kind}")
 
 
 class KnownPoint(NamedTuple):
@@ -113,10 +127,14 @@ class KnownPoints:
         address = f"file:{quote(str(self.path.absolute()))}?mode=ro{'&immutable=1' if still else ''}"
         with self.refusing():
             self._db = sqlite3.connect(address, timeout=0.5, isolation_level=None, uri=True)
+            distrust(self._db)
             self._read_layouts()
         self._check_format()
 
     def _read_layouts(self) -> None:
+        (size,) = self._db.execute("SELECT SUM(LENGTH(columns)) FROM layouts").fetchone()
+        if (size or 0) > _MOST_BYTES:
+            raise ValueError("its names of columns are too many")
         found = self._db.execute("SELECT id, columns FROM layouts")
         self._layouts: dict[int, tuple[str, ...]] = {key: _names(text) for key, text in found}
 
@@ -165,7 +183,7 @@ class KnownPoints:
         """What was noted under a key; None if nothing was."""
         with self.refusing():
             found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-            return None if found is None else json.loads(found[0])
+            return None if found is None else parse_json(str(found[0]).encode())
 
     @functools.cached_property
     def study(self) -> StudyNote | None:
@@ -290,7 +308,7 @@ def _further(places: Sequence[int]) -> str | None:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    found = json.loads(text)
+    found = parse_json(text.encode())
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         raise ValueError("its columns are none")
     return tuple(found)

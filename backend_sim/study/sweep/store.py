@@ -18,6 +18,7 @@ from layerweaver.backend_sim.study.sweep.known import (
     KnownPoints,
     StudyNote,
     SummaryNote,
+    distrust,
 )
 from layerweaver.backend_sim.study.sweep.lines import line_of
 from layerweaver.backend_sim.study.sweep.measure import Measured
@@ -60,6 +61,7 @@ class Store(KnownPoints):
             raise OutputError(f"cannot be made ({error.strerror})", where=str(folder)) from None
         with self.refusing():
             self._db = sqlite3.connect(self.path, timeout=0.5, isolation_level=None)
+            distrust(self._db)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
