@@ -131,8 +131,7 @@ def parse_yaml(
                 raise error(f"is nested more than {_MAX_DEPTH} deep", where=source)
             nodes += isinstance(event, yaml.NodeEvent)
             if nodes > 2 * _MAX_VALUES:  # every value may have a key
-                where = f"{source}:{event.start_mark.line + 1}"
-                raise error(f"holds more than {_MAX_VALUES} values", where=where)
+                raise error(f"holds more than {_MAX_VALUES} values", where=source)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as failure:
         mark = failure.problem_mark or failure.context_mark

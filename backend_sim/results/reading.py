@@ -110,6 +110,7 @@ _NEVER_NEGATIVE = (
     *("arrived", "completed", "dropped", "timed_out", "counts"),
 )
 _MOST_DEEP = 64
+_LONGEST_TEXT, _LONGEST_OF_SCENARIO = 4096, 1 << 20
 
 
 def _check_values(value: object, place: tuple[str, ...], where: str) -> None:
@@ -123,6 +124,13 @@ def _check_values(value: object, place: tuple[str, ...], where: str) -> None:
         items = []
     wrong = len(place) > _MOST_DEEP
     if isinstance(value, str):
+        longest = _LONGEST_TEXT if "scenario" not in place else _LONGEST_OF_SCENARIO
+        if len(value) > longest:
+            raise ResultError(
+                f"key {'.'.join(place)[-80:]!r}: a text of {len(value)} characters",
+                where=where,
+                accepted=f"at most {longest}",
+            )
         wrong = not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         negative = value < 0 and key.endswith(_NEVER_NEGATIVE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,12 +16,12 @@ from layerweaver.frontend.reader.file import read_model, read_model_bytes
 from layerweaver.ir import ModelError
 
 
-def model(*, name: str = "r", initializers: int = 0, **attributes: object) -> bytes:
+def model(*, name: str = "r", initializers: int = 0, **attributes: Any) -> bytes:
     value = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2])
     node = helper.make_node("Relu", ["x"], ["y"], name=name, **attributes)
     held = [numpy_helper.from_array(np.ones(100, np.float32), f"w{k}") for k in range(initializers)]
     made = helper.make_graph([node], "g", [value], [value], held)
-    return helper.make_model(made).SerializeToString()
+    return bytes(helper.make_model(made).SerializeToString())
 
 
 def test_names_are_counted_by_their_length(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +56,7 @@ def test_external_values_are_read_while_there_is_room(
     ids=["numbers", "floats", "texts"],
 )
 def test_long_lists_are_counted_together(
-    monkeypatch: pytest.MonkeyPatch, attributes: dict[str, object]
+    monkeypatch: pytest.MonkeyPatch, attributes: dict[str, Any]
 ) -> None:
     data = model(**attributes, b=attributes["a"])
     assert read_model_bytes(data, "m").graph.nodes[0].attributes["b"]

@@ -40,13 +40,13 @@ def _node(op_type: str, inputs: Iterable[str], outputs: Iterable[str], *attribut
     return field(1, b"".join((*named, field(4, op_type), *(field(5, each) for each in attributes))))
 
 
-def _attribute(name: str, kind: int, field: int, payload: bytes | str | int) -> bytes:
-    return field(1, name) + field(field, payload) + field(20, kind)
+def _attribute(name: str, kind: int, number: int, payload: bytes | str | int) -> bytes:
+    return field(1, name) + field(number, payload) + field(20, kind)
 
 
-def _value(field: int, name: str, *shape: int) -> bytes:
+def _value(number: int, name: str, *shape: int) -> bytes:
     info = helper.make_tensor_value_info(name, FLOAT, shape)
-    return field(field, info.SerializeToString())
+    return field(number, bytes(info.SerializeToString()))
 
 
 def _tensor(name: str, *dims: int, **more: bytes) -> bytes:

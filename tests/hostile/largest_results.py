@@ -117,10 +117,11 @@ def _many(command: str) -> Build:
 
 
 def result_of_text(folder: Path, share: float) -> list[str]:
-    """A result with a name that fills it."""
+    """A result of as many tenants as may be, with the longest names."""
     run = _result(folder)
-    run["tenants"][0]["name"] = "x" * int(60_000_000 * share)
-    (folder / "result.json").write_text(json.dumps(run))
+    tenant = run["tenants"][0]
+    run["tenants"] = [{**tenant, "name": f"{'x' * 4000}{k}"} for k in range(count_of(1000, share))]
+    (folder / "result.json").write_text(json.dumps({"runs": [run] * max(1, int(10 * share))}))
     return ["report", str(folder / "result.json"), "-o", str(folder / "page.html")]
 
 
