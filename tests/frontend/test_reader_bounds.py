@@ -55,9 +55,7 @@ def test_external_values_are_read_while_there_is_room(
     [{"a": [300] * 40_000}, {"a": [1.5] * 40_000}, {"a": [f"text {k}" for k in range(10_000)]}],
     ids=["numbers", "floats", "texts"],
 )
-def test_long_lists_are_counted_together(
-    monkeypatch: pytest.MonkeyPatch, attributes: dict[str, Any]
-) -> None:
+def test_long_lists_are_counted_together(monkeypatch: pytest.MonkeyPatch, attributes: dict[str, Any]) -> None:
     data = model(**attributes, b=attributes["a"])
     assert read_model_bytes(data, "m").graph.nodes[0].attributes["b"]
     monkeypatch.setattr(graph, "MAX_LIST_BYTES", 130_000)
