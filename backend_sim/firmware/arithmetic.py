@@ -9,10 +9,21 @@ import ast
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from layerweaver.backend_sim.firmware.spans import BOOLEAN, INT32, INT64, Number, Span, constant
+from layerweaver.backend_sim.firmware.spans import (
+    BOOLEAN,
+    INT32,
+    INT64,
+    POSITION,
+    TIME,
+    Number,
+    Span,
+    constant,
+)
 from layerweaver.ir import PolicyError
+from layerweaver.scheduler.machine.timelines import NEVER
 
 __all__ = ["ARITHMETIC", "COMPARED", "Arithmetic", "all_of", "any_of"]
 
@@ -39,6 +50,8 @@ COMPARED: dict[type[ast.cmpop], tuple[str, Callable[[int, int], bool]]] = {
     ast.NotEq: ("!=", operator.ne),
 }
 _MOST_SHIFTED = 62
+_EPOCH = Number("lw->epoch", Span(0, NEVER), wide=True)
+_POSITIONS = Span(-1, INT32.high)
 
 
 class Arithmetic(ABC):
@@ -47,6 +60,24 @@ class Arithmetic(ABC):
     @abstractmethod
     def refusal(self, node: ast.AST, what: str, accepted: str = ARITHMETIC) -> PolicyError:
         """An error that says what cannot be translated."""
+
+    def _absolute(self, number: Number) -> Number:
+        """A number as Python has it: times count from cycle 0."""
+        if number.kind != TIME:
+            return number
+        return self._plain_binary(_EPOCH, ast.Add(), replace(number, kind=""))
+
+    def _as_kind(self, number: Number, kind: str) -> Number:
+        """A number as another kind has it."""
+        if kind == TIME and number.kind != TIME:
+            return replace(self._plain_binary(number, ast.Sub(), _EPOCH), kind=TIME)
+        return number if kind == TIME else self._absolute(number)
+
+    def _alike(self, a: Number, b: Number) -> tuple[Number, Number]:
+        """Two numbers that can be compared: both times, or none of them."""
+        if a.kind == TIME and b.kind == TIME:
+            return a, b
+        return self._absolute(a), self._absolute(b)
 
     def _bounded(self, node: ast.AST, value: int) -> Number:
         if not INT64.low <= value <= INT64.high:
@@ -70,11 +101,25 @@ class Arithmetic(ABC):
             raise self.refusal(node, f"{type(op).__name__} is not translated")
         sign, compute = _ARITHMETIC[type(op)]
         if isinstance(op, (ast.LShift, ast.RShift)):
-            return self._shifted(node, left, op, right)
+            return self._shifted(node, self._absolute(left), op, self._absolute(right))
+        kind = _kind_of(op, left, right)
+        if kind == "" and not (isinstance(op, ast.Sub) and left.kind == right.kind):
+            left, right = self._absolute(left), self._absolute(right)
         if left.value is not None and right.value is not None:
             if right.value == 0 and sign in "/%":
                 raise self.refusal(node, "division by zero", "another divisor")
-            return self._bounded(node, compute(left.value, right.value))
+            return replace(self._bounded(node, compute(left.value, right.value)), kind=kind)
+        result = replace(self._plain_binary(left, op, right), kind=kind)
+        if kind == POSITION and not result.wide:
+            return result
+        if kind == POSITION:
+            at, by = left.as_type(False), right.as_type(False)
+            return Number(f"({at} {sign} {by})", _POSITIONS, calls=left.calls, kind=kind)
+        return result
+
+    def _plain_binary(self, left: Number, op: ast.operator, right: Number) -> Number:
+        """Arithmetic of two numbers of which at least one is no constant."""
+        sign = _ARITHMETIC[type(op)][0]
         span = _span_of(op, left.span, right.span).clamped()
         wide = not all(INT32.holds(item) for item in (span, left.span, right.span))
         calls = left.calls or right.calls
@@ -110,6 +155,7 @@ class Arithmetic(ABC):
 
     def _comparison(self, left: Number, op: type[ast.cmpop], right: Number) -> Number:
         sign, compare = COMPARED[op]
+        left, right = self._alike(left, right)
         calls = left.calls or right.calls
         if not calls:
             corners = {
@@ -131,7 +177,8 @@ class Arithmetic(ABC):
     def _extreme(self, values: list[Number], *, least: bool) -> Number:
         result = values[0]
         pick: Callable[..., Any] = min if least else max
-        for value in values[1:]:
+        for following in values[1:]:
+            result, value = self._alike(result, following)
             span = Span(pick(result.span.low, value.span.low), pick(result.span.high, value.span.high))
             if not (result.calls or value.calls):
                 decided = _decided(result, value, least)
@@ -141,8 +188,21 @@ class Arithmetic(ABC):
             wide = not (INT32.holds(result.span) and INT32.holds(value.span))
             name = f"lw_{'least' if least else 'most'}_{64 if wide else 32}"
             text = f"{name}({result.as_type(wide)}, {value.as_type(wide)})"
-            result = Number(text, span, wide=wide, calls=result.calls or value.calls)
+            result = Number(text, span, wide=wide, calls=result.calls or value.calls, kind=result.kind)
         return result
+
+
+def _kind_of(op: ast.operator, left: Number, right: Number) -> str:
+    """What a time or a position and another number make, if it is a time or a position again."""
+    kinds = left.kind, right.kind
+    match op:
+        case ast.Add() if TIME in kinds and left.kind != right.kind:
+            return TIME
+        case ast.Sub() if left.kind == TIME and right.kind != TIME:
+            return TIME
+        case ast.Add() | ast.Sub() if left.kind == POSITION and right.value in (1, -1):
+            return POSITION
+    return ""
 
 
 def _decided(a: Number, b: Number, least: bool) -> Number | None:

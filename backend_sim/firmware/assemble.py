@@ -10,39 +10,19 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from string import Template
-from types import FunctionType
-from typing import Any, cast
 
-from layerweaver.backend_sim.firmware.facts import Column, Facts
-from layerweaver.backend_sim.firmware.functions import Function
-from layerweaver.backend_sim.firmware.program import Program
-from layerweaver.backend_sim.firmware.spans import SIZES, Number, Span, literal, storage_type
-from layerweaver.backend_sim.firmware.things import Pointed, Seen, Thing, Whole
-from layerweaver.scheduler.machine import timelines
-from layerweaver.scheduler.machine.jit import mentions
-from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER
+from layerweaver.backend_sim.firmware.columns import Column
+from layerweaver.backend_sim.firmware.facts import Facts
+from layerweaver.backend_sim.firmware.spans import SIZES, Span, literal, storage_type
+from layerweaver.backend_sim.firmware.things import Pointed
+from layerweaver.backend_sim.firmware.translation import HEAD_NEEDED, translate
+from layerweaver.scheduler.machine.timelines import NEVER
 from layerweaver.scheduler.policies.contract import Policy
-from layerweaver.scheduler.rules import commitment
 
 __all__ = ["Assembly"]
 
-_MACHINE_NEEDED = [
-    "now",
-    "start",
-    "fetch_end",
-    "compute_end",
-    "ready_count",
-    "hold_until",
-    "first",
-    "last",
-    "appended_scaled",
-    "origin",
-]
-_HEAD_NEEDED = ["queued", "rows_left", "place", "profile", "batch", "started", "changed"]
-_ROW_NEEDED = ("compute_cycles", "weight_scaled")
 _CONDITION = re.compile(r"\[(!?)([\w.]+)\]")
 _ENTRY = re.compile(r"@(\w+)\[((?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*)\]")
-_VIEW = Seen("ready", "spare")
 _HELPERS = {
     "lw_least_32": "static int32_t lw_least_32(int32_t a, int32_t b)\n{\n    return a < b ? a : b;\n}\n",
     "lw_least_64": "static int64_t lw_least_64(int64_t a, int64_t b)\n{\n    return a < b ? a : b;\n}\n",
@@ -111,34 +91,9 @@ class Assembly:
         self.facts, self.policy, self.origin = facts, policy, origin
         self.columns: dict[str, Column] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
-        spec = policy.spec
-        needed = [("machine", name) for name in _MACHINE_NEEDED]
-        needed += [("head", name) for name in (*_HEAD_NEEDED, *_ROW_NEEDED)]
-        if not spec.overlap or spec.checkpoints:
-            needed.append(("machine", "running"))
-        if spec.checkpoints:
-            needed.append(("head", "live_bytes"))
-        choose = cast("FunctionType", spec.choose)
-        bound = {cast("FunctionType", commitment.choose): choose}
-        if not mentions(choose, "room_scaled"):
-            bound |= {getattr(timelines, name): empty for name, empty in timelines.WITHOUT_ROOM.items()}
-        self._program = Program(facts, bound, needed)
-        time = Number("", Span(0, NEVER), wide=True)
-        weight = Number("", facts.head_fields()["weight_scaled"])
-        head = Pointed("head", "head->")
-        roots: dict[str, tuple[Any, list[Thing]]] = {
-            "release": (timelines.release, [_VIEW]),
-            "fetch_end_of": (timelines.fetch_end_of, [_VIEW, head]),
-            "append_fetch": (timelines.append_fetch, [_VIEW, weight, time]),
-            "rebase": (timelines.rebase, [_VIEW, time]),
-            "decide": (commitment.decide, [_VIEW, Pointed("options", ""), Whole("memory")]),
-        }
-        made = {
-            name: self._program.root(cast("FunctionType", function), f"policy_{name}", given)
-            for name, (function, given) in roots.items()
-        }
-        self.program = self._program.text()
-        self._decide: Function = made["decide"]
+        translation = translate(facts, policy)
+        self.program, self._reads = translation.text, translation.reads
+        self._decide, self._asks_room = translation.decide, translation.asks_room
         self._kept = self._kept_fields()
         self._true = self._conditions()
 
@@ -146,17 +101,19 @@ class Assembly:
 
     def _kept_fields(self) -> dict[str, list[str]]:
         """Fields of the state, by record."""
-        facts, reads = self.facts, self._program.reads
+        facts, reads = self.facts, self._reads
         machine = [name for name in facts.machine_fields() if reads("machine", name)]
-        heads = {name for name in facts.head_fields() if reads("head", name)} | set(_HEAD_NEEDED)
+        heads = {name for name in facts.head_fields() if reads("head", name)} | set(HEAD_NEEDED)
         if facts.defers.high:
             heads |= {"passed", "hopeless"}
+        if "latest_start" in heads:
+            heads.add("urgent")
         return {
             "machine": machine,
             "head": [
                 name
                 for name, span in facts.head_fields().items()
-                if name in heads and (span.low < span.high or name in _HEAD_NEEDED)
+                if name in heads and (span.low < span.high or (name in HEAD_NEEDED and name != "batch"))
             ],
         }
 
@@ -178,6 +135,7 @@ class Assembly:
             "checkpoints": spec.checkpoints,
             "switches": not spec.overlap or spec.checkpoints,
             "decides_later": facts.decision_cycles,
+            "near": facts.near,
         }
         return true | {name for name, holds in checks.items() if holds}
 
@@ -229,7 +187,11 @@ class Assembly:
             "SCALE": str(facts.scale),
             "RATE": str(facts.rate),
             "REACH": f"INT64_C({facts.reach_cycles})",
-            "COUNT_LIMIT": literal(COUNT_LIMIT),
+            "COUNT_LIMIT": literal(facts.count_limit),
+            "TIME": storage_type(facts.machine_fields()["start"]),
+            "EPOCH": "lw->epoch + " if facts.near else "",
+            "SINCE_EPOCH": " - lw->epoch" if facts.near else "",
+            "COUNTED_TYPE": storage_type(facts.machine_fields()["appended_scaled"]),
             "AHEAD": str(facts.dispatch_ahead),
             "DECISION_CYCLES": str(facts.decision_cycles),
             "WEIGHT_TYPE": stored("weight_scaled"),
@@ -243,13 +205,23 @@ class Assembly:
             "HEAD_COMPUTE": head("compute_cycles"),
             "HEAD_FETCH": head("fetch_cycles"),
             "HEAD_WEIGHT": head("weight_scaled"),
+            "HEAD_BATCH": head("batch"),
             "DECIDE": self._decide_call(),
+            "MOVED_HEADS": self._moved_heads(),
         }
 
     def _decide_call(self) -> str:
         lists = ", lw->ready, lw->spare" if self._decide.lists_used else ""
         call = f"{self._decide.name}(lw{lists})"
         return call if self._decide.returned() == "int32_t" else f"(int32_t){call}"
+
+    def _moved_heads(self) -> str:
+        """What takes off the cycles by which the epoch moves from the times that heads keep."""
+        kept = [name for name in self._kept["head"] if self.facts.kind_of("head", name)]
+        if not kept:
+            return ""
+        lines = [f"        lw->heads[index].{name} -= cycles;" for name in kept]
+        return "\n".join(["    for (int32_t index = 0; index < LW_TENANTS; index++) {", *lines, "    }"])
 
     def _helpers(self) -> str:
         named = [name for name in _HELPERS if f"{name}(" in self.program]
@@ -275,20 +247,20 @@ class Assembly:
                 "lw_machine", [(storage_type(machine[name]), name) for name in self._kept["machine"]]
             ),
             self._struct("lw_head", [*[("lw_request", name) for name in pointers], *kept]),
-            self._struct(
-                "lw_fetch",
-                [
-                    (storage_type(span), name)
-                    for name, span in fetches.items()
-                    if self._program.reads("fetch", name)
-                ],
-            ),
+            self._struct("lw_fetch", [(storage_type(span), name) for name, span in fetches.items()]),
         ]
         members = [
             ("lw_machine", "machine"),
             ("lw_head", "heads[LW_TENANTS]"),
+            ("int64_t", "now"),
             ("int64_t", "wake"),
         ]
+        if facts.near:
+            members.append(("int64_t", "epoch"))
+        if "longest_fetch_cycles" in self._kept["machine"]:
+            members.append(("int32_t", "reformed"))
+        if self._asks_room:
+            members += [("int32_t", "noted"), ("int32_t", "room_known")]
         for record, kind, member in (("own", "lw_own", "own[LW_TENANTS]"), ("common", "lw_common", "common")):
             names = facts.own[record]
             if names and f"lw->{'own[' if record == 'own' else 'common.'}" in self.program:
@@ -297,8 +269,13 @@ class Assembly:
         if facts.drops.high:
             members.append(("lw_request", "*dropped"))
         if facts.dispatch_ahead:
-            members += [("int64_t", f"recent[{facts.dispatch_ahead + 1}]"), ("int32_t", "recent_at")]
+            members.append((storage_type(machine["start"]), f"recent[{facts.dispatch_ahead + 1}]"))
+            members.append(("int32_t", "recent_at"))
         members.append(("lw_fetch", "fetches[LW_RING]"))
+        if self._asks_room:
+            notes = [(storage_type(span), name) for name, span in facts.note_fields().items()]
+            parts.append(self._struct("lw_note", notes))
+            members.append(("lw_note", "notes[LW_RING]"))
         members += [("lw_tenant", "ready[LW_TENANTS]"), ("lw_tenant", "spare[LW_TENANTS]")]
         parts.append(self._struct("lw_scheduler", members, ordered=False))
         return "\n".join(parts)

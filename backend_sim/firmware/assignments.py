@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from abc import abstractmethod
+from dataclasses import replace
 from types import FunctionType
 from typing import Protocol
 
@@ -20,12 +21,23 @@ class Result:
 
     Attributes:
         spans: Bounds of each.
+        kinds: The kind of each.
         several: Whether it is a tuple.
     """
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
+        self.kinds: list[str] = []
         self.several = False
+
+    def number(self, at: int, text: str, *, calls: bool = False) -> Number:
+        """One of them, by the expression that reads it."""
+        span = self.spans[at]
+        return Number(text, span, wide=not INT32.holds(span), calls=calls, kind=self.kinds[at])
+
+    def numbers(self, taken: str) -> list[Number]:
+        """All of them, from the record in which they are returned."""
+        return [self.number(at, f"{taken}.value{at}") for at in range(len(self.spans))]
 
 
 class Called(Protocol):
@@ -100,10 +112,7 @@ class Assignments(Locals):
                 )
             taken = self._temporary()
             self._emit(f"{callee.name}_result {taken} = {text};")
-            things = tuple(
-                Number(f"{taken}.value{k}", span, wide=not INT32.holds(span))
-                for k, span in enumerate(callee.result.spans)
-            )
+            things = tuple(callee.result.numbers(taken))
         else:
             thing = self.thing(value)
             things = thing.items if isinstance(thing, Several) else ()
@@ -135,7 +144,7 @@ class Assignments(Locals):
         self._emit(
             f"{c_type(thing.span)} {name} = {unbracketed(thing.as_type(not INT32.holds(thing.span)))};"
         )
-        return Number(name, thing.span, wide=not INT32.holds(thing.span), boolean=thing.boolean)
+        return replace(thing, text=name, wide=not INT32.holds(thing.span), calls=False)
 
     def _assign_place(self, node: ast.stmt, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Attribute):
@@ -150,14 +159,17 @@ class Assignments(Locals):
         self._write_place(node, target, self.number(value))
 
     def _write_place(self, node: ast.stmt, target: ast.expr, value: Number) -> None:
+        kind_of = ""
         if isinstance(target, ast.Attribute):
             owner = self.thing(target.value)
             if isinstance(owner, Pointed) and self.layout.is_floating(owner, target.attr):
                 raise self.refusal(node, f"{ast.unparse(target)[:60]} is floating point")
             place = self.layout.write(owner, target.attr) if isinstance(owner, Pointed) else None
+            field = self.layout.read(owner, target.attr) if isinstance(owner, Pointed) else None
+            kind_of = field.kind if field is not None else ""
         else:
             assert isinstance(target, ast.Subscript)
-            listed, at = self.thing(target.value), self.number(target.slice)
+            listed, at = self.thing(target.value), self._absolute(self.number(target.slice))
             place = None
             if isinstance(listed, Listed) and listed.of == "number" and "spare" in listed.text:
                 place = f"{listed.text}[{at.text}]", "lw_tenant"
@@ -168,6 +180,7 @@ class Assignments(Locals):
                 "machine.mode, machine.hold_until, memory",
             )
         text, kind = place
+        value = self._as_kind(value, kind_of)
         wide = kind == "int64_t"
         written = value.as_type(wide)
         if value.value is None and kind not in ("int64_t", "int32_t"):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.firmware.assemble import Assembly
+from layerweaver.backend_sim.firmware.columns import BATCH, ROW, Column
 from layerweaver.backend_sim.firmware.cores import need_tools
-from layerweaver.backend_sim.firmware.facts import BATCH, ROW, Column, Facts
+from layerweaver.backend_sim.firmware.facts import Facts
 from layerweaver.backend_sim.firmware.measure import MOST_DECISIONS, Cost, Replay, measure
 from layerweaver.backend_sim.firmware.spans import SIZES
 from layerweaver.backend_sim.run.prepare import PreparedScenario

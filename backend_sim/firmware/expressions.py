@@ -68,7 +68,7 @@ class Expressions(Arithmetic):
             if inner.value is not None:
                 return constant(int(not inner.value), boolean=True)
             return Number(f"(!{inner.text})", BOOLEAN, boolean=True, calls=inner.calls)
-        value = self.number(node)
+        value = self._absolute(self.number(node))
         if value.boolean:
             return value
         if value.value is not None:
@@ -153,7 +153,7 @@ class Expressions(Arithmetic):
     def _entry(self, node: ast.Subscript, owner: Thing, index: ast.expr) -> Thing:
         if isinstance(index, ast.Slice):
             raise self.refusal(node, "slices are not translated", "single entries")
-        at = self.number(index)
+        at = self._absolute(self.number(index))
         match owner:
             case Several(items=items) if at.value is not None and -len(items) <= at.value < len(items):
                 return items[at.value]
@@ -221,7 +221,7 @@ class Expressions(Arithmetic):
         chosen = self.condition(test)
         if chosen.value is not None:
             return self.thing(body if chosen.value else orelse)
-        first, second = self.number(body), self.number(orelse)
+        first, second = self._alike(self.number(body), self.number(orelse))
         wide = not (INT32.holds(first.span) and INT32.holds(second.span))
         return Number(
             f"({chosen.text} ? {first.as_type(wide)} : {second.as_type(wide)})",
@@ -229,6 +229,7 @@ class Expressions(Arithmetic):
             wide=wide,
             boolean=first.boolean and second.boolean,
             calls=chosen.calls or first.calls or second.calls,
+            kind=first.kind if first.kind == second.kind else "",
         )
 
     def _call(self, node: ast.Call) -> Thing:

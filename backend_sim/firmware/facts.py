@@ -7,100 +7,45 @@ and fields of a head that follow from its row, its batch or its tenant are looke
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.layout import build_state
-from layerweaver.backend_sim.firmware.spans import INT32, INT64, Number, Span, constant, storage_type
+from layerweaver.backend_sim.firmware.columns import (
+    KEYS,
+    LOOKED_UP,
+    columns_of,
+    prepared_columns,
+    reading,
+)
+from layerweaver.backend_sim.firmware.spans import (
+    INT32,
+    INT64,
+    POSITION,
+    TIME,
+    Number,
+    Span,
+    constant,
+    storage_type,
+)
 from layerweaver.backend_sim.firmware.things import Listed, Pointed
-from layerweaver.ir import PolicyError
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER
 from layerweaver.scheduler.policies.contract import Policy
+from layerweaver.scheduler.rules.commitment import MARK
 
-__all__ = ["Column", "Facts"]
+__all__ = ["Facts"]
 
 _TIME = Span(0, NEVER)
 _MANY = Span(0, 2**31 - 1)
 _BYTES = Span(0, 2 * COUNT_LIMIT)
 _POSITION = Span(0, 2**31 - 2)
-
-ROW, BATCH, TENANT = "row", "profile", "tenant"
-"""By what a column is looked up."""
-
-_UNITS = {
-    "compute_cycles": "cycles on the compute engine",
-    "fetch_cycles": "cycles of the fetch without stalls",
-    "weight_bytes": "bytes that become resident in the weight buffer",
-    "dram_bytes": "bytes of DRAM traffic",
-    "remaining_cycles": "cycles that the batch takes alone from this row on",
-    "live_bytes": "bytes of activations alive while the row runs",
-    "first_row": "index of the first row",
-    "rows": "number of rows",
-    "batch_size": "requests",
-    "standalone_cycles": "cycles of a whole batch alone",
-    "compute_intensive": "1 if compute takes longer than fetches, else 0",
-    "longest_fetch_cycles": "cycles of the longest fetch of any row",
-    "model_compute_cycles": "compute cycles of all rows",
-    "model_fetch_cycles": "fetch cycles of all rows, without stalls",
-    "first_profile": "index of the profile of the smallest batch",
-    "largest_batch": "requests",
-    "queue_limit": "requests that may wait",
-    "limit_cycles": "cycles from arrival to deadline",
-    "delay_cycles": "cycles for which the oldest request waits for company",
-    "priority": "1, 3 or 9",
-    "full": "requests of the largest batch that fits the deadline",
-    "full_standalone_cycles": "cycles of such a batch alone",
-    "full_compute_cycles": "compute cycles of such a batch",
-    "full_fetch_cycles": "fetch cycles of such a batch",
-    "drops": "1 to drop requests that cannot be in time, else 0",
-    "defers": "1 to serve requests that cannot be in time after the others, else 0",
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Column:
-    """A constant array: of every row, of every (model, batch), or of every tenant.
-
-    Attributes:
-        name: Its name, with the unit; ``lw_`` stands before it in C.
-        of: By what it is looked up: :data:`ROW`, :data:`BATCH` or :data:`TENANT`.
-        values: Its entries.
-    """
-
-    name: str
-    of: str
-    values: NDArray[np.int64]
-
-    @property
-    def span(self) -> Span:
-        """Between which bounds its entries lie."""
-        return Span(int(self.values.min()), int(self.values.max()))
-
-    @property
-    def type(self) -> str:
-        """The smallest C type that holds them."""
-        return storage_type(self.span)
-
-    @property
-    def unit(self) -> str:
-        """What its entries are, in words."""
-        return _UNITS.get(self.name, "prepared by the policy")
-
-    def at(self, index: str) -> Number:
-        """One entry; a constant where all are the same."""
-        return reading(f"lw_{self.name}[{index}]", self.span)
-
-
-def reading(text: str, span: Span) -> Number:
-    """What is stored in the smallest type that holds a span, as it is computed with."""
-    if span.low == span.high:
-        return constant(span.low)
-    kind = storage_type(span)
-    return Number(f"(int64_t){text}" if kind == "uint32_t" else text, span, wide=not INT32.holds(span))
+_NEAR_CYCLES = 2**28
+_NEAR = Span(-2 * _NEAR_CYCLES, 2 * _NEAR_CYCLES)
+_FROM_EPOCH = Span(INT64.low, NEVER)
+_FEW_BYTES = 2**30
 
 
 class Facts:
@@ -123,14 +68,17 @@ class Facts:
         self.buffer_scaled, self.clock_hz = int(machine.buffer_scaled), int(machine.clock_hz)
         self.one_kind, self.decision_cycles = int(machine.one_kind), int(machine.decision_cycles)
         self.dispatch_ahead, self.reach_cycles = given.dispatch_ahead, int(state.totals.reach_cycles)
-        self.columns = _columns(state, heads, queues)
+        self.columns = columns_of(state, heads, queues)
         self.options = _constants(policy.record(self.clock_hz))
         memory = policy.memory([tenant.profiles for tenant in given.tenants], given.groups)
         kept = {"own": memory.tenants.dtype, "common": memory.common.dtype}
         self.own = {record: _fields(kind, np.integer) for record, kind in kept.items()}
         self.floating = {record: _fields(kind, np.floating) for record, kind in kept.items()}
-        self.prepared = _prepared(policy, memory.tables)
+        self.prepared = prepared_columns(policy, memory.tables)
         self.defers, self.drops = self.columns["defers"].span, self.columns["drops"].span
+        self.near = self._furthest_cycles(policy) < _NEAR_CYCLES
+        largest = self.columns["weight_bytes"].span.high * self.scale
+        self.count_limit = _FEW_BYTES if max(self.buffer_scaled, largest) <= _FEW_BYTES // 2 else COUNT_LIMIT
         self._mutable = self._machine_spans()
 
     @property
@@ -138,10 +86,33 @@ class Facts:
         """Requests of one batch."""
         return Span(1, self.columns["largest_batch"].span.high)
 
+    def _furthest_cycles(self, policy: Policy) -> int:
+        """How far behind a decision its row can end at most; :data:`NEVER` without a bound.
+
+        Late commitment appends to what reaches beyond its mark rows of memory-intensive models only. Whole
+        models of these do not add to what is to be computed beyond the fetches, so of each tenant at most two
+        parts of a model do. Without overlap only rows of one model are ahead.
+        """
+        longest = self.columns["longest_fetch_cycles"].span.high
+        most = int(self.columns["model_compute_cycles"].values.max())
+        if not policy.spec.overlap:
+            ahead = most
+        elif self.options.get("hides"):
+            ahead = (2 * self.tenants + 1) * most + MARK * longest
+        else:
+            return NEVER
+        return (self.dispatch_ahead + 2) * (ahead + longest) + self.decision_cycles
+
+    @property
+    def _cycle(self) -> Span:
+        """Bounds of times that the machine keeps."""
+        return _NEAR if self.near else _TIME
+
     def _machine_spans(self) -> dict[str, Span]:
         longest = self.columns["longest_fetch_cycles"].span.high
         return {
-            **dict.fromkeys(("now", "start", "fetch_end", "compute_end", "origin", "hold_until"), _TIME),
+            **dict.fromkeys(("now", "start", "fetch_end", "compute_end", "origin"), self._cycle),
+            "hold_until": _TIME,
             "free_scaled": Span(0, self.buffer_scaled),
             "room_scaled": INT64,
             "longest_fetch_cycles": Span(0, longest),
@@ -150,8 +121,22 @@ class Facts:
             "mode": Span(0, 255),
             "queued": _MANY,
             **dict.fromkeys(("first", "last", "window_first", "window_last"), _POSITION),
-            "appended_scaled": _BYTES,
+            "appended_scaled": self._counted,
         }
+
+    @property
+    def _counted(self) -> Span:
+        """Bounds of scaled bytes counted from the origin."""
+        few = Span(0, self.count_limit + self.count_limit // 2 - 1)
+        return _BYTES if self.count_limit == COUNT_LIMIT else few
+
+    def kind_of(self, record: str, field: str) -> str:
+        """What a field is: a time counted from the epoch, a position, or just a number."""
+        if record == "machine" and field in _POSITIONS:
+            return POSITION
+        if self.near and field in _TIMES.get(record, ()):
+            return TIME
+        return ""
 
     def machine_fields(self) -> dict[str, Span]:
         """What of the machine is kept in the state."""
@@ -159,14 +144,20 @@ class Facts:
 
     def fetch_fields(self) -> dict[str, Span]:
         """What is kept of every fetch."""
-        return {"before_scaled": _BYTES, "done": _TIME, "key": INT64, "window": _POSITION}
+        return {"before_scaled": self._counted, "done": self._cycle}
+
+    def note_fields(self) -> dict[str, Span]:
+        """What is noted of every fetch beside, where somebody asks what could be fetched beside a row."""
+        return {"key": INT64, "window": _POSITION}
 
     def head_fields(self) -> dict[str, Span]:
         """What can be kept of every head."""
         columns = self.columns
         return {
-            "latest_start": Span(-NEVER, NEVER),
-            **dict.fromkeys(("deadline", "arrival", "since", "last_start", "newest"), _TIME),
+            "latest_start": _FROM_EPOCH if self.near else Span(-NEVER, NEVER),
+            **dict.fromkeys(
+                ("deadline", "arrival", "since", "last_start", "newest"), _FROM_EPOCH if self.near else _TIME
+            ),
             "arrived": Span(0, 2**40),
             **dict.fromkeys(("served_compute_cycles", "served_fetch_cycles"), _TIME),
             "left_compute_cycles": Span(0, columns["model_compute_cycles"].span.high),
@@ -183,6 +174,7 @@ class Facts:
             "batch": self.batches,
             "tenant": Span(0, self.tenants - 1),
             "hopeless": Span(0, self.defers.high),
+            "urgent": Span(0, 1),
             "started": Span(0, 1),
             "changed": Span(0, 1),
         }
@@ -201,6 +193,11 @@ class Facts:
 
     def read(self, record: Pointed, field: str) -> Number | None:
         """The expression of a field; None if there is no such field."""
+        number = self._read(record, field)
+        kind = self.kind_of(record.record, field)
+        return number if number is None or not kind else replace(number, kind=kind)
+
+    def _read(self, record: Pointed, field: str) -> Number | None:
         text = record.text + field
         match record.record:
             case "machine":
@@ -208,10 +205,12 @@ class Facts:
                     return Number("LW_MASK", _MANY)
                 if field in self.constants():
                     return constant(self.constants()[field])
+                if field == "room_scaled":
+                    return Number("room_left(lw)", INT64, wide=True)
                 return reading(text, self._mutable[field]) if field in self._mutable else None
             case "fetch":
-                fields = self.fetch_fields()
-                return reading(text, fields[field]) if field in fields else None
+                fields = self.fetch_fields() | self.note_fields()
+                return reading(self._of_fetch(record.text, field), fields[field]) if field in fields else None
             case "options":
                 value = self.options.get(field)
                 return None if value is None else constant(value)
@@ -219,10 +218,16 @@ class Facts:
                 return Number(text, INT64, wide=True) if field in self.own[record.record] else None
         return self._of_head(record.text, field)
 
+    def _of_fetch(self, fetch: str, field: str) -> str:
+        if field not in self.note_fields():
+            return fetch + field
+        at = f"{fetch[:-2]} - lw->fetches" if fetch.endswith("->") else fetch[len("lw->fetches[") : -2]
+        return f"lw->notes[{at}].{field}"
+
     def _of_head(self, head: str, field: str) -> Number | None:
-        looked_up, kept = _LOOKED_UP.get(field), self.head_fields().get(field)
+        looked_up, kept = LOOKED_UP.get(field), self.head_fields().get(field)
         if looked_up is not None:
-            column, key = self.columns[looked_up[0]], f"{head}{_KEYS[looked_up[1]]}"
+            column, key = self.columns[looked_up[0]], f"{head}{KEYS[looked_up[1]]}"
             return column.at(key)
         if field == "dram_scaled":
             column = self.columns["dram_bytes"]
@@ -235,7 +240,7 @@ class Facts:
             first = self.columns["first_row"].at(f"{head}profile")
             span = Span(0, self.columns["rows"].span.high - 1)
             return Number(f"((int32_t){head}place - (int32_t){first.text})", span)
-        if field in ("place", "tenant", "started", "changed") or kept is None:
+        if field in ("place", "tenant", "urgent", "started", "changed") or kept is None:
             return None
         return reading(head + field, kept)
 
@@ -256,8 +261,8 @@ class Facts:
                 return text, "int64_t"
             case "machine" if field in self._mutable:
                 return text, storage_type(self._mutable[field])
-            case "fetch" if field in self.fetch_fields():
-                return text, storage_type(self.fetch_fields()[field])
+            case "fetch" if (span := (self.fetch_fields() | self.note_fields()).get(field)) is not None:
+                return self._of_fetch(record.text, field), storage_type(span)
         return None
 
     def is_floating(self, record: Pointed, field: str) -> bool:
@@ -276,30 +281,12 @@ class Facts:
         )
 
 
-_KEYS = {ROW: "place", BATCH: "profile", TENANT: "tenant"}
-_LOOKED_UP = {
-    "remaining_cycles": ("remaining_cycles", ROW),
-    "live_bytes": ("live_bytes", ROW),
-    "compute_intensive": ("compute_intensive", BATCH),
-    "longest_fetch_cycles": ("longest_fetch_cycles", BATCH),
-    "standalone_cycles": ("standalone_cycles", BATCH),
-    "model_compute_cycles": ("model_compute_cycles", BATCH),
-    "model_fetch_cycles": ("model_fetch_cycles", BATCH),
-    **{
-        name: (name, TENANT)
-        for name in (
-            "queue_limit",
-            "limit_cycles",
-            "delay_cycles",
-            "priority",
-            "full",
-            "full_standalone_cycles",
-            "full_compute_cycles",
-            "full_fetch_cycles",
-        )
-    },
+_TIMES = {
+    "machine": ("now", "start", "fetch_end", "compute_end", "origin"),
+    "fetch": ("done",),
+    "head": ("latest_start", "deadline", "arrival", "since", "last_start", "newest"),
 }
-"""Fields of a head that a table gives: which, and by what of the head it is looked up."""
+_POSITIONS = ("first", "last", "window_first", "window_last")
 
 
 def _scaled(number: Number, factor: int) -> Number:
@@ -312,49 +299,6 @@ def _scaled(number: Number, factor: int) -> Number:
 
 def _times(span: Span, factor: int) -> Span:
     return Span(span.low * factor, span.high * factor)
-
-
-def _columns(state: Any, heads: Any, queues: Any) -> dict[str, Column]:
-    """All tables; models that several tenants run have their rows once."""
-    profiles, scale = state.profiles, int(state.visible.machine.scale)
-    firsts, places = [], dict[bytes, int]()
-    blocks: list[NDArray[Any]] = []
-    for entry in profiles:
-        rows = state.rows[int(entry.first_row) : int(entry.first_row) + int(entry.rows)]
-        key = rows.tobytes()
-        if key not in places:
-            places[key] = sum(map(len, blocks))
-            blocks.append(np.asarray(rows))
-        firsts.append(places[key])
-    rows = np.concatenate(blocks)
-    columns = {
-        **{
-            name: (ROW, rows[name])
-            for name in ("compute_cycles", "fetch_cycles", "remaining_cycles", "live_bytes")
-        },
-        "weight_bytes": (ROW, rows["weight_scaled"] // scale),
-        "dram_bytes": (ROW, rows["dram_scaled"] // scale),
-        "inherent_scaled": (ROW, rows["inherent_scaled"]),
-        "first_row": (BATCH, np.array(firsts)),
-        "batch_size": (BATCH, profiles["batch"]),
-        **{
-            name: (BATCH, profiles[name])
-            for name in (
-                "rows",
-                "standalone_cycles",
-                "compute_intensive",
-                "longest_fetch_cycles",
-                "model_compute_cycles",
-                "model_fetch_cycles",
-            )
-        },
-        "first_profile": (TENANT, queues["first_profile"]),
-        "largest_batch": (TENANT, queues["max_batch"]),
-        "drops": (TENANT, queues["drop_hopeless"]),
-        "defers": (TENANT, queues["defer_hopeless"]),
-        **{name: (TENANT, heads[name]) for name, (_, of) in _LOOKED_UP.items() if of == TENANT},
-    }
-    return {name: Column(name, of, np.asarray(values, np.int64)) for name, (of, values) in columns.items()}
 
 
 def _constants(record: Any) -> dict[str, int | None]:
@@ -372,19 +316,3 @@ def _fields(record: np.dtype[np.void], kind: type) -> tuple[str, ...]:
     return tuple(
         name for name in record.names or () if name != "none" and np.issubdtype(kinds[name][0], kind)
     )
-
-
-def _prepared(policy: Policy, tables: Any) -> dict[str, Column]:
-    named = tables._asdict() if hasattr(tables, "_asdict") else {}
-    columns = {}
-    for name, values in named.items():
-        array = np.asarray(values)
-        if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-            raise PolicyError(
-                f"its table {name} is no list of integers",
-                where=policy.name,
-                accepted="one-dimensional int64 arrays",
-            )
-        entries = array.astype(np.int64) if len(array) else np.zeros(1, np.int64)
-        columns[name] = Column(f"table_{name}", "", entries)
-    return columns

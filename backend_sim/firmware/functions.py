@@ -152,8 +152,7 @@ class Function(Statements):
             )
         if not callee.result.spans:
             raise self.refusal(node, f"{function.__name__} returns nothing", "a call as a statement")
-        span = callee.result.spans[0]
-        return Number(text, span, wide=not INT32.holds(span), calls=True)
+        return callee.result.number(0, text, calls=True)
 
     def _call_text(self, node: ast.Call, function: FunctionType) -> tuple[Function, str]:
         given = self._arguments(node, function)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from types import FunctionType
 
 from layerweaver.backend_sim.firmware.c_words import POINTED, address, c_type, identifier, unbracketed
 from layerweaver.backend_sim.firmware.expressions import Expressions
-from layerweaver.backend_sim.firmware.spans import INT32, Number, Span, constant
+from layerweaver.backend_sim.firmware.spans import INT32, TIME, Number, Span, constant
 from layerweaver.backend_sim.firmware.things import Layout, Pointed, Seen, Thing
 
 __all__ = ["Locals"]
@@ -43,6 +44,7 @@ class Locals(Expressions):
         self._parameters = list(kinds)
         self._locals: dict[str, Thing] = {}
         self._spans: dict[str, Span] = {}
+        self._kinds: dict[str, str] = {}
         self._looped = looped
         self._alive: set[str] | None = None
         self._depth = 1
@@ -64,8 +66,9 @@ class Locals(Expressions):
 
     def _bind_parameter(self, name: str, kind: Thing) -> None:
         match kind:
-            case Number(span=span):
+            case Number(span=span, kind=known):
                 self._spans[name] = span
+                self._kinds[name] = known
                 self._locals[name] = constant(0)
             case Pointed(record=record) if record in POINTED:
                 self._locals[name] = Pointed(record, f"{identifier(name)}->")
@@ -140,10 +143,11 @@ class Locals(Expressions):
         if thing is None:
             return None
         if isinstance(thing, Number):
-            span = self._spans[name]
+            span, kind = self._spans[name], self._kinds.get(name, "")
             if span.low == span.high:
-                return constant(span.low, boolean=thing.boolean)
-            return Number(identifier(name), span, wide=not INT32.holds(span), boolean=thing.boolean)
+                return replace(constant(span.low, boolean=thing.boolean), kind=kind)
+            wide = not INT32.holds(span)
+            return Number(identifier(name), span, wide=wide, boolean=thing.boolean, kind=kind)
         return thing
 
     def _emit(self, line: str) -> None:
@@ -170,6 +174,23 @@ class Locals(Expressions):
         """Whether nothing reads a local: then neither is it written."""
         return self._alive is not None and name not in self._alive and name in self._locals
 
+    def _joined_kind(self, known: str, number: Number) -> str:
+        """The kind of what holds a number beside numbers of a kind: of times, any other becomes a time."""
+        if TIME in (known, number.kind):
+            return TIME
+        return known if known == number.kind else ""
+
+    def _in_kind_of(self, name: str, number: Number) -> Number:
+        """A number as a local keeps it."""
+        known = self._kinds.get(name)
+        kind = number.kind if known is None else self._joined_kind(known, number)
+        if name in self._parameters and kind == TIME:
+            kind = str(known)  # callers give what it was
+        if kind != known:
+            self.changed = self.changed or known is not None
+            self._kinds[name] = kind
+        return self._as_kind(number, kind)
+
     def _bind(self, node: ast.AST, name: str, thing: Thing) -> None:
         known = self._locals.get(name)
         match thing:
@@ -180,6 +201,7 @@ class Locals(Expressions):
                 if known is not None and known.boolean != boolean:
                     self.changed = True
                 self._locals[name] = constant(0, boolean=boolean)
+                thing = self._in_kind_of(name, thing)
                 self._grow(name, thing.span)
                 self._store(name, thing)
             case Pointed(record=record, text=text) if record in POINTED:

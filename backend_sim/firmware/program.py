@@ -8,7 +8,7 @@ from types import FunctionType
 
 from layerweaver.backend_sim.firmware.c_words import POINTED
 from layerweaver.backend_sim.firmware.functions import Function
-from layerweaver.backend_sim.firmware.spans import Number
+from layerweaver.backend_sim.firmware.spans import Number, Span
 from layerweaver.backend_sim.firmware.things import Layout, Pointed, Seen, Thing, refusal
 
 __all__ = ["Program"]
@@ -23,14 +23,19 @@ class Program:
     Args:
         layout: Where fields are.
         bound: Functions that stand for others, as ``choose`` stands for the policy's.
+        bounds: Of functions whose result is known to lie between bounds: these.
         needed: Fields (record, name) that C text of ours reads; others are written only if the policy does.
     """
 
     def __init__(
-        self, layout: Layout, bound: Mapping[FunctionType, FunctionType], needed: Iterable[tuple[str, str]]
+        self,
+        layout: Layout,
+        bound: Mapping[FunctionType, FunctionType],
+        bounds: Mapping[FunctionType, Span],
+        needed: Iterable[tuple[str, str]],
     ) -> None:
         self._layout = layout
-        self._bound = dict(bound)
+        self._bound, self._bounds = dict(bound), dict(bounds)
         self._functions: dict[tuple[FunctionType, tuple[str, ...]], Function] = {}
         self._open: list[FunctionType] = []
         self._roots: list[Function] = []
@@ -117,6 +122,7 @@ class Program:
             kinds,
             self,
         )
+        made.bounds = self._bounds.get(function)
         self._functions[key] = made
         return made
 
@@ -133,8 +139,8 @@ class Program:
 def _kind(thing: Thing) -> str:
     """What makes two translations of one function differ."""
     match thing:
-        case Number():
-            return "number"
+        case Number(kind=kind):
+            return f"number {kind}"
         case Pointed(record=record) if record in POINTED:
             return record
         case Seen():

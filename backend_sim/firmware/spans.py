@@ -8,7 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BOOLEAN", "INT32", "INT64", "SIZES", "Number", "Span", "constant", "literal", "storage_type"]
+__all__ = [
+    "BOOLEAN",
+    "INT32",
+    "INT64",
+    "POSITION",
+    "SIZES",
+    "TIME",
+    "Number",
+    "Span",
+    "constant",
+    "literal",
+    "storage_type",
+]
+
+TIME, POSITION = "time", "position"
+"""Kinds of integers: a cycle counted from the scheduler's epoch, and a position in the list of fetches, which
+begins again before it could leave 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +89,7 @@ class Number:
         wide: Whether its C type is ``int64_t``; else ``int32_t`` (or ``int``).
         boolean: Whether it is a truth value.
         calls: Whether computing it calls a function of the policy, which may change something.
+        kind: :data:`TIME`, :data:`POSITION`, or nothing: just a number.
     """
 
     text: str
@@ -80,6 +97,7 @@ class Number:
     wide: bool = False
     boolean: bool = False
     calls: bool = False
+    kind: str = ""
 
     @property
     def value(self) -> int | None:

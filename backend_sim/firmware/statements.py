@@ -23,6 +23,7 @@ class Statements(Assignments):
 
     name: str
     result: Result
+    bounds: Span | None = None
 
     def _block(self, body: list[ast.stmt]) -> bool:
         """Translate statements; whether none goes on behind them."""
@@ -112,7 +113,7 @@ class Statements(Assignments):
                 raise self.refusal(
                     node, f"for over {ast.unparse(node.iter)[:60]} is not translated", "for k in range(...)"
                 )
-        numbers = [self.number(bound) for bound in bounds]
+        numbers = [self._absolute(self.number(bound)) for bound in bounds]
         first = constant(0) if len(numbers) == 1 else numbers[0]
         end = numbers[min(1, len(numbers) - 1)]
         step = numbers[2].value if len(numbers) > 2 else 1
@@ -160,10 +161,7 @@ class Statements(Assignments):
             raise self.refusal(
                 node, f"{ast.unparse(value)[:60]} is returned", "numbers, or a tuple of numbers"
             )
-        self._results(node, [item.span for item in numbers], isinstance(thing, Several))
-        texts = [
-            item.as_type(not INT32.holds(span)) for item, span in zip(numbers, self.result.spans, strict=True)
-        ]
+        texts = self._results(node, numbers, isinstance(thing, Several))
         if self.result.several:
             self._emit(f"return ({self.name}_result){{{', '.join(texts)}}};")
         else:
@@ -173,33 +171,36 @@ class Statements(Assignments):
         callee, text = self._call_text(value, function)
         if not callee.result.spans:
             raise self.refusal(node, f"{function.__name__} returns nothing", "numbers")
-        self._results(node, callee.result.spans, callee.result.several)
-        if not self.result.several:
-            number = Number(
-                text, callee.result.spans[0], wide=not INT32.holds(callee.result.spans[0]), calls=True
-            )
-            self._emit(f"return {number.as_type(not INT32.holds(self.result.spans[0]))};")
+        if not callee.result.several:
+            parts = self._results(node, [callee.result.number(0, text, calls=True)], False)
+            self._emit(f"return {parts[0]};")
             return
         taken = self._temporary()
         self._emit(f"{callee.name}_result {taken} = {text};")
-        parts = [
-            Number(f"{taken}.value{k}", span, wide=not INT32.holds(span)).as_type(
-                not INT32.holds(self.result.spans[k])
-            )
-            for k, span in enumerate(callee.result.spans)
-        ]
+        parts = self._results(node, callee.result.numbers(taken), True)
         self._emit(f"return ({self.name}_result){{{', '.join(parts)}}};")
 
-    def _results(self, node: ast.AST, spans: list[Span], several: bool) -> None:
+    def _results(self, node: ast.AST, numbers: list[Number], several: bool) -> list[str]:
+        """Take the bounds and kinds of results into account; their texts."""
         known = self.result.spans
+        if len(numbers) == len(self.result.kinds):
+            kinds = [self._joined_kind(*pair) for pair in zip(self.result.kinds, numbers, strict=True)]
+        else:
+            kinds = [item.kind for item in numbers]
+        numbers = [self._as_kind(item, kind) for item, kind in zip(numbers, kinds, strict=True)]
+        spans = [item.span for item in numbers]
+        if self.bounds is not None:
+            spans = [self.bounds]
         if known and (several != self.result.several or len(spans) != len(known)):
             raise self.refusal(
                 node, "results of different number are returned", "the same number of results everywhere"
             )
         joined = [a.join(b) for a, b in zip(known, spans, strict=True)] if known else list(spans)
         joined = [self._widened(after, before) for after, before in zip(joined, known or joined, strict=True)]
-        if joined != known:
+        if joined != known or kinds != self.result.kinds:
             self.result.spans, self.result.several, self.changed = joined, several, True
+            self.result.kinds = kinds
+        return [item.as_type(not INT32.holds(span)) for item, span in zip(numbers, joined, strict=True)]
 
 
 def _breaks(body: list[ast.stmt]) -> bool:

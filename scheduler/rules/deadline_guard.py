@@ -28,6 +28,11 @@ def last_start(head: Head, now: int) -> int:
     return last if last >= now else latest
 
 
+def _latest(head: Head, now: int, margin_cycles: int, queues: bool) -> int:
+    """Latest start of a head, or of its queue."""
+    return last_start(head, now + margin_cycles) if queues else head.latest_start
+
+
 @inlined
 def guard(view: View, chosen: int, margin_cycles: int, at_completion: bool, queues: bool) -> int:
     """Keep ``chosen`` unless it would cost another tenant's request its deadline.
@@ -48,27 +53,18 @@ def guard(view: View, chosen: int, margin_cycles: int, at_completion: bool, queu
     after = now
     if at_completion:
         after = max(machine.compute_end, fetch_end_of(view, head)) + head.compute_cycles
+    begin, end = (now, after) if at_completion else (now - margin_cycles, now)
     danger = False
-    most_urgent, least = chosen, 0
-    found = False
     for k in range(machine.ready_count):
-        tenant = ready[k]
-        head = heads[tenant]
-        margin, latest = margin_cycles, head.latest_start
-        if queues:
-            latest = last_start(head, now + margin)
-        if at_completion:
-            eligible = latest - margin >= now
-            threatened = latest - margin < after
-        else:
-            eligible = latest >= now
-            threatened = latest - now < margin
-        if eligible:
-            if threatened and tenant != chosen:
-                danger = True
-            if not found or latest < least:
-                most_urgent, least, found = tenant, latest, True
+        if ready[k] != chosen:
+            latest = _latest(heads[ready[k]], now, margin_cycles, queues) - margin_cycles
+            danger = danger or begin <= latest < end
     if not danger:
         return chosen
+    most_urgent, least = -1, 0
+    for k in range(machine.ready_count):
+        latest = _latest(heads[ready[k]], now, margin_cycles, queues) - margin_cycles
+        if latest >= begin and (most_urgent < 0 or latest < least):
+            most_urgent, least = ready[k], latest
     machine.mode = DEADLINE
     return most_urgent

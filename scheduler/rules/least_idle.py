@@ -58,12 +58,12 @@ BY_DISTANCE, BY_SLACK = 0, 1
 
 
 @inlined
-def idle_after(view: View, head: Head) -> tuple[int, int, int, int]:
+def idle_after(view: View, head: Head) -> tuple[int, int, int]:
     """Append a head's next row tentatively and measure the idle time it causes.
 
     Returns:
         Compute idle (cycles), ``max(0, fetch without stall - max(0, tc - s))``; memory idle caused by the
-        decision (scaled bytes), see below; end of the fetch ``tm'`` and of the compute ``tc'`` (cycles).
+        decision (scaled bytes), see below; distance ``tc' - tm'`` of the ends of compute and fetch (cycles).
 
         With F the bytes that could still be fetched in ``(tm', tc)`` beside the new list, the DMA idles for
         ``max(0, compute - max(0, buffer - W - F) / b)`` after the row, of which the part at F = 0 is inherent
@@ -73,14 +73,15 @@ def idle_after(view: View, head: Head) -> tuple[int, int, int, int]:
     compute_end = machine.compute_end
     fetch_end = fetch_end_of(view, head)
     compute_idle = max(0, head.fetch_cycles - max(0, compute_end - machine.start))
-    beside = machine.buffer_scaled - head.weight_scaled
-    if compute_end > fetch_end:
-        beside -= min((compute_end - fetch_end) * machine.rate, machine.room_scaled - head.weight_scaled)
-        start = compute_end
-    else:
-        start = fetch_end
+    ahead = max(0, compute_end - fetch_end)
+    beside, fetched = machine.buffer_scaled - head.weight_scaled, ahead * machine.rate
+    if fetched <= beside - head.compute_scaled:
+        # The row computes before the buffer can be full, whatever there is room for until then.
+        return compute_idle, 0, ahead + head.compute_cycles
+    if ahead > 0:
+        beside -= min(fetched, machine.room_scaled - head.weight_scaled)
     memory_idle = max(0, head.compute_scaled - max(0, beside)) - head.inherent_scaled
-    return compute_idle, memory_idle, fetch_end, start + head.compute_cycles
+    return compute_idle, memory_idle, ahead + head.compute_cycles
 
 
 @inlined
@@ -118,8 +119,7 @@ def weave(
             head = heads[tenant]
             if wanted >= 0 and head.compute_intensive != wanted:
                 continue
-            compute_idle, memory_idle, fetch_end, compute_end = idle_after(view, head)
-            distance = compute_end - fetch_end
+            compute_idle, memory_idle, distance = idle_after(view, head)
             starved_compute = starved_compute and compute_idle > 0
             starved_memory = starved_memory and memory_idle > 0
             total = memory_idle + (compute_idle + max(0, longest - distance)) * rate

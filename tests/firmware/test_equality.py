@@ -94,7 +94,7 @@ def test_a_policy_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("policy", ["layerweaver+", "edf:commit=early"])
 def test_counters_that_begin_again(policy: str, tmp_path: Path) -> None:
     """Bytes and positions are counted from low numbers again long before they could overflow."""
-    flags = "CFLAGS=-O0 -DLW_MOST_COUNTED=1000000 -DLW_MOST_POSITIONS=9000"
+    flags = "CFLAGS=-O0 -DLW_MOST_COUNTED=1000000 -DLW_MOST_POSITIONS=9000 -DLW_NEAR=400000"
     keys = random_scenario(1, tmp_path, 2000, 6)
     assert compare(keys, read_policy_words(policy), tmp_path, flags) > 9000
 
@@ -122,3 +122,22 @@ def test_sanitizers_find_nothing(seed: int, tmp_path: Path) -> None:
     keys = random_scenario(500 + seed, tmp_path, 2000)
     policy = read_policy_words(POLICIES[seed])
     assert compare(keys, policy, tmp_path, f"CFLAGS={flags}", f"LDFLAGS={flags}", compiled=True) > 0
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("policy", ["layerweaver+", "fair", "edf:commit=early"])
+def test_late_times_and_long_pauses(policy: str, tmp_path: Path) -> None:
+    """Times in 32 bits count from an epoch that follows, whatever the pauses are and when the run begins."""
+    keys = random_scenario(4, tmp_path, 400, 4)
+    for index, tenant in enumerate(keys["tenants"]):
+        times = [
+            40_000 + 3 * query + index % 2 + 1.37e-5 * query * (query % 7) + 2.5 * (query // 30)
+            for query in range(100)
+        ]
+        trace = tmp_path / f"trace{index}.csv"
+        lines = [f"any,{round(1e9 * time)}" for time in sorted(times)]
+        trace.write_text("\n".join(["tenant,arrival_ns", *lines]) + "\n")
+        tenant["arrival"] = {"kind": "trace", "file": str(trace), "tenant": "*"}
+    del keys["min_queries"]
+    keys["duration_s"] = 50_000
+    assert compare(keys, read_policy_words(policy), tmp_path) > 400

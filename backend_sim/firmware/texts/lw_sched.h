@@ -27,6 +27,10 @@
 #define LW_MOST_COUNTED $COUNT_LIMIT /* scaled bytes beyond which counting begins again */
 #endif
 
+[near]#ifndef LW_NEAR
+[near]#define LW_NEAR (INT32_C(1) << 29) /* cycles around the epoch in which times are kept */
+[near]#endif
+[near]
 typedef $TENANT_TYPE lw_tenant;
 
 /* A request; the scheduler has it from lw_arrive until it is dropped or its last row is chosen. */
