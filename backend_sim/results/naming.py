@@ -55,8 +55,8 @@ def _facts(run: Run) -> dict[str, str]:
     facts["seed"] = str(run.get("seed"))
     scenario = {key: value for key, value in run.get("scenario", {}).items() if key not in NOT_OF_THE_MIX}
     facts |= dict(leaves(scenario))
-    facts["npu"] = str(run["npu"])
-    rate = run["system"].get("offered_qps")
+    facts["npu"] = str(run.get("npu"))
+    rate = run.get("system", {}).get("offered_qps")
     facts["offered"] = "" if rate is None else f"at {rate:.4g} q/s"
     return facts
 

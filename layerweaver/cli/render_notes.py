@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["comparison_notes", "missing_queries", "peak_notes", "rate", "run_notes", "span"]
 
 
+_MOST_REASONS = 20
+
+
 def run_notes(run: Run) -> Iterator[str]:
     """Idle time, energy and what is missing, in words."""
     idle = ", ".join(
@@ -38,7 +41,7 @@ def run_notes(run: Run) -> Iterator[str]:
         if sure:
             yield f"{tenant['name']}: with 99% confidence at most {', '.join(sure)} (MLPerf's early stopping)"
     yield from _dropped([run["policy"]], [run])
-    yield from missing_queries(run["tenants"])
+    yield from _some(missing_queries(run["tenants"]))
     yield from run.get("notes", [])
 
 
@@ -65,6 +68,20 @@ def _dropped(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
 def comparison_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
     """What was dropped, whose runs were too short under which policies, and what all runs note."""
     yield from _dropped(names, runs)
+    yield from _some(_too_short(names, runs))
+    yield from dict.fromkeys(note for run in runs for note in run.get("notes", []))
+
+
+def _some(lines: Iterable[str]) -> Iterator[str]:
+    """As many lines as can be read, and how many more there are."""
+    every = list(lines)
+    yield from every[:_MOST_REASONS]
+    if (more := len(every) - _MOST_REASONS) > 0:
+        yield f"({more:,} more: reasons of every tenant in --json)"
+
+
+def _too_short(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
+    """What is missing of the tenants of whom nothing else is wrong, and under which policies."""
     for index, tenant in enumerate(runs[0]["tenants"]):
         short: dict[str, list[str]] = {}
         for name, run in zip(names, runs, strict=True):
@@ -73,7 +90,6 @@ def comparison_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]
         for reason, under in short.items():
             policies = "" if len(under) == len(runs) else f" under {', '.join(under)}"
             yield f"{tenant['name']}{policies}: {reason}"
-    yield from dict.fromkeys(note for run in runs for note in run.get("notes", []))
 
 
 def rate(qps: float | None) -> str:

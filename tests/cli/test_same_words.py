@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from layerweaver.cli.render_notes import comparison_notes
+
 Run = Callable[..., Any]
 
 SCENARIO = """
@@ -62,6 +64,15 @@ def test_a_comparison_says_what_is_missing_and_under_which_policies(
     missing = alone[alone.index("clicks: early stopping") :].split(" eye:")[0]
     assert missing in shown
     assert shown.count(missing) == 1
+
+
+def test_reasons_of_very_many_tenants_are_counted() -> None:
+    tenant = {"dropped": 0, "status": "too_short", "reasons": ["30 missing"]}
+    run: Any = {"policy": "edf", "tenants": [{**tenant, "name": f"t{k}"} for k in range(300)]}
+    lines = list(comparison_notes(["edf"], [run]))
+    assert lines[0] == "t0: 30 missing"
+    assert lines[-1] == f"({300 - len(lines) + 1} more: reasons of every tenant in --json)"
+    assert len(lines) < 30
 
 
 def test_a_comparison_has_the_table_of_a_pool(run: Run, scenario: Callable[[str], Path]) -> None:
