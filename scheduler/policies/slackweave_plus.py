@@ -29,10 +29,13 @@ FIRST = len(WEAVING_MODES)
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """The tenant with the most to lose, or a row of another that fits in before it, or nobody yet."""
     machine, heads = view.machine, view.heads
+    machine.mode = FIRST
+    if machine.ready_count == 1:
+        return _in_due_time(view, options, view.ready[0], False)
     time, load, weaving = demand(view)
     first = most_to_lose(view, time, load)
     chosen = first
-    if machine.one_kind == 0 and machine.ready_count > 1:
+    if machine.one_kind == 0:
         woven = weave(view, BY_SLACK, False)
         if woven != first:
             before, after = _ends(view, first, woven)
@@ -41,15 +44,25 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
             fits = safe and after - before < max(row.compute_cycles, row.fetch_cycles)
             if fits or (weaving and loss_index(view, heads[first], after - before, time, load) <= 0):
                 chosen = woven
-    if chosen == first:
-        machine.mode = FIRST
+        if chosen == first:
+            machine.mode = FIRST
+    return _in_due_time(view, options, chosen, weaving)
+
+
+def _in_due_time(view: View, options: Any, chosen: int, weaving: bool) -> int:
+    """The chosen tenant if its row is due, else whoever has the DMA in the meantime, or nobody yet."""
+    machine, head = view.machine, view.heads[chosen]
     # Whoever comes to a full queue is lost: its requests leave it the sooner they are committed.
-    if options.commit == LATE and heads[chosen].queued < heads[chosen].queue_limit:
-        lead = _lead(view, chosen)
-        if machine.compute_end - machine.start > lead:
-            machine.hold_until = machine.compute_end - lead - machine.decision_cycles
-            return _meanwhile(view, chosen) if weaving else HOLD
-    return chosen
+    if options.commit != LATE or head.queued >= head.queue_limit:
+        return chosen
+    ahead = machine.compute_end - machine.start
+    if ahead <= _own_lead(head):
+        return chosen
+    lead = _lead(view, chosen)
+    if ahead <= lead:
+        return chosen
+    machine.hold_until = machine.compute_end - lead - machine.decision_cycles
+    return _meanwhile(view, chosen) if weaving else HOLD
 
 
 def _meanwhile(view: View, chosen: int) -> int:
@@ -84,19 +97,21 @@ def _lead(view: View, chosen: int) -> int:
     tenth of the requests: it waits for whatever is committed when it comes.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
-    longest, arrived, tightest = 0, 0, NEVER
+    own, longest, arrived, tightest = _own_lead(heads[chosen]), 0, 0, NEVER
     for k in range(machine.ready_count):
         head = heads[ready[k]]
         longest = max(longest, _own_lead(head))
         if head.queued - head.passed > head.batch:
             longest = max(longest, head.full_standalone_cycles - head.full_compute_cycles)
+    if longest <= own:
+        return own
     for tenant in range(machine.tenant_count):
         arrived += heads[tenant].arrived
     for tenant in range(machine.tenant_count):
         head = heads[tenant]
         if 10 * head.arrived >= arrived and head.limit_cycles >= head.full_standalone_cycles:
             tightest = min(tightest, head.limit_cycles - head.full_standalone_cycles)
-    return max(_own_lead(heads[chosen]), min(longest, tightest // 4))
+    return max(own, min(longest, tightest // 4))
 
 
 def _ends(view: View, first: int, other: int) -> tuple[int, int]:

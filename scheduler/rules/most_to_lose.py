@@ -96,11 +96,20 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     each = _divided(work, full)
     gap = each
     if waiting > 1:
-        gap = (head.newest - head.arrival) // (waiting - 1)
-    reserved = delay + _divided(delay * load, 2048 - load)
+        gap = _divided(head.newest - head.arrival, waiting - 1)
     # A batch ends at once; who waits behind it follows one by one.
     batch = min(waiting, head.batch)
     behind, slope, then = waiting - batch, gap - each, slack + batch * gap - each
+    backlog = max(head.left_compute_cycles, head.left_fetch_cycles)
+    backlog += max(0, waiting - head.batch) * each
+    spare = head.limit_cycles - head.full_standalone_cycles
+    if full > 1:
+        spare -= min(head.delay_cycles, (full - 1) * time // max(1, head.arrived))
+    # At most twice the delay is reserved: who has that much to spare loses nothing.
+    roomy = slack >= 2 * delay and (behind == 0 or (slope >= 0 and then >= 2 * delay))
+    if roomy and overflow == 0 and not stuck and backlog + delay <= spare:
+        return 0
+    reserved = delay + _divided(delay * load, 2048 - load)
     able, kept = _in_time(slack, gap, batch, 0), _in_time(slack, gap, batch, reserved)
     able_then, kept_then = _in_time(then, slope, behind, 0), _in_time(then, slope, behind, reserved)
     lost, last = able - kept + able_then - kept_then, 0
@@ -108,11 +117,6 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
         last = able_then if slope < 0 else behind - kept_then
     if stuck:
         lost, last = 0, 0
-    backlog = max(head.left_compute_cycles, head.left_fetch_cycles)
-    backlog += max(0, waiting - head.batch) * each
-    spare = head.limit_cycles - head.full_standalone_cycles
-    if head.full > 1:
-        spare -= min(head.delay_cycles, (full - 1) * time // max(1, head.arrived))
     blocked = max(0, backlog + delay - spare) - max(0, backlog - spare)
     delayed = _divided(min(blocked, _LONG) * head.arrived, unit)
     coming = overflow + delayed
