@@ -33,7 +33,7 @@ from layerweaver.backend_sim.engine.outcome import SimulationOutcome
 from layerweaver.backend_sim.engine.settle import collect
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.ir import PolicyError
-from layerweaver.scheduler.machine.jit import bind, compile_bound, has_cache, mentions
+from layerweaver.scheduler.machine.jit import bind, compile_bound, hand_over, has_cache, mentions
 from layerweaver.scheduler.machine.records import as_objects, records
 from layerweaver.scheduler.machine.timelines import FETCH, WITHOUT_ROOM, Memory
 from layerweaver.scheduler.policies.contract import Policy
@@ -110,13 +110,15 @@ def run(
     options = options[0] if compiled else as_objects(options)[0]
     memory = policy.memory([tenant.profiles for tenant in given.tenants], given.groups, compiled=compiled)
     pieces: list[NDArray[np.void]] = []
-    interrupted, reported = False, 0
+    shown, interrupted, reported = None, False, 0
     try:
         while True:
             # The loop also returns to have its windows refilled, which is no reason to report any later.
             due = max(1, decisions_per_slice - (int(windows.state.totals.layers) - reported))
-            code = _guarded(advance, (windows.state, options, memory, due), policy, compiled)
-            state = windows.state
+            if windows.state is not state or shown is None:
+                state = windows.state
+                shown = hand_over(state) if compiled else state
+            code = _guarded(advance, (shown, options, memory, due), policy, compiled)
             if code == engine_kernel.FINISHED:
                 break
             if code == engine_kernel.REFILL:

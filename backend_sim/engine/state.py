@@ -268,7 +268,7 @@ class State(NamedTuple):
         recent: Ends of the last ``dispatch_ahead + 1`` fetches.
         log: Entries of the schedule log.
         llm: The language models, a :class:`~layerweaver.backend_sim.llm.state.LlmState`; empty without any,
-            as every word of the state is copied with every call.
+            as functions are compiled for what it holds.
     """
 
     visible: View

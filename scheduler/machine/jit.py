@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import gc
 import hashlib
 import platform
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ __all__ = [
     "bind",
     "compile_bound",
     "counted",
+    "hand_over",
     "has_cache",
     "inlined",
     "mentions",
@@ -40,8 +42,7 @@ Plain = TypeVar("Plain", bound=Callable[..., Any])
 def inlined(function: Plain) -> Plain:
     """Mark a function of every decision, compiled into its caller.
 
-    As a call it would copy the whole state onto the stack, a hundred words. Replacements (a policy's
-    ``choose``) need no mark: they are always compiled into their caller.
+    Replacements (a policy's ``choose``) need no mark: they are always compiled into their caller.
     """
     function.__dict__["inlined"] = True
     return function
@@ -101,7 +102,17 @@ def compile_bound(
     compiler = _Compiler(every, _shared_compiler(frozenset(common.items())))
     compiled: Callable[..., Any] = numba.njit(**_OPTIONS)(compiler.copy(function))
     compiled._cache = compiler.place(function, label)  # type: ignore[attr-defined]
+    compiled.compile = _uncollected(compiled.compile)  # type: ignore[attr-defined]
     return compiled
+
+
+def hand_over(given: Any) -> Any:
+    """A named tuple of arrays and records in the form that compiled code takes, which shares their memory."""
+    if load_numba().config.DISABLE_JIT:
+        return given
+    from layerweaver.scheduler.machine.handed import Handed  # noqa: PLC0415
+
+    return Handed(given)
 
 
 def has_cache(compiled: Callable[..., Any]) -> bool:
@@ -109,6 +120,25 @@ def has_cache(compiled: Callable[..., Any]) -> bool:
     kept: Any = getattr(compiled, "_cache", None)
     return isinstance(kept, Kept) and kept.is_known()
 
+
+def _uncollected(compile_for: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiling makes millions of objects, few of them garbage; looking for it takes a tenth of the time."""
+
+    @functools.wraps(compile_for)
+    def compile_at_once(types: tuple[Any, ...]) -> Any:
+        was_collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return compile_for(types)
+        finally:
+            if was_collecting:
+                gc.enable()
+
+    return compile_at_once
+
+
+_HANDED = str(Path(__file__).with_name("handed.py"))
+"""Makes a part of what is compiled."""
 
 _OPTIONS = {"error_model": "numpy", "_nrt": False}
 
@@ -123,7 +153,7 @@ def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..
     import numpy  # noqa: PLC0415
 
     every = _reachable(function, replacements)
-    files = {__file__, *(reached.__code__.co_filename for reached in every)}
+    files = {__file__, _HANDED, *(reached.__code__.co_filename for reached in every)}
     digest = hashlib.sha256()
     for version in (platform.python_version(), numba.__version__, llvmlite.__version__, numpy.__version__):
         digest.update(version.encode() + b"\0")
@@ -233,7 +263,10 @@ class _Compiler(_Rebuilder):
         if "apart" in function.__dict__:
             self._linked[function] = Linked(njit(**_INNER)(copy), self.place(function))
             return self._linked[function].caller  # type: ignore[no-any-return]
-        return njit(**_INNER, forceinline="inlined" in copy.__dict__)(copy)  # type: ignore[no-any-return]
+        from layerweaver.scheduler.machine.inner import InnerCompiler  # noqa: PLC0415
+
+        options = _INNER | {"pipeline_class": InnerCompiler, "forceinline": "inlined" in copy.__dict__}
+        return njit(**options)(copy)  # type: ignore[no-any-return]
 
     def place(self, function: FunctionType, label: str = "") -> Kept:
         """Where a function is kept that was copied."""
