@@ -49,7 +49,6 @@ class _InnerLowering(NativeLowering):
         module, name = made.fndesc.lookup_module(), made.fndesc.qualname
         called = _dynfunc.make_function(module, name, "", _NOWHERE, made.env, (library,))
         state.targetctx.insert_user_function(called, made.fndesc, [library])
-        state.reload_init.extend(library._reload_init)
         state["cr"] = made._replace(cfunc=called)
         return True
 
