@@ -160,10 +160,13 @@ def _check_name(name: str, base: Mapping[str, Any], where: str) -> None:
         path, model = scenario_path(name, base, where), ScenarioSpec
         if _is_stated(base, path):
             return
-    known = keys_at(model, path[:-1])
-    if path[-1] not in known and not _is_free(model, path):
-        prefix = name[: len(name) - len(str(path[-1]))]
-        every = [f"{prefix}{key}" for key in known] or [*_SPECIAL, "npu.", *ScenarioSpec.model_fields]
+    if path[-1] not in keys_at(model, path[:-1]) and not _is_free(model, path):
+        every = [*_SPECIAL, "npu.", *ScenarioSpec.model_fields]
+        for depth in range(len(path) - 1, 0 if model is ScenarioSpec else -1, -1):
+            if known := keys_at(model, path[:depth]):  # the section, or the nearest around it that is one
+                prefix = name[: len(name) - sum(len(str(step)) + 1 for step in path[depth:])]
+                every = [f"{prefix}.{key}" for key in known]
+                break
         raise ScenarioError("names no key of scenario or NPU", where=where, accepted=nearest(name, every))
 
 
