@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Head, Memory, View, fetch_end_of
+from layerweaver.scheduler.machine.timelines import HOLD, Head, Memory, View, fetch_end_of
 from layerweaver.scheduler.policies.contract import PolicySpec
 from layerweaver.scheduler.rules.commitment import LATE
 from layerweaver.scheduler.rules.least_idle import BY_SLACK, WEAVING_MODES, weave
@@ -28,49 +28,49 @@ FIRST = len(WEAVING_MODES)
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """The tenant with the most to lose, or a row of another that fits in before it, or nobody yet."""
-    machine, heads = view.machine, view.heads
+    machine = view.machine
     machine.mode = FIRST
-    if machine.ready_count == 1:
-        return _in_due_time(view, options, view.ready[0], False)
-    time, load, weaving = demand(view)
-    first = most_to_lose(view, time, load)
-    chosen = first
-    if machine.one_kind == 0:
-        woven = weave(view, BY_SLACK, False)
-        if woven != first:
-            before, after = _ends(view, first, woven)
-            row = heads[woven]
-            safe = not before <= heads[first].deadline < after
-            fits = safe and after - before < max(row.compute_cycles, row.fetch_cycles)
-            if fits or (weaving and loss_index(view, heads[first], after - before, time, load) <= 0):
+    chosen = view.ready[0]
+    if machine.ready_count > 1:
+        chosen = first = most_to_lose(view)
+        if machine.one_kind == 0:
+            woven = weave(view, BY_SLACK, False)
+            if woven != first and _fits_in(view, woven, first):
                 chosen = woven
-        if chosen == first:
-            machine.mode = FIRST
-    return _in_due_time(view, options, chosen, weaving)
-
-
-def _in_due_time(view: View, options: Any, chosen: int, weaving: bool) -> int:
-    """The chosen tenant if its row is due, else whoever has the DMA in the meantime, or nobody yet."""
-    machine, head = view.machine, view.heads[chosen]
+            if chosen == first:
+                machine.mode = FIRST
     # Whoever comes to a full queue is lost: its requests leave it the sooner they are committed.
-    if options.commit != LATE or head.queued >= head.queue_limit:
+    if options.commit != LATE or view.heads[chosen].queued >= view.heads[chosen].queue_limit:
         return chosen
     ahead = machine.compute_end - machine.start
-    if ahead <= _own_lead(head):
+    if ahead <= _own_lead(view.heads[chosen]):
         return chosen
     lead = _lead(view, chosen)
     if ahead <= lead:
         return chosen
     machine.hold_until = machine.compute_end - lead - machine.decision_cycles
-    return _meanwhile(view, chosen) if weaving else HOLD
+    return _meanwhile(view, chosen)
+
+
+def _fits_in(view: View, woven: int, first: int) -> bool:
+    """Whether a row goes before the first one's: it hardly delays it, or only weaving keeps up anyway."""
+    row, head = view.heads[woven], view.heads[first]
+    before, after = _ends(view, first, woven)
+    safe = not before <= head.deadline < after
+    if safe and after - before < max(row.compute_cycles, row.fetch_cycles):
+        return True
+    time, load, weaving = demand(view)
+    return weaving and loss_index(view, head, after - before, time, load) <= 0
 
 
 def _meanwhile(view: View, chosen: int) -> int:
     """A memory-intensive head whose row is fetched before the chosen one must be, or nobody yet.
 
-    The least slack goes first, of those that can be in time.
+    Nobody unless only weaving keeps up. The least slack goes first, of those that can be in time.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
+    if machine.ready_count == 1 or not demand(view)[2]:
+        return HOLD
     until = machine.compute_end - _own_lead(heads[chosen])
     best, best_late, least = HOLD, False, 0
     for k in range(machine.ready_count):
@@ -97,21 +97,29 @@ def _lead(view: View, chosen: int) -> int:
     tenth of the requests: it waits for whatever is committed when it comes.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
-    own, longest, arrived, tightest = _own_lead(heads[chosen]), 0, 0, NEVER
+    longest, arrived = 0, -1
     for k in range(machine.ready_count):
         head = heads[ready[k]]
         longest = max(longest, _own_lead(head))
         if head.queued - head.passed > head.batch:
             longest = max(longest, head.full_standalone_cycles - head.full_compute_cycles)
-    if longest <= own:
-        return own
-    for tenant in range(machine.tenant_count):
-        arrived += heads[tenant].arrived
     for tenant in range(machine.tenant_count):
         head = heads[tenant]
-        if 10 * head.arrived >= arrived and head.limit_cycles >= head.full_standalone_cycles:
-            tightest = min(tightest, head.limit_cycles - head.full_standalone_cycles)
-    return max(own, min(longest, tightest // 4))
+        spare = head.limit_cycles - head.full_standalone_cycles
+        if 0 <= spare < 4 * longest:
+            if arrived < 0:
+                arrived = _arrived(view)
+            if 10 * head.arrived >= arrived:
+                longest = spare // 4
+    return max(_own_lead(heads[chosen]), longest)
+
+
+def _arrived(view: View) -> int:
+    """Requests of all tenants that came so far."""
+    count = 0
+    for tenant in range(view.machine.tenant_count):
+        count += view.heads[tenant].arrived
+    return count
 
 
 def _ends(view: View, first: int, other: int) -> tuple[int, int]:

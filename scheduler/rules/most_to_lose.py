@@ -55,9 +55,37 @@ def _work(head: Head) -> int:
 def _before_others(head: Head) -> tuple[int, int]:
     """Compute and fetch cycles that others wait for: what is left of the head, and a tenth of what waits."""
     rest = max(0, head.queued - head.passed - head.batch)
-    compute = head.left_compute_cycles + _divided(rest * head.full_compute_cycles, 10 * head.full)
-    fetch = head.left_fetch_cycles + _divided(rest * head.full_fetch_cycles, 10 * head.full)
+    compute = head.left_compute_cycles + _divided(rest * head.full_compute_cycles // 10, head.full)
+    fetch = head.left_fetch_cycles + _divided(rest * head.full_fetch_cycles // 10, head.full)
     return compute, fetch
+
+
+@inlined
+def _has_time(view: View, head: Head, delay: int) -> bool:
+    """Whether a tenant surely loses nothing by waiting: quick to tell, without what all tenants ask for.
+
+    Its loss is counted with at most twice the delay in reserve; who has so much to spare loses nothing.
+    """
+    machine = view.machine
+    if head.limit_cycles < head.full_standalone_cycles or head.hopeless != 0 or head.queue_limit < NEVER:
+        return False
+    if head.limit_cycles == NEVER:
+        return True
+    slack = head.deadline - _ends(head, max(machine.compute_end, machine.start), machine.start)
+    if slack < 2 * delay:
+        return False
+    spare = head.limit_cycles - head.full_standalone_cycles
+    spare -= delay + max(head.left_compute_cycles, head.left_fetch_cycles)
+    if head.full > 1:
+        spare -= head.delay_cycles
+    behind = head.queued - head.passed - head.batch
+    if behind > 0:
+        each = _divided(_work(head), head.full)
+        gap = _divided(head.newest - head.arrival, behind + head.batch - 1)
+        if gap < each or slack + head.batch * gap - each < 2 * delay:
+            return False
+        spare -= behind * each
+    return spare >= 0
 
 
 def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
@@ -105,10 +133,6 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     spare = head.limit_cycles - head.full_standalone_cycles
     if full > 1:
         spare -= min(head.delay_cycles, (full - 1) * time // max(1, head.arrived))
-    # At most twice the delay is reserved: who has that much to spare loses nothing.
-    roomy = slack >= 2 * delay and (behind == 0 or (slope >= 0 and then >= 2 * delay))
-    if roomy and overflow == 0 and not stuck and backlog + delay <= spare:
-        return 0
     reserved = delay + _divided(delay * load, 2048 - load)
     able, kept = _in_time(slack, gap, batch, 0), _in_time(slack, gap, batch, reserved)
     able_then, kept_then = _in_time(then, slope, behind, 0), _in_time(then, slope, behind, reserved)
@@ -152,7 +176,7 @@ def demand(view: View) -> tuple[int, int, bool]:
     return time, min(1024, load), load >= _FULL and max(compute, fetch) // unit < _OVERFULL
 
 
-def _may_wait(view: View, first: int, other: int, time: int, load: int) -> bool:
+def _may_wait(view: View, first: int, other: int) -> bool:
     """Whether a tenant loses nothing if what is left of another's head goes before its own."""
     machine, head, before = view.machine, view.heads[first], view.heads[other]
     now = max(machine.compute_end, machine.start)
@@ -161,10 +185,13 @@ def _may_wait(view: View, first: int, other: int, time: int, load: int) -> bool:
         machine.start + before.left_fetch_cycles + head.left_fetch_cycles,
     )
     delay = max(0, later - _ends(head, now, machine.start))
+    if _has_time(view, head, delay):
+        return True
+    time, load, _ = demand(view)
     return loss_index(view, head, delay, time, load) <= 0
 
 
-def most_to_lose(view: View, time: int, load: int) -> int:
+def most_to_lose(view: View) -> int:
     """The tenant that loses the most per work by waiting for the others' heads; ties go to the least slack.
 
     If it can wait for whoever has the least slack of those that have anything to lose, that one goes first.
@@ -177,6 +204,7 @@ def most_to_lose(view: View, time: int, load: int) -> int:
         compute += own_compute
         fetch += own_fetch
     now = max(machine.compute_end, machine.start)
+    time, load = -1, 0
     first, most, least = -1, 0, 0
     urgent, soonest = -1, 0
     for k in range(machine.ready_count):
@@ -188,7 +216,11 @@ def most_to_lose(view: View, time: int, load: int) -> int:
             machine.start + fetch - own_fetch + head.left_fetch_cycles,
         )
         delay = max(0, later - _ends(head, now, machine.start))
-        index = loss_index(view, head, delay, time, load)
+        index = 0
+        if not _has_time(view, head, delay):
+            if time < 0:
+                time, load, _ = demand(view)
+            index = loss_index(view, head, delay, time, load)
         rank = head.latest_start
         if index == HOPELESS:
             rank = head.remaining_cycles
@@ -196,6 +228,6 @@ def most_to_lose(view: View, time: int, load: int) -> int:
             first, most, least = tenant, index, rank
         if index > 0 and (urgent < 0 or head.latest_start < soonest):
             urgent, soonest = tenant, head.latest_start
-    if urgent >= 0 and urgent != first and _may_wait(view, first, urgent, time, load):
+    if urgent >= 0 and urgent != first and _may_wait(view, first, urgent):
         return urgent
     return first
