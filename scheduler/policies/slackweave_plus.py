@@ -69,7 +69,8 @@ def _meanwhile(view: View, chosen: int) -> int:
     Nobody unless only weaving keeps up. The least slack goes first, of those that can be in time.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
-    if machine.ready_count == 1 or not demand(view)[2]:
+    _, _, weaving = demand(view)
+    if not weaving:
         return HOLD
     until = machine.compute_end - _own_lead(heads[chosen])
     best, best_late, least = HOLD, False, 0
