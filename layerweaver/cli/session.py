@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,6 +42,7 @@ ProgressCallback = Callable[[float, str], None]
 """Called with the share done (0 to 1, negative where unknown) and what is being done."""
 
 _PIPED_COLUMNS = 80
+_PIECES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +143,12 @@ def table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
 
 
 def print_document(document: Mapping[str, Any]) -> None:
-    """Print a document as JSON on stdout."""
-    text = json.dumps(document, indent=2, ensure_ascii=plain_terminal(), allow_nan=False)
-    typer.echo(printable_json(text))
+    """Print a document as JSON on stdout, piece by piece: its text takes more room than itself."""
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=plain_terminal(), allow_nan=False)
+    pieces = encoder.iterencode(document)
+    while block := "".join(islice(pieces, _PIECES)):
+        typer.echo(printable_json(block), nl=False)
+    typer.echo()
 
 
 class _Shown:

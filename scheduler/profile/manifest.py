@@ -28,6 +28,7 @@ FORMAT = "layerweaver-profile"
 VERSION = 3
 """Version 2 had decision tables, which are left out when such a file is read; 3 added decoders."""
 MAX_LAYERS = 1_000_000
+"""Of all entries together."""
 
 Text = Annotated[str, Field(max_length=4096)]
 Positive = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
@@ -128,6 +129,9 @@ class Manifest(_Record):
     def _sound(self) -> Self:
         if not isinstance(self.npu.get("name"), str):
             raise ValueError("the NPU has no name")
+        layers = sum(len(entry.layer_names) for entry in (*self.entries, *self.decoders))
+        if layers > MAX_LAYERS:
+            raise ValueError(f"{layers} layers in all; at most {MAX_LAYERS} are accepted")
         known = {(entry.name, entry.batch) for entry in self.entries}
         groups = [weave.members for weave in self.weaves]
         for members in groups:

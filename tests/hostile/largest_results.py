@@ -42,7 +42,7 @@ def profile_names(folder: Path, share: float) -> list[str]:
 
 def profile_layers(folder: Path, share: float) -> list[str]:
     """A profile of as many names as may be."""
-    count = count_of(950_000, share)
+    count = count_of(490_000, share)
     return ["show", str(_profile(folder, count, 2, count)), "--json"]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from oracles.random_inputs import profile_of
 
 from hostile.words import NUMBERS, alter
-from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.run.prepare import PreparedScenario, prepare
 from layerweaver.backend_sim.run.run import run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.scenario.reading import load_scenario
@@ -28,7 +28,7 @@ from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.profile.file import save_profile
 from layerweaver.scheduler.profile.profile import Profile, Provenance
 
-__all__ = ["POLICIES", "ProfileFuzzer", "arrivals_of", "run_if_short"]
+__all__ = ["POLICIES", "ProfileFuzzer", "arrivals_of", "is_short", "run_if_short"]
 
 POLICIES = ("fcfs", "layerweaver+")
 MACHINE = MachineSpec("unit", 10**9, 13, 7, 5000)
@@ -49,15 +49,21 @@ def arrivals_of(queries: int) -> list[dict[str, Any]]:
     ]
 
 
-def run_if_short(scenario: Scenario, chance: random.Random, policies: tuple[str, ...] = POLICIES) -> None:
-    """Prepare a scenario, and run it under one of the policies if it asks for little."""
-    prepared = prepare(scenario)
+def is_short(prepared: PreparedScenario) -> bool:
+    """Whether a scenario asks for little."""
+    scenario = prepared.scenario
     rows = sum(menu[-1].table.rows for npu in prepared.npus for menu in npu.menus)
     spec = scenario.spec
     expected = sum(
         tenant.arrival.expected_queries(scenario.length(index)) for index, tenant in enumerate(spec.tenants)
     )
-    if expected * rows <= MOST_ROWS and (spec.duration_s or 0) <= 0.1:
+    return expected * rows <= MOST_ROWS and (spec.duration_s or 0) <= 0.1
+
+
+def run_if_short(scenario: Scenario, chance: random.Random, policies: tuple[str, ...] = POLICIES) -> None:
+    """Prepare a scenario, and run it under one of the policies if it asks for little."""
+    prepared = prepare(scenario)
+    if is_short(prepared):
         policy = load_policy(chance.choice(policies))
         run_once(prepared, policy, TrafficRequest(), progress=lambda _: True)
 
