@@ -24,6 +24,7 @@ __all__ = ["Cache"]
 
 LOGGER = logging.getLogger("layerweaver")
 _DIGEST_BYTES = 32
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Cache:
@@ -147,13 +148,19 @@ def _unusable(path: Path) -> str | None:
     """Why a folder is not used; it is made if it is not there."""
     if not path.is_absolute():
         return "is no absolute path"
+    above = path.parent
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        above.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        # Whoever owns the folder above, or a link on the way, can put another in place of what was looked at.
+        owners = {status.st_uid for each in (above, path) for status in (each.lstat(), each.stat())}
+        if hasattr(os, "getuid") and owners != {os.getuid()}:
+            return "belongs to somebody else"
+        if os.name == "posix" and above.stat().st_mode & _OTHERS:
+            above.chmod(above.stat().st_mode & 0o700)
         status = path.stat()
     except OSError as error:
         return f"cannot be made ({error.strerror})"
-    if hasattr(os, "getuid") and status.st_uid != os.getuid():
-        return "belongs to somebody else"
-    if os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if os.name == "posix" and status.st_mode & _OTHERS:
         return "can be written by others"
     return None if os.access(path, os.W_OK | os.X_OK) else "cannot be written"

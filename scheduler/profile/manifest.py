@@ -129,7 +129,8 @@ class Manifest(_Record):
     def _sound(self) -> Self:
         if not isinstance(self.npu.get("name"), str):
             raise ValueError("the NPU has no name")
-        layers = sum(len(entry.layer_names) for entry in (*self.entries, *self.decoders))
+        layers = sum(len(entry.layer_names) for entry in self.entries)
+        layers += sum(len(decoder.layer_names) for decoder in self.decoders)
         if layers > MAX_LAYERS:
             raise ValueError(f"{layers} layers in all; at most {MAX_LAYERS} are accepted")
         known = {(entry.name, entry.batch) for entry in self.entries}

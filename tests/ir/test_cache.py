@@ -142,3 +142,39 @@ def test_entries_not_used_for_longest_go_first() -> None:
     assert cache.read("one") is not None
     cache.write("three", bytes(1000))
     assert [cache.has(name) for name in ("one", "two", "three")] == [True, False, True]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+@pytest.mark.parametrize("foreign", ["above", "itself", "link above", "link"])
+def test_what_somebody_else_can_replace_is_not_used(home: Path, foreign: str) -> None:
+    above = home / ".cache" / "layerweaver"
+    place = above / "things" if foreign in {"itself", "link"} else above
+    place.parent.mkdir(parents=True)
+    if foreign.startswith("link"):
+        own = home / "own"
+        (own / "things").mkdir(parents=True)
+        place.symlink_to(own)
+    else:
+        place.mkdir()
+    os.chown(place, 12345, 12345, follow_symlinks=False)
+    used = Cache("things", ONE_MB).folder
+    assert used is not None
+    assert used.is_relative_to(home.parent / "tmp")
+
+
+def test_a_link_of_ones_own_is_followed(home: Path, tmp_path: Path) -> None:
+    (home / ".cache").mkdir()
+    (tmp_path / "disk").mkdir()
+    (home / ".cache" / "layerweaver").symlink_to(tmp_path / "disk")
+    cache = Cache("things", ONE_MB)
+    cache.write("one", b"first")
+    assert cache.read("one") == b"first"
+    assert list((tmp_path / "disk" / "things").iterdir())
+
+
+def test_the_folder_above_is_closed_to_others(home: Path) -> None:
+    above = home / ".cache" / "layerweaver"
+    above.mkdir(parents=True)
+    above.chmod(0o775)
+    assert Cache("things", ONE_MB).folder == above / "things"
+    assert above.stat().st_mode & 0o777 == 0o700
