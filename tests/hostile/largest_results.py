@@ -15,6 +15,7 @@ from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable
+from layerweaver.ir.json_text import values_in
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile.file import save_profile
 from layerweaver.scheduler.profile.profile import Profile, Provenance
@@ -106,7 +107,7 @@ def _many(command: str) -> Build:
         tenant, most = run["tenants"][0], count_of(1000, share)
         run["tenants"] = [{**tenant, "name": f"t{k}"} for k in range(most)]
         text = json.dumps(run)
-        most = min(int((60 << 20) * share) // len(text), int(1_900_000 * share) // text.count(","))
+        most = min(int((60 << 20) * share) // len(text), int(1_900_000 * share) // values_in(text.encode()))
         kept = ("schema", "format", "version", "seeds", "scenario", "run")
         document = {key: value for key, value in run.items() if key in kept} | {"runs": [run] * max(1, most)}
         path = folder / "result.json"

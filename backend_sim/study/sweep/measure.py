@@ -165,7 +165,9 @@ def _without_traffic(document: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(tenants, list):
         none = {"arrival": {"kind": "saturated"}}
         tenants = [{**none, **tenant} if isinstance(tenant, Mapping) else tenant for tenant in tenants]
-    return {"min_queries": 1, **document, "tenants": tenants}
+    # An end is asked for where there is none; beside one by the clock it would forbid a cool-down.
+    end = {} if document.get("duration_s") is not None else {"min_queries": 1}
+    return {**end, **document, "tenants": tenants}
 
 
 def _home(job: Job) -> Path:
