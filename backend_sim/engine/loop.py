@@ -11,13 +11,9 @@ latencies are integer nanoseconds, rounded up to cycles on arrival and back up t
 from __future__ import annotations
 
 import functools
-import linecache
 import logging
-import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeAlias, cast
 
@@ -26,6 +22,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine import kernel as engine_kernel
 from layerweaver.backend_sim.engine.decoding import WITHOUT_DECODERS
+from layerweaver.backend_sim.engine.guarded import guarded, is_of_others
 from layerweaver.backend_sim.engine.in_flight import Windows
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.layout import build_state
@@ -118,7 +115,7 @@ def run(
             if windows.state is not state or shown is None:
                 state = windows.state
                 shown = hand_over(state) if compiled else state
-            code = _guarded(advance, (shown, options, memory, due), policy, compiled)
+            code = guarded(advance, (shown, options, memory, due), policy, compiled)
             if code == engine_kernel.FINISHED:
                 break
             if code == engine_kernel.REFILL:
@@ -187,58 +184,12 @@ def _compiled_loop(choose: FunctionType, name: str, decoding: bool) -> Loop:
     """The loop of a policy; without language models it leaves out what only they need."""
     room = {} if mentions(choose, "room_scaled") else WITHOUT_ROOM
     common = {} if decoding else WITHOUT_DECODERS
-    loop = compile_bound(_ADVANCE, {"choose": choose, **room}, name, common)
+    loop = compile_bound(
+        _ADVANCE, {"choose": choose, **room}, name, common, apart_from_python=is_of_others(choose)
+    )
     if not has_cache(loop):
         LOGGER.info("compiling the engine for policy %s (once; cached on disk)", name)
     return loop
-
-
-def _guarded(advance: Loop, arguments: tuple[State, Any, Memory, int], policy: Policy, compiled: bool) -> int:
-    """Run a slice; a policy that numba cannot compile becomes a PolicyError."""
-    if not compiled:
-        return advance(*arguments)
-    from numba.core.errors import NumbaError, NumbaWarning  # noqa: PLC0415
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NumbaWarning)  # what it doubts, it refuses a moment later
-            return advance(*arguments)
-    except NumbaError as error:
-        raise _not_compiled(policy, str(error)) from error
-    except KeyError as error:  # numba's answer to a field that a record does not have
-        raise _not_compiled(policy, f"there is no field {error}") from error
-    except (ArithmeticError, LookupError, ValueError) as error:
-        raise PolicyError(f"fails: {type(error).__name__}: {error}", where=policy.name) from error
-    except Exception as error:  # numba refuses what it does not know in many ways, assertions among them
-        if policy.spec.choose.__module__.startswith("layerweaver."):
-            raise
-        raise _not_compiled(policy, f"{type(error).__name__}: {error}") from error
-
-
-def _not_compiled(policy: Policy, text: str) -> PolicyError:
-    """What numba dislikes, in one line, with the line of the policy's file that it names last."""
-    code = cast(FunctionType, policy.spec.choose).__code__
-    file, text = Path(code.co_filename).name, re.sub(r"\x1b\[[\d;]*m", "", text)  # coloured beside colorama
-    lines = [line.strip() for line in text.splitlines()]
-    reason = next((line for line in lines if line and not line.startswith("Failed in")), "")
-    if reason.startswith("No implementation of function"):
-        reason = f"{reason} {next((line for line in lines if line.startswith('>>>')), '')[3:]}".strip()
-    reason = re.sub(r"^No implementation of function .* found for signature: *", "numba has no ", reason)
-    reason = re.sub(
-        r"^\w+: Use of unsupported opcode \(IMPORT_NAME\).*", "an import inside a function", reason
-    )
-    places = re.findall(rf'{re.escape(file)}(?:", line | \()(\d+)', text)
-    if not places and (field := re.match(r"there is no field '(\w+)'", reason)):
-        source = linecache.getlines(code.co_filename)
-        places = [str(number) for number, line in enumerate(source, 1) if f".{field[1]}" in line]
-    hint = "arithmetic, loops and calls of plain functions; see docs/policies.md"
-    if not places and "argument" not in reason and "field" not in reason:
-        hint = f"choose returns an integer on every path and keeps to {hint}"
-    return PolicyError(
-        f"does not compile: {reason[:200]}",
-        where=f"policy {policy.name}, {file}" + (f" line {places[-1]}" if places else ""),
-        accepted=hint,
-    )
 
 
 def _grow(state: State, compiled: bool) -> State:

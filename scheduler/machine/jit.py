@@ -84,6 +84,8 @@ def compile_bound(
     replacements: Mapping[str, Callable[..., Any]],
     label: str,
     common: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
+    *,
+    apart_from_python: bool = False,
 ) -> Callable[..., Any]:
     """A compiled copy of ``function``, cached on disk under ``label`` and the digest of all sources.
 
@@ -92,6 +94,7 @@ def compile_bound(
         replacements: Global names of ``function`` or of its callees, and what they shall be.
         label: Part of the cache's file name, for readers of the directory.
         common: Further replacements, the same for many loops: what only they reach is compiled once.
+        apart_from_python: Whether other threads go on while it runs.
 
     Returns:
         The copy; uncompiled if ``NUMBA_DISABLE_JIT`` is set, for a debugger.
@@ -100,7 +103,7 @@ def compile_bound(
     if numba.config.DISABLE_JIT:
         return bind(function, every)
     compiler = _Compiler(every, _shared_compiler(frozenset(common.items())))
-    compiled: Callable[..., Any] = numba.njit(**_OPTIONS)(compiler.copy(function))
+    compiled: Callable[..., Any] = numba.njit(**_OPTIONS, nogil=apart_from_python)(compiler.copy(function))
     compiled._cache = compiler.place(function, label)  # type: ignore[attr-defined]
     compiled.compile = _uncollected(compiled.compile)  # type: ignore[attr-defined]
     return compiled
@@ -144,6 +147,9 @@ _OPTIONS = {"error_model": "numpy", "_nrt": False}
 
 _INNER = _OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """Of a function that only compiled code calls."""
+
+_OF_OTHERS = {"error_model": "python"}
+"""A division by zero in a policy of others is said, as it would be uncompiled; ours have none."""
 
 
 def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> str:
@@ -266,6 +272,8 @@ class _Compiler(_Rebuilder):
         from layerweaver.scheduler.machine.inner import InnerCompiler  # noqa: PLC0415
 
         options = _INNER | {"pipeline_class": InnerCompiler, "forceinline": "inlined" in copy.__dict__}
+        if not function.__module__.startswith("layerweaver."):
+            options |= _OF_OTHERS
         return njit(**options)(copy)  # type: ignore[no-any-return]
 
     def place(self, function: FunctionType, label: str = "") -> Kept:

@@ -1,4 +1,4 @@
-"""Policies decide by what they see: the same run twice gives the same bytes, so chance is refused."""
+"""What a policy must not do, read from its code: ask for chance, which no run repeats, or never return."""
 
 from __future__ import annotations
 
@@ -8,13 +8,31 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import cast
 
-__all__ = ["find_chance"]
+__all__ = ["find_chance", "find_endless"]
 
+_WAYS_OUT = ("RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR", "RAISE_VARARGS")
 _MODULES = ("random", "numpy.random", "secrets", "time", "uuid")
 
 
 def find_chance(function: FunctionType) -> tuple[str, str, int] | None:
     """Where a function, or one that it calls, asks for chance or the time: what, in which file and line."""
+    for reached in _called(function):
+        for name, found, line in _names(reached):
+            if _is_chance(found):
+                return name, reached.__code__.co_filename, line
+    return None
+
+
+def find_endless(function: FunctionType) -> tuple[str, str, int] | None:
+    """A function, itself or one that it calls, that has no way out: its name, file and first line."""
+    for reached in _called(function):
+        if all(step.opname not in _WAYS_OUT for step in dis.get_instructions(reached)):
+            return reached.__name__, reached.__code__.co_filename, reached.__code__.co_firstlineno
+    return None
+
+
+def _called(function: FunctionType) -> Iterator[FunctionType]:
+    """A function and those of others that it calls."""
     seen: set[FunctionType] = set()
     waiting = [function]
     while waiting:
@@ -22,12 +40,12 @@ def find_chance(function: FunctionType) -> tuple[str, str, int] | None:
         if looked_at in seen:
             continue
         seen.add(looked_at)
-        for name, found, line in _names(looked_at):
-            if _is_chance(found):
-                return name, looked_at.__code__.co_filename, line
-            if isinstance(found, FunctionType) and not (found.__module__ or "").startswith("layerweaver."):
-                waiting.append(found)
-    return None
+        yield looked_at
+        waiting += [
+            found
+            for _, found, _ in _names(looked_at)
+            if isinstance(found, FunctionType) and not (found.__module__ or "").startswith("layerweaver.")
+        ]
 
 
 def _names(function: FunctionType) -> Iterator[tuple[str, object, int]]:

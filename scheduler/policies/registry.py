@@ -14,7 +14,7 @@ from typing import cast
 from layerweaver.ir import PolicyError, read_bounded
 from layerweaver.ir.plugins import PluginGroup
 from layerweaver.ir.spelling import nearest
-from layerweaver.scheduler.policies.chance import find_chance
+from layerweaver.scheduler.policies.chance import find_chance, find_endless
 from layerweaver.scheduler.policies.contract import FILE_MODULE, Policy, PolicySpec
 from layerweaver.scheduler.policies.words import read_policy_words
 
@@ -147,11 +147,18 @@ def _as_spec(found: object, where: str) -> PolicySpec:
             where=where,
             accepted="def choose(view, options, memory)",
         )
-    return _repeatable(found, where)
+    return _sound(found, where)
 
 
-def _repeatable(spec: PolicySpec, where: str) -> PolicySpec:
-    """Refuse a policy whose choice depends on chance or on the time of day."""
+def _sound(spec: PolicySpec, where: str) -> PolicySpec:
+    """Refuse a policy that cannot choose, or whose choice depends on chance or on the time of day."""
+    if (endless := find_endless(cast("FunctionType", spec.choose))) is not None:
+        name, file, line = endless
+        raise PolicyError(
+            f"{name} in line {line} of {Path(file).name} never returns",
+            where=where,
+            accepted="a loop that ends, and a return",
+        )
     if (chance := find_chance(cast("FunctionType", spec.choose))) is not None:
         name, file, line = chance
         raise PolicyError(

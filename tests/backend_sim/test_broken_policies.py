@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from layerweaver.backend_sim.engine import guarded
 from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.ir import PolicyError
+from layerweaver.scheduler.policies import load_policy
 
 FILE = """
 from typing import Any
@@ -46,6 +51,10 @@ def test_a_wrong_signature(make_scenario: Any, tmp_path: Path) -> None:
     ("body", "message"),
     [
         ("return view.machine.nosuch", "p\u00e4.py line 7: does not compile: there is no field 'nosuch'"),
+        (
+            "return view.nosuch",
+            "p\u00e4.py line 7: does not compile: View has no 'nosuch'; arithmetic, loops",
+        ),
         ("return view.ready[options.nosuch]", "there is no field 'nosuch'"),
         ("pass", "choose returns an integer on every path"),
         ("return 'a'", "choose returns an integer on every path"),
@@ -97,6 +106,42 @@ def test_chance_is_refused(make_scenario: Any, tmp_path: Path, heading: str, bod
     ) as caught:
         simulate(make_scenario(duration_s=0.1), policy=str(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("helper", [False, True])
+def test_a_function_without_a_way_out_is_refused(make_scenario: Any, tmp_path: Path, helper: bool) -> None:
+    loop = "k = 0\n    while True:\n        k += 1"
+    text = FILE.format(body="return pick(1)" if helper else loop, arguments="view, options, memory")
+    path = tmp_path / "p.py"
+    path.write_text(f"def pick(n):\n    {loop}\n{text}" if helper else text, encoding="utf-8")
+    named = r"pick in line 1" if helper else r"choose in line 6"
+    with pytest.raises(PolicyError, match=rf"{named} of p\.py never returns; a loop that ends"):
+        simulate(make_scenario(duration_s=0.1), policy=str(path))
+
+
+def test_a_loop_that_does_not_end_is_told_from_a_slow_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarded, "PATIENCE_S", 0.1)
+    policy = load_policy("edf")
+    monkeypatch.setattr(guarded, "is_of_others", lambda _: True)
+    for seconds, error in ((0.05, KeyboardInterrupt), (30.0, PolicyError)):
+        ends = threading.Event()
+
+        def slice_of(ends: threading.Event = ends, seconds: float = seconds) -> int:
+            os.kill(os.getpid(), signal.SIGINT)
+            ends.wait(seconds)
+            return 0
+
+        with pytest.raises(error):
+            guarded.guarded(slice_of, (), policy, compiled=True)
+        ends.set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("body", ["1 // 0", "1 % (view.machine.ready_count - view.machine.ready_count)"])
+def test_a_division_by_zero_is_no_number(make_scenario: Any, tmp_path: Path, body: str) -> None:
+    path, arguments = tmp_path / "p.py", "view: View, options: Any, memory: Memory"
+    text = _refused(make_scenario, path, f"return view.ready[0] + {body}", arguments)
+    assert "mine: fails: ZeroDivisionError" in text
 
 
 @pytest.mark.slow

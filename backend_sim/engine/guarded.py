@@ -1,0 +1,126 @@
+"""Running the code of others: what it does wrong becomes one line, and Ctrl-C ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import re
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+from typing import Any, cast
+
+from layerweaver.ir import PolicyError
+from layerweaver.scheduler.policies.contract import Policy
+
+__all__ = ["guarded", "is_of_others"]
+
+PATIENCE_S = 5.0
+
+
+def is_of_others(choose: Callable[..., Any]) -> bool:
+    """Whether a policy's function is not of this package."""
+    return not choose.__module__.startswith("layerweaver.")
+
+
+def guarded(advance: Callable[..., int], arguments: tuple[Any, ...], policy: Policy, compiled: bool) -> int:
+    """Run a slice; a policy that numba cannot compile, or that fails, becomes a PolicyError.
+
+    Raises:
+        PolicyError: If the policy does not compile, fails, or does not come to an end before Ctrl-C.
+    """
+    if not compiled:
+        return advance(*arguments)
+    from numba.core.errors import NumbaError, NumbaWarning  # noqa: PLC0415
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NumbaWarning)  # what it doubts, it refuses a moment later
+            if is_of_others(policy.spec.choose) and threading.current_thread() is threading.main_thread():
+                return _interruptible(advance, arguments, policy)
+            return advance(*arguments)
+    except NumbaError as error:
+        raise _not_compiled(policy, str(error)) from error
+    except KeyError as error:  # numba's answer to a field that a record does not have
+        raise _not_compiled(policy, f"there is no field {error}") from error
+    except PolicyError:
+        raise
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise PolicyError(f"fails: {type(error).__name__}: {error}", where=policy.name) from error
+    except Exception as error:  # numba refuses what it does not know in many ways, assertions among them
+        if not is_of_others(policy.spec.choose):
+            raise
+        raise _not_compiled(policy, f"{type(error).__name__}: {error}") from error
+
+
+def _interruptible(advance: Callable[..., int], arguments: tuple[Any, ...], policy: Policy) -> int:
+    """A slice in a thread of its own: compiled code hears no Ctrl-C, and a loop of others may have no end.
+
+    Raises:
+        PolicyError: If the slice has not ended some seconds after Ctrl-C.
+        KeyboardInterrupt: If it has.
+    """
+    ended: list[int | BaseException] = []
+    over = threading.Event()  # a join that Ctrl-C interrupts takes its thread for ended
+
+    def work() -> None:
+        try:
+            ended.append(advance(*arguments))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            ended.append(error)
+        over.set()
+
+    try:
+        threading.Thread(target=work, daemon=True).start()
+        over.wait()
+    except KeyboardInterrupt:
+        _wait(over)
+        if not over.is_set():
+            raise PolicyError(
+                f"did not come to an end within {PATIENCE_S:g} s of Ctrl-C",
+                where=policy.name,
+                accepted="see that every loop of choose ends",
+            ) from None
+        raise
+    (result,) = ended
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _wait(over: threading.Event) -> None:
+    """Give a slice its time to end, whoever presses Ctrl-C again."""
+    last = time.monotonic() + PATIENCE_S
+    while not over.is_set() and (left := last - time.monotonic()) > 0:
+        with contextlib.suppress(KeyboardInterrupt):
+            over.wait(left)
+
+
+def _not_compiled(policy: Policy, text: str) -> PolicyError:
+    """What numba dislikes, in one line, with the line of the policy's file that it names last."""
+    code = cast(FunctionType, policy.spec.choose).__code__
+    file, text = Path(code.co_filename).name, re.sub(r"\x1b\[[\d;]*m", "", text)  # coloured beside colorama
+    lines = [line.strip() for line in text.splitlines()]
+    reason = next((line for line in lines if line and not line.startswith("Failed in")), "")
+    if reason.startswith("No implementation of function"):
+        reason = f"{reason} {next((line for line in lines if line.startswith('>>>')), '')[3:]}".strip()
+    reason = re.sub(r"^No implementation of function .* found for signature: *", "numba has no ", reason)
+    reason = re.sub(
+        r"^\w+: Use of unsupported opcode \(IMPORT_NAME\).*", "an import inside a function", reason
+    )
+    reason = re.sub(r"^Unknown attribute ('\w+') of type (\w+).*", r"\2 has no \1", reason)
+    places = re.findall(rf'{re.escape(file)}(?:", line | \()(\d+)', text)
+    if not places and (field := re.match(r"there is no field '(\w+)'", reason)):
+        source = linecache.getlines(code.co_filename)
+        places = [str(number) for number, line in enumerate(source, 1) if f".{field[1]}" in line]
+    hint = "arithmetic, loops and calls of plain functions; see docs/policies.md"
+    if not places and "argument" not in reason and "field" not in reason:
+        hint = f"choose returns an integer on every path and keeps to {hint}"
+    return PolicyError(
+        f"does not compile: {reason[:200]}",
+        where=f"policy {policy.name}, {file}" + (f" line {places[-1]}" if places else ""),
+        accepted=hint,
+    )
