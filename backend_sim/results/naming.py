@@ -53,9 +53,12 @@ def _facts(run: Run) -> dict[str, str]:
     """What may tell a run from others of its policy, most telling first."""
     facts = {key: _text(value) for key, value in (run.get("policy_options") or {}).items()}
     facts["seed"] = str(run.get("seed"))
-    scenario = {key: value for key, value in run.get("scenario", {}).items() if key not in NOT_OF_THE_MIX}
-    facts |= dict(leaves(scenario))
     facts["npu"] = str(run.get("npu"))
+    scenario = {key: value for key, value in run.get("scenario", {}).items() if key not in NOT_OF_THE_MIX}
+    if isinstance(stated := scenario.get("npu"), str):  # a file or a name; the run's own name is shorter
+        scenario["scenario.npu"] = stated
+        del scenario["npu"]
+    facts |= dict(leaves(scenario))
     rate = run.get("system", {}).get("offered_qps")
     facts["offered"] = "" if rate is None else f"at {rate:.4g} q/s"
     return facts

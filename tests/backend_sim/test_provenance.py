@@ -175,6 +175,11 @@ def test_runs_are_named_by_what_differs() -> None:
         "layerweaver+ tenants.a.arrival.qps=1000",
     ]
     assert run_names([run(50, 1), run(50, 1)]) == ["layerweaver+ #1", "layerweaver+ #2"]
+    pool: Any = {**run(50, 1), "npu": "2 x a + 1 x b", "scenario": {"pool": [{"npu": "a"}, {"npu": "b"}]}}
+    alone: Any = {**run(50, 1), "scenario": {"npu": "./unit.yaml"}}
+    assert run_names([alone, pool]) == ["layerweaver+ npu=unit", "layerweaver+ npu=2 x a + 1 x b"]
+    other: Any = {**run(50, 1), "scenario": {"npu": "./new/unit.yaml"}}
+    assert run_names([alone, other])[1] == "layerweaver+ scenario.npu=./new/unit.yaml"
     assert setting_names([{"name": "edf"}, {"name": "p", "us": 500.0}, {"name": "p", "us": 0.5}]) == [
         "edf",
         "p us=500",
