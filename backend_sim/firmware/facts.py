@@ -89,16 +89,18 @@ class Facts:
     def _furthest_cycles(self, policy: Policy) -> int:
         """How far behind a decision its row can end at most; :data:`NEVER` without a bound.
 
-        Late commitment appends to what reaches beyond its mark rows of memory-intensive models only. Whole
+        Late commitment appends to what reaches beyond its marks rows of memory-intensive models only. Whole
         models of these do not add to what is to be computed beyond the fetches, so of each tenant at most two
-        parts of a model do. Without overlap only rows of one model are ahead.
+        parts of a model do. No lead is longer than all fetches of a model. Without overlap
+        only rows of one model are ahead.
         """
         longest = self.columns["longest_fetch_cycles"].span.high
         most = int(self.columns["model_compute_cycles"].values.max())
         if not policy.spec.overlap:
             ahead = most
         elif self.options.get("hides"):
-            ahead = (2 * self.tenants + 1) * most + MARK * longest
+            fetched = int(self.columns["model_fetch_cycles"].values.max())
+            ahead = (2 * self.tenants + 1) * most + MARK * max(longest, fetched)
         else:
             return NEVER
         return (self.dispatch_ahead + 2) * (ahead + longest) + self.decision_cycles

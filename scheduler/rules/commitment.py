@@ -5,7 +5,10 @@ whole within its fetch time: whoever comes later waits for all of it, under ever
 work that is fetched but not computed reaches beyond a *mark*, only memory-intensive models may be scheduled,
 which the DMA cannot start too early; without any, nothing is scheduled until the backlog falls to the mark or
 something arrives. The mark is a small multiple of the longest fetch among the models that have requests, so
-the compute engine does not run dry while one fetch ends and the next one is under way (*ours*).
+the compute engine does not run dry while one fetch ends and the next one is under way. A request whose later
+rows are fetched for longer than they compute must begin sooner: for its head the mark is that multiple of its
+*lead*, if that is more. The lead is what the rest of the request takes alone less what it computes: fetched
+so long before its computes begin, it never waits (*ours*).
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from layerweaver.scheduler.machine.jit import inlined
-from layerweaver.scheduler.machine.timelines import HOLD, Memory, View
+from layerweaver.scheduler.machine.timelines import HOLD, Head, Memory, View
 
 __all__ = ["EARLY", "LATE", "MARK", "decide"]
 
@@ -21,12 +24,18 @@ LATE, EARLY = 0, 1
 """Values of the option ``commit``."""
 
 MARK = 2
-"""Longest fetches of any model with a request that late commitment keeps fetched ahead."""
+"""Longest fetches of any model with a request, or leads of its own, that a head may be fetched ahead."""
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """Stands for the policy's choice."""
     return view.ready[0]
+
+
+@inlined
+def _too_early(head: Head, ahead: int) -> bool:
+    """Whether a head may not be committed while the backlog, beyond the common mark, is so many cycles."""
+    return head.compute_intensive != 0 and ahead > MARK * (head.remaining_cycles - head.left_compute_cycles)
 
 
 @inlined
@@ -39,11 +48,15 @@ def decide(view: View, options: Any, memory: Memory) -> int:
     machine, heads, shown = view.machine, view.heads, view
     count = machine.ready_count
     mark = MARK * machine.longest_fetch_cycles
-    early = machine.compute_end - machine.start > mark and options.hides != 0
+    ahead = machine.compute_end - machine.start
+    early = ahead > mark and options.hides != 0
     if early:
         kept = 0
         for k in range(count):
-            if heads[view.ready[k]].compute_intensive == 0:
+            head = heads[view.ready[k]]
+            if _too_early(head, ahead):
+                mark = max(mark, MARK * (head.remaining_cycles - head.left_compute_cycles))
+            else:
                 view.spare[kept] = view.ready[k]  # type: ignore[index]
                 kept += 1
         machine.hold_until = machine.compute_end - mark - machine.decision_cycles
@@ -54,6 +67,6 @@ def decide(view: View, options: Any, memory: Memory) -> int:
     chosen = choose(shown, options, memory)
     if early:
         machine.ready_count = count
-        if chosen >= 0 and chosen < machine.tenant_count and heads[chosen].compute_intensive != 0:
+        if chosen >= 0 and chosen < machine.tenant_count and _too_early(heads[chosen], ahead):
             return HOLD
     return chosen

@@ -216,6 +216,11 @@ class Tenant:
         gap = (self.arrived[-1].cycle - self.arrived[self.batch[0]].cycle) // (len(behind) + len(self.batch))
         return len(behind), gap - each
 
+    def lead(self) -> int:
+        """What the rest of the head takes alone, less what it computes."""
+        rows = self.rows[self.profile][self.row :]
+        return rows[0].remaining - sum(row.compute for row in rows)
+
     def form_auto(self, now: int) -> None:
         """As many as the scheduler likes, by the definition of automatic batches."""
         alone = [profile.standalone_cycles for profile in self.load.profiles]
@@ -337,14 +342,19 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                     profile.offline.kind == "compute-intensive",
                     max(machine.fetch_cycles(row) for row in tenant.rows[tenant.profile]),
                     *tenant.rest(),
-                    k == running,
+                    tenant.lead(),
                 )
             )
         longest = max(c.longest_fetch for c in candidates)
-        mark = MARK * longest
-        until = machine.tc - mark - given.decision_cycles
-        early = options.get("commit") == "late" and machine.tc - start > mark
-        allowed = [c for c in candidates if not (early and c.compute_intensive)]
+        late = options.get("commit") == "late"
+        marks = {c.tenant: MARK * max(longest, c.lead) for c in candidates}
+        hidden = [
+            c.tenant
+            for c in candidates
+            if late and c.compute_intensive and machine.tc - start > marks[c.tenant]
+        ]
+        until = machine.tc - max((marks[k] for k in hidden), default=0) - given.decision_cycles
+        allowed = [c for c in candidates if c.tenant not in hidden]
         answer: int | Hold = Hold(until)
         if allowed:
             answer = naive_choice(
@@ -359,12 +369,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                 now=now,
                 running=running,
             )
-            insists = (
-                early
-                and isinstance(answer, int)
-                and any(c.tenant == answer and c.compute_intensive for c in candidates)
-            )
-            answer = Hold(until) if insists else answer
+            answer = Hold(until) if answer in hidden else answer
         if isinstance(answer, Hold):
             pairs = zip(tenants, drops, strict=True)
             events = [time for tenant, drop in pairs if (time := tenant.next_event(now, drop)) is not None]

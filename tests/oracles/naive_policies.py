@@ -27,17 +27,16 @@ class Candidate:
     longest_fetch: int
     rest: int  # waiting behind the head, hopeless ones left out
     drift: int  # by how much each of these has more slack than the one before it
-    begun: bool  # the row scheduled last was this request's
+    lead: int  # what the rest of the request takes alone, less what it computes
 
 
 def _late(candidate: Candidate) -> float | int:
     return float("inf") if candidate.deadline is None else candidate.deadline - candidate.row.remaining
 
 
-def _arrival_order(candidates: list[Candidate]) -> int:
-    for candidate in candidates:
-        if candidate.begun:
-            return candidate.tenant
+def _arrival_order(candidates: list[Candidate], running: int | None) -> int:
+    if running is not None:
+        return running  # even if it may not be committed yet
     return min(candidates, key=lambda c: (c.arrival, c.tenant)).tenant
 
 
@@ -48,6 +47,7 @@ def _weave(
     *,
     longest: int,
     one_kind: bool,
+    running: int | None,
     by_slack: bool,
     hopeless_last: bool,
 ) -> int:
@@ -55,7 +55,7 @@ def _weave(
     if one_kind and by_slack:
         return min(candidates, key=lambda c: (_late(c) < now, _late(c), c.tenant)).tenant
     if one_kind:
-        return _arrival_order(candidates)
+        return _arrival_order(candidates, running)
     ranked: list[tuple[Any, ...]] = []
     for c in candidates:
         placed = machine.append(c.row, start)
@@ -127,7 +127,7 @@ def naive_choice(
         pulse = options["pulse"]
         return candidates[0].tenant if now % pulse == 0 else Hold(now - now % pulse + pulse)
     if name in ("fcfs", "fcfs-prefetch"):
-        return _arrival_order(candidates) if running is None else running
+        return _arrival_order(candidates, running)
     if name == "edf":
         deadline = {c.tenant: float("inf") if c.deadline is None else c.deadline for c in candidates}
         return min(candidates, key=lambda c: (deadline[c.tenant], c.arrival, c.tenant)).tenant
@@ -140,6 +140,7 @@ def naive_choice(
         start,
         longest=longest,
         one_kind=one_kind,
+        running=running,
         by_slack=options.get("sees") == "queues",
         hopeless_last=hopeless_last,
     )

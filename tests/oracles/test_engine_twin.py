@@ -91,6 +91,17 @@ def test_models_that_may_not_be_committed_yet_still_count_as_in_flight() -> None
     assert log.tenant.tolist()[:3] == [0, 0, 2]
 
 
+def test_a_request_whose_end_is_fetched_for_long_begins_in_time() -> None:
+    machine = MachineSpec("small", 10**9, 1, 1, 1000)
+    rows = [(200, 10, 10, 0)] * 2 + [(10, 60, 60, 0)] * 4
+    load = TenantLoad("t", (profile_of("m", machine, rows),), OpenLoop(FixedArrivals([])))
+    recipe = Recipe(machine, (load,), ([0],), 0, 0)
+    policy = load_policy("edf")
+    _compare_with_twin(policy, recipe)
+    # Held until twice the longest fetch before the end of the computes, it would take 540.
+    assert run(recipe.make(), policy, compiled=False).tenants[0].latency_ns.tolist() == [10 + 440]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PulseOptions:
     """Rows are scheduled at multiples of ``pulse`` cycles only."""
