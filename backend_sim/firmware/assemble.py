@@ -136,6 +136,7 @@ class Assembly:
             "switches": not spec.overlap or spec.checkpoints,
             "decides_later": facts.decision_cycles,
             "near": facts.near,
+            "several": facts.tenants > 1,
         }
         return true | {name for name, holds in checks.items() if holds}
 

@@ -15,6 +15,7 @@ from layerweaver.backend_sim.firmware.cores import need_tools
 from layerweaver.backend_sim.firmware.facts import Facts
 from layerweaver.backend_sim.firmware.measure import MOST_DECISIONS, Cost, Replay, measure
 from layerweaver.backend_sim.firmware.spans import SIZES
+from layerweaver.backend_sim.run.decision_time import decision_cycles
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, as_prepared, policy_of
@@ -139,10 +140,10 @@ def translated(prepared: PreparedScenario, policy: Policy, *, most_bytes: int = 
         ScenarioError: If the scenario has something that is not exported, or its tables are too large.
         PolicyError: If the policy cannot be translated: file, line and reason.
     """
-    given = _given(prepared)
+    given = _given(prepared, policy)
     facts = Facts(given, policy, _ring(given))
     origin = prepared.scenario.source.source
-    origin = Path(origin).name.replace("*/", "* /")
+    origin = Path(origin).name.replace("*/", "* /").replace("/*", "/ *")
     assembly = Assembly(facts, policy, origin)
     sched = {name: assembly.fill(name) for name in ("lw_sched.h", "lw_sched.c")}
     tables = list(assembly.tables())
@@ -187,7 +188,7 @@ def _write(exported: Exported, folder: Path) -> None:
         write_text(folder / name, text)
 
 
-def _given(prepared: PreparedScenario) -> SimulationInput:
+def _given(prepared: PreparedScenario, policy: Policy) -> SimulationInput:
     """What the engine would be given; what is not exported is refused."""
     scenario, spec = prepared.scenario, prepared.scenario.spec
     if len(prepared.machines) > 1:
@@ -231,7 +232,7 @@ def _given(prepared: PreparedScenario) -> SimulationInput:
         machine,
         tuple(loads),
         dispatch_ahead=spec.dispatch_ahead,
-        decision_cycles=spec.decision_cycles,
+        decision_cycles=decision_cycles(scenario, policy, machine.clock_hz),
         groups=scenario.group_indices,
     )
 
@@ -284,7 +285,7 @@ def _models(given: SimulationInput) -> str:
     lines, number = [], 0
     for index, tenant in enumerate(given.tenants):
         for profile in tenant.profiles:
-            name = json.dumps(tenant.name).replace("*/", "* /")
+            name = json.dumps(tenant.name).replace("*/", "* /").replace("/*", "/ *")
             lines.append(f"/* profile {number}: tenant {index} {name}, batch {profile.table.batch} */")
             number += 1
     return "\n".join(lines)

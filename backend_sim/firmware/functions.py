@@ -6,6 +6,7 @@ A function is translated again and again until the bounds of its locals, argumen
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from types import FunctionType
 from typing import Protocol
@@ -25,6 +26,9 @@ from layerweaver.backend_sim.firmware.things import (
 )
 
 __all__ = ["Function"]
+
+
+_TAKEN = re.compile(r"\s*\w+ (result\d+_*) = ")
 
 
 class Others(Protocol):
@@ -120,6 +124,7 @@ class Function(Statements):
             self._alive, self.changed = alive, True
         hoisted = [self._declare(name) for name in sorted(self._hoisted())]
         text = "\n".join(self._lines)
+        self._lines = [line + self._ignored(line, text) for line in self._lines]
         unused = [f"    (void){name};" for name in self._c_parameters() if not is_mentioned(text, name)]
         return [*(f"    {line}" for line in hoisted), *unused, *self._lines]
 
@@ -134,6 +139,13 @@ class Function(Statements):
                 case Seen() if self.lists_used:
                     names += ["ready", "spare"]
         return names
+
+    def _ignored(self, line: str, text: str) -> str:
+        """Behind the line that takes a result which nothing reads: that this is meant."""
+        taken = _TAKEN.match(line)
+        if taken is None or len(re.findall(rf"\b{taken[1]}\b", text)) > 1:
+            return ""
+        return f" (void){taken[1]};"
 
     def _hoisted(self) -> set[str]:
         return {name for name in self._used_locals if name not in self._declared}

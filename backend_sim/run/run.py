@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
+from layerweaver.backend_sim.run.decision_time import decision_cycles
 from layerweaver.backend_sim.run.decoders import TokenRequests
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.progress import share_done
@@ -141,7 +142,7 @@ def run_once(
             machine,
             tuple(loads),
             dispatch_ahead=spec.dispatch_ahead,
-            decision_cycles=spec.decision_cycles,
+            decision_cycles=decision_cycles(prepared.scenario, policy, machine.clock_hz),
             groups=prepared.scenario.group_indices,
             warmup_ns=warmup_ns,
             cooldown_ns=cooldown_ns,

@@ -30,6 +30,7 @@ from layerweaver.ir.spelling import nearest
 __all__ = [
     "ROUTERS",
     "BatchSpec",
+    "DecisionSpec",
     "PoolMember",
     "ScenarioSpec",
     "TenantSpec",
@@ -253,6 +254,13 @@ class PoolMember(Section):
     count: Annotated[PositiveCount, Field(le=_MAX_NPUS)] = 1
 
 
+class DecisionSpec(Section):
+    """The core that decides, and how many instructions a decision has."""
+
+    core_mhz: Annotated[Number, Field(ge=0.1, le=1e5)]
+    instructions: Annotated[PositiveCount, Field(le=10**7)] | None = None
+
+
 class ScenarioSpec(Section):
     """A whole scenario file."""
 
@@ -268,6 +276,7 @@ class ScenarioSpec(Section):
     cooldown_s: Seconds = 0.0
     dispatch_ahead: Annotated[Count, Field(le=1000)] = 0
     decision_cycles: Annotated[Count, Field(le=10**6)] = 0
+    decision: DecisionSpec | None = None
     groups: list[list[str]] = Field(default_factory=list)
     tenants: Annotated[list[TenantSpec], Field(max_length=MAX_TENANTS)]
 
@@ -290,6 +299,10 @@ class ScenarioSpec(Section):
             raise refusal("give either npu or pool", "npu" if self.npu is not None else "")
         if self.pool and len(self.pool) > 1 and any(tenant.overrides for tenant in self.tenants):
             raise refusal("measured layers are in cycles of one NPU; give npu, or a pool of one kind", "pool")
+        if self.decision is not None and "decision_cycles" in self.model_fields_set:
+            raise refusal(
+                "decision says how many cycles a decision takes; leave decision_cycles out", "decision"
+            )
         if self.pool is None and "router" in self.model_fields_set:
             raise refusal("a router needs a pool of NPUs", "router")
         if self.pool and sum(member.count for member in self.pool) > _MAX_NPUS:

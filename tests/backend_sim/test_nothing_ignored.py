@@ -79,6 +79,7 @@ OF_SCENARIO: list[Keys] = [
     {"cooldown_s": 0.01},
     {"dispatch_ahead": 3},
     {"decision_cycles": 900},
+    {"decision": {"core_mhz": 10, "instructions": 900}},
     {"groups": [["a", "b"]]},
     {"npu": None, "pool": [{"npu": "memory-centric", "count": 2}]},
     {"router": "balanced"},

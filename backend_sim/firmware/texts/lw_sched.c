@@ -92,26 +92,31 @@ static void load_row(lw_head *head)
 /* Insert or remove a tenant in the ascending list of those with a head. */
 static void set_ready(lw_scheduler *lw, int32_t index, int wanted)
 {
-    int32_t count = (int32_t)lw->machine.ready_count, at = 0;
-    while (at < count && (int32_t)lw->ready[at] < index) {
-        at++;
-    }
-    if ((at < count && (int32_t)lw->ready[at] == index) == wanted) {
-        return;
-    }
-    if (wanted) {
-        for (int32_t k = count; k > at; k--) {
-            lw->ready[k] = lw->ready[k - 1];
-        }
-        lw->ready[at] = (lw_tenant)index;
-        lw->machine.ready_count++;
-    } else {
-        for (int32_t k = at; k < count - 1; k++) {
-            lw->ready[k] = lw->ready[k + 1];
-        }
-        lw->machine.ready_count--;
-        lw->heads[index].rows_left = 0;
-    }
+[several]    int32_t count = (int32_t)lw->machine.ready_count, at = 0;
+[several]    while (at < count && (int32_t)lw->ready[at] < index) {
+[several]        at++;
+[several]    }
+[several]    if ((at < count && (int32_t)lw->ready[at] == index) == wanted) {
+[several]        return;
+[several]    }
+[several]    if (wanted) {
+[several]        for (int32_t k = count; k > at; k--) {
+[several]            lw->ready[k] = lw->ready[k - 1];
+[several]        }
+[several]        lw->ready[at] = (lw_tenant)index;
+[several]        lw->machine.ready_count++;
+[several]    } else {
+[several]        for (int32_t k = at; k < count - 1; k++) {
+[several]            lw->ready[k] = lw->ready[k + 1];
+[several]        }
+[several]        lw->machine.ready_count--;
+[several]        lw->heads[index].rows_left = 0;
+[several]    }
+[!several]    lw->ready[0] = (lw_tenant)index;
+[!several]    lw->machine.ready_count = wanted != 0;
+[!several]    if (!wanted) {
+[!several]        lw->heads[index].rows_left = 0;
+[!several]    }
 }
 
 [drops]static void drop_first(lw_scheduler *lw, lw_head *head)
@@ -152,6 +157,7 @@ static int32_t batch_of(int32_t index, int32_t waiting)
 [defers]        lw_request *oldest = head->fresh;
 [defers]        int32_t size = batch_of(index, head->queued - head->passed);
 [defers]        int32_t profile = profile_of(index, size);
+[defers]        (void)profile;
 [defers]        if (oldest->deadline == LW_NEVER || now + (int64_t)@standalone_cycles[profile] <= oldest->deadline) {
 [defers]            break;
 [defers]        }
@@ -416,8 +422,8 @@ static void schedule(lw_scheduler *lw, int32_t index, lw_choice *choice)
         head->place++;
         load_row(head);
 [head.latest_start]        if (head->urgent) {
-[head.latest_start]            int32_t before = @remaining_cycles[head->place - 1], after = @remaining_cycles[head->place];
-[head.latest_start]            head->latest_start += before - after;
+[head.latest_start]            head->latest_start += @remaining_cycles[head->place - 1];
+[head.latest_start]            head->latest_start -= @remaining_cycles[head->place];
 [head.latest_start]        }
     }
 }
