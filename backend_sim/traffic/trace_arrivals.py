@@ -20,7 +20,7 @@ from layerweaver.ir.limits import MAX_ARRIVAL_NS
 
 __all__ = ["TraceArrivals"]
 
-_MAX_SORTED = 200_000_000
+_MAX_SORTED = 50_000_000
 
 
 _MAX_SCALE_PART = 1_000_000
@@ -191,7 +191,7 @@ class TraceArrivals(TimeStream):
         if self._keep_tokens:
             order = np.argsort(view, kind="stable")
             for kept, read in ((self._prompts, prompts), (self._outputs, outputs)):
-                kept.extend(np.frombuffer(read, np.int64)[order].tolist() if len(read) else [])
+                kept.frombytes(np.frombuffer(read, np.int64)[order].tobytes() if len(read) else b"")
         view.sort()
         self._file_ns = last - (origin or 0)
         for start in range(0, len(view), CHUNK):

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from hostile.further import FurtherFuzzer
 from hostile.profiles import POLICIES, ProfileFuzzer, arrivals_of, run_if_short
 from hostile.words import WORDS, alter
 from layerweaver.backend_sim.report.page import build_report
@@ -45,6 +46,7 @@ class Fuzzer:
             "costs": self._costs,
             "traces": self._trace,
             "results": self._report,
+            **FurtherFuzzer(folder, self._scenario, self._profiles.path).kinds,
         }
 
     def attempt(self, number: int, kinds: Sequence[str]) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from oracles.random_inputs import profile_of
 
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.engine.loop import run
 from layerweaver.backend_sim.traffic.source import ClosedLoop, Saturated
+from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ProfileError
 from layerweaver.scheduler.compile.groups import weave_group
 from layerweaver.scheduler.offline import ModelProfile
@@ -116,3 +119,17 @@ def test_groups_name_entries_of_a_profile(make_model: Make) -> None:
     for wrong in (["c"], ["a@2"], [""], []):
         with pytest.raises(ProfileError):
             weave_group(profile, wrong)
+
+
+def test_the_search_for_a_period_takes_little_memory_however_long_it_is() -> None:
+    machine = MachineSpec("unit", 10**9, 1_000_003, 99_991, 1 << 40)
+    models = [
+        profile_of(name, machine, [(cycles, moved, 0, 0)] * 3)
+        for name, cycles, moved in (("a", 1_000_003, 7_919_999), ("b", 999_983, 9_999_991))
+    ]
+    tracemalloc.start()
+    with pytest.raises(ProfileError, match="does not repeat within 30000 rows"):
+        find_weave(models, max_rows=30_000)
+    most_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most_bytes < 30_000 * 300

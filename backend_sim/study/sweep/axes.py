@@ -188,7 +188,9 @@ def _is_free(model: Any, path: Sequence[str | int]) -> bool:
 
 def tenant_names(base: Mapping[str, Any]) -> list[str]:
     """Names of a scenario's tenants, in order."""
-    return [str(tenant.get("name")) for tenant in base.get("tenants", []) if isinstance(tenant, Mapping)]
+    tenants = base.get("tenants")
+    listed = tenants if isinstance(tenants, list) else []
+    return [str(tenant.get("name")) for tenant in listed if isinstance(tenant, Mapping)]
 
 
 def scenario_path(name: str, base: Mapping[str, Any], where: str) -> tuple[str | int, ...]:
