@@ -69,7 +69,9 @@ def _print(document: dict[str, Any], output: Path) -> None:
     front, effects = document["pareto"], document["sensitivity"]
     if effects:
         named = dict.fromkeys(["point", *(e["axis"] for e in effects), *(e["objective"] for e in effects)])
-        grid = table(f"Pareto front, {len(front)} points", [(name, "right") for name in named])
+        grid = table(
+            f"Pareto front, {len(front)} point{'s' * (len(front) != 1)}", [(name, "right") for name in named]
+        )
         for row in front[:_SHOWN]:
             grid.add_row(*(_cell(row.get(name)) for name in named))
         screen.print(grid)

@@ -138,3 +138,12 @@ def test_a_long_reason_is_cut(tmp_path: Path) -> None:
     result = sweep({"scenario": NCF, "measure": "cost", "axes": axes}, tmp_path / "out")
     assert result["failed"] == 1
     assert len(result.to_dataframe()["error"][1]) < 1_100
+
+
+def test_the_scenario_s_own_npu_need_not_be_on_the_axis(tmp_path: Path) -> None:
+    axes = {"npu": ["tpu-v3", "tpu-v5e"], "tenants.one.batch": [1, 2]}
+    for names in (["npu"], ["npu", "tenants.one.batch"]):
+        study = {"scenario": NCF, "axes": {name: axes[name] for name in names}, "measure": "cost"}
+        result = sweep(study, tmp_path / "-".join(names))
+        assert result["points"] == 2 * len(names)
+        assert not result["failed"]

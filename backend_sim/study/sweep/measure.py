@@ -149,7 +149,7 @@ def _document(job: Job, values: Mapping[str, Any]) -> dict[str, Any]:
         document["policy"] = with_options(document.get("policy"), options)
     if job.measure == "cost":
         document = _without_traffic(document)
-    if npu is not None:
+    if npu is not None and npu_key(npu) in job.npus:  # else the scenario's own, where only the axis counts
         inside = {
             name.removeprefix(NPU_PREFIX): value
             for name, value in values.items()
