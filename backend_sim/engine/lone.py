@@ -4,12 +4,14 @@ Nobody else can be chosen, so all that is left of the general loop is the recurr
 Rows follow each other without a pause of the DMA; a run of equal tiles whose fetches hide their computes
 ends where its fetches end. The outcome is the one of the general loop to the last bit, which goes on by
 itself wherever something else may happen: at the first and the last row of an iteration, at the edges of the
-measured time, and where the ring of fetches is full or the DMA too far ahead.
+measured time, and where the ring of fetches is full or the DMA too far ahead. Blocks of rows that are
+repeated are jumped over once they find the machine as the block before did.
 """
 
 from __future__ import annotations
 
 from layerweaver.backend_sim.engine.batching import admit
+from layerweaver.backend_sim.engine.blocks import jump, next_boundary, note_block
 from layerweaver.backend_sim.engine.decoding import show_iteration_row
 from layerweaver.backend_sim.engine.events import EARLIEST
 from layerweaver.backend_sim.engine.state import State
@@ -40,7 +42,15 @@ def run_on(state: State, index: int, most: int) -> int:
     if most <= 0 or machine.fetch_end < totals.measured_from:
         return 0
     ran = 0
+    boundary = next_boundary(decoder)
+    before = note_block(state, index, ran)
     while ran < most and machine.appended_scaled <= COUNT_LIMIT:
+        if decoder.table_row == boundary and decoder.tile == 0:
+            ran += jump(state, index, before, most, ran)
+            before = note_block(state, index, ran)
+            boundary = next_boundary(decoder)
+            if ran == most:
+                break
         distinct = state.llm.row_shape[counted(decoder.first_row + decoder.table_row)]
         shape = state.llm.shapes[counted(decoder.first_shape + distinct)]
         wanted = min(most - ran, shape.tiles - decoder.tile)

@@ -21,6 +21,8 @@ from layerweaver.backend_sim.llm.state import (
     Request,
 )
 from layerweaver.ir.clock import cycles_to_ns_up
+from layerweaver.scheduler.iterations.energy import SUMS
+from layerweaver.scheduler.iterations.rows import FEATURES
 
 __all__ = ["emit", "freeze", "is_decoding", "is_finished", "plan", "waiting"]
 
@@ -216,6 +218,10 @@ def freeze(llm: LlmState, decoder: Decoder, now: int) -> None:
             decoder.tokens_computed += tokens
     decoder.most_used = max(decoder.most_used, decoder.blocks - decoder.free)
     decoder.iterations += 1
+    at = decoder.first_sum + (SUMS if decoder.tokens == decoder.members else 0)
+    for place in range(FEATURES):
+        llm.sums[at + place] += llm.features[decoder.first_feature + place]
+    llm.sums[at + FEATURES] += decoder.sequences
 
 
 def emit(llm: LlmState, decoder: Decoder, done: int, clock_hz: int) -> int:

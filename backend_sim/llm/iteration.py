@@ -86,10 +86,55 @@ def price(llm: LlmState, decoder: Decoder, machine: Machine) -> tuple[int, int, 
     return _sum_up(llm, decoder)
 
 
+class _Sums(NamedTuple):
+    """Sums over some last rows of an iteration.
+
+    Attributes:
+        rows: Tiles.
+        compute_cycles: Of all of them.
+        fetch_cycles: Of all of them, each row's as long as its longest.
+        longest_cycles: The longest fetch.
+        left: Cold makespan; meaningful if something follows the rows, or the iteration ends with them.
+    """
+
+    rows: int
+    compute_cycles: int
+    fetch_cycles: int
+    longest_cycles: int
+    left: int
+
+
 def _sum_up(llm: LlmState, decoder: Decoder) -> tuple[int, int, int, int]:
-    """Fill in what is left after each row, last row first; the sums of :func:`price`."""
-    rows, compute_cycles, fetch_cycles, longest, left = 0, 0, 0, 0, 0
-    for row in range(decoder.first_row + decoder.rows - 1, decoder.first_row - 1, -1):
+    """Fill in what is left after each row outside of the repeated blocks; the sums of :func:`price`.
+
+    A block makes of the cold makespan Q and the computes C after it ``max(K + C, F + Q)``, F its fetches:
+    over n blocks that is ``max(n F + Q, K + C + (n - 1) max(F, block's computes))``.
+    """
+    sums = _sum_rows(llm, decoder, decoder.rows, decoder.blocks_end, _Sums(0, 0, 0, 0, 0))
+    count = (decoder.blocks_end - decoder.first_repeated) // decoder.block_rows
+    decoder.summed = 1
+    if count > 0:
+        first = decoder.first_repeated
+        block = _sum_rows(llm, decoder, first + decoder.block_rows, first, _Sums(0, 0, 0, 0, -NEVER))
+        step = max(block.fetch_cycles, block.compute_cycles)
+        sums = _Sums(
+            sums.rows + count * block.rows,
+            sums.compute_cycles + count * block.compute_cycles,
+            sums.fetch_cycles + count * block.fetch_cycles,
+            max(sums.longest_cycles, block.longest_cycles),
+            max(
+                sums.left + count * block.fetch_cycles, block.left + sums.compute_cycles + (count - 1) * step
+            ),
+        )
+        decoder.summed = 0
+    sums = _sum_rows(llm, decoder, decoder.first_repeated, 0, sums)
+    return sums.rows, sums.compute_cycles, sums.fetch_cycles, sums.longest_cycles
+
+
+def _sum_rows(llm: LlmState, decoder: Decoder, end: int, begin: int, after: _Sums) -> _Sums:
+    """Fill in what is left after each row of a part, last row first; the sums of it and what follows."""
+    rows, compute_cycles, fetch_cycles, longest, left = after
+    for row in range(decoder.first_row + end - 1, decoder.first_row + begin - 1, -1):
         llm.after_compute[row], llm.after_cycles[row] = compute_cycles, left
         shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]
         fetch = shape.longest_fetch_cycles
@@ -98,7 +143,7 @@ def _sum_up(llm: LlmState, decoder: Decoder) -> tuple[int, int, int, int]:
         compute_cycles += shape.tiles * shape.compute_cycles + shape.rest_cycles
         fetch_cycles += shape.tiles * fetch
         longest = max(longest, fetch)
-    return rows, compute_cycles, fetch_cycles, longest
+    return _Sums(rows, compute_cycles, fetch_cycles, longest, left)
 
 
 def _fetch_cycles(dram_bytes: int, machine: Machine) -> int:
@@ -142,6 +187,9 @@ def tile_of(shape: Shape, place: int, scale: int) -> Tile:
 
 def set_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> None:
     """Copy the costs of the iteration's next tile into the head."""
+    if decoder.summed == 0 and decoder.first_repeated <= decoder.table_row < decoder.blocks_end:
+        _sum_rows(llm, decoder, decoder.rows, decoder.first_repeated, _Sums(0, 0, 0, 0, 0))
+        decoder.summed = 1
     row = decoder.first_row + decoder.table_row
     shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]
     tile = tile_of(shape, decoder.tile, machine.scale)

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.backend_sim.llm.blocks import repeated_blocks
 from layerweaver.backend_sim.llm.countable import countable
 from layerweaver.backend_sim.llm.state import (
     DECODER,
     ITL_BUCKETS,
     REQUEST,
     ROWS,
+    SEEN_FETCHES,
     SHAPE,
     TIMINGS,
     VLLM,
@@ -22,6 +24,7 @@ from layerweaver.backend_sim.llm.state import (
 )
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.iterations.costs import RANGES, IterationCosts
+from layerweaver.scheduler.iterations.energy import SUMS
 from layerweaver.scheduler.iterations.rows import FEATURES
 from layerweaver.scheduler.iterations.timings import Timings
 from layerweaver.scheduler.machine.records import as_objects, records
@@ -145,6 +148,7 @@ class DecoderRun:
         preemptions: Times a request lost its blocks.
         counts: Counters, by the names of ``state.Decoder``.
         itl_counts: Times between two tokens, in the buckets of ``state.ITL_BITS``.
+        sums: Sums over iterations that their energy is linear in, shape (2, SUMS).
     """
 
     scheduled_ns: IntArray
@@ -155,6 +159,7 @@ class DecoderRun:
     preemptions: IntArray
     counts: dict[str, int]
     itl_counts: IntArray
+    sums: IntArray
 
 
 def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmState:
@@ -173,7 +178,7 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         record = decoders[number]
         record.first_request, record.requests = first, len(load.prompt)
         record.first_line, record.first_bucket = line, number * ITL_BUCKETS
-        record.first_feature = number * FEATURES
+        record.first_feature, record.first_sum = number * FEATURES, number * 2 * SUMS
         record.first_shape, record.shapes = shape, load.distinct
         record.first_row = row
         _fill_rules(record, load.rules)
@@ -181,6 +186,7 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         rows = append(record, load, parts)
         parts["row_shape"].append(rows)
         record.rows = len(rows)
+        record.first_repeated, record.block_rows, record.blocks_end = repeated_blocks(rows)
         part = requests[first : first + len(load.prompt)]
         part["scheduled_ns"], part["prompt"], part["output"] = load.scheduled_ns, load.prompt, load.output
         part["first_ns"] = part["last_ns"] = -1
@@ -194,7 +200,9 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         shapes=shapes if compiled else as_objects(shapes),
         after_compute=np.zeros(row, np.int64),
         after_cycles=np.zeros(row, np.int64),
+        seen_fetches=np.zeros(SEEN_FETCHES, np.int64),
         features=np.zeros(len(loads) * FEATURES, np.int64),
+        sums=np.zeros(len(loads) * 2 * SUMS, np.int64),
         itl_counts=np.zeros(len(loads) * ITL_BUCKETS, np.int64),
         **{name: np.concatenate(found) for name, found in parts.items()},
     )
@@ -272,7 +280,7 @@ def decoder_run(llm: LlmState, number: int, end_cycles: int) -> DecoderRun:
     used = int(decoder.block_cycles) * 1024 + int(decoder.block_rest)
     used += int(decoder.blocks - decoder.free) * max(0, end_cycles - int(decoder.counted_until))
     counts = {name: int(getattr(decoder, name)) for name in _COUNTERS}
-    bucket = int(decoder.first_bucket)
+    bucket, first_sum = int(decoder.first_bucket), int(decoder.first_sum)
     return DecoderRun(
         scheduled_ns=column("scheduled_ns"),
         first_ns=column("first_ns"),
@@ -282,6 +290,7 @@ def decoder_run(llm: LlmState, number: int, end_cycles: int) -> DecoderRun:
         preemptions=column("preemptions"),
         counts={**counts, "block_cycles": used},
         itl_counts=np.array(llm.itl_counts[bucket : bucket + ITL_BUCKETS]),
+        sums=np.array(llm.sums[first_sum : first_sum + 2 * SUMS]).reshape(2, SUMS),
     )
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "PREFILL_FIRST",
     "REQUEST",
     "ROWS",
+    "SEEN_FETCHES",
     "SHAPE",
     "STATIC",
     "TIMINGS",
@@ -43,6 +44,9 @@ ITL_BITS = 11
 """Leading bits of a time between two tokens that its bucket keeps."""
 
 ITL_BUCKETS = 64 << ITL_BITS
+
+SEEN_FETCHES = 256
+"""Room for the fetches in flight at the beginning of a block, two numbers for each."""
 
 
 class Request(Protocol):
@@ -116,7 +120,12 @@ class Decoder(Protocol):
         first_cost: Its first distinct row among the costs: for any members, then for one new token each.
         first_feature: Start of its part of ``features``.
         rows: Rows of an iteration, before large ones are cut into tiles.
+        first_repeated: First of the rows that repeat a block, counted within the iteration; never 0.
+        block_rows: Rows of the block.
+        blocks_end: Row after the last block; ``first_repeated`` where nothing is repeated.
+        summed: 1 if ``after_compute`` and ``after_cycles`` hold for the rows of the blocks too.
         costs: TIMINGS or ROWS.
+        first_sum: Start of its part of ``sums``.
         first_rate: Start of its part of ``rates``.
         first_bucket: Start of its part of ``itl_counts``.
         most_tokens: Tokens up to which costs are tabulated.
@@ -205,7 +214,12 @@ class Decoder(Protocol):
     first_cost: int
     first_feature: int
     rows: int
+    first_repeated: int
+    block_rows: int
+    blocks_end: int
+    summed: int
     costs: int
+    first_sum: int
     first_rate: int
     first_bucket: int
     most_tokens: int
@@ -299,7 +313,10 @@ class LlmState(NamedTuple):
         row_shape: Distinct row of every row, counted within its model.
         after_compute: Compute cycles of all rows after this one.
         after_cycles: Cold two-timeline makespan of all rows after this one.
+        seen_fetches: Fetches at the beginning of a block, for :mod:`~layerweaver.backend_sim.engine.blocks`.
         features: Values of the polynomials' terms, for each model.
+        sums: These and the sequences that emit, summed over the iterations of any members, then over those of
+            one new token each, for each model.
         by: What a row's cycles grow with, shape (costs,), as the arrays that follow
             (:class:`~layerweaver.scheduler.iterations.costs.IterationCosts`).
         table: First entry in ``cycles``.
@@ -323,7 +340,9 @@ class LlmState(NamedTuple):
     row_shape: NDArray[np.int64]
     after_compute: NDArray[np.int64]
     after_cycles: NDArray[np.int64]
+    seen_fetches: NDArray[np.int64]
     features: NDArray[np.int64]
+    sums: NDArray[np.int64]
     by: NDArray[np.int64]
     table: NDArray[np.int64]
     cycles: NDArray[np.int64]

@@ -26,6 +26,7 @@ from layerweaver.backend_sim.results.tokens import (
     cold_ns,
     deadline_document,
     decoder_of,
+    iterations_energy_pj,
     token_document,
     token_times,
 )
@@ -225,6 +226,10 @@ def _add_service(document: Tenant, run: Run, index: int, summary: LatencySummary
         document["batch_size"] = size_document(counted)
     waiting = [outcome.tenants[index].depth_counts for outcome in run.outcomes]
     document["queue_depth"] = depth_document(np.sum(waiting, axis=0))
+    if (decoder := decoder_of(run, index)) is not None:
+        energy = iterations_energy_pj(run, index)
+        energy_known, energy_pj = energy is not None, energy or 0.0
+        requests = int((decoder.last_ns >= 0).sum())
     if energy_known:
         document["energy_j"] = three_digits(energy_pj * 1e-12)
         document["energy_per_inference_mj"] = three_digits(energy_pj / requests / 1e9) if requests else None

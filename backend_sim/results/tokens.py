@@ -23,8 +23,17 @@ from layerweaver.backend_sim.results.token_schema import Language, TokenDeadline
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.scenario import TokenLimits
 from layerweaver.ir.clock import seconds_to_ns_nearest
+from layerweaver.scheduler.iterations.timings import Timings
 
-__all__ = ["TokenTimes", "cold_ns", "deadline_document", "decoder_of", "token_document", "token_times"]
+__all__ = [
+    "TokenTimes",
+    "cold_ns",
+    "deadline_document",
+    "decoder_of",
+    "iterations_energy_pj",
+    "token_document",
+    "token_times",
+]
 
 IntArray = NDArray[np.int64]
 
@@ -107,6 +116,14 @@ def cold_ns(run: Run, index: int) -> NDArray[np.float64]:
     prompt, output = decoder.prompt[kept], decoder.tokens[kept]
     cycles = cold_request_cycles(model.load(model.first_requests), model.machine, prompt, output)
     return cycles.astype(np.float64) * (1e9 / model.machine.clock_hz)
+
+
+def iterations_energy_pj(run: Run, index: int) -> float | None:
+    """Energy of all iterations of a language model, in pJ; None where it cannot be told."""
+    model, decoder = run.prepared.decoders[index], decoder_of(run, index)
+    if model is None or decoder is None or isinstance(model.costs, Timings) or model.costs.energy is None:
+        return None
+    return model.costs.energy.energy_pj(decoder.sums, decoder.counts["dram_bytes"])
 
 
 def deadline_document(limits: TokenLimits) -> TokenDeadline:

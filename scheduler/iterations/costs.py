@@ -19,6 +19,7 @@ from layerweaver.costmodel.dram import check_pinned, compressed_bytes
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ActivationsInDram, Split
 from layerweaver.ir import ConfigError, ceil_div
+from layerweaver.scheduler.iterations.energy import EnergyRates, energy_rates
 from layerweaver.scheduler.iterations.rows import BY, FEATURES, IterationRow, IterationRows, Term
 
 __all__ = ["RANGES", "IterationCosts", "iteration_costs"]
@@ -56,6 +57,7 @@ class IterationCosts:
         parameter_bytes: All parameters.
         cache_bits: Bits of keys and values per cached token.
         notes: What was assumed.
+        energy: What iterations take; None without an energy table, or where it cannot be told.
     """
 
     layer_names: tuple[str, ...]
@@ -75,6 +77,7 @@ class IterationCosts:
     parameter_bytes: int
     cache_bits: int
     notes: tuple[str, ...]
+    energy: EnergyRates | None = None
 
 
 def iteration_costs(
@@ -114,6 +117,8 @@ def iteration_costs(
     chunks = np.where(weight_bytes > buffer, -((-2 * weight_bytes) // buffer), 1)
     terms, ranges = _terms(every, config, cache_bits)
     parameter_bits = sum(elements * (config.weight_bits or width) for elements, width in rows.parameter_bits)
+    energy = energy_rates(every, rows.row_index, weight_bytes, config)
+    untold = config.energy is not None and energy is None
     check_pinned({rows.name: ceil_div(parameter_bits, 8) if pinned else 0}, config)
     return IterationCosts(
         layer_names=rows.layer_names,
@@ -132,7 +137,8 @@ def iteration_costs(
         settings=_settings(config),
         parameter_bytes=ceil_div(parameter_bits, 8),
         cache_bits=rows.cache_elements * cache_bits,
-        notes=(*rows.notes, *(("its energy is not counted",) if config.energy is not None else ())),
+        notes=(*rows.notes, *(("its energy is not counted",) if untold else ())),
+        energy=energy,
     )
 
 

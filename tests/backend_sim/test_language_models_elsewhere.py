@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from layerweaver.backend_sim.results.document import run_document
 from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.run.run import run_once
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.study.peak.peak import peak
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.simulate import simulate_with
 from layerweaver.ir import LayerweaverError
+from layerweaver.scheduler.policies import load_policy
 
 SCENARIO: dict[str, Any] = {
     "npu": {
@@ -84,9 +87,20 @@ def test_rows_longer_than_others_can_wait_are_told() -> None:
     assert not warned(max_batched_tokens=16)
 
 
-def test_energy_of_language_models_is_said_to_be_missing() -> None:
-    npu = {**SCENARIO["npu"], "energy": {"mac_pj": 1.0, "dram_byte_pj": 10.0}}
-    assert "chat: its energy is not counted" in prepare(load_scenario({**SCENARIO, "npu": npu})).warnings
+def test_energy_of_language_models_is_told_like_that_of_others() -> None:
+    def told(**energy: float) -> tuple[dict[str, Any], dict[str, int]]:
+        prepared = prepare(load_scenario({**SCENARIO, "npu": {**SCENARIO["npu"], "energy": energy}}))
+        assert not [warning for warning in prepared.warnings if "energy" in warning]
+        run = run_once(prepared, load_policy("layerweaver+"))
+        decoder = run.outcomes[0].tenants[0].decoder
+        assert decoder is not None
+        return cast(dict[str, Any], run_document(run)), decoder.counts
+
+    by_bytes, counts = told(dram_byte_pj=10.0)
+    chat, vision = by_bytes["tenants"]
+    assert chat["energy_j"] == pytest.approx(counts["dram_bytes"] * 10e-12, rel=0.01)
+    assert by_bytes["system"]["energy_j"] == pytest.approx(chat["energy_j"] + vision["energy_j"], rel=0.01)
+    assert told(dram_byte_pj=10.0, mac_pj=1.0)[0]["tenants"][0]["energy_j"] > chat["energy_j"]
 
 
 def test_peak_looks_at_tokens() -> None:

@@ -68,7 +68,8 @@ def _row(rng: random.Random) -> IterationRow:
 
 def _rows(rng: random.Random) -> IterationRows:
     pairs = tuple((row, row) for row in (_row(rng) for _ in range(rng.randint(1, 5))))
-    index = np.array([rng.randrange(len(pairs)) for _ in range(rng.randint(1, 12))], np.int64)
+    before, block, after = ([rng.randrange(len(pairs)) for _ in range(rng.randint(1, 5))] for _ in range(3))
+    index = np.array(before + block * rng.choice([0, 1, 2, 9, 40]) + after, np.int64)
     return IterationRows("random", tuple(map(str, index)), pairs, index, ((1000, 16),), 64)
 
 

@@ -17,6 +17,8 @@ from layerweaver.ir import LayerweaverError
 from layerweaver.scheduler.compile.iterations import iteration_rows
 from layerweaver.scheduler.compile.sources import load_graph
 from layerweaver.scheduler.iterations.costs import iteration_costs
+from layerweaver.scheduler.iterations.energy import SUMS
+from layerweaver.scheduler.iterations.rows import features
 
 SIZES = ((1, 1, 16), (7, 1, 480), (2, 16, 32), (1, 64, 0), (3, 33, 64))
 """Sequences, new tokens and cached tokens of each, by whole blocks."""
@@ -73,6 +75,29 @@ def test_on_other_arrays(change: str) -> None:
         "sram": {"weights_mb": 1, "activations_mb": 1},
     }
     _agrees("zoo:gpt2", load_npu(document))
+
+
+def test_energy_of_equal_members_is_that_of_the_bound_graph() -> None:
+    document = {
+        "name": "told",
+        "clock_mhz": 1000,
+        "array": {"rows": 32, "columns": 16},
+        "dram": {"bandwidth_gb_s": 100},
+        "sram": {"weights_mb": 1, "activations_mb": 1},
+        "energy": {"mac_pj": 0.7, "vector_op_pj": 1.9, "dram_byte_pj": 31.0, "sram_byte_pj": 2.3},
+    }
+    config = load_npu(document)
+    rows = iteration_rows("zoo:gpt2", {})
+    costs = iteration_costs(rows, config, tokens=256, sequences=16, cache_bits=32)
+    assert costs.energy is not None
+    for batch, seq, past in SIZES:
+        if past == 0:  # the graph then has nothing to append to, and no work of appending
+            continue
+        table = cost_graph(load_graph("zoo:gpt2", dims={"seq": seq, "past": past}, batch=batch), config).table
+        sums = np.zeros((2, SUMS), np.int64)
+        sums[int(seq == 1)] = [*features(batch, seq, past), batch]
+        found = costs.energy.energy_pj(sums, int(table.dram_bytes.sum()))
+        assert found == pytest.approx(table.energy_pj, rel=1e-6), (batch, seq, past)
 
 
 TINY = """

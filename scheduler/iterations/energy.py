@@ -1,0 +1,120 @@
+"""Energy of iterations: linear in sums over their members, so that a run only has to keep those sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.costmodel.compute.vector import category_costs
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.scheduler.iterations.rows import FEATURES, IterationRow, Term
+
+__all__ = ["SUMS", "EnergyRates", "energy_rates"]
+
+FloatArray = NDArray[np.float64]
+
+SUMS = FEATURES + 1
+"""What is summed over iterations: the features, and the sequences that emit."""
+
+_ALONE, _TOKENS, _EMITTING = 5, 6, FEATURES
+_PRODUCTS = {(0, 0): 5, (0, 1): 6, (0, 2): 7, (1, 1): 9, (1, 2): 8}
+"""Place of the product of two of 1, q and p, the lesser first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnergyRates:
+    """What iterations take besides their traffic, which a run counts itself.
+
+    Attributes:
+        per_sum_pj: Picojoules per unit of each sum, over iterations of any members and over those of one new
+            token each, shape (2, SUMS).
+        dram_byte_pj: Picojoules per byte of traffic.
+    """
+
+    per_sum_pj: FloatArray
+    dram_byte_pj: float
+
+    def energy_pj(self, sums: NDArray[np.int64], dram_bytes: int) -> float:
+        """Energy of iterations.
+
+        Args:
+            sums: Shape (2, SUMS).
+            dram_bytes: Their traffic.
+        """
+        return float((self.per_sum_pj * sums).sum()) + dram_bytes * self.dram_byte_pj
+
+
+def energy_rates(
+    every: list[IterationRow],
+    row_index: NDArray[np.int64],
+    weight_bytes: NDArray[np.int64],
+    config: NpuConfig,
+) -> EnergyRates | None:
+    """By the rules of :func:`~layerweaver.costmodel.model.layer_energy_pj`, without its rounding by layer.
+
+    Args:
+        every: Distinct rows for any members, then the same for one new token each.
+        row_index: Distinct row of every row.
+        weight_bytes: Weights in the buffer, as ``every``.
+        config: The NPU.
+
+    Returns:
+        The rates; None without an energy table, or where products grow faster than the sums tell.
+    """
+    table = config.energy
+    if table is None:
+        return None
+    lane_cycles, denominator = category_costs(config.vector)
+    distinct = len(every) // 2
+    times = np.bincount(row_index, minlength=distinct)
+    rates = np.zeros((2, SUMS))
+    for place, row in enumerate(every):
+        kind, times_here = place // distinct, times[place % distinct]
+        macs = _products(row)
+        if macs is None:
+            return None
+        operations, moved = np.zeros(SUMS), np.zeros(SUMS)
+        for term in row.vector:
+            operations += _counts(row, term, kind) * (int(lane_cycles[term.unit]) / denominator)
+        for term in (*row.inputs, *row.outputs):
+            moved += _counts(row, term, kind) * ((config.activation_bits or term.unit) / 8)
+        moved[0] += weight_bytes[place]
+        energy = macs * table.mac_pj + operations * table.vector_op_pj + moved * table.sram_byte_pj
+        rates[kind] += times_here * energy
+    return EnergyRates(rates, table.dram_byte_pj)
+
+
+def _counts(row: IterationRow, term: Term, kind: int) -> FloatArray:
+    """A term over the sums; rows of sequences count those that emit."""
+    rates = np.zeros(SUMS)
+    rates[:FEATURES] = term.coefficients
+    if row.by != "attention" and (kind == 0 or row.by == "sequences"):
+        rates[_EMITTING], rates[_ALONE] = rates[_ALONE], 0
+    return rates
+
+
+def _products(row: IterationRow) -> FloatArray | None:
+    """Multiply-accumulates over the sums; None if they grow with more than the sums tell."""
+    rates = np.zeros(SUMS)
+    if row.attention is None:
+        place = {"tokens": _TOKENS, "sequences": _EMITTING, "nothing": 0, "": 0}[row.by]
+        rates[place] = float(row.m) * row.n * row.k * row.groups * row.steps
+        return rates
+    shape = row.attention
+    grown = {(): float(shape.groups * row.steps)}
+    for extent in (shape.m, shape.n, shape.k):
+        terms: dict[tuple[int, ...], float] = {}
+        for powers, value in grown.items():
+            for power, factor in enumerate(extent):
+                if factor:
+                    key = tuple(sorted((*powers, power))) if power else powers
+                    terms[key] = terms.get(key, 0.0) + value * factor
+        grown = terms
+    for powers, value in grown.items():
+        places = (0, 0, *powers)[-2:]
+        if len(powers) > 2 or places not in _PRODUCTS:
+            return None
+        rates[_PRODUCTS[places]] += value
+    return rates
