@@ -25,7 +25,7 @@ from layerweaver.backend_sim.llm.state import (
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.iterations.costs import RANGES, IterationCosts
 from layerweaver.scheduler.iterations.energy import SUMS
-from layerweaver.scheduler.iterations.rows import FEATURES
+from layerweaver.scheduler.iterations.rows import BY, FEATURES
 from layerweaver.scheduler.iterations.timings import Timings
 from layerweaver.scheduler.machine.records import as_objects, records
 
@@ -210,7 +210,7 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
 
 _COLUMNS = ("by", "weight_bytes", "weight_traffic", "weight_chunks", "held")
 _EMPTY: dict[str, tuple[tuple[int, ...], type]] = {
-    **dict.fromkeys((*_COLUMNS, "row_shape", "table", "cycles"), ((0,), np.int64)),
+    **dict.fromkeys((*_COLUMNS, "row_shape", "table", "cycles", "works"), ((0,), np.int64)),
     "attention": ((0, 11), np.int64),
     "ranges": ((0, len(RANGES) + 1), np.int64),
     "terms": ((0, 1 + FEATURES), np.int64),
@@ -257,11 +257,25 @@ def _row_parts(record: Any, load: DecoderLoad, parts: dict[str, list[Any]]) -> I
         setattr(record, name, value)
     for name in (*_COLUMNS, "attention"):
         parts[name].append(getattr(costs, name))
-    parts["table"].append(costs.table + sum(len(part) for part in parts["cycles"]))
+    attends = np.array([BY[by] == "attention" for by in costs.by])
+    record.works = 0 if (costs.attention < 0).any() else _tabled(load)
+    works = sum(len(part) for part in parts["works"]) + np.cumsum(attends) * int(record.works) * 6
+    parts["works"].append(np.zeros(int(attends.sum()) * int(record.works) * 6, np.int64))
+    cycles = sum(len(part) for part in parts["cycles"])
+    parts["table"].append(np.where(attends, works - int(record.works) * 6, costs.table + cycles))
     parts["cycles"].append(costs.cycles)
     parts["ranges"].append(costs.ranges + sum(len(part) for part in parts["terms"]))
     parts["terms"].append(costs.terms)
     return costs.row_index
+
+
+def _tabled(load: DecoderLoad) -> int:
+    """Cached tokens up to which attention is remembered: a table of at most some megabytes."""
+    longest = int((load.prompt + load.output).max()) if len(load.prompt) else 0
+    return min(longest, _MOST_TABLED)
+
+
+_MOST_TABLED = 1 << 15
 
 
 def decoder_run(llm: LlmState, number: int, end_cycles: int) -> DecoderRun:

@@ -7,6 +7,7 @@ members every number is that of the graph bound to their sizes.
 from __future__ import annotations
 
 from math import ceil, sqrt
+from typing import NamedTuple
 
 from layerweaver.backend_sim.llm.batching import is_finished
 from layerweaver.backend_sim.llm.state import Decoder, LlmState
@@ -19,6 +20,9 @@ _WS, _IS, _OS, _GRID = range(4)
 _VECTOR, _GATHERS, _READS, _WRITES, _INPUTS, _OUTPUTS, _ENTERING, _LEAVING, _LIVE = range(9)
 _TOTAL = 5
 """Place of the first term that is summed over sequences, which is their number."""
+
+_WAYS = 3
+"""Ways in which arrays share products."""
 
 _PARTS = 1 << 20
 """Folds are counted in these parts, as small products may share one."""
@@ -184,40 +188,27 @@ def _shared_cycles(llm: LlmState, decoder: Decoder, cost: int, swapped: int, way
     load = decoder.swap_cycles if flow in (_WS, _IS) else 0
     edge = 0 if flow == _GRID else load + rows + columns - 2
     serial = flow != _GRID and decoder.double_buffered == 0
-    work, longest, longest_stream = 0, 0, 0
-    first = decoder.first_line
+    work, longest, longest_stream, furthest = 0, 0, 0, -1
+    first, works = decoder.first_line, llm.table[cost] + _WAYS * swapped + way
     for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
         new = llm.new[place]
         request = llm.requests[llm.line[place]]
         if new == 0 or is_finished(request):
             continue
-        m, n = _extent(llm, cost, 1, new, request.computed), _extent(llm, cost, 4, new, request.computed)
-        k = _extent(llm, cost, 7, new, request.computed)
-        if swapped != 0:
-            m, n = n, m
-        folds = llm.attention[cost, 0] * _PARTS
-        if decoder.pack != 0:
-            across, along = (m, n) if flow == _OS else (k, m if flow == _IS else n)
-            folds //= max(1, min(rows // max(1, across), columns // max(1, along)))
-        if way == 1:
-            n = (n + decoder.arrays - 1) // decoder.arrays
-        elif way == 2:
-            m = (m + decoder.arrays - 1) // decoder.arrays
-        across, along, stream = k, n, m
-        if flow == _IS:
-            along, stream = m, n
-        elif flow == _OS:
-            across, along, stream = m, n, k
-        elif flow == _GRID:
-            stream = (m + decoder.pixels - 1) // decoder.pixels
-        folds *= ((across + rows - 1) // rows) * ((along + columns - 1) // columns)
-        each = stream
-        if serial:
-            each = stream + edge
-        elif flow != _GRID:
-            each = max(stream, decoder.swap_cycles)
-        work += folds * each
-        longest, longest_stream = max(longest, each), max(longest_stream, stream)
+        computed = request.computed
+        if new == 1 and computed < decoder.works:
+            known = works + 2 * _WAYS * computed
+            if llm.works[known] == 0:
+                llm.works[known] = _work(llm, decoder, cost, (1, computed, swapped, way)).cycles
+            work += llm.works[known]
+            furthest = max(furthest, computed)
+            continue
+        own = _work(llm, decoder, cost, (new, computed, swapped, way))
+        work += own.cycles
+        longest, longest_stream = max(longest, own.fold), max(longest_stream, own.stream)
+    if furthest >= 0:
+        own = _work(llm, decoder, cost, (1, furthest, swapped, way))
+        longest, longest_stream = max(longest, own.fold), max(longest_stream, own.stream)
     if longest == 0:
         return 0
     sharing = decoder.arrays if way == 0 else 1
@@ -226,3 +217,51 @@ def _shared_cycles(llm: LlmState, decoder: Decoder, cost: int, swapped: int, way
     if serial or flow == _GRID:
         return busy
     return busy - longest + longest_stream + edge
+
+
+class _Work(NamedTuple):
+    """Products of one member.
+
+    Attributes:
+        cycles: Of all folds, in parts.
+        fold: Of one.
+        stream: Length of what streams past a fold.
+    """
+
+    cycles: int
+    fold: int
+    stream: int
+
+
+def _work(llm: LlmState, decoder: Decoder, cost: int, asked: tuple[int, int, int, int]) -> _Work:
+    """Products of a member of so many new and computed tokens, swapped or not, shared in a way."""
+    new, past, swapped, way = asked
+    rows, columns, flow = decoder.rows_of_array, decoder.columns_of_array, decoder.flow
+    m, n = _extent(llm, cost, 1, new, past), _extent(llm, cost, 4, new, past)
+    k = _extent(llm, cost, 7, new, past)
+    if swapped != 0:
+        m, n = n, m
+    folds = llm.attention[cost, 0] * _PARTS
+    if decoder.pack != 0:
+        across, along = (m, n) if flow == _OS else (k, m if flow == _IS else n)
+        folds //= max(1, min(rows // max(1, across), columns // max(1, along)))
+    if way == 1:
+        n = (n + decoder.arrays - 1) // decoder.arrays
+    elif way == 2:
+        m = (m + decoder.arrays - 1) // decoder.arrays
+    across, along, stream = k, n, m
+    if flow == _IS:
+        along, stream = m, n
+    elif flow == _OS:
+        across, along, stream = m, n, k
+    elif flow == _GRID:
+        stream = (m + decoder.pixels - 1) // decoder.pixels
+    folds *= ((across + rows - 1) // rows) * ((along + columns - 1) // columns)
+    fold = stream
+    if flow != _GRID:
+        if decoder.double_buffered == 0:
+            load = decoder.swap_cycles if flow in (_WS, _IS) else 0
+            fold = stream + load + rows + columns - 2
+        else:
+            fold = max(stream, decoder.swap_cycles)
+    return _Work(folds * fold, fold, stream)

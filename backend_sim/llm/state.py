@@ -125,6 +125,7 @@ class Decoder(Protocol):
         blocks_end: Row after the last block; ``first_repeated`` where nothing is repeated.
         summed: 1 if ``after_compute`` and ``after_cycles`` hold for the rows of the blocks too.
         costs: TIMINGS or ROWS.
+        works: Cached tokens up to which ``LlmState.works`` has the attention of one new token.
         first_sum: Start of its part of ``sums``.
         first_rate: Start of its part of ``rates``.
         first_bucket: Start of its part of ``itl_counts``.
@@ -219,6 +220,7 @@ class Decoder(Protocol):
     blocks_end: int
     summed: int
     costs: int
+    works: int
     first_sum: int
     first_rate: int
     first_bucket: int
@@ -319,8 +321,10 @@ class LlmState(NamedTuple):
             one new token each, for each model.
         by: What a row's cycles grow with, shape (costs,), as the arrays that follow
             (:class:`~layerweaver.scheduler.iterations.costs.IterationCosts`).
-        table: First entry in ``cycles``.
+        table: First entry in ``cycles``; of attention, in ``works``.
         cycles: Tabulated cycles.
+        works: Folds times cycles of the attention of one new token, by cached tokens, six ways for each; 0 as
+            long as nobody asked.
         attention: Extents of products of two activations.
         weight_bytes: Weights.
         weight_traffic: Channel bytes of fetching them.
@@ -346,6 +350,7 @@ class LlmState(NamedTuple):
     by: NDArray[np.int64]
     table: NDArray[np.int64]
     cycles: NDArray[np.int64]
+    works: NDArray[np.int64]
     attention: NDArray[np.int64]
     weight_bytes: NDArray[np.int64]
     weight_traffic: NDArray[np.int64]

@@ -227,8 +227,8 @@ def _add_service(document: Tenant, run: Run, index: int, summary: LatencySummary
     waiting = [outcome.tenants[index].depth_counts for outcome in run.outcomes]
     document["queue_depth"] = depth_document(np.sum(waiting, axis=0))
     if (decoder := decoder_of(run, index)) is not None:
-        energy = iterations_energy_pj(run, index)
-        energy_known, energy_pj = energy is not None, energy or 0.0
+        of_iterations = iterations_energy_pj(run, index)
+        energy_known, energy_pj = of_iterations is not None, of_iterations or 0.0
         requests = int((decoder.last_ns >= 0).sum())
     if energy_known:
         document["energy_j"] = three_digits(energy_pj * 1e-12)

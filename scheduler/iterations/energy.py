@@ -103,7 +103,7 @@ def _products(row: IterationRow) -> FloatArray | None:
         rates[place] = float(row.m) * row.n * row.k * row.groups * row.steps
         return rates
     shape = row.attention
-    grown = {(): float(shape.groups * row.steps)}
+    grown: dict[tuple[int, ...], float] = {(): float(shape.groups * row.steps)}
     for extent in (shape.m, shape.n, shape.k):
         terms: dict[tuple[int, ...], float] = {}
         for powers, value in grown.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from oracles.random_decoders import random_rows
 
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.engine.layout import build_state
@@ -18,59 +19,12 @@ from layerweaver.backend_sim.llm.state import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.costmodel import NpuConfig, load_npu
 from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.iterations.costs import iteration_costs
-from layerweaver.scheduler.iterations.rows import FEATURES, AttentionRow, IterationRow, IterationRows, Term
 from layerweaver.scheduler.machine.timelines import NEVER
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.policies import load_policy, policy_names
 
 NOT_LOGGED = (NEVER - 2, NEVER - 1)
 """A part of the run to log that never comes: every row is decided about."""
-
-
-def _term(rng: random.Random, most: int, places: tuple[int, ...], unit: int) -> Term:
-    values = [0] * FEATURES
-    for place in places:
-        values[place] = rng.randint(1, most)
-    return Term(tuple(values), unit)
-
-
-def _row(rng: random.Random) -> IterationRow:
-    kind = rng.choice(["tokens", "tokens", "attention", "", "sequences"])
-    attention = None
-    if kind == "attention":
-        heads, width = rng.randint(1, 8), rng.choice([8, 64])
-        attention = AttentionRow(heads, (0, 1, 0), (0, 1, 1), (width, 0, 0))
-    weights: tuple[tuple[int, int], ...] = ()
-    n, k = rng.choice([16, 64, 700]), rng.choice([16, 64, 900])
-    if kind in ("tokens", "sequences"):
-        weights = ((n * k * rng.randint(1, 3), 16),)
-    cached = kind == "attention"
-    return IterationRow(
-        by=kind,
-        n=n if weights else 0,
-        k=k if weights else 0,
-        m=1 if weights else 0,
-        groups=1 if weights else 0,
-        steps=1 if weights or cached else 0,
-        attention=attention,
-        vector=(_term(rng, 300, (6,), 0),) if rng.random() < 0.5 else (),
-        gathers=(_term(rng, 50, (6,), 16),) if rng.random() < 0.2 else (),
-        reads=(_term(rng, 64, (7,), 16),) if cached else (),
-        writes=(_term(rng, 64, (6,), 16),) if cached else (),
-        inputs=(_term(rng, 200, (6,), 16),),
-        outputs=(_term(rng, 200, (6,), 16),),
-        entering=(),
-        leaving=(),
-        weights=weights,
-        live=(_term(rng, 4000, (6,), 0), _term(rng, 300, (6,), 0)),
-    )
-
-
-def _rows(rng: random.Random) -> IterationRows:
-    pairs = tuple((row, row) for row in (_row(rng) for _ in range(rng.randint(1, 5))))
-    before, block, after = ([rng.randrange(len(pairs)) for _ in range(rng.randint(1, 5))] for _ in range(3))
-    index = np.array(before + block * rng.choice([0, 1, 2, 9, 40]) + after, np.int64)
-    return IterationRows("random", tuple(map(str, index)), pairs, index, ((1000, 16),), 64)
 
 
 def _npu(rng: random.Random) -> NpuConfig:
@@ -109,7 +63,7 @@ def _given(rng: random.Random) -> SimulationInput:
         activation_budget=rng.choice([None, 10**4, 10**6]),
         tile_bytes=rng.choice([700, 10**4, 10**6]),
     )
-    costs = iteration_costs(_rows(rng), config, tokens=64, sequences=6, cache_bits=16)
+    costs = iteration_costs(random_rows(rng), config, tokens=64, sequences=6, cache_bits=16)
     scheduled, prompt, output = zip(*_requests(rng, blocks * block), strict=True)
     load = DecoderLoad(rules, costs, np.array(scheduled), np.array(prompt), np.array(output))
     one, machine = np.ones(1, np.int64), config.machine()

@@ -1,0 +1,78 @@
+"""What an iteration of unequal members costs on one weight-stationary array, by the formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from layerweaver.scheduler.iterations.rows import IterationRow, Term
+
+__all__ = ["Member", "NaiveArray", "row_cost"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A sequence: new tokens, cached tokens, and whether it emits one."""
+
+    new: int
+    past: int
+    emits: bool
+
+
+@dataclass(frozen=True)
+class NaiveArray:
+    """A double-buffered array, a vector unit of one cycle an operand, and DRAM without bursts."""
+
+    rows: int
+    columns: int
+    lanes: int
+
+
+def row_cost(row: IterationRow, members: Sequence[Member], array: NaiveArray, block: int) -> tuple[int, int]:
+    """Cycles and bytes of a row: 16 bits each, without spills.
+
+    Args:
+        row: The row, its weights fetched once.
+        members: Who takes part.
+        array: The NPU.
+        block: Tokens of a block of the cache, which is read by whole blocks.
+    """
+    longest = (max(member.new for member in members), max(member.past for member in members))
+    counted = [member for member in members if member.emits or row.by == "attention"]
+
+    def count(term: Term, *, whole: bool = False) -> int:
+        one = term.coefficients
+        q, p = longest
+        total = one[0] + one[1] * q + one[2] * p + one[3] * q * p + one[4] * q * q + one[5] * len(counted)
+        for member in members:
+            q, p = member.new, member.past
+            total += one[6] * q + one[8] * q * p + one[9] * q * q
+            total += one[7] * (ceil(p / block) * block if whole else p)
+        return total
+
+    load, edge = array.rows, array.rows + array.columns - 2
+    products: list[tuple[int, int]] = []  # folds and the length of what streams past each
+    if row.by == "attention":
+        assert row.attention is not None
+        for member in members:
+            m, n, k = (
+                extent[0] + extent[1] * member.new + extent[2] * member.past
+                for extent in (row.attention.m, row.attention.n, row.attention.k)
+            )
+            products.append((row.attention.groups * ceil(k / array.rows) * ceil(n / array.columns), m))
+    elif row.by:
+        streams = {"tokens": sum(member.new for member in members), "sequences": len(counted), "nothing": 1}
+        folds = row.groups * ceil(row.k / array.rows) * ceil(row.n / array.columns)
+        products.append((folds, row.m * streams[row.by]))
+    cycles = 0
+    if products and max(stream for _, stream in products) > 0:
+        most = max(stream for _, stream in products)
+        cycles = load + sum(folds * max(stream, load) for folds, stream in products)
+        cycles += edge + most - max(most, load)
+    vector = sum(count(term) for term in row.vector)
+    compute = max(cycles * max(1, row.steps), ceil(vector / array.lanes))
+    moved = sum(2 * elements for elements, _ in row.weights)
+    moved += sum(2 * count(term) for term in (*row.gathers, *row.writes))
+    moved += sum(2 * count(term, whole=True) for term in row.reads)
+    return compute, moved
