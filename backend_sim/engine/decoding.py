@@ -16,6 +16,7 @@ from layerweaver.backend_sim.llm.batching import emit, freeze, plan
 from layerweaver.backend_sim.llm.iteration import count_members, deadline_of, next_row, price, set_row
 from layerweaver.ir.clock import ns_to_cycles_up
 from layerweaver.ir.limits import MAX_END_SECONDS
+from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import NEVER
 
 __all__ = [
@@ -94,6 +95,7 @@ def _oldest_arrival(state: State, index: int) -> int:
     return ns_to_cycles_up(request.scheduled_ns, state.visible.machine.clock_hz)
 
 
+@inlined
 def load_iteration_row(state: State, index: int) -> None:
     """Go on to the head's next row."""
     decoder = state.llm.decoders[state.tenants[index].decoder]
@@ -101,6 +103,7 @@ def load_iteration_row(state: State, index: int) -> None:
     show_iteration_row(state, index)
 
 
+@inlined
 def show_iteration_row(state: State, index: int) -> None:
     """Fill in what the head shows of its next row."""
     llm, machine, head = state.llm, state.visible.machine, state.visible.heads[index]

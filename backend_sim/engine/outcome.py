@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.llm.load import DecoderRun
+from layerweaver.backend_sim.llm.outcome import DecoderRun
 
 __all__ = ["DROPPED", "TIMED_OUT", "ScheduleLog", "SimulationOutcome", "TenantOutcome", "is_done", "is_late"]
 

@@ -10,7 +10,7 @@ from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.layout import LOG
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome, TenantOutcome
 from layerweaver.backend_sim.engine.state import State
-from layerweaver.backend_sim.llm.load import DecoderRun, decoder_run
+from layerweaver.backend_sim.llm.outcome import DecoderRun, decoder_run
 from layerweaver.ir.units import ceil_div
 from layerweaver.scheduler.machine.records import as_objects
 from layerweaver.scheduler.policies.contract import Policy

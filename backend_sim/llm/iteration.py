@@ -12,7 +12,7 @@ from layerweaver.backend_sim.llm.batching import is_decoding, is_finished
 from layerweaver.backend_sim.llm.pricing import price_rows
 from layerweaver.backend_sim.llm.state import TIMINGS, Decoder, LlmState, Shape
 from layerweaver.ir.clock import ns_to_cycles_down
-from layerweaver.scheduler.machine.jit import inlined
+from layerweaver.scheduler.machine.jit import apart, inlined
 from layerweaver.scheduler.machine.timelines import NEVER, Head, Machine
 
 __all__ = [
@@ -67,6 +67,7 @@ def count_members(llm: LlmState, decoder: Decoder) -> int:
     return members
 
 
+@apart
 def price(llm: LlmState, decoder: Decoder, machine: Machine) -> tuple[int, int, int, int]:
     """Fill in the costs of every distinct row of the planned iteration, and what is left after each row.
 
@@ -150,6 +151,7 @@ def _fetch_cycles(dram_bytes: int, machine: Machine) -> int:
     return (dram_bytes * machine.scale + machine.rate - 1) // machine.rate
 
 
+@inlined
 def cold_cycles(shape: Shape, tiles: int, after_compute: int, after_cycles: int) -> int:
     """Cold makespan of some tiles of a row and everything after it.
 
@@ -185,6 +187,7 @@ def tile_of(shape: Shape, place: int, scale: int) -> Tile:
     return Tile(compute, fetch, dram_bytes * scale, weight_bytes * scale)
 
 
+@inlined
 def set_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> None:
     """Copy the costs of the iteration's next tile into the head."""
     if decoder.summed == 0 and decoder.first_repeated <= decoder.table_row < decoder.blocks_end:
@@ -206,6 +209,7 @@ def set_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> No
     )
 
 
+@inlined
 def next_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> None:
     """Count the tile that was scheduled and go on to the one after it."""
     decoder.compute_cycles += head.compute_cycles

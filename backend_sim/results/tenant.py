@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done, is_late
-from layerweaver.backend_sim.llm.load import DecoderRun
+from layerweaver.backend_sim.llm.outcome import DecoderRun
 from layerweaver.backend_sim.results.counts import depth_document, size_document
 from layerweaver.backend_sim.results.details_schema import Counted
 from layerweaver.backend_sim.results.latency import (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.outcome import is_late
 from layerweaver.backend_sim.llm.cold import cold_request_cycles
-from layerweaver.backend_sim.llm.load import DecoderRun
+from layerweaver.backend_sim.llm.outcome import DecoderRun
 from layerweaver.backend_sim.results.latency import (
     SHARES,
     LatencySummary,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done
-from layerweaver.backend_sim.llm.load import DecoderRun
+from layerweaver.backend_sim.llm.outcome import DecoderRun
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.timeline.record import fresh_inputs, scheduled_times

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome
-from layerweaver.backend_sim.llm.load import DecoderRules, DecoderRun
+from layerweaver.backend_sim.llm.load import DecoderRules
+from layerweaver.backend_sim.llm.outcome import DecoderRun
 from layerweaver.backend_sim.results.details_schema import Iterations, TokenSeries, TokensOverTime
 from layerweaver.backend_sim.results.latency import latency_histogram, milliseconds
 

@@ -130,7 +130,10 @@ def test_offline_agrees(tmp_path: Path) -> None:
         ({"arrival": {"kind": "gamma", "qps": 5}}, "no gamma arrivals"),
     ],
 )
-def test_what_loadgen_cannot_judge_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_what_loadgen_cannot_judge_is_refused_before_simulating(
+    tmp_path: Path, change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("layerweaver.backend_sim.study.certify.certify.run_once", None)
     scenario = _scenario(tmp_path, random.Random(3))
     with pytest.raises(LayerweaverError, match=message):
         certify({**scenario, "tenants": [{**scenario["tenants"][0], **change}]}, "fcfs")

@@ -14,6 +14,7 @@ from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.engine.layout import build_state
 from layerweaver.backend_sim.engine.loop import Progress, run
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
+from layerweaver.backend_sim.llm.blocks import repeated_blocks
 from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
 from layerweaver.backend_sim.llm.state import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.costmodel import NpuConfig, load_npu
@@ -155,3 +156,17 @@ def test_waiting_for_weights_is_waiting_for_memory() -> None:
     outcome = run(alone, load_policy("layerweaver+"))
     waited = outcome.end_cycles - outcome.compute_busy_cycles
     assert outcome.idle_cycles["waiting_for_memory"] == waited > 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ([0, 1, 2, 3, 1, 2, 3, 1, 2, 3, 4], (1, 3, 10)),
+        ([7, 7, 7, 7], (1, 1, 4)),
+        ([5, 1, 2, 1, 2, 9, 9, 9, 9, 9], (5, 1, 10)),
+        ([0, 1, 2, 3], (1, 1, 1)),
+        ([0], (1, 1, 1)),
+    ],
+)
+def test_blocks_that_are_repeated_are_found(rows: list[int], found: tuple[int, int, int]) -> None:
+    assert repeated_blocks(np.array(rows)) == found

@@ -29,7 +29,7 @@ from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, tenant_seed
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.certify.replay import Answer, Request, Settings
-from layerweaver.backend_sim.study.certify.tokens import check_token_limits, token_replay
+from layerweaver.backend_sim.study.certify.tokens import check_tokens, token_replay
 from layerweaver.backend_sim.study.certify.virtual_clock import virtual_clock
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, as_prepared, as_scenario, policy_of
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec, SingleStreamSpec
@@ -78,13 +78,13 @@ def certify(
         ScenarioError: If a compiler is missing, a tenant's arrivals are not LoadGen's, it has no
             deadline where one is needed, a request was dropped, or the scenario has a pool.
     """
-    _check(as_scenario(source))
+    request = TrafficRequest(seed=seed)
+    _check(as_scenario(source), request)
     need_extra("mlperf_loadgen", "certifying", "mlperf")
     with tempfile.TemporaryDirectory() as folder:
         clock = virtual_clock(Path(folder))
         prepared = as_prepared(source, allow_code=allow_code)
         chosen = policy_of(prepared, policy)
-        request = TrafficRequest(seed=seed)
         names = [tenant.name for tenant in prepared.scenario.spec.tenants]
         tell = progress or _say_nothing
         tell(0.0, "simulating")
@@ -102,7 +102,7 @@ def _say_nothing(share: float, text: str) -> None:
     """Nobody asked."""
 
 
-def _check(scenario: Scenario) -> None:
+def _check(scenario: Scenario, request: TrafficRequest) -> None:
     if sum(member.count for member in scenario.spec.pool or ()) > 1:
         raise ScenarioError(
             "a pool cannot be certified", where=scenario.where("pool"), accepted="give one npu"
@@ -121,7 +121,7 @@ def _check(scenario: Scenario) -> None:
                 accepted=", ".join(LOADGEN_KINDS),
             )
         if tenant.is_llm:
-            check_token_limits(scenario, index)
+            check_tokens(scenario, index, request)
         elif tenant.arrival.kind == "poisson" and scenario.deadline_ns(index) is None:
             raise ScenarioError(
                 "LoadGen's Server scenario needs a latency limit", where=place, accepted="deadline_ms"

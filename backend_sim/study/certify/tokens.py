@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.results.tokens import decoder_of
 from layerweaver.backend_sim.results.verdict import Judgement, RunFacts, judge_tokens
+from layerweaver.backend_sim.run.decoders import token_requests
 from layerweaver.backend_sim.run.run import Run
+from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.certify.replay import TokenSettings
 from layerweaver.backend_sim.traffic.lengths import read_pairs
 from layerweaver.backend_sim.traffic.sample_order import issued_samples
 from layerweaver.ir import ScenarioError
 
-__all__ = ["TokenReplay", "check_token_limits", "token_replay"]
+__all__ = ["TokenReplay", "check_tokens", "token_replay"]
 
 IntArray = NDArray[np.int64]
 
@@ -52,11 +54,12 @@ class TokenReplay:
         return judge_tokens(self.columns["first"], self.tpot_ns, self.limits_ns, facts)
 
 
-def check_token_limits(scenario: Scenario, index: int) -> None:
+def check_tokens(scenario: Scenario, index: int, request: TrafficRequest) -> None:
     """Refuse a language model that LoadGen cannot judge.
 
     Raises:
-        ScenarioError: If a limit is missing.
+        ScenarioError: If a limit is missing, or a request has a single token, of which LoadGen knows no time
+            per token.
     """
     tenant, limits = scenario.spec.tenants[index], scenario.token_limits(index)
     if tenant.arrival.kind == "poisson" and None in (limits.ttft_ns, limits.tpot_ns):
@@ -65,25 +68,22 @@ def check_token_limits(scenario: Scenario, index: int) -> None:
             where=scenario.where("tenants", index),
             accepted="deadline: {ttft_ms: ..., tpot_ms: ...}, or mlperf_model",
         )
+    output = token_requests(scenario, index, request).lengths.output
+    if len(output) and int(output.min()) < 2:
+        raise ScenarioError(
+            f"request {int(np.argmin(output))} has one token of output, which has no time per token",
+            where=scenario.where("tenants", index),
+            accepted="outputs of 2 tokens or more",
+        )
 
 
 def token_replay(run: Run, index: int) -> TokenReplay | None:
-    """What LoadGen is told of a tenant's tokens; None if it is no language model.
-
-    Raises:
-        ScenarioError: If a request has a single token, of which LoadGen knows no time per token.
-    """
+    """What LoadGen is told of a tenant's tokens; None if it is no language model."""
     decoder = decoder_of(run, index)
     if decoder is None:
         return None
     scenario = run.prepared.scenario
     limits, tokens = scenario.token_limits(index), decoder.tokens
-    if len(tokens) and int(tokens.min()) < 2:
-        raise ScenarioError(
-            f"request {int(np.argmin(tokens))} has one token of output, which has no time per token",
-            where=scenario.where("tenants", index),
-            accepted="outputs of 2 tokens or more",
-        )
     columns = {"first": decoder.first_ns - decoder.scheduled_ns, "tokens": tokens}
     settings: TokenSettings = {"ttft_ns": limits.ttft_ns or 0, "tpot_ns": limits.tpot_ns or 0}
     lengths = scenario.spec.tenants[index].lengths
