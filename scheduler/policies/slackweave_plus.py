@@ -60,7 +60,9 @@ def _fits_in(view: View, woven: int, first: int) -> bool:
     if safe and after - before < max(row.compute_cycles, row.fetch_cycles):
         return True
     time, load, weaving = demand(view)
-    return weaving and loss_index(view, head, after - before, time, load) <= 0
+    if not weaving:
+        return False
+    return loss_index(view, head, after - before, time, load) <= 0
 
 
 def _meanwhile(view: View, chosen: int) -> int:

@@ -135,6 +135,7 @@ def scenarios() -> dict[str, dict[str, Any]]:
     found["spans"] = _scenario(
         _tenant(poisson), warmup_s=0.0005, cooldown_s=0.0005, dispatch_ahead=3, decision_cycles=5
     )
+    found["core"] = _scenario(_tenant(poisson), decision={"core_mhz": 500.0, "instructions": 400})
     found["least"] = _scenario(_tenant(poisson), min_queries=5)
     pool = [{"npu": "memory-centric", "count": 2}]
     found["pool"] = _scenario(_tenant(poisson), npu=None, pool=pool, router="power_of_two", router_seed=5)

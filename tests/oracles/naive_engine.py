@@ -368,6 +368,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                 clock_hz=clock,
                 now=now,
                 running=running,
+                rows={c.tenant: c.row for c in candidates},
             )
             answer = Hold(until) if answer in hidden else answer
         if isinstance(answer, Hold):

@@ -77,6 +77,7 @@ def _weave(
 
 def _guarded(
     chosen: int,
+    row: RowCost,
     candidates: list[Candidate],
     machine: NaiveMachine,
     start: int,
@@ -87,7 +88,7 @@ def _guarded(
     now = max(machine.tc, start)
     margin_cycles = -(-int(options["margin_us"]) * 1000 * clock_hz // 10**9)
     queues = options["sees"] == "queues"
-    placed = next(machine.append(c.row, start) for c in candidates if c.tenant == chosen)
+    placed = machine.append(row, start)
     margin = margin_cycles
     latest = {c.tenant: _late(c) for c in candidates}
     for c in candidates:
@@ -118,10 +119,12 @@ def naive_choice(
     clock_hz: int,
     now: int,
     running: int | None,
+    rows: dict[int, RowCost],
 ) -> int | Hold:
     """The tenant that goes on, or for how long none does; candidates ascend by tenant.
 
-    ``longest`` is the longest fetch of all models with a request, whether they may be committed yet or not.
+    ``longest`` is the longest fetch of all models with a request, and ``rows`` are the next rows of these,
+    whether they may be committed yet or not.
     """
     if name == "pulse":
         pulse = options["pulse"]
@@ -146,4 +149,4 @@ def naive_choice(
     )
     if name == "layerweaver":
         return chosen
-    return _guarded(chosen, candidates, machine, start, clock_hz=clock_hz, options=options)
+    return _guarded(chosen, rows[chosen], candidates, machine, start, clock_hz=clock_hz, options=options)
