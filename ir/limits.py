@@ -93,8 +93,8 @@ MAX_TENANTS = 1000
 MAX_VARIANTS = 8192
 """Models times batch sizes of one compilation, or of all tenants and NPUs of a scenario."""
 
-MAX_ROWS = 2_000_000
-"""Rows of all of them together: some 200 bytes each."""
+MAX_ROWS = 1_000_000
+"""Rows of all of them together: some 700 bytes each while they are costed."""
 
 MAX_TOKEN_REQUESTS = 5_000_000
 """Requests of one language model in one run, which are all known before it begins."""

@@ -45,7 +45,7 @@ def test_rows_of_all_tenants_are_bounded(long_costs: str, monkeypatch: pytest.Mo
 
 def test_samples_that_multiply_rows_are_bounded(long_costs: str) -> None:
     arrival = {"kind": "multi_stream", "samples": 4096, "queries": 1}
-    with bounded(), pytest.raises(ScenarioError, match="have more than 2,000,000 rows"):
+    with bounded(), pytest.raises(ScenarioError, match="have more than 1,000,000 rows"):
         prepare(load_scenario(scenario({"model": {"costs": long_costs}, "arrival": arrival})))
 
 
