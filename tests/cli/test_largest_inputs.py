@@ -19,6 +19,7 @@ REFUSED = {
     "yaml nested": "holds more than 100000 values",
     "npu config": "unknown key",
     "scenario values": "no value is named p",
+    "measured again": "all rows are of one network",
     "measurements wide": "no model can be read",
     "onnx declared": "more than 8000000 names, types and numbers",
     "onnx short lists": "more than 8000000 names, types and numbers",
