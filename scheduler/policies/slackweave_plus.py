@@ -6,7 +6,8 @@
    slack go before; ties go to the least slack.
 3. Who cannot be in time goes last: a tenant, and of each tenant the requests that cannot, behind its others.
 4. A row that leaves less idle time goes before if it delays the first one by less than its own time, or,
-   where only weaving keeps up, if the first one loses nothing by waiting for that row.
+   where only weaving keeps up, if the first one loses nothing by waiting for that row and a quarter of its
+   slack more.
 5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row. Where only
    weaving keeps up, memory-intensive tenants have it in the meantime.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerweaver.scheduler.machine.timelines import HOLD, Head, Memory, View, fetch_end_of
+from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Head, Memory, View, fetch_end_of
 from layerweaver.scheduler.policies.contract import PolicySpec
 from layerweaver.scheduler.rules.commitment import LATE
 from layerweaver.scheduler.rules.least_idle import BY_SLACK, WEAVING_MODES, weave
@@ -24,6 +25,9 @@ from layerweaver.scheduler.rules.most_to_lose import demand, loss_index, most_to
 __all__ = ["POLICY", "choose"]
 
 FIRST = len(WEAVING_MODES)
+
+RESERVE = 4
+"""One part in so many of its slack stays with the first one where only weaving keeps up."""
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
@@ -53,7 +57,10 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
 
 
 def _fits_in(view: View, woven: int, first: int) -> bool:
-    """Whether a row goes before the first one's: it hardly delays it, or only weaving keeps up anyway."""
+    """Whether a row goes before the first one's: it hardly delays it, or only weaving keeps up anyway.
+
+    What is woven now is woven again with the next row, so the first one keeps a part of its slack.
+    """
     row, head = view.heads[woven], view.heads[first]
     before, after = _ends(view, first, woven)
     safe = not before <= head.deadline < after
@@ -62,7 +69,10 @@ def _fits_in(view: View, woven: int, first: int) -> bool:
     time, load, weaving = demand(view)
     if not weaving:
         return False
-    return loss_index(view, head, after - before, time, load) <= 0
+    delay = after - before
+    if head.limit_cycles < NEVER:
+        delay += max(0, head.limit_cycles - head.full_standalone_cycles) // RESERVE
+    return loss_index(view, head, delay, time, load) <= 0
 
 
 def _meanwhile(view: View, chosen: int) -> int:

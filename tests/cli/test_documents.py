@@ -233,3 +233,10 @@ def test_an_example_is_named_or_a_scenario_given(run: Run, scenario: Path) -> No
     assert (both.code, unknown.code) == (2, 2)
     assert "not both" in both.err
     assert "vision" in unknown.err
+
+
+@pytest.mark.parametrize("policy", ["layerweaver+", "slackweave+"])
+def test_the_built_in_scenario_is_served_without_a_late_request(run: Run, policy: str) -> None:
+    for seed in range(1, 6):
+        tenants = run("simulate", "--policy", policy, "--seed", seed, "--json").document["tenants"]
+        assert [tenant["violation_rate"] for tenant in tenants] == [0, 0, 0]

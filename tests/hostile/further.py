@@ -157,7 +157,7 @@ class FurtherFuzzer:
                 word = chance.choice([each for each in WORDS if isinstance(each, (str, int, float))])
                 value = str(word) if column != "layout" else word
                 database.execute(
-                    f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, chance.choice(rows))
+                    f"UPDATE OR IGNORE {table} SET {column} = ? WHERE rowid = ?", (value, chance.choice(rows))
                 )
         study_page(altered, title="x")
 
