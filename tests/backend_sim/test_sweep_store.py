@@ -40,6 +40,8 @@ EDITS = (
     "UPDATE points SET layout=99 WHERE number=2",
     "UPDATE layouts SET columns='5'",
     "UPDATE layouts SET columns='[[1]]'",
+    "DROP TABLE layouts; CREATE TABLE layouts AS SELECT 1 AS id, NULL AS columns",
+    "DROP TABLE layouts; CREATE TABLE layouts AS SELECT 1 AS id, 5 AS columns",
     "UPDATE meta SET value='5'",
     "UPDATE meta SET value='{}'",
     "UPDATE meta SET value=replace(hex(zeroblob(50000)), '0', '[')",

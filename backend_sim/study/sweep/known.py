@@ -107,6 +107,18 @@ class KnownPoint(NamedTuple):
         }
 
 
+_DAMAGED = (
+    sqlite3.Error,
+    ValueError,
+    TypeError,
+    AttributeError,  # a cell of another type, or none at all, where a text should be
+    LookupError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What reading a damaged store ends with."""
+
+
 class KnownPoints:
     """The points in a folder, to be read. Use as a context manager.
 
@@ -171,7 +183,7 @@ class KnownPoints:
                 where=str(self.path),
                 accepted="give a folder that can be written",
             ) from None
-        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except _DAMAGED as error:
             said = " ".join(str(error).split())
             raise OutputError(
                 f"is no store of a study, or damaged ({said[:120]})",
