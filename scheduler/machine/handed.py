@@ -28,6 +28,7 @@ from numba.extending import (
     typeof_impl,
     unbox,
 )
+from numba.np import numpy_support
 from numba.np.arrayobj import make_array, populate_array
 
 __all__ = ["Handed", "HandedType"]
@@ -116,8 +117,6 @@ def _describe(given: Any, words: list[int]) -> HandedType:
 
 
 def _item_type(member: Any) -> Any:
-    from numba.np import numpy_support  # noqa: PLC0415
-
     return numpy_support.from_dtype(member.dtype)
 
 

@@ -152,18 +152,16 @@ def _as_spec(found: object, where: str) -> PolicySpec:
 
 def _sound(spec: PolicySpec, where: str) -> PolicySpec:
     """Refuse a policy that cannot choose, or whose choice depends on chance or on the time of day."""
-    if (endless := find_endless(cast("FunctionType", spec.choose))) is not None:
-        name, file, line = endless
-        raise PolicyError(
-            f"{name} in line {line} of {Path(file).name} never returns",
-            where=where,
-            accepted="a loop that ends, and a return",
-        )
-    if (chance := find_chance(cast("FunctionType", spec.choose))) is not None:
-        name, file, line = chance
-        raise PolicyError(
-            f"calls {name} in line {line} of {Path(file).name}, so that no run could be repeated",
-            where=where,
-            accepted="decide by what view, options and memory hold",
-        )
+    faults = (
+        (find_endless, "{} in line {} of {} never returns", "a loop that ends, and a return"),
+        (
+            find_chance,
+            "calls {} in line {} of {}, so that no run could be repeated",
+            "decide by what view, options and memory hold",
+        ),
+    )
+    for find, text, accepted in faults:
+        if (fault := find(cast("FunctionType", spec.choose))) is not None:
+            name, file, line = fault
+            raise PolicyError(text.format(name, line, Path(file).name), where=where, accepted=accepted)
     return spec

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Head, Memory, View, fetch_end_of
+from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Memory, View, fetch_end_of
 from layerweaver.scheduler.policies.contract import PolicySpec
-from layerweaver.scheduler.rules.commitment import LATE
+from layerweaver.scheduler.rules.commitment import LATE, lead_of
 from layerweaver.scheduler.rules.least_idle import BY_SLACK, WEAVING_MODES, weave
 from layerweaver.scheduler.rules.most_to_lose import demand, loss_index, most_to_lose
 
@@ -47,7 +47,7 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     if options.commit != LATE or view.heads[chosen].queued >= view.heads[chosen].queue_limit:
         return chosen
     ahead = machine.compute_end - machine.start
-    if ahead <= _own_lead(view.heads[chosen]):
+    if ahead <= lead_of(view.heads[chosen]):
         return chosen
     lead = _lead(view, chosen)
     if ahead <= lead:
@@ -84,7 +84,7 @@ def _meanwhile(view: View, chosen: int) -> int:
     _, _, weaving = demand(view)
     if not weaving:
         return HOLD
-    until = machine.compute_end - _own_lead(heads[chosen])
+    until = machine.compute_end - lead_of(heads[chosen])
     best, best_late, least = HOLD, False, 0
     for k in range(machine.ready_count):
         head = heads[ready[k]]
@@ -94,11 +94,6 @@ def _meanwhile(view: View, chosen: int) -> int:
         if best == HOLD or (best_late and not late) or (late == best_late and head.latest_start < least):
             best, best_late, least = ready[k], late, head.latest_start
     return best
-
-
-def _own_lead(head: Head) -> int:
-    """How long before its own compute a row must be fetched for the rest of its request never to wait."""
-    return head.remaining_cycles - head.left_compute_cycles
 
 
 def _lead(view: View, chosen: int) -> int:
@@ -113,7 +108,7 @@ def _lead(view: View, chosen: int) -> int:
     longest, arrived = 0, -1
     for k in range(machine.ready_count):
         head = heads[ready[k]]
-        longest = max(longest, _own_lead(head))
+        longest = max(longest, lead_of(head))
         if head.queued - head.passed > head.batch:
             longest = max(longest, head.full_standalone_cycles - head.full_compute_cycles)
     for tenant in range(machine.tenant_count):
@@ -124,7 +119,7 @@ def _lead(view: View, chosen: int) -> int:
                 arrived = _arrived(view)
             if 10 * head.arrived >= arrived:
                 longest = spare // 4
-    return max(_own_lead(heads[chosen]), longest)
+    return max(lead_of(heads[chosen]), longest)
 
 
 def _arrived(view: View) -> int:

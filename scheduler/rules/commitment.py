@@ -18,7 +18,7 @@ from typing import Any
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import HOLD, Head, Memory, View
 
-__all__ = ["EARLY", "LATE", "MARK", "decide"]
+__all__ = ["EARLY", "LATE", "MARK", "decide", "lead_of"]
 
 LATE, EARLY = 0, 1
 """Values of the option ``commit``."""
@@ -32,10 +32,15 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     return view.ready[0]
 
 
+def lead_of(head: Head) -> int:
+    """How long before its own compute a row must be fetched for the rest of its request never to wait."""
+    return head.remaining_cycles - head.left_compute_cycles
+
+
 @inlined
 def _too_early(head: Head, ahead: int) -> bool:
     """Whether a head may not be committed while the backlog, beyond the common mark, is so many cycles."""
-    return head.compute_intensive != 0 and ahead > MARK * (head.remaining_cycles - head.left_compute_cycles)
+    return head.compute_intensive != 0 and ahead > MARK * lead_of(head)
 
 
 @inlined
@@ -55,7 +60,7 @@ def decide(view: View, options: Any, memory: Memory) -> int:
         for k in range(count):
             head = heads[view.ready[k]]
             if _too_early(head, ahead):
-                mark = max(mark, MARK * (head.remaining_cycles - head.left_compute_cycles))
+                mark = max(mark, MARK * lead_of(head))
             else:
                 view.spare[kept] = view.ready[k]  # type: ignore[index]
                 kept += 1

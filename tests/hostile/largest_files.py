@@ -36,6 +36,11 @@ def scenario_of(folder: Path, tenants: list[dict[str, Any]], **keys: Any) -> lis
     return ["simulate", str(path), "--json"]
 
 
+def named(*builds: Build) -> dict[str, Build]:
+    """Builders by their names, in words."""
+    return {build.__name__.replace("_", " "): build for build in builds}
+
+
 def tenants(folder: Path, share: float) -> list[str]:
     """As many tenants as may be, under the policy that looks at most."""
     count = count_of(1000, share)
@@ -213,27 +218,24 @@ def requests(folder: Path, share: float) -> list[str]:
 
 
 FILES: dict[str, Build] = {
-    **{
-        build.__name__.replace("_", " "): build
-        for build in (
-            tenants,
-            zoo_tenants,
-            batch_sizes,
-            scenario_values,
-            yaml_flow,
-            yaml_nested,
-            npu_config,
-            costs,
-            costs_of_sizes,
-            csv_of_commas,
-            study_axes,
-            measurements,
-            measured_again,
-            measurements_wide,
-            matmul,
-            v6e,
-            requests,
-        )
-    },
+    **named(
+        tenants,
+        zoo_tenants,
+        batch_sizes,
+        scenario_values,
+        yaml_flow,
+        yaml_nested,
+        npu_config,
+        costs,
+        costs_of_sizes,
+        csv_of_commas,
+        study_axes,
+        measurements,
+        measured_again,
+        measurements_wide,
+        matmul,
+        v6e,
+        requests,
+    ),
     **TRACES,
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hostile.largest_files import Build, count_of, scenario_of, tenant_of
+from hostile.largest_files import Build, count_of, named, scenario_of, tenant_of
 from layerweaver.backend_sim.results.files import result_csv as as_csv
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.study.simulate import simulate
@@ -144,21 +144,18 @@ def result_csv(folder: Path, share: float) -> list[str]:
 
 
 RESULTS: dict[str, Build] = {
-    **{
-        build.__name__.replace("_", " "): build
-        for build in (
-            profile_rows,
-            profile_run,
-            profile_names,
-            profile_layers,
-            manifest,
-            manifest_of_lists,
-            manifest_of_text,
-            result_of_text,
-            result_of_values,
-            result_csv,
-        )
-    },
+    **named(
+        profile_rows,
+        profile_run,
+        profile_names,
+        profile_layers,
+        manifest,
+        manifest_of_lists,
+        manifest_of_text,
+        result_of_text,
+        result_of_values,
+        result_csv,
+    ),
     "report": _many("report"),
     "rerun": _many("rerun"),
 }
