@@ -303,6 +303,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
     out = NaiveOutcome(batches=[{} for _ in tenants])
     fetch_ends = [0] * (given.dispatch_ahead + 1)
     running: int | None = None
+    work_since: int | None = None  # since when there has been a head without a break
     now = 0
     while True:
         now = max(now, fetch_ends[-1 - given.dispatch_ahead], machine.tc - limit)
@@ -323,11 +324,13 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
             ready = [k for k, tenant in enumerate(tenants) if tenant.batch]
             if ready:
                 break
+            work_since = None
             pairs = zip(tenants, drops, strict=True)
             events = [time for tenant, drop in pairs if (time := tenant.next_event(now, drop)) is not None]
             if not events:
                 return _settle(out, tenants, machine)
             now = min(events)
+        work_since = min([tenants[k].since for k in ready] + ([] if work_since is None else [work_since]))
         start = max(machine.tm, now + given.decision_cycles)
         candidates = []
         for k in ready:
@@ -396,7 +399,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                 saved = math.ceil(live / machine.bandwidth)
                 start += saved
         row = rows[tenant.row]
-        _count_gaps(out, machine, row, min(tenants[k].since for k in ready), (start - saved, start))
+        _count_gaps(out, machine, row, work_since, (start - saved, start))
         if tenant.row == 0:
             tenant.began = start
             tenant.pressed = False
@@ -420,6 +423,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
             if isinstance(tenant.load.source, Saturated):
                 tenant.admit(now)
             tenant.form(now, drops[index], defers[index])
+            work_since = work_since if any(tenant.batch for tenant in tenants) else None
 
 
 def _count_gaps(
