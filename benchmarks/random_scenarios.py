@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import random
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.profile.file import load_profile, save_profile
 from layerweaver.scheduler.profile.profile import Profile
 
-__all__ = ["Drawn", "draw_scenario", "late_by_policy", "least_late_pct", "mutated"]
+__all__ = ["Drawn", "draw_scenario", "least_late_pct", "lost_pct", "portable_keys", "scenario_keys"]
 
 Drawn = dict[str, Any]
 """``npu`` and ``tenants``; each with ``model``, ``load`` and ``deadline`` (standalone times), ``seed``, and
@@ -48,6 +49,7 @@ MODELS: dict[str, tuple[str, dict[str, int]]] = {
 }
 NPUS = ("memory-centric", "memory-centric", "compute-centric", "tpu-v5e")
 SIZES = (1, 2, 4, 8, 16)
+DEADLINES = (2, 3, 5, 10, 30)
 
 
 def draw_scenario(seed: int, index: int) -> Drawn:
@@ -65,39 +67,16 @@ def _tenant(rng: random.Random, load: float) -> dict[str, Any]:
     tenant: dict[str, Any] = {
         "model": rng.choice(list(MODELS)),
         "load": round(load, 4),
-        "deadline": rng.choice((2, 3, 5, 10, 30)),
+        "deadline": rng.choice(DEADLINES),
         "seed": rng.randrange(1, 10**6),
     }
     if rng.random() < 0.3:
-        tenant["batch"] = (rng.choice((4, 8, 16)), round(rng.uniform(0, 2), 3))
+        tenant["batch"] = [rng.choice((4, 8, 16)), round(rng.uniform(0, 2), 3)]
     if rng.random() < 0.25:
-        tenant["queue"] = (rng.choice((5, 20, 100)), rng.random() < 0.5)
+        tenant["queue"] = [rng.choice((5, 20, 100)), rng.random() < 0.5]
     if rng.random() < 0.3:
         tenant["cv"] = rng.choice((2, 4))
     return tenant
-
-
-def mutated(drawn: Drawn, rng: random.Random) -> Drawn:
-    """A scenario with one thing drawn anew: a tenant, its load, its deadline, or the NPU."""
-    tenants = [dict(tenant) for tenant in drawn["tenants"]]
-    changed: Drawn = {"npu": drawn["npu"], "tenants": tenants}
-    place = rng.randrange(len(tenants))
-    what = rng.choice(("tenant", "load", "loads", "deadline", "npu", "seed"))
-    if what == "tenant":
-        tenants[place] = _tenant(rng, tenants[place]["load"])
-    elif what == "load":
-        tenants[place]["load"] = round(tenants[place]["load"] * rng.uniform(0.6, 1.6), 4)
-    elif what == "loads":
-        factor = rng.uniform(0.8, 1.25)
-        for tenant in tenants:
-            tenant["load"] = round(tenant["load"] * factor, 4)
-    elif what == "deadline":
-        tenants[place]["deadline"] = rng.choice((2, 3, 5, 10, 30))
-    elif what == "npu":
-        changed["npu"] = rng.choice(NPUS)
-    else:
-        tenants[place]["seed"] = rng.randrange(1, 10**6)
-    return changed
 
 
 def _profile_path(npu: str) -> Path:
@@ -139,13 +118,23 @@ def scenario_keys(drawn: Drawn, queries: int) -> dict[str, Any]:
     return {"npu": drawn["npu"], "duration_s": seconds, "tenants": tenants}
 
 
-def late_by_policy(drawn: Drawn, policies: list[dict[str, Any]], queries: int) -> list[float]:
+def portable_keys(drawn: Drawn, queries: int) -> dict[str, Any]:
+    """The same scenario with models of the zoo, which a file can state for any machine."""
+    given = scenario_keys(drawn, queries)
+    for keys, tenant in zip(given["tenants"], drawn["tenants"], strict=True):
+        keys["model"], dims = MODELS[tenant["model"]]
+        if dims:
+            keys["dims"] = dims
+    return given
+
+
+def lost_pct(scenario: Mapping[str, Any], policies: Iterable[Mapping[str, Any]]) -> list[float]:
     """Percent of all requests that are late or dropped, policy by policy, on the same arrivals."""
-    prepared = as_prepared(scenario_keys(drawn, queries))
-    limits = [prepared.scenario.deadline_ns(index) for index in range(len(drawn["tenants"]))]
+    prepared = as_prepared(dict(scenario))
+    limits = [prepared.scenario.deadline_ns(index) for index in range(len(scenario["tenants"]))]
     found = []
     for policy in policies:
-        (outcome,) = run_once(prepared, load_policy(policy), TrafficRequest()).outcomes
+        (outcome,) = run_once(prepared, load_policy(dict(policy)), TrafficRequest()).outcomes
         times = [tenant.latency_ns for tenant in outcome.tenants]
         lost = sum(int(np.sum((t < 0) | (t > limit))) for t, limit in zip(times, limits, strict=True))
         found.append(round(100 * lost / max(1, sum(len(t) for t in times)), 4))
