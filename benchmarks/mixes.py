@@ -23,6 +23,7 @@ from layerweaver.scheduler.bounds import mix_bound
 from layerweaver.scheduler.compile.sources import load_graph
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import policy_names
+from layerweaver.scheduler.policies.registry import load_spec
 
 PAIRS = tuple(f"{left}+{right}" for left in ("RN", "MN", "IC", "RX") for right in ("BB", "BL"))
 FOURS = ("RN+MN+BB+BL", "RN+IC+BB+BL", "IC+RX+BB+BL")
@@ -80,3 +81,18 @@ LEFT_OUT = {"static-weave"}
 
 def every_policy() -> tuple[str, ...]:
     return tuple(name for name in policy_names() if name not in LEFT_OUT)
+
+
+OURS = "slackweave+"
+
+
+def entrants() -> dict[str, dict[str, Any]]:
+    """Every shipped policy by its label; those that overlap requests with late and with early commitment."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in every_policy():
+        found[name] = {"name": name}
+        spec = load_spec(name)
+        if spec.overlap and name != OURS:
+            other = "early" if spec.commit == "late" else "late"
+            found[f"{name}, {other}"] = {"name": name, "commit": other}
+    return found

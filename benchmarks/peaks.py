@@ -1,9 +1,10 @@
 """Peak rates of many mixes and policies in one pool of processes, kept in a file as they come.
 
-Run with ``python benchmarks/peaks.py table`` (every policy, 20,000 queries, three seeds) or ``targets`` (the
-policies that carry targets, 100,000 queries, five seeds). A file given by ``--json`` is read first, and what
-it holds is not run again, so an interrupted table goes on where it was. ``--markdown`` prints the tables of
-such a file.
+Run with ``python benchmarks/peaks.py table --json FILE`` (every policy, those that overlap requests with late
+and with early commitment, 20,000 queries, three seeds) or ``targets`` (the policies that carry targets,
+100,000 queries, five seeds). The file is read first, and what it holds is not run again, so an interrupted
+table goes on where it was; ``--policies`` runs only some, ``--again`` some anew. ``--markdown`` prints the
+tables of a file and runs nothing.
 """
 
 from __future__ import annotations
@@ -16,19 +17,18 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from mixes import FACTORS, FOURS, PAIRS, RIVALS, every_policy, paper_models, scenario
+from mixes import FACTORS, FOURS, PAIRS, RIVALS, entrants, paper_models, scenario
 
 from layerweaver.backend_sim.study.peak.peak import search_one
 from layerweaver.backend_sim.study.peak.plan import PeakPlan, plan_peak
 
-BEST_RIVAL = "llf"
-"""The best of fcfs, edf, llf, prema and sjf in every cell of the full table at 10 and 30."""
+TARGETED = ("layerweaver+", "slackweave+", *RIVALS)
 Job = tuple[str, int, str, int, int, float]
 Row = dict[str, Any]
 
@@ -49,7 +49,7 @@ def _models(mix: str) -> Mapping[str, Any]:
 def _share(job: Job) -> tuple[float, bool]:
     """Peak of one mix under one policy with one seed, as a share of the bound; whether it is sharp."""
     mix, factor, policy, replica, queries, resolution = job
-    found = search_one(_plan(mix, factor, queries, resolution), policy, replica)
+    found = search_one(_plan(mix, factor, queries, resolution), entrants()[policy], replica)
     return found.low, found.monotone
 
 
@@ -96,7 +96,7 @@ def targets(rows: Sequence[Row]) -> Iterator[str]:
     cells = _cells(rows)
     logs, errors = [], []
     for (_, factor), found in cells.items():
-        rivals = [found[name] for name in RIVALS if name in found]
+        rivals = [row for name, row in found.items() if name.split(",")[0] in RIVALS]
         ours = found.get("layerweaver+")
         best = max(rivals, key=lambda row: row["share_of_bound"], default=None)
         if factor in (10, 30) and ours and best and best["share_of_bound"] > 0:
@@ -132,28 +132,37 @@ def _verdict(label: str, value: float, spread: float | None, goal: float) -> str
     return f"{label}: {value:.4f} +- {spread:.4f}, target {goal}: {says}"
 
 
+def _best(found: Mapping[str, Row], names: Iterable[str]) -> str:
+    """The highest share of the given policies, and whose it is."""
+    name = max(names, key=lambda name: (found[name]["share_of_bound"], name))
+    return f"{found[name]['share_of_bound']:.3f} ({name})"
+
+
 def markdown(rows: Sequence[Row]) -> str:
-    """One table per deadline; the best of a line in bold, standard deviations in hundredths behind."""
-    lines = []
-    cells = _cells(rows)
-    for factor in FACTORS:
-        chosen = {mix: found for (mix, f), found in cells.items() if f == factor}
-        if not chosen:
-            continue
-        names = list(next(iter(chosen.values())))
-        lines += [f"Deadlines of {factor} standalone times:", ""]
-        lines += ["| mix | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-        for mix, found in chosen.items():
-            best = max(round(row["share_of_bound"], 3) for row in found.values())
-            shown = []
-            for name in names:
-                row = found[name]
-                text = f"{row['share_of_bound']:.3f}"
-                text = f"**{text}**" if round(row["share_of_bound"], 3) == best else text
-                shown.append(text + (f" ±{100 * row['sd']:.1f}" if row["sd"] is not None else ""))
-            lines.append(f"| {mix} | " + " | ".join(shown) + " |")
-        lines.append("")
-    return "\n".join(lines)
+    """Per deadline, the best that does not weave, with early and with late commitment, and those that do."""
+    weaving = ("layerweaver", "layerweaver+", "slackweave+")
+    lines = ["| mix, deadline | fcfs | time-slice | best without weaving, early | the same, late |"]
+    lines[0] += " layerweaver, early | late | layerweaver+, early | late | slackweave+ |"
+    lines.append("|---" * 10 + "|")
+    for (mix, factor), found in _cells(rows).items():
+        others = [name for name in found if name.split(",")[0] not in weaving]
+        late = [name for name in others if entrants()[name].get("commit", "late") == "late"]
+        shown = [
+            f"{found['fcfs']['share_of_bound']:.3f}",
+            f"{found['time-slice']['share_of_bound']:.3f}",
+            _best(found, (name for name in others if name not in late)),
+            _best(found, late),
+        ]
+        for name in (
+            "layerweaver",
+            "layerweaver, late",
+            "layerweaver+, early",
+            "layerweaver+",
+            "slackweave+",
+        ):
+            shown.append(f"{found[name]['share_of_bound']:.3f}" if name in found else "")
+        lines.append(f"| {mix}, {factor} | {' | '.join(shown)} |")
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
@@ -167,12 +176,15 @@ def main() -> None:
     parser.add_argument("--queries", type=int)
     parser.add_argument("--resolution", type=float, default=0.005)
     parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--policies", nargs="*", help="only these")
+    parser.add_argument("--again", nargs="*", default=[], help="policies whose rows of the file do not count")
     parser.add_argument("--markdown", action="store_true", help="print the tables of the file, run nothing")
     args = parser.parse_args()
     rows: list[Row] = json.loads(args.json.read_text(encoding="utf-8")) if args.json.exists() else []
+    rows = [row for row in rows if row["policy"] not in args.again]
     if not args.markdown:
         full = args.what == "table"
-        policies = every_policy() if full else ("layerweaver+", "slackweave+", BEST_RIVAL)
+        policies = args.policies or [name for name in entrants() if full or name.split(",")[0] in TARGETED]
         cells = list(itertools.product((*PAIRS, *FOURS), FACTORS if full else FACTORS[1:]))
         if not full:
             cells = [*cells, *((mix, 3) for mix in FOURS)]

@@ -24,8 +24,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from counterexamples import best_other, climb, keep
+from mixes import OURS, entrants
 from random_scenarios import NPUS, draw_scenario, profile_of
-from regret_runs import OURS, Late, Results, entrants, regret_of
+from regret_runs import Late, Results, regret_of
 
 
 def near(late: float, least: float) -> bool:

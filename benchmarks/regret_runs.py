@@ -10,27 +10,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Self
 
-from mixes import every_policy
 from random_scenarios import Drawn, draw_scenario, least_late_pct, lost_pct, scenario_keys
 
 from layerweaver.ir import atomic_write
-from layerweaver.scheduler.policies.registry import load_spec
 
-OURS = "slackweave+"
 Late = dict[str, float]
 """Lost requests in percent, by label of the policy."""
-
-
-def entrants() -> dict[str, dict[str, Any]]:
-    """Every shipped policy by its label; those that overlap requests with late and with early commitment."""
-    found: dict[str, dict[str, Any]] = {}
-    for name in every_policy():
-        found[name] = {"name": name}
-        spec = load_spec(name)
-        if spec.overlap and name != OURS:
-            other = "early" if spec.commit == "late" else "late"
-            found[f"{name}, {other}"] = {"name": name, "commit": other}
-    return found
 
 
 Job = tuple[str, Drawn, dict[str, dict[str, Any]], int, bool]
