@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layerweaver.backend_sim.results.naming import setting_names
+from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, setting_names
 from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.schema import Run
 
@@ -135,8 +135,19 @@ def verdict_sentence(runs: Sequence[Run]) -> str:
     if stp > _VISIBLE:
         gains.append(f"raised system throughput by {_percent(stp)}")
     if not gains:
-        return f"{load}, {one} and {other} do not differ visibly."
-    return f"{load}, {one} {' and '.join(gains)} against {other}."
+        return f"{load}, {one} and {other}{_elsewhere(woven, base)} do not differ visibly."
+    return f"{load}, {one} {' and '.join(gains)} against {other}{_elsewhere(woven, base)}."
+
+
+def _elsewhere(woven: Run, base: Run) -> str:
+    """In what the run that is compared with was another one than the policy: its scenario, its load."""
+    here, there = (
+        {key: value for key, value in (run.get("scenario") or {}).items() if key not in NOT_OF_THE_MIX}
+        for run in (woven, base)
+    )
+    text = " in another scenario" if here != there or woven.get("npu") != base.get("npu") else ""
+    rate, other = _figure(_load(woven)), _figure(_load(base))
+    return f"{text}, at {other} queries per second" if rate != other else text
 
 
 def _setting(run: Run, runs: Sequence[Run]) -> str:

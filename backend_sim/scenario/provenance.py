@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from layerweaver.backend_sim.scenario.llm_schema import TimingsRef
 from layerweaver.backend_sim.scenario.model_refs import CostsRef, ProfileRef
 from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.scenario.schema import NOT_FOR_LLM, ScenarioSpec
 from layerweaver.costmodel import npu_names
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.files import at_home, is_file
@@ -22,12 +24,23 @@ FOLDER, HASHES, SKIPPING = "folder", "files", "skip_bad_rows"
 
 def scenario_record(scenario: Scenario) -> dict[str, object]:
     """All keys of a scenario with every default filled in, its folder, and its files' hashes."""
-    record: dict[str, object] = scenario.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if scenario.spec.pool is None:
-        del record["router"], record["router_seed"]
+    record: dict[str, Any] = scenario.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    _leave_out_refused(record, scenario.spec)
     record[FOLDER] = str(scenario.folder)
     record[HASHES] = {text: file_hash(scenario.path_of(text)) for text in dict.fromkeys(_files(scenario))}
     return record
+
+
+def _leave_out_refused(record: dict[str, Any], spec: ScenarioSpec) -> None:
+    """Take out defaults that nobody could have stated: beside the other keys they would be refused."""
+    if spec.pool is None:
+        del record["router"], record["router_seed"]
+    if spec.decision is not None:
+        del record["decision_cycles"]
+    for tenant, keys in zip(spec.tenants, record["tenants"], strict=True):
+        if tenant.is_llm:
+            for key in NOT_FOR_LLM:
+                keys.pop(key, None)
 
 
 def stated_keys(record: Mapping[str, object]) -> dict[str, object]:

@@ -42,7 +42,7 @@ _AUTO_MAX = 64
 _MAX_NPUS = 256
 _OF_IMPORT = ("dims", "shapes", "values", "trip_counts", "state", "incomplete", "longest_us")
 """Keys that say how a model file is read; tables and profiles have been through that."""
-_NOT_FOR_LLM = {
+NOT_FOR_LLM = {
     "batch": "llm.max_num_seqs says how many requests share an iteration",
     **dict.fromkeys(
         ("shapes", "values", "trip_counts", "state", "incomplete", "longest_us"),
@@ -137,9 +137,10 @@ class TenantSpec(Section):
 
     @model_validator(mode="after")
     def _limits(self) -> Self:
-        if self.percentile is not None and not 0 < self.percentile < 100:
+        if self.percentile is not None and not 1 <= self.percentile < 100:
             raise refusal(
-                f"{self.percentile:g} is not a percentile; give a number between 0 and 100", "percentile"
+                f"{self.percentile:g} is not a percentile; give percent from 1 to below 100, such as 99",
+                "percentile",
             )
         if self.mlperf_model is not None and self.mlperf_model not in mlperf_limits():
             hint = nearest(self.mlperf_model[:60], list(mlperf_limits()))
@@ -159,7 +160,7 @@ class TenantSpec(Section):
                 if getattr(self, key) is not None:
                     raise refusal(f"{key} is for language models; give llm too, or leave it out", key)
             return self
-        for key, instead in _NOT_FOR_LLM.items():
+        for key, instead in NOT_FOR_LLM.items():
             if key in self.model_fields_set:
                 raise refusal(f"does not work with language models; {instead}", key)
         if self.arrival.waits:

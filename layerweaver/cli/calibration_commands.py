@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from layerweaver.cli.completion import complete_npu
-from layerweaver.cli.outputs import output_file
+from layerweaver.cli.outputs import named_file
 from layerweaver.cli.render import number, percent
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
 from layerweaver.cli.strict import StrictTyper
@@ -37,7 +37,7 @@ ModelOption = Annotated[
 ]
 PlotOption = Annotated[
     Path | None,
-    typer.Option("--plot", help="Draw predicted over measured latency (.svg).", callback=output_file),
+    typer.Option("--plot", help="Draw predicted over measured latency (.svg).", callback=named_file(".svg")),
 ]
 
 
@@ -75,7 +75,7 @@ def _calibrate(
     measured: MeasuredOption = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Fitted config to write.", callback=output_file),
+        typer.Option("--output", "-o", help="Fitted config to write.", callback=named_file(".yaml", ".yml")),
     ] = None,
     free: Annotated[
         str | None,

@@ -11,7 +11,7 @@ import typer
 from layerweaver.cli.bindings import parse_batches, parse_bindings
 from layerweaver.cli.completion import complete_model, complete_npu, complete_zoo_name
 from layerweaver.cli.manual import epilog
-from layerweaver.cli.outputs import STANDARD_OUTPUT, output_file, picture_file
+from layerweaver.cli.outputs import STANDARD_OUTPUT, named_file, output_file, picture_file
 from layerweaver.cli.render import layers_table, models_table, number, totals_lines
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
 from layerweaver.cli.strict import StrictTyper
@@ -214,7 +214,9 @@ def _list_models(as_json: JsonOption = False) -> None:
 def _export_model(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of a zoo model.", autocompletion=complete_zoo_name)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.", callback=output_file)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="ONNX file to write.", callback=named_file(".onnx"))
+    ],
 ) -> None:
     """Write a zoo model as an ONNX file (structure only: its weights are constants of one value)."""
     from layerweaver.scheduler.compile.inspection import export_zoo_model

@@ -27,7 +27,7 @@ from layerweaver.cli.model_commands import (
     check_longest,
     parse_state,
 )
-from layerweaver.cli.outputs import output_file
+from layerweaver.cli.outputs import named_file
 from layerweaver.cli.render import profile_tables
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
 
@@ -45,7 +45,7 @@ def _compile(
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Schedule profile (.lwp) to write.", callback=output_file),
+        typer.Option("--output", "-o", help="Schedule profile (.lwp) to write.", callback=named_file(".lwp")),
     ],
     dim: DimOption = None,
     shape: ShapeOption = None,

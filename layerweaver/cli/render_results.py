@@ -114,11 +114,16 @@ def _npu_rows(runs: Sequence[Run], names: Sequence[str] = ()) -> Iterator[Render
     yield ""
 
 
-def _headline(run: Run) -> str:
+def _headline(runs: Sequence[Run]) -> str:
+    """What was served where; where loops ask policies for different loads, from which to which."""
+    run = runs[0]
     system, simulated_s = run["system"], run["simulated_s"]
     length = f"{simulated_s:,.0f}" if simulated_s >= 100 else f"{simulated_s:.3g}"
     text = f"{run['npu']}, {length} s simulated"
     offered, share, bound = system.get("offered_qps"), system.get("offered_share"), system.get("bound_qps")
+    rates = [offer for each in runs if (offer := each["system"].get("offered_qps")) is not None]
+    if rates and rate(min(rates)) != rate(max(rates)):
+        return f"{text}, offered {rate(min(rates))} to {rate(max(rates))} q/s by policy"
     if offered is not None and share is not None:
         return f"{text}, offered {rate(offered)} q/s, {share:.0%} of the bound of {rate(bound)} q/s"
     return f"{text}, bound {rate(bound)} q/s" if bound else text
@@ -126,7 +131,7 @@ def _headline(run: Run) -> str:
 
 def outcome_tables(run: Run) -> Iterator[RenderableType]:
     """One simulation."""
-    grid, place = _tenant_table(f"{run['policy']} on {_headline(run)}", ["tenant"])
+    grid, place = _tenant_table(f"{run['policy']} on {_headline([run])}", ["tenant"])
     for tenant in run["tenants"]:
         grid.add_row(tenant["name"], *_tenant_cells(tenant, place, _span_ms([tenant])))
     yield grid
@@ -161,7 +166,7 @@ def comparison_tables(document: Comparison) -> Iterator[RenderableType]:
 
     runs = document["runs"]
     names = run_names(runs)
-    grid, place = _tenant_table(_headline(runs[0]), ["tenant", "policy"])
+    grid, place = _tenant_table(_headline(runs), ["tenant", "policy"])
     for index, tenant in enumerate(runs[0]["tenants"]):
         span_ms = _span_ms(run["tenants"][index] for run in runs)
         for position, (name, run) in enumerate(zip(names, runs, strict=True)):

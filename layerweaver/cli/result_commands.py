@@ -11,7 +11,7 @@ import typer
 
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.model_commands import load_json, load_text
-from layerweaver.cli.outputs import output_file
+from layerweaver.cli.outputs import named_file
 from layerweaver.cli.render_notes import peak_notes
 from layerweaver.cli.render_results import comparison_tables, outcome_tables, peak_table
 from layerweaver.cli.serving import CodeOption, OutputOption, deliver, finish
@@ -29,7 +29,9 @@ def _report(
         list[Path],
         typer.Argument(help="Results of simulate, compare or peak (JSON), or the folder of one sweep."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="HTML page to write.", callback=output_file)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="HTML page to write.", callback=named_file(".html", ".htm"))
+    ],
     title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
 ) -> None:
     """Make one self-contained HTML page of results, or of a study."""

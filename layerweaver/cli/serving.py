@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from layerweaver.cli.completion import complete_policies, complete_policy
+from layerweaver.cli.outputs import named_file
 from layerweaver.cli.session import Session, print_document
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ OutputOption = Annotated[
 RequestsOption = Annotated[
     Path | None,
     typer.Option(
-        "--requests", help="Write what became of every request (.csv), per policy.", metavar="<path>"
+        "--requests",
+        help="Write what became of every request (.csv), per policy.",
+        metavar="<path>",
+        callback=named_file(".csv"),
     ),
 ]
 DetailsOption = Annotated[

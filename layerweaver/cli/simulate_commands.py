@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from layerweaver.cli.manual import epilog
-from layerweaver.cli.outputs import output_file
+from layerweaver.cli.outputs import named_file
 from layerweaver.cli.render_results import comparison_tables, outcome_tables
 from layerweaver.cli.serving import (
     CodeOption,
@@ -49,7 +49,11 @@ def _simulate(
     workers: WorkersOption = 1,
     trace: Annotated[
         Path | None,
-        typer.Option("--trace", help="Write a Perfetto trace (.json or .json.gz).", callback=output_file),
+        typer.Option(
+            "--trace",
+            help="Write a Perfetto trace (.json or .json.gz).",
+            callback=named_file(".json", ".json.gz"),
+        ),
     ] = None,
     trace_window: Annotated[
         str | None,
@@ -61,7 +65,7 @@ def _simulate(
             "--log",
             help="Write every decision and its reason (.csv).",
             metavar="<path>",
-            callback=output_file,
+            callback=named_file(".csv"),
         ),
     ] = None,
     requests: RequestsOption = None,

@@ -13,6 +13,8 @@ __all__ = ["common_range", "sparkline"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 _ASCII = "_.-:=+*#"
+_ALIKE = 1e-3
+"""Latencies that lie within so small a share of each other are one bar: more would be bins of rounding."""
 
 
 def common_range(histograms: Iterable[Mapping[str, Any]]) -> tuple[float, float] | None:
@@ -26,7 +28,7 @@ def _rebinned(histogram: Mapping[str, Any], width: int, span_ms: tuple[float, fl
     edges = np.log(np.maximum(np.asarray(histogram["edges_ms"], dtype=np.float64), 1e-9))
     below = np.concatenate([[0.0], np.cumsum(histogram["counts"], dtype=np.float64)])
     low, high = (math.log(max(edge, 1e-9)) for edge in span_ms)
-    if not high > low:
+    if high - low < _ALIKE:
         return np.array([below[-1]])
     counts: NDArray[np.float64] = np.diff(np.interp(np.linspace(low, high, width + 1), edges, below))
     counts[counts < 1e-6] = 0.0
@@ -68,9 +70,8 @@ def sparkline(
             return ""
         logs = np.log(np.maximum(values, 1e-9))
         low, high = float(logs.min()), float(logs.max())
-        counts = np.histogram(
-            logs, bins=width if high > low else 1, range=(low, high if high > low else low + 1)
-        )[0]
+        apart = high - low >= _ALIKE
+        counts = np.histogram(logs, bins=width if apart else 1, range=(low, high if apart else low + 1))[0]
     return _drawn(np.asarray(counts, dtype=np.float64), bars)
 
 

@@ -176,6 +176,16 @@ def test_the_sentence_compares_equal_loads_only() -> None:
     )
 
 
+def test_the_sentence_says_where_the_other_run_was_another_than_the_policy() -> None:
+    before, after = _at_load(_run("fcfs", 0.2, 20.0), 2), _run("layerweaver+", 0.01, 5.0)
+    assert verdict_sentence([before, after]).endswith("against fcfs, at 20 queries per second.")
+    before["scenario"], after["scenario"] = {"npu": "a", "policy": "fcfs"}, {"npu": "b", "policy": "edf"}
+    said = verdict_sentence([before, after])
+    assert said.endswith("against fcfs in another scenario, at 20 queries per second.")
+    after["scenario"] = {"npu": "a", "policy": "edf"}
+    assert "another" not in verdict_sentence([before, after])
+
+
 def test_one_run_and_other_tenants_speak_for_themselves() -> None:
     alone = verdict_sentence([_run("fcfs", 0.25, 20.0)])
     assert "fcfs misses the deadlines of 25% of all requests" in alone

@@ -13,6 +13,8 @@ from layerweaver.__main__ import main
 from layerweaver.backend_sim.results.files import result_rows
 from layerweaver.backend_sim.results.naming import run_names, setting_names
 from layerweaver.backend_sim.results.reading import ResultError
+from layerweaver.backend_sim.scenario.provenance import scenario_record, stated_keys
+from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.rerun import differences, rerun
 from layerweaver.backend_sim.study.simulate import compare, simulate
@@ -230,3 +232,44 @@ def test_a_csv_carries_what_it_takes_to_run_it_again(
     Path("r.csv").write_text("policy,qps\nfcfs,3\n")
     assert main(["rerun", "r.csv"]) == 2
     assert "does not say how it was made" in capsys.readouterr().err
+
+
+_TENANT: dict[str, Any] = {"name": "a", "model": "zoo:ncf", "arrival": {"kind": "poisson", "qps": 10}}
+_LLM: dict[str, Any] = {"model": "zoo:gpt2", "llm": {}, "lengths": {"prompt": 9, "output": 5}}
+_FORMS: dict[str, dict[str, Any]] = {
+    "language model": {**_LLM, "deadline": {"ttft_ms": 5, "tpot_ms": 1}},
+    "language model of MLPerf": {**_LLM, "mlperf_model": "llama3.1-8b-interactive"},
+    "batch by rule": {"batch": {"max": 8, "delay_ms": 1, "preferred": [4], "sizes": [1, 8]}},
+    "batch that the scheduler chooses": {"batch": "auto", "deadline_ms": 3, "longest_us": "auto"},
+    "queue": {"queue": {"limit": 3, "timeout_ms": 4, "drop_hopeless": True}, "mlperf_model": "resnet50"},
+    **{
+        str(arrival["kind"]): {"arrival": arrival}
+        for arrival in (
+            {"kind": "gamma", "qps": 3, "cv": 2},
+            {"kind": "mmpp", "qps": [1, 2], "mean_s": [1, 2]},
+            {"kind": "ramp", "qps": [1, 2]},
+            {"kind": "bursts", "qps": [1, 20], "period_s": 1, "burst_s": 0.1},
+            {"kind": "periodic", "period_ms": 3},
+            {"kind": "closed_loop", "concurrency": 3},
+            {"kind": "saturated"},
+            {"kind": "offline", "samples": 4},
+            {"kind": "single_stream", "queries": 4},
+            {"kind": "multi_stream", "queries": 4, "samples": 8},
+            {"kind": "trace", "file": "t.csv", "columns": {"time": "ts", "unit": "ms"}, "spread_ms": 5},
+        )
+    },
+}
+_WHOLE: dict[str, dict[str, Any]] = {
+    "decision of a core": {"decision": {"core_mhz": 500}},
+    "cycles of a decision": {"decision_cycles": 5, "dispatch_ahead": 2},
+    "pool": {"npu": None, "pool": [{"npu": "tpu-v3", "count": 2}], "router": "power_of_two"},
+    "groups and spans": {"groups": [["a"]], "warmup_s": 0.1, "cooldown_s": 0.1},
+}
+
+
+@pytest.mark.parametrize("form", [*_FORMS, *_WHOLE])
+def test_what_a_result_states_of_its_scenario_is_a_scenario(form: str) -> None:
+    keys: dict[str, Any] = {"npu": "memory-centric", "duration_s": 1, **_WHOLE.get(form, {})}
+    stated = {key: value for key, value in keys.items() if value is not None}
+    record = scenario_record(load_scenario({**stated, "tenants": [{**_TENANT, **_FORMS.get(form, {})}]}))
+    assert scenario_record(load_scenario(stated_keys(record))) == record

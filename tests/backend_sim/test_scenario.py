@@ -62,6 +62,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "batch without a maximum": ({"tenants": [{"batch": {"delay_ms": 1}}]}, "max is missing"),
     "batch in words": ({"tenants": [{"batch": "large"}]}, "'large' is not a batch; give a number, auto"),
     "percentile": ({"tenants": [{"percentile": 100}]}, "100 is not a percentile"),
+    "percentile as a share": (
+        {"tenants": [{"percentile": 0.9}]},
+        "0.9 is not a percentile; give percent from 1 to below 100",
+    ),
     "model": ({"tenants": [{"model": {"profil": "x.lwp"}}]}, "did you mean 'profile'"),
     "two forms of a model": (
         {"tenants": [{"model": {"costs": "x.csv", "profile": "x.lwp"}}]},

@@ -68,3 +68,30 @@ def test_a_report_names_the_extra_that_is_missing(
     monkeypatch.setitem(sys.modules, "plotly", None)
     error = _complaint(capsys, "report", "missing.json", "-o", str(tmp_path / "page.html"))
     assert "pip install 'layerweaver[report]'" in error
+
+
+@pytest.mark.parametrize(
+    ("option", "file", "accepted"),
+    [("--requests", "r.parquet", ".csv"), ("--log", "d.txt", ".csv"), ("--trace", "t.csv", ".json.gz")],
+)
+def test_a_name_that_says_something_else_than_is_written_is_refused(
+    option: str, file: str, accepted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", "none.yaml", option, str(tmp_path / file)]) == 2
+    said = capsys.readouterr().err
+    assert "is not what is written here" in said
+    assert accepted in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "missing.json", "-o", "page.pdf"),
+        ("compile", "zoo:ncf", "--npu", "memory-centric", "-o", "ncf.onnx"),
+        ("models", "export", "ncf", "-o", "ncf.lwp"),
+        ("npu", "calibrate", "tpu-v3", "--measured", "m.csv", "--plot", "fit.png"),
+    ],
+)
+def test_so_is_one_of_other_commands(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is not what is written here; give ." in _complaint(capsys, *words)

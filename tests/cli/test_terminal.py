@@ -328,3 +328,12 @@ def test_certify_shows_the_status_and_what_is_missing() -> None:
     assert next(line for line in lines if "vision" in line).split()[:4] == ["vision", "met", "VALID", "VALID"]
     assert next(line for line in lines if "speech" in line).split()[1:4] == ["too", "short", "INVALID"]
     assert f"speech: {missing}" in lines
+
+
+def test_latencies_that_are_all_but_equal_are_one_bar() -> None:
+    from layerweaver.cli.sparkline import sparkline
+
+    assert sparkline([0.4755, 0.47551, 0.4755], width=10) == "█"
+    histogram = {"edges_ms": [0.475599, 0.4755995, 0.4756], "counts": [7, 7]}
+    assert sparkline(histogram, width=10, span_ms=(0.475599, 0.4756)) == "█"
+    assert len(sparkline([0.4, 0.5], width=10)) == 10
