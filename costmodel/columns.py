@@ -199,6 +199,10 @@ class LayerColumns:
         elements = np.where(streamed, np.minimum(tensors.elements, reads), tensors.elements)
         return replace(tensors, elements=np.where(position < needed, elements, 0))
 
+    def live_bytes(self, bits: int | None) -> IntArray:
+        """Bytes of the activations alive while each layer runs; ``bits`` overrides the model's own types."""
+        return self.graph.live_bytes(lambda tensor: tensor.nbytes(bits))
+
     @classmethod
     def from_graph(cls, graph: LayerGraph) -> Self:
         """Read the columns off a graph.

@@ -29,7 +29,7 @@ from layerweaver.costmodel.npu.fields import ActivationsInDram
 from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.ir import ConfigError, LayerGraph
 
-__all__ = ["Traffic", "check_pinned", "pinned_bytes", "traffic"]
+__all__ = ["Traffic", "channel_bytes", "check_pinned", "pinned_bytes", "traffic"]
 
 
 IntArray = NDArray[np.int64]
@@ -98,7 +98,7 @@ def check_pinned(pinned: Mapping[str, int], config: NpuConfig) -> None:
         )
 
 
-def _channel_bytes(config: NpuConfig, tensors: TensorColumns, size: IntArray) -> IntArray:
+def channel_bytes(config: NpuConfig, tensors: TensorColumns, size: IntArray) -> IntArray:
     """Bytes of channel time that moving each tensor once takes: whole bursts, plus latency."""
     burst = config.dram.burst_bytes
     moved = -(-size // burst) * burst
@@ -127,12 +127,12 @@ def _stated_bytes(
     if config.activations_in_dram is ActivationsInDram.PRODUCTS:
         operands = columns.operands
         size = operands.tensor_bytes(config.activation_bits)
-        reads = _channel_bytes(config, operands, size)
+        reads = channel_bytes(config, operands, size)
         again = (passes.inputs - 1) * operands.first_of_layer(size)
         return np.where(columns.matrix, reads + again + written, 0)
     bits = config.activation_bits
-    reads = _channel_bytes(config, columns.graph_inputs, columns.graph_inputs.tensor_bytes(bits))
-    return reads + _channel_bytes(config, columns.graph_outputs, columns.graph_outputs.tensor_bytes(bits))
+    reads = channel_bytes(config, columns.graph_inputs, columns.graph_inputs.tensor_bytes(bits))
+    return reads + channel_bytes(config, columns.graph_outputs, columns.graph_outputs.tensor_bytes(bits))
 
 
 def traffic(
@@ -150,12 +150,12 @@ def traffic(
     weight_bits, activation_bits = config.weight_bits, config.activation_bits
     weights = compressed_bytes(columns.weights.tensor_bytes(weight_bits), config.weight_compression)
     weight_bytes = columns.weights.per_layer(weights)
-    fixed = _channel_bytes(config, columns.gathers, columns.gathers.tensor_bytes(weight_bits))
-    fixed = fixed + _channel_bytes(config, columns.state, columns.state.tensor_bytes(activation_bits))
+    fixed = channel_bytes(config, columns.gathers, columns.gathers.tensor_bytes(weight_bits))
+    fixed = fixed + channel_bytes(config, columns.state, columns.state.tensor_bytes(activation_bits))
     if pinned:
         weight_bytes = np.zeros_like(weight_bytes)
     else:
-        fixed = fixed + _channel_bytes(config, columns.weights, weights) * passes.weights
+        fixed = fixed + channel_bytes(config, columns.weights, weights) * passes.weights
     inputs = columns.inputs.tensor_bytes(activation_bits)
     outputs = columns.outputs.tensor_bytes(activation_bits)
     bits = activation_bits or MODEL_TYPE_BITS
@@ -163,11 +163,11 @@ def traffic(
     products = columns.matrix & ~columns.weighted
     left = np.where(products, -(-columns.m * columns.k // 8) * bits, 0)
     right = np.where(products, -(-columns.k * columns.n // 8) * bits, 0)
-    live = columns.graph.live_bytes(lambda tensor: tensor.nbytes(activation_bits))
+    live = columns.live_bytes(activation_bits)
     buffer = config.sram.weight_bytes
-    read = _channel_bytes(config, columns.inputs, inputs)
+    read = channel_bytes(config, columns.inputs, inputs)
     read = read + (passes.inputs - 1) * columns.inputs.first_of_layer(inputs)
-    written = _channel_bytes(config, columns.outputs, outputs)
+    written = channel_bytes(config, columns.outputs, outputs)
     spills = SpillColumns(
         live_bytes=live,
         input_bytes=read,

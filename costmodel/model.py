@@ -16,10 +16,10 @@ from layerweaver.costmodel.dram import Traffic, check_pinned, pinned_bytes, traf
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.plugins import COST_MODELS
 from layerweaver.costmodel.table import CostTable, overlapped_cycles, row_pieces, split_into_rows
-from layerweaver.ir import LayerGraph, ModelError
+from layerweaver.ir import ConfigError, LayerGraph, ModelError
 from layerweaver.ir.limits import MAX_QUANTITY
 
-__all__ = ["CostedModel", "cost_columns", "cost_graph", "cost_model"]
+__all__ = ["CostedModel", "compute_costs", "cost_columns", "cost_graph", "cost_model", "in_rows"]
 
 
 def cost_model(name: str) -> Callable[[LayerColumns, NpuConfig], ComputeCosts]:
@@ -30,6 +30,34 @@ def cost_model(name: str) -> Callable[[LayerColumns, NpuConfig], ComputeCosts]:
     """
     model: Callable[[LayerColumns, NpuConfig], ComputeCosts] = COST_MODELS.load(name)
     return model
+
+
+_FAULTS = (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError)
+
+
+def compute_costs(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
+    """What the config's cost model says of some layers, if it is whole numbers of cycles.
+
+    Raises:
+        ConfigError: If there is no such model, or it fails or returns anything else.
+    """
+    model, layers = cost_model(config.cost_model), len(columns.graph)
+    try:
+        costs = model(columns, config)
+        given = np.asarray([costs.compute_cycles, costs.overhead_cycles])
+    except _FAULTS as error:
+        raise ConfigError(
+            f"cost model {config.cost_model!r} fails ({type(error).__name__}: {error})",
+            where=f"{config.name}: {columns.graph.name}",
+            accepted="mend the package that provides it, or name another cost_model",
+        ) from error
+    if given.shape != (2, layers) or given.dtype.kind not in "iu" or given.min(initial=0) < 0:
+        raise ConfigError(
+            f"cost model {config.cost_model!r} returned {given.dtype} of shape {given.shape[1:]}",
+            where=config.name,
+            accepted=f"whole numbers from 0 of shape ({layers},)",
+        )
+    return costs
 
 
 IntArray = NDArray[np.int64]
@@ -96,6 +124,26 @@ def layer_energy_pj(
     return rounded
 
 
+def in_rows(
+    compute: ComputeCosts, weight_bytes: IntArray, dram_bytes: IntArray, config: NpuConfig
+) -> tuple[ComputeCosts, IntArray]:
+    """Compute costs with what a layer waits for its own transfers, and the rows that each layer takes.
+
+    Args:
+        compute: Compute costs per layer.
+        weight_bytes: Weights per layer as they lie in the weight buffer.
+        dram_bytes: Traffic per layer.
+        config: The NPU.
+    """
+    machine = config.machine()
+    pieces = row_pieces(weight_bytes, machine.weight_buffer_bytes)
+    if config.overlap is not None:
+        compute = compute.waiting(machine.fetch_cycles(dram_bytes), config.overlap)
+        # A layer waits for its transfers itself: rows small enough to follow each other without a wait more.
+        pieces = np.maximum(1, -(-PIECES_PER_BUFFER * weight_bytes // machine.weight_buffer_bytes))
+    return compute, np.maximum(pieces, config.overlapping_pieces(dram_bytes))
+
+
 def cost_columns(
     columns: LayerColumns,
     config: NpuConfig,
@@ -108,8 +156,7 @@ def cost_columns(
     pinned = config.pin_of(graph.name) is not None
     check_pinned({graph.name: pinned_bytes(graph, config)}, config)
     machine = config.machine()
-    model = cost_model(config.cost_model)
-    compute = model(columns, config)
+    compute = compute_costs(columns, config)
     moved = traffic(columns, config, compute.passes, pinned=pinned)
     budget = machine.activation_buffer_bytes
     if activation_budget_bytes is not None and budget is not None:
@@ -118,12 +165,7 @@ def cost_columns(
     if dram.size and int(dram.max()) > MAX_QUANTITY:
         raise ModelError(f"a layer moves more than {MAX_QUANTITY} bytes", where=graph.name)
     energy = layer_energy_pj(columns, config, compute, moved, dram)
-    pieces = row_pieces(moved.weight_bytes, machine.weight_buffer_bytes)
-    if config.overlap is not None:
-        compute = compute.waiting(machine.fetch_cycles(dram), config.overlap)
-        # A layer waits for its transfers itself: rows small enough to follow each other without a wait more.
-        pieces = np.maximum(1, -(-PIECES_PER_BUFFER * moved.weight_bytes // machine.weight_buffer_bytes))
-    pieces = np.maximum(pieces, config.overlapping_pieces(dram))
+    compute, pieces = in_rows(compute, moved.weight_bytes, dram, config)
     if int(pieces.sum()) > MAX_ROWS:
         raise ModelError(
             f"{graph.name} needs {int(pieces.sum())} rows, more than {MAX_ROWS}",
@@ -135,7 +177,7 @@ def cost_columns(
         longest_cycles = int(longest_us * machine.clock_hz // 10**6)
         cuts = cut_layers(
             columns,
-            lambda part: model(part, config),
+            lambda part: compute_costs(part, config),
             compute,
             weight_bytes=moved.weight_bytes,
             dram_bytes=dram,

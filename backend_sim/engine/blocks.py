@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from layerweaver.backend_sim.engine.state import State
-from layerweaver.backend_sim.llm.state import SEEN_FETCHES, Decoder
+from layerweaver.backend_sim.llm.decoder import Decoder
+from layerweaver.backend_sim.llm.state import SEEN_FETCHES
 from layerweaver.scheduler.machine.jit import counted, inlined
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER, Head
 

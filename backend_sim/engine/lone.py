@@ -15,8 +15,9 @@ from layerweaver.backend_sim.engine.blocks import jump, next_boundary, note_bloc
 from layerweaver.backend_sim.engine.decoding import show_iteration_row
 from layerweaver.backend_sim.engine.events import EARLIEST
 from layerweaver.backend_sim.engine.state import State
+from layerweaver.backend_sim.llm.decoder import Decoder
 from layerweaver.backend_sim.llm.iteration import go_on, tile_of
-from layerweaver.backend_sim.llm.state import Decoder, Shape
+from layerweaver.backend_sim.llm.state import Shape
 from layerweaver.scheduler.machine.jit import apart, counted, inlined
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER, Head, rebase, recount
 

@@ -29,6 +29,7 @@ from layerweaver.backend_sim.engine.layout import build_state
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
 from layerweaver.backend_sim.engine.settle import collect
 from layerweaver.backend_sim.engine.state import State
+from layerweaver.backend_sim.llm.outside import raise_failure
 from layerweaver.ir import PolicyError
 from layerweaver.scheduler.machine.jit import bind, compile_bound, hand_over, has_cache, mentions
 from layerweaver.scheduler.machine.records import as_objects, records
@@ -116,6 +117,9 @@ def run(
                 state = windows.state
                 shown = hand_over(state) if compiled else state
             code = guarded(advance, (shown, options, memory, due), policy, compiled)
+            for tenant in given.tenants:
+                if tenant.decoder is not None:
+                    raise_failure(tenant.decoder.costs)
             if code == engine_kernel.FINISHED:
                 break
             if code == engine_kernel.REFILL:

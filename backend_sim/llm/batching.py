@@ -12,14 +12,8 @@ the request went on, and freezes without it.
 
 from __future__ import annotations
 
-from layerweaver.backend_sim.llm.state import (
-    ITL_BITS,
-    PREFILL_FIRST,
-    VLLM,
-    Decoder,
-    LlmState,
-    Request,
-)
+from layerweaver.backend_sim.llm.decoder import PREFILL_FIRST, VLLM, Decoder
+from layerweaver.backend_sim.llm.state import ITL_BITS, LlmState, Request
 from layerweaver.ir.clock import cycles_to_ns_up
 from layerweaver.scheduler.iterations.energy import SUMS
 from layerweaver.scheduler.iterations.rows import FEATURES

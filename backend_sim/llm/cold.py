@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.llm.iteration import cold_cycles, count_members, price
 from layerweaver.backend_sim.llm.load import DecoderLoad, build_llm
+from layerweaver.backend_sim.llm.outside import raise_failure
 from layerweaver.backend_sim.llm.state import LlmState
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.scheduler.machine.jit import compile_bound
@@ -97,6 +98,7 @@ def cold_request_cycles(
         longest = int((prompt + output).max())
         run = compile_bound(cast(FunctionType, _requests), {}, "cold")
         run(_scratch(load, 1), machine_at_rest(machine), prompt, output, np.zeros(longest, np.int64), cycles)
+        raise_failure(load.costs)
     return cycles
 
 
@@ -120,4 +122,5 @@ def iteration_sums(
     found = np.zeros((len(asked), 5, len(scratch.row_shape)), np.int64)
     run = compile_bound(cast(FunctionType, _sums), {}, "sums")
     run(scratch, machine_at_rest(machine), np.array(asked, np.int64), found)
+    raise_failure(load.costs)
     return found

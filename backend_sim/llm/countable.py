@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.ir.limits import MAX_QUANTITY
-from layerweaver.scheduler.iterations.costs import IterationCosts
+from layerweaver.scheduler.iterations.costed import CostedRows, IterationCosts, PricedCosts
 from layerweaver.scheduler.iterations.timings import Timings
 
 __all__ = ["countable"]
@@ -18,9 +18,7 @@ _PARTS = 2.0**20
 """Folds of attention are counted in such parts."""
 
 
-def countable(
-    costs: Timings | IterationCosts, *, members: int, tokens: int, longest: int, cached: int
-) -> bool:
+def countable(costs: Timings | CostedRows, *, members: int, tokens: int, longest: int, cached: int) -> bool:
     """Whether the costs of every iteration stay within what is counted exactly.
 
     Args:
@@ -36,6 +34,9 @@ def countable(
         return bool(rows + np.abs(costs.coefficients) @ sizes <= MAX_QUANTITY)
     one = [1.0, tokens, longest, float(tokens) * longest, float(tokens) ** 2]
     every = [members, tokens, cached, float(tokens) * longest, float(tokens) ** 2]
+    if isinstance(costs, PricedCosts):
+        return costs.pricer.is_countable(one, every, (members, tokens, longest))
+    assert isinstance(costs, IterationCosts)
     terms = np.abs(costs.terms.astype(np.float64))
     counted = (terms[:, 1:] @ np.array([*one, *every])) * terms[:, 0]
     fetched = float(costs.weight_traffic.max(initial=0)) + counted.sum()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from layerweaver.backend_sim.llm.asking import ask_for_prices
 from layerweaver.backend_sim.llm.batching import is_decoding, is_finished
+from layerweaver.backend_sim.llm.decoder import PRICED, TIMINGS, Decoder
 from layerweaver.backend_sim.llm.pricing import price_rows
-from layerweaver.backend_sim.llm.state import TIMINGS, Decoder, LlmState, Shape
+from layerweaver.backend_sim.llm.state import LlmState, Shape
 from layerweaver.ir.clock import ns_to_cycles_down
 from layerweaver.scheduler.machine.jit import apart, inlined
 from layerweaver.scheduler.machine.timelines import NEVER, Head, Machine
@@ -72,11 +74,15 @@ def price(llm: LlmState, decoder: Decoder, machine: Machine) -> tuple[int, int, 
     """Fill in the costs of every distinct row of the planned iteration, and what is left after each row.
 
     Returns:
-        Rows, tiles counted; cycles of all computes, of all fetches and of the longest fetch.
+        Rows, tiles counted; cycles of all computes, of all fetches and of the longest fetch. Where a cost
+        model failed, computes last for ever, which ends the run.
     """
     if decoder.costs == TIMINGS:
         shape = llm.shapes[decoder.first_shape]
         shape.compute_cycles, shape.tiles = _timed(llm, decoder), 1
+    elif decoder.costs == PRICED:
+        if not ask_for_prices(llm, decoder):
+            return 1, NEVER, 0, 0
     else:
         price_rows(llm, decoder)
     for distinct in range(decoder.first_shape, decoder.first_shape + decoder.shapes):

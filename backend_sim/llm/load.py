@@ -11,20 +11,14 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.llm.blocks import repeated_blocks
 from layerweaver.backend_sim.llm.countable import countable
-from layerweaver.backend_sim.llm.state import (
-    DECODER,
-    ITL_BUCKETS,
-    REQUEST,
-    ROWS,
-    SEEN_FETCHES,
-    SHAPE,
-    TIMINGS,
-    VLLM,
-    LlmState,
-)
+from layerweaver.backend_sim.llm.decoder import DECODER, PRICED, ROWS, TIMINGS, VLLM
+from layerweaver.backend_sim.llm.outside import ASKED, outside_of
+from layerweaver.backend_sim.llm.state import ITL_BUCKETS, REQUEST, SEEN_FETCHES, SHAPE, LlmState
 from layerweaver.ir import ScenarioError
-from layerweaver.scheduler.iterations.costs import RANGES, IterationCosts
+from layerweaver.scheduler.iterations.costed import CostedRows, IterationCosts, PricedCosts
+from layerweaver.scheduler.iterations.costs import RANGES
 from layerweaver.scheduler.iterations.energy import SUMS
+from layerweaver.scheduler.iterations.pricer import PRICES
 from layerweaver.scheduler.iterations.rows import BY, FEATURES
 from layerweaver.scheduler.iterations.timings import Timings
 from layerweaver.scheduler.machine.records import as_objects, records
@@ -88,7 +82,7 @@ class DecoderLoad:
     """
 
     rules: DecoderRules
-    costs: Timings | IterationCosts
+    costs: Timings | CostedRows
     scheduled_ns: IntArray
     prompt: IntArray
     output: IntArray
@@ -155,8 +149,7 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         record.first_shape, record.shapes = shape, load.distinct
         record.first_row = row
         _fill_rules(record, load.rules)
-        append = _timed_parts if isinstance(load.costs, Timings) else _row_parts
-        rows = append(record, load, parts)
+        rows = _parts(record, load, parts)
         parts["row_shape"].append(rows)
         record.rows = len(rows)
         record.first_repeated, record.block_rows, record.blocks_end = repeated_blocks(rows)
@@ -165,6 +158,7 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         part["first_ns"] = part["last_ns"] = -1
         first, line = first + len(load.prompt), line + load.rules.max_num_seqs
         shape, row = shape + load.distinct, row + len(rows)
+    asked, prices = _rooms(decoders, loads)
     return LlmState(
         decoders=decoders if compiled else as_objects(decoders),
         requests=requests if compiled else as_objects(requests),
@@ -177,8 +171,28 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         features=np.zeros(len(loads) * FEATURES, np.int64),
         sums=np.zeros(len(loads) * 2 * SUMS, np.int64),
         itl_counts=np.zeros(len(loads) * ITL_BUCKETS, np.int64),
+        asked=asked,
+        prices=prices,
         **{name: np.concatenate(found) for name, found in parts.items()},
     )
+
+
+def _rooms(decoders: Any, loads: Sequence[DecoderLoad]) -> tuple[IntArray, IntArray]:
+    """Room for what is asked of pricers, and for what they answer."""
+    wanted = [isinstance(load.costs, PricedCosts) for load in loads]
+    sizes = [
+        (ASKED * (1 + load.rules.max_num_seqs), load.distinct) if priced else (0, 0)
+        for load, priced in zip(loads, wanted, strict=True)
+    ]
+    asked = np.zeros(sum(size for size, _ in sizes), np.int64)
+    prices = np.zeros((sum(rows for _, rows in sizes), len(PRICES)), np.int64)
+    first_asked, first_price = 0, 0
+    for record, (size, rows) in zip(decoders, sizes, strict=True):
+        record.first_asked, record.first_price = first_asked, first_price
+        record.asked_at = asked.ctypes.data + first_asked * asked.itemsize
+        record.prices_at = prices.ctypes.data + first_price * prices.strides[0]
+        first_asked, first_price = first_asked + size, first_price + rows
+    return asked, prices
 
 
 _COLUMNS = ("by", "weight_bytes", "weight_traffic", "weight_chunks", "held")
@@ -206,6 +220,18 @@ def _fill_rules(record: Any, rules: DecoderRules) -> None:
     record.tile_bytes = rules.tile_bytes
 
 
+def _parts(record: Any, load: DecoderLoad, parts: dict[str, list[Any]]) -> IntArray:
+    """Append what is known of the costs; the rows of an iteration."""
+    if isinstance(load.costs, Timings):
+        return _timed_parts(record, load, parts)
+    record.gap_cycles = load.rules.overhead_cycles
+    if isinstance(load.costs, PricedCosts):
+        record.costs, record.pricer = PRICED, outside_of(load.costs).address
+    else:
+        _row_parts(record, load, parts)
+    return load.costs.row_index
+
+
 def _timed_parts(record: Any, load: DecoderLoad, parts: dict[str, list[Any]]) -> IntArray:
     """Append the tables of times; the single row of their iterations."""
     costs = load.costs
@@ -220,11 +246,11 @@ def _timed_parts(record: Any, load: DecoderLoad, parts: dict[str, list[Any]]) ->
     return np.zeros(1, np.int64)
 
 
-def _row_parts(record: Any, load: DecoderLoad, parts: dict[str, list[Any]]) -> IntArray:
-    """Append the tables of rows; the rows of their iterations."""
+def _row_parts(record: Any, load: DecoderLoad, parts: dict[str, list[Any]]) -> None:
+    """Append the tables of rows."""
     costs = load.costs
     assert isinstance(costs, IterationCosts)
-    record.costs, record.gap_cycles = ROWS, load.rules.overhead_cycles
+    record.costs = ROWS
     record.first_cost = sum(len(part) for part in parts["by"])
     for name, value in costs.settings.items():
         setattr(record, name, value)
@@ -239,7 +265,6 @@ def _row_parts(record: Any, load: DecoderLoad, parts: dict[str, list[Any]]) -> I
     parts["cycles"].append(costs.cycles)
     parts["ranges"].append(costs.ranges + sum(len(part) for part in parts["terms"]))
     parts["terms"].append(costs.terms)
-    return costs.row_index
 
 
 def _tabled(load: DecoderLoad) -> int:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from math import ceil, sqrt
 from typing import NamedTuple
 
+from layerweaver.backend_sim.llm.asking import cut
 from layerweaver.backend_sim.llm.batching import is_finished
-from layerweaver.backend_sim.llm.state import Decoder, LlmState
+from layerweaver.backend_sim.llm.decoder import Decoder
+from layerweaver.backend_sim.llm.state import LlmState
 from layerweaver.costmodel.spills import SMALLEST_TILE_BYTES
 
 __all__ = ["price_rows"]
@@ -116,11 +118,7 @@ def _price_row(llm: LlmState, decoder: Decoder, shape_index: int, cost: int) -> 
         # The cache passes through the buffer tile by tile; what is fetched ahead takes room like weights.
         tiles = max(tiles, (cache + decoder.tile_bytes - 1) // decoder.tile_bytes)
         weights += cache
-    shape = llm.shapes[decoder.first_shape + shape_index]
-    shape.tiles, shape.live_bytes = tiles, live
-    shape.compute_cycles, shape.rest_cycles = compute // tiles, compute % tiles
-    shape.dram_bytes, shape.rest_bytes = traffic // tiles, traffic % tiles
-    shape.weight_bytes, shape.rest_weights = weights // tiles, weights % tiles
+    cut(llm, decoder, shape_index, (compute, traffic, weights, live, tiles))
 
 
 def _spilled(llm: LlmState, decoder: Decoder, cost: int, sequences: int) -> int:

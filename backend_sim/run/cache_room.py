@@ -16,7 +16,7 @@ from layerweaver.costmodel import NpuConfig
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ScenarioError
-from layerweaver.scheduler.iterations.costs import IterationCosts
+from layerweaver.scheduler.iterations.costed import CostedRows
 
 __all__ = ["with_room"]
 
@@ -105,7 +105,7 @@ def _free_bytes(
     for model, menu in zip(models, menus, strict=True):
         costs = None if model is None else model.costs
         live = max(live, *(profile.table.peak_activation_bytes for profile in menu))
-        if isinstance(costs, IterationCosts):
+        if isinstance(costs, CostedRows):
             weights += costs.parameter_bytes
         else:
             weights += int(menu[0].table.weight_bytes.sum())
@@ -121,7 +121,7 @@ def _free_bytes(
 
 
 def _blocks_in(free: int, scenario: Scenario, index: int, model: DecoderModel, spec: LlmSpec) -> int:
-    assert isinstance(model.costs, IterationCosts)
+    assert isinstance(model.costs, CostedRows)
     blocks = free * 8 // (spec.kv.block * model.costs.cache_bits)
     if blocks < 1:
         raise ScenarioError(

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.llm.cold import iteration_sums
+from layerweaver.backend_sim.llm.decoder import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
-from layerweaver.backend_sim.llm.state import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.backend_sim.run.variants import check_machine
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source, tenant_seed
 from layerweaver.backend_sim.scenario.llm_schema import LlmSpec, TimingsRef
@@ -25,7 +25,8 @@ from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.clock import ns_to_cycles_up, seconds_to_ns_nearest
 from layerweaver.ir.limits import MAX_TOKEN_REQUESTS
 from layerweaver.scheduler.compile.iterations import iteration_rows
-from layerweaver.scheduler.iterations.costs import IterationCosts, iteration_costs
+from layerweaver.scheduler.iterations.costed import CostedRows
+from layerweaver.scheduler.iterations.costs import iteration_costs
 from layerweaver.scheduler.iterations.rows import IterationRows
 from layerweaver.scheduler.iterations.timings import Timings, load_timings
 from layerweaver.scheduler.offline import ModelProfile, build_offline
@@ -67,7 +68,7 @@ class DecoderModel:
 
     machine: MachineSpec
     rules: DecoderRules
-    costs: Timings | IterationCosts
+    costs: Timings | CostedRows
     first_requests: TokenRequests
     stand_in: ModelProfile
     most_len: int | None
@@ -202,7 +203,7 @@ def _costs(  # noqa: PLR0917
     machine: MachineSpec,
     config: NpuConfig | None,
     profile: Profile | None,
-) -> Timings | IterationCosts:
+) -> Timings | CostedRows:
     """What a language model's iterations cost: given times, or rows of its graph."""
     tenant = scenario.spec.tenants[index]
     ref = tenant.model

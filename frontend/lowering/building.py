@@ -20,7 +20,7 @@ from layerweaver.frontend.node.values import elements_of
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Free, Step, View, repeated
 from layerweaver.frontend.options import ImportOptions
-from layerweaver.ir import DType, ModelError, TensorSpec
+from layerweaver.ir import DType, LayerKind, ModelError, TensorSpec, VectorCategory, VectorWork
 from layerweaver.ir.limits import MAX_MACS
 
 __all__ = ["build"]
@@ -118,8 +118,11 @@ class _Building:
         if isinstance(answer, Free):
             return
         if isinstance(answer, View):
-            self._view(call, answer)
-            return
+            if not self._begins_cache(call):
+                self._view(call, answer)
+                return
+            moved = VectorWork(node.op_type, VectorCategory.MOVE, call.output_elements())
+            answer = Step(LayerKind.MOVE, vector=(moved,))
         steps = answer if isinstance(answer, tuple) else (answer,)
         times = resolved.repeats * resolved.trips
         if grows(resolved, self.values):
@@ -205,6 +208,11 @@ class _Building:
             return None
         added = elements_of(self.values[output]) - elements_of(self.values[self.fed_back[output]])
         return added if added > 0 else None
+
+    def _begins_cache(self, call: Call) -> bool:
+        """Whether new rows go to a cache that is empty: they are written to it all the same."""
+        past = self.fed_back.get(call.node.outputs[0]) if call.node.outputs else None
+        return call.node.op_type == "Concat" and past is not None and past in call.node.inputs
 
     def _appended(self, call: Call, reads: dict[str, None]) -> dict[str, int]:
         """A cache that Concat or a scatter extends is not read by it: only the new rows are written."""

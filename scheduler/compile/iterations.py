@@ -5,17 +5,19 @@ A decoder has the symbolic dimensions ``batch``, ``seq`` (new tokens) and ``past
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.frontend.options import ImportOptions
-from layerweaver.ir import LayerGraph, ModelError, TensorSpec
+from layerweaver.ir import Layer, LayerGraph, ModelError, TensorSpec
 from layerweaver.scheduler.compile.decoder_inputs import NEEDED, decoder_inputs
 from layerweaver.scheduler.compile.kept_graphs import keep, kept
+from layerweaver.scheduler.compile.layer_counts import LayerCounts, layer_counts
 from layerweaver.scheduler.compile.polynomials import ANY, ONE, Family, polynomial, value_of
 from layerweaver.scheduler.compile.sources import ModelSource
 from layerweaver.scheduler.iterations.rows import (
@@ -24,6 +26,7 @@ from layerweaver.scheduler.iterations.rows import (
     AttentionRow,
     IterationRow,
     IterationRows,
+    RowLabel,
     Term,
     features,
 )
@@ -31,23 +34,6 @@ from layerweaver.scheduler.iterations.rows import (
 __all__ = ["iteration_rows"]
 
 IntArray = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Layer:
-    """All counts of one layer, as a vector whose structure does not change with sizes.
-
-    Attributes:
-        structure: What the counts are of.
-        counts: One for each.
-        live: Bits of the live activations, for elements of the model's own types and by elements.
-        moved: Names of the activations read and written, with the places of their counts.
-    """
-
-    structure: tuple[object, ...]
-    counts: tuple[int, ...]
-    live: tuple[int, int]
-    moved: tuple[tuple[str, int], ...]
 
 
 def iteration_rows(source: str | Path, dims: Mapping[str, int]) -> IterationRows:
@@ -94,11 +80,11 @@ def _probed(model: ModelSource, dims: Mapping[str, int]) -> IterationRows:
             accepted=NEEDED,
         )
     every, one = _fitted(bound, ANY, source), _fitted(bound, ONE, source)
-    return _assembled(first, every, one, inputs.notes)
+    return _assembled((first, bound(ONE[0].sizes[0])), every, one, inputs.notes)
 
 
 Bound = Callable[[tuple[int, int, int]], LayerGraph]
-Fitted = tuple[list[_Layer], list[list[tuple[int, ...]]]]
+Fitted = tuple[list[LayerCounts], list[list[tuple[int, ...]]]]
 
 
 def _fitted(bound: Bound, families: Sequence[Family], source: str | Path) -> Fitted:
@@ -113,7 +99,7 @@ def _fitted(bound: Bound, families: Sequence[Family], source: str | Path) -> Fit
 
 def _fit_family(bound: Bound, family: Family, source: str | Path) -> Fitted:
     graphs = [bound(size) for size in family.sizes]
-    layers = [_layers(graph) for graph in graphs]
+    layers = [layer_counts(graph) for graph in graphs]
     fitted = []
     for index, layer in enumerate(graphs[0].layers):
         seen = [probe[index] for probe in layers if index < len(probe)]
@@ -131,7 +117,7 @@ def _fit_family(bound: Bound, family: Family, source: str | Path) -> Fitted:
 
 
 def _live(
-    graph: LayerGraph, layers: Sequence[_Layer], fitted: Sequence[Sequence[tuple[int, ...]]]
+    graph: LayerGraph, layers: Sequence[LayerCounts], fitted: Sequence[Sequence[tuple[int, ...]]]
 ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Polynomials of the live activations: the sums of those of the tensors alive, layer by layer."""
     tensors = {
@@ -167,46 +153,11 @@ def _fit(family: Family, seen: tuple[int, ...], source: str | Path, layer: str) 
     return known
 
 
-def _layers(graph: LayerGraph) -> list[_Layer]:
-    entering = {tensor.name for tensor in graph.inputs}
-    leaving = {tensor.name for tensor in graph.outputs}
-    live = graph.live_bytes(lambda tensor: tensor.elements * tensor.dtype.bits)
-    elements = graph.live_bytes(lambda tensor: tensor.elements)
-    result = []
-    for index, layer in enumerate(graph.layers):
-        work = layer.matrix
-        groups: list[tuple[TensorSpec, ...]] = [
-            tuple(gather.rows for gather in layer.gathers),
-            tuple(layer.state_reads),
-            tuple(layer.state_writes),
-            tuple(layer.inputs),
-            tuple(layer.outputs),
-            tuple(tensor for tensor in layer.inputs if tensor.name in entering),
-            tuple(tensor for tensor in layer.outputs if tensor.name in leaving),
-        ]
-        weights = tuple((tensor.elements, tensor.dtype.bits) for tensor in layer.weights)
-        structure = (
-            layer.kind,
-            layer.role,
-            work is not None and (work.weights, work.conv is None),
-            tuple((vector.category, vector.window) for vector in layer.vector),
-            tuple(tuple(tensor.dtype.bits for tensor in group) for group in groups),
-            weights,
-        )
-        extents = (0,) * 5 if work is None else (work.groups, work.m, work.n, work.k, work.steps)
-        counts = (
-            *extents,
-            *(vector.elements * vector.window for vector in layer.vector),
-            *(tensor.elements for group in groups for tensor in group),
-        )
-        first = len(extents) + len(layer.vector) + sum(len(group) for group in groups[:3])
-        names = [tensor.name for group in groups[3:5] for tensor in group]
-        moved = tuple((name, first + place) for place, name in enumerate(names))
-        result.append(_Layer(structure, counts, (int(live[index]), int(elements[index])), moved))
-    return result
-
-
-def _assembled(graph: LayerGraph, every: Fitted, one: Fitted, notes: Sequence[str]) -> IterationRows:
+def _assembled(
+    graphs: tuple[LayerGraph, LayerGraph], every: Fitted, one: Fitted, notes: Sequence[str]
+) -> IterationRows:
+    """The rows, by a graph for any new tokens and one for a single one."""
+    graph = graphs[0]
     if graph.lacking:
         raise ModelError(f"work is missing from its totals: {graph.lacking[0]}", where=graph.name)
     rows = [_row(graph, index, layer, every[1][index]) for index, layer in enumerate(every[0])]
@@ -240,10 +191,16 @@ def _assembled(graph: LayerGraph, every: Fitted, one: Fitted, notes: Sequence[st
         parameter_bits=tuple((elements, width) for width, elements in sorted(bits.items())),
         cache_elements=cached,
         notes=tuple(notes),
+        labels=tuple(itertools.starmap(_label, zip(*(graph.layers for graph in graphs), strict=True))),
     )
 
 
-def _row(graph: LayerGraph, index: int, layer: _Layer, fitted: list[tuple[int, ...]]) -> IterationRow:
+def _label(layer: Layer, single: Layer) -> RowLabel:
+    operators, of_single = (tuple(work.operator for work in one.vector) for one in (layer, single))
+    return RowLabel(layer.kind, layer.role, operators, of_single)
+
+
+def _row(graph: LayerGraph, index: int, layer: LayerCounts, fitted: list[tuple[int, ...]]) -> IterationRow:
     work = graph.layers[index].matrix
     _, _, _, vector, tensors, weights = layer.structure
     polynomials = iter(fitted)

@@ -1,13 +1,12 @@
 """What the rows of an iteration cost on one NPU, as tables and integers that compiled code reads.
 
-Products with weights are tabulated by the NPU's array model for every number of tokens; everything else is
-counted from the polynomials when an iteration is planned, by the same rules as of any other model
-(:mod:`layerweaver.costmodel`).
+NPUs whose rules compiled code does not know have their rows priced one iteration at a time
+(:mod:`layerweaver.scheduler.iterations.pricer`). Of all others, products with weights are tabulated by the
+NPU's array model for every number of tokens; everything else is counted from the polynomials when an
+iteration is planned, by the same rules as of any other model (:mod:`layerweaver.costmodel`).
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,13 @@ from layerweaver.costmodel.compute.vector import category_costs
 from layerweaver.costmodel.dram import check_pinned, compressed_bytes
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ActivationsInDram, Split
-from layerweaver.ir import ConfigError, ceil_div
-from layerweaver.scheduler.iterations.energy import EnergyRates, energy_rates
-from layerweaver.scheduler.iterations.rows import BY, FEATURES, IterationRow, IterationRows, Term
+from layerweaver.ir import ceil_div
+from layerweaver.scheduler.iterations.costed import IterationCosts, PricedCosts
+from layerweaver.scheduler.iterations.energy import energy_rates
+from layerweaver.scheduler.iterations.pricer import RowPricer
+from layerweaver.scheduler.iterations.rows import BY, FEATURES, IterationRow, IterationRows, Term, single_row
 
-__all__ = ["RANGES", "IterationCosts", "iteration_costs"]
+__all__ = ["RANGES", "iteration_costs"]
 
 IntArray = NDArray[np.int64]
 
@@ -31,59 +32,13 @@ RANGES = ("vector", "gathers", "reads", "writes", "inputs", "outputs", "entering
 
 _FLOWS = ("ws", "is", "os", "mac_grid")
 _SPLITS = (Split.FOLDS, Split.CHANNELS, Split.ROWS)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class IterationCosts:
-    """A decoder's rows on one NPU.
-
-    Attributes:
-        layer_names: Name of every row.
-        row_index: Distinct row of every row.
-        distinct: Number of distinct rows; all arrays have them for any members first and then for members
-            with one new token each.
-        by: Index into :data:`~layerweaver.scheduler.iterations.rows.BY`, shape (2 distinct,).
-        table: First entry of a row's cycles in ``cycles``, by tokens or sequences from 0 on.
-        cycles: Tabulated cycles.
-        attention: Groups, then m, n and k, each as (constant, per new token, per cached token), and steps,
-            shape (2 distinct, 11).
-        weight_bytes: Weights as they lie in the buffer.
-        weight_traffic: Channel bytes of fetching them.
-        weight_chunks: Pieces in which they pass through the buffer.
-        held: Weights that a product holds, for spills.
-        ranges: First term of every range of :data:`RANGES`, and the end, shape (2 distinct, 10).
-        terms: Scale and coefficients, shape (terms, 11): lane cycles times the denominator, or bits.
-        settings: Numbers of the NPU, by name.
-        parameter_bytes: All parameters.
-        cache_bits: Bits of keys and values per cached token.
-        notes: What was assumed.
-        energy: What iterations take; None without an energy table, or where it cannot be told.
-    """
-
-    layer_names: tuple[str, ...]
-    row_index: IntArray
-    distinct: int
-    by: IntArray
-    table: IntArray
-    cycles: IntArray
-    attention: IntArray
-    weight_bytes: IntArray
-    weight_traffic: IntArray
-    weight_chunks: IntArray
-    held: IntArray
-    ranges: IntArray
-    terms: IntArray
-    settings: dict[str, int]
-    parameter_bytes: int
-    cache_bits: int
-    notes: tuple[str, ...]
-    energy: EnergyRates | None = None
+_RESTING = {ActivationsInDram.SPILLED: 0, ActivationsInDram.GRAPH_IO: 1, ActivationsInDram.ALL: 2}
 
 
 def iteration_costs(
     rows: IterationRows, config: NpuConfig, *, tokens: int, sequences: int, cache_bits: int
-) -> IterationCosts:
-    """Cost a decoder's rows on an NPU.
+) -> IterationCosts | PricedCosts:
+    """Cost a decoder's rows on an NPU: in advance where compiled code knows its rules, else as they come.
 
     Args:
         rows: The decoder.
@@ -93,10 +48,33 @@ def iteration_costs(
         cache_bits: Bits of an element of keys and values.
 
     Raises:
-        ConfigError: If the NPU's cost model cannot be applied to iterations.
+        ConfigError: If the NPU's cost model does not exist, or pins more than the weight buffer holds.
     """
-    _check(config)
-    every = [pair[0] for pair in rows.distinct] + [_single(*pair) for pair in rows.distinct]
+    pinned = config.pin_of(rows.name) is not None
+    parameter_bits = sum(elements * (config.weight_bits or width) for elements, width in rows.parameter_bits)
+    parameter_bytes = ceil_div(parameter_bits, 8)
+    check_pinned({rows.name: parameter_bytes if pinned else 0}, config)
+    every = [pair[0] for pair in rows.distinct] + [single_row(*pair) for pair in rows.distinct]
+    resting, traffic = zip(*(_weights(row, config, pinned=pinned) for row in every), strict=True)
+    weight_bytes = np.array(resting, np.int64)
+    energy = None
+    if config.cost_model == "analytical" and config.host is None:
+        energy = energy_rates(every, rows.row_index, weight_bytes, config)
+    untold = config.energy is not None and energy is None
+    notes = (*rows.notes, *(("its energy is not counted",) if untold else ()))
+    cached = rows.cache_elements * cache_bits
+    if not _is_tabulated(config):
+        return PricedCosts(
+            layer_names=rows.layer_names,
+            row_index=np.arange(len(rows.row_index), dtype=np.int64),
+            distinct=len(rows.row_index),
+            settings={},
+            parameter_bytes=parameter_bytes,
+            cache_bits=cached,
+            notes=notes,
+            energy=energy,
+            pricer=RowPricer(rows, config, cache_bits),
+        )
     tables, pieces, length = [], list[IntArray](), 0
     known: dict[tuple[object, ...], int] = {}
     most = {"tokens": tokens, "sequences": max(tokens, sequences), "nothing": 1}
@@ -110,16 +88,9 @@ def iteration_costs(
             pieces.append(_tabulated(row, config, most[row.by]))
             length += len(pieces[-1])
         tables.append(known[key])
-    pinned = config.pin_of(rows.name) is not None
-    resting, traffic = zip(*(_weights(row, config, pinned=pinned) for row in every), strict=True)
-    weight_bytes = np.array(resting, np.int64)
     buffer = config.sram.weight_bytes
     chunks = np.where(weight_bytes > buffer, -((-2 * weight_bytes) // buffer), 1)
     terms, ranges = _terms(every, config, cache_bits)
-    parameter_bits = sum(elements * (config.weight_bits or width) for elements, width in rows.parameter_bits)
-    energy = energy_rates(every, rows.row_index, weight_bytes, config)
-    untold = config.energy is not None and energy is None
-    check_pinned({rows.name: ceil_div(parameter_bits, 8) if pinned else 0}, config)
     return IterationCosts(
         layer_names=rows.layer_names,
         row_index=rows.row_index,
@@ -135,44 +106,33 @@ def iteration_costs(
         ranges=ranges,
         terms=terms,
         settings=_settings(config),
-        parameter_bytes=ceil_div(parameter_bits, 8),
-        cache_bits=rows.cache_elements * cache_bits,
-        notes=(*rows.notes, *(("its energy is not counted",) if untold else ())),
+        parameter_bytes=parameter_bytes,
+        cache_bits=cached,
+        notes=notes,
         energy=energy,
     )
 
 
-def _single(row: IterationRow, single: IterationRow) -> IterationRow:
-    """A row for one new token a sequence: what grows with sequences there may grow with tokens in general."""
-    return replace(single, by=row.by) if row.by == "tokens" and single.by == "sequences" else single
-
-
-def _check(config: NpuConfig) -> None:
-    known = config.array.dataflow in _FLOWS and config.array.split is not Split.TILES
-    if config.cost_model != "analytical" or not known:
-        raise ConfigError(
-            "iterations of a language model are not built for this cost model",
-            where=config.name,
-            accepted="cost_model analytical, dataflow ws, is, os or mac_grid, a split without tiles",
-        )
-
-    told = {
-        "array.efficiency": config.array.efficiency,
-        "array.fold_losses": config.array.fold_losses,
-        "vector.speed": config.vector.speed,
-        "vector.beside_array": config.vector.beside_array,
-        "overlap": config.overlap,
-        "activations_in_dram_share": config.activations_in_dram_share,
-        "inference_overhead_us": config.inference_overhead_us,
-        "host": config.host,
-    }
-    stated = [name for name, value in told.items() if value is not None]
-    if stated:
-        raise ConfigError(
-            f"states {', '.join(stated)}, which iterations of a language model do not charge",
-            where=config.name,
-            accepted="leave them out, or give the iterations' times (timings)",
-        )
+def _is_tabulated(config: NpuConfig) -> bool:
+    """Whether compiled code knows the rules of this NPU; all others' rows the cost model prices itself."""
+    array, vector = config.array, config.vector
+    stated = (
+        array.efficiency,
+        array.fold_losses,
+        vector.speed,
+        vector.beside_array,
+        config.overlap,
+        config.activations_in_dram_share,
+        config.inference_overhead_us,
+        config.host,
+    )
+    return (
+        config.cost_model == "analytical"
+        and array.dataflow in _FLOWS
+        and array.split is not Split.TILES
+        and config.activations_in_dram in _RESTING
+        and all(value is None for value in stated)
+    )
 
 
 def _tabulated(row: IterationRow, config: NpuConfig, most: int) -> IntArray:
@@ -245,13 +205,6 @@ def _settings(config: NpuConfig) -> dict[str, int]:
     array = config.array
     splits = _SPLITS if array.split is Split.BEST else (array.split,)
     _, denominator = category_costs(config.vector)
-    resting = {ActivationsInDram.SPILLED: 0, ActivationsInDram.GRAPH_IO: 1, ActivationsInDram.ALL: 2}
-    if config.activations_in_dram not in resting:
-        raise ConfigError(
-            "iterations of a language model are not built for activations_in_dram: products",
-            where=config.name,
-            accepted="spilled, graph_io or all",
-        )
     return {
         "rows_of_array": array.rows,
         "columns_of_array": array.columns,
@@ -271,7 +224,7 @@ def _settings(config: NpuConfig) -> dict[str, int]:
         "burst_bytes": config.dram.burst_bytes,
         "request_bytes": config.request_bytes,
         "operand_bits": config.activation_bits or 32,
-        "resting": resting[config.activations_in_dram],
+        "resting": _RESTING[config.activations_in_dram],
         "piece_bytes": 0 if config.pipeline_mb is None else round(config.pipeline_mb * 10**6),
         "whole_bytes": round((config.pipeline_from_mb or 0.0) * 10**6),
         "buffer_bytes": config.sram.weight_bytes,

@@ -8,12 +8,12 @@ does not (a mask that all share) is taken at the longest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.ir import VectorCategory
+from layerweaver.ir import LayerKind, VectorCategory
 from layerweaver.ir.limits import MAX_QUANTITY
 
 __all__ = [
@@ -23,9 +23,11 @@ __all__ = [
     "AttentionRow",
     "IterationRow",
     "IterationRows",
+    "RowLabel",
     "Term",
     "check_row",
     "features",
+    "single_row",
 ]
 
 IntArray = NDArray[np.int64]
@@ -120,6 +122,28 @@ class IterationRow:
     live: tuple[Term, Term]
 
 
+def single_row(row: IterationRow, single: IterationRow) -> IterationRow:
+    """A row for one new token a sequence: what grows with sequences there may grow with tokens in general."""
+    return replace(single, by=row.by) if row.by == "tokens" and single.by == "sequences" else single
+
+
+@dataclass(frozen=True, slots=True)
+class RowLabel:
+    """What a cost model may ask of a layer besides its counts.
+
+    Attributes:
+        kind: Which unit of an NPU it mainly uses.
+        role: Its part in attention; "" for none.
+        operators: What its vector terms come from, for any members.
+        single_operators: The same for one new token of every member.
+    """
+
+    kind: LayerKind
+    role: str
+    operators: tuple[str, ...]
+    single_operators: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class IterationRows:
     """A decoder as rows of an iteration.
@@ -132,6 +156,7 @@ class IterationRows:
         parameter_bits: Elements of all parameters by bits per element.
         cache_elements: Elements of keys and values that one token adds to the cache.
         notes: What was assumed.
+        labels: What else there is to say of every row.
     """
 
     name: str
@@ -141,6 +166,7 @@ class IterationRows:
     parameter_bits: tuple[tuple[int, int], ...]
     cache_elements: int
     notes: tuple[str, ...] = ()
+    labels: tuple[RowLabel, ...] = ()
 
 
 def check_row(row: IterationRow) -> None:

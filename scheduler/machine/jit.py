@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from layerweaver.ir import PolicyError
 from layerweaver.ir.elsewhere import import_elsewhere
 from layerweaver.scheduler.machine.cache import Kept, Linked
+from layerweaver.scheduler.machine.outside import call_out, call_out_compiled
 
 __all__ = [
     "apart",
@@ -265,6 +266,8 @@ class _Compiler(_Rebuilder):
             import numpy  # noqa: PLC0415
 
             return numpy.uint64
+        if function is call_out:
+            return call_out_compiled()  # type: ignore[no-any-return]
         njit = load_numba().njit
         if "apart" in function.__dict__:
             self._linked[function] = Linked(njit(**_INNER)(copy), self.place(function))

@@ -108,7 +108,7 @@ def _manifest(profile: Profile) -> Manifest:
             )
             for weave in profile.weaves
         ],
-        version=3 if profile.decoders else 2,
+        version=4 if profile.decoders else 2,
         decoders=[
             DecoderRecord(
                 name=decoder.entry,
@@ -118,6 +118,7 @@ def _manifest(profile: Profile) -> Manifest:
                 parameter_bits=list(decoder.rows.parameter_bits),
                 cache_elements=decoder.rows.cache_elements,
                 notes=list(decoder.rows.notes),
+                labels=list(decoder.rows.labels),
                 **_origin(decoder.origin),
             )
             for decoder in profile.decoders
@@ -158,6 +159,7 @@ def _decoder(record: DecoderRecord) -> DecoderEntry:
         parameter_bits=tuple(record.parameter_bits),
         cache_elements=record.cache_elements,
         notes=tuple(record.notes),
+        labels=tuple(record.labels),
     )
     return DecoderEntry(record.name, rows, _provenance(record))
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from layerweaver.costmodel.machine import MAX_BANDWIDTH_DENOMINATOR
 from layerweaver.ir.limits import MAX_QUANTITY
-from layerweaver.scheduler.iterations.rows import IterationRow, check_row
+from layerweaver.scheduler.iterations.rows import IterationRow, RowLabel, check_row
 from layerweaver.scheduler.offline import ModelKind
 
 __all__ = [
@@ -25,8 +25,9 @@ __all__ = [
 ]
 
 FORMAT = "layerweaver-profile"
-VERSION = 3
-"""Version 2 had decision tables, which are left out when such a file is read; 3 added decoders."""
+VERSION = 4
+"""Version 2 had decision tables, which are left out when such a file is read; 3 added decoders, 4 the labels
+of their rows."""
 MAX_LAYERS = 1_000_000
 """Of all entries together."""
 
@@ -102,6 +103,7 @@ class DecoderRecord(_OriginRecord):
     parameter_bits: Annotated[list[tuple[Count, Bits]], Field(max_length=64)]
     cache_elements: Positive
     notes: Annotated[list[Text], Field(max_length=1024)]
+    labels: Annotated[list[RowLabel], Field(max_length=MAX_LAYERS)] = []
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -110,6 +112,8 @@ class DecoderRecord(_OriginRecord):
                 check_row(row)
         if len(self.row_index) != len(self.layer_names) or max(self.row_index) >= len(self.distinct):
             raise ValueError("rows that are not its layers")
+        if self.labels and len(self.labels) != len(self.layer_names):
+            raise ValueError("labels that are not those of its layers")
         return self
 
 
@@ -117,7 +121,7 @@ class Manifest(_Record):
     """The whole document; ``decisions`` is what older versions had, and is read to be left out."""
 
     format: Literal["layerweaver-profile"] = "layerweaver-profile"
-    version: Literal[1, 2, 3] = 2
+    version: Literal[1, 2, 3, 4] = 2
     npu: dict[str, JsonValue]
     machine: MachineRecord
     entries: Annotated[list[EntryRecord], Field(max_length=4096)]

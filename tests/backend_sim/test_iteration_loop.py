@@ -11,9 +11,9 @@ from oracles.naive_decoder import NaiveRequest, NaiveRules, serve
 
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.engine.loop import run
+from layerweaver.backend_sim.llm.decoder import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
 from layerweaver.backend_sim.llm.outcome import DecoderRun
-from layerweaver.backend_sim.llm.state import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ScenarioError

@@ -15,8 +15,8 @@ from layerweaver.backend_sim.engine.layout import build_state
 from layerweaver.backend_sim.engine.loop import Progress, run
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
 from layerweaver.backend_sim.llm.blocks import repeated_blocks
+from layerweaver.backend_sim.llm.decoder import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
-from layerweaver.backend_sim.llm.state import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.costmodel import NpuConfig, load_npu
 from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.iterations.costs import iteration_costs

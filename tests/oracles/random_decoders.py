@@ -6,7 +6,15 @@ import random
 
 import numpy as np
 
-from layerweaver.scheduler.iterations.rows import FEATURES, AttentionRow, IterationRow, IterationRows, Term
+from layerweaver.ir import LayerKind
+from layerweaver.scheduler.iterations.rows import (
+    FEATURES,
+    AttentionRow,
+    IterationRow,
+    IterationRows,
+    RowLabel,
+    Term,
+)
 
 __all__ = ["random_rows"]
 
@@ -54,4 +62,7 @@ def random_rows(rng: random.Random) -> IterationRows:
     pairs = tuple((row, row) for row in (_row(rng) for _ in range(rng.randint(1, 5))))
     before, block, after = ([rng.randrange(len(pairs)) for _ in range(rng.randint(1, 5))] for _ in range(3))
     index = np.array(before + block * rng.choice([0, 1, 2, 9, 40]) + after, np.int64)
-    return IterationRows("random", tuple(map(str, index)), pairs, index, ((1000, 16),), 64)
+    operators = [("Add",) * len(pairs[place][0].vector) for place in index]
+    labels = tuple(RowLabel(LayerKind.MATRIX, "", names, names) for names in operators)
+    names = tuple(map(str, range(len(index))))
+    return IterationRows("random", names, pairs, index, ((1000, 16),), 64, labels=labels)

@@ -1,0 +1,222 @@
+"""The rows of one iteration as any cost model prices them: plug-ins, and rules that no table holds.
+
+Rows of weights are priced at the tokens of all members. Attention is priced for each group of equal members
+(new and cached tokens the same), one group after the other (*ours*); a layer's fixed cycles count once.
+Traffic is that of all members together. For equal members every number is that of the graph bound to their
+sizes, as the cost model is given the same columns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerweaver.costmodel.columns import TensorColumns
+from layerweaver.costmodel.compute.analytical import Passes
+from layerweaver.costmodel.dram import Traffic, channel_bytes, traffic
+from layerweaver.costmodel.model import compute_costs, in_rows
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.ir import ConfigError
+from layerweaver.ir.limits import MAX_MACS, MAX_QUANTITY
+from layerweaver.scheduler.iterations.columns import IterationColumns, RowLayout
+from layerweaver.scheduler.iterations.rows import BY, FEATURES, IterationRows, single_row
+
+__all__ = ["PRICES", "RowPricer"]
+
+IntArray = NDArray[np.int64]
+
+PRICES = ("compute_cycles", "dram_bytes", "weight_bytes", "cache_bytes", "live_bytes", "tiles")
+"""What is told of a row: its compute, its traffic, what of it are weights, and what are keys and values read,
+the activations alive, and the tiles it is cut into."""
+
+_ATTENTION, _SEQUENCES = BY.index("attention"), BY.index("sequences")
+_MOST_KEPT = 1024
+_COPIES = 16
+"""Groups of equal members that are priced at once."""
+
+
+class RowPricer:
+    """Prices iterations of a decoder on one NPU.
+
+    Args:
+        rows: The decoder.
+        config: The NPU.
+        cache_bits: Bits of an element of keys and values.
+
+    Raises:
+        ConfigError: If the rows come from a file that says too little.
+    """
+
+    def __init__(self, rows: IterationRows, config: NpuConfig, cache_bits: int) -> None:
+        if not rows.labels:
+            raise ConfigError(
+                f"{rows.name} was compiled by an older version, without what this NPU's cost model asks",
+                where=config.name,
+                accepted="compile it again",
+            )
+        self._config, self._cache_bits = config, cache_bits
+        self._pinned = config.pin_of(rows.name) is not None
+        every = [rows.distinct[index] for index in rows.row_index]
+        singles = [replace(label, operators=label.single_operators) for label in rows.labels]
+        kinds = (([row for row, _ in every], rows.labels), ([single_row(*pair) for pair in every], singles))
+        self._layouts = [RowLayout(rows.name, rows.layer_names, made, labels) for made, labels in kinds]
+        self._attends = np.flatnonzero(self._layouts[0].by == _ATTENTION)
+        self._products = [
+            RowLayout(
+                rows.name,
+                *zip(*((rows.layer_names[i], made[i], labels[i]) for i in self._attends), strict=True),
+            )
+            if len(self._attends)
+            else None
+            for made, labels in kinds
+        ]
+        self._kept = lru_cache(maxsize=_MOST_KEPT)(self._price)
+
+    def is_countable(self, one: list[float], every: list[float], sizes: tuple[float, float, float]) -> bool:
+        """Whether 64 bits hold whatever an iteration counts.
+
+        Args:
+            one: Largest values of the features of one member.
+            every: Largest values of those that are summed.
+            sizes: Most members, most new and most cached tokens of one.
+        """
+        most = np.array([*one, *every])
+        for layout in self._layouts:
+            if layout.most_extents(sizes).max(initial=0.0) > MAX_MACS:
+                return False
+            for name in ("vector", "gathers", "state", "inputs", "outputs", "own_types", "by_elements"):
+                counts = np.abs(layout.terms(name).coefficients.astype(np.float64)) @ most
+                if counts.max(initial=0.0) > MAX_QUANTITY:
+                    return False
+        return True
+
+    def price(self, members: IntArray, budget: int | None, block: int) -> IntArray:
+        """Price an iteration.
+
+        Args:
+            members: New tokens, cached tokens, and whether (0 or 1) a token is emitted, shape (members, 3).
+            budget: Activations that may stay on chip, in bytes; None for all.
+            block: Tokens of a block of the cache, which is read by whole blocks.
+
+        Returns:
+            Shape (rows, PRICES).
+
+        Raises:
+            ConfigError: If the cost model fails.
+            ModelError: If a layer is too large for 64-bit arithmetic.
+        """
+        return self._kept(members.tobytes(), budget, block)
+
+    def _price(self, raw: bytes, budget: int | None, block: int) -> IntArray:
+        members = np.frombuffer(raw, np.int64).reshape(-1, 3)
+        new, past, emits = members.T
+        tokens, emitting, count = int(new.sum()), int(emits.sum()), len(members)
+        kind = int(tokens == count)
+        layout, products = self._layouts[kind], self._products[kind]
+        groups = np.array(
+            [
+                (times, *pair)
+                for pair, times in Counter(zip(new.tolist(), past.tolist(), strict=True)).items()
+            ],
+            np.int64,
+        )
+        features = np.repeat(_features(new, past, count)[None], len(layout), axis=0)
+        emit = layout.by == _SEQUENCES if kind else layout.by != _ATTENTION
+        features[emit, 5] = emitting
+        columns = layout.at(features, np.array([[count, *groups[0, 1:]]]), tokens, max(1, emitting))
+        compute = compute_costs(columns, self._config)
+        cycles = compute.compute_cycles
+        if emitting == 0:
+            cycles = np.where(layout.by == _SEQUENCES, 0, cycles)
+        passes, again = compute.passes or Passes.once(len(layout)), np.zeros(len(layout), np.int64)
+        unequal = len(groups) > 1 and products is not None
+        if unequal:
+            assert products is not None
+            busy, read, streamed = self._attention(products, groups, budget)
+            cycles, inputs = cycles.copy(), passes.inputs.copy()
+            at = self._attends
+            cycles[at] = busy + compute.overhead_cycles[at]
+            first = columns.inputs.first_of_layer(columns.inputs.tensor_bytes(self._config.activation_bits))[
+                at
+            ]
+            inputs[at] = 1 + -(-read // np.maximum(first, 1))
+            passes, again[at] = Passes(inputs, passes.weights), streamed
+        moved = self._moved(columns, passes)
+        spills = moved.spills
+        if unequal:
+            attends = layout.by == _ATTENTION
+            spills = replace(
+                spills,
+                left_bytes=np.where(attends, 0, spills.left_bytes),
+                right_bytes=np.where(attends, 0, spills.right_bytes),
+            )
+        dram = moved.fixed_bytes + spills.spilled_bytes(budget)
+        if budget is not None:
+            dram = dram + np.where(moved.activation_bytes > budget, again, 0)
+        beyond = int((-(-past // block) * block - past).sum())
+        cache = self._cached(layout, "reads", features, beyond)
+        dram = dram + cache + self._cached(layout, "writes", features, 0)
+        compute, pieces = in_rows(
+            replace(compute, compute_cycles=cycles), moved.weight_bytes, dram, self._config
+        )
+        prices = np.stack(
+            [compute.compute_cycles, dram, moved.weight_bytes, cache, moved.activation_bytes, pieces], axis=1
+        )
+        if int(prices.max(initial=0)) > MAX_QUANTITY:
+            raise ConfigError(f"a row costs more than {MAX_QUANTITY}", where=self._config.name)
+        return prices
+
+    def _moved(self, columns: IterationColumns, passes: Passes) -> Traffic:
+        """Traffic without that of the cache, which has a width of its own."""
+        none = np.zeros(0, np.int64)
+        without = replace(columns, state=TensorColumns(none, none, none, len(columns.graph)))
+        return traffic(without, self._config, passes, pinned=self._pinned)
+
+    def _cached(self, layout: RowLayout, name: str, features: IntArray, beyond: int) -> IntArray:
+        """Channel bytes of keys and values per row, with so many tokens beyond the cached ones."""
+        terms = layout.terms(name)
+        elements = terms.counts(features) + terms.coefficients[:, 5 + 2] * beyond
+        tensors = TensorColumns(terms.layer, elements, terms.unit, len(layout))
+        return channel_bytes(self._config, tensors, tensors.tensor_bytes(self._cache_bits))
+
+    def _attention(
+        self, products: RowLayout, groups: IntArray, budget: int | None
+    ) -> tuple[IntArray, IntArray, IntArray]:
+        """Sums over the groups: cycles but for fixed ones, inputs read again, operands streamed again."""
+        sums = np.zeros((3, len(products)), np.int64)
+        for first in range(0, len(groups), _COPIES):
+            part = groups[first : first + _COPIES]
+            features = np.repeat(
+                [_features(np.full(1, new), np.full(1, past), int(times)) for times, new, past in part],
+                len(products),
+                axis=0,
+            )
+            columns = products.at(features, part, 0, 0)
+            costs = compute_costs(columns, self._config)
+            moved = self._moved(columns, Passes.once(len(columns.graph)))
+            read, spills = np.zeros_like(costs.compute_cycles), moved.spills
+            if costs.passes is not None:
+                size = columns.inputs.tensor_bytes(self._config.activation_bits)
+                read = (costs.passes.inputs - 1) * columns.inputs.first_of_layer(size)
+            once = spills.input_bytes + spills.output_bytes
+            streamed = read * 0
+            if budget is not None:
+                every = replace(spills, live_bytes=np.full_like(once, budget + 1))
+                streamed = every.spilled_bytes(budget) - once
+            found = np.array([costs.compute_cycles - costs.overhead_cycles, read, streamed])
+            sums += found.reshape(3, len(part), len(products)).sum(axis=1)
+        return sums[0], sums[1], sums[2]
+
+
+def _features(new: IntArray, past: IntArray, count: int) -> IntArray:
+    """Values of the polynomials' terms over all members, or over so many equal ones."""
+    most, deepest = int(new.max()), int(past.max())
+    times = count if len(new) == 1 else 1
+    sums = [times * int(values.sum()) for values in (new, past, new * past, new * new)]
+    found = np.array([1, most, deepest, most * deepest, most * most, count, *sums], np.int64)
+    assert len(found) == FEATURES
+    return found
