@@ -14,7 +14,7 @@ from layerweaver.backend_sim.llm.load import DecoderLoad, build_llm
 from layerweaver.backend_sim.llm.outside import raise_failure
 from layerweaver.backend_sim.llm.state import LlmState
 from layerweaver.costmodel.machine import MachineSpec
-from layerweaver.scheduler.machine.jit import compile_bound
+from layerweaver.scheduler.machine.jit import compile_bound, hand_over
 from layerweaver.scheduler.machine.rest import machine_at_rest
 from layerweaver.scheduler.machine.timelines import Machine
 
@@ -97,7 +97,8 @@ def cold_request_cycles(
     if len(prompt):
         longest = int((prompt + output).max())
         run = compile_bound(cast(FunctionType, _requests), {}, "cold")
-        run(_scratch(load, 1), machine_at_rest(machine), prompt, output, np.zeros(longest, np.int64), cycles)
+        decode = np.zeros(longest, np.int64)
+        run(hand_over(_scratch(load, 1)), machine_at_rest(machine), prompt, output, decode, cycles)
         raise_failure(load.costs)
     return cycles
 
@@ -121,6 +122,6 @@ def iteration_sums(
     scratch = _scratch(load, members)
     found = np.zeros((len(asked), 5, len(scratch.row_shape)), np.int64)
     run = compile_bound(cast(FunctionType, _sums), {}, "sums")
-    run(scratch, machine_at_rest(machine), np.array(asked, np.int64), found)
+    run(hand_over(scratch), machine_at_rest(machine), np.array(asked, np.int64), found)
     raise_failure(load.costs)
     return found

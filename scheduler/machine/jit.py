@@ -141,6 +141,14 @@ def _uncollected(compile_for: Callable[..., Any]) -> Callable[..., Any]:
     return compile_at_once
 
 
+def _for_any_value(compile_for: Callable[..., Any]) -> Callable[..., Any]:
+    """Numba would compile a function anew for every constant that it is given."""
+    from numba.core import types as numba_types  # noqa: PLC0415
+
+    unliteral: Any = numba_types.unliteral
+    return lambda types: compile_for(tuple(unliteral(kind) for kind in types))
+
+
 _HANDED = str(Path(__file__).with_name("handed.py"))
 """Makes a part of what is compiled."""
 
@@ -277,7 +285,9 @@ class _Compiler(_Rebuilder):
         options = _INNER | {"pipeline_class": InnerCompiler, "forceinline": "inlined" in copy.__dict__}
         if not function.__module__.startswith("layerweaver."):
             options |= _OF_OTHERS
-        return njit(**options)(copy)  # type: ignore[no-any-return]
+        made = njit(**options)(copy)
+        made.compile = _for_any_value(made.compile)
+        return made  # type: ignore[no-any-return]
 
     def place(self, function: FunctionType, label: str = "") -> Kept:
         """Where a function is kept that was copied."""

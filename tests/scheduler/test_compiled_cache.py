@@ -170,3 +170,19 @@ def test_what_is_apart_may_be_compiled_for_one_loop_and_for_all(monkeypatch: pyt
     assert run(other) == [10]
     assert run(other, {}) == [10, 8]
     assert run({}, other) == [8, 10]
+
+
+def _shifted(number: int, by: int) -> int:
+    return number + by
+
+
+def _shifts(number: int) -> int:
+    return _shifted(number, 1) + _shifted(number, 2) + _shifted(number, number)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_function_is_compiled_once_whatever_constants_it_is_given() -> None:
+    jit._shared_compiler.cache_clear()
+    assert compile_bound(cast(FunctionType, _shifts), {}, "test")(5) == 23
+    shifted: Any = jit._shared_compiler(frozenset()).rebuild(cast(FunctionType, _shifted))
+    assert len(shifted.overloads) == 1
