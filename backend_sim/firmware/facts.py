@@ -119,6 +119,7 @@ class Facts:
             "room_scaled": INT64,
             "longest_fetch_cycles": Span(0, longest),
             "ready_count": Span(0, self.tenants),
+            "hidden_count": Span(0, self.tenants),
             "running": Span(-1, self.tenants - 1),
             "mode": Span(0, 255),
             "queued": _MANY,

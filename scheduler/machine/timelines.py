@@ -71,6 +71,7 @@ class Machine(Protocol):
             and under policies that do not name it).
         longest_fetch_cycles: Longest fetch of any row among the models that have a head request.
         ready_count: Tenants that have a head request: the first entries of ``ready``.
+        hidden_count: Tenants whose head may not be committed yet: the next ones in ``ready``, unordered.
         tenant_count: Tenants declared.
         one_kind: 1 when all declared models are compute-intensive or all are memory-intensive.
         running: Tenant of the row scheduled last if its request has rows left, else -1.
@@ -101,6 +102,7 @@ class Machine(Protocol):
     room_scaled: int
     longest_fetch_cycles: int
     ready_count: int
+    hidden_count: int
     tenant_count: int
     one_kind: int
     running: int

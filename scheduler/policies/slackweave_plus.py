@@ -18,7 +18,7 @@ from typing import Any
 
 from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Memory, View, fetch_end_of
 from layerweaver.scheduler.policies.contract import PolicySpec
-from layerweaver.scheduler.rules.commitment import LATE, lead_of
+from layerweaver.scheduler.rules.commitment import LATE, has_full_queue, lead_of
 from layerweaver.scheduler.rules.least_idle import BY_SLACK, WEAVING_MODES, weave
 from layerweaver.scheduler.rules.most_to_lose import demand, loss_index, most_to_lose
 
@@ -43,8 +43,7 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
                 chosen = woven
             if chosen == first:
                 machine.mode = FIRST
-    # Whoever comes to a full queue is lost: its requests leave it the sooner they are committed.
-    if options.commit != LATE or view.heads[chosen].queued >= view.heads[chosen].queue_limit:
+    if options.commit != LATE or has_full_queue(view.heads[chosen]):
         return chosen
     ahead = machine.compute_end - machine.start
     if ahead <= lead_of(view.heads[chosen]):

@@ -8,7 +8,7 @@ something arrives. The mark is a small multiple of the longest fetch among the m
 the compute engine does not run dry while one fetch ends and the next one is under way. A request whose later
 rows are fetched for longer than they compute must begin sooner: for its head the mark is that multiple of its
 *lead*, if that is more. The lead is what the rest of the request takes alone less what it computes: fetched
-so long before its computes begin, it never waits (*ours*).
+so long before its computes begin, it never waits (*ours*). Holding gains nothing where a queue is full.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import HOLD, Head, Memory, View
 
-__all__ = ["EARLY", "LATE", "MARK", "decide", "lead_of"]
+__all__ = ["EARLY", "LATE", "MARK", "begins_at", "decide", "has_full_queue", "lead_of"]
 
 LATE, EARLY = 0, 1
 """Values of the option ``commit``."""
@@ -37,10 +37,25 @@ def lead_of(head: Head) -> int:
     return head.remaining_cycles - head.left_compute_cycles
 
 
+def has_full_queue(head: Head) -> bool:
+    """Whether whoever comes to the tenant next is lost: the sooner its head is committed, the better."""
+    return head.queued >= head.queue_limit
+
+
+@inlined
+def begins_at(head: Head, start: int, compute_end: int) -> int:
+    """Cycle at which the rest of a request, going first, begins in effect.
+
+    It ends as if it had the machine alone from then on: its fetches can start at ``start``, its computes at
+    ``compute_end``, before which it needs no more than its lead.
+    """
+    return max(start, compute_end - lead_of(head))
+
+
 @inlined
 def _too_early(head: Head, ahead: int) -> bool:
     """Whether a head may not be committed while the backlog, beyond the common mark, is so many cycles."""
-    return head.compute_intensive != 0 and ahead > MARK * lead_of(head)
+    return head.compute_intensive != 0 and ahead > MARK * lead_of(head) and not has_full_queue(head)
 
 
 @inlined
@@ -56,11 +71,13 @@ def decide(view: View, options: Any, memory: Memory) -> int:
     ahead = machine.compute_end - machine.start
     early = ahead > mark and options.hides != 0
     if early:
-        kept = 0
+        kept, hidden = 0, count
         for k in range(count):
             head = heads[view.ready[k]]
             if _too_early(head, ahead):
                 mark = max(mark, MARK * lead_of(head))
+                hidden -= 1
+                view.spare[hidden] = view.ready[k]  # type: ignore[index]
             else:
                 view.spare[kept] = view.ready[k]  # type: ignore[index]
                 kept += 1
@@ -68,10 +85,12 @@ def decide(view: View, options: Any, memory: Memory) -> int:
         if kept == 0:
             return HOLD
         machine.ready_count = kept
+        machine.hidden_count = count - kept
         shown = View(machine, heads, view.spare, view.fetches, view.ready)
     chosen = choose(shown, options, memory)
     if early:
         machine.ready_count = count
+        machine.hidden_count = 0
         if chosen >= 0 and chosen < machine.tenant_count and _too_early(heads[chosen], ahead):
             return HOLD
     return chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.timelines import NEVER, Head, View, fetch_end_of
+from layerweaver.scheduler.rules.commitment import begins_at
 from layerweaver.scheduler.rules.least_idle import WEAVING_MODES
 
 __all__ = ["DEADLINE", "GUARDED_MODES", "guard"]
@@ -12,59 +13,109 @@ GUARDED_MODES = (*WEAVING_MODES, "deadline")
 DEADLINE = len(WEAVING_MODES)
 
 
-def last_start(head: Head, now: int) -> int:
+def last_start(head: Head, begin: int) -> int:
     """Latest start of a head that keeps its tenant's last waiting request in time, if that is possible.
 
     Requests are taken as evenly spread between the head's arrival and the newest, and as served in full
-    batches one after the other on the engine that they need longer (*ours*).
+    batches one after the other on the engine that they need longer. A hopeless request that has begun is in
+    the way of the newest, if that can be in time (*ours*).
     """
     latest = head.latest_start
-    rest = head.queued - head.passed - head.batch
-    if rest <= 0 or head.hopeless != 0 or latest == NEVER:
-        return latest
-    gap = (head.newest - head.arrival) // (rest + head.batch)
-    each = max(head.full_compute_cycles, head.full_fetch_cycles) // head.full
-    last = latest + min(0, rest * (gap - each))
-    return last if last >= now else latest
+    last = latest
+    if head.hopeless != 0:
+        if head.row > 0 and head.queued > head.passed:
+            last = head.newest + head.limit_cycles - head.full_standalone_cycles - head.remaining_cycles
+    elif head.queued - head.passed > head.batch and latest < NEVER:
+        rest = head.queued - head.passed - head.batch
+        gap = (head.newest - head.arrival) // (rest + head.batch)
+        each = max(head.full_compute_cycles, head.full_fetch_cycles) // head.full
+        last += min(0, rest * (gap - each))
+    return last if last >= begin else latest
 
 
-def _latest(head: Head, now: int, margin_cycles: int, queues: bool) -> int:
-    """Latest start of a head, or of its queue."""
-    return last_start(head, now + margin_cycles) if queues else head.latest_start
+def _latest(head: Head, begin: int, margin_cycles: int, queues: bool) -> int:
+    """Latest start of a head, or of its queue, that leaves it the margin."""
+    latest = last_start(head, begin + margin_cycles) if queues else head.latest_start
+    return latest - margin_cycles
 
 
 @inlined
 def guard(view: View, chosen: int, margin_cycles: int, at_completion: bool, queues: bool) -> int:
     """Keep ``chosen`` unless it would cost another tenant's request its deadline.
 
-    With ``slack = deadline - max(tc, s) - remaining``: a head other than the chosen one with slack of at
-    least the margin is in danger if committing the chosen row would leave it less, that is, if ``deadline -
-    tc' - remaining < margin``. Then the head with the least slack beyond its margin goes instead (ties:
-    lowest tenant index), the chosen one included. Heads already below their margin never force anything. With
-    ``at_completion`` false, a head is in danger when its slack now is below its margin but not negative.
-    With ``queues``, the slack of a tenant is that of its last waiting request, if that is less and can still
-    be kept (:func:`last_start`).
+    With ``slack = deadline - remaining - max(s, tc - lead)``: a head is in danger if it has slack of at least
+    the margin, and would have less once the chosen row is committed, so that fetches go on at ``tm'`` and
+    computes at ``tc'``. If one other than the chosen one is, the one in danger with the least slack goes
+    first (ties: lowest tenant index), the chosen one included; but one that yields to a shorter one
+    (:func:`_yields`) forces nothing. Heads already below their margin never force anything, and those that
+    may not be committed yet are heeded like all others. With ``at_completion`` false, a head is in danger
+    when its slack now is below its margin but not negative. With ``queues``, the slack of a tenant is that of
+    its last waiting request, if that is less and can still be kept (:func:`last_start`); and with nobody in
+    danger, what is nearly done goes before a long row (:func:`_finished_first`).
     """
     machine, heads, ready = view.machine, view.heads, view.ready
-    if machine.ready_count == 1:
+    count = machine.ready_count + machine.hidden_count
+    if count == 1:
         return chosen
-    now = max(machine.compute_end, machine.start)
-    head = heads[chosen]
-    after = now
+    start, compute_end, least_allowed = machine.start, machine.compute_end, -margin_cycles
     if at_completion:
-        after = max(machine.compute_end, fetch_end_of(view, head)) + head.compute_cycles
-    begin, end = (now, after) if at_completion else (now - margin_cycles, now)
-    danger = False
-    for k in range(machine.ready_count):
-        if ready[k] != chosen:
-            latest = _latest(heads[ready[k]], now, margin_cycles, queues) - margin_cycles
-            danger = danger or begin <= latest < end
-    if not danger:
-        return chosen
-    most_urgent, least = -1, 0
-    for k in range(machine.ready_count):
-        latest = _latest(heads[ready[k]], now, margin_cycles, queues) - margin_cycles
-        if latest >= begin and (most_urgent < 0 or latest < least):
-            most_urgent, least = ready[k], latest
+        start, least_allowed = fetch_end_of(view, heads[chosen]), 0
+        compute_end = max(compute_end, start) + heads[chosen].compute_cycles
+    surely = max(start, compute_end) + margin_cycles
+    passed, passed_slack = -1, least_allowed
+    while True:
+        danger, urgent, least = False, -1, 0
+        for k in range(count):
+            tenant = ready[k]
+            head = heads[tenant]
+            if head.latest_start >= surely and head.queued <= head.batch:
+                continue  # nearly always, and quick to tell
+            begin = begins_at(head, machine.start, machine.compute_end)
+            latest = _latest(head, begin, margin_cycles, queues)
+            slack = latest - begin
+            if slack < passed_slack or (slack == passed_slack and tenant <= passed):
+                continue
+            if latest >= begins_at(head, start, compute_end):
+                continue
+            danger = danger or tenant != chosen
+            if urgent < 0 or slack < least or (slack == least and tenant < urgent):
+                urgent, least = tenant, slack
+        if not danger:
+            return _finished_first(view, chosen) if queues else chosen
+        if not _yields(view, urgent, least, margin_cycles, queues):
+            break
+        passed, passed_slack = urgent, least
     machine.mode = DEADLINE
-    return most_urgent
+    return urgent
+
+
+def _yields(view: View, urgent: int, slack: int, margin_cycles: int, queues: bool) -> bool:
+    """Whether one of two would be late for the other's sake, the other being shorter.
+
+    Of two requests that cannot both be in time the longer one is given up, which costs the least (Moore and
+    Hodgson's rule for one machine).
+    """
+    machine, heads, ready = view.machine, view.heads, view.ready
+    own = heads[urgent].remaining_cycles
+    for k in range(machine.ready_count + machine.hidden_count):
+        head = heads[ready[k]]
+        if head.remaining_cycles > slack and head.remaining_cycles < own:
+            begin = begins_at(head, machine.start, machine.compute_end)
+            other = _latest(head, begin, margin_cycles, queues) - begin
+            if other >= 0 and other < own:
+                return True
+    return False
+
+
+def _finished_first(view: View, chosen: int) -> int:
+    """The shortest rest of a request that has begun, if it takes less time than the chosen row computes.
+
+    Layerweaver likes long rows best, and would let one go before the last short row of another request.
+    """
+    machine, heads, ready = view.machine, view.heads, view.ready
+    best, least = chosen, heads[chosen].compute_cycles
+    for k in range(machine.ready_count):
+        head = heads[ready[k]]
+        if head.row > 0 and head.remaining_cycles < least:
+            best, least = ready[k], head.remaining_cycles
+    return best

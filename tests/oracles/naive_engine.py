@@ -86,6 +86,8 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                     max(machine.fetch_cycles(row) for row in tenant.rows[tenant.profile]),
                     *tenant.rest(),
                     tenant.lead(),
+                    tenant.row > 0,
+                    tenant.in_the_way(),
                 )
             )
         longest = max(c.longest_fetch for c in candidates)
@@ -94,7 +96,10 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
         hidden = [
             c.tenant
             for c in candidates
-            if late and c.compute_intensive and machine.tc - start > marks[c.tenant]
+            if late
+            and c.compute_intensive
+            and machine.tc - start > marks[c.tenant]
+            and not tenants[c.tenant].is_full()
         ]
         until = machine.tc - max((marks[k] for k in hidden), default=0) - given.decision_cycles
         allowed = [c for c in candidates if c.tenant not in hidden]
@@ -111,7 +116,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                 clock_hz=clock,
                 now=now,
                 running=running,
-                rows={c.tenant: c.row for c in candidates},
+                hidden=[c for c in candidates if c.tenant in hidden],
             )
             answer = Hold(until) if answer in hidden else answer
         if isinstance(answer, Hold):

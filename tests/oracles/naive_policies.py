@@ -28,6 +28,8 @@ class Candidate:
     rest: int  # waiting behind the head, hopeless ones left out
     drift: int  # by how much each of these has more slack than the one before it
     lead: int  # what the rest of the request takes alone, less what it computes
+    begun: bool
+    in_the_way: int | None  # if it is hopeless: when it must go on for the newest to be in time
 
 
 def _late(candidate: Candidate) -> float | int:
@@ -77,34 +79,57 @@ def _weave(
 
 def _guarded(
     chosen: int,
-    row: RowCost,
-    candidates: list[Candidate],
+    shown: list[Candidate],
+    hidden: list[Candidate],
     machine: NaiveMachine,
     start: int,
     *,
     clock_hz: int,
     options: dict[str, Any],
 ) -> int:
-    now = max(machine.tc, start)
-    margin_cycles = -(-int(options["margin_us"]) * 1000 * clock_hz // 10**9)
-    queues = options["sees"] == "queues"
+    margin = -(-int(options["margin_us"]) * 1000 * clock_hz // 10**9)
+    at_completion = options["evaluate"] == "completion"
+    candidates = [*shown, *hidden]
+    row = next(c.row for c in candidates if c.tenant == chosen)
     placed = machine.append(row, start)
-    margin = margin_cycles
-    latest = {c.tenant: _late(c) for c in candidates}
+
+    def alone(c: Candidate, at: int, tc: int) -> int:
+        """Where the rest of a request ends if it goes first: no earlier than either engine allows."""
+        return max(at + c.row.remaining, tc + c.row.remaining - c.lead)
+
+    slack: dict[int, int] = {}
+    after: dict[int, int] = {}
     for c in candidates:
-        last = _late(c) + min(0, c.rest * c.drift)
-        if queues and last >= now + margin:
-            latest[c.tenant] = last
-    slack = {tenant: last - now for tenant, last in latest.items()}
-    if options["evaluate"] == "completion":
-        able = [c for c in candidates if slack[c.tenant] >= margin]
-        danger = [c for c in able if latest[c.tenant] - placed.compute_end < margin]
-    else:
-        able = [c for c in candidates if slack[c.tenant] >= 0]
-        danger = [c for c in able if slack[c.tenant] < margin]
-    if not any(c.tenant != chosen for c in danger):
-        return chosen
-    return min(able, key=lambda c: (slack[c.tenant], c.tenant)).tenant
+        if c.deadline is None:
+            continue
+        own = c.deadline - alone(c, start, machine.tc)
+        last = own - max(0, -c.rest * c.drift)
+        if c.in_the_way is not None:
+            last = c.in_the_way + c.row.remaining - alone(c, start, machine.tc)
+        if options["sees"] == "queues" and last >= margin:
+            own = last
+        slack[c.tenant] = own - margin
+        delayed = alone(c, placed.fetch_end, placed.compute_end) - alone(c, start, machine.tc)
+        after[c.tenant] = slack[c.tenant] - (delayed if at_completion else 0)
+    remaining = {c.tenant: c.row.remaining for c in candidates}
+    able = sorted((s, k) for k, s in slack.items() if s >= (0 if at_completion else -margin))
+    able = [(s, k) for s, k in able if after[k] < 0]
+    while any(k != chosen for _, k in able):
+        least, urgent = able[0]
+        shorter = [
+            k
+            for k, s in slack.items()
+            if least < remaining[k] < remaining[urgent] and 0 <= s < remaining[urgent]
+        ]
+        if not shorter:
+            return urgent
+        able = able[1:]
+    nearly_done = [
+        (c.row.remaining, c.tenant)
+        for c in shown
+        if options["sees"] == "queues" and c.begun and c.row.remaining < row.compute
+    ]
+    return min(nearly_done)[1] if nearly_done else chosen
 
 
 def naive_choice(
@@ -119,12 +144,12 @@ def naive_choice(
     clock_hz: int,
     now: int,
     running: int | None,
-    rows: dict[int, RowCost],
+    hidden: list[Candidate],
 ) -> int | Hold:
     """The tenant that goes on, or for how long none does; candidates ascend by tenant.
 
-    ``longest`` is the longest fetch of all models with a request, and ``rows`` are the next rows of these,
-    whether they may be committed yet or not.
+    ``longest`` is the longest fetch of all models with a request, and ``hidden`` are those that may not be
+    committed yet.
     """
     if name == "pulse":
         pulse = options["pulse"]
@@ -149,4 +174,4 @@ def naive_choice(
     )
     if name == "layerweaver":
         return chosen
-    return _guarded(chosen, rows[chosen], candidates, machine, start, clock_hz=clock_hz, options=options)
+    return _guarded(chosen, candidates, hidden, machine, start, clock_hz=clock_hz, options=options)

@@ -185,20 +185,37 @@ class Tenant:
         if len(queue) >= enough:
             self.since = min(self.since, self.arrived[queue[enough - 1]].cycle)
 
-    def rest(self) -> tuple[int, int]:
-        """Who waits behind the head, and what slack each gains on the one before it."""
-        behind = [n for n in self.waiting if n not in self.passed and n not in self.batch]
-        if self.batch[0] in self.passed or not behind:
-            return 0, 0
+    def is_full(self) -> bool:
+        limit = self.load.queue_limit
+        return limit is not None and len(self.waiting) >= limit
+
+    def full(self) -> tuple[int, Any, int]:
+        """Cycles from arrival to deadline, and the largest batch that fits them: its profile and size."""
         limit = 2**62
         if self.load.deadline_ns is not None:
             limit = self.load.deadline_ns * self.clock // 10**9
         sized = list(zip(self.load.profiles, self.load.batching.sizes, strict=True))
         fitting = [item for item in sized if item[0].standalone_cycles <= limit] or sized[:1]
-        table, full = fitting[-1][0].table, fitting[-1][1]
-        each = max(int(table.compute_cycles.sum()), int(table.memory_cycles.sum())) // full
+        return limit, *fitting[-1]
+
+    def rest(self) -> tuple[int, int]:
+        """Who waits behind the head, and what slack each gains on the one before it."""
+        behind = [n for n in self.waiting if n not in self.passed and n not in self.batch]
+        if self.batch[0] in self.passed or not behind:
+            return 0, 0
+        _, profile, size = self.full()
+        table = profile.table
+        each = max(int(table.compute_cycles.sum()), int(table.memory_cycles.sum())) // size
         gap = (self.arrived[-1].cycle - self.arrived[self.batch[0]].cycle) // (len(behind) + len(self.batch))
         return len(behind), gap - each
+
+    def in_the_way(self) -> int | None:
+        """When a hopeless request that has begun must go on for the newest, that can be in time, to be so."""
+        if self.row == 0 or self.batch[0] not in self.passed or set(self.waiting) <= self.passed:
+            return None
+        limit, profile, _ = self.full()
+        own = self.rows[self.profile][self.row].remaining
+        return int(self.arrived[-1].cycle + limit - profile.standalone_cycles - own)
 
     def lead(self) -> int:
         """What the rest of the head takes alone, less what it computes."""

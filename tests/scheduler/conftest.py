@@ -108,6 +108,7 @@ _MACHINE = {
     "free_scaled": 1000,
     "room_scaled": 1000,
     "longest_fetch_cycles": 10,
+    "hidden_count": 0,
     "one_kind": 0,
     "running": -1,
     "mode": 0,
