@@ -108,6 +108,7 @@ def _not_compiled(policy: Policy, text: str) -> PolicyError:
     if reason.startswith("No implementation of function"):
         reason = f"{reason} {next((line for line in lines if line.startswith('>>>')), '')[3:]}".strip()
     reason = re.sub(r"^No implementation of function .* found for signature: *", "numba has no ", reason)
+    reason = re.sub(r"(unaligned )?array\(Record\([^()]*\), \w+, \w+\)", "records", reason)
     reason = re.sub(
         r"^\w+: Use of unsupported opcode \(IMPORT_NAME\).*", "an import inside a function", reason
     )
@@ -116,6 +117,8 @@ def _not_compiled(policy: Policy, text: str) -> PolicyError:
     if not places and (field := re.match(r"there is no field '(\w+)'", reason)):
         source = linecache.getlines(code.co_filename)
         places = [str(number) for number, line in enumerate(source, 1) if f".{field[1]}" in line]
+    if not places and re.match(r"numba has no getitem\(records, float", reason):
+        reason = "choose returns a float"
     hint = "arithmetic, loops and calls of plain functions; see docs/policies.md"
     if not places and "argument" not in reason and "field" not in reason:
         hint = f"choose returns an integer on every path and keeps to {hint}"

@@ -29,6 +29,7 @@ _ZOOMS = (
 class Table:
     """A table: the first column heads its row; the columns in ``shares`` are shown in percent.
 
+    ``moments`` are columns of times that differ little from row to row: they show 100 ns of a millisecond.
     ``titles`` says what the headings mean. A ``whole`` table is never cut, and can be searched if it is long.
     """
 
@@ -36,6 +37,7 @@ class Table:
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Cell]]
     shares: frozenset[int] = frozenset()
+    moments: frozenset[int] = frozenset()
     titles: Mapping[str, str] = field(default_factory=dict)
     whole: bool = False
 
@@ -74,14 +76,14 @@ def number(value: Cell) -> str:
     return f"{value:.4g}"
 
 
-def _cell(value: Cell, *, head: bool, text: bool, share: bool) -> str:
+def _cell(value: Cell, *, head: bool, text: bool, share: bool, moment: bool) -> str:
     tag, scope = ("th", ' scope="row"') if head else ("td", "")
     if isinstance(value, str) or value is None:
         status = _STATUS.get(value or "")
         css = f"text {status or ''}".strip() if text else ""
         said = number(value).replace("_", " ") if status else number(value)
         return f'<{tag}{scope} class="{css}">{escape(said)}</{tag}>'
-    shown = f"{value:.2%}" if share else number(value)
+    shown = f"{value:.2%}" if share else f"{value:,.4f}" if moment else number(value)
     return f'<{tag}{scope} data-value="{value!r}">{escape(shown)}</{tag}>'
 
 
@@ -101,7 +103,13 @@ def table_markup(table: Table, *, identifier: str = "") -> str:
     body = "".join(
         "<tr>"
         + "".join(
-            _cell(value, head=index == 0, text=text[index], share=index in table.shares)
+            _cell(
+                value,
+                head=index == 0,
+                text=text[index],
+                share=index in table.shares,
+                moment=index in table.moments,
+            )
             for index, value in enumerate(row)
         )
         + "</tr>\n"

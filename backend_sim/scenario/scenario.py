@@ -162,6 +162,13 @@ class Scenario:
             seen.setdefault(seed % 2**32, tenant.name)
         return tuple(found)
 
+    def nothing_drawn(self, seed: int | None, seeds: int = 1) -> tuple[str, ...]:
+        """What is said of seeds that no tenant's arrivals are drawn by; nothing where some are."""
+        if (seed is None and seeds == 1) or any(tenant.arrival.draws for tenant in self.spec.tenants):
+            return ()
+        stated = "repeating" if seed is None else f"seed {seed}"
+        return (f"{stated} changes nothing: no tenant's arrivals are drawn",)
+
     @property
     def group_indices(self) -> tuple[tuple[int, ...], ...]:
         """The declared groups as tenant indices."""

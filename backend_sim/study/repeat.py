@@ -196,11 +196,8 @@ def _joined(
         documents = [item for item in documents if not item.get("interrupted")] or documents[:1]
         document["interrupted"] = True
     details = document.pop("details", None)
-    drawn = any(tenant.arrival.draws for tenant in prepared.scenario.spec.tenants)
-    if not drawn and (asked.seed is not None or asked.seeds > 1):
-        stated = "repeating" if asked.seed is None else f"seed {asked.seed}"
-        note = f"{stated} changes nothing: no tenant's arrivals are drawn"
-        document["warnings"] = [*document.get("warnings", []), note]
+    if said := prepared.scenario.nothing_drawn(asked.seed, asked.seeds):
+        document["warnings"] = [*document.get("warnings", []), *said]
     if asked.seeds > 1:
         document["seeds"] = len(documents)
         document["confidence"] = confidence(documents)

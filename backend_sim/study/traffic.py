@@ -35,8 +35,8 @@ def traffic(
     if skip_bad_rows:
         scenario = scenario.with_skipping(True)
 
-    if seed is not None and not any(tenant.arrival.draws for tenant in scenario.spec.tenants):
-        LOGGER.warning("seed %d changes nothing: no tenant's arrivals are drawn", seed)
+    for line in (*scenario.warnings, *scenario.nothing_drawn(seed)):
+        LOGGER.warning("warning: %s", line)
     request = TrafficRequest(seed=seed)
     sources = [make_source(scenario, index, request) for index in range(len(scenario.spec.tenants))]
     names = [tenant.name for tenant in scenario.spec.tenants]

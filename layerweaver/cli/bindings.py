@@ -103,6 +103,10 @@ def parse_batches(text: str) -> tuple[int, ...]:
     Raises:
         typer.BadParameter: If it is not a list of distinct whole numbers of 1 or more.
     """
+    if ":" in text:
+        raise typer.BadParameter(
+            f"--batch {text!r} names an entry; batch sizes are those of all entries: 1,8"
+        )
     sizes = tuple(_number(part.strip(), "--batch", text, 1) for part in text.split(","))
     if len(set(sizes)) != len(sizes):
         raise typer.BadParameter(f"--batch {text!r} names a size twice")

@@ -80,7 +80,10 @@ def _compile(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compile ONNX models into a schedule profile; options with NAME: before apply to that entry only."""
+    """Compile ONNX models into a schedule profile.
+
+    --dim, --shape, --value and --trip-count with NAME: before apply to that entry only.
+    """
     from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
     from layerweaver.scheduler.profile.document import profile_document
     from layerweaver.scheduler.profile.file import save_profile

@@ -168,7 +168,13 @@ def npus_table(rows: Sequence[Document]) -> Table:
 
 def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
     """The entries of a schedule profile, and their layers when asked for."""
-    columns = [("model", "left"), ("batch", "right"), ("kind", "left"), ("rows", "right")]
+    columns = [
+        ("model", "left"),
+        ("batch", "right"),
+        ("kind", "left"),
+        ("layers", "right"),
+        ("rows", "right"),
+    ]
     columns += [("compute", "right"), ("memory", "right"), ("standalone", "right")]
     grid = table(f"schedule profile for {document['npu']['name']} (cycles)", columns)
     for model in document["models"]:
@@ -177,6 +183,7 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
             str(model["batch"]),
             model["kind"],
             str(len(model["layers"])),
+            str(sum(layer["rows"] for layer in model["layers"])),
             *(f"{model[key]:,}" for key in ("compute_cycles", "memory_cycles", "standalone_cycles")),
         )
     if grid.row_count:
@@ -192,7 +199,13 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
         yield _groups_table(document)
     if not layers:
         return
-    columns = [("layer", "left"), ("compute", "right"), ("memory", "right"), ("weights", "right")]
+    columns = [
+        ("layer", "left"),
+        ("rows", "right"),
+        ("compute", "right"),
+        ("memory", "right"),
+        ("weights", "right"),
+    ]
     columns.append(("remaining", "right"))
     for model in document["models"]:
         grid = table(f"{model['name']}, batch {model['batch']} (cycles)", columns)
@@ -200,6 +213,7 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
         for name, layer in zip(names, model["layers"], strict=True):
             grid.add_row(
                 name,
+                str(layer["rows"]),
                 f"{layer['compute_cycles']:,}",
                 f"{layer['memory_cycles']:,}",
                 f"{number(layer['weight_bytes'])}B",

@@ -1,14 +1,14 @@
-"""What a policy must not do, read from its code: ask for chance, which no run repeats, or never return."""
+"""What a policy must not do, read from its code: ask for chance, never return, change what it is shown."""
 
 from __future__ import annotations
 
 import dis
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import FunctionType
 from typing import cast
 
-__all__ = ["find_chance", "find_endless"]
+__all__ = ["find_chance", "find_endless", "find_writes"]
 
 _WAYS_OUT = ("RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR", "RAISE_VARARGS")
 _MODULES = ("random", "numpy.random", "secrets", "time", "uuid")
@@ -28,6 +28,17 @@ def find_endless(function: FunctionType) -> tuple[str, str, int] | None:
     for reached in _called(function):
         if all(step.opname not in _WAYS_OUT for step in dis.get_instructions(reached)):
             return reached.__name__, reached.__code__.co_filename, reached.__code__.co_firstlineno
+    return None
+
+
+def find_writes(function: FunctionType, own: Collection[str]) -> tuple[str, str, int] | None:
+    """Where a function, or one that it calls, assigns a field that is not its own: what, file and line."""
+    for reached in _called(function):
+        line = reached.__code__.co_firstlineno
+        for step in dis.get_instructions(reached):
+            line = step.positions.lineno or line if step.positions is not None else line
+            if step.opname == "STORE_ATTR" and step.argval not in own:
+                return str(step.argval), reached.__code__.co_filename, line
     return None
 
 

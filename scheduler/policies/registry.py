@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -14,7 +16,7 @@ from typing import cast
 from layerweaver.ir import PolicyError, read_bounded
 from layerweaver.ir.plugins import PluginGroup
 from layerweaver.ir.spelling import nearest
-from layerweaver.scheduler.policies.chance import find_chance, find_endless
+from layerweaver.scheduler.policies.chance import find_chance, find_endless, find_writes
 from layerweaver.scheduler.policies.contract import FILE_MODULE, Policy, PolicySpec
 from layerweaver.scheduler.policies.words import read_policy_words
 
@@ -150,14 +152,26 @@ def _as_spec(found: object, where: str) -> PolicySpec:
     return _sound(found, where)
 
 
+def _fields(kind: type) -> Iterator[str]:
+    """The fields of what a policy remembers."""
+    for base in getattr(kind, "__mro__", ()):
+        yield from inspect.get_annotations(base)
+
+
 def _sound(spec: PolicySpec, where: str) -> PolicySpec:
-    """Refuse a policy that cannot choose, or whose choice depends on chance or on the time of day."""
+    """Refuse a policy that never chooses, depends on chance or the time of day, or changes what it sees."""
+    own = ("mode", "hold_until", *(name for kind in (spec.memory, spec.common) for name in _fields(kind)))
     faults = (
         (find_endless, "{} in line {} of {} never returns", "a loop that ends, and a return"),
         (
             find_chance,
             "calls {} in line {} of {}, so that no run could be repeated",
             "decide by what view, options and memory hold",
+        ),
+        (
+            partial(find_writes, own=own),
+            "changes {} in line {} of {}, which is the simulator's",
+            "write machine.mode, machine.hold_until and fields of memory only",
         ),
     )
     for find, text, accepted in faults:

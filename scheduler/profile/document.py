@@ -29,6 +29,7 @@ def _layer_rows(profile: ModelProfile) -> list[dict[str, Any]]:
     return [
         {
             "name": table.layer_names[int(table.layer_index[first])],
+            "rows": end - first,
             "compute_cycles": int(table.compute_cycles[first:end].sum()),
             "memory_cycles": int(memory_cycles[first:end].sum()),
             "dram_bytes": int(table.dram_bytes[first:end].sum()),
@@ -59,8 +60,8 @@ def _model_document(profile: ModelProfile, provenance: Provenance) -> dict[str, 
 def profile_document(profile: Profile) -> dict[str, Any]:
     """The document of ``layerweaver show``: the NPU and every entry, layer by layer.
 
-    A layer that was split because it exceeds the weight buffer is shown whole. ``remaining_cycles`` of an
-    entry's first layer equals its ``standalone_cycles``.
+    A layer that was split (it exceeds the weight buffer, or no row may be so long) is shown whole, with the
+    number of its ``rows``. ``remaining_cycles`` of an entry's first layer equals its ``standalone_cycles``.
     """
     return {
         "npu": dict(profile.npu),
@@ -97,7 +98,15 @@ def profile_document(profile: Profile) -> dict[str, Any]:
 def profile_csv(profile: Profile) -> str:
     """All layers of all entries as CSV with a header; one line per layer."""
     text = io.StringIO()
-    columns = ("name", "compute_cycles", "memory_cycles", "dram_bytes", "weight_bytes", "remaining_cycles")
+    columns = (
+        "name",
+        "compute_cycles",
+        "memory_cycles",
+        "dram_bytes",
+        "weight_bytes",
+        "remaining_cycles",
+        "rows",
+    )
     writer = CsvWriter(text)
     writer.writerow(("model", "batch", "layer", *columns[1:]))
     for entry in profile.entries:

@@ -58,6 +58,7 @@ def test_a_wrong_signature(make_scenario: Any, tmp_path: Path) -> None:
         ("return view.ready[options.nosuch]", "there is no field 'nosuch'"),
         ("pass", "choose returns an integer on every path"),
         ("return 'a'", "choose returns an integer on every path"),
+        ("return 1.5", "does not compile: choose returns a float; choose returns an integer"),
         ("return sorted([view.ready[0]], key=lambda x: {x: 1}[x])[0]", "p\u00e4.py line 7: does not compile"),
         ("raise ValueError('boo')", "does not compile|fails: ValueError: boo"),
         (
@@ -157,3 +158,35 @@ def test_an_error_while_it_runs(make_scenario: Any, tmp_path: Path) -> None:
     body = "if view.machine.now > 1000:\n        raise ValueError('boo')\n    return view.ready[0]"
     text = _refused(make_scenario, tmp_path / "p.py", body, "view: View, options: Any, memory: Memory")
     assert "mine: fails: ValueError: boo" in text
+
+
+REMEMBERS = """from layerweaver.scheduler.policies.contract import PolicySpec
+
+
+class Turns:
+    taken: int
+
+
+def choose(view, options, memory):
+    memory.tenants[view.ready[0]].taken += 1
+    view.machine.mode = 0
+    {body}
+    return view.ready[0]
+
+
+POLICY = PolicySpec("turns", choose, "turns", memory=Turns)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [("view.machine.now = 5", "now"), ("view.heads[view.ready[0]].deadline -= 3", "deadline"), ("pass", "")],
+)
+def test_what_a_policy_is_shown_is_not_its_own_to_change(tmp_path: Path, body: str, field: str) -> None:
+    path = tmp_path / "turns.py"
+    path.write_text(REMEMBERS.format(body=body), encoding="utf-8")
+    if not field:
+        assert load_policy(str(path)).name == "turns"
+        return
+    with pytest.raises(PolicyError, match=f"changes {field} in line 11 of turns.py.* write machine.mode"):
+        load_policy(str(path))

@@ -157,7 +157,16 @@ def test_a_peak_says_which_keys_its_trials_do_not_look_at(make: Make) -> None:
     keys = make("poisson", warmup_s=0.01, min_queries=7)
     warnings = peak(keys, ["fcfs"], queries=40)["warnings"]
     assert any("min_queries, warmup_s not used" in line for line in warnings)
-    assert "warnings" not in peak(make("poisson"), ["fcfs"], queries=40)
+    assert "warnings" not in peak(make("poisson"), ["fcfs"], queries=4000)
+
+
+def test_a_peak_says_what_seeds_and_queries_cannot_tell(make: Make) -> None:
+    keys = make("periodic")
+    keys["tenants"] = keys["tenants"][:1]
+    warnings = peak(keys, ["fcfs"], queries=40, seeds=2)["warnings"]
+    assert any("repeating changes nothing" in line for line in warnings)
+    assert any("too few queries to be sure of the percentile (" in line for line in warnings)
+    assert any(" 40 of 459)" in line for line in warnings)
 
 
 def test_bad_rows_of_no_trace(make: Make) -> None:

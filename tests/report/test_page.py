@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from layerweaver.backend_sim.report.charts.load import points_of_tenants, violations_over_load_figure
+from layerweaver.backend_sim.report.markup import Table, table_markup
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.report.palette import DANGER, IDLE_COLOURS, MARK, MOVING, SERIES
 from layerweaver.backend_sim.results.reading import ResultError, read_documents
@@ -258,3 +259,11 @@ def test_lines_over_load_join_one_mix_only(make_document: Make) -> None:
     figure = violations_over_load_figure(read, points_of_tenants(read)["vision"])
     assert figure is not None
     assert [(line.name, len(line.x)) for line in figure.data] == [("fcfs, mix 1", 2), ("fcfs, mix 2", 1)]
+
+
+def test_moments_that_differ_little_are_told_apart() -> None:
+    rows = [["conv", 53.21371, 53.21374], ["pool", 53.21412, None]]
+    page = table_markup(Table("Layers", ("layer", "from ms", "to ms"), rows, moments=frozenset({1, 2})))
+    assert ">53.2137<" in page
+    assert ">53.2141<" in page
+    assert ">–<" in page

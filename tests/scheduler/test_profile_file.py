@@ -142,6 +142,7 @@ def test_same_profile_same_bytes_and_numpy_opens_it(stored: Path, tmp_path: Path
 def test_show_joins_the_rows_of_a_split_layer(profile: Profile) -> None:
     model = profile_document(profile)["models"][0]
     assert [layer["name"] for layer in model["layers"]] == ["net.0", "net.1"]
+    assert [layer["rows"] for layer in model["layers"]] == [1, 2]
     assert model["layers"][1]["compute_cycles"] == 40
     assert model["layers"][0]["remaining_cycles"] == model["standalone_cycles"] == 55
     assert model["kind"] == "compute-intensive"
@@ -156,6 +157,7 @@ def test_show_joins_the_rows_of_a_split_layer(profile: Profile) -> None:
         "dram_bytes": "6",
         "weight_bytes": "6",
         "remaining_cycles": "83",
+        "rows": "2",
     }
 
 

@@ -53,7 +53,7 @@ def run_charts(run: LabelledRun, index: int) -> list[Chart]:
                 f"{timeline['why']}. Each block is a layer: its fetch on the DRAM row, its compute below. "
                 f"Lines are requests from arrival to completion; a red cross is a lost deadline.{cut}",
                 figure,
-                Table("Layers in the window", columns, rows),
+                Table("Layers in the window", columns, rows, moments=frozenset(range(3, 7))),
                 zoomable=True,
             )
         )

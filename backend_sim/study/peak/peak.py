@@ -231,7 +231,7 @@ def peak(
     }
     if seeds > 1 and len(results) > 1:
         document["differences"] = _differences(results)
-    if warnings := list(peak_warnings(prepared)):
+    if warnings := list(peak_warnings(plan, seeds)):
         document["warnings"] = warnings
     if notes := prepared.scenario.notes:
         document["notes"] = list(notes)
