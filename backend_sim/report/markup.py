@@ -37,9 +37,9 @@ class Table:
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Cell]]
     shares: frozenset[int] = frozenset()
-    moments: frozenset[int] = frozenset()
     titles: Mapping[str, str] = field(default_factory=dict)
     whole: bool = False
+    moments: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

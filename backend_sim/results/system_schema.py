@@ -83,7 +83,8 @@ class System(TypedDict):
                 "(DMA) all was fetched. `waiting_for_memory`: compute waits for a fetch. "
                 "`buffer_full`: a fetch waits for room. `inherent`: the part of that which rows cause "
                 "in any order. `held_by_policy`: a request was there and room for its fetch, but the "
-                "policy, or the time it takes to decide, held it back.",
+                "policy, or the time it takes to decide, held it back. Beside half of both utilizations they "
+                "add up to 1, but for the part of a cycle by which every fetch ends late.",
             ),
         ]
     ]

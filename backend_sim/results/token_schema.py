@@ -107,16 +107,19 @@ class Language(TypedDict):
     ]
     kv_blocks: Annotated[Count, Said("KV blocks", Form.COUNT, _F, "Blocks of the cache.")]
     preemptions: Annotated[
-        Count, Said("preempted", Form.COUNT, _T | _P | _F | _S, "Times a request lost its blocks.")
+        Count,
+        Said("preempted", Form.COUNT, _T | _P | _F | _S, "Times a request lost its blocks; warm-up too."),
     ]
     recomputed_tokens: Annotated[
-        Count, Said("recomputed", Form.COUNT, _F, "Tokens therefore computed again.")
+        Count, Said("recomputed", Form.COUNT, _F, "Tokens therefore computed again; warm-up too.")
     ]
-    iterations: Annotated[Count, Said("iterations", Form.COUNT, _P | _F, "Iterations.")]
+    iterations: Annotated[Count, Said("iterations", Form.COUNT, _P | _F, "Iterations; warm-up too.")]
     tokens_per_iteration: Annotated[
-        float, Said("tokens each", Form.NUMBER, _P | _F, "Mean tokens that one computed.")
+        float, Said("tokens each", Form.NUMBER, _P | _F, "Mean tokens that one of them computed.")
     ]
-    tokens_in: Annotated[Count, Said("tokens in", Form.COUNT, _F, "Tokens of admitted prompts, each once.")]
-    tokens_out: Annotated[Count, Said("tokens out", Form.COUNT, _F, "Tokens emitted.")]
+    tokens_in: Annotated[
+        Count, Said("tokens in", Form.COUNT, _F, "Tokens of admitted prompts, each once; warm-up too.")
+    ]
+    tokens_out: Annotated[Count, Said("tokens out", Form.COUNT, _F, "Tokens emitted by measured requests.")]
     prefix_hit_rate: Share
     padding_share: Share

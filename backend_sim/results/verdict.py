@@ -265,6 +265,9 @@ def judge_tokens(
         if not early and not may_stop_early(len(times), over, facts.share):
             needed = early_stopping_queries(over, facts.share) + over
             found.missing_queries = max(found.missing_queries, needed - len(times))
-            early.append(f"early stopping: {name}: {len(times)} with {over} late, needs {needed} at {share}")
+            missing = "" if found.late else f", {needed - len(times):,} missing"
+            early.append(
+                f"early stopping: {name}: {len(times)} with {over} late, needs {needed} at {share}{missing}"
+            )
     found.reasons.extend(early)
     return found.judgement()

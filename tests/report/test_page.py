@@ -262,7 +262,7 @@ def test_lines_over_load_join_one_mix_only(make_document: Make) -> None:
 
 
 def test_moments_that_differ_little_are_told_apart() -> None:
-    rows = [["conv", 53.21371, 53.21374], ["pool", 53.21412, None]]
+    rows: list[list[Any]] = [["conv", 53.21371, 53.21374], ["pool", 53.21412, None]]
     page = table_markup(Table("Layers", ("layer", "from ms", "to ms"), rows, moments=frozenset({1, 2})))
     assert ">53.2137<" in page
     assert ">53.2141<" in page
