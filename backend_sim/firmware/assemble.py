@@ -69,6 +69,7 @@ static int64_t lw_floor_remainder(int64_t a, int64_t b)
 }
 """,
 }
+_WINDOW = (("int64_t", "dropped_scaled"), ("int32_t", "window_first"), ("int32_t", "window_last"))
 _CALLED_BY = {
     "lw_remainder": ("lw_divide",),
     "lw_floor_divide": ("lw_divide",),
@@ -106,8 +107,10 @@ class Assembly:
         heads = {name for name in facts.head_fields() if reads("head", name)} | set(HEAD_NEEDED)
         if facts.defers.high:
             heads |= {"passed", "hopeless"}
-        if "latest_start" in heads:
+        if "latest_start" in heads and facts.endless:
             heads.add("urgent")
+        if not {"since", "last_start"}.isdisjoint(heads):
+            heads.add("undated")
         return {
             "machine": machine,
             "head": [
@@ -136,7 +139,9 @@ class Assembly:
             "switches": not spec.overlap or spec.checkpoints,
             "decides_later": facts.decision_cycles,
             "near": facts.near,
-            "several": facts.tenants > 1,
+            "room": self._asks_room,
+            "noted": self._asks_room and not facts.near,
+            "dated": not {"since", "last_start"}.isdisjoint(self._kept["head"]),
         }
         return true | {name for name, holds in checks.items() if holds}
 
@@ -187,10 +192,15 @@ class Assembly:
             "PROGRAM": self.program,
             "SCALE": str(facts.scale),
             "RATE": str(facts.rate),
+            "BUFFER": literal(facts.buffer_scaled, wide=True),
+            "HAS_DEADLINE": "deadline < LW_NEVER" if facts.endless else "1",
+            "COUNT_TYPE": storage_type(facts.machine_fields()["ready_count"]),
+            "GROWS": self._grows(),
             "REACH": f"INT64_C({facts.reach_cycles})",
             "COUNT_LIMIT": literal(facts.count_limit),
             "TIME": storage_type(facts.machine_fields()["start"]),
             "EPOCH": "lw->epoch + " if facts.near else "",
+            "FROM_EPOCH": "lw->epoch + (uint32_t)" if facts.near else "",
             "SINCE_EPOCH": " - lw->epoch" if facts.near else "",
             "COUNTED_TYPE": storage_type(facts.machine_fields()["appended_scaled"]),
             "AHEAD": str(facts.dispatch_ahead),
@@ -215,6 +225,15 @@ class Assembly:
         lists = ", lw->ready, lw->spare" if self._decide.lists_used else ""
         call = f"{self._decide.name}(lw{lists})"
         return call if self._decide.returned() == "int32_t" else f"(int32_t){call}"
+
+    def _grows(self) -> str:
+        """Whether another request changes a head that has not begun."""
+        changes = ["head->rows_left == 0"]
+        if self.facts.batches.high > 1:
+            changes.append("(int32_t)head->batch < (int32_t)@largest_batch[tenant]")
+        if self.facts.defers.high:
+            changes.append("head->hopeless")
+        return f"({' || '.join(changes)})" if len(changes) > 1 else changes[0]
 
     def _moved_heads(self) -> str:
         """What takes off the cycles by which the epoch moves from the times that heads keep."""
@@ -254,14 +273,16 @@ class Assembly:
             ("lw_machine", "machine"),
             ("lw_head", "heads[LW_TENANTS]"),
             ("int64_t", "now"),
-            ("int64_t", "wake"),
         ]
+        if "gives_up" in self._true:
+            members.append(("int64_t", "wake"))
         if facts.near:
             members.append(("int64_t", "epoch"))
-        if "longest_fetch_cycles" in self._kept["machine"]:
-            members.append(("int32_t", "reformed"))
-        if self._asks_room:
-            members += [("int32_t", "noted"), ("int32_t", "room_known")]
+        for condition, name in (("dated", "undated"), ("room", "room_known"), ("noted", "noted")):
+            if condition in self._true:
+                members.append(("int32_t", name))
+        if "noted" in self._true:
+            members += _WINDOW
         for record, kind, member in (("own", "lw_own", "own[LW_TENANTS]"), ("common", "lw_common", "common")):
             names = facts.own[record]
             if names and f"lw->{'own[' if record == 'own' else 'common.'}" in self.program:
@@ -272,12 +293,11 @@ class Assembly:
         if facts.dispatch_ahead:
             members.append((storage_type(machine["start"]), f"recent[{facts.dispatch_ahead + 1}]"))
             members.append(("int32_t", "recent_at"))
-        members.append(("lw_fetch", "fetches[LW_RING]"))
-        if self._asks_room:
-            notes = [(storage_type(span), name) for name, span in facts.note_fields().items()]
-            parts.append(self._struct("lw_note", notes))
-            members.append(("lw_note", "notes[LW_RING]"))
         members += [("lw_tenant", "ready[LW_TENANTS]"), ("lw_tenant", "spare[LW_TENANTS]")]
+        members.append(("lw_fetch", "fetches[LW_RING]"))
+        if "noted" in self._true:
+            parts.append(self._struct("lw_note", [("int64_t", "key"), ("int32_t", "position")]))
+            members.append(("lw_note", "window[LW_RING]"))
         parts.append(self._struct("lw_scheduler", members, ordered=False))
         return "\n".join(parts)
 

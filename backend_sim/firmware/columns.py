@@ -33,6 +33,7 @@ _UNITS = {
     "weight_bytes": "bytes that become resident in the weight buffer",
     "dram_bytes": "bytes of DRAM traffic",
     "remaining_cycles": "cycles that the batch takes alone from this row on",
+    "lead_cycles": "cycles before its own compute at which a row is fetched for the rest never to wait",
     "live_bytes": "bytes of activations alive while the row runs",
     "first_row": "index of the first row",
     "rows": "number of rows",
@@ -102,6 +103,7 @@ def reading(text: str, span: Span) -> Number:
 KEYS = {ROW: "place", BATCH: "profile", TENANT: "tenant"}
 LOOKED_UP = {
     "remaining_cycles": ("remaining_cycles", ROW),
+    "lead_cycles": ("lead_cycles", ROW),
     "live_bytes": ("live_bytes", ROW),
     "compute_intensive": ("compute_intensive", BATCH),
     "longest_fetch_cycles": ("longest_fetch_cycles", BATCH),
@@ -130,12 +132,14 @@ def columns_of(state: Any, heads: Any, queues: Any) -> dict[str, Column]:
     profiles, scale = state.profiles, int(state.visible.machine.scale)
     firsts, places = [], dict[bytes, int]()
     blocks: list[NDArray[Any]] = []
+    leads: list[NDArray[Any]] = []
     for entry in profiles:
         rows = state.rows[int(entry.first_row) : int(entry.first_row) + int(entry.rows)]
         key = rows.tobytes()
         if key not in places:
             places[key] = sum(map(len, blocks))
             blocks.append(np.asarray(rows))
+            leads.append(rows["remaining_cycles"] - np.cumsum(rows["compute_cycles"][::-1])[::-1])
         firsts.append(places[key])
     rows = np.concatenate(blocks)
     columns = {
@@ -143,6 +147,7 @@ def columns_of(state: Any, heads: Any, queues: Any) -> dict[str, Column]:
             name: (ROW, rows[name])
             for name in ("compute_cycles", "fetch_cycles", "remaining_cycles", "live_bytes")
         },
+        "lead_cycles": (ROW, np.concatenate(leads)),
         "weight_bytes": (ROW, rows["weight_scaled"] // scale),
         "dram_bytes": (ROW, rows["dram_scaled"] // scale),
         "inherent_scaled": (ROW, rows["inherent_scaled"]),

@@ -82,6 +82,11 @@ class Facts:
         self._mutable = self._machine_spans()
 
     @property
+    def endless(self) -> bool:
+        """Whether a tenant's requests have no deadline."""
+        return self.columns["limit_cycles"].span.high == NEVER
+
+    @property
     def batches(self) -> Span:
         """Requests of one batch."""
         return Span(1, self.columns["largest_batch"].span.high)
@@ -123,7 +128,7 @@ class Facts:
             "running": Span(-1, self.tenants - 1),
             "mode": Span(0, 255),
             "queued": _MANY,
-            **dict.fromkeys(("first", "last", "window_first", "window_last"), _POSITION),
+            **dict.fromkeys(("first", "last"), _POSITION),
             "appended_scaled": self._counted,
         }
 
@@ -149,18 +154,12 @@ class Facts:
         """What is kept of every fetch."""
         return {"before_scaled": self._counted, "done": self._cycle}
 
-    def note_fields(self) -> dict[str, Span]:
-        """What is noted of every fetch beside, where somebody asks what could be fetched beside a row."""
-        return {"key": INT64, "window": _POSITION}
-
     def head_fields(self) -> dict[str, Span]:
         """What can be kept of every head."""
         columns = self.columns
         return {
             "latest_start": _FROM_EPOCH if self.near else Span(-NEVER, NEVER),
-            **dict.fromkeys(
-                ("deadline", "arrival", "since", "last_start", "newest"), _FROM_EPOCH if self.near else _TIME
-            ),
+            **dict.fromkeys(("deadline", "arrival", "since", "last_start", "newest"), _TIME),
             "arrived": Span(0, 2**40),
             **dict.fromkeys(("served_compute_cycles", "served_fetch_cycles"), _TIME),
             "left_compute_cycles": Span(0, columns["model_compute_cycles"].span.high),
@@ -179,7 +178,7 @@ class Facts:
             "hopeless": Span(0, self.defers.high),
             "urgent": Span(0, 1),
             "started": Span(0, 1),
-            "changed": Span(0, 1),
+            "undated": Span(0, 1),
         }
 
     def constants(self) -> dict[str, int]:
@@ -212,20 +211,14 @@ class Facts:
                     return Number("room_left(lw)", INT64, wide=True)
                 return reading(text, self._mutable[field]) if field in self._mutable else None
             case "fetch":
-                fields = self.fetch_fields() | self.note_fields()
-                return reading(self._of_fetch(record.text, field), fields[field]) if field in fields else None
+                fields = self.fetch_fields()
+                return reading(text, fields[field]) if field in fields else None
             case "options":
                 value = self.options.get(field)
                 return None if value is None else constant(value)
             case "own" | "common":
                 return Number(text, INT64, wide=True) if field in self.own[record.record] else None
         return self._of_head(record.text, field)
-
-    def _of_fetch(self, fetch: str, field: str) -> str:
-        if field not in self.note_fields():
-            return fetch + field
-        at = f"{fetch[:-2]} - lw->fetches" if fetch.endswith("->") else fetch[len("lw->fetches[") : -2]
-        return f"lw->notes[{at}].{field}"
 
     def _of_head(self, head: str, field: str) -> Number | None:
         looked_up, kept = LOOKED_UP.get(field), self.head_fields().get(field)
@@ -243,7 +236,7 @@ class Facts:
             first = self.columns["first_row"].at(f"{head}profile")
             span = Span(0, self.columns["rows"].span.high - 1)
             return Number(f"((int32_t){head}place - (int32_t){first.text})", span)
-        if field in ("place", "tenant", "urgent", "started", "changed") or kept is None:
+        if field in ("place", "tenant", "urgent", "started", "undated") or kept is None:
             return None
         return reading(head + field, kept)
 
@@ -264,8 +257,8 @@ class Facts:
                 return text, "int64_t"
             case "machine" if field in self._mutable:
                 return text, storage_type(self._mutable[field])
-            case "fetch" if (span := (self.fetch_fields() | self.note_fields()).get(field)) is not None:
-                return self._of_fetch(record.text, field), storage_type(span)
+            case "fetch" if (span := self.fetch_fields().get(field)) is not None:
+                return text, storage_type(span)
         return None
 
     def is_floating(self, record: Pointed, field: str) -> bool:
@@ -287,9 +280,9 @@ class Facts:
 _TIMES = {
     "machine": ("now", "start", "fetch_end", "compute_end", "origin"),
     "fetch": ("done",),
-    "head": ("latest_start", "deadline", "arrival", "since", "last_start", "newest"),
+    "head": ("latest_start",),
 }
-_POSITIONS = ("first", "last", "window_first", "window_last")
+_POSITIONS = ("first", "last")
 
 
 def _scaled(number: Number, factor: int) -> Number:

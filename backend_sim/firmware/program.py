@@ -70,9 +70,21 @@ class Program:
             settled = read == self._mentioned and not any(made.changed for made in reached)
             self._mentioned = read
             if settled:
-                return "\n".join(self._written(made) for made in reached)
+                used = self._used()
+                return "\n".join(self._written(made) for made in reached if made in used)
         made = self._roots[0]
         raise refusal(made.function, 0, "its numbers do not settle", "a simpler function")
+
+    def _used(self) -> set[Function]:
+        """Functions that the text calls; a result that nobody reads may have left out a call."""
+        used, open_ = set[Function](), list(self._roots)
+        while open_:
+            made = open_.pop()
+            if made not in used:
+                used.add(made)
+                text = "\n".join(self._texts[made])
+                open_ += [callee for callee in made.called if f"{callee.name}(" in text]
+        return used
 
     def _translate(self, made: Function) -> None:
         """Translate a function and then what it called, so that callees stand first."""

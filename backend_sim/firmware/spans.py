@@ -110,7 +110,9 @@ class Number:
             return literal(self.value, wide=wide)
         if wide == self.wide:
             return self.text
-        return f"({'int64_t' if wide else 'int32_t'}){self.text}"
+        if not wide:
+            return f"(int32_t){self.text}"
+        return f"(int64_t){'(uint32_t)' if self.span.low >= 0 else ''}{self.text}"
 
 
 def literal(value: int, *, wide: bool = False) -> str:

@@ -28,14 +28,18 @@ _MACHINE_NEEDED = (
     "first",
     "last",
     "appended_scaled",
-    "origin",
 )
-HEAD_NEEDED = ("queued", "rows_left", "place", "profile", "batch", "started", "changed")
+HEAD_NEEDED = ("queued", "rows_left", "place", "profile", "batch", "started")
 """Fields of a head that the C text of every export reads."""
 
 _ROW_NEEDED = ("compute_cycles", "weight_scaled")
 _VIEW = Seen("ready", "spare")
 _ROOM = "room_left(lw)"
+
+
+def _lead_of(head: Any) -> Any:
+    """How long before its own compute a row must be fetched for the rest of its request never to wait."""
+    return head.lead_cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,12 @@ def _translated(facts: Facts, policy: Policy, *, asks_room: bool) -> Translation
     if spec.checkpoints:
         needed.append(("head", "live_bytes"))
     if asks_room:
-        needed += [("machine", name) for name in ("room_scaled", "window_first", "window_last")]
+        needed.append(("machine", "room_scaled"))
+        if not facts.near:
+            needed.append(("machine", "origin"))
     bound = {cast("FunctionType", commitment.choose): cast("FunctionType", spec.choose)}
-    # What could be fetched beside a row is found out where a decision asks for it.
+    # Leads follow from rows alone; room beside a row is found out where a decision asks for it.
+    bound[cast("FunctionType", commitment.lead_of)] = _lead_of
     bound |= {getattr(timelines, name): empty for name, empty in timelines.WITHOUT_ROOM.items()}
     bounds = {cast("FunctionType", timelines.fetch_end_of): facts.machine_fields()["fetch_end"]}
     program = Program(facts, bound, bounds, needed)
@@ -92,12 +99,8 @@ def _translated(facts: Facts, policy: Policy, *, asks_room: bool) -> Translation
         "release": (timelines.release, [_VIEW]),
         "fetch_end_of": (timelines.fetch_end_of, [_VIEW, Pointed("head", "head->")]),
         "append_fetch": (timelines.append_fetch, [_VIEW, weight, start]),
-        "rebase": (timelines.rebase, [_VIEW, start]),
         "decide": (commitment.decide, [_VIEW, Pointed("options", ""), Whole("memory")]),
     }
-    if asks_room:
-        roots["note_key"] = timelines.note_key, [_VIEW, position]
-        roots["find_room"] = timelines.find_room, [_VIEW]
     made = {
         name: program.root(cast("FunctionType", function), f"policy_{name}", given)
         for name, (function, given) in roots.items()

@@ -16,9 +16,9 @@ __all__ = ["DEFAULT_TRACE_WINDOW", "clip_log", "parse_window", "take_rows"]
 
 
 def clip_log(log: ScheduleLog, window_cycles: tuple[int, int]) -> ScheduleLog:
-    """The rows whose fetch or compute overlaps ``[start, end)``."""
+    """The rows whose fetch or compute overlaps ``[start, end)``, or begins in it and takes no time."""
     start, end = window_cycles
-    kept = np.flatnonzero((log.fetch_start < end) & (log.compute_end > start))
+    kept = np.flatnonzero((log.fetch_start < end) & ((log.compute_end > start) | (log.fetch_start >= start)))
     return take_rows(log, kept)
 
 

@@ -22,10 +22,19 @@ def _kind(text: str) -> str:
     return text
 
 
+def _folder(text: str) -> Path:
+    if not text:
+        raise typer.BadParameter("an empty name is no folder; accepted: a folder, . for the present one")
+    return Path(text)
+
+
 def _export(
     context: typer.Context,
     scenario: ScenarioArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.", metavar="<folder>")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Folder to write into.", metavar="<folder>", parser=_folder),
+    ],
     to: Annotated[  # noqa: ARG001 - there is one language
         str, typer.Option("--to", help="Language: c.", callback=_kind)
     ] = "c",

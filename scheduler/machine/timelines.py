@@ -275,22 +275,22 @@ FETCH = record_type(Fetch)
 def fetch_end_of(view: View, head: Head) -> int:
     """End of the fetch of a head's next row if it starts at ``machine.start`` (LW Fig. 9).
 
-    ``ceil(max(s + D/b, max over entries j with W > A_j of c_j + (W - A_j)/b))``
+    ``max(s + ceil(D/b), max over entries j with W > A_j of c_j + ceil((W - A_j)/b))``
     """
     machine, fetches = view.machine, view.fetches
+    latest = machine.start + head.fetch_cycles
     if head.weight_scaled <= machine.free_scaled:
-        return machine.start + head.fetch_cycles
+        return latest
     needed = head.weight_scaled - machine.buffer_scaled + machine.appended_scaled
-    latest = head.dram_scaled
     position = machine.first
     while position < machine.last:
         entry = fetches[counted(position & machine.mask)]
         missing = needed - entry.before_scaled
         if missing <= 0:
             break
-        latest = max(latest, (entry.done - machine.start) * machine.rate + missing)
+        latest = max(latest, entry.done + (missing + machine.rate - 1) // machine.rate)
         position += 1
-    return machine.start + (latest + machine.rate - 1) // machine.rate
+    return latest
 
 
 @inlined

@@ -74,14 +74,14 @@ def idle_after(view: View, head: Head) -> tuple[int, int, int]:
     fetch_end = fetch_end_of(view, head)
     compute_idle = max(0, head.fetch_cycles - max(0, compute_end - machine.start))
     ahead = max(0, compute_end - fetch_end)
-    beside, fetched = machine.buffer_scaled - head.weight_scaled, ahead * machine.rate
-    if fetched <= beside - head.compute_scaled:
+    distance, beside = ahead + head.compute_cycles, machine.buffer_scaled - head.weight_scaled
+    if distance * machine.rate <= beside:
         # The row computes before the buffer can be full, whatever there is room for until then.
-        return compute_idle, 0, ahead + head.compute_cycles
+        return compute_idle, 0, distance
     if ahead > 0:
-        beside -= min(fetched, machine.room_scaled - head.weight_scaled)
+        beside -= min(ahead * machine.rate, machine.room_scaled - head.weight_scaled)
     memory_idle = max(0, head.compute_scaled - max(0, beside)) - head.inherent_scaled
-    return compute_idle, memory_idle, ahead + head.compute_cycles
+    return compute_idle, memory_idle, distance
 
 
 @inlined

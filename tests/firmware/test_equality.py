@@ -91,10 +91,10 @@ def test_a_policy_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("compiler")
-@pytest.mark.parametrize("policy", ["layerweaver+", "edf:commit=early"])
+@pytest.mark.parametrize("policy", ["layerweaver+", "layerweaver", "edf:commit=early"])
 def test_counters_that_begin_again(policy: str, tmp_path: Path) -> None:
     """Bytes and positions are counted from low numbers again long before they could overflow."""
-    flags = "CFLAGS=-O0 -DLW_MOST_COUNTED=1000000 -DLW_MOST_POSITIONS=9000 -DLW_NEAR=400000"
+    flags = "CFLAGS=-O0 -DLW_MOST_COUNTED=1000000 -DLW_MOST_POSITIONS=9000 -DLW_NEAR=400000 -DLW_UNNOTED=3"
     keys = random_scenario(1, tmp_path, 2000, 6)
     assert compare(keys, read_policy_words(policy), tmp_path, flags) > 9000
 

@@ -8,63 +8,99 @@ void *memset(void *to, int value, size_t count);
 $HELPERS
 /* ---- The policy and the two timelines, from the functions that the simulator compiles ---- */
 
-[machine.room_scaled]static int64_t room_left(lw_scheduler *lw);
-[machine.room_scaled]
+[room]static int64_t room_left(lw_scheduler *lw);
+[room]
 $PROGRAM
-[machine.room_scaled]/* What could be fetched until the last compute ends: counted when it is asked for, once for each decision. */
-[machine.room_scaled]static int64_t room_left(lw_scheduler *lw)
-[machine.room_scaled]{
-[machine.room_scaled]    lw_machine *machine = &lw->machine;
-[machine.room_scaled]    if (!lw->room_known) {
-[machine.room_scaled]        int32_t at = lw->noted - 1; /* it may have been replaced since */
-[machine.room_scaled]        at = at > machine->first ? at : machine->first;
-[machine.room_scaled]        while (machine->window_first < machine->window_last &&
-[machine.room_scaled]               lw->notes[machine->window_first & LW_MASK].window < machine->first) {
-[machine.room_scaled]            machine->window_first++;
-[machine.room_scaled]        }
-[machine.room_scaled]        for (; at < machine->last; at++) {
-[machine.room_scaled]            policy_note_key(lw, at);
-[machine.room_scaled]        }
-[machine.room_scaled]        lw->noted = at;
-[machine.room_scaled]        policy_find_room(lw);
-[machine.room_scaled]        lw->room_known = 1;
-[machine.room_scaled]    }
-[machine.room_scaled]    return machine->room_scaled;
-[machine.room_scaled]}
-[machine.room_scaled]
-[machine.room_scaled]/* Keys of entries have changed: note all of them again when they are asked for. */
-[machine.room_scaled]static void forget_room(lw_scheduler *lw)
-[machine.room_scaled]{
-[machine.room_scaled]    lw->noted = lw->machine.first;
-[machine.room_scaled]    lw->machine.window_first = 0;
-[machine.room_scaled]    lw->machine.window_last = 0;
-[machine.room_scaled]    lw->room_known = 0;
-[machine.room_scaled]}
-[machine.room_scaled]
+[room][near]/* What could be fetched until the last compute ends; few rows are in flight where they are committed late. */
+[room][near]static int64_t room_left(lw_scheduler *lw)
+[room][near]{
+[room][near]    lw_machine *machine = &lw->machine;
+[room][near]    if (!lw->room_known) {
+[room][near]        int64_t least = machine->appended_scaled;
+[room][near]        for (int32_t at = machine->first; at < machine->last; at++) {
+[room][near]            const lw_fetch *entry = &lw->fetches[at & LW_MASK];
+[room][near]            int64_t until = (int64_t)(machine->compute_end - entry->done) * $RATE;
+[room][near]            until += (int64_t)entry->before_scaled;
+[room][near]            least = at == machine->first || until < least ? until : least;
+[room][near]        }
+[room][near]        machine->room_scaled = least + ($BUFFER - (int64_t)machine->appended_scaled);
+[room][near]        lw->room_known = 1;
+[room][near]    }
+[room][near]    return machine->room_scaled;
+[room][near]}
+[room][near]
+[noted]/* Note rows in flight up to a position in a queue of those that room depends on: keys ascend, the first is least. */
+[noted]static void note_until(lw_scheduler *lw, int32_t until)
+[noted]{
+[noted]    lw_machine *machine = &lw->machine;
+[noted]    int32_t last = lw->window_last, at = lw->noted - 1; /* it may have been replaced since */
+[noted]    at = at > machine->first ? at : machine->first;
+[noted]    while (lw->window_first < last && lw->window[lw->window_first & LW_MASK].position < machine->first) {
+[noted]        lw->window_first++;
+[noted]    }
+[noted]    for (; at < until; at++) {
+[noted]        const lw_fetch *entry = &lw->fetches[at & LW_MASK];
+[noted]        int64_t key = lw->dropped_scaled + entry->before_scaled - (entry->done - machine->origin) * $RATE;
+[noted]        lw_note *note;
+[noted]        while (last > lw->window_first && lw->window[(last - 1) & LW_MASK].key >= key) {
+[noted]            last--;
+[noted]        }
+[noted]        note = &lw->window[last & LW_MASK];
+[noted]        note->key = key;
+[noted]        note->position = at;
+[noted]        last++;
+[noted]    }
+[noted]    lw->window_last = last;
+[noted]    lw->noted = at;
+[noted]}
+[noted]
+[noted]/* What could be fetched until the last compute ends: counted when it is asked for, once for each decision. */
+[noted]static int64_t room_left(lw_scheduler *lw)
+[noted]{
+[noted]    lw_machine *machine = &lw->machine;
+[noted]    if (!lw->room_known) {
+[noted]        int64_t room = $BUFFER;
+[noted]        if (machine->first < machine->last) {
+[noted]            note_until(lw, machine->last);
+[noted]            room += lw->window[lw->window_first & LW_MASK].key - lw->dropped_scaled - machine->appended_scaled;
+[noted]            room += (machine->compute_end - machine->origin) * $RATE;
+[noted]        }
+[noted]        machine->room_scaled = room;
+[noted]        lw->room_known = 1;
+[noted]    }
+[noted]    return machine->room_scaled;
+[noted]}
+[noted]
+[noted]/* Keys of entries have changed: note all of them again. */
+[noted]static void forget_room(lw_scheduler *lw)
+[noted]{
+[noted]    lw->noted = lw->machine.first;
+[noted]    lw->window_first = 0;
+[noted]    lw->window_last = 0;
+[noted]}
+[noted]
 [near]/* Times are kept in 32 bits, as cycles after the epoch, which follows the decisions. */
-[near]static int32_t earlier(int32_t time, int64_t cycles)
+[near]static int32_t earlier(int32_t time, int32_t cycles)
 [near]{
-[near]    int64_t moved = (int64_t)time - cycles;
-[near]    return moved > -LW_NEAR ? (int32_t)moved : (int32_t)-LW_NEAR;
+[near]    return time - cycles > -LW_NEAR ? time - cycles : -LW_NEAR;
 [near]}
 [near]
 [near]static void move_epoch(lw_scheduler *lw)
 [near]{
 [near]    lw_machine *machine = &lw->machine;
 [near]    int64_t cycles = lw->now - lw->epoch;
+[near]    int32_t few = cycles < 2 * LW_NEAR ? (int32_t)cycles : 2 * LW_NEAR;
 [near]    lw->epoch = lw->now;
 [near]    for (int32_t at = machine->first; at < machine->last; at++) {
 [near]        lw_fetch *entry = &lw->fetches[at & LW_MASK];
-[near]        entry->done = earlier(entry->done, cycles);
+[near]        entry->done = earlier(entry->done, few);
 [near]    }
-[near]    machine->fetch_end = earlier(machine->fetch_end, cycles);
-[near]    machine->compute_end = earlier(machine->compute_end, cycles);
-[near]    machine->origin = 0;
+[near]    machine->fetch_end = earlier(machine->fetch_end, few);
+[near]    machine->compute_end = earlier(machine->compute_end, few);
 [near][ahead]    for (int32_t k = 0; k <= $AHEAD; k++) {
-[near][ahead]        lw->recent[k] = earlier(lw->recent[k], cycles);
+[near][ahead]        lw->recent[k] = earlier(lw->recent[k], few);
 [near][ahead]    }
 $MOVED_HEADS
-[near][machine.room_scaled]    forget_room(lw);
 [near]}
 [near]
 /* ---- Queues and heads ---- */
@@ -78,45 +114,21 @@ static void load_row(lw_head *head)
     (void)head;
 }
 
-[machine.longest_fetch_cycles]static void note_longest_fetch(lw_scheduler *lw)
-[machine.longest_fetch_cycles]{
-[machine.longest_fetch_cycles]    int32_t longest = 0;
-[machine.longest_fetch_cycles]    for (int32_t k = 0; k < (int32_t)lw->machine.ready_count; k++) {
-[machine.longest_fetch_cycles]        int32_t cycles = (int32_t)@longest_fetch_cycles[lw->heads[lw->ready[k]].profile];
-[machine.longest_fetch_cycles]        longest = cycles > longest ? cycles : longest;
-[machine.longest_fetch_cycles]    }
-[machine.longest_fetch_cycles]    lw->machine.longest_fetch_cycles = ($LONGEST_TYPE)longest;
-[machine.longest_fetch_cycles]    lw->reformed = 0;
-[machine.longest_fetch_cycles]}
-[machine.longest_fetch_cycles]
-/* Insert or remove a tenant in the ascending list of those with a head. */
-static void set_ready(lw_scheduler *lw, int32_t index, int wanted)
+/* List the tenants that have a head, ascending. */
+static void list_ready(lw_scheduler *lw)
 {
-[several]    int32_t count = (int32_t)lw->machine.ready_count, at = 0;
-[several]    while (at < count && (int32_t)lw->ready[at] < index) {
-[several]        at++;
-[several]    }
-[several]    if ((at < count && (int32_t)lw->ready[at] == index) == wanted) {
-[several]        return;
-[several]    }
-[several]    if (wanted) {
-[several]        for (int32_t k = count; k > at; k--) {
-[several]            lw->ready[k] = lw->ready[k - 1];
-[several]        }
-[several]        lw->ready[at] = (lw_tenant)index;
-[several]        lw->machine.ready_count++;
-[several]    } else {
-[several]        for (int32_t k = at; k < count - 1; k++) {
-[several]            lw->ready[k] = lw->ready[k + 1];
-[several]        }
-[several]        lw->machine.ready_count--;
-[several]        lw->heads[index].rows_left = 0;
-[several]    }
-[!several]    lw->ready[0] = (lw_tenant)index;
-[!several]    lw->machine.ready_count = wanted != 0;
-[!several]    if (!wanted) {
-[!several]        lw->heads[index].rows_left = 0;
-[!several]    }
+    int32_t count = 0;
+[machine.longest_fetch_cycles]    int32_t longest = 0;
+    for (int32_t index = 0; index < LW_TENANTS; index++) {
+        if (lw->heads[index].rows_left > 0) {
+[machine.longest_fetch_cycles]            int32_t cycles = (int32_t)@longest_fetch_cycles[lw->heads[index].profile];
+[machine.longest_fetch_cycles]            longest = cycles > longest ? cycles : longest;
+            lw->ready[count] = (lw_tenant)index;
+            count++;
+        }
+    }
+    lw->machine.ready_count = ($COUNT_TYPE)count;
+[machine.longest_fetch_cycles]    lw->machine.longest_fetch_cycles = ($LONGEST_TYPE)longest;
 }
 
 [drops]static void drop_first(lw_scheduler *lw, lw_head *head)
@@ -152,25 +164,30 @@ static int32_t batch_of(int32_t index, int32_t waiting)
 [defers]/* Let the requests at the front that can no longer be in time, even alone, step aside. */
 [defers]static void pass_over(lw_head *head, int32_t index, int64_t now)
 [defers]{
+[defers]    lw_request *at = head->fresh, *last = 0;
+[defers]    int32_t waiting = head->queued - head->passed;
 [defers]    (void)index;
-[defers]    while (head->queued > head->passed) {
-[defers]        lw_request *oldest = head->fresh;
-[defers]        int32_t size = batch_of(index, head->queued - head->passed);
-[defers]        int32_t profile = profile_of(index, size);
+[defers]    for (; waiting > 0; waiting--) {
+[defers]        int32_t profile = profile_of(index, batch_of(index, waiting));
 [defers]        (void)profile;
-[defers]        if (oldest->deadline == LW_NEVER || now + (int64_t)@standalone_cycles[profile] <= oldest->deadline) {
+[defers]        if (now + (int64_t)@standalone_cycles[profile] <= at->deadline) {
 [defers]            break;
 [defers]        }
-[defers]        head->fresh = oldest->next;
-[defers]        oldest->next = 0;
-[defers]        if (head->late == 0) {
-[defers]            head->late = oldest;
-[defers]        } else {
-[defers]            head->late_last->next = oldest;
-[defers]        }
-[defers]        head->late_last = oldest;
-[defers]        head->passed++;
+[defers]        last = at;
+[defers]        at = at->next;
 [defers]    }
+[defers]    if (last == 0) {
+[defers]        return;
+[defers]    }
+[defers]    if (head->late == 0) {
+[defers]        head->late = head->fresh;
+[defers]    } else {
+[defers]        head->late_last->next = head->fresh;
+[defers]    }
+[defers]    head->late_last = last;
+[defers]    last->next = 0;
+[defers]    head->fresh = at;
+[defers]    head->passed = head->queued - waiting;
 [defers]}
 [defers]
 [defers]static lw_request *first_of(const lw_head *head)
@@ -182,12 +199,12 @@ static int32_t batch_of(int32_t index, int32_t waiting)
 [!defers]    return head->fresh;
 [!defers]}
 
-/* Cycle at which a head that has not begun changes by itself, because its oldest request will be too late. */
-static int64_t changes_at(const lw_head *head, int32_t index)
-{
+[gives_up]/* Cycle at which a head that has not begun changes by itself, because its oldest request will be too late. */
+[gives_up]static int64_t changes_at(const lw_head *head, int32_t index)
+[gives_up]{
 [gives_up]    int64_t deadline = first_of(head)->deadline;
 [gives_up]    (void)index;
-[gives_up]    if (deadline < LW_NEVER) {
+[gives_up]    if ($HAS_DEADLINE) {
 [drops]        if (@drops[index]) {
 [drops]            int32_t smallest = @first_profile[index];
 [drops]            (void)smallest;
@@ -197,52 +214,30 @@ static int64_t changes_at(const lw_head *head, int32_t index)
 [defers]            return deadline - (int64_t)@standalone_cycles[head->profile] + 1;
 [defers]        }
 [gives_up]    }
-[!gives_up]    (void)head;
-[!gives_up]    (void)index;
-    return LW_NEVER;
-}
-
-/* Put together the batch at the head of a tenant's queue; none of it has begun. */
-static void form_head(lw_scheduler *lw, int32_t index)
+[gives_up]    return LW_NEVER;
+[gives_up]}
+[gives_up]
+/* Put together the batch at the head of a tenant's queue, where somebody waits; none of it has begun. */
+static void put_head(lw_scheduler *lw, int32_t index)
 {
     lw_head *head = &lw->heads[index];
     lw_request *first;
-    int32_t waiting, size, profile;
-    int64_t change;
-    head->changed = 0;
-[machine.longest_fetch_cycles]    lw->reformed = 1;
-[drops]    if (@drops[index]) {
-[drops]        int32_t smallest = @first_profile[index];
-[drops]        (void)smallest;
-[drops]        while (head->queued > 0 && head->fresh->deadline < LW_NEVER &&
-[drops]               lw->now + (int64_t)@standalone_cycles[smallest] > head->fresh->deadline) {
-[drops]            drop_first(lw, head);
-[drops]        }
-[drops]    }
-    if (head->queued == 0) {
-        set_ready(lw, index, 0);
-        return;
-    }
-    waiting = head->queued;
-[defers]    head->hopeless = 0;
-[defers]    if (@defers[index]) {
-[defers]        pass_over(head, index, lw->now);
-[defers]        head->hopeless = head->passed == head->queued;
-[defers]        waiting = head->hopeless ? head->queued : head->queued - head->passed;
-[defers]    }
+    int32_t waiting = head->queued, size, profile, listed = head->rows_left > 0;
+[gives_up]    int64_t change;
+[defers]    head->hopeless = @defers[index] && head->passed == head->queued;
+[defers]    waiting = head->hopeless ? head->queued : head->queued - head->passed;
     first = first_of(head);
     (void)first;
     size = batch_of(index, waiting);
     profile = profile_of(index, size);
-[head.since]    if (head->rows_left == 0) {
-[head.since]        head->since = lw->now$SINCE_EPOCH;
-[head.since]    }
-[head.last_start]    if (head->rows_left == 0) {
-[head.last_start]        head->last_start = lw->now$SINCE_EPOCH;
-[head.last_start]    }
+[dated]    if (!listed) {
+[dated]        head->undated = 1;
+[dated]        lw->undated = 1;
+[dated]    }
 [head.request]    head->request = first->number;
-[head.arrival]    head->arrival = first->arrival$SINCE_EPOCH;
-[head.deadline]    head->deadline = first->deadline$SINCE_EPOCH;
+[head.arrival]    head->arrival = first->arrival;
+[head.deadline]    head->deadline = first->deadline;
+[machine.longest_fetch_cycles][batches]    listed = listed && profile == (int32_t)head->profile;
 [head.batch]    head->batch = ($BATCH_TYPE)size;
     head->profile = ($PROFILE_TYPE)profile;
     head->rows_left = @rows[profile];
@@ -250,30 +245,69 @@ static void form_head(lw_scheduler *lw, int32_t index)
 [head.left_compute_cycles]    head->left_compute_cycles = @model_compute_cycles[profile];
 [head.left_fetch_cycles]    head->left_fetch_cycles = @model_fetch_cycles[profile];
     load_row(head);
-[head.latest_start]    head->urgent = first->deadline < LW_NEVER;
-[head.latest_start]    head->latest_start = (head->urgent ? first->deadline - (int64_t)@remaining_cycles[head->place] : LW_NEVER)$SINCE_EPOCH;
-    set_ready(lw, index, 1);
-    change = changes_at(head, index);
-    lw->wake = change < lw->wake ? change : lw->wake;
+[head.urgent]    head->urgent = first->deadline < LW_NEVER;
+[head.urgent]    head->latest_start = (head->urgent ? first->deadline - (int64_t)@remaining_cycles[head->place] : LW_NEVER)$SINCE_EPOCH;
+[head.latest_start][!head.urgent]    head->latest_start = first->deadline - (int64_t)@remaining_cycles[head->place]$SINCE_EPOCH;
+    if (!listed) {
+        list_ready(lw);
+    }
+[gives_up]    change = changes_at(head, index);
+[gives_up]    lw->wake = change < lw->wake ? change : lw->wake;
 }
 
-/* Form the heads that arrivals or time have changed. */
-static void form_heads(lw_scheduler *lw)
+/* Give up the requests at the front that can no longer be in time, and put the others together. */
+static void form_head(lw_scheduler *lw, int32_t index)
 {
-    lw->wake = LW_NEVER;
-    for (int32_t index = 0; index < LW_TENANTS; index++) {
-        lw_head *head = &lw->heads[index];
-        if (!head->started && (head->changed || head->rows_left > 0)) {
-            int64_t change = head->changed ? 0 : changes_at(head, index);
-            if (change <= lw->now) {
-                form_head(lw, index);
-            } else {
-                lw->wake = change < lw->wake ? change : lw->wake;
-            }
-        }
+    lw_head *head = &lw->heads[index];
+[drops]    if (@drops[index]) {
+[drops]        int32_t smallest = @first_profile[index];
+[drops]        (void)smallest;
+[drops]        while (head->queued > 0 && lw->now + (int64_t)@standalone_cycles[smallest] > head->fresh->deadline) {
+[drops]            drop_first(lw, head);
+[drops]        }
+[drops]    }
+[defers]    if (@defers[index]) {
+[defers]        pass_over(head, index, lw->now);
+[defers]    }
+    if (head->queued > 0) {
+        put_head(lw, index);
+    } else {
+        head->rows_left = 0;
+        list_ready(lw);
     }
 }
 
+[gives_up]/* Form the heads that time has changed. */
+[gives_up]static void form_heads(lw_scheduler *lw)
+[gives_up]{
+[gives_up]    lw->wake = LW_NEVER;
+[gives_up]    for (int32_t index = 0; index < LW_TENANTS; index++) {
+[gives_up]        lw_head *head = &lw->heads[index];
+[gives_up]        if (!head->started && head->rows_left > 0) {
+[gives_up]            int64_t change = changes_at(head, index);
+[gives_up]            if (change <= lw->now) {
+[gives_up]                form_head(lw, index);
+[gives_up]            } else {
+[gives_up]                lw->wake = change < lw->wake ? change : lw->wake;
+[gives_up]            }
+[gives_up]        }
+[gives_up]    }
+[gives_up]}
+[gives_up]
+[dated]/* Heads that arrivals have put together are so since this decision. */
+[dated]static void date_heads(lw_scheduler *lw)
+[dated]{
+[dated]    for (int32_t index = 0; index < LW_TENANTS; index++) {
+[dated]        lw_head *head = &lw->heads[index];
+[dated]        if (head->undated) {
+[head.since]            head->since = lw->now;
+[head.last_start]            head->last_start = lw->now;
+[dated]            head->undated = 0;
+[dated]        }
+[dated]    }
+[dated]    lw->undated = 0;
+[dated]}
+[dated]
 /* The last row of a batch was chosen: its requests leave the queue. */
 static void finish_batch(lw_scheduler *lw, int32_t index)
 {
@@ -304,7 +338,7 @@ void lw_init(lw_scheduler *lw)
 {
     memset(lw, 0, sizeof *lw);
 [machine.running]    lw->machine.running = -1;
-    lw->wake = LW_NEVER;
+[gives_up]    lw->wake = LW_NEVER;
 [head.tenant]    for (int32_t index = 0; index < LW_TENANTS; index++) {
 [head.tenant]        lw->heads[index].tenant = (lw_tenant)index;
 [head.tenant]    }
@@ -314,7 +348,7 @@ int lw_arrive(lw_scheduler *lw, int32_t tenant, lw_request *request)
 {
     lw_head *head = &lw->heads[tenant];
 [head.arrived]    head->arrived++;
-[head.newest]    head->newest = request->arrival$SINCE_EPOCH;
+[head.newest]    head->newest = request->arrival;
 [limited]    if ((int64_t)head->queued >= (int64_t)@queue_limit[tenant]) {
 [limited]        return 0;
 [limited]    }
@@ -327,9 +361,8 @@ int lw_arrive(lw_scheduler *lw, int32_t tenant, lw_request *request)
     head->fresh_last = request;
     head->queued++;
 [machine.queued]    lw->machine.queued++;
-    if (!head->started) {
-        head->changed = 1;
-        lw->wake = 0;
+    if (!head->started && $GROWS) {
+        put_head(lw, tenant);
     }
     return 1;
 }
@@ -357,6 +390,21 @@ static int32_t hold(lw_choice *choice, int64_t until)
     return LW_HOLD;
 }
 
+/* Count bytes from the oldest row in flight. */
+static void restart_counting(lw_scheduler *lw)
+{
+    lw_machine *machine = &lw->machine;
+    $COUNTED_TYPE dropped = machine->appended_scaled;
+    if (machine->first < machine->last) {
+        dropped = lw->fetches[machine->first & LW_MASK].before_scaled;
+    }
+    for (int32_t at = machine->first; at < machine->last; at++) {
+        lw->fetches[at & LW_MASK].before_scaled -= dropped;
+    }
+    machine->appended_scaled -= dropped;
+[noted]    lw->dropped_scaled += dropped;
+}
+
 /* Count positions in the list of fetches from low numbers again; what they say modulo LW_RING stays. */
 static void restart_positions(lw_scheduler *lw)
 {
@@ -364,7 +412,7 @@ static void restart_positions(lw_scheduler *lw)
     int32_t rounds = machine->first & ~LW_MASK;
     machine->first -= rounds;
     machine->last -= rounds;
-[machine.room_scaled]    forget_room(lw);
+[noted]    forget_room(lw);
 }
 
 /* Append the next row of a tenant's head to the timelines. */
@@ -390,21 +438,27 @@ static void schedule(lw_scheduler *lw, int32_t index, lw_choice *choice)
     choice->row = (int32_t)head->place - (int32_t)@first_row[head->profile];
     choice->batch = (int32_t)$HEAD_BATCH;
     choice->requests = first_of(head);
-    choice->fetch_start = ${EPOCH}lw->machine.start;
-    choice->fetch_end = ${EPOCH}fetch_end;
-    choice->compute_end = ${EPOCH}compute_end;
+    choice->fetch_start = $FROM_EPOCH(lw->machine.start);
+    choice->fetch_end = $FROM_EPOCH(fetch_end);
+    choice->compute_end = $FROM_EPOCH(compute_end);
     head->started = 1;
-[head.last_start]    head->last_start = lw->machine.start;
+[head.last_start]    head->last_start = ${EPOCH}lw->machine.start;
     policy_append_fetch(lw, $HEAD_WEIGHT, compute_end);
     lw->machine.fetch_end = fetch_end;
     lw->machine.compute_end = compute_end;
 [ahead]    lw->recent[lw->recent_at] = fetch_end;
 [ahead]    lw->recent_at = lw->recent_at < $AHEAD ? lw->recent_at + 1 : 0;
-[near]    if (lw->machine.appended_scaled > LW_MOST_COUNTED) {
-[!near]    if (lw->machine.appended_scaled > LW_MOST_COUNTED || compute_end - lw->machine.origin > 2 * $REACH) {
-        policy_rebase(lw, lw->machine.start);
-[machine.room_scaled]        forget_room(lw);
+    if (lw->machine.appended_scaled > LW_MOST_COUNTED) {
+        restart_counting(lw);
     }
+[noted]    if (compute_end - lw->machine.origin > 2 * $REACH) {
+[noted]        lw->machine.origin = lw->machine.start;
+[noted]        lw->dropped_scaled = 0;
+[noted]        forget_room(lw);
+[noted]    }
+[noted]    if (lw->machine.last - lw->noted > LW_UNNOTED) {
+[noted]        note_until(lw, lw->noted + 2);
+[noted]    }
 [head.served_compute_cycles]    head->served_compute_cycles += (int64_t)$HEAD_COMPUTE;
 [head.served_fetch_cycles]    head->served_fetch_cycles += (int64_t)$HEAD_FETCH;
 [head.left_compute_cycles]    head->left_compute_cycles = ($LEFT_COMPUTE_TYPE)(head->left_compute_cycles - $HEAD_COMPUTE);
@@ -421,25 +475,28 @@ static void schedule(lw_scheduler *lw, int32_t index, lw_choice *choice)
 [machine.running]        lw->machine.running = ($RUNNING_TYPE)index;
         head->place++;
         load_row(head);
-[head.latest_start]        if (head->urgent) {
-[head.latest_start]            head->latest_start += @remaining_cycles[head->place - 1];
-[head.latest_start]            head->latest_start -= @remaining_cycles[head->place];
-[head.latest_start]        }
+[head.urgent]        if (head->urgent) {
+[head.urgent]            head->latest_start += @remaining_cycles[head->place - 1] - @remaining_cycles[head->place];
+[head.urgent]        }
+[head.latest_start][!head.urgent]        head->latest_start += @remaining_cycles[head->place - 1] - @remaining_cycles[head->place];
     }
 }
 
 int32_t lw_decide(lw_scheduler *lw, int64_t now, lw_choice *choice)
 {
     lw->now = now;
-[near]    if (now - lw->epoch > LW_NEAR / 4) {
+[near]    if ((uint64_t)(now - lw->epoch) >= (uint64_t)LW_NEAR / 4) {
 [near]        move_epoch(lw);
 [near]    }
 [machine.now]    lw->machine.now = ($TIME)(now$SINCE_EPOCH);
     for (;;) {
         int32_t index;
-        if (lw->wake <= now) {
-            form_heads(lw);
-        }
+[gives_up]        if (lw->wake <= now) {
+[gives_up]            form_heads(lw);
+[gives_up]        }
+[dated]        if (lw->undated) {
+[dated]            date_heads(lw);
+[dated]        }
         if (lw->machine.ready_count == 0) {
             return hold(choice, LW_NEVER);
         }
@@ -448,26 +505,25 @@ int32_t lw_decide(lw_scheduler *lw, int64_t now, lw_choice *choice)
             lw->machine.start = lw->machine.fetch_end;
         }
         policy_release(lw);
-[machine.room_scaled]        lw->room_known = 0;
-        if (lw->machine.last - lw->machine.first > LW_MASK) {
-            return hold(choice, ${EPOCH}lw->fetches[lw->machine.first & LW_MASK].done);
-        }
-[machine.longest_fetch_cycles]        if (lw->reformed) {
-[machine.longest_fetch_cycles]            note_longest_fetch(lw);
-[machine.longest_fetch_cycles]        }
+[room]        lw->room_known = 0;
 [machine.mode]        lw->machine.mode = 0;
         lw->machine.hold_until = LW_NEVER;
-        index = $DECIDE;
+        if (lw->machine.last - lw->machine.first <= LW_MASK) {
+            index = $DECIDE;
+        } else {
+            index = LW_HOLD;
+            lw->machine.hold_until = ${EPOCH}lw->fetches[lw->machine.first & LW_MASK].done;
+        }
         if (index == LW_HOLD) {
-            int64_t until;
+            int64_t until = lw->machine.hold_until;
 [gives_up]            form_heads(lw); /* of heads that began since, nothing changes by itself any more */
-            until = lw->machine.hold_until < lw->wake ? lw->machine.hold_until : lw->wake;
-            if (${EPOCH}lw->machine.compute_end > now && ${EPOCH}lw->machine.compute_end < until) {
+[gives_up]            until = until < lw->wake ? until : lw->wake;
+            if (lw->machine.compute_end > ($TIME)(lw->now$SINCE_EPOCH) && ${EPOCH}lw->machine.compute_end < until) {
                 until = ${EPOCH}lw->machine.compute_end;
             }
             return hold(choice, until);
         }
-        if (index < 0 || index >= LW_TENANTS || lw->heads[index].rows_left == 0) {
+        if ((uint32_t)index >= LW_TENANTS || lw->heads[index].rows_left == 0) {
             return LW_BAD;
         }
 [drops]        if (@drops[index] && !lw->heads[index].started) {
@@ -489,14 +545,15 @@ void lw_row_done(lw_scheduler *lw, int64_t expected, int64_t actual)
     if (later == 0) {
         return;
     }
+[near]    expected -= lw->epoch;
     for (int32_t at = lw->machine.first; at < lw->machine.last; at++) {
         lw_fetch *entry = &lw->fetches[at & LW_MASK];
-        if (${EPOCH}entry->done >= expected) {
+        if (entry->done >= expected) {
             entry->done += ($TIME)later;
         }
     }
     lw->machine.compute_end += ($TIME)later;
-[machine.room_scaled]    forget_room(lw);
+[noted]    forget_room(lw);
 }
 [drops]
 [drops]lw_request *lw_dropped(lw_scheduler *lw)

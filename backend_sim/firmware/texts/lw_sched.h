@@ -27,6 +27,9 @@
 #define LW_MOST_COUNTED $COUNT_LIMIT /* scaled bytes beyond which counting begins again */
 #endif
 
+[noted]#ifndef LW_UNNOTED
+[noted]#define LW_UNNOTED 16 /* rows in flight that are noted only when somebody asks what could be fetched beside them */
+[noted]#endif
 [near]#ifndef LW_NEAR
 [near]#define LW_NEAR (INT32_C(1) << 29) /* cycles around the epoch in which times are kept */
 [near]#endif
@@ -37,7 +40,7 @@ typedef $TENANT_TYPE lw_tenant;
 typedef struct lw_request {
     struct lw_request *next; /* the scheduler's; links the requests of a finished batch */
     int64_t arrival;         /* cycle */
-    int64_t deadline;        /* last cycle at which its end is in time; LW_NEVER without one */
+    int64_t deadline;        /* last cycle at which its end is in time; LW_NEVER for a tenant without one */
     uint32_t number;         /* the caller's */
 } lw_request;
 
