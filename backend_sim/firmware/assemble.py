@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from string import Template
 
+from layerweaver.backend_sim.firmware.c_words import c_type
 from layerweaver.backend_sim.firmware.columns import Column
 from layerweaver.backend_sim.firmware.facts import Facts
 from layerweaver.backend_sim.firmware.spans import SIZES, Span, literal, storage_type
@@ -206,8 +207,9 @@ class Assembly:
             "AHEAD": str(facts.dispatch_ahead),
             "DECISION_CYCLES": str(facts.decision_cycles),
             "WEIGHT_TYPE": stored("weight_scaled"),
-            "WEIGHT_WORK": "int64_t" if storage_type(weight) in ("int64_t", "uint32_t") else "int32_t",
+            "WEIGHT_WORK": c_type(weight),
             "LONGEST_TYPE": storage_type(facts.machine_fields()["longest_fetch_cycles"]),
+            "LONGEST_WORK": c_type(facts.machine_fields()["longest_fetch_cycles"]),
             "RUNNING_TYPE": storage_type(facts.machine_fields()["running"]),
             "BATCH_TYPE": stored("batch"),
             "PROFILE_TYPE": stored("profile"),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from types import FunctionType
+from typing import Any, cast
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from layerweaver.backend_sim.firmware.spans import (
     storage_type,
 )
 from layerweaver.backend_sim.firmware.things import Listed, Pointed
+from layerweaver.scheduler.machine.jit import mentions
 from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER
 from layerweaver.scheduler.policies.contract import Policy
 from layerweaver.scheduler.rules.commitment import MARK
@@ -76,7 +78,7 @@ class Facts:
         self.floating = {record: _fields(kind, np.floating) for record, kind in kept.items()}
         self.prepared = prepared_columns(policy, memory.tables)
         self.defers, self.drops = self.columns["defers"].span, self.columns["drops"].span
-        self.near = self._furthest_cycles(policy) < _NEAR_CYCLES
+        self.near = self._furthest_cycles(policy) < _NEAR_CYCLES and not _looks_back(policy)
         largest = self.columns["weight_bytes"].span.high * self.scale
         self.count_limit = _FEW_BYTES if max(self.buffer_scaled, largest) <= _FEW_BYTES // 2 else COUNT_LIMIT
         self._mutable = self._machine_spans()
@@ -275,6 +277,13 @@ class Facts:
         return Listed("table", field), Number(
             f"lw_{column.name}", column.span, wide=not INT32.holds(column.span)
         )
+
+
+def _looks_back(policy: Policy) -> bool:
+    """Whether a policy may ask how long ago an engine ended; shipped ones ask only how far ahead it is."""
+    choose = cast("FunctionType", policy.spec.choose)
+    shipped = choose.__module__.startswith("layerweaver.")
+    return not shipped and any(mentions(choose, name) for name in ("compute_end", "fetch_end"))
 
 
 _TIMES = {

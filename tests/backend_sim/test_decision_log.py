@@ -62,6 +62,18 @@ def test_a_window_of_the_log(make_scenario: Any, tmp_path: Path) -> None:
         simulate_with(keys, None, RunOptions(log=tmp_path / "no" / "log.csv"))
 
 
+def test_rows_of_no_time_are_logged_at_the_beginning_of_a_window(make_scenario: Any, tmp_path: Path) -> None:
+    costs, path = tmp_path / "nothing.csv", tmp_path / "log.csv"
+    costs.write_text("layer,compute_cycles,dram_bytes,weight_bytes\na,0,0,0\n")
+    periodic = {"kind": "periodic", "period_ms": 1}
+    tenant = {"model": {"costs": str(costs)}, "arrival": periodic, "deadline_ms": None}
+    keys = make_scenario(duration_s=0.01, tenants=[tenant, tenant])
+    document = simulate_with(keys, None, RunOptions(log=path))
+    assert len(_read(path)) == document["layers_executed"] > 0
+    simulate_with(keys, None, RunOptions(log=path, trace_window="1ms:2ms"))
+    assert {row["decided_at_cycles"] for row in _read(path)} == {"700000"}
+
+
 def test_starvation_is_said(make_scenario: Any) -> None:
     # Two streams that always have work; least laxity serves the one with a deadline for ever.
     busy = {"arrival": {"kind": "saturated"}}

@@ -100,6 +100,7 @@ def place(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("simulate fine.yaml --trace t.json --trace-window 5", "window"),
         ("simulate nowhere.yaml", "nowhere.yaml"),
         ("models export restnet -o x.onnx", "resnet"),
+        ("export fine.yaml --output=", "an empty name is no folder"),
         ("report nowhere.json -o r.html", "nowhere.json"),
         ("frobnicate", "--help"),
         ("simulate --frobnicate", "--frobnicate"),

@@ -118,10 +118,10 @@ static void load_row(lw_head *head)
 static void list_ready(lw_scheduler *lw)
 {
     int32_t count = 0;
-[machine.longest_fetch_cycles]    int32_t longest = 0;
+[machine.longest_fetch_cycles]    $LONGEST_WORK longest = 0;
     for (int32_t index = 0; index < LW_TENANTS; index++) {
         if (lw->heads[index].rows_left > 0) {
-[machine.longest_fetch_cycles]            int32_t cycles = (int32_t)@longest_fetch_cycles[lw->heads[index].profile];
+[machine.longest_fetch_cycles]            $LONGEST_WORK cycles = ($LONGEST_WORK)@longest_fetch_cycles[lw->heads[index].profile];
 [machine.longest_fetch_cycles]            longest = cycles > longest ? cycles : longest;
             lw->ready[count] = (lw_tenant)index;
             count++;
