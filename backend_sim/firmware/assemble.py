@@ -108,6 +108,8 @@ class Assembly:
         heads = {name for name in facts.head_fields() if reads("head", name)} | set(HEAD_NEEDED)
         if facts.defers.high:
             heads |= {"passed", "hopeless"}
+        if facts.waits:
+            heads |= {"timer", "due"}
         if "latest_start" in heads and facts.endless:
             heads.add("urgent")
         if not {"since", "last_start"}.isdisjoint(heads):
@@ -132,6 +134,8 @@ class Assembly:
             "drops": facts.drops.high,
             "defers": facts.defers.high,
             "gives_up": facts.drops.high or facts.defers.high,
+            "waits": facts.waits,
+            "changes": facts.drops.high or facts.defers.high or facts.waits,
             "batches": facts.batches.high > 1 and self._is_table("batch_size"),
             "limited": facts.columns["queue_limit"].span.low < NEVER,
             "ahead": facts.dispatch_ahead,
@@ -194,6 +198,7 @@ class Assembly:
             "SCALE": str(facts.scale),
             "RATE": str(facts.rate),
             "BUFFER": literal(facts.buffer_scaled, wide=True),
+            "LATEST": "lw->wake" if facts.waits else "LW_NEVER",
             "HAS_DEADLINE": "deadline < LW_NEVER" if facts.endless else "1",
             "COUNT_TYPE": storage_type(facts.machine_fields()["ready_count"]),
             "GROWS": self._grows(),
@@ -276,7 +281,7 @@ class Assembly:
             ("lw_head", "heads[LW_TENANTS]"),
             ("int64_t", "now"),
         ]
-        if "gives_up" in self._true:
+        if "changes" in self._true:
             members.append(("int64_t", "wake"))
         if facts.near:
             members.append(("int64_t", "epoch"))

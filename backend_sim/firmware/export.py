@@ -207,12 +207,11 @@ def _given(prepared: PreparedScenario, policy: Policy) -> SimulationInput:
             )
         load = prepared.tenant_load(index, menus, None)
         batching = load.batching
-        if batching.auto or (batching.delay_ns and batching.sizes[-1] > 1):
-            what = "batches that the scheduler chooses" if batching.auto else "batches that wait (delay_ms)"
+        if batching.auto:
             raise ScenarioError(
-                f"{what} are not exported",
+                "batches that the scheduler chooses are not exported",
                 where=scenario.where("tenants", index, "batch"),
-                accepted="batch: N, or {max: N} without delay_ms",
+                accepted="batch: N, or {max: N} with delay_ms and preferred",
             )
         if load.timeout_ns is not None:
             raise ScenarioError(

@@ -89,6 +89,11 @@ class Facts:
         return self.columns["limit_cycles"].span.high == NEVER
 
     @property
+    def waits(self) -> bool:
+        """Whether batches wait for company."""
+        return self.batches.high > 1 and self.columns["delay_cycles"].span.high > 0
+
+    @property
     def batches(self) -> Span:
         """Requests of one batch."""
         return Span(1, self.columns["largest_batch"].span.high)
@@ -181,6 +186,8 @@ class Facts:
             "urgent": Span(0, 1),
             "started": Span(0, 1),
             "undated": Span(0, 1),
+            "timer": _TIME,
+            "due": Span(0, 1),
         }
 
     def constants(self) -> dict[str, int]:
@@ -238,7 +245,7 @@ class Facts:
             first = self.columns["first_row"].at(f"{head}profile")
             span = Span(0, self.columns["rows"].span.high - 1)
             return Number(f"((int32_t){head}place - (int32_t){first.text})", span)
-        if field in ("place", "tenant", "urgent", "started", "undated") or kept is None:
+        if field in ("place", "tenant", "urgent", "started", "undated", "timer", "due") or kept is None:
             return None
         return reading(head + field, kept)
 

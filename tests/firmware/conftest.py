@@ -92,6 +92,11 @@ def random_scenario(seed: int, folder: Path, queries: int, most_tenants: int = 4
             sizes = sizes if chance.random() < 0.7 else sizes[-1:]
             tenant["model"] = {"costs": {str(size): str(path) for size in sizes}}
             tenant["batch"] = {"max": sizes[-1], "sizes": sizes} if len(sizes) > 1 else sizes[0]
+            if chance.random() < 0.5:
+                delay_ms = chance.choice((0.3, 2, 10)) * ms * count
+                preferred = [] if chance.random() < 0.5 else sizes[:1]
+                tenant["batch"] = {"max": sizes[-1], "sizes": sizes, "delay_ms": delay_ms}
+                tenant["batch"]["preferred"] = preferred
         tenants.append(tenant)
     npu = {
         "name": "small",

@@ -136,7 +136,6 @@ def test_shipped_policies_with_floating_point(keys: Keys, tmp_path: Path) -> Non
     ("change", "what"),
     [
         ({"pool": [{"npu": "memory-centric", "count": 2}], "npu": None}, "a pool of 2 NPUs is not exported"),
-        ({"batch": {"max": 4, "delay_ms": 1, "sizes": [4]}}, "batches that wait"),
         ({"batch": {"auto": True, "max": 4, "sizes": [4]}}, "batches that the scheduler chooses"),
         ({"queue": {"timeout_ms": 5}}, "requests give up"),
         ({"arrival": {"kind": "closed_loop", "concurrency": 2}}, "closed_loop wait for the NPU"),

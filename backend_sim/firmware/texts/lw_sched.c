@@ -154,13 +154,37 @@ static int32_t profile_of(int32_t index, int32_t size)
     return chosen;
 }
 
-static int32_t batch_of(int32_t index, int32_t waiting)
+/* How many of so many requests the head batch takes, 0 to wait for more; a batch that is due takes all it can. */
+static int32_t batch_of(int32_t index, int32_t waiting, int due)
 {
     int32_t largest = @largest_batch[index];
     (void)index;
+    (void)due;
+[waits]    if (waiting < largest && !due) {
+[waits]        int32_t at = @first_preferred[index], end = at + @preferred_count[index], size = 0;
+[waits]        for (; at < end; at++) {
+[waits]            size = (int32_t)@preferred_sizes[at] <= waiting ? (int32_t)@preferred_sizes[at] : size;
+[waits]        }
+[waits]        return size;
+[waits]    }
     return waiting < largest ? waiting : largest;
 }
 
+[waits]/* Cycle at which the batch of so many requests goes even if it is not full. */
+[waits]static int64_t goes_at(const lw_head *head, int32_t index, int32_t waiting, const lw_request *oldest)
+[waits]{
+[waits]    int64_t cycle = oldest->arrival + @delay_cycles[index];
+[waits]    (void)head;
+[waits]    (void)waiting;
+[waits][defers]    if (@defers[index] && !head->hopeless) {
+[waits][defers]        int32_t profile = profile_of(index, batch_of(index, waiting, 1));
+[waits][defers]        int64_t alone = (int64_t)@standalone_cycles[profile], soon = oldest->deadline - alone - alone / 2;
+[waits][defers]        (void)profile;
+[waits][defers]        cycle = soon < cycle ? soon : cycle;
+[waits][defers]    }
+[waits]    return cycle;
+[waits]}
+[waits]
 [defers]/* Let the requests at the front that can no longer be in time, even alone, step aside. */
 [defers]static void pass_over(lw_head *head, int32_t index, int64_t now)
 [defers]{
@@ -168,11 +192,14 @@ static int32_t batch_of(int32_t index, int32_t waiting)
 [defers]    int32_t waiting = head->queued - head->passed;
 [defers]    (void)index;
 [defers]    for (; waiting > 0; waiting--) {
-[defers]        int32_t profile = profile_of(index, batch_of(index, waiting));
+[waits][defers]        int due = goes_at(head, index, waiting, at) <= now;
+[waits][defers]        int32_t profile = profile_of(index, batch_of(index, waiting, due || head->due));
+[!waits][defers]        int32_t profile = profile_of(index, batch_of(index, waiting, 1));
 [defers]        (void)profile;
 [defers]        if (now + (int64_t)@standalone_cycles[profile] <= at->deadline) {
 [defers]            break;
 [defers]        }
+[waits][defers]        head->due = (uint8_t)(due || head->due);
 [defers]        last = at;
 [defers]        at = at->next;
 [defers]    }
@@ -200,10 +227,11 @@ static int32_t batch_of(int32_t index, int32_t waiting)
 [!defers]}
 
 [gives_up]/* Cycle at which a head that has not begun changes by itself, because its oldest request will be too late. */
-[gives_up]static int64_t changes_at(const lw_head *head, int32_t index)
+[gives_up]static int64_t changes_at(const lw_head *head, int32_t index, int32_t profile)
 [gives_up]{
 [gives_up]    int64_t deadline = first_of(head)->deadline;
 [gives_up]    (void)index;
+[gives_up]    (void)profile;
 [gives_up]    if ($HAS_DEADLINE) {
 [drops]        if (@drops[index]) {
 [drops]            int32_t smallest = @first_profile[index];
@@ -211,7 +239,7 @@ static int32_t batch_of(int32_t index, int32_t waiting)
 [drops]            return deadline - (int64_t)@standalone_cycles[smallest] + 1;
 [drops]        }
 [defers]        if (@defers[index] && !head->hopeless) {
-[defers]            return deadline - (int64_t)@standalone_cycles[head->profile] + 1;
+[defers]            return deadline - (int64_t)@standalone_cycles[profile] + 1;
 [defers]        }
 [gives_up]    }
 [gives_up]    return LW_NEVER;
@@ -223,13 +251,26 @@ static void put_head(lw_scheduler *lw, int32_t index)
     lw_head *head = &lw->heads[index];
     lw_request *first;
     int32_t waiting = head->queued, size, profile, listed = head->rows_left > 0;
-[gives_up]    int64_t change;
+[changes]    int64_t change;
+[waits]    int64_t goes;
 [defers]    head->hopeless = @defers[index] && head->passed == head->queued;
 [defers]    waiting = head->hopeless ? head->queued : head->queued - head->passed;
     first = first_of(head);
     (void)first;
-    size = batch_of(index, waiting);
+[waits]    goes = goes_at(head, index, waiting, first);
+[waits]    size = batch_of(index, waiting, head->due || goes <= lw->now);
+[!waits]    size = batch_of(index, waiting, 1);
     profile = profile_of(index, size);
+[waits]    change = size < (int32_t)@largest_batch[index] && size < waiting ? goes : LW_NEVER;
+[waits][gives_up]    head->timer = changes_at(head, index, profile);
+[waits][gives_up]    change = head->timer < change ? head->timer : change;
+[waits]    head->timer = change;
+[waits]    lw->wake = change < lw->wake ? change : lw->wake;
+[waits]    if (size == 0) {
+[waits]        head->rows_left = 0;
+[waits]        list_ready(lw);
+[waits]        return;
+[waits]    }
 [dated]    if (!listed) {
 [dated]        head->undated = 1;
 [dated]        lw->undated = 1;
@@ -251,8 +292,8 @@ static void put_head(lw_scheduler *lw, int32_t index)
     if (!listed) {
         list_ready(lw);
     }
-[gives_up]    change = changes_at(head, index);
-[gives_up]    lw->wake = change < lw->wake ? change : lw->wake;
+[!waits][gives_up]    change = changes_at(head, index, profile);
+[!waits][gives_up]    lw->wake = change < lw->wake ? change : lw->wake;
 }
 
 /* Give up the requests at the front that can no longer be in time, and put the others together. */
@@ -266,6 +307,7 @@ static void form_head(lw_scheduler *lw, int32_t index)
 [drops]            drop_first(lw, head);
 [drops]        }
 [drops]    }
+[waits][defers]    head->hopeless = 0;
 [defers]    if (@defers[index]) {
 [defers]        pass_over(head, index, lw->now);
 [defers]    }
@@ -277,23 +319,25 @@ static void form_head(lw_scheduler *lw, int32_t index)
     }
 }
 
-[gives_up]/* Form the heads that time has changed. */
-[gives_up]static void form_heads(lw_scheduler *lw)
-[gives_up]{
-[gives_up]    lw->wake = LW_NEVER;
-[gives_up]    for (int32_t index = 0; index < LW_TENANTS; index++) {
-[gives_up]        lw_head *head = &lw->heads[index];
-[gives_up]        if (!head->started && head->rows_left > 0) {
-[gives_up]            int64_t change = changes_at(head, index);
-[gives_up]            if (change <= lw->now) {
-[gives_up]                form_head(lw, index);
-[gives_up]            } else {
-[gives_up]                lw->wake = change < lw->wake ? change : lw->wake;
-[gives_up]            }
-[gives_up]        }
-[gives_up]    }
-[gives_up]}
-[gives_up]
+[changes]/* Form the heads that time has changed. */
+[changes]static void form_heads(lw_scheduler *lw)
+[changes]{
+[changes]    lw->wake = LW_NEVER;
+[changes]    for (int32_t index = 0; index < LW_TENANTS; index++) {
+[changes]        lw_head *head = &lw->heads[index];
+[waits]        if (!head->started && head->queued > 0) {
+[waits]            int64_t change = head->timer;
+[!waits][changes]        if (!head->started && head->rows_left > 0) {
+[!waits][changes]            int64_t change = changes_at(head, index, (int32_t)head->profile);
+[changes]            if (change <= lw->now) {
+[changes]                form_head(lw, index);
+[changes]            } else {
+[changes]                lw->wake = change < lw->wake ? change : lw->wake;
+[changes]            }
+[changes]        }
+[changes]    }
+[changes]}
+[changes]
 [dated]/* Heads that arrivals have put together are so since this decision. */
 [dated]static void date_heads(lw_scheduler *lw)
 [dated]{
@@ -338,7 +382,7 @@ void lw_init(lw_scheduler *lw)
 {
     memset(lw, 0, sizeof *lw);
 [machine.running]    lw->machine.running = -1;
-[gives_up]    lw->wake = LW_NEVER;
+[changes]    lw->wake = LW_NEVER;
 [head.tenant]    for (int32_t index = 0; index < LW_TENANTS; index++) {
 [head.tenant]        lw->heads[index].tenant = (lw_tenant)index;
 [head.tenant]    }
@@ -442,6 +486,7 @@ static void schedule(lw_scheduler *lw, int32_t index, lw_choice *choice)
     choice->fetch_end = $FROM_EPOCH(fetch_end);
     choice->compute_end = $FROM_EPOCH(compute_end);
     head->started = 1;
+[waits]    head->due = 0;
 [head.last_start]    head->last_start = ${EPOCH}lw->machine.start;
     policy_append_fetch(lw, $HEAD_WEIGHT, compute_end);
     lw->machine.fetch_end = fetch_end;
@@ -491,14 +536,14 @@ int32_t lw_decide(lw_scheduler *lw, int64_t now, lw_choice *choice)
 [machine.now]    lw->machine.now = ($TIME)(now$SINCE_EPOCH);
     for (;;) {
         int32_t index;
-[gives_up]        if (lw->wake <= now) {
-[gives_up]            form_heads(lw);
-[gives_up]        }
+[changes]        if (lw->wake <= now) {
+[changes]            form_heads(lw);
+[changes]        }
 [dated]        if (lw->undated) {
 [dated]            date_heads(lw);
 [dated]        }
         if (lw->machine.ready_count == 0) {
-            return hold(choice, LW_NEVER);
+            return hold(choice, $LATEST);
         }
         lw->machine.start = ($TIME)(now$SINCE_EPOCH + $DECISION_CYCLES);
         if (lw->machine.fetch_end > lw->machine.start) {
@@ -516,8 +561,8 @@ int32_t lw_decide(lw_scheduler *lw, int64_t now, lw_choice *choice)
         }
         if (index == LW_HOLD) {
             int64_t until = lw->machine.hold_until;
-[gives_up]            form_heads(lw); /* of heads that began since, nothing changes by itself any more */
-[gives_up]            until = until < lw->wake ? until : lw->wake;
+[changes]            form_heads(lw); /* of heads that began since, nothing changes by itself any more */
+[changes]            until = until < lw->wake ? until : lw->wake;
             if (lw->machine.compute_end > ($TIME)(lw->now$SINCE_EPOCH) && ${EPOCH}lw->machine.compute_end < until) {
                 until = ${EPOCH}lw->machine.compute_end;
             }
