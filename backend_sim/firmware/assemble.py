@@ -110,6 +110,8 @@ class Assembly:
             heads |= {"passed", "hopeless"}
         if facts.waits:
             heads |= {"timer", "due"}
+        if facts.timeouts:
+            heads.add("times_out")
         if "latest_start" in heads and facts.endless:
             heads.add("urgent")
         if not {"since", "last_start"}.isdisjoint(heads):
@@ -135,7 +137,11 @@ class Assembly:
             "defers": facts.defers.high,
             "gives_up": facts.drops.high or facts.defers.high,
             "waits": facts.waits,
-            "changes": facts.drops.high or facts.defers.high or facts.waits,
+            "timed": facts.drops.high or facts.defers.high or facts.waits,
+            "timeouts": facts.timeouts,
+            "changes": facts.drops.high or facts.defers.high or facts.waits or facts.timeouts,
+            "leaves": facts.drops.high or facts.timeouts,
+            "each": facts.timeouts or "tenant" in self._kept["head"],
             "batches": facts.batches.high > 1 and self._is_table("batch_size"),
             "limited": facts.columns["queue_limit"].span.low < NEVER,
             "ahead": facts.dispatch_ahead,
@@ -240,6 +246,8 @@ class Assembly:
             changes.append("(int32_t)head->batch < (int32_t)@largest_batch[tenant]")
         if self.facts.defers.high:
             changes.append("head->hopeless")
+        if self.facts.timeouts:
+            changes.append("left")
         return f"({' || '.join(changes)})" if len(changes) > 1 else changes[0]
 
     def _moved_heads(self) -> str:
@@ -295,7 +303,7 @@ class Assembly:
             if names and f"lw->{'own[' if record == 'own' else 'common.'}" in self.program:
                 parts.append(self._struct(kind, [("int64_t", name) for name in names]))
                 members.append((kind, member))
-        if facts.drops.high:
+        if "leaves" in self._true:
             members.append(("lw_request", "*dropped"))
         if facts.dispatch_ahead:
             members.append((storage_type(machine["start"]), f"recent[{facts.dispatch_ahead + 1}]"))

@@ -213,12 +213,6 @@ def _given(prepared: PreparedScenario, policy: Policy) -> SimulationInput:
                 where=scenario.where("tenants", index, "batch"),
                 accepted="batch: N, or {max: N} with delay_ms and preferred",
             )
-        if load.timeout_ns is not None:
-            raise ScenarioError(
-                "a queue whose requests give up (timeout_ms) is not exported",
-                where=scenario.where("tenants", index, "queue"),
-                accepted="limit and drop_hopeless",
-            )
         loads.append(load)
     for index, source in enumerate(prepared.sources(TrafficRequest())):
         if not isinstance(source, TimeStream):

@@ -94,6 +94,11 @@ class Facts:
         return self.batches.high > 1 and self.columns["delay_cycles"].span.high > 0
 
     @property
+    def timeouts(self) -> bool:
+        """Whether a tenant's requests give up waiting."""
+        return self.columns["timeout_cycles"].span.low < NEVER
+
+    @property
     def batches(self) -> Span:
         """Requests of one batch."""
         return Span(1, self.columns["largest_batch"].span.high)
@@ -186,7 +191,7 @@ class Facts:
             "urgent": Span(0, 1),
             "started": Span(0, 1),
             "undated": Span(0, 1),
-            "timer": _TIME,
+            **dict.fromkeys(("timer", "times_out"), _TIME),
             "due": Span(0, 1),
         }
 
@@ -245,7 +250,10 @@ class Facts:
             first = self.columns["first_row"].at(f"{head}profile")
             span = Span(0, self.columns["rows"].span.high - 1)
             return Number(f"((int32_t){head}place - (int32_t){first.text})", span)
-        if field in ("place", "tenant", "urgent", "started", "undated", "timer", "due") or kept is None:
+        if (
+            field in ("place", "tenant", "urgent", "started", "undated", "timer", "due", "times_out")
+            or kept is None
+        ):
             return None
         return reading(head + field, kept)
 

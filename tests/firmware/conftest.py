@@ -85,6 +85,8 @@ def random_scenario(seed: int, folder: Path, queries: int, most_tenants: int = 4
             queue["limit"] = chance.choice((1, 3, 20))
         if chance.random() < 0.2:
             queue["drop_hopeless"] = True
+        if chance.random() < 0.2:
+            queue["timeout_ms"] = chance.choice((0.5, 3, 20)) * ms * count**0.5
         if queue:
             tenant["queue"] = queue
         if chance.random() < 0.4:

@@ -137,7 +137,6 @@ def test_shipped_policies_with_floating_point(keys: Keys, tmp_path: Path) -> Non
     [
         ({"pool": [{"npu": "memory-centric", "count": 2}], "npu": None}, "a pool of 2 NPUs is not exported"),
         ({"batch": {"auto": True, "max": 4, "sizes": [4]}}, "batches that the scheduler chooses"),
-        ({"queue": {"timeout_ms": 5}}, "requests give up"),
         ({"arrival": {"kind": "closed_loop", "concurrency": 2}}, "closed_loop wait for the NPU"),
         ({"arrival": {"kind": "saturated"}}, "saturated wait for the NPU"),
     ],

@@ -131,6 +131,75 @@ static void list_ready(lw_scheduler *lw)
 [machine.longest_fetch_cycles]    lw->machine.longest_fetch_cycles = ($LONGEST_TYPE)longest;
 }
 
+[defers]static lw_request *first_of(const lw_head *head)
+[defers]{
+[defers]    return head->hopeless ? head->late : head->fresh;
+[defers]}
+[!defers]static lw_request *first_of(const lw_head *head)
+[!defers]{
+[!defers]    return head->fresh;
+[!defers]}
+
+[timeouts]static lw_request **behind(lw_request **at, int32_t count)
+[timeouts]{
+[timeouts]    for (; count > 0; count--) {
+[timeouts]        at = &(*at)->next;
+[timeouts]    }
+[timeouts]    return at;
+[timeouts]}
+[timeouts]
+[timeouts][defers]/* Whether some that others were let pass have not begun. */
+[timeouts][defers]static int late_wait(const lw_head *head)
+[timeouts][defers]{
+[timeouts][defers]    return head->passed > (head->started && head->hopeless ? (int32_t)$HEAD_BATCH : 0);
+[timeouts][defers]}
+[timeouts][defers]
+[timeouts]/* Where the oldest request that has not begun is linked. */
+[timeouts]static lw_request **oldest_of(lw_head *head)
+[timeouts]{
+[timeouts]    int32_t begun = head->started ? (int32_t)$HEAD_BATCH : 0;
+[timeouts][defers]    if (late_wait(head)) {
+[timeouts][defers]        return behind(&head->late, head->hopeless ? begun : 0);
+[timeouts][defers]    }
+[timeouts][defers]    begun = head->hopeless ? 0 : begun;
+[timeouts]    return behind(&head->fresh, begun);
+[timeouts]}
+[timeouts]
+[timeouts]/* Note when the oldest request that has not begun will have waited for too long. */
+[timeouts]static void watch(lw_scheduler *lw, int32_t index)
+[timeouts]{
+[timeouts]    lw_head *head = &lw->heads[index];
+[timeouts]    const lw_request *oldest = *oldest_of(head);
+[timeouts]    head->times_out = oldest == 0 ? LW_NEVER : oldest->arrival + @timeout_cycles[index] + 1;
+[timeouts]    lw->wake = head->times_out < lw->wake ? head->times_out : lw->wake;
+[timeouts]}
+[timeouts]
+[timeouts]/* Requests that have waited for too long by a cycle leave; whether there were any. */
+[timeouts]static int time_out(lw_scheduler *lw, int32_t index, int64_t now)
+[timeouts]{
+[timeouts]    lw_head *head = &lw->heads[index];
+[timeouts]    int any = head->times_out <= now;
+[timeouts]    while (head->times_out <= now) {
+[timeouts]        lw_request **at = oldest_of(head), *request = *at;
+[timeouts]        lw_request *before = (lw_request *)(void *)at; /* the link is its first member, or begins the list */
+[timeouts]        if (!head->started && request == first_of(head)) {
+[timeouts]            head->rows_left = 0;
+[timeouts]        }
+[timeouts][defers]        if (late_wait(head)) {
+[timeouts][defers]            head->late_last = head->late_last == request ? before : head->late_last;
+[timeouts][defers]            head->passed--;
+[timeouts][defers]        }
+[timeouts]        head->fresh_last = head->fresh_last == request ? before : head->fresh_last;
+[timeouts]        *at = request->next;
+[timeouts]        head->queued--;
+[machine.queued][timeouts]        lw->machine.queued--;
+[timeouts]        request->next = lw->dropped;
+[timeouts]        lw->dropped = request;
+[timeouts]        watch(lw, index);
+[timeouts]    }
+[timeouts]    return any;
+[timeouts]}
+[timeouts]
 [drops]static void drop_first(lw_scheduler *lw, lw_head *head)
 [drops]{
 [drops]    lw_request *request = head->fresh;
@@ -140,6 +209,7 @@ static void list_ready(lw_scheduler *lw)
 [drops]    head->rows_left = 0;
 [drops]    request->next = lw->dropped;
 [drops]    lw->dropped = request;
+[timeouts][drops]    watch(lw, (int32_t)(head - lw->heads));
 [drops]}
 [drops]
 /* Cycles that a batch of so many requests takes alone, and the profile at which it runs. */
@@ -217,15 +287,6 @@ static int32_t batch_of(int32_t index, int32_t waiting, int due)
 [defers]    head->passed = head->queued - waiting;
 [defers]}
 [defers]
-[defers]static lw_request *first_of(const lw_head *head)
-[defers]{
-[defers]    return head->hopeless ? head->late : head->fresh;
-[defers]}
-[!defers]static lw_request *first_of(const lw_head *head)
-[!defers]{
-[!defers]    return head->fresh;
-[!defers]}
-
 [gives_up]/* Cycle at which a head that has not begun changes by itself, because its oldest request will be too late. */
 [gives_up]static int64_t changes_at(const lw_head *head, int32_t index, int32_t profile)
 [gives_up]{
@@ -251,7 +312,7 @@ static void put_head(lw_scheduler *lw, int32_t index)
     lw_head *head = &lw->heads[index];
     lw_request *first;
     int32_t waiting = head->queued, size, profile, listed = head->rows_left > 0;
-[changes]    int64_t change;
+[timed]    int64_t change;
 [waits]    int64_t goes;
 [defers]    head->hopeless = @defers[index] && head->passed == head->queued;
 [defers]    waiting = head->hopeless ? head->queued : head->queued - head->passed;
@@ -325,16 +386,21 @@ static void form_head(lw_scheduler *lw, int32_t index)
 [changes]    lw->wake = LW_NEVER;
 [changes]    for (int32_t index = 0; index < LW_TENANTS; index++) {
 [changes]        lw_head *head = &lw->heads[index];
+[timeouts]        int left = time_out(lw, index, lw->now);
+[timeouts]        if (left && !head->started) {
+[timeouts]            form_head(lw, index);
+[timeouts]        }
+[timeouts]        lw->wake = head->times_out < lw->wake ? head->times_out : lw->wake;
 [waits]        if (!head->started && head->queued > 0) {
 [waits]            int64_t change = head->timer;
-[!waits][changes]        if (!head->started && head->rows_left > 0) {
-[!waits][changes]            int64_t change = changes_at(head, index, (int32_t)head->profile);
-[changes]            if (change <= lw->now) {
-[changes]                form_head(lw, index);
-[changes]            } else {
-[changes]                lw->wake = change < lw->wake ? change : lw->wake;
-[changes]            }
-[changes]        }
+[!waits][gives_up]        if (!head->started && head->rows_left > 0) {
+[!waits][gives_up]            int64_t change = changes_at(head, index, (int32_t)head->profile);
+[timed]            if (change <= lw->now) {
+[timed]                form_head(lw, index);
+[timed]            } else {
+[timed]                lw->wake = change < lw->wake ? change : lw->wake;
+[timed]            }
+[timed]        }
 [changes]    }
 [changes]}
 [changes]
@@ -383,17 +449,22 @@ void lw_init(lw_scheduler *lw)
     memset(lw, 0, sizeof *lw);
 [machine.running]    lw->machine.running = -1;
 [changes]    lw->wake = LW_NEVER;
-[head.tenant]    for (int32_t index = 0; index < LW_TENANTS; index++) {
+[each]    for (int32_t index = 0; index < LW_TENANTS; index++) {
 [head.tenant]        lw->heads[index].tenant = (lw_tenant)index;
-[head.tenant]    }
+[timeouts]        lw->heads[index].times_out = LW_NEVER;
+[each]    }
 }
 
 int lw_arrive(lw_scheduler *lw, int32_t tenant, lw_request *request)
 {
     lw_head *head = &lw->heads[tenant];
+[timeouts]    int left = time_out(lw, tenant, request->arrival);
 [head.arrived]    head->arrived++;
 [head.newest]    head->newest = request->arrival;
 [limited]    if ((int64_t)head->queued >= (int64_t)@queue_limit[tenant]) {
+[limited][timeouts]        if (left && !head->started) {
+[limited][timeouts]            put_head(lw, tenant);
+[limited][timeouts]        }
 [limited]        return 0;
 [limited]    }
     request->next = 0;
@@ -405,6 +476,9 @@ int lw_arrive(lw_scheduler *lw, int32_t tenant, lw_request *request)
     head->fresh_last = request;
     head->queued++;
 [machine.queued]    lw->machine.queued++;
+[timeouts]    if (head->times_out >= LW_NEVER) {
+[timeouts]        watch(lw, tenant);
+[timeouts]    }
     if (!head->started && $GROWS) {
         put_head(lw, tenant);
     }
@@ -485,6 +559,10 @@ static void schedule(lw_scheduler *lw, int32_t index, lw_choice *choice)
     choice->fetch_start = $FROM_EPOCH(lw->machine.start);
     choice->fetch_end = $FROM_EPOCH(fetch_end);
     choice->compute_end = $FROM_EPOCH(compute_end);
+[timeouts]    if (!head->started) {
+[timeouts]        head->started = 1;
+[timeouts]        watch(lw, index);
+[timeouts]    }
     head->started = 1;
 [waits]    head->due = 0;
 [head.last_start]    head->last_start = ${EPOCH}lw->machine.start;
@@ -600,10 +678,10 @@ void lw_row_done(lw_scheduler *lw, int64_t expected, int64_t actual)
     lw->machine.compute_end += ($TIME)later;
 [noted]    forget_room(lw);
 }
-[drops]
-[drops]lw_request *lw_dropped(lw_scheduler *lw)
-[drops]{
-[drops]    lw_request *dropped = lw->dropped;
-[drops]    lw->dropped = 0;
-[drops]    return dropped;
-[drops]}
+[leaves]
+[leaves]lw_request *lw_dropped(lw_scheduler *lw)
+[leaves]{
+[leaves]    lw_request *dropped = lw->dropped;
+[leaves]    lw->dropped = 0;
+[leaves]    return dropped;
+[leaves]}

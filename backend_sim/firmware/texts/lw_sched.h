@@ -73,8 +73,8 @@ int32_t lw_decide(lw_scheduler *lw, int64_t now, lw_choice *choice);
 
 /* A row ended that choice.compute_end expected at another cycle: what follows it is expected by as much later. */
 void lw_row_done(lw_scheduler *lw, int64_t expected, int64_t actual);
-[drops]
-[drops]/* Requests that were dropped since the last call, by next; they are the caller's again. */
-[drops]lw_request *lw_dropped(lw_scheduler *lw);
+[leaves]
+[leaves]/* Requests that were dropped or gave up since the last call, by next; they are the caller's again. */
+[leaves]lw_request *lw_dropped(lw_scheduler *lw);
 
 #endif
