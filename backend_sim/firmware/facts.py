@@ -108,14 +108,14 @@ class Facts:
 
         Late commitment appends to what reaches beyond its marks rows of memory-intensive models only. Whole
         models of these do not add to what is to be computed beyond the fetches, so of each tenant at most two
-        parts of a model do. No lead is longer than all fetches of a model. Without overlap
-        only rows of one model are ahead.
+        parts of a model do. No lead is longer than all fetches of a model; full queues are not held. Without
+        overlap only rows of one model are ahead.
         """
         longest = self.columns["longest_fetch_cycles"].span.high
         most = int(self.columns["model_compute_cycles"].values.max())
         if not policy.spec.overlap:
             ahead = most
-        elif self.options.get("hides"):
+        elif self.options.get("hides") and self.columns["queue_limit"].span.low == NEVER:
             fetched = int(self.columns["model_fetch_cycles"].values.max())
             ahead = (2 * self.tenants + 1) * most + MARK * max(longest, fetched)
         else:
@@ -306,6 +306,9 @@ _TIMES = {
     "fetch": ("done",),
     "head": ("latest_start",),
 }
+_OURS = ("place", "tenant", "urgent", "started", "undated", "timer", "due", "times_out")
+"""Fields of heads that only the C text knows."""
+
 _POSITIONS = ("first", "last")
 
 

@@ -21,15 +21,15 @@ def last_start(head: Head, begin: int) -> int:
     the way of the newest, if that can be in time (*ours*).
     """
     latest = head.latest_start
-    last = latest
+    last, waiting = latest, head.queued - head.passed
     if head.hopeless != 0:
-        if head.row > 0 and head.queued > head.passed:
+        if head.row > 0 and waiting > 0:
             last = head.newest + head.limit_cycles - head.full_standalone_cycles - head.remaining_cycles
-    elif head.queued - head.passed > head.batch and latest < NEVER:
-        rest = head.queued - head.passed - head.batch
-        gap = (head.newest - head.arrival) // (rest + head.batch)
+    elif waiting > head.batch and head.limit_cycles < NEVER:
         each = max(head.full_compute_cycles, head.full_fetch_cycles) // head.full
-        last += min(0, rest * (gap - each))
+        span = max(0, head.newest - head.arrival)
+        if span < waiting * each:
+            last += (waiting - head.batch) * (span // max(1, waiting) - each)
     return last if last >= begin else latest
 
 
@@ -60,7 +60,7 @@ def guard(view: View, chosen: int, margin_cycles: int, at_completion: bool, queu
     start, compute_end, least_allowed = machine.start, machine.compute_end, -margin_cycles
     if at_completion:
         start, least_allowed = fetch_end_of(view, heads[chosen]), 0
-        compute_end = max(compute_end, start) + heads[chosen].compute_cycles
+        compute_end = max(machine.compute_end, start) + heads[chosen].compute_cycles
     surely = max(start, compute_end) + margin_cycles
     passed, passed_slack = -1, least_allowed
     while True:
@@ -116,6 +116,6 @@ def _finished_first(view: View, chosen: int) -> int:
     best, least = chosen, heads[chosen].compute_cycles
     for k in range(machine.ready_count):
         head = heads[ready[k]]
-        if head.row > 0 and head.remaining_cycles < least:
+        if head.remaining_cycles < least and head.row > 0:
             best, least = ready[k], head.remaining_cycles
     return best
