@@ -86,7 +86,7 @@ def _translated(facts: Facts, policy: Policy, *, asks_room: bool) -> Translation
             needed.append(("machine", "origin"))
     bound = {cast("FunctionType", commitment.choose): cast("FunctionType", spec.choose)}
     # Leads follow from rows alone; room beside a row is found out where a decision asks for it.
-    bound[cast("FunctionType", commitment.lead_of)] = _lead_of
+    bound[cast("FunctionType", commitment.lead_of)] = cast("FunctionType", _lead_of)
     bound |= {getattr(timelines, name): empty for name, empty in timelines.WITHOUT_ROOM.items()}
     bounds = {cast("FunctionType", timelines.fetch_end_of): facts.machine_fields()["fetch_end"]}
     program = Program(facts, bound, bounds, needed)

@@ -24,7 +24,7 @@ NPU = {
 def tenants(folder: Path, rows: list[str], names: list[str], cycles: int, deadline: float | None) -> Keys:
     """Tenants of one model, each with as many cycles between requests as all need for one."""
     (folder / "costs.csv").write_text("\n".join([HEADER, *rows]) + "\n")
-    made = []
+    made: list[Keys] = []
     for index, name in enumerate(names):
         qps = 0.8 * 700e6 / cycles / len(names)
         arrival = {"kind": "poisson", "qps": qps, "seed": index}
