@@ -7,11 +7,12 @@ from layerweaver.backend_sim.llm.decoder import Decoder
 from layerweaver.backend_sim.llm.outside import ASKED
 from layerweaver.backend_sim.llm.state import LlmState
 from layerweaver.scheduler.machine.outside import call_out
+from layerweaver.scheduler.machine.timelines import Machine
 
 __all__ = ["ask_for_prices", "cut"]
 
 
-def ask_for_prices(llm: LlmState, decoder: Decoder) -> bool:
+def ask_for_prices(llm: LlmState, decoder: Decoder, machine: Machine) -> bool:
     """Have a cost model price every row of the planned iteration; return whether it did."""
     at, count, first = decoder.first_asked, 0, decoder.first_line
     for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
@@ -33,11 +34,13 @@ def ask_for_prices(llm: LlmState, decoder: Decoder) -> bool:
         if cache > 0:
             tiles = max(tiles, (cache + decoder.tile_bytes - 1) // decoder.tile_bytes)
             weights += cache
-        cut(llm, decoder, row, (price[0], price[1], weights, price[4], tiles))
+        cut(llm, decoder, machine, row, (price[0], price[1], weights, price[4], tiles))
     return True
 
 
-def cut(llm: LlmState, decoder: Decoder, shape_index: int, costs: tuple[int, int, int, int, int]) -> None:
+def cut(
+    llm: LlmState, decoder: Decoder, machine: Machine, shape_index: int, costs: tuple[int, int, int, int, int]
+) -> None:
     """Set a row's tiles, by its compute, traffic, what it keeps resident, live bytes and their number."""
     compute, traffic, weights, live, tiles = costs
     shape = llm.shapes[decoder.first_shape + shape_index]
@@ -45,3 +48,10 @@ def cut(llm: LlmState, decoder: Decoder, shape_index: int, costs: tuple[int, int
     shape.compute_cycles, shape.rest_cycles = compute // tiles, compute % tiles
     shape.dram_bytes, shape.rest_bytes = traffic // tiles, traffic % tiles
     shape.weight_bytes, shape.rest_weights = weights // tiles, weights % tiles
+    shape.fetch_cycles = shape.longest_fetch_cycles = _fetch_cycles(shape.dram_bytes, machine)
+    if shape.rest_bytes > 0:
+        shape.longest_fetch_cycles = _fetch_cycles(shape.dram_bytes + 1, machine)
+
+
+def _fetch_cycles(dram_bytes: int, machine: Machine) -> int:
+    return (dram_bytes * machine.scale + machine.rate - 1) // machine.rate

@@ -32,7 +32,7 @@ class Decoder(Protocol):
         first_repeated: First of the rows that repeat a block, counted within the iteration; never 0.
         block_rows: Rows of the block.
         blocks_end: Row after the last block; ``first_repeated`` where nothing is repeated.
-        summed: 1 if ``after_compute`` and ``after_cycles`` hold for the rows of the blocks too.
+        summed: 1 if ``after_compute`` and ``after_cycles`` hold for rows behind the first block too.
         costs: TIMINGS, ROWS or PRICED.
         pricer: Address of what prices its rows, 0 unless PRICED; so are the fields that follow.
         first_asked: Start of its part of ``asked``.
@@ -41,6 +41,7 @@ class Decoder(Protocol):
         prices_at: Address of that.
         works: Cached tokens up to which ``LlmState.works`` has the attention of one new token.
         first_sum: Start of its part of ``sums``.
+        first_known: Start of its part of ``known``.
         first_rate: Start of its part of ``rates``.
         first_bucket: Start of its part of ``itl_counts``.
         most_tokens: Tokens up to which costs are tabulated.
@@ -141,6 +142,7 @@ class Decoder(Protocol):
     prices_at: int
     works: int
     first_sum: int
+    first_known: int
     first_rate: int
     first_bucket: int
     most_tokens: int

@@ -46,6 +46,7 @@ def count_members(llm: LlmState, decoder: Decoder) -> int:
         request = llm.requests[llm.line[place]]
         if new == 0 or is_finished(request):
             continue
+        llm.member_new[first + members], llm.member_cached[first + members] = new, request.computed
         members += 1
         tokens += new
         if request.computed + new == request.prompt + request.generated:
@@ -81,15 +82,10 @@ def price(llm: LlmState, decoder: Decoder, machine: Machine) -> tuple[int, int, 
         shape = llm.shapes[decoder.first_shape]
         shape.compute_cycles, shape.tiles = _timed(llm, decoder), 1
     elif decoder.costs == PRICED:
-        if not ask_for_prices(llm, decoder):
+        if not ask_for_prices(llm, decoder, machine):
             return 1, NEVER, 0, 0
     else:
-        price_rows(llm, decoder)
-    for distinct in range(decoder.first_shape, decoder.first_shape + decoder.shapes):
-        shape = llm.shapes[distinct]
-        shape.fetch_cycles = shape.longest_fetch_cycles = _fetch_cycles(shape.dram_bytes, machine)
-        if shape.rest_bytes > 0:
-            shape.longest_fetch_cycles = _fetch_cycles(shape.dram_bytes + 1, machine)
+        price_rows(llm, decoder, machine)
     return _sum_up(llm, decoder)
 
 
@@ -112,17 +108,18 @@ class _Sums(NamedTuple):
 
 
 def _sum_up(llm: LlmState, decoder: Decoder) -> tuple[int, int, int, int]:
-    """Fill in what is left after each row outside of the repeated blocks; the sums of :func:`price`.
+    """Fill in what is left after each row up to the first repeated block and after the last; the sums of all.
 
     A block makes of the cold makespan Q and the computes C after it ``max(K + C, F + Q)``, F its fetches:
     over n blocks that is ``max(n F + Q, K + C + (n - 1) max(F, block's computes))``.
     """
     sums = _sum_rows(llm, decoder, decoder.rows, decoder.blocks_end, _Sums(0, 0, 0, 0, 0))
-    count = (decoder.blocks_end - decoder.first_repeated) // decoder.block_rows
+    first, end = decoder.first_repeated, decoder.blocks_end
+    count = (end - first) // decoder.block_rows - 1
     decoder.summed = 1
     if count > 0:
-        first = decoder.first_repeated
-        block = _sum_rows(llm, decoder, first + decoder.block_rows, first, _Sums(0, 0, 0, 0, -NEVER))
+        end = first + decoder.block_rows
+        block = _sum_rows(llm, decoder, end, first, _Sums(0, 0, 0, 0, -NEVER))
         step = max(block.fetch_cycles, block.compute_cycles)
         sums = _Sums(
             sums.rows + count * block.rows,
@@ -134,7 +131,7 @@ def _sum_up(llm: LlmState, decoder: Decoder) -> tuple[int, int, int, int]:
             ),
         )
         decoder.summed = 0
-    sums = _sum_rows(llm, decoder, decoder.first_repeated, 0, sums)
+    sums = _sum_rows(llm, decoder, end, 0, sums)
     return sums.rows, sums.compute_cycles, sums.fetch_cycles, sums.longest_cycles
 
 
@@ -151,10 +148,6 @@ def _sum_rows(llm: LlmState, decoder: Decoder, end: int, begin: int, after: _Sum
         fetch_cycles += shape.tiles * fetch
         longest = max(longest, fetch)
     return _Sums(rows, compute_cycles, fetch_cycles, longest, left)
-
-
-def _fetch_cycles(dram_bytes: int, machine: Machine) -> int:
-    return (dram_bytes * machine.scale + machine.rate - 1) // machine.rate
 
 
 @inlined
@@ -196,7 +189,8 @@ def tile_of(shape: Shape, place: int, scale: int) -> Tile:
 @inlined
 def set_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> None:
     """Copy the costs of the iteration's next tile into the head."""
-    if decoder.summed == 0 and decoder.first_repeated <= decoder.table_row < decoder.blocks_end:
+    summed_until = decoder.first_repeated + decoder.block_rows
+    if decoder.summed == 0 and summed_until <= decoder.table_row < decoder.blocks_end:
         _sum_rows(llm, decoder, decoder.rows, decoder.first_repeated, _Sums(0, 0, 0, 0, 0))
         decoder.summed = 1
     row = decoder.first_row + decoder.table_row

@@ -13,7 +13,7 @@ from layerweaver.backend_sim.llm.blocks import repeated_blocks
 from layerweaver.backend_sim.llm.countable import countable
 from layerweaver.backend_sim.llm.decoder import DECODER, PRICED, ROWS, TIMINGS, VLLM
 from layerweaver.backend_sim.llm.outside import ASKED, outside_of
-from layerweaver.backend_sim.llm.state import ITL_BUCKETS, REQUEST, SEEN_FETCHES, SHAPE, LlmState
+from layerweaver.backend_sim.llm.state import ITL_BUCKETS, KNOWN, REQUEST, SEEN_FETCHES, SHAPE, WAYS, LlmState
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.iterations.costed import CostedRows, IterationCosts, PricedCosts
 from layerweaver.scheduler.iterations.costs import RANGES
@@ -146,6 +146,7 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         record.first_request, record.requests = first, len(load.prompt)
         record.first_line, record.first_bucket = line, number * ITL_BUCKETS
         record.first_feature, record.first_sum = number * FEATURES, number * 2 * SUMS
+        record.first_known = number * KNOWN
         record.first_shape, record.shapes = shape, load.distinct
         record.first_row = row
         _fill_rules(record, load.rules)
@@ -164,6 +165,9 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         requests=requests if compiled else as_objects(requests),
         line=np.zeros(line, np.int64),
         new=np.zeros(line, np.int64),
+        member_new=np.zeros(line, np.int64),
+        member_cached=np.zeros(line, np.int64),
+        shared=np.zeros(3 * WAYS, np.int64),
         shapes=shapes if compiled else as_objects(shapes),
         after_compute=np.zeros(row, np.int64),
         after_cycles=np.zeros(row, np.int64),
@@ -171,6 +175,7 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         features=np.zeros(len(loads) * FEATURES, np.int64),
         sums=np.zeros(len(loads) * 2 * SUMS, np.int64),
         itl_counts=np.zeros(len(loads) * ITL_BUCKETS, np.int64),
+        known=np.full(len(loads) * KNOWN, -1, np.int64),
         asked=asked,
         prices=prices,
         **{name: np.concatenate(found) for name, found in parts.items()},
@@ -197,7 +202,7 @@ def _rooms(decoders: Any, loads: Sequence[DecoderLoad]) -> tuple[IntArray, IntAr
 
 _COLUMNS = ("by", "weight_bytes", "weight_traffic", "weight_chunks", "held")
 _EMPTY: dict[str, tuple[tuple[int, ...], type]] = {
-    **dict.fromkeys((*_COLUMNS, "row_shape", "table", "cycles", "works"), ((0,), np.int64)),
+    **dict.fromkeys((*_COLUMNS, "row_shape", "table", "cycles", "works", "steady"), ((0,), np.int64)),
     "attention": ((0, 11), np.int64),
     "ranges": ((0, len(RANGES) + 1), np.int64),
     "terms": ((0, 1 + FEATURES), np.int64),
@@ -257,14 +262,26 @@ def _row_parts(record: Any, load: DecoderLoad, parts: dict[str, list[Any]]) -> N
     for name in (*_COLUMNS, "attention"):
         parts[name].append(getattr(costs, name))
     attends = np.array([BY[by] == "attention" for by in costs.by])
+    parts["steady"].append((~attends & ~_looks_at_cache(costs)).astype(np.int64))
     record.works = 0 if (costs.attention < 0).any() else _tabled(load)
-    works = sum(len(part) for part in parts["works"]) + np.cumsum(attends) * int(record.works) * 6
-    parts["works"].append(np.zeros(int(attends.sum()) * int(record.works) * 6, np.int64))
+    works = sum(len(part) for part in parts["works"]) + np.cumsum(attends) * int(record.works) * WAYS
+    parts["works"].append(np.zeros(int(attends.sum()) * int(record.works) * WAYS, np.int64))
     cycles = sum(len(part) for part in parts["cycles"])
-    parts["table"].append(np.where(attends, works - int(record.works) * 6, costs.table + cycles))
+    parts["table"].append(np.where(attends, works - int(record.works) * WAYS, costs.table + cycles))
     parts["cycles"].append(costs.cycles)
     parts["ranges"].append(costs.ranges + sum(len(part) for part in parts["terms"]))
     parts["terms"].append(costs.terms)
+
+
+_OF_CACHED = [1 + place for place in (2, 3, 7, 8)]
+"""Coefficients of a term that are of cached tokens, behind its scale."""
+
+
+def _looks_at_cache(costs: IterationCosts) -> NDArray[np.bool_]:
+    """Whether any term of a row grows with what is cached."""
+    grows: NDArray[np.bool_] = (costs.terms[:, _OF_CACHED] != 0).max(axis=1, initial=False)
+    ranges = zip(costs.ranges[:, 0].tolist(), costs.ranges[:, -1].tolist(), strict=True)
+    return np.array([grows[first:end].any() for first, end in ranges], np.bool_)
 
 
 def _tabled(load: DecoderLoad) -> int:

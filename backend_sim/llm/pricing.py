@@ -10,10 +10,10 @@ from math import ceil, sqrt
 from typing import NamedTuple
 
 from layerweaver.backend_sim.llm.asking import cut
-from layerweaver.backend_sim.llm.batching import is_finished
 from layerweaver.backend_sim.llm.decoder import Decoder
-from layerweaver.backend_sim.llm.state import LlmState
+from layerweaver.backend_sim.llm.state import WAYS, LlmState
 from layerweaver.costmodel.spills import SMALLEST_TILE_BYTES
+from layerweaver.scheduler.machine.timelines import Machine
 
 __all__ = ["price_rows"]
 
@@ -23,18 +23,38 @@ _VECTOR, _GATHERS, _READS, _WRITES, _INPUTS, _OUTPUTS, _ENTERING, _LEAVING, _LIV
 _TOTAL = 5
 """Place of the first term that is summed over sequences, which is their number."""
 
-_WAYS = 3
-"""Ways in which arrays share products."""
+_SWAPPED = WAYS // 2
+"""First way in which operands are swapped."""
 
 _PARTS = 1 << 20
 """Folds are counted in these parts, as small products may share one."""
 
 
-def price_rows(llm: LlmState, decoder: Decoder) -> None:
-    """Fill in the costs of every distinct row of the planned iteration."""
+def price_rows(llm: LlmState, decoder: Decoder, machine: Machine) -> None:
+    """Fill in the costs of every distinct row of the planned iteration, but for those that are as before."""
     single = decoder.shapes if decoder.tokens == decoder.members else 0
+    same = _counts_as_before(llm, decoder, decoder.first_cost + single)
     for shape in range(decoder.shapes):
-        _price_row(llm, decoder, shape, decoder.first_cost + shape + single)
+        cost = decoder.first_cost + shape + single
+        if not same or llm.steady[cost] == 0:
+            _price_row(llm, decoder, machine, shape, cost)
+
+
+def _counts_as_before(llm: LlmState, decoder: Decoder, costs: int) -> bool:
+    """Whether all that rows without a look at the cache depend on is as in the iteration priced before."""
+    features, known = decoder.first_feature, decoder.first_known
+    same = llm.known[known] == costs and llm.known[known + 1] == decoder.sequences
+    same = same and llm.known[known + 2] == llm.features[features + 1]
+    same = same and llm.known[known + 3] == llm.features[features + _TOTAL]
+    same = same and llm.known[known + 4] == llm.features[features + _TOTAL + 1]
+    same = same and llm.known[known + 5] == llm.features[features + _TOTAL + 4]
+    if not same:
+        llm.known[known], llm.known[known + 1] = costs, decoder.sequences
+        llm.known[known + 2] = llm.features[features + 1]
+        llm.known[known + 3] = llm.features[features + _TOTAL]
+        llm.known[known + 4] = llm.features[features + _TOTAL + 1]
+        llm.known[known + 5] = llm.features[features + _TOTAL + 4]
+    return same  # type: ignore[no-any-return]
 
 
 def _count(llm: LlmState, decoder: Decoder, term: int, sequences: int) -> int:
@@ -74,7 +94,7 @@ def _cached(llm: LlmState, decoder: Decoder, cost: int, sequences: int) -> int:
     return total
 
 
-def _price_row(llm: LlmState, decoder: Decoder, shape_index: int, cost: int) -> None:
+def _price_row(llm: LlmState, decoder: Decoder, machine: Machine, shape_index: int, cost: int) -> None:
     features, by = decoder.first_feature, llm.by[cost]
     members, sequences = llm.features[features + _TOTAL], llm.features[features + _TOTAL]
     any_members = cost < decoder.first_cost + decoder.shapes
@@ -118,7 +138,7 @@ def _price_row(llm: LlmState, decoder: Decoder, shape_index: int, cost: int) -> 
         # The cache passes through the buffer tile by tile; what is fetched ahead takes room like weights.
         tiles = max(tiles, (cache + decoder.tile_bytes - 1) // decoder.tile_bytes)
         weights += cache
-    cut(llm, decoder, shape_index, (compute, traffic, weights, live, tiles))
+    cut(llm, decoder, machine, shape_index, (compute, traffic, weights, live, tiles))
 
 
 def _spilled(llm: LlmState, decoder: Decoder, cost: int, sequences: int) -> int:
@@ -143,14 +163,10 @@ def _extent(llm: LlmState, cost: int, first: int, new: int, past: int) -> int:
 def _streamed_again(llm: LlmState, decoder: Decoder, cost: int, budget: int) -> int:
     """Bytes of operands of attention that pass the held ones more than once."""
     total = 0
-    first = decoder.first_line
-    for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
-        new = llm.new[place]
-        request = llm.requests[llm.line[place]]
-        if new == 0 or is_finished(request):
-            continue
-        m, n = _extent(llm, cost, 1, new, request.computed), _extent(llm, cost, 4, new, request.computed)
-        k = _extent(llm, cost, 7, new, request.computed)
+    for member in range(decoder.first_line, decoder.first_line + decoder.members):
+        new, past = llm.member_new[member], llm.member_cached[member]
+        m, n = _extent(llm, cost, 1, new, past), _extent(llm, cost, 4, new, past)
+        k = _extent(llm, cost, 7, new, past)
         left = (m * k + 7) // 8 * decoder.operand_bits
         right = (k * n + 7) // 8 * decoder.operand_bits
         again_left = max((right + budget - 1) // budget - 1, 0) * left
@@ -161,23 +177,60 @@ def _streamed_again(llm: LlmState, decoder: Decoder, cost: int, budget: int) -> 
 
 def _attention_cycles(llm: LlmState, decoder: Decoder, cost: int) -> int:
     """Cycles of the products of all members: the shortest of the ways in which the arrays can share them."""
+    _sum_products(llm, decoder, cost)
     best = -1
-    for swapped in range(1 + decoder.swap_operands):
-        if decoder.by_folds != 0:
-            best = _shorter(best, _shared_cycles(llm, decoder, cost, swapped, 0))
-        if decoder.by_channels != 0:
-            best = _shorter(best, _shared_cycles(llm, decoder, cost, swapped, 1))
-        if decoder.by_rows != 0:
-            best = _shorter(best, _shared_cycles(llm, decoder, cost, swapped, 2))
+    for way in range(_ways(decoder)):
+        if _is_open(decoder, way):
+            cycles = _shared_cycles(llm, decoder, way)
+            best = cycles if best < 0 or cycles < best else best
     return best * llm.attention[cost, 10]  # type: ignore[no-any-return]
 
 
-def _shorter(best: int, cycles: int) -> int:
-    return cycles if best < 0 or cycles < best else best
+def _ways(decoder: Decoder) -> int:
+    """Ways to look at: those with operands swapped only where the array can."""
+    return _SWAPPED * (1 + decoder.swap_operands)
 
 
-def _shared_cycles(llm: LlmState, decoder: Decoder, cost: int, swapped: int, way: int) -> int:
-    """Cycles where arrays share folds (``way`` 0), channels (1) or rows (2).
+def _is_open(decoder: Decoder, way: int) -> bool:
+    """Whether the arrays can share products in a way."""
+    shared = way % _SWAPPED
+    if shared == 0:
+        return decoder.by_folds != 0
+    return decoder.by_channels != 0 if shared == 1 else decoder.by_rows != 0
+
+
+def _sum_products(llm: LlmState, decoder: Decoder, cost: int) -> None:
+    """Fill in ``shared`` of all members."""
+    furthest, first, ways = -1, decoder.first_line, _ways(decoder)
+    for place in range(3 * WAYS):
+        llm.shared[place] = 0
+    for member in range(first, first + decoder.members):
+        new, past = llm.member_new[member], llm.member_cached[member]
+        if new > 1 or past >= decoder.works:
+            for way in range(ways):
+                own = _work(llm, decoder, cost, (new, past, way))
+                llm.shared[way] += own.cycles
+                _note_longest(llm, way, own)
+            continue
+        known = llm.table[cost] + WAYS * past
+        if llm.works[known] == 0:
+            for way in range(ways):
+                llm.works[known + way] = _work(llm, decoder, cost, (1, past, way)).cycles
+        for way in range(ways):
+            llm.shared[way] += llm.works[known + way]
+        furthest = max(furthest, past)
+    if furthest >= 0:
+        for way in range(ways):
+            _note_longest(llm, way, _work(llm, decoder, cost, (1, furthest, way)))
+
+
+def _note_longest(llm: LlmState, way: int, own: _Work) -> None:
+    llm.shared[WAYS + way] = max(llm.shared[WAYS + way], own.fold)
+    llm.shared[2 * WAYS + way] = max(llm.shared[2 * WAYS + way], own.stream)
+
+
+def _shared_cycles(llm: LlmState, decoder: Decoder, way: int) -> int:
+    """Cycles where arrays share the products in a way.
 
     Folds follow each other whoever they belong to: with M* the longest stream, ``load + sum F_i max(M_i,
     swap) - max(M*, swap) + M* + R + C - 2``.
@@ -186,35 +239,15 @@ def _shared_cycles(llm: LlmState, decoder: Decoder, cost: int, swapped: int, way
     load = decoder.swap_cycles if flow in (_WS, _IS) else 0
     edge = 0 if flow == _GRID else load + rows + columns - 2
     serial = flow != _GRID and decoder.double_buffered == 0
-    work, longest, longest_stream, furthest = 0, 0, 0, -1
-    first, works = decoder.first_line, llm.table[cost] + _WAYS * swapped + way
-    for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
-        new = llm.new[place]
-        request = llm.requests[llm.line[place]]
-        if new == 0 or is_finished(request):
-            continue
-        computed = request.computed
-        if new == 1 and computed < decoder.works:
-            known = works + 2 * _WAYS * computed
-            if llm.works[known] == 0:
-                llm.works[known] = _work(llm, decoder, cost, (1, computed, swapped, way)).cycles
-            work += llm.works[known]
-            furthest = max(furthest, computed)
-            continue
-        own = _work(llm, decoder, cost, (new, computed, swapped, way))
-        work += own.cycles
-        longest, longest_stream = max(longest, own.fold), max(longest_stream, own.stream)
-    if furthest >= 0:
-        own = _work(llm, decoder, cost, (1, furthest, swapped, way))
-        longest, longest_stream = max(longest, own.fold), max(longest_stream, own.stream)
+    work, longest, longest_stream = llm.shared[way], llm.shared[WAYS + way], llm.shared[2 * WAYS + way]
     if longest == 0:
         return 0
-    sharing = decoder.arrays if way == 0 else 1
+    sharing = decoder.arrays if way % _SWAPPED == 0 else 1
     parts = _PARTS * longest * sharing
     busy = (work + _PARTS - 1) // _PARTS if sharing == 1 else (work + parts - 1) // parts * longest
     if serial or flow == _GRID:
-        return busy
-    return busy - longest + longest_stream + edge
+        return busy  # type: ignore[no-any-return]
+    return busy - longest + longest_stream + edge  # type: ignore[no-any-return]
 
 
 class _Work(NamedTuple):
@@ -231,21 +264,21 @@ class _Work(NamedTuple):
     stream: int
 
 
-def _work(llm: LlmState, decoder: Decoder, cost: int, asked: tuple[int, int, int, int]) -> _Work:
-    """Products of a member of so many new and computed tokens, swapped or not, shared in a way."""
-    new, past, swapped, way = asked
+def _work(llm: LlmState, decoder: Decoder, cost: int, asked: tuple[int, int, int]) -> _Work:
+    """Products of a member of so many new and computed tokens, shared in a way."""
+    new, past, way = asked
     rows, columns, flow = decoder.rows_of_array, decoder.columns_of_array, decoder.flow
     m, n = _extent(llm, cost, 1, new, past), _extent(llm, cost, 4, new, past)
     k = _extent(llm, cost, 7, new, past)
-    if swapped != 0:
+    if way >= _SWAPPED:
         m, n = n, m
     folds = llm.attention[cost, 0] * _PARTS
     if decoder.pack != 0:
         across, along = (m, n) if flow == _OS else (k, m if flow == _IS else n)
         folds //= max(1, min(rows // max(1, across), columns // max(1, along)))
-    if way == 1:
+    if way % _SWAPPED == 1:
         n = (n + decoder.arrays - 1) // decoder.arrays
-    elif way == 2:
+    elif way % _SWAPPED == 2:
         m = (m + decoder.arrays - 1) // decoder.arrays
     across, along, stream = k, n, m
     if flow == _IS:

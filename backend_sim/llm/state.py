@@ -19,9 +19,11 @@ from layerweaver.scheduler.machine.records import record_type
 __all__ = [
     "ITL_BITS",
     "ITL_BUCKETS",
+    "KNOWN",
     "REQUEST",
     "SEEN_FETCHES",
     "SHAPE",
+    "WAYS",
     "LlmState",
     "Request",
     "Shape",
@@ -31,6 +33,13 @@ ITL_BITS = 11
 """Leading bits of a time between two tokens that its bucket keeps."""
 
 ITL_BUCKETS = 64 << ITL_BITS
+
+KNOWN = 6
+"""Numbers that rows without a look at the cache depend on: the costs in use, the sequences that emit, most
+new tokens of one member, members, new tokens of all and the sum of their squares."""
+
+WAYS = 6
+"""Ways in which arrays share products: by folds, channels or rows, then the same with operands swapped."""
 
 SEEN_FETCHES = 256
 """Room for the fetches in flight at the beginning of a block, two numbers for each."""
@@ -105,6 +114,8 @@ class LlmState(NamedTuple):
         requests: Shape (requests,).
         line: Slots of the requests in the lines, ``max_num_seqs`` places for each model.
         new: Tokens that the iteration being prepared computes of the request at that place.
+        member_new: Tokens that each member computes, one behind the other, from ``first_line`` on.
+        member_cached: Tokens that each member has computed before, likewise.
         shapes: Shape (distinct rows,).
         row_shape: Distinct row of every row, counted within its model.
         after_compute: Compute cycles of all rows after this one.
@@ -117,7 +128,7 @@ class LlmState(NamedTuple):
             (:class:`~layerweaver.scheduler.iterations.costs.IterationCosts`).
         table: First entry in ``cycles``; of attention, in ``works``.
         cycles: Tabulated cycles.
-        works: Folds times cycles of the attention of one new token, by cached tokens, six ways for each; 0 as
+        works: Folds times cycles of the attention of one new token, by cached tokens, ``WAYS`` for each; 0 as
             long as nobody asked.
         attention: Extents of products of two activations.
         weight_bytes: Weights.
@@ -128,6 +139,10 @@ class LlmState(NamedTuple):
         terms: Scale and coefficients.
         rates: Tables and coefficients of timings.
         itl_counts: Times between two tokens, counted in buckets.
+        shared: Work, longest fold and longest stream for each way in which arrays share the products of
+            attention, while a row is priced.
+        steady: 1 for rows that cost the same whatever is cached, shape (costs,).
+        known: What the last priced iteration of each model had of what such rows depend on.
         asked: What a pricer is given, from each model's ``first_asked`` on: its activation budget, the tokens
             of a block, and new tokens, cached tokens and whether it emits of every member.
         prices: What it answers, row by row, as in
@@ -138,6 +153,8 @@ class LlmState(NamedTuple):
     requests: Any
     line: NDArray[np.int64]
     new: NDArray[np.int64]
+    member_new: NDArray[np.int64]
+    member_cached: NDArray[np.int64]
     shapes: Any
     row_shape: NDArray[np.int64]
     after_compute: NDArray[np.int64]
@@ -158,5 +175,8 @@ class LlmState(NamedTuple):
     terms: NDArray[np.int64]
     rates: NDArray[np.float64]
     itl_counts: NDArray[np.int64]
+    shared: NDArray[np.int64]
+    steady: NDArray[np.int64]
+    known: NDArray[np.int64]
     asked: NDArray[np.int64]
     prices: NDArray[np.int64]
