@@ -142,6 +142,9 @@ def _mistake(
         case "missing":
             keys = ", ".join(keys_at(model, path[:-1]))
             message = f"the key {str(path[-1])!r} is missing; keys here: {keys}"
+            if isinstance(path[-1], int):  # of a tuple
+                message = f"has {path[-1]} of the values that belong there; give all of them"
+                path = path[:-1]
         case "union_tag_invalid":
             tags = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
             tag = str(context["tag"])[:40]
@@ -156,6 +159,8 @@ def _mistake(
             message = f"{shown} is too small; give {context['ge']:g} or more"
         case "less_than_equal":
             message = f"{shown} is too large; give {context['le']:g} or less"
+        case "too_long" if "max_length" in context:
+            message = f"has {context['actual_length']} values; give at most {context['max_length']}"
         case "model_type" | "dict_type":
             message = f"{shown} is not a mapping; keys here: {', '.join(keys_at(model, path))}"
         case "value":

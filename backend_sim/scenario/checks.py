@@ -58,7 +58,7 @@ def check_rates(scenario: Scenario) -> None:
             raise ScenarioError(
                 f"{tenant.arrival.kind} has no rate that can be scaled",
                 where=scenario.where("tenants", index, "arrival"),
-                accepted="generated arrivals and traces",
+                accepted="give arrivals at a rate, such as poisson, or a trace",
             )
 
 

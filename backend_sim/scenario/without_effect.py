@@ -32,6 +32,8 @@ def without_effect(spec: ScenarioSpec, deadlines_ns: Sequence[int | None]) -> It
     """
     if spec.router_seed and spec.router != "power_of_two":
         yield f"router_seed changes nothing: router {spec.router} does not draw"
+    if sum(member.count for member in spec.pool or ()) == 1 and spec.router != "round_robin":
+        yield f"router {spec.router} changes nothing: the pool has one NPU"
     for tenant, due_ns in zip(spec.tenants, deadlines_ns, strict=True):
         for reason in (*_of_queue(tenant, due_ns), *_of_batch(tenant), *_of_arrival(tenant)):
             yield f"tenant {tenant.name!r}: {reason}"

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from layerweaver.cli.completion import complete_npu
+from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import named_file
 from layerweaver.cli.render import number, percent
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
@@ -207,5 +208,5 @@ def _print_suggested(document: dict[str, Any]) -> None:
 
 def register(npu: StrictTyper) -> None:
     """Add the commands to the group ``npu``."""
-    npu.command("score")(_score)
-    npu.command("calibrate")(_calibrate)
+    npu.command("score", epilog=epilog("npu score"))(_score)
+    npu.command("calibrate", epilog=epilog("npu calibrate"))(_calibrate)

@@ -229,8 +229,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("inspect", epilog=epilog("inspect"))(_inspect)
     models = StrictTyper(help="The built-in model zoo.", no_args_is_help=True)
-    models.command("list")(_list_models)
-    models.command("export")(_export_model)
+    models.command("list", epilog=epilog("models list"))(_list_models)
+    models.command("export", epilog=epilog("models export"))(_export_model)
     app.add_typer(models, name="models")
 
 

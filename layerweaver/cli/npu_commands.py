@@ -10,6 +10,7 @@ import typer
 
 from layerweaver.cli.calibration_commands import register as register_calibration
 from layerweaver.cli.completion import complete_npu
+from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import output_file
 from layerweaver.cli.render import npus_table
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
@@ -86,9 +87,9 @@ def _new(
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     npu = StrictTyper(help="NPU configs.", no_args_is_help=True)
-    npu.command("list")(_list)
-    npu.command("show")(_show)
-    npu.command("check")(_check)
-    npu.command("new")(_new)
+    npu.command("list", epilog=epilog("npu list"))(_list)
+    npu.command("show", epilog=epilog("npu show"))(_show)
+    npu.command("check", epilog=epilog("npu check"))(_check)
+    npu.command("new", epilog=epilog("npu new"))(_new)
     register_calibration(npu)
     app.add_typer(npu, name="npu")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import picture_file
 from layerweaver.cli.render import fields_table, rows_table
 from layerweaver.cli.render_hpca21 import hpca21_tables
@@ -135,10 +136,10 @@ def _hpca21(
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     reproduce = StrictTyper(help="Published and measured figures, computed again.", no_args_is_help=True)
-    reproduce.command("scalesim")(_scalesim)
-    reproduce.command("tpu-matmul")(_tpu_matmul)
-    reproduce.command("tpu-v6e")(_tpu_v6e)
-    reproduce.command("silicon")(_silicon)
-    reproduce.command("onnxim")(_onnxim)
-    reproduce.command("hpca21")(_hpca21)
+    reproduce.command("scalesim", epilog=epilog("reproduce scalesim"))(_scalesim)
+    reproduce.command("tpu-matmul", epilog=epilog("reproduce tpu-matmul"))(_tpu_matmul)
+    reproduce.command("tpu-v6e", epilog=epilog("reproduce tpu-v6e"))(_tpu_v6e)
+    reproduce.command("silicon", epilog=epilog("reproduce silicon"))(_silicon)
+    reproduce.command("onnxim", epilog=epilog("reproduce onnxim"))(_onnxim)
+    reproduce.command("hpca21", epilog=epilog("reproduce hpca21"))(_hpca21)
     app.add_typer(reproduce, name="reproduce")

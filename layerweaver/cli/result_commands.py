@@ -73,6 +73,8 @@ def _rerun(
     from layerweaver.backend_sim.study.simulate import comparison_of
 
     session, where = session_of(context), str(result)
+    if result.suffix == ".parquet":
+        raise typer.BadParameter(f"{result}: a result in Parquet is not read; give it as .json or .csv")
     if result.suffix == ".csv":
         _rerun_csv(session, result, output, allow_code=allow_code, as_json=as_json)
         return

@@ -121,7 +121,7 @@ def test_a_deadline_below_the_standalone_time_has_no_peak(make_scenario: Any) ->
 def test_a_deadline_below_the_time_alone_is_said(make_scenario: Any) -> None:
     keys = make_scenario()
     keys["tenants"][0]["deadline_ms"] = 0.001
-    document: Any = peak(keys, ["fcfs"], queries=300)
+    document: Any = peak(keys, ["fcfs"], queries=3000)
     (said,) = document["warnings"]
     name = keys["tenants"][0]["name"]
     assert said.startswith(f"{name}: one request alone takes ")

@@ -61,6 +61,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "batch without a maximum": ({"tenants": [{"batch": {"delay_ms": 1}}]}, "max is missing"),
     "batch in words": ({"tenants": [{"batch": "large"}]}, "'large' is not a batch; give a number, auto"),
+    "too few rates": (
+        {"tenants": [{"arrival": {"kind": "mmpp", "qps": [9], "mean_s": [1, 2]}}]},
+        r"arrival\.qps: has 1 of the values that belong there; give all of them",
+    ),
+    "too many rates": (
+        {"tenants": [{"arrival": {"kind": "mmpp", "qps": [9, 8, 7], "mean_s": [1, 2]}}]},
+        r"arrival\.qps: has 3 values; give at most 2",
+    ),
     "percentile": ({"tenants": [{"percentile": 100}]}, "100 is not a percentile"),
     "percentile as a share": (
         {"tenants": [{"percentile": 0.9}]},
