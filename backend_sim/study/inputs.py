@@ -78,15 +78,27 @@ def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | No
     """The policies asked for, the scenario's ``policies``, or three to compare.
 
     Raises:
-        PolicyError: If one of the scenario's is a program that it may not run.
+        PolicyError: If one of the scenario's is a program that it may not run, or one stands twice.
     """
     if references:
-        return list(references)
+        return _different(list(references))
     scenario, own = prepared.scenario, list[PolicyRef]()
     for place, policy in enumerate(scenario.spec.policies):
         with scenario.place("policies", place):
             own.append(own_policy(policy, scenario.allow_code, scenario.path_of))
-    return own or list(DEFAULT_POLICIES)
+    return _different(own) if own else list(DEFAULT_POLICIES)
+
+
+def _different(references: list[PolicyRef]) -> list[PolicyRef]:
+    """Refuse to run one policy twice with the same options: a comparison of a run with itself says nothing."""
+    seen: list[object] = []
+    for reference in references:
+        policy = load_policy(reference)
+        setting = (policy.file, policy.as_dict())
+        if setting in seen:
+            raise PolicyError("stands twice", where=policy.name, accepted="name every setting once")
+        seen.append(setting)
+    return references
 
 
 def own_policy(own: PolicyRef, allow_code: bool, path_of: Callable[[str], Path]) -> PolicyRef:

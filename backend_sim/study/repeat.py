@@ -259,4 +259,8 @@ def _window(run: Run, window: str | None, doing: str, most_layers: int) -> tuple
     if window is None:
         window = DEFAULT_TRACE_WINDOW
         LOGGER.warning("the run has %d layers: %s %s only; choose --trace-window", layers, doing, window)
-    return parse_window(window, run.prepared.machines[0][0].clock_hz)
+    clock_hz = run.prepared.machines[0][0].clock_hz
+    first, end = parse_window(window, clock_hz)
+    if first >= (last := max(outcome.end_cycles for outcome in run.outcomes)):
+        LOGGER.warning("%s %s holds nothing: the run ends at %.6g ms", doing, window, 1e3 * last / clock_hz)
+    return first, end

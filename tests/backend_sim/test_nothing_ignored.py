@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from layerweaver.backend_sim.study.peak.peak import peak
+from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.rerun import differences, rerun
-from layerweaver.backend_sim.study.simulate import simulate
+from layerweaver.backend_sim.study.simulate import compare, simulate, simulate_with
 from layerweaver.backend_sim.study.traffic import traffic
-from layerweaver.ir import LayerweaverError, ScenarioError
+from layerweaver.ir import LayerweaverError, PolicyError, ScenarioError
 
 Keys = dict[str, Any]
 Make = Callable[..., Keys]
@@ -158,6 +159,18 @@ def test_a_peak_says_which_keys_its_trials_do_not_look_at(make: Make) -> None:
     warnings = peak(keys, ["fcfs"], queries=40)["warnings"]
     assert any("min_queries, warmup_s not used" in line for line in warnings)
     assert "warnings" not in peak(make("poisson"), ["fcfs"], queries=4000)
+
+
+def test_a_policy_that_stands_twice_is_refused(make: Make) -> None:
+    with pytest.raises(PolicyError, match="edf: stands twice; name every setting once"):
+        compare(make("poisson"), ["edf", "fcfs", {"name": "edf", "commit": "late"}])
+    with pytest.raises(PolicyError, match="fcfs: stands twice"):
+        peak(make("poisson", policies=["fcfs", "fcfs"]), queries=40)
+
+
+def test_a_window_after_the_end_is_said(make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    simulate_with(make("poisson"), "fcfs", RunOptions(log=tmp_path / "d.csv", trace_window="70s:80s"))
+    assert "logging 70s:80s holds nothing: the run ends at " in caplog.text
 
 
 def test_a_peak_says_what_seeds_and_queries_cannot_tell(make: Make) -> None:
