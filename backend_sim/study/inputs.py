@@ -90,7 +90,7 @@ def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | No
 
 
 def _different(references: list[PolicyRef]) -> list[PolicyRef]:
-    """Refuse to run one policy twice with the same options: a comparison of a run with itself says nothing."""
+    """Refuse to run one setting of a policy twice: nothing is told by that."""
     seen: list[object] = []
     for reference in references:
         policy = load_policy(reference)
