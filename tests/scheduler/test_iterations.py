@@ -127,6 +127,33 @@ def test_a_head_over_all_positions_counts_one_a_sequence(tmp_path: Path) -> None
     assert (last.by, last.n, last.k) == ("sequences", 50, 16)
 
 
+def test_work_that_depends_on_data_is_refused_without_advice_that_iterations_do_not_take(
+    tmp_path: Path,
+) -> None:
+    routed = TINY.replace(
+        "logits = MatMul (c, head)",
+        """flat = Reshape (c, all_rows)
+    best, which = TopK (flat, two)
+    first = Equal (which, none)
+    at = NonZero (first)
+    places = Gather <axis = 0> (at, none)
+    sent = Gather <axis = 0> (flat, places)
+    expert = ConstantOfShape (square)
+    worked = MatMul (sent, expert)
+    column = Unsqueeze (places, minus)
+    back = ScatterND (flat, column, worked)
+    joined = Reshape (back, join)
+    logits = MatMul (joined, head)""",
+    ).replace(
+        "int64[2] table = {50, 16},",
+        "int64[2] table = {50, 16}, int64[2] all_rows = {-1, 16}, int64[1] two = {2}, int64 none = {0}, "
+        "int64[1] minus = {-1},",
+    )
+    with pytest.raises(LayerweaverError, match=r"depends on data.*routed experts are not counted$") as caught:
+        iteration_rows(_saved(routed, tmp_path), {})
+    assert "--shape" not in str(caught.value)
+
+
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(LayerweaverError, match="no input has a dimension named seq"):
         iteration_rows("zoo:resnet18", {})
