@@ -7,158 +7,41 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from oracles.naive_decoder import NaiveRequest, NaiveRules, serve
+from oracles.served_decoders import MACHINE, agree, random_timings, stand_in
 
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.engine.loop import run
-from layerweaver.backend_sim.llm.decoder import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
-from layerweaver.backend_sim.llm.outcome import DecoderRun
-from layerweaver.costmodel.machine import MachineSpec
-from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.limits import MAX_END_SECONDS
 from layerweaver.scheduler.iterations.timings import Timings
-from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.policies import load_policy
-
-MACHINE = MachineSpec.from_rates("test", 1_000_000_000, 10**9, 10**6)
-WAYS = {"vllm-v1": VLLM, "prefill-first": PREFILL_FIRST, "static": STATIC}
-
-
-def _stand_in() -> ModelProfile:
-    one = np.ones(1, np.int64)
-    table = CostTable("chat", 1, MACHINE, one, 0 * one, 0 * one, 0 * one, 0 * one, ("request",))
-    return ModelProfile("chat", table, build_offline(table))
-
-
-def _timings(rng: random.Random) -> Timings:
-    return Timings(
-        "test",
-        1_000_000_000,
-        np.array([1, 8, 64]),
-        np.array([float(rng.randint(1, 50)), 60.0, 200.0]),
-        np.array([1, 2]),
-        np.array([3.0, float(rng.randint(3, 9))]),
-        (float(rng.randint(0, 5)), 1.0, float(rng.randint(0, 2)), 2.0, 1.0, 1.0),
-    )
-
-
-def _case(seed: int) -> tuple[NaiveRules, Timings, list[NaiveRequest]]:
-    rng = random.Random(seed)
-    block = rng.choice([1, 2, 4, 16])
-    blocks = rng.randint(2, 40)
-    rules = NaiveRules(
-        blocks=blocks,
-        block=block,
-        max_num_seqs=rng.randint(1, 8),
-        budget=rng.choice([1, 2, 5, 16, 64]),
-        scheduling=rng.choice(list(WAYS)),
-        long_prefill=rng.choice([0, 0, 1, 3, 8]),
-        watermark=rng.choice([0, 0, 1, 2]),
-        reserve_full=rng.random() < 0.6,
-        sync=rng.random() < 0.5,
-    )
-    requests, now = [], 0
-    for _ in range(rng.randint(1, 12)):
-        now += rng.choice([0, 0, rng.randint(0, 50), rng.randint(0, 1000)])
-        prompt = rng.randint(1, max(1, blocks * block * 2 // 3))
-        output = rng.randint(1, max(1, min(20, blocks * block + 1 - prompt)))
-        requests.append(NaiveRequest(now, prompt, output))
-    return rules, _timings(rng), requests
-
-
-def _simulated(rules: NaiveRules, timings: Timings, requests: list[NaiveRequest]) -> DecoderRun:
-    load = DecoderLoad(
-        DecoderRules(
-            blocks=rules.blocks,
-            block=rules.block,
-            scheduling=WAYS[rules.scheduling],
-            max_num_seqs=rules.max_num_seqs,
-            budget=rules.budget,
-            long_prefill=rules.long_prefill,
-            watermark=rules.watermark,
-            reserve_full=rules.reserve_full,
-            sync=rules.sync,
-        ),
-        timings,
-        np.array([request.arrival for request in requests]),
-        np.array([request.prompt for request in requests]),
-        np.array([request.output for request in requests]),
-    )
-    tenant = TenantLoad("chat", (_stand_in(),), None, decoder=load)
-    outcome = run(SimulationInput(MACHINE, (tenant,)), load_policy("fcfs-prefetch"))
-    served = outcome.tenants[0].decoder
-    assert served is not None
-    return served
-
-
-def _naive(rules: NaiveRules, timings: Timings, requests: list[NaiveRequest]) -> int:
-    tokens = timings.by_tokens(max(rules.budget, rules.max_num_seqs))
-    sequences = timings.by_sequences(rules.max_num_seqs)
-    fixed, sequence, context, prefill, pair, square = timings.coefficients
-
-    def cost(members: list[tuple[int, int, bool, bool]]) -> int:
-        cycles = tokens[sum(new for new, *_ in members)]
-        cycles += sequences[sum(emits for *_, emits in members)] + fixed
-        for new, computed, decoding, _ in members:
-            if decoding:
-                cycles += sequence + context * (computed + 1)
-            else:
-                cycles += prefill * new + pair * new * computed + square * new * new
-        return int(cycles)
-
-    return serve(rules, cost, requests)
-
-
-def _agree(seeds: range) -> None:
-    for seed in seeds:
-        rules, timings, requests = _case(seed)
-        served = _simulated(rules, timings, requests)
-        iterations = _naive(rules, timings, requests)
-        message = f"seed {seed}: {rules}"
-        assert served.counts["iterations"] == iterations, message
-        assert served.first_ns.tolist() == [request.stamps[0] for request in requests], message
-        assert served.last_ns.tolist() == [request.stamps[-1] for request in requests], message
-        assert served.preemptions.tolist() == [request.preemptions for request in requests], message
-        _conserved(served, requests)
-
-
-def _conserved(served: DecoderRun, requests: list[NaiveRequest]) -> None:
-    counts = served.counts
-    outputs = [request.output for request in requests]
-    assert served.tokens.tolist() == outputs
-    assert counts["tokens_out"] == sum(outputs)
-    assert counts["tokens_in"] == sum(request.prompt for request in requests)
-    needed = sum(request.prompt + request.output - 1 for request in requests)
-    assert counts["tokens_computed"] == needed + counts["recomputed"]
-    assert counts["preemptions"] == sum(served.preemptions.tolist())
-    assert int(served.itl_counts.sum()) == sum(outputs) - len(outputs)
-    assert counts["most_used"] <= counts["blocks"]
 
 
 def test_equals_the_naive_server() -> None:
-    _agree(range(400))
+    for seed in range(400):
+        agree(seed)
 
 
 @pytest.mark.slow
 def test_equals_the_naive_server_very_often() -> None:
-    _agree(range(10_000, 110_000))
+    for seed in range(10_000, 30_000):
+        agree(seed)
 
 
 def _alone(rules: DecoderRules, timings: Timings, prompt: int, output: int) -> None:
     load = DecoderLoad(rules, timings, np.zeros(1, np.int64), np.array([prompt]), np.array([output]))
-    tenant = TenantLoad("chat", (_stand_in(),), None, decoder=load)
+    tenant = TenantLoad("chat", (stand_in(),), None, decoder=load)
     run(SimulationInput(MACHINE, (tenant,)), load_policy("fcfs"), compiled=False)
 
 
 def test_iterations_that_together_last_beyond_what_is_simulated_are_refused() -> None:
     rules = DecoderRules(blocks=1000, overhead_cycles=10**9 * MAX_END_SECONDS // 10)
     with pytest.raises(ScenarioError, match=r"tenant chat: its iterations last beyond 3e\+08 s"):
-        _alone(rules, _timings(random.Random(1)), 1, 40)
+        _alone(rules, random_timings(random.Random(1)), 1, 40)
 
 
 def test_times_of_an_iteration_that_nothing_can_count_are_refused() -> None:
-    timings = replace(_timings(random.Random(1)), coefficients=(0.0, 0.0, 0.0, 0.0, 1e12, 0.0))
+    timings = replace(random_timings(random.Random(1)), coefficients=(0.0, 0.0, 0.0, 0.0, 1e12, 0.0))
     with pytest.raises(ScenarioError, match=r"tenant chat: iterations of .* cost more than is counted"):
         _alone(DecoderRules(blocks=1000), timings, 9000, 2)
