@@ -24,12 +24,15 @@ from layerweaver.ir import (
 )
 from layerweaver.ir.limits import MAX_LAYER_ELEMENTS, MAX_MACS
 
-__all__ = ["CATEGORIES", "LayerColumns", "TensorColumns", "VectorColumns"]
+__all__ = ["CATEGORIES", "JOIN", "LayerColumns", "TensorColumns", "VectorColumns"]
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 CATEGORIES: tuple[VectorCategory, ...] = tuple(VectorCategory)
+CLIPS = ("Relu", "LeakyRelu", "Clip")
+"""Operators that only clip or scale by sign: output stages do them in passing."""
+JOIN = "Concat"
 _CATEGORY_CODE = {category: code for code, category in enumerate(CATEGORIES)}
 
 
@@ -54,6 +57,29 @@ def _conv_reads(work: MatrixWork, conv: ConvGeometry) -> int:
         positions *= min(conv.input_size[axis], -(-reach // stride))
         outputs *= extent
     return min(MAX_LAYER_ELEMENTS, positions * (work.m // max(1, outputs)) * conv.in_channels * work.groups)
+
+
+def _joined(graph: LayerGraph) -> IntArray:
+    """Elements of concatenations without work of their own, at the layers that list them.
+
+    What is joined is what a reader of a part reads in all; of several readers the least, since others read
+    more than the concatenation.
+    """
+    listed = [
+        JOIN in layer.operators and all(work.operator != JOIN for work in layer.vector)
+        for layer in graph.layers
+    ]
+    read: dict[str, int] = {}
+    if any(listed):
+        for layer in graph.layers:
+            total = sum(tensor.elements for tensor in layer.inputs)
+            for tensor in layer.inputs:
+                read[tensor.name] = min(total, read.get(tensor.name, total))
+    joined = [
+        max((read.get(tensor.name, tensor.elements) for tensor in layer.outputs), default=0) if lists else 0
+        for layer, lists in zip(graph.layers, listed, strict=True)
+    ]
+    return np.array(joined, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,13 +143,25 @@ class VectorColumns:
         layer: Index of the layer, shape (works,).
         category: Index into :data:`CATEGORIES`, shape (works,).
         operands: Elements times window, shape (works,).
+        clips: Whether it only clips (bool), shape (works,).
         layers: Number of layers.
     """
 
     layer: IntArray
     category: IntArray
     operands: IntArray
+    clips: BoolArray
     layers: int
+
+    def where(self, kept: BoolArray) -> Self:
+        """The same without some of the works."""
+        return replace(
+            self,
+            layer=self.layer[kept],
+            category=self.category[kept],
+            operands=self.operands[kept],
+            clips=self.clips[kept],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +186,8 @@ class LayerColumns:
         scores: Whether the products are attention scores, softmax included (bool).
         context: Whether the products weigh attention's values by its scores (bool).
         vector: Vector work.
+        joined: Elements of concatenations that were fused away, since their parts are written in place; only
+            a host that joins them in software pays for them.
         inputs: Activations read.
         outputs: Activations written.
         weights: Constants fetched.
@@ -174,6 +214,7 @@ class LayerColumns:
     scores: BoolArray
     context: BoolArray
     vector: VectorColumns
+    joined: IntArray
     inputs: TensorColumns
     outputs: TensorColumns
     weights: TensorColumns
@@ -213,7 +254,7 @@ class LayerColumns:
         extents = np.zeros((len(graph), 10), dtype=np.int64)
         extents[:, 5:9] = 1
         flags = np.zeros((len(graph), 3), dtype=np.bool_)
-        works: list[tuple[int, int, int]] = []
+        works: list[tuple[int, int, int, bool]] = []
         for index, layer in enumerate(graph.layers):
             work = layer.matrix
             if work is not None:
@@ -231,8 +272,8 @@ class LayerColumns:
                 flags[index] = (True, conv is not None and conv.in_channels == 1 < work.groups, work.weights)
             for vector in layer.vector:
                 operands = _bounded(vector.elements * vector.window, graph, layer, "vector operand")
-                works.append((index, _CATEGORY_CODE[vector.category], operands))
-        flat = np.array(works, dtype=np.int64).reshape(-1, 3)
+                works.append((index, _CATEGORY_CODE[vector.category], operands, vector.operator in CLIPS))
+        flat = np.array(works, dtype=np.int64).reshape(-1, 4)
         entering = {tensor.name for tensor in graph.inputs}
         leaving = {tensor.name for tensor in graph.outputs}
         axes = np.ascontiguousarray(extents.T)
@@ -253,7 +294,8 @@ class LayerColumns:
             weighted=flags[:, 2],
             scores=np.array([layer.role == "attention-scores" for layer in graph.layers], dtype=np.bool_),
             context=np.array([layer.role == "attention-context" for layer in graph.layers], dtype=np.bool_),
-            vector=VectorColumns(flat[:, 0], flat[:, 1], flat[:, 2], len(graph)),
+            vector=VectorColumns(flat[:, 0], flat[:, 1], flat[:, 2], flat[:, 3] > 0, len(graph)),
+            joined=_joined(graph),
             inputs=TensorColumns.collect(graph, lambda layer: layer.inputs, "input element"),
             outputs=TensorColumns.collect(graph, lambda layer: layer.outputs, "output element"),
             weights=TensorColumns.collect(graph, lambda layer: layer.weights, "weight element"),

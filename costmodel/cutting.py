@@ -242,10 +242,13 @@ class _Trial:
 
         of, operands = columns.vector.layer, columns.vector.operands
         vector = replace(columns.vector, operands=-(-operands * part[of] // extent[of]))
+        joined = share(columns.joined)
         if self.along == ROWS:
             m, reads = share(columns.m), share(columns.conv_reads)
-            return replace(columns, m=m, out_rows=share(columns.out_rows), conv_reads=reads, vector=vector)
+            return replace(
+                columns, m=m, out_rows=share(columns.out_rows), conv_reads=reads, vector=vector, joined=joined
+            )
         grouped = columns.groups > 1
         groups = np.where(grouped, share(columns.groups), columns.groups)
         n = np.where(grouped, columns.n, share(columns.n))
-        return replace(columns, groups=groups, n=n, vector=vector)
+        return replace(columns, groups=groups, n=n, vector=vector, joined=joined)

@@ -61,7 +61,7 @@ class Problem:
     target: Target
     parameters: dict[str, Parameter]
     asked: tuple[str, ...] | None
-    _works: dict[tuple[tuple[str, Any], ...], NetworkWork] = field(default_factory=dict)
+    _works: dict[tuple[tuple[str, Any], ...], NetworkWork] = field(default_factory=dict, init=False)
 
     def work(self, choice: Choice) -> NetworkWork:
         """The networks' work under a choice, computed once."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from layerweaver.costmodel.columns import CATEGORIES, LayerColumns
 from layerweaver.costmodel.compute.analytical import analytical
 from layerweaver.costmodel.compute.host import HostWork
-from layerweaver.costmodel.compute.vector import cycles_per_operand
+from layerweaver.costmodel.compute.vector import charged_works, cycles_per_operand
 from layerweaver.costmodel.dram import traffic
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.sections import VectorConfig
@@ -177,7 +177,7 @@ def _part(columns: LayerColumns, bare: NpuConfig) -> dict[str, NDArray[Any]]:
         spilled = np.zeros_like(spilled)
     operands = np.zeros((len(columns.graph), len(CATEGORIES)))
     host = HostWork.split(columns, bare.host)
-    vector = host.rest.vector
+    vector = charged_works(host.rest, bare.vector)
     np.add.at(operands, (vector.layer, vector.category), vector.operands)
     return {
         "array_cycles": analytical(columns, on_array).array_cycles.astype(np.float64),

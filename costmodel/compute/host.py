@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.costmodel.columns import LayerColumns
+from layerweaver.costmodel.columns import JOIN, LayerColumns
 from layerweaver.costmodel.npu.sections import HostConfig
 
 __all__ = ["HostWork"]
@@ -42,13 +42,10 @@ class HostWork:
         elements, calls = zero.copy(), zero.copy()
         np.add.at(elements, works.layer[falls], works.operands[falls])
         np.add.at(calls, works.layer[falls], 1)
-        kept = replace(
-            works,
-            layer=works.layer[~falls],
-            category=works.category[~falls],
-            operands=works.operands[~falls],
-        )
-        return cls(elements, calls, replace(columns, vector=kept))
+        if JOIN in host.operators:
+            elements += columns.joined
+            calls += columns.joined > 0
+        return cls(elements, calls, replace(columns, vector=works.where(~falls)))
 
     def cycles(self, host: HostConfig | None, clock_hz: int) -> IntArray:
         """Cycles of the NPU's clock that each layer waits for the host."""

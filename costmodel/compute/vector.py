@@ -7,12 +7,12 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.costmodel.columns import CATEGORIES, LayerColumns
+from layerweaver.costmodel.columns import CATEGORIES, LayerColumns, VectorColumns
 from layerweaver.costmodel.compute.arrays import checked_cycles
 from layerweaver.costmodel.npu.sections import VectorConfig
 from layerweaver.ir import VectorCategory
 
-__all__ = ["category_costs", "cycles_per_operand", "vector_cycles", "vector_operations"]
+__all__ = ["category_costs", "charged_works", "cycles_per_operand", "vector_cycles", "vector_operations"]
 
 IntArray = NDArray[np.int64]
 MAX_DENOMINATOR = 1000
@@ -46,10 +46,16 @@ def category_costs(vector: VectorConfig) -> tuple[IntArray, int]:
     return np.array([int(cost * denominator) for cost in exact], dtype=np.int64), denominator
 
 
+def charged_works(columns: LayerColumns, vector: VectorConfig) -> VectorColumns:
+    """Vector work that costs anything: without clips where the config has them free."""
+    works = columns.vector
+    return works.where(~works.clips) if vector.free_clips else works
+
+
 def vector_operations(columns: LayerColumns, vector: VectorConfig) -> IntArray:
     """Lane cycles per layer on one lane, without depthwise products, shape (layers,)."""
     numerators, denominator = category_costs(vector)
-    works = columns.vector
+    works = charged_works(columns, vector)
     total = np.zeros(works.layers, dtype=np.int64)
     np.add.at(total, works.layer, _lane_cycles(works.operands, numerators[works.category], denominator))
     return total

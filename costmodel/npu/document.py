@@ -96,6 +96,7 @@ vector:
   mac_cycles: 1                 # per multiply-accumulate of a depthwise convolution
   # speed: 0.5                  # how many times as fast the unit is as lanes and cycles say
   # beside_array: false         # false: a layer's vector work follows its products, nothing hides
+  # free_clips: true            # true: Relu, LeakyRelu and Clip cost nothing (outputs pass a clipping stage)
 
 dram:
   bandwidth_gb_s: 225           # 10^9 bytes per second, or "225 GB/s"

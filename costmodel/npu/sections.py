@@ -158,6 +158,8 @@ class VectorConfig(Section):
         mac_cycles: One multiply-accumulate of a depthwise convolution.
         speed: How many times as fast the unit is as its lanes and cycles say; None: once.
         beside_array: False: a layer's vector work follows its products; None: it hides under them.
+        free_clips: True: Relu, LeakyRelu and Clip cost nothing, since outputs pass a clipping stage on their
+            way to the buffer; None: they cost what other element operations do.
     """
 
     lanes: Count = 128
@@ -171,6 +173,7 @@ class VectorConfig(Section):
     mac_cycles: Cycles = 1
     speed: Rate | None = None
     beside_array: bool | None = None
+    free_clips: bool | None = None
 
 
 class DramConfig(Section):

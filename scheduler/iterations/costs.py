@@ -121,6 +121,7 @@ def _is_tabulated(config: NpuConfig) -> bool:
         array.fold_losses,
         vector.speed,
         vector.beside_array,
+        vector.free_clips,
         config.overlap,
         config.activations_in_dram_share,
         config.inference_overhead_us,

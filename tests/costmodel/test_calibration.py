@@ -19,6 +19,7 @@ from layerweaver.costmodel.calibration.validation import error_document, interva
 from layerweaver.costmodel.calibration.work import NetworkWork
 from layerweaver.costmodel.columns import LayerColumns
 from layerweaver.costmodel.npu.fields import ConvMapping
+from layerweaver.costmodel.npu.sections import HostConfig
 from layerweaver.ir import (
     ConfigError,
     Layer,
@@ -49,7 +50,7 @@ def product(name: str, source: str, extents: tuple[int, int, int]) -> Layer:
     )
 
 
-def network(number: int) -> LayerColumns:
+def network(number: int, operator: str = "Add") -> LayerColumns:
     """A chain of products and elementwise layers whose mix varies with the number."""
     random = np.random.default_rng(number)
     layers: list[Layer] = []
@@ -65,10 +66,10 @@ def network(number: int) -> LayerColumns:
                 Layer(
                     f"v{index}",
                     LayerKind.VECTOR,
-                    ("Add",),
+                    (operator,),
                     inputs=(TensorSpec(source, elements),),
                     outputs=(TensorSpec(f"v{index}", elements),),
-                    vector=(VectorWork("Add", VectorCategory.ELEMENTWISE, elements),),
+                    vector=(VectorWork(operator, VectorCategory.ELEMENTWISE, elements),),
                 )
             )
             source = f"v{index}"
@@ -76,11 +77,13 @@ def network(number: int) -> LayerColumns:
     return LayerColumns.from_graph(graph)
 
 
-def measured(chip: NpuConfig, count: int, *, noise: float = 0.0) -> tuple[Measurements, list[Measured]]:
+def measured(
+    chip: NpuConfig, count: int, *, noise: float = 0.0, operators: tuple[str, ...] = ("Add",)
+) -> tuple[Measurements, list[Measured]]:
     random = np.random.default_rng(0)
     items = []
     for number in range(count):
-        columns = network(number)
+        columns = network(number, operators[number % len(operators)])
         ms = latency_ms(columns, chip) * float(np.exp(noise * random.standard_normal()))
         row = Measurement(f"n{number}.onnx", f"n{number}.onnx", 1, {}, ms, 0.0, 1.0, f"m.csv:{number + 2}")
         items.append(Measured(row, columns))
@@ -110,6 +113,22 @@ def chip(sheet: NpuConfig) -> NpuConfig:
     for key, value in CHIP.items():
         document[key] = {**document[key], **value} if isinstance(value, dict) else value
     return load_npu(document)
+
+
+def test_operators_of_the_host_are_found() -> None:
+    sheet = load_npu(SHEET)
+    host = HostConfig(operators=("Resize",), ns_per_element=50.0, overhead_us=5.0)
+    hosted = chip(sheet).model_copy(update={"host": host})
+    networks = measured(hosted, 12, operators=("Add", "Mul", "Resize"))
+    found = calibrate(sheet, *networks, measured_ms)
+    assert found.document["choices"]["host.operators"] == ["Resize"]
+    assert found.config.host is not None
+    assert found.config.host.ns_per_element == pytest.approx(50.0, rel=0.2)
+    assert found.document["cross_validated"]["mape"] < 0.1
+
+
+def test_no_host_is_found_where_there_is_none(found: Calibration) -> None:
+    assert found.config.host is None
 
 
 def test_known_parameters_are_found(found: Calibration) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from layerweaver.costmodel import NpuConfig, cost_graph
-from layerweaver.ir import Layer, LayerGraph, VectorCategory
+from layerweaver.ir import Layer, LayerGraph, LayerKind, MatrixWork, TensorSpec, VectorCategory
 from layerweaver.scheduler.offline import build_offline
 
 MakeNpu = Callable[..., NpuConfig]
@@ -37,6 +38,17 @@ def test_the_vector_unit_has_a_speed(npu: MakeNpu, single_vector: GraphOf) -> No
     graph = single_vector(VectorCategory.ELEMENTWISE, 800)
     assert cost_graph(graph, npu()).compute.vector_cycles[0] == 100
     assert cost_graph(graph, npu(vector={"speed": 0.25})).compute.vector_cycles[0] == 400
+
+
+@pytest.mark.parametrize(("operator", "free"), [("Relu", True), ("Clip", True), ("Add", False)])
+def test_clips_may_be_free(
+    npu: MakeNpu, single_vector: GraphOf, one: GraphOf, operator: str, free: bool
+) -> None:
+    (layer,) = single_vector(VectorCategory.ELEMENTWISE, 800).layers
+    graph = one(replace(layer, vector=(replace(layer.vector[0], operator=operator),)))
+    assert cost_graph(graph, npu()).compute.vector_cycles[0] == 100
+    cycles = cost_graph(graph, npu(vector={"free_clips": True})).compute.vector_cycles[0]
+    assert cycles == (0 if free else 100)
 
 
 def test_an_inference_costs_once_after_its_last_layer(npu: MakeNpu, chain: GraphOf) -> None:
@@ -83,3 +95,28 @@ def test_operators_that_fall_back_cost_on_the_host_and_not_on_the_vector_unit(
     assert costs.compute_cycles[0] == 8000 + 5000
     elsewhere = cost_graph(graph, npu(host={**host, "operators": ["Other"]})).compute
     assert elsewhere.compute_cycles[0] == 100
+
+
+def test_a_concatenation_in_place_costs_only_a_host_that_joins_it(npu: MakeNpu) -> None:
+    def product(name: str, reads: tuple[str, ...], operators: tuple[str, ...]) -> Layer:
+        return Layer(
+            name,
+            LayerKind.MATRIX,
+            operators,
+            inputs=tuple(TensorSpec(one, 64) for one in reads),
+            outputs=(TensorSpec(name, 64),),
+            weights=(TensorSpec(f"{name}.w", 64 * len(reads)),),
+            matrix=MatrixWork(1, 8, 8, 8 * len(reads)),
+        )
+
+    layers = (
+        product("a", ("x",), ("Conv",)),
+        product("b", ("a",), ("Conv", "Concat")),
+        product("c", ("a", "b"), ("Conv",)),
+        product("d", ("a", "b", "c"), ("Conv",)),
+    )
+    graph = LayerGraph("joined", layers, inputs=layers[0].inputs, outputs=layers[-1].outputs)
+    plain = cost_graph(graph, npu()).compute.compute_cycles
+    host = {"operators": ["Concat"], "ns_per_element": 10, "overhead_us": 5}
+    more = cost_graph(graph, npu(host=host)).compute.compute_cycles - plain
+    assert more.tolist() == [0, 128 * 10 + 5000, 0, 0]

@@ -40,7 +40,7 @@ STATED: dict[str, dict[str, Any]] = {
     "efficiency": {"array": {"rows": 32, "columns": 16, "efficiency": 0.7}},
     "fold losses": {"array": {"rows": 32, "columns": 16, "fold_losses": False}},
     "speed": {"vector": {"lanes": 16, "speed": 0.7}},
-    "one after the other": {"vector": {"lanes": 16, "beside_array": False}},
+    "one after the other": {"vector": {"lanes": 16, "beside_array": False, "free_clips": True}},
     "overlap": {"overlap": 0.5},
     "overlap in pieces": {"overlap": 0.3, "pipeline_mb": 0.2},
     "share": {"activations_in_dram_share": 0.5},
