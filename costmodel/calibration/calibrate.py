@@ -38,6 +38,8 @@ UNEXPLAINED = 0.2
 CLEAR_GAIN = 0.9
 """Share of the held-out error that may be left for an operator to be taken for one of the host's."""
 MOST_HOSTED = 3
+FEWEST_TO_SEARCH = 10
+"""Networks below which operators of the host are not looked for: six of them find what is not there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +177,7 @@ def _best_structure(
         changes: dict[str, Any] = {"vector.free_clips": True}
         one = replace(problem, config=with_values(problem.config, {}, changes))
         best = min(best, tried(one, changes, 0.25), key=lambda structure: structure.error)
-    searches = problem.asked is None and problem.config.host is None
+    searches = problem.asked is None and problem.config.host is None and len(set(names)) >= FEWEST_TO_SEARCH
     for _ in range(MOST_HOSTED):
         proposed = host_proposal(best.problem) if searches and best.error > UNEXPLAINED else None
         if proposed is None or proposed.config.host is None:
