@@ -24,7 +24,7 @@ from layerweaver.ir import (
 )
 from layerweaver.ir.limits import MAX_LAYER_ELEMENTS, MAX_MACS
 
-__all__ = ["CATEGORIES", "JOIN", "LayerColumns", "TensorColumns", "VectorColumns"]
+__all__ = ["CATEGORIES", "CLIPS", "JOIN", "LayerColumns", "TensorColumns", "VectorColumns"]
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

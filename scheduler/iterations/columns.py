@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.costmodel.columns import LayerColumns, TensorColumns, VectorColumns
+from layerweaver.costmodel.columns import CLIPS, LayerColumns, TensorColumns, VectorColumns
 from layerweaver.ir import Layer, LayerGraph, VectorWork
 from layerweaver.scheduler.iterations.rows import (
     BY,
@@ -130,6 +130,9 @@ class RowLayout:
         self._terms = {name: TermColumns.collect(rows, select) for name, select in _TERMS.items()}
         self._is_scores = np.array([label.role == "attention-scores" for label in labels], np.bool_)
         self._is_context = np.array([label.role == "attention-context" for label in labels], np.bool_)
+        self._clips = np.array(
+            [operator in CLIPS for label in labels for operator in label.operators], np.bool_
+        )
         self._graph_of = cache(self._graph)
         self._tiled = cache(self._tiled_terms)
 
@@ -209,7 +212,14 @@ class RowLayout:
             weighted=(by > 0) & (by != BY.index("attention")),
             scores=np.tile(self._is_scores, copies),
             context=np.tile(self._is_context, copies),
-            vector=VectorColumns(vector.layer, vector.unit, vector.counts(features), len(features)),
+            vector=VectorColumns(
+                vector.layer,
+                vector.unit,
+                vector.counts(features),
+                np.tile(self._clips, copies),
+                len(features),
+            ),
+            joined=np.zeros_like(m),
             graph_inputs=terms["entering"].tensors(features),
             graph_outputs=terms["leaving"].tensors(features),
             live=np.array(live),
