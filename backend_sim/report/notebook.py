@@ -6,7 +6,7 @@ import importlib.util
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from layerweaver.backend_sim.report.markup import Cell, Table, table_markup
 from layerweaver.backend_sim.results.metric import Shown, Value, shown
@@ -28,15 +28,20 @@ def data_frame(rows: list[dict[str, Value]], library: str | None = None) -> Any:
         library: ``"pandas"`` or ``"polars"`` to insist.
 
     Raises:
-        OutputError: If neither is installed.
+        OutputError: If neither is installed, or it is another library.
     """
+    if library not in (None, "pandas", "polars"):
+        raise OutputError(f"{str(library)[:60]!r} is no library of data frames", accepted="pandas or polars")
     for name in (library,) if library else ("pandas", "polars"):
-        if name in {"pandas", "polars"} and importlib.util.find_spec(name) is not None:
+        if importlib.util.find_spec(name) is not None:
             return importlib.import_module(name).DataFrame(rows)
     raise OutputError(
         f"{library or 'neither pandas nor polars'} is not installed",
         accepted="pip install 'layerweaver[data]'",
     )
+
+
+_ORIGIN = ("policy_options", "seed", "seeds", "scenario", "search")
 
 
 class _Result(Mapping[str, Any]):
@@ -60,8 +65,24 @@ class _Result(Mapping[str, Any]):
         """The table behind :meth:`to_dataframe`."""
 
     def to_dataframe(self, library: str | None = None) -> Any:
-        """The result as a data frame; see :func:`data_frame`."""
-        return data_frame(self.rows(), library)
+        """The result as a data frame; see :func:`data_frame`.
+
+        Of pandas, ``attrs["origins"]`` says by run how it was made: scenario, options and seeds.
+        """
+        frame = data_frame(self.rows(), library)
+        if hasattr(frame, "attrs"):
+            frame.attrs["origins"] = {
+                name: {key: made[key] for key in _ORIGIN if made.get(key) is not None}
+                for name, made in self._made()
+            }
+        return frame
+
+    def _made(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """What a document holds, by name."""
+        for run in self.read.runs:
+            yield run.label, cast("Mapping[str, Any]", run.document)
+        for peak in self.read.peaks:
+            yield "peak", cast("Mapping[str, Any]", peak)
 
     def _repr_html_(self) -> str:
         rows = self.rows()

@@ -27,7 +27,7 @@ from layerweaver.costmodel.npu.fields import Evidence
 from layerweaver.costmodel.npu.sections import CalibrationConfig
 from layerweaver.ir import ConfigError
 
-__all__ = ["Calibration", "Measured", "calibrate"]
+__all__ = ["Calibration", "Measured", "calibrate", "check_peak"]
 
 FloatArray = NDArray[np.float64]
 IDENTIFIED = 0.5
@@ -99,7 +99,7 @@ def calibrate(
         raise ConfigError(
             f"cost model {config.cost_model!r} cannot be calibrated", where=config.name, accepted="analytical"
         )
-    _check_peak(config, networks)
+    check_peak(config, networks)
     say = tell or _silent
     problem = _problem(config, networks, free)
     shipped = np.array([latency_ms(item, config) for item in networks])
@@ -194,7 +194,7 @@ def _silent(_share: float, _text: str) -> None:
     """Nobody listens."""
 
 
-def _check_peak(config: NpuConfig, networks: Sequence[Measured]) -> None:
+def check_peak(config: NpuConfig, networks: Sequence[Measured]) -> None:
     """Refuse measurements that no efficiency up to 1 can explain."""
     for item in networks:
         counted = item.columns.macs if item.layer is None else item.columns.macs[item.layer]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from layerweaver.costmodel import NpuConfig, cost_columns
-from layerweaver.costmodel.calibration.calibrate import Calibration, Measured, calibrate
+from layerweaver.costmodel.calibration.calibrate import Calibration, Measured, calibrate, check_peak
 from layerweaver.costmodel.calibration.measurements import Measurement, Measurements, read_measurements
 from layerweaver.costmodel.calibration.suggest import suggest
 from layerweaver.costmodel.calibration.validation import score_document
@@ -92,12 +92,13 @@ def score_npu(
         The document of ``npu score --json`` and a line for every model that could not be read.
 
     Raises:
-        ConfigError: If the file is wrong, or no model of it can be read.
+        ConfigError: If the file is wrong, no model of it can be read, or one is faster than the peak allows.
     """
     say = tell or _silent
     _, networks, problems = _read(path, throughput=throughput, model=model, tell=say)
     if not networks:
         raise ConfigError("no model can be read", where=str(path), accepted=problems[0])
+    check_peak(config, networks)
     predicted = np.array([measured_ms(item, config) for item in networks])
     measured = np.array([item.row.latency_ms for item in networks])
     record = config.calibration

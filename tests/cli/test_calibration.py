@@ -81,6 +81,7 @@ def test_suggest(run: Run, files: tuple[Path, Path]) -> None:
         ("calibrate", "--measured", "two.csv", "-o", "new.yaml"),
         ("calibrate", "--measured", "seconds.csv", "-o", "new.yaml"),
         ("score", "--measured", "none.csv"),
+        ("score", "--measured", "seconds.csv"),
     ],
 )
 def test_mistakes_are_one_line(

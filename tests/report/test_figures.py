@@ -214,8 +214,20 @@ def test_results_become_data_frames(make_document: Make, library: str) -> None:
     assert type(frame).__module__.split(".")[0] == library
 
 
+def test_a_data_frame_says_how_it_was_made(make_document: Make) -> None:
+    pytest.importorskip("pandas")
+    document = make_document()
+    document["scenario"], document["policy_options"], document["seed"] = (
+        {"npu": "tpu-v3"},
+        {"commit": "late"},
+        4,
+    )
+    origin = next(iter(as_result(document).to_dataframe("pandas").attrs["origins"].values()))
+    assert origin == {"policy_options": {"commit": "late"}, "seed": 4, "scenario": {"npu": "tpu-v3"}}
+
+
 def test_an_unknown_data_frame_library_is_refused(make_document: Make) -> None:
-    with pytest.raises(LayerweaverError, match="not installed"):
+    with pytest.raises(LayerweaverError, match="pandas or polars"):
         as_result(make_document()).to_dataframe("frames")
 
 
