@@ -217,27 +217,31 @@ def _decided(a: Number, b: Number, least: bool) -> Number | None:
 
 def all_of(parts: list[Number]) -> Number:
     """Conditions joined by and; those that are known are left out."""
-    open_ = [part for part in parts if part.value is None]
-    if any(part.value == 0 for part in parts) and not any(part.calls for part in parts):
-        return constant(0, boolean=True)
-    return _connected(open_, "&&", 1)
+    return _connected(parts, "&&", 1)
 
 
 def any_of(parts: list[Number]) -> Number:
     """Conditions joined by or; those that are known are left out."""
-    open_ = [part for part in parts if part.value is None]
-    if any(part.value == 1 for part in parts) and not any(part.calls for part in parts):
-        return constant(1, boolean=True)
-    return _connected(open_, "||", 0)
+    return _connected(parts, "||", 0)
 
 
 def _connected(parts: list[Number], sign: str, empty: int) -> Number:
-    if not parts:
+    """What decides is the last that is looked at; what is called before it is called all the same."""
+    asked: list[Number] = []
+    for part in parts:
+        if part.value is None:
+            asked.append(part)
+        elif part.value != empty:
+            if not any(before.calls for before in asked):
+                return part
+            asked.append(part)
+            break
+    if not asked:
         return constant(empty, boolean=True)
-    if len(parts) == 1:
-        return parts[0]
-    text = f" {sign} ".join(part.text for part in parts)
-    return Number(f"({text})", BOOLEAN, boolean=True, calls=any(part.calls for part in parts))
+    if len(asked) == 1:
+        return asked[0]
+    text = f" {sign} ".join(part.text for part in asked)
+    return Number(f"({text})", BOOLEAN, boolean=True, calls=any(part.calls for part in asked))
 
 
 def _span_of(op: ast.operator, a: Span, b: Span) -> Span:

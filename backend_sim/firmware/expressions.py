@@ -206,8 +206,13 @@ class Expressions(Arithmetic):
         return Number(f"(!{found.text})", BOOLEAN, boolean=True)
 
     def _joined(self, node: ast.BoolOp) -> Number:
-        parts = [self.condition(value) for value in node.values]
-        return all_of(parts) if isinstance(node.op, ast.And) else any_of(parts)
+        decisive = int(isinstance(node.op, ast.Or))
+        parts: list[Number] = []
+        for value in node.values:
+            parts.append(self.condition(value))
+            if parts[-1].value == decisive:
+                break  # Python looks no further
+        return any_of(parts) if decisive else all_of(parts)
 
     def _truth(self, node: ast.expr) -> Number:
         """``and``, ``or`` and ``not`` as a value: of numbers Python gives one of them, not a truth value."""

@@ -36,7 +36,8 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     machine.mode = FIRST
     chosen = view.ready[0]
     if machine.ready_count > 1:
-        chosen = first = most_to_lose(view)
+        first = most_to_lose(view)
+        chosen = first
         if machine.one_kind == 0:
             woven = weave(view, BY_SLACK, False)
             if woven != first and _fits_in(view, woven, first):

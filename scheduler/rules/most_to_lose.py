@@ -54,9 +54,11 @@ def _work(head: Head) -> int:
 @inlined
 def _before_others(head: Head) -> tuple[int, int]:
     """Compute and fetch cycles that others wait for: what is left of the head, and a tenth of what waits."""
-    rest = max(0, head.queued - head.passed - head.batch)
-    compute = head.left_compute_cycles + _divided(rest * head.full_compute_cycles // 10, head.full)
-    fetch = head.left_fetch_cycles + _divided(rest * head.full_fetch_cycles // 10, head.full)
+    compute, fetch = head.left_compute_cycles, head.left_fetch_cycles
+    rest = head.queued - head.passed - head.batch
+    if rest > 0:
+        compute += _divided(rest * head.full_compute_cycles // 10, head.full)
+        fetch += _divided(rest * head.full_fetch_cycles // 10, head.full)
     return compute, fetch
 
 

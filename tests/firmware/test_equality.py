@@ -36,6 +36,11 @@ def score(head: Any, now: int, *, scale: int = 3) -> tuple[int, int]:
     return left % 5 - waited // -scale, max(abs(left), waited, head.row) >> 2
 
 
+def late(head: Any, now: int) -> bool:
+    first, _ = score(head, now)
+    return first < 0
+
+
 def choose(view: View, options: Any, memory: Memory) -> int:
     machine, heads, ready = view.machine, view.heads, view.ready
     best, least, second = -1, 0, 0
@@ -53,6 +58,10 @@ def choose(view: View, options: Any, memory: Memory) -> int:
         account.last = k
     account = memory.tenants[best]
     account.taken += 1
+    if (options.turns > 0 or late(head, machine.now)) and machine.queued % 5 == 2:
+        best = ready[0]
+    if (late(head, machine.now) or options.turns > 0) and machine.queued % 7 == 3:
+        best = ready[machine.ready_count - 1]
     if machine.compute_end - machine.start > 20 * options.patience_cycles and memory.common.held < 2:
         memory.common.held += 1
         machine.hold_until = machine.now + 3
