@@ -1,8 +1,8 @@
 """What late commitment costs in throughput, and what it brings: early against late, by NPU.
 
 Run with ``python benchmarks/commitment.py loops`` (the closed loops of the paper's Fig. 14), ``npus`` (such
-loops on every shipped NPU), ``buffers`` (on one NPU with other buffers and DRAM channels) or ``peaks`` (peak
-rates on some NPUs). Prints its tables.
+loops on every shipped NPU), ``buffers`` (on one NPU with other buffers and DRAM channels), ``peaks`` (peak
+rates on some NPUs) or ``request`` (one small request behind large batches).
 
 In a closed loop every tenant always has a request waiting, so what a policy loses by holding the DMA shows as
 throughput (STP, the sum of progress) and as nothing else. A peak is the largest rate at which at most 1% of
@@ -12,6 +12,7 @@ every tenant's requests are late.
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import statistics
 import time
@@ -20,6 +21,7 @@ from typing import Any
 
 from layerweaver.backend_sim.study.peak.peak import peak
 from layerweaver.backend_sim.study.reproduce.hpca21 import MODELS, reproduce_hpca21, weave_streams
+from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.costmodel import NpuConfig, load_npu, npu_names
 from layerweaver.scheduler.compile.compiler import profile_graph
 from layerweaver.scheduler.compile.sources import load_graph
@@ -205,15 +207,56 @@ def peaks(workers: int) -> Iterator[str]:
             yield f"| {npu} | {mix} | {' | '.join(shares)} |"
 
 
+SMALL_REQUEST = {
+    "npu": "memory-centric",
+    "duration_s": 20,
+    "tenants": [
+        {"name": "photos", "model": "zoo:resnext50", "batch": 8, "deadline_ms": 60, "arrival": {"qps": 240}},
+        {"name": "camera", "model": "zoo:mobilenetv2", "deadline_ms": 2.2, "arrival": {"qps": 500}},
+        {
+            "name": "chat",
+            "model": "zoo:bert-base",
+            "dims": {"tokens": 16},
+            "deadline_ms": 6,
+            "arrival": {"qps": 300},
+        },
+    ],
+}
+
+
+def request() -> Iterator[str]:
+    """A small request beside batches that compute long and fetch little."""
+    given: dict[str, Any] = copy.deepcopy(SMALL_REQUEST)
+    for seed, tenant in enumerate(given["tenants"], start=1):
+        tenant["arrival"] |= {"kind": "poisson", "seed": seed}
+    yield "| policy | 99th percentile of MobileNetV2 | late | requests done per second, all tenants |"
+    yield "|---|---|---|---|"
+    for policy in ("edf:commit=early", "edf", "llf", "sjf", "layerweaver", "layerweaver+", "slackweave+"):
+        tenants = simulate(given, policy)["tenants"]
+        camera = tenants[1]
+        done = sum(tenant["qps"] for tenant in tenants)
+        label = policy.replace(":commit=", ", ")
+        yield (
+            f"| {label} | {camera['latency_ms']['p99']:.2f} ms | {100 * camera['violation_rate']:.1f}% "
+            f"| {done:.0f} |"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("loops", "npus", "buffers", "peaks"))
+    parser.add_argument("what", choices=("loops", "npus", "buffers", "peaks", "request"))
     parser.add_argument("--jobs", type=int, default=1, help="processes, for the peaks")
     args = parser.parse_args()
     started = time.monotonic()
-    tables = {"loops": loops, "npus": npus, "buffers": buffers, "peaks": lambda: peaks(args.jobs)}
+    tables = {
+        "loops": loops,
+        "npus": npus,
+        "buffers": buffers,
+        "peaks": lambda: peaks(args.jobs),
+        "request": request,
+    }
     for line in tables[args.what]():
         print(line, flush=True)
     print(f"{time.monotonic() - started:.0f} s")

@@ -1,10 +1,11 @@
 """What a decision costs on a small core: the tables of the page on firmware.
 
 Run with ``python benchmarks/firmware_cost.py [POLICY ...]`` (extra ``firmware``). For 2, 4, 8 and 16 tenants
-of the memory-centric NPU it prints instructions of a decision (mean / 99th percentile / largest) and bytes of
-code on every core, and bytes of tables and state. Tenants are ResNet-50 and BERT-base at 16 tokens,
-MobileNetV2 and NCF, once or several times, with equal shares of 0.8 of what rows one after the other would
-allow; a deadline is three standalone times for each tenant that there is.
+of the memory-centric NPU it prints instructions of a decision (mean / 99th percentile / largest), for 4 also
+bytes of code, tables and state and instructions of an arrival, a table for each core. Tenants are ResNet-50
+and BERT-base at 16 tokens, MobileNetV2 and NCF, once or several times, with equal shares of 0.8 of what rows
+one after the other would allow; a deadline is three standalone times for each tenant that there is. Last come
+the means that ``decision: {core_mhz: N}`` charges, as ``backend_sim/run/decision_instructions.csv`` has them.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from layerweaver.backend_sim.firmware.export import costs_of, export_document, translated
+from layerweaver.backend_sim.firmware.cores import CORES
+from layerweaver.backend_sim.firmware.export import costs_of, translated
 from layerweaver.backend_sim.study.inputs import as_prepared, policy_of
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 
 MODELS = (("zoo:resnet50", {}), ("zoo:bert-base", {"tokens": 16}), ("zoo:mobilenetv2", {}), ("zoo:ncf", {}))
 POLICIES = ("fcfs", "edf", "llf", "sjf", "fair", "time-slice", "layerweaver", "layerweaver+", "slackweave+")
-COUNTS = (2, 4, 8, 16)
+COUNTS, SHOWN = (2, 4, 8, 16), 4
 LOAD, PATIENCE = 0.8, 3
 
 
@@ -47,21 +49,32 @@ def scenario(count: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the tables, and the means as CSV."""
+    policies = sys.argv[1:] or POLICIES
+    cells: dict[tuple[str, str], list[str]] = {}
     for count in COUNTS:
         prepared = as_prepared(scenario(count))
-        for name in sys.argv[1:] or POLICIES:
+        for name in policies:
             exported = translated(prepared, policy_of(prepared, name))
-            costs = [cost.document(count) for cost in costs_of(prepared, exported)]
-            for row in costs:
-                print(
-                    f"{count:2d} {row['core']:8s} {name:13s} "
-                    f"{row['mean']:8,.0f} / {row['p99']:,} / {row['max']:,}"
-                    f"   code {row['code_bytes']:,} of {row['decisions']:,} decisions",
-                    flush=True,
-                )
-            document = export_document(exported)
-            print(f"   tables {document['table_bytes']:,}, state {document['state_bytes']:,}", flush=True)
+            for cost in costs_of(prepared, exported):
+                row = cost.document(count)
+                cell = f"{row['mean']:,.0f} / {row['p99']:,} / {row['max']:,}"
+                cells.setdefault((cost.core.name, name), []).append(cell)
+                if count == SHOWN:
+                    arrival = f"{row['arrival_mean']:,.0f} / {row['arrival_max']:,}"
+                    sizes = f"{cost.code_bytes:,} | {exported.table_bytes:,} | {exported.state_bytes:,}"
+                    cells[cost.core.name, f"{name}, sizes"] = [arrival, sizes]
+    headings = ["policy", *map(str, COUNTS), "arrival", "code", "tables", "state"]
+    for core in CORES:
+        print(f"**{core.name}**\n\n| {' | '.join(headings)} |\n{'|---' * len(headings)}|")
+        for name in policies:
+            shown = [*cells[core.name, name], *cells[core.name, f"{name}, sizes"]]
+            print(f"| `{name}` | {' | '.join(shown)} |")
+        print()
+    print("policy,tenants,instructions")
+    for name in policies:
+        for count, cell in zip(COUNTS, cells[CORES[0].name, name], strict=True):
+            print(f"{name},{count},{cell.split(' ')[0].replace(',', '')}")
 
 
 if __name__ == "__main__":

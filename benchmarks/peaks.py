@@ -28,6 +28,7 @@ from mixes import FACTORS, FOURS, PAIRS, RIVALS, entrants, paper_models, scenari
 from layerweaver.backend_sim.study.peak.peak import search_one
 from layerweaver.backend_sim.study.peak.plan import PeakPlan, plan_peak
 
+WEAVING = ("layerweaver", "layerweaver+", "slackweave+")
 TARGETED = ("layerweaver+", "slackweave+", *RIVALS)
 Job = tuple[str, int, str, int, int, float]
 Row = dict[str, Any]
@@ -140,12 +141,11 @@ def _best(found: Mapping[str, Row], names: Iterable[str]) -> str:
 
 def markdown(rows: Sequence[Row]) -> str:
     """Per deadline, the best that does not weave, with early and with late commitment, and those that do."""
-    weaving = ("layerweaver", "layerweaver+", "slackweave+")
     lines = ["| mix, deadline | fcfs | time-slice | best without weaving, early | the same, late |"]
     lines[0] += " layerweaver, early | late | layerweaver+, early | late | slackweave+ |"
     lines.append("|---" * 10 + "|")
     for (mix, factor), found in _cells(rows).items():
-        others = [name for name in found if name.split(",")[0] not in weaving]
+        others = [name for name in found if name.split(",")[0] not in WEAVING]
         late = [name for name in others if entrants()[name].get("commit", "late") == "late"]
         shown = [
             f"{found['fcfs']['share_of_bound']:.3f}",
@@ -165,8 +165,42 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, ""])
 
 
-def main() -> None:
+def leads(rows: Sequence[Row]) -> Iterator[str]:
+    """Geometric means, over the cells at 10 and 30, of layerweaver+ over rivals; and slackweave+ over it."""
+    cells = [found for (_, factor), found in _cells(rows).items() if factor in (10, 30)]
+    rivals = {label for label in entrants() if label.split(",")[0] not in WEAVING}
+    late = {label for label in rivals if entrants()[label].get("commit", "late") == "late"}
+    pairs = (
+        ("all early", ["layerweaver+, early"], [["llf, early"], rivals - late]),
+        ("all late", ["layerweaver+"], [["llf"], late]),
+        ("each its better", ["layerweaver+", "layerweaver+, early"], [["llf", "llf, early"], rivals]),
+    )
+    for what, ours, others in pairs:
+        for names, label in zip(others, ("llf", "the best without weaving"), strict=True):
+            ratios = [_share_of(found, ours) / _share_of(found, names) for found in cells]
+            yield f"layerweaver+ over {label}, {what}: {_spread(ratios)}"
+    yield "slackweave+ over layerweaver+: " + _spread(
+        [_share_of(found, ["slackweave+"]) / _share_of(found, ["layerweaver+"]) for found in cells]
+    )
+    for factor in FACTORS:
+        every = [found for (_, given), found in _cells(rows).items() if given == factor]
+        ratios = [
+            _share_of(found, ["slackweave+"]) / _share_of(found, set(found) - {"slackweave+"})
+            for found in every
+        ]
+        yield f"slackweave+ over the best of all others at {factor}: {_spread(ratios)}"
 
+
+def _share_of(found: Mapping[str, Row], names: Iterable[str]) -> float:
+    return max(found[name]["share_of_bound"] for name in names)
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    mean = math.exp(statistics.fmean(map(math.log, ratios)))
+    return f"{mean:.3f} (from {min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -205,7 +239,9 @@ def main() -> None:
                 rows.append(row)
                 args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
             print(f"{policy}: {time.monotonic() - started:.0f} s", flush=True)
-    print(markdown(rows))
+    if args.what == "table" and set(entrants()) <= {row["policy"] for row in rows}:
+        print(markdown(rows))
+        print("\n".join(leads(rows)))
     print("\n".join(targets(rows)))
 
 

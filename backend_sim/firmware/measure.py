@@ -58,7 +58,7 @@ class Cost:
     arrival_instructions: list[int]
 
     def document(self, tenants: int) -> dict[str, object]:
-        """Mean, 99th percentile and largest number of instructions."""
+        """Mean, 99th percentile and largest number of instructions, of arrivals mean and largest."""
         counts = np.sort(np.array(self.instructions or [0]))
         arrivals = np.array(self.arrival_instructions or [0])
         return {
@@ -70,6 +70,7 @@ class Cost:
             "p99": int(counts[min(len(counts) - 1, int(len(counts) * 0.99))]),
             "max": int(counts[-1]),
             "arrival_mean": round(float(arrivals.mean()), 1),
+            "arrival_max": int(arrivals.max()),
         }
 
 

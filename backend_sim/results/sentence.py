@@ -174,24 +174,34 @@ def answer(runs: Sequence[Run], names: Sequence[str]) -> str:
         runs: One or more.
         names: What they are called.
     """
-    kept, lost, unsure = [], [], []
+    kept: list[str] = []
+    lost: dict[str, list[str]] = {}
+    unsure: dict[str, list[str]] = {}
     for run, name in zip(runs, names, strict=True):
         late = [tenant["name"] for tenant in run["tenants"] if tenant.get("status") == "late"]
         short = [tenant["name"] for tenant in run["tenants"] if tenant.get("status") == "too_short"]
         judged = any(tenant.get("status") for tenant in run["tenants"])
         if late:
-            lost.append(f"{name} loses {_several(late)}")
+            lost.setdefault(_several(late), []).append(name)
         elif short:
-            unsure.append(f"{name} ran too short to tell of {_several(short)}")
+            unsure.setdefault(_several(short), []).append(name)
         elif judged:
             kept.append(f"{name}{_headroom(run)}")
     if not (kept or lost or unsure):
         return ""
     parts = [f"every tenant keeps its limit under {', '.join(kept)}"] if kept else []
-    text = "; ".join([*parts, *lost, *unsure])
+    parts += [
+        f"{_all(names)} {'loses' if len(names) == 1 else 'lose'} {whom}" for whom, names in lost.items()
+    ]
+    parts += [f"{_all(names)} ran too short to tell of {whom}" for whom, names in unsure.items()]
+    text = "; ".join(parts)
     rates = {_figure(_load(run)) for run in runs if _load(run)}
     at = f"At {min(rates)} queries per second " if len(rates) == 1 else ""
     return f"{at}{text}." if at else f"{text[0].upper()}{text[1:]}."
+
+
+def _all(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _several(names: Sequence[str]) -> str:

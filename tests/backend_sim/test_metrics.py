@@ -15,7 +15,7 @@ from scipy.special import betainc
 
 from layerweaver.backend_sim.results.files import result_csv, save_result
 from layerweaver.backend_sim.results.latency import SKETCH_ERROR, summarise
-from layerweaver.backend_sim.results.sentence import peak_sentence, verdict_sentence
+from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
 from layerweaver.backend_sim.results.verdict import (
     RunFacts,
     early_stopping_estimates,
@@ -184,6 +184,15 @@ def test_the_sentence_says_where_the_other_run_was_another_than_the_policy() -> 
     assert said.endswith("against fcfs in another scenario, at 20 queries per second.")
     after["scenario"] = {"npu": "a", "policy": "edf"}
     assert "another" not in verdict_sentence([before, after])
+
+
+def test_runs_that_lose_the_same_are_named_together() -> None:
+    runs = [_run(policy, 0.2, 20.0) for policy in ("fcfs", "edf", "llf")]
+    for run, status in zip(runs, ("late", "late", "too_short"), strict=True):
+        run["tenants"][0]["status"] = status
+    said = answer(runs, ["fcfs", "edf", "llf"])
+    name = runs[0]["tenants"][0]["name"]
+    assert f"fcfs and edf lose {name}; llf ran too short to tell of {name}." in said
 
 
 def test_one_run_and_other_tenants_speak_for_themselves() -> None:

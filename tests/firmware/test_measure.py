@@ -47,7 +47,7 @@ def test_the_document_has_what_was_measured(tmp_path: Path) -> None:
     document = export_document(export(keys, "edf", tmp_path / "out", measured=True))
     instructions = document["instructions"]
     assert isinstance(instructions, list)
-    assert {"core", "tenants", "mean", "p99", "max"} <= set(instructions[0])
+    assert {"core", "tenants", "mean", "p99", "max", "arrival_mean", "arrival_max"} <= set(instructions[0])
     assert isinstance(document["code_bytes"], int)
     assert document["code_bytes"] > 1000
 
