@@ -11,11 +11,15 @@ from collections.abc import Iterator, Sequence
 from layerweaver.backend_sim.scenario.model_refs import CostsRef
 from layerweaver.backend_sim.scenario.schema import BatchSpec, ScenarioSpec, TenantSpec
 from layerweaver.backend_sim.traffic.loops import ClosedLoopSpec
+from layerweaver.backend_sim.traffic.mlperf import mlperf_limits
 from layerweaver.backend_sim.traffic.offline import OfflineSpec
 from layerweaver.backend_sim.traffic.recorded import TraceSpec
 from layerweaver.backend_sim.traffic.renewal import PeriodicSpec
 
 __all__ = ["reads_trace", "without_effect"]
+
+_USUAL_PERCENTILE = 99.0
+"""What must keep the deadline where nobody says otherwise."""
 
 
 def reads_trace(tenant: TenantSpec) -> bool:
@@ -35,8 +39,25 @@ def without_effect(spec: ScenarioSpec, deadlines_ns: Sequence[int | None]) -> It
     if sum(member.count for member in spec.pool or ()) == 1 and spec.router != "round_robin":
         yield f"router {spec.router} changes nothing: the pool has one NPU"
     for tenant, due_ns in zip(spec.tenants, deadlines_ns, strict=True):
-        for reason in (*_of_queue(tenant, due_ns), *_of_batch(tenant), *_of_arrival(tenant)):
+        reasons = (*_of_limit(tenant), *_of_queue(tenant, due_ns), *_of_batch(tenant), *_of_arrival(tenant))
+        for reason in reasons:
             yield f"tenant {tenant.name!r}: {reason}"
+
+
+def _of_limit(tenant: TenantSpec) -> Iterator[str]:
+    """MLPerf's name gives a limit and a percentile, unless both are stated or usual."""
+    limit = "deadline_ms" if tenant.deadline_ms is not None else "deadline" if tenant.deadline else ""
+    if tenant.mlperf_model is None:
+        return
+    if not tenant.arrival.bounded:
+        if not isinstance(tenant.arrival, OfflineSpec) or tenant.arrival.samples is not None:
+            yield f"mlperf_model changes nothing: {tenant.arrival.kind} has no limit of MLPerf"
+        return
+    if not limit:
+        return
+    usual = tenant.percentile is None and tenant.arrival.usual_percentile is None
+    if not usual or mlperf_limits()[tenant.mlperf_model].percentile == _USUAL_PERCENTILE:
+        yield f"mlperf_model changes nothing, since {limit} is the limit"
 
 
 def _of_queue(tenant: TenantSpec, due_ns: int | None) -> Iterator[str]:

@@ -90,8 +90,6 @@ BY_DATA = {
     # documented as limits that judge or bind only where something reaches them
     ("dispatch_ahead", "single_stream"),
     ("dispatch_ahead", "multi_stream"),
-    # a stated deadline_ms goes before MLPerf's limit, whose percentile is the usual one
-    *(("mlperf_model", kind) for kind in KINDS),
 }
 
 
