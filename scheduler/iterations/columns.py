@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Self
 
 import numpy as np
@@ -133,13 +132,16 @@ class RowLayout:
         self._clips = np.array(
             [operator in CLIPS for label in labels for operator in label.operators], np.bool_
         )
-        self._graph_of = cache(self._graph)
-        self._tiled = cache(self._tiled_terms)
+        self._graphs: dict[int, LayerGraph] = {}
+        self._tiled: dict[int, dict[str, TermColumns]] = {1: self._terms}
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def _graph(self, times: int) -> LayerGraph:
+        """Names and what else is not in the columns, of so many copies."""
+        if times in self._graphs:
+            return self._graphs[times]
         layers = []
         for copy in range(times):
             for name, row, label in zip(self._names, self._rows, self._labels, strict=True):
@@ -149,10 +151,13 @@ class RowLayout:
                 )
                 own = f"{name} ({copy})" if copy else name
                 layers.append(Layer(own, label.kind, label.operators, vector=works, role=label.role))
-        return LayerGraph(self._name, layers)
+        self._graphs[times] = LayerGraph(self._name, layers)
+        return self._graphs[times]
 
     def _tiled_terms(self, times: int) -> dict[str, TermColumns]:
-        return {name: terms.tiled(times, len(self)) for name, terms in self._terms.items()}
+        if times not in self._tiled:
+            self._tiled[times] = {name: terms.tiled(times, len(self)) for name, terms in self._terms.items()}
+        return self._tiled[times]
 
     def terms(self, name: str) -> TermColumns:
         """Terms of one kind."""
@@ -179,7 +184,7 @@ class RowLayout:
             emitting: Sequences that emit.
         """
         copies = len(pairs)
-        terms = self._terms if copies == 1 else self._tiled(copies)
+        terms = self._tiled_terms(copies)
         m, n, k, groups, steps = np.tile(self._extents, (copies, 1)).T
         by, shape = np.tile(self.by, copies), np.tile(self._attention, (copies, 1))
         members, new, cached = np.repeat(pairs, len(self), axis=0).T
@@ -196,7 +201,7 @@ class RowLayout:
         live = [terms[name].counts(features) for name in ("own_types", "by_elements")]
         tensors = {name: terms[name].tensors(features) for name in _TENSORS}
         return IterationColumns(
-            graph=self._graph_of(copies),
+            graph=self._graph(copies),
             matrix=by > 0,
             m=m,
             n=n,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +73,7 @@ class RowPricer:
             else None
             for made, labels in kinds
         ]
-        self._kept = lru_cache(maxsize=_MOST_KEPT)(self._price)
+        self._kept: dict[tuple[bytes, int | None, int], IntArray] = {}
 
     def is_countable(self, one: list[float], every: list[float], sizes: tuple[float, float, float]) -> bool:
         """Whether 64 bits hold whatever an iteration counts.
@@ -109,10 +108,14 @@ class RowPricer:
             ConfigError: If the cost model fails.
             ModelError: If a layer is too large for 64-bit arithmetic.
         """
-        return self._kept(members.tobytes(), budget, block)
+        key = members.tobytes(), budget, block
+        if key not in self._kept:
+            while len(self._kept) >= _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = self._price(members, budget, block)
+        return self._kept[key]
 
-    def _price(self, raw: bytes, budget: int | None, block: int) -> IntArray:
-        members = np.frombuffer(raw, np.int64).reshape(-1, 3)
+    def _price(self, members: IntArray, budget: int | None, block: int) -> IntArray:
         new, past, emits = members.T
         tokens, emitting, count = int(new.sum()), int(emits.sum()), len(members)
         kind = int(tokens == count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -178,6 +179,15 @@ def test_a_profile_serves_without_its_graph(tmp_path: Path) -> None:
     for document in (ours, theirs):
         del document["run"], document["scenario"]
     assert ours == theirs
+
+
+def test_costs_go_to_other_processes() -> None:
+    rows, config = iteration_rows("zoo:gpt2", {}), load_npu({**NPU, "cost_model": "curious"})
+    asked = np.array([[1, 9, 1], [3, 0, 1]], np.int64)
+    pricer = RowPricer(rows, config, 16)
+    prices = pricer.price(asked, 10**5, 16)
+    sent = pickle.loads(pickle.dumps(pricer))  # noqa: S301 - our own
+    assert sent.price(asked, 10**5, 16).tolist() == prices.tolist()
 
 
 def test_what_fails_within_a_run_is_named() -> None:
