@@ -40,6 +40,8 @@ class Statements(Assignments):
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
                     self._assign(node, target, value)
+                    if isinstance(target, ast.Name):  # what is computed is computed once
+                        value = ast.copy_location(ast.Name(target.id, ast.Load()), value)
             case ast.AnnAssign(target=target, value=value) if value is not None:
                 self._assign(node, target, value)
             case ast.AugAssign(target=target, op=op, value=value):

@@ -165,12 +165,18 @@ static void list_ready(lw_scheduler *lw)
 [timeouts]    return behind(&head->fresh, begun);
 [timeouts]}
 [timeouts]
-[timeouts]/* Note when the oldest request that has not begun will have waited for too long. */
+[timeouts]/* When the oldest request that has not begun will have waited for too long. */
+[timeouts]static int64_t patience_of(lw_head *head, int32_t index)
+[timeouts]{
+[timeouts]    const lw_request *oldest = *oldest_of(head);
+[timeouts]    (void)index;
+[timeouts]    return oldest == 0 ? LW_NEVER : oldest->arrival + @timeout_cycles[index] + 1;
+[timeouts]}
+[timeouts]
 [timeouts]static void watch(lw_scheduler *lw, int32_t index)
 [timeouts]{
 [timeouts]    lw_head *head = &lw->heads[index];
-[timeouts]    const lw_request *oldest = *oldest_of(head);
-[timeouts]    head->times_out = oldest == 0 ? LW_NEVER : oldest->arrival + @timeout_cycles[index] + 1;
+[timeouts]    head->times_out = patience_of(head, index);
 [timeouts]    lw->wake = head->times_out < lw->wake ? head->times_out : lw->wake;
 [timeouts]}
 [timeouts]
@@ -195,8 +201,9 @@ static void list_ready(lw_scheduler *lw)
 [machine.queued][timeouts]        lw->machine.queued--;
 [timeouts]        request->next = lw->dropped;
 [timeouts]        lw->dropped = request;
-[timeouts]        watch(lw, index);
+[timeouts]        head->times_out = patience_of(head, index);
 [timeouts]    }
+[timeouts]    lw->wake = head->times_out < lw->wake ? head->times_out : lw->wake;
 [timeouts]    return any;
 [timeouts]}
 [timeouts]
@@ -390,7 +397,6 @@ static void form_head(lw_scheduler *lw, int32_t index)
 [timeouts]        if (left && !head->started) {
 [timeouts]            form_head(lw, index);
 [timeouts]        }
-[timeouts]        lw->wake = head->times_out < lw->wake ? head->times_out : lw->wake;
 [waits]        if (!head->started && head->queued > 0) {
 [waits]            int64_t change = head->timer;
 [!waits][gives_up]        if (!head->started && head->rows_left > 0) {
