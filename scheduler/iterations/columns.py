@@ -169,7 +169,7 @@ class RowLayout:
         shape = self._attention.astype(np.float64)
         m, n, k = (shape[:, first : first + 3] @ np.array([1.0, new, cached]) for first in (1, 4, 7))
         of_members = shape[:, 0] * members * m * n * k
-        of_weights = self._extents[:, :4].astype(np.float64).prod(axis=1) * max(1.0, new * members)
+        of_weights = self._extents[:, :4].astype(np.float64).prod(axis=1) * max(1.0, new, members)
         most: NDArray[np.float64] = np.where(self.by == BY.index("attention"), of_members, of_weights)
         return most * self._extents[:, 4]
 

@@ -33,6 +33,10 @@ PRICES = ("compute_cycles", "dram_bytes", "weight_bytes", "cache_bytes", "live_b
 the activations alive, and the tiles it is cut into."""
 
 _ATTENTION, _SEQUENCES = BY.index("attention"), BY.index("sequences")
+_COUNTED = (
+    *("vector", "gathers", "state", "inputs", "outputs", "entering", "leaving"),
+    *("own_types", "by_elements"),
+)
 _MOST_KEPT = 1024
 _COPIES = 16
 """Groups of equal members that are priced at once."""
@@ -87,7 +91,7 @@ class RowPricer:
         for layout in self._layouts:
             if layout.most_extents(sizes).max(initial=0.0) > MAX_MACS:
                 return False
-            for name in ("vector", "gathers", "state", "inputs", "outputs", "own_types", "by_elements"):
+            for name in _COUNTED:
                 counts = np.abs(layout.terms(name).coefficients.astype(np.float64)) @ most
                 if counts.max(initial=0.0) > MAX_QUANTITY:
                     return False
@@ -169,8 +173,8 @@ class RowPricer:
         prices = np.stack(
             [compute.compute_cycles, dram, moved.weight_bytes, cache, moved.activation_bytes, pieces], axis=1
         )
-        if int(prices.max(initial=0)) > MAX_QUANTITY:
-            raise ConfigError(f"a row costs more than {MAX_QUANTITY}", where=self._config.name)
+        if not 0 <= int(prices.min(initial=0)) <= int(prices.max(initial=0)) <= MAX_QUANTITY:
+            raise ConfigError(f"a row costs less than 0 or more than {MAX_QUANTITY}", where=self._config.name)
         return prices
 
     def _moved(self, columns: IterationColumns, passes: Passes) -> Traffic:

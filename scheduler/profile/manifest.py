@@ -114,6 +114,10 @@ class DecoderRecord(_OriginRecord):
             raise ValueError("rows that are not its layers")
         if self.labels and len(self.labels) != len(self.layer_names):
             raise ValueError("labels that are not those of its layers")
+        for label, index in zip(self.labels, self.row_index, strict=False):
+            works = [len(row.vector) for row in self.distinct[index]]
+            if works != [len(label.operators), len(label.single_operators)]:
+                raise ValueError("labels that are not those of its rows")
         return self
 
 

@@ -88,6 +88,9 @@ DAMAGE: dict[str, Edit] = {
     "cache": lambda decoder: decoder.__setitem__("cache_elements", 0),
     "text": lambda decoder: decoder["distinct"][0][0].__setitem__("m", "1"),
     "lacking": lambda decoder: decoder["distinct"][0][0].pop("writes"),
+    "labels": lambda decoder: decoder["labels"].pop(),
+    "operators": lambda decoder: decoder["labels"][1]["operators"].append("Add"),
+    "kind": lambda decoder: decoder["labels"][0].__setitem__("kind", "hope"),
 }
 
 
