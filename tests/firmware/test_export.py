@@ -170,3 +170,10 @@ def test_a_folder_that_is_a_file(keys: Keys, tmp_path: Path) -> None:
     with pytest.raises(LayerweaverError):
         exported(keys, "edf", tmp_path / "folder")
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["lw_sched.c"]
+
+
+def test_what_gets_two_names_is_computed_once(keys: Keys, tmp_path: Path) -> None:
+    text = HEADER.replace("return again(n - 1) if n > 0 else 0", "return n + 1")
+    file = tmp_path / "mine.py"
+    file.write_text(f"{text}    a = b = again(head.queued)\n    if a + b > 6: return view.ready[0]{FOOTER}")
+    assert exported(keys, file, tmp_path / "out").texts["lw_sched.c"].count("= policy_again(") == 1
