@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from layerweaver.scheduler.machine.timelines import NEVER, View
+from layerweaver.scheduler.machine.view import NEVER, View
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 
 

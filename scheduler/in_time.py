@@ -28,7 +28,7 @@ from layerweaver.ir import ScenarioError
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up
 from layerweaver.scheduler.bounds import Menu
 from layerweaver.scheduler.machine.jit import compile_bound
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 
 __all__ = ["InTimeBound", "Jobs", "Stream", "in_time_bound", "work_in_time"]
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from layerweaver.backend_sim.engine.queues import WAITING_MARK
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 
 __all__ = ["Formed", "auto_batch"]
 

@@ -26,7 +26,7 @@ from layerweaver.backend_sim.engine.queues import (
 from layerweaver.backend_sim.engine.state import CLOSED, SATURATED, State
 from layerweaver.ir.clock import cycles_to_ns_down, cycles_to_ns_up, ns_to_cycles_down, ns_to_cycles_up
 from layerweaver.scheduler.machine.jit import apart, counted, inlined
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 
 __all__ = ["admit", "finish_batch", "load_row", "turn_away"]
 

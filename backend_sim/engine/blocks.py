@@ -12,7 +12,7 @@ from layerweaver.backend_sim.engine.state import State
 from layerweaver.backend_sim.llm.decoder import Decoder
 from layerweaver.backend_sim.llm.state import SEEN_FETCHES
 from layerweaver.scheduler.machine.jit import counted, inlined
-from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER, Head
+from layerweaver.scheduler.machine.view import COUNT_LIMIT, NEVER, Head
 
 __all__ = ["jump", "next_boundary", "note_block"]
 

@@ -17,7 +17,7 @@ from layerweaver.backend_sim.llm.iteration import count_members, deadline_of, ne
 from layerweaver.ir.clock import ns_to_cycles_up
 from layerweaver.ir.limits import MAX_END_SECONDS
 from layerweaver.scheduler.machine.jit import inlined
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 
 __all__ = [
     "WITHOUT_DECODERS",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 
 __all__ = ["EARLIEST", "first_due", "no_events", "set_event"]
 

@@ -11,7 +11,7 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.clock import cycles_to_ns_up
 from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_CLOCK_HZ, MAX_TENANTS, MAX_TIME_NS, MAX_WORK_NS
-from layerweaver.scheduler.machine.timelines import COUNT_LIMIT
+from layerweaver.scheduler.machine.view import COUNT_LIMIT
 from layerweaver.scheduler.offline import ModelProfile, fits_rows
 
 __all__ = ["BatchRule", "SimulationInput", "TenantLoad", "request_ns"]

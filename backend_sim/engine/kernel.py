@@ -15,18 +15,8 @@ from layerweaver.backend_sim.engine.lone import run_on
 from layerweaver.backend_sim.engine.queues import begin_waiting, next_event
 from layerweaver.backend_sim.engine.state import State, Totals
 from layerweaver.scheduler.machine.jit import apart, counted, inlined
-from layerweaver.scheduler.machine.timelines import (
-    COUNT_LIMIT,
-    HOLD,
-    NEVER,
-    Head,
-    Memory,
-    View,
-    append_fetch,
-    fetch_end_of,
-    rebase,
-    release,
-)
+from layerweaver.scheduler.machine.timelines import append_fetch, fetch_end_of, rebase, release
+from layerweaver.scheduler.machine.view import COUNT_LIMIT, HOLD, NEVER, Head, Memory, View
 from layerweaver.scheduler.rules.commitment import decide
 
 __all__ = ["BAD_CHOICE", "BAD_MODE", "FINISHED", "GROW", "LOG_FULL", "PAUSED", "REFILL", "STUCK", "advance"]

@@ -28,7 +28,7 @@ from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
 from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_down, ns_to_cycles_up
 from layerweaver.scheduler.machine.records import as_objects, as_records, declared, records
 from layerweaver.scheduler.machine.rest import ROW, machine_at_rest, row_records
-from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, FETCH, HEAD, NEVER, View
+from layerweaver.scheduler.machine.view import COUNT_LIMIT, FETCH, HEAD, NEVER, View
 from layerweaver.scheduler.offline import ModelKind
 from layerweaver.scheduler.policies.contract import Policy
 

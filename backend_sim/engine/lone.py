@@ -19,7 +19,8 @@ from layerweaver.backend_sim.llm.decoder import Decoder
 from layerweaver.backend_sim.llm.iteration import go_on, tile_of
 from layerweaver.backend_sim.llm.state import Shape
 from layerweaver.scheduler.machine.jit import apart, counted, inlined
-from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER, Head, rebase, recount
+from layerweaver.scheduler.machine.timelines import rebase, recount
+from layerweaver.scheduler.machine.view import COUNT_LIMIT, NEVER, Head
 
 __all__ = ["run_on"]
 

@@ -33,7 +33,8 @@ from layerweaver.backend_sim.llm.outside import raise_failure
 from layerweaver.ir import PolicyError
 from layerweaver.scheduler.machine.jit import bind, compile_bound, hand_over, has_cache, mentions
 from layerweaver.scheduler.machine.records import as_objects, records
-from layerweaver.scheduler.machine.timelines import FETCH, WITHOUT_ROOM, Memory
+from layerweaver.scheduler.machine.timelines import WITHOUT_ROOM
+from layerweaver.scheduler.machine.view import FETCH, Memory
 from layerweaver.scheduler.policies.contract import Policy
 
 __all__ = ["Progress", "ProgressCallback", "run"]

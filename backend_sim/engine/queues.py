@@ -6,7 +6,7 @@ from typing import Any
 
 from layerweaver.backend_sim.engine.state import DEPTH_BITS, OPEN, State
 from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_up
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 
 DROPPED_MARK, WAITING_MARK, TIMED_OUT_MARK = -1, -2, -3
 """In place of a latency: of requests that were dropped, of those that wait or run, and of those that

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.scheduler.machine.records import record_type
-from layerweaver.scheduler.machine.timelines import View
+from layerweaver.scheduler.machine.view import View
 
 __all__ = [
     "CLOSED",
@@ -78,12 +78,12 @@ class Tenant(Protocol):
         number: Number of the request at position 0.
         ended: 1 when the source issues nothing more.
         asked: 1 when the window has to be emptied or refilled.
-        next_cycle: Cycle of the next arrival; :data:`~layerweaver.scheduler.machine.timelines.NEVER` if none
+        next_cycle: Cycle of the next arrival; :data:`~layerweaver.scheduler.machine.view.NEVER` if none
             is known.
         timer: Cycle at which a batch that has not begun changes by itself: it goes even if it is small, or
             its oldest request can no longer meet its deadline.
         times_out: Cycle at which the watched request has waited for too long;
-            :data:`~layerweaver.scheduler.machine.timelines.NEVER` if there is none.
+            :data:`~layerweaver.scheduler.machine.view.NEVER` if there is none.
         queued: Requests waiting, the head batch included.
         started: 1 when a row of the head batch has been scheduled.
         batch_start: Cycle at which its first fetch started.

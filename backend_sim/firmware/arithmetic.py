@@ -23,7 +23,7 @@ from layerweaver.backend_sim.firmware.spans import (
     constant,
 )
 from layerweaver.ir import PolicyError
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 
 __all__ = ["ARITHMETIC", "COMPARED", "Arithmetic", "all_of", "any_of"]
 

@@ -17,7 +17,7 @@ from layerweaver.backend_sim.firmware.facts import Facts
 from layerweaver.backend_sim.firmware.spans import SIZES, Span, literal, storage_type
 from layerweaver.backend_sim.firmware.things import Pointed
 from layerweaver.backend_sim.firmware.translation import HEAD_NEEDED, translate
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 from layerweaver.scheduler.policies.contract import Policy
 
 __all__ = ["Assembly"]

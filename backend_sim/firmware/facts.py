@@ -34,7 +34,7 @@ from layerweaver.backend_sim.firmware.spans import (
 )
 from layerweaver.backend_sim.firmware.things import Listed, Pointed
 from layerweaver.scheduler.machine.jit import mentions
-from layerweaver.scheduler.machine.timelines import COUNT_LIMIT, NEVER
+from layerweaver.scheduler.machine.view import COUNT_LIMIT, NEVER
 from layerweaver.scheduler.policies.contract import Policy
 from layerweaver.scheduler.rules.commitment import MARK
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerweaver.backend_sim.firmware.cores import CORES, Core, Machine, build
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 
 __all__ = ["MOST_DECISIONS", "Cost", "Replay", "measure"]
 

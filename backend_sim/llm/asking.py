@@ -7,7 +7,7 @@ from layerweaver.backend_sim.llm.decoder import Decoder
 from layerweaver.backend_sim.llm.outside import ASKED
 from layerweaver.backend_sim.llm.state import LlmState
 from layerweaver.scheduler.machine.outside import call_out
-from layerweaver.scheduler.machine.timelines import Machine
+from layerweaver.scheduler.machine.view import Machine
 
 __all__ = ["ask_for_prices", "cut"]
 

@@ -16,7 +16,7 @@ from layerweaver.backend_sim.llm.state import LlmState
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.scheduler.machine.jit import compile_bound, hand_over
 from layerweaver.scheduler.machine.rest import machine_at_rest
-from layerweaver.scheduler.machine.timelines import Machine
+from layerweaver.scheduler.machine.view import Machine
 
 __all__ = ["cold_request_cycles", "iteration_sums"]
 

@@ -15,7 +15,7 @@ from layerweaver.backend_sim.llm.pricing import price_rows
 from layerweaver.backend_sim.llm.state import LlmState, Shape
 from layerweaver.ir.clock import ns_to_cycles_down
 from layerweaver.scheduler.machine.jit import apart, inlined
-from layerweaver.scheduler.machine.timelines import NEVER, Head, Machine
+from layerweaver.scheduler.machine.view import NEVER, Head, Machine
 
 __all__ = [
     "Tile",
@@ -163,7 +163,7 @@ def cold_cycles(shape: Shape, tiles: int, after_compute: int, after_cycles: int)
 
 
 class Tile(NamedTuple):
-    """One tile of a row, with fields as in :class:`~layerweaver.scheduler.machine.timelines.Row`."""
+    """One tile of a row, with fields as in :class:`~layerweaver.scheduler.machine.view.Row`."""
 
     compute_cycles: int
     fetch_cycles: int

@@ -13,7 +13,7 @@ from layerweaver.backend_sim.llm.asking import cut
 from layerweaver.backend_sim.llm.decoder import Decoder
 from layerweaver.backend_sim.llm.state import WAYS, LlmState
 from layerweaver.costmodel.spills import SMALLEST_TILE_BYTES
-from layerweaver.scheduler.machine.timelines import Machine
+from layerweaver.scheduler.machine.view import Machine
 
 __all__ = ["price_rows"]
 

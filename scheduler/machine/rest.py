@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.scheduler.machine.records import record_type, records
-from layerweaver.scheduler.machine.timelines import MACHINE, Row
+from layerweaver.scheduler.machine.view import MACHINE, Row
 
 if TYPE_CHECKING:
     from layerweaver.costmodel.machine import MachineSpec

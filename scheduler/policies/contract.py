@@ -47,9 +47,9 @@ it declares to remember, by classes whose fields are annotated ``int`` or ``floa
 Memory starts at zero and persists from decision to decision.
 
 Times are int64 cycles, amounts of data are scaled bytes: see
-:class:`~layerweaver.scheduler.machine.timelines.View`,
-:class:`~layerweaver.scheduler.machine.timelines.Machine` and
-:class:`~layerweaver.scheduler.machine.timelines.Head` for the fields.
+:class:`~layerweaver.scheduler.machine.view.View`,
+:class:`~layerweaver.scheduler.machine.view.Machine` and
+:class:`~layerweaver.scheduler.machine.view.Head` for the fields.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ from numpy.typing import NDArray
 from layerweaver.ir import PolicyError
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.machine.records import declared, record_type, records
-from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Fetch, Head, Machine, Memory, View
+from layerweaver.scheduler.machine.view import HOLD, NEVER, Fetch, Head, Machine, Memory, View
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.rules.commitment import EARLY, LATE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerweaver.scheduler.machine.timelines import View
+from layerweaver.scheduler.machine.view import View
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 from layerweaver.scheduler.rules.least_idle import earliest_arrival
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from layerweaver.scheduler.machine.timelines import View
+from layerweaver.scheduler.machine.view import View
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 from layerweaver.scheduler.rules.deadline_guard import GUARDED_MODES, guard
 from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, BY_SLACK, FAILSAFE, weave

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from layerweaver.scheduler.machine.timelines import View
+from layerweaver.scheduler.machine.view import View
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec, within
 
 __all__ = ["POLICY", "Options", "choose"]

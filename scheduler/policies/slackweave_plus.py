@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerweaver.scheduler.machine.timelines import HOLD, NEVER, Memory, View, fetch_end_of
+from layerweaver.scheduler.machine.timelines import fetch_end_of
+from layerweaver.scheduler.machine.view import HOLD, NEVER, Memory, View
 from layerweaver.scheduler.policies.contract import PolicySpec
 from layerweaver.scheduler.rules.commitment import LATE, has_full_queue, lead_of
 from layerweaver.scheduler.rules.least_idle import BY_SLACK, WEAVING_MODES, weave

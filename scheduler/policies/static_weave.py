@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.scheduler.machine.records import record_type, records
-from layerweaver.scheduler.machine.timelines import View
+from layerweaver.scheduler.machine.view import View
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
 from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, WEAVING_MODES, weave

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from layerweaver.scheduler.machine.jit import inlined
-from layerweaver.scheduler.machine.timelines import HOLD, Head, Memory, View
+from layerweaver.scheduler.machine.view import HOLD, Head, Memory, View
 
 __all__ = ["EARLY", "LATE", "MARK", "begins_at", "decide", "has_full_queue", "lead_of"]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from layerweaver.scheduler.machine.jit import inlined
-from layerweaver.scheduler.machine.timelines import NEVER, Head, View, fetch_end_of
+from layerweaver.scheduler.machine.timelines import fetch_end_of
+from layerweaver.scheduler.machine.view import NEVER, Head, View
 from layerweaver.scheduler.rules.commitment import begins_at
 from layerweaver.scheduler.rules.least_idle import WEAVING_MODES
 

@@ -6,7 +6,8 @@ All terms are exact: times in cycles, idle in scaled bytes (``cycles * rate``).
 from __future__ import annotations
 
 from layerweaver.scheduler.machine.jit import inlined
-from layerweaver.scheduler.machine.timelines import Head, View, fetch_end_of
+from layerweaver.scheduler.machine.timelines import fetch_end_of
+from layerweaver.scheduler.machine.view import Head, View
 
 __all__ = [
     "BY_DISTANCE",

@@ -7,7 +7,7 @@ taken as evenly spread between the head's arrival and the newest one.
 from __future__ import annotations
 
 from layerweaver.scheduler.machine.jit import inlined
-from layerweaver.scheduler.machine.timelines import NEVER, Head, View
+from layerweaver.scheduler.machine.view import NEVER, Head, View
 
 __all__ = ["HOPELESS", "demand", "loss_index", "most_to_lose"]
 

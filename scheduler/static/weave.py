@@ -17,15 +17,8 @@ import numpy as np
 from layerweaver.ir import ProfileError
 from layerweaver.scheduler.machine.records import as_objects, records
 from layerweaver.scheduler.machine.rest import machine_at_rest, row_records
-from layerweaver.scheduler.machine.timelines import (
-    FETCH,
-    NEVER,
-    View,
-    append_fetch,
-    fetch_end_of,
-    rebase,
-    release,
-)
+from layerweaver.scheduler.machine.timelines import append_fetch, fetch_end_of, rebase, release
+from layerweaver.scheduler.machine.view import FETCH, NEVER, View
 from layerweaver.scheduler.offline import ModelKind, ModelProfile, StaticWeave
 from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, weave
 

@@ -13,7 +13,7 @@ from layerweaver.backend_sim.run.decision_time import decision_cycles
 from layerweaver.backend_sim.run.run import run_once
 from layerweaver.backend_sim.study.inputs import as_prepared, policy_of
 from layerweaver.ir import ScenarioError
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 
 Keys = dict[str, Any]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerweaver.backend_sim.engine.events import EARLIEST, first_due, no_events, set_event
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 
 CYCLES = st.one_of(st.integers(0, 9), st.just(NEVER))
 

@@ -20,7 +20,7 @@ from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
 from layerweaver.costmodel import NpuConfig, load_npu
 from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.iterations.costs import iteration_costs
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.policies import load_policy, policy_names
 

@@ -19,7 +19,7 @@ from layerweaver.backend_sim.run.run import run_once
 from layerweaver.backend_sim.study.inputs import PolicyRef, as_prepared, policy_of
 from layerweaver.backend_sim.study.traffic import traffic
 from layerweaver.ir.csv_text import CsvWriter
-from layerweaver.scheduler.machine.timelines import NEVER
+from layerweaver.scheduler.machine.view import NEVER
 from layerweaver.scheduler.policies import Policy
 
 Keys = dict[str, Any]

@@ -17,7 +17,7 @@ from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturat
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import LayerweaverError, ScenarioError, TrafficError
 from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_CLOCK_HZ, MAX_QUANTITY, MAX_TIME_NS
-from layerweaver.scheduler.machine.timelines import COUNT_LIMIT
+from layerweaver.scheduler.machine.view import COUNT_LIMIT
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import load_policy
 from oracles.random_inputs import FixedArrivals, profile_of

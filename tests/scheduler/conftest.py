@@ -11,7 +11,7 @@ import pytest
 
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable
-from layerweaver.scheduler.machine.timelines import NEVER, View
+from layerweaver.scheduler.machine.view import NEVER, View
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.policies import PolicySpec
 

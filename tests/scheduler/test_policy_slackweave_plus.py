@@ -9,7 +9,7 @@ from oracles.random_inputs import FixedArrivals
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.engine.loop import run
 from layerweaver.backend_sim.traffic.source import OpenLoop
-from layerweaver.scheduler.machine.timelines import HOLD
+from layerweaver.scheduler.machine.view import HOLD
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.policies.slackweave_plus import POLICY
