@@ -28,6 +28,7 @@ from layerweaver.scheduler.profile.file import (
     load_profile,
     save_profile,
 )
+from layerweaver.scheduler.profile.manifest import VERSION
 from layerweaver.scheduler.profile.profile import Profile, Provenance
 
 Make = Callable[..., ModelProfile]
@@ -196,7 +197,7 @@ def test_files_that_are_not_profiles_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(version=4), "newer"),
+        (lambda d: d.update(version=VERSION + 1), "newer"),
         (lambda d: d.update(version=10**50), "newer"),
         (lambda d: d.update(version="1"), "version"),
         (lambda d: d.update(format="zip"), "not a schedule profile"),
