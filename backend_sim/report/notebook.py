@@ -205,6 +205,12 @@ def as_result(document: Mapping[str, Any]) -> SimulationResult | ComparisonResul
     Raises:
         ResultError: If it is none of these or damaged.
     """
+    if not isinstance(document, Mapping):
+        raise ResultError(
+            f"is {type(document).__name__}, no result",
+            where="document",
+            accepted="give the mapping that simulate, compare or peak made",
+        )
     if "runs" in document:
         return ComparisonResult(document)
     if "results" in document:

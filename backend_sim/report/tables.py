@@ -15,7 +15,7 @@ from layerweaver.backend_sim.results.reading import Documents
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.results.sentence import compared
 from layerweaver.backend_sim.results.spreads import spread_tables
-from layerweaver.backend_sim.scenario.provenance import HASHES
+from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
 
 __all__ = ["changes_table", "peak_tables", "repetition_tables", "systems_table", "verdicts_table"]
 
@@ -116,7 +116,7 @@ def repetition_tables(documents: Documents) -> list[Table]:
 
 def _traffic(run: Run) -> str:
     """What a run's requests follow from."""
-    own = {"policy", "policies", HASHES}
+    own = {"policy", "policies", HASHES, PLUGINS}
     scenario = {key: value for key, value in run.get("scenario", {}).items() if key not in own}
     return json.dumps([run.get("seed"), run.get("seeds"), scenario], sort_keys=True, default=str)
 

@@ -27,7 +27,8 @@ def spread(values: Sequence[Value], least: float = 0.0, most: float = math.inf) 
     known = [value for value in values if isinstance(value, (int, float))]
     if len(known) < 2:
         return None
-    mean = math.fsum(known) / len(known)
+    # Rounding must not make equal values differ from their mean.
+    mean = known[0] if min(known) == max(known) else math.fsum(known) / len(known)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (len(known) - 1))
     half = t95(len(known) - 1) * deviation / math.sqrt(len(known))
     return {

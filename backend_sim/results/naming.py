@@ -8,7 +8,7 @@ from layerweaver.backend_sim.results.schema import Run
 
 __all__ = ["NOT_OF_THE_MIX", "leaves", "run_names", "setting_names"]
 
-NOT_OF_THE_MIX = ("policy", "policies", "files", "folder")
+NOT_OF_THE_MIX = ("policy", "policies", "files", "plugins", "folder")
 """Keys of a scenario that say nothing of what is served."""
 
 

@@ -24,7 +24,13 @@ from layerweaver.backend_sim.run.longest import AUTO, chosen_lengths, whole
 from layerweaver.backend_sim.run.variants import Menus, Npu, RowRoom, share_activations, tenant_menus
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.scenario.model_refs import ProfileRef
-from layerweaver.backend_sim.scenario.provenance import HASHES, SKIPPING, file_hash, scenario_record
+from layerweaver.backend_sim.scenario.provenance import (
+    HASHES,
+    PLUGINS,
+    SKIPPING,
+    file_hash,
+    scenario_record,
+)
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import BatchSpec, TenantSpec
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
@@ -34,11 +40,13 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.ir.limits import MAX_VARIANTS, MAX_WORK_NS
+from layerweaver.ir.plugin_hashes import plugin_record
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.compile.given_graphs import names_file
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies.contract import Policy
+from layerweaver.scheduler.policies.registry import ENTRY_POINT_GROUP as POLICIES
 from layerweaver.scheduler.profile.file import load_profile
 from layerweaver.scheduler.profile.profile import Profile
 
@@ -57,12 +65,14 @@ class PreparedScenario:
         npus: Its NPUs by kind; one kind with count 1 unless it has a pool.
         warnings: What importing had to assume, and what the scenario probably does not mean.
         decoders: Per tenant, the language model that it is; None for others.
+        configs: The configs of its NPUs, as far as there are any.
     """
 
     scenario: Scenario
     npus: tuple[Npu, ...]
     warnings: tuple[str, ...] = ()
     decoders: tuple[DecoderModel | None, ...] = ()
+    configs: tuple[NpuConfig, ...] = ()
 
     @cached_property
     def machines(self) -> tuple[tuple[MachineSpec, Menus], ...]:
@@ -85,7 +95,7 @@ class PreparedScenario:
     @cached_property
     def stated(self) -> dict[str, object]:
         """The scenario as results state it, whatever policy runs (:func:`scenario_record`)."""
-        return scenario_record(self.scenario)
+        return scenario_record(self.scenario, self.configs)
 
     def record(self, policy: Policy) -> dict[str, object]:
         """The scenario as results state it, with the policy that ran (:func:`scenario_record`)."""
@@ -94,7 +104,15 @@ class PreparedScenario:
             name = os.path.relpath(policy.file, self.scenario.folder)
             hashes = {**cast("dict[str, object]", hashes), name: file_hash(policy.file)}
         skipping = {SKIPPING: True} if self.scenario.skip_bad_rows else {}
-        return {**record, "policy": {"name": name, **policy.as_options()}, **skipping, HASHES: hashes}
+        added = plugin_record({POLICIES: (policy.name,)}) if policy.file is None else {}
+        plugins = {**cast("dict[str, object]", record.get(PLUGINS, {})), **added}
+        return {
+            **record,
+            "policy": {"name": name, **policy.as_options()},
+            **skipping,
+            HASHES: hashes,
+            **({PLUGINS: plugins} if plugins else {}),
+        }
 
     def standalone_s(self, index: int) -> float:
         """Cold makespan of one request of a tenant alone, on the pool's fastest NPU for it, in seconds."""
@@ -206,7 +224,8 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
         useful = useful_sizes(scenario, menus)
         npus.append(Npu(machine, count, share_activations(useful) if shared else tuple(useful)))
     _check_work(scenario, npus)
-    return PreparedScenario(scenario, tuple(npus), tuple(warnings), decoders)
+    configs = tuple(config for config, _, _ in kinds if config is not None)
+    return PreparedScenario(scenario, tuple(npus), tuple(warnings), decoders, configs)
 
 
 def _check_variants(scenario: Scenario, kinds: int) -> None:

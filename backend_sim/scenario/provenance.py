@@ -1,9 +1,10 @@
-"""What a result says of the scenario it came from: every key, and the hash of each file that was read."""
+"""What a result says of the scenario it came from: every key, and hashes of its files and plug-ins."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,63 @@ from layerweaver.backend_sim.scenario.llm_schema import TimingsRef
 from layerweaver.backend_sim.scenario.model_refs import CostsRef, ProfileRef
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import NOT_FOR_LLM, ScenarioSpec
-from layerweaver.costmodel import npu_names
+from layerweaver.costmodel import NpuConfig, npu_names
+from layerweaver.costmodel.plugins import ARRAY_MODELS, COST_MODELS, NPU_LIBRARIES
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.files import at_home, is_file
+from layerweaver.ir.plugin_hashes import plugin_record
+from layerweaver.ir.plugins import installed
 from layerweaver.scheduler.compile.given_graphs import names_file
 
-__all__ = ["FOLDER", "HASHES", "SKIPPING", "changed_files", "file_hash", "scenario_record", "stated_keys"]
+__all__ = [
+    "FOLDER",
+    "HASHES",
+    "PLUGINS",
+    "SKIPPING",
+    "changed_files",
+    "file_hash",
+    "scenario_record",
+    "stated_keys",
+]
 
-FOLDER, HASHES, SKIPPING = "folder", "files", "skip_bad_rows"
-"""Keys beside the scenario's own: the folder of its paths, SHA-256 by path, whether bad rows are left out."""
+FOLDER, HASHES, PLUGINS, SKIPPING = "folder", "files", "plugins", "skip_bad_rows"
+"""Keys beside the scenario's own: the folder of its paths, SHA-256 by path, package and SHA-256 of plug-ins
+that other packages add, whether bad rows are left out."""
 
 
-def scenario_record(scenario: Scenario) -> dict[str, object]:
-    """All keys of a scenario with every default filled in, its folder, and its files' hashes."""
+def scenario_record(scenario: Scenario, configs: Collection[NpuConfig] = ()) -> dict[str, object]:
+    """All keys of a scenario with every default filled in, its folder, hashes of its files and plug-ins."""
     record: dict[str, Any] = scenario.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     _leave_out_refused(record, scenario.spec)
     record[FOLDER] = str(scenario.folder)
     record[HASHES] = {text: file_hash(scenario.path_of(text)) for text in dict.fromkeys(_files(scenario))}
+    if plugins := plugin_record(_plugins(scenario, configs)):
+        record[PLUGINS] = plugins
     return record
+
+
+def _plugins(scenario: Scenario, configs: Collection[NpuConfig]) -> dict[str, Collection[str] | None]:
+    """Names of entry points by group that decide what the scenario gives; metrics are in every result."""
+    spec = scenario.spec
+    used: dict[str, Collection[str] | None] = {
+        COST_MODELS.group: {config.cost_model for config in configs},
+        ARRAY_MODELS.group: {config.array.dataflow for config in configs},
+        NPU_LIBRARIES.group: _libraries({config.name for config in configs} & set(npu_names())),
+        "layerweaver.arrivals": {tenant.arrival.kind for tenant in spec.tenants},
+        "layerweaver.metrics": None,
+    }
+    if any(isinstance(tenant.model, str) for tenant in spec.tenants):
+        used["layerweaver.operators"] = None
+    return used
+
+
+def _libraries(names: Collection[str]) -> list[str]:
+    """The libraries that hold NPU configs of these names."""
+    return [
+        entry.name
+        for entry in installed(NPU_LIBRARIES.group)
+        if any(resources.files(entry.value).joinpath(f"{name}.yaml").is_file() for name in names)
+    ]
 
 
 def _leave_out_refused(record: dict[str, Any], spec: ScenarioSpec) -> None:
@@ -45,7 +85,7 @@ def _leave_out_refused(record: dict[str, Any], spec: ScenarioSpec) -> None:
 
 def stated_keys(record: Mapping[str, object]) -> dict[str, object]:
     """The scenario's own keys of such a record."""
-    return {key: value for key, value in record.items() if key not in (FOLDER, HASHES, SKIPPING)}
+    return {key: value for key, value in record.items() if key not in (FOLDER, HASHES, PLUGINS, SKIPPING)}
 
 
 def changed_files(record: Mapping[str, object]) -> list[str]:

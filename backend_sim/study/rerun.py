@@ -15,13 +15,14 @@ from layerweaver.backend_sim.results.files import result_csv
 from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.reading import ResultError, checked, read_documents
 from layerweaver.backend_sim.results.schema import Run
-from layerweaver.backend_sim.scenario.provenance import FOLDER, SKIPPING, changed_files, stated_keys
+from layerweaver.backend_sim.scenario.provenance import FOLDER, PLUGINS, SKIPPING, changed_files, stated_keys
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.inputs import own_policy
 from layerweaver.backend_sim.study.peak.peak import peak
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.simulate import comparison_of, simulate_with
+from layerweaver.ir.plugin_hashes import PluginHash, changed_plugins
 
 __all__ = ["differences", "rerun", "rerun_csv", "rerun_peak"]
 
@@ -39,6 +40,9 @@ class _Search(TypedDict):
 
 
 _SEARCH: TypeAdapter[_Search] = TypeAdapter(_Search)
+_PLUGINS: TypeAdapter[dict[str, PluginHash]] = TypeAdapter(
+    Annotated[dict[Annotated[str, Field(pattern=r"^layerweaver\.")], PluginHash], Field(max_length=1000)]
+)
 
 
 def rerun(
@@ -121,11 +125,13 @@ def _scenario(document: Mapping[str, Any], where: str) -> Scenario:
         raise ResultError(
             "does not say how it was made", where=where, accepted="give a result that has the key 'scenario'"
         )
-    if changed := changed_files(record):
+    plugins = checked(record.get(PLUGINS, {}), _PLUGINS, where, f"scenario.{PLUGINS}")
+    if changed := [*changed_files(record), *changed_plugins(plugins)]:
+        also = ", and install its plug-ins as they were" if plugins else ""
         raise ResultError(
             f"since this result was made: {', '.join(changed)}",
             where=where,
-            accepted=f"give the files that it read, in {record.get(FOLDER)}",
+            accepted=f"give the files that it read, in {record.get(FOLDER)}{also}",
         )
     folder, skipping = Path(str(record.get(FOLDER, ""))), bool(record.get(SKIPPING))
     return load_scenario(stated_keys(record), folder=folder, skip_bad_rows=skipping)

@@ -13,7 +13,7 @@ from layerweaver.costmodel.calibration.choices import Choice, Problem, choose
 from layerweaver.costmodel.calibration.fit import NOISE, Fit, Target
 from layerweaver.costmodel.calibration.hosts import host_proposal
 from layerweaver.costmodel.calibration.measurements import FEWEST, Measurement, Measurements
-from layerweaver.costmodel.calibration.parameters import parameters_of, with_values
+from layerweaver.costmodel.calibration.parameters import parameters_of, rounded, with_values
 from layerweaver.costmodel.calibration.validation import (
     cross_validate,
     error_document,
@@ -246,7 +246,7 @@ def _parameter_rows(problem: Problem, choice: Choice, found: Fit) -> list[dict[s
             {
                 "name": parameter.name,
                 "start": parameter.start,
-                "fitted": float(f"{value:.4g}"),
+                "fitted": rounded(parameter.name, value),
                 "sd": float(f"{slope * sd:.3g}"),
                 "identified": bool(sd < IDENTIFIED * parameter.spread),
             }

@@ -15,7 +15,16 @@ from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.ir import ConfigError
 from layerweaver.ir.spelling import nearest
 
-__all__ = ["BASE", "EXTRAS", "HOST", "Parameter", "free_parameters", "parameters_of", "with_values"]
+__all__ = [
+    "BASE",
+    "EXTRAS",
+    "HOST",
+    "Parameter",
+    "free_parameters",
+    "parameters_of",
+    "rounded",
+    "with_values",
+]
 
 BASE = (
     "array.efficiency",
@@ -150,7 +159,7 @@ def with_values(config: NpuConfig, values: Mapping[str, float], changes: Mapping
         values: Parameters by name.
         changes: Further fields by name, with their section.
     """
-    fitted: dict[str, Any] = {name: _rounded(name, value) for name, value in values.items()}
+    fitted: dict[str, Any] = {name: rounded(name, value) for name, value in values.items()}
     updates: dict[str, Any] = {}
     sections: dict[str, dict[str, Any]] = {}
     for name, value in {**fitted, **changes}.items():
@@ -164,7 +173,8 @@ def with_values(config: NpuConfig, values: Mapping[str, float], changes: Mapping
     return config.model_copy(update=updates)
 
 
-def _rounded(name: str, value: float) -> float | int:
+def rounded(name: str, value: float) -> float | int:
+    """A fitted value as the config states it."""
     if name == "overhead_cycles":
         return round(value)
     if name.startswith("vector.") and name != "vector.speed":

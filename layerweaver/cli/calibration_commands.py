@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -193,7 +194,8 @@ def _print_calibration(document: dict[str, Any]) -> None:
         grid.add_row(row["name"], start, f"{row['fitted']:g}", f"{row['sd']:g}", told)
     console().print(grid)
     for name, value in document["choices"].items():
-        console().print(f"chosen: {name} = {value}")
+        stated = "not stated, which is its default" if value is None else json.dumps(value)
+        console().print(f"chosen: {name}: {stated}")
     others = ", ".join(f"{name} {percent(error)}" for name, error in document["baselines"].items())
     console().print(f"held out: {percent(document['cross_validated']['mape'])}; baselines: {others}")
     console().print(document["verdict"])

@@ -161,8 +161,9 @@ def _spread_rows(
 
 
 def comparison_tables(document: Comparison) -> Iterator[RenderableType]:
-    """Several policies under the same traffic, tenant by tenant."""
+    """Several policies under the same traffic, tenant by tenant, and what that says."""
     from layerweaver.backend_sim.results.naming import run_names
+    from layerweaver.backend_sim.results.sentence import verdict_sentence
 
     runs = document["runs"]
     names = run_names(runs)
@@ -189,6 +190,7 @@ def comparison_tables(document: Comparison) -> Iterator[RenderableType]:
     yield from lines
     if lines:
         yield ""
+    yield verdict_sentence(runs)
 
 
 def peak_table(document: Peak) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -93,6 +93,8 @@ def _rerun(
         else:
             (run,) = rerun(before, options, where=where)
             after, parts, tables = run, [run], outcome_tables(run)
+    warnings = chain.from_iterable(cast("list[str]", part.get("warnings", [])) for part in parts)
+    session.warn(list(dict.fromkeys(warnings)))
     deliver(session, after, output, as_json, details=True)
     if not as_json:
         for item in tables:

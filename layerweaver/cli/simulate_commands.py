@@ -127,7 +127,6 @@ def _run_comparison(
     details: bool | None,
 ) -> None:
     from layerweaver.backend_sim.results.naming import run_names
-    from layerweaver.backend_sim.results.sentence import verdict_sentence
     from layerweaver.backend_sim.study.simulate import compare_with, request_files
 
     with session.simulation_progress("simulating") as (compiling, progress):
@@ -142,7 +141,6 @@ def _run_comparison(
         screen = console()
         for item in comparison_tables(document):
             screen.print(item)
-        screen.print(verdict_sentence(runs))
     finish(runs)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.costmodel.columns import JOIN
 from layerweaver.costmodel.compute.analytical import product_cycles
 from layerweaver.costmodel.compute.arrays import ArrayWork
 from layerweaver.costmodel.compute.vector import category_costs
@@ -61,7 +62,11 @@ def iteration_costs(
     if config.cost_model == "analytical" and config.host is None:
         energy = energy_rates(every, rows.row_index, weight_bytes, config)
     untold = config.energy is not None and energy is None
-    notes = (*rows.notes, *(("its energy is not counted",) if untold else ()))
+    notes = [*rows.notes]
+    if untold:
+        notes.append("its energy is not counted")
+    if config.host is not None and JOIN in config.host.operators:
+        notes.append(f"the host is not charged {JOIN} in its iterations where that is written in place")
     cached = rows.cache_elements * cache_bits
     if not _is_tabulated(config):
         return PricedCosts(
@@ -71,7 +76,7 @@ def iteration_costs(
             settings={},
             parameter_bytes=parameter_bytes,
             cache_bits=cached,
-            notes=notes,
+            notes=tuple(notes),
             energy=energy,
             pricer=RowPricer(rows, config, cache_bits),
         )
@@ -108,7 +113,7 @@ def iteration_costs(
         settings=_settings(config),
         parameter_bytes=parameter_bytes,
         cache_bits=cached,
-        notes=notes,
+        notes=tuple(notes),
         energy=energy,
     )
 

@@ -37,6 +37,13 @@ def test_an_interval_never_leaves_the_possible() -> None:
     assert found["system"]["compute_utilization"]["high"] == 1.0
 
 
+def test_equal_values_have_no_spread() -> None:
+    found = _run("fcfs", [0.212, 0.212, 0.212], [0.7, 0.7, 0.7])["confidence"]
+    rate = found["tenants"][0]["violation_rate"]
+    assert (rate["mean"], rate["sd"], rate["low"], rate["high"]) == (0.212, 0.0, 0.212, 0.212)
+    assert found["tenants"][0]["latency_ms"]["p99"]["sd"] == 0.0
+
+
 def test_differences_are_paired() -> None:
     before = _run("fcfs", [0.10, 0.20, 0.30], [0.5, 0.6, 0.7])
     after = _run("edf", [0.09, 0.18, 0.29], [0.5, 0.6, 0.7])

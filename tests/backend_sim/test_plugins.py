@@ -112,3 +112,56 @@ def test_a_package_that_is_wrong_is_one_line_that_names_it(
     said = [line for line in done.stderr.splitlines() if "compiling the engine" not in line]
     assert (done.returncode, done.stdout, len(said)) == (2, "", 1), done.stderr
     assert message in said[0]
+
+
+def test_a_result_names_its_plug_ins_and_does_not_run_again_with_others(tmp_path: Path) -> None:
+    environment = _installed(tmp_path, EXAMPLE / "layerweaver_example_research", _entry_points())
+    tides = {"kind": "tides", "qps": 300, "swing": 1, "period_s": 1, "seed": 4}
+    done = _run(environment, tmp_path, "-q", "-o", "r.json", "--no-details", **tides)
+    assert done.returncode == 0, done.stderr
+    named = json.loads((tmp_path / "r.json").read_text())["scenario"]["plugins"]
+    assert {name: one["package"] for name, one in named.items()} == {
+        "layerweaver.arrivals:tides": "example 1.0",
+        "layerweaver.metrics:jain": "example 1.0",
+        "layerweaver.metrics:spread_ms": "example 1.0",
+    }
+    command = [sys.executable, "-m", "layerweaver", "rerun", "r.json"]
+
+    def again() -> subprocess.CompletedProcess[str]:
+        run = {**environment, "NUMBA_DISABLE_JIT": "1"}
+        return subprocess.run(
+            command, cwd=tmp_path, env=run, capture_output=True, text=True, check=False, timeout=300
+        )
+
+    same = again()
+    assert (same.returncode, "the same as r.json" in same.stderr) == (0, True), same.stderr
+    with (tmp_path / "layerweaver_example_research" / "metrics.py").open("a") as stream:
+        stream.write("# changed\n")
+    changed = again()
+    assert (changed.returncode, changed.stderr.count("\n")) == (2, 1)
+    assert "since this result was made: plug-in tides changed (example 1.0, SHA-256 " in changed.stderr
+    (tmp_path / "example-1.0.dist-info" / "entry_points.txt").unlink()
+    gone = again()
+    assert (gone.returncode, gone.stderr.count("\n")) == (2, 1)
+    assert "plug-in tides of example 1.0 is not installed" in gone.stderr
+
+
+def test_a_study_does_not_go_on_with_a_plug_in_that_changed(tmp_path: Path) -> None:
+    package = tmp_path / "made" / "own"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(METRIC.replace("VALUE", "1"))
+    environment = _installed(tmp_path, package, "[layerweaver.metrics]\nodd = own:X\n")
+    assert _run(environment, tmp_path, "-q", kind="poisson", qps=100, seed=1).returncode == 0
+    study = {"scenario": "scenario.yaml", "axes": {"seed": [1]}, "measure": "simulate"}
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    command = [sys.executable, "-m", "layerweaver", "sweep", "study.yaml", "-o", "s", "--workers", "1", "-q"]
+    codes = []
+    for value in ("1", "2"):
+        (tmp_path / "own" / "__init__.py").write_text(METRIC.replace("VALUE", value))
+        run = {**environment, "NUMBA_DISABLE_JIT": "1"}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=run, capture_output=True, text=True, check=False, timeout=300
+        )
+        codes.append(done.returncode)
+    assert codes == [0, 2]
+    assert "plug-in layerweaver.metrics:odd" in done.stderr

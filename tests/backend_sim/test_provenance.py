@@ -145,11 +145,13 @@ def test_the_command_shows_a_comparison_and_a_peak_again(
     for command in ("compare", "peak"):
         more = ["--queries", "60"] if command == "peak" else []
         assert main([command, str(scenario), "--policies", "fcfs,edf", *more, "-o", f"{command}.json"]) == 0
-        capsys.readouterr()
+        first = capsys.readouterr()
         assert main(["rerun", f"{command}.json"]) == 0
         again = capsys.readouterr()
         assert f"the same as {command}.json" in again.err
         assert "edf" in again.out
+        closing = first.out.strip().rpartition("\n\n")[2]
+        assert command == "peak" or (closing.startswith("At ") and again.out.strip().endswith(closing))
 
 
 def test_runs_are_named_by_what_differs() -> None:

@@ -30,6 +30,30 @@ def files_fixture(tmp_path: Path) -> tuple[Path, Path]:
     return sheet, measured
 
 
+def test_a_choice_that_takes_a_key_away_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    from layerweaver.cli.calibration_commands import _print_calibration
+
+    document = {
+        "npu": "n",
+        "rows": [],
+        "count": 3,
+        "mape": 0.1,
+        "median_ape": 0.1,
+        "p90_ape": 0.1,
+        "bias": 0.0,
+        "rank_correlation": None,
+        "parameters": [],
+        "cross_validated": {"mape": 0.2},
+        "baselines": {},
+        "verdict": "",
+        "choices": {"array.fold_losses": None, "vector.beside_array": False},
+    }
+    _print_calibration(document)
+    shown = capsys.readouterr().out
+    assert "chosen: array.fold_losses: not stated" in shown
+    assert "chosen: vector.beside_array: false" in shown
+
+
 def test_calibrate_writes_a_config_that_scores_better(run: Run, files: tuple[Path, Path]) -> None:
     sheet, measured = files
     before = run("npu", "score", sheet, "--measured", measured, "--json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,6 +160,14 @@ def test_the_written_config_is_one_and_names_its_measurements(found: Calibration
     _, items = measured(chip(load_npu(SHEET)), 12)
     predicted = [latency_ms(item.columns, again) for item in items]
     assert predicted == [row["predicted_ms"] for row in found.document["rows"]]
+
+
+def test_what_is_shown_of_a_parameter_is_what_is_written(found: Calibration) -> None:
+    for row in found.document["parameters"]:
+        held: Any = found.config
+        for key in row["name"].split("."):
+            held = getattr(held, key)
+        assert held == row["fitted"], row["name"]
 
 
 def test_the_same_measurements_give_the_same_document(found: Calibration) -> None:

@@ -231,6 +231,12 @@ def test_an_unknown_data_frame_library_is_refused(make_document: Make) -> None:
         as_result(make_document()).to_dataframe("frames")
 
 
+@pytest.mark.parametrize("document", [None, "run.json", [], 3])
+def test_what_is_no_document_is_refused(document: Any) -> None:
+    with pytest.raises(LayerweaverError, match="no result; give the mapping"):
+        as_result(document)
+
+
 def test_results_read_like_their_documents_and_draw_figures(
     make_document: Make, peak_document: dict[str, Any]
 ) -> None:

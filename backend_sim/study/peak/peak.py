@@ -23,7 +23,7 @@ from layerweaver.backend_sim.results.peak_schema import Peak, PeakDifference, Pe
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.prepare import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
-from layerweaver.backend_sim.scenario.provenance import HASHES
+from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, policies_of, policy_of
 from layerweaver.backend_sim.study.peak.plan import PeakPlan, peak_warnings, plan_peak
 from layerweaver.backend_sim.study.peak.points import trial_point
@@ -241,11 +241,14 @@ def peak(
 
 
 def _stated(prepared: PreparedScenario, records: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    """The scenario as results state it, with the hash of every file that a policy read, too."""
+    """The scenario as results state it, with the hash of every file and plug-in that a policy is, too."""
     files: dict[str, object] = {}
+    plugins: dict[str, object] = {}
     for record in records:
         files |= cast("dict[str, object]", record[HASHES])
-    return {**records[0], **prepared.stated, HASHES: files}
+        plugins |= cast("dict[str, object]", record.get(PLUGINS, {}))
+    both = {HASHES: files, PLUGINS: plugins} if plugins else {HASHES: files}
+    return {**records[0], **prepared.stated, **both}
 
 
 def _differences(results: Sequence[PeakRow]) -> list[PeakDifference]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from layerweaver.backend_sim.study.sweep.plain import plain
 from layerweaver.backend_sim.study.sweep.schema import MAX_POINTS, StudySpec
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.costmodel import load_npu, npu_document, npu_names
+from layerweaver.costmodel.plugins import ARRAY_MODELS, COST_MODELS
 from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.ir.files import at_home
+from layerweaver.ir.plugin_hashes import plugin_record
 from layerweaver.ir.sections import validated
 from layerweaver.ir.yaml_source import YamlSource, read_yaml
 from layerweaver.scheduler.compile.given_graphs import GRAPH_PREFIX, given
@@ -70,6 +72,8 @@ def read_study(
     parts |= {f"npu {key}": _digest(npu) for key, npu in job.npus.items()}
     named = named_files(values, home)
     parts |= {f"file {name}": _hash(path) for name, path in named.items()}
+    plugins = plugin_record(_plugins(base, axes, job.npus))
+    parts |= {f"plug-in {name}": one["sha256"] for name, one in plugins.items()}
     study = Study(spec, document, axes, job, parts)
     if spec.sample.kind == "grid" and study.total > MAX_POINTS and not many:
         raise ScenarioError(
@@ -116,6 +120,22 @@ def _npus(
         except LayerweaverError as error:
             raise within(error, document.where(("axes", "npu") if given else ("scenario",))) from None
     return npus
+
+
+def _plugins(
+    base: Mapping[str, Any], axes: Sequence[AxisValues], npus: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Collection[str] | None]:
+    """Names of entry points by group that decide what the points give; metrics are in every one."""
+    values = [base, *(value for axis in axes for value in axis.values)]
+    texts = set(texts_of(values))
+    return {
+        COST_MODELS.group: {str(npu.get("cost_model")) for npu in npus.values()} | texts,
+        ARRAY_MODELS.group: {str(npu["array"].get("dataflow")) for npu in npus.values()} | texts,
+        "layerweaver.policies": {text.partition(":")[0] for text in texts},
+        "layerweaver.arrivals": texts,
+        "layerweaver.metrics": None,
+        "layerweaver.operators": None,
+    }
 
 
 def _npu_document(value: Any, folder: Path) -> dict[str, Any]:
