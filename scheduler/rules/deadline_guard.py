@@ -14,30 +14,30 @@ GUARDED_MODES = (*WEAVING_MODES, "deadline")
 DEADLINE = len(WEAVING_MODES)
 
 
-def last_start(head: Head, begin: int) -> int:
-    """Latest start of a head that keeps its tenant's last waiting request in time, if that is possible.
+def _behind(head: Head) -> int:
+    """Requests behind a head for whose sake it might have to start sooner; not positive without any."""
+    waiting = head.queued - head.passed
+    if head.hopeless == 0:
+        return waiting - head.batch
+    return waiting if head.row > 0 else 0
+
+
+def _slack_of_queue(head: Head, behind: int, slack: int) -> int:
+    """Slack of a head that keeps its tenant's last waiting request in time, if possible, else ``slack``.
 
     Requests are taken as evenly spread between the head's arrival and the newest, and as served in full
     batches one after the other on the engine that they need longer. A hopeless request that has begun is in
     the way of the newest, if that can be in time (*ours*).
     """
-    latest = head.latest_start
-    last, waiting = latest, head.queued - head.passed
+    last = slack
     if head.hopeless != 0:
-        if head.row > 0 and waiting > 0:
-            last = head.newest + head.limit_cycles - head.full_standalone_cycles - head.remaining_cycles
-    elif waiting > head.batch and head.limit_cycles < NEVER:
+        latest = head.newest + head.limit_cycles - head.full_standalone_cycles - head.remaining_cycles
+        last += latest - head.latest_start
+    elif head.limit_cycles < NEVER:
         each = max(head.full_compute_cycles, head.full_fetch_cycles) // head.full
-        span = max(0, head.newest - head.arrival)
-        if span < waiting * each:
-            last += (waiting - head.batch) * (span // max(1, waiting) - each)
-    return last if last >= begin else latest
-
-
-def _latest(head: Head, begin: int, margin_cycles: int, queues: bool) -> int:
-    """Latest start of a head, or of its queue, that leaves it the margin."""
-    latest = last_start(head, begin + margin_cycles) if queues else head.latest_start
-    return latest - margin_cycles
+        gap = max(0, head.newest - head.arrival) // max(1, behind + head.batch)
+        last -= behind * (each - min(gap, each))
+    return last if last >= 0 else slack
 
 
 @inlined
@@ -51,8 +51,9 @@ def guard(view: View, chosen: int, margin_cycles: int, at_completion: bool, queu
     (:func:`_yields`) forces nothing. Heads already below their margin never force anything, and those that
     may not be committed yet are heeded like all others. With ``at_completion`` false, a head is in danger
     when its slack now is below its margin but not negative. With ``queues``, the slack of a tenant is that of
-    its last waiting request, if that is less and can still be kept (:func:`last_start`); and with nobody in
-    danger, what is nearly done goes before a long row (:func:`_finished_first`).
+    its last waiting request, if that is less and can still be kept (:func:`_slack_of_queue`). With nobody in
+    danger, the shortest rest of a request that has begun goes first if it takes less time than the chosen row
+    computes: Layerweaver likes long rows best, and would let one go before another request's last short one.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
     count = machine.ready_count + machine.hidden_count
@@ -64,25 +65,30 @@ def guard(view: View, chosen: int, margin_cycles: int, at_completion: bool, queu
         compute_end = max(machine.compute_end, start) + heads[chosen].compute_cycles
     surely = max(start, compute_end) + margin_cycles
     passed, passed_slack = -1, least_allowed
+    nearly_done, shortest = chosen, heads[chosen].compute_cycles
     while True:
         danger, urgent, least = False, -1, 0
         for k in range(count):
             tenant = ready[k]
             head = heads[tenant]
-            if head.latest_start >= surely and head.queued <= head.batch:
+            if head.remaining_cycles < shortest and head.row > 0 and k < machine.ready_count:
+                nearly_done, shortest = tenant, head.remaining_cycles
+            behind = _behind(head) if queues else 0
+            if behind <= 0 and head.latest_start >= surely:
                 continue  # nearly always, and quick to tell
             begin = begins_at(head, machine.start, machine.compute_end)
-            latest = _latest(head, begin, margin_cycles, queues)
-            slack = latest - begin
-            if slack < passed_slack or (slack == passed_slack and tenant <= passed):
+            slack = head.latest_start - margin_cycles - begin
+            if behind > 0 and (slack >= 0 or head.hopeless != 0):
+                slack = _slack_of_queue(head, behind, slack)
+            if slack < least_allowed or slack >= begins_at(head, start, compute_end) - begin:
                 continue
-            if latest >= begins_at(head, start, compute_end):
+            if slack < passed_slack or (slack == passed_slack and tenant <= passed):
                 continue
             danger = danger or tenant != chosen
             if urgent < 0 or slack < least or (slack == least and tenant < urgent):
                 urgent, least = tenant, slack
         if not danger:
-            return _finished_first(view, chosen) if queues else chosen
+            return nearly_done if queues else chosen
         if not _yields(view, urgent, least, margin_cycles, queues):
             break
         passed, passed_slack = urgent, least
@@ -102,21 +108,10 @@ def _yields(view: View, urgent: int, slack: int, margin_cycles: int, queues: boo
         head = heads[ready[k]]
         if head.remaining_cycles > slack and head.remaining_cycles < own:
             begin = begins_at(head, machine.start, machine.compute_end)
-            other = _latest(head, begin, margin_cycles, queues) - begin
+            other = head.latest_start - margin_cycles - begin
+            behind = _behind(head) if queues else 0
+            if behind > 0:
+                other = _slack_of_queue(head, behind, other)
             if other >= 0 and other < own:
                 return True
     return False
-
-
-def _finished_first(view: View, chosen: int) -> int:
-    """The shortest rest of a request that has begun, if it takes less time than the chosen row computes.
-
-    Layerweaver likes long rows best, and would let one go before the last short row of another request.
-    """
-    machine, heads, ready = view.machine, view.heads, view.ready
-    best, least = chosen, heads[chosen].compute_cycles
-    for k in range(machine.ready_count):
-        head = heads[ready[k]]
-        if head.remaining_cycles < least and head.row > 0:
-            best, least = ready[k], head.remaining_cycles
-    return best
