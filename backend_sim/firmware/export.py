@@ -51,6 +51,7 @@ class Exported:
         table_bytes: Bytes of all tables.
         state_bytes: Bytes of the scheduler's state on a core of 32 bits.
         tenants: Number of tenants.
+        scenario: The scenario as results state it.
         costs: What decisions cost on small cores, if that was measured.
     """
 
@@ -59,6 +60,7 @@ class Exported:
     table_bytes: int
     state_bytes: int
     tenants: int
+    scenario: dict[str, object]
     costs: tuple[Cost, ...] = ()
 
 
@@ -120,6 +122,8 @@ def export_document(exported: Exported) -> dict[str, object]:
     """What an export consists of, as JSON."""
     return {
         "policy": exported.policy.name,
+        "policy_options": exported.policy.as_options(),
+        "scenario": exported.scenario,
         "files": list(exported.texts),
         "code_bytes": exported.costs[0].code_bytes if exported.costs else None,
         "table_bytes": exported.table_bytes,
@@ -167,7 +171,7 @@ def translated(prepared: PreparedScenario, policy: Policy, *, most_bytes: int = 
         "Makefile": assembly.fill("Makefile"),
         "README.md": assembly.fill("README.md", BYTES=f"{size:,}", POLICY_OPTIONS=_options(policy)),
     }
-    return Exported(policy, texts, size, assembly.state_bytes, facts.tenants)
+    return Exported(policy, texts, size, assembly.state_bytes, facts.tenants, prepared.record(policy))
 
 
 def _write(exported: Exported, folder: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypedDict
+
+from layerweaver.backend_sim.results.metric import Value
 
 __all__ = ["Certificate", "CertifiedTenant", "CertifiedTokens"]
 
@@ -39,5 +42,8 @@ class Certificate(TypedDict):
     """All tenants; this is no MLPerf submission."""
 
     policy: str
+    policy_options: Mapping[str, Value]
+    seed: int | None
+    scenario: Mapping[str, object]
     unofficial: Literal[True]
     tenants: list[CertifiedTenant]

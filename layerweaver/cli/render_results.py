@@ -217,7 +217,7 @@ def certify_tables(document: Certificate) -> Iterator[RenderableType]:
     status = next(metric for metric in tenant_metrics() if metric.key == "status")
     columns = [("tenant", "left"), ("status", "left"), ("ours", "left"), ("LoadGen", "left")]
     columns += [("p99 ns", "right"), ("LoadGen\np99 ns", "right"), ("agree", "left")]
-    grid = table("replayed through LoadGen (unofficial)", columns)
+    grid = table(f"{document['policy']}, replayed through LoadGen (unofficial)", columns)
     for row in document["tenants"]:
         grid.add_row(
             row["name"],

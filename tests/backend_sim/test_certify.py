@@ -31,6 +31,9 @@ def test_server_verdicts_and_percentiles_agree(make_scenario: Any) -> None:
     assert late["p99_ns"] == late["loadgen_p99_ns"] > 1_200_000
     assert "99.00 percentile latency" in valid["loadgen_summary"]
     assert found["unofficial"] is True
+    assert (found["policy"], found["seed"]) == (found["scenario"]["policy"]["name"], None)
+    assert found["policy_options"].items() <= found["scenario"]["policy"].items()
+    assert found["scenario"]["tenants"][0]["deadline_ms"] == 1.2
 
 
 @needs_loadgen

@@ -57,6 +57,8 @@ def test_what_is_written(keys: Keys, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "deep" / "er").iterdir()) == sorted(FILES)
     document = export_document(made)
     assert document["policy"] == "layerweaver+"
+    assert document["policy_options"] == made.policy.as_options()
+    assert document["scenario"]["policy"] == {"name": "layerweaver+", **made.policy.as_options()}  # type: ignore[index]
     assert document["files"] == FILES
     sizes = re.findall(r"(\d+) bytes \*/", made.texts["lw_tables.c"])
     assert sum(map(int, sizes)) == document["table_bytes"]

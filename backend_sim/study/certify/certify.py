@@ -71,7 +71,8 @@ def certify(
         ``{"tenants": [{"name", "status", "verdict", "loadgen_verdict", "p99_ns", "loadgen_p99_ns", "agree",
         ...}]}``; ``reasons``, ``missing_queries`` and ``missing_s`` say what a tenant lacks.
         Language models have ``ttft_p99_ns``, ``tpot_p99_ns`` and LoadGen's beside them. The warm-up is judged
-        too. ``unofficial`` is always true.
+        too. ``unofficial`` is always true. ``policy``, ``policy_options``, ``seed`` and ``scenario`` say how
+        it was made, as in other results.
 
     Raises:
         OutputError: If LoadGen is missing.
@@ -95,7 +96,14 @@ def certify(
         for index, name in enumerate(names):
             tell((1 + index) / (1 + len(names)), f"LoadGen replays {name}")
             tenants.append(_certified(run, index, request, clock))
-    return {"policy": chosen.name, "unofficial": True, "tenants": tenants}
+    return {
+        "policy": chosen.name,
+        "policy_options": chosen.as_options(),
+        "seed": seed,
+        "scenario": prepared.record(chosen),
+        "unofficial": True,
+        "tenants": tenants,
+    }
 
 
 def _say_nothing(share: float, text: str) -> None:
