@@ -320,11 +320,13 @@ def test_certify_shows_the_status_and_what_is_missing() -> None:
         }
 
     missing = "early stopping: 30 queries, needs 662 at p99, 632 missing"
-    document: Any = {"tenants": [tenant("vision", "met"), tenant("speech", "too_short", reasons=[missing])]}
+    tenants = [tenant("vision", "met"), tenant("speech", "too_short", reasons=[missing])]
+    document: Any = {"policy": "fcfs", "tenants": tenants}
     screen = Console(file=io.StringIO(), width=80)
     for item in certify_tables(document):
         screen.print(item)
     lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[0].startswith("fcfs, replayed through LoadGen")
     assert next(line for line in lines if "vision" in line).split()[:4] == ["vision", "met", "VALID", "VALID"]
     assert next(line for line in lines if "speech" in line).split()[1:4] == ["too", "short", "INVALID"]
     assert f"speech: {missing}" in lines
