@@ -99,10 +99,11 @@ class PreparedScenario:
 
     def record(self, policy: Policy) -> dict[str, object]:
         """The scenario as results state it, with the policy that ran (:func:`scenario_record`)."""
-        record, name, hashes = self.stated, policy.name, self.stated[HASHES]
-        if policy.file is not None:
-            name = os.path.relpath(policy.file, self.scenario.folder)
-            hashes = {**cast("dict[str, object]", hashes), name: file_hash(policy.file)}
+        record, name = self.stated, policy.name
+        files = {os.path.relpath(file, self.scenario.folder): file_hash(file) for file in policy.files}
+        if files:
+            name = next(iter(files))
+        hashes = {**cast("dict[str, object]", record[HASHES]), **files}
         skipping = {SKIPPING: True} if self.scenario.skip_bad_rows else {}
         added = plugin_record({POLICIES: (policy.name,)}) if policy.file is None else {}
         plugins = {**cast("dict[str, object]", record.get(PLUGINS, {})), **added}

@@ -34,6 +34,7 @@ __all__ = [
     "has_cache",
     "inlined",
     "mentions",
+    "modules_of",
     "source_digest",
 ]
 
@@ -66,6 +67,11 @@ def counted(position: int) -> int:
 def mentions(function: FunctionType, name: str) -> bool:
     """Whether a function, or one that it calls, has a name in its code: a variable's or an attribute's."""
     return any(name in reached.__code__.co_names for reached in _reachable(function, {}))
+
+
+def modules_of(function: FunctionType) -> list[str]:
+    """Names of the modules that define a function and those that it calls, ascending."""
+    return sorted({str(reached.__module__) for reached in _reachable(function, {})})
 
 
 def bind(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:

@@ -59,6 +59,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -66,6 +67,7 @@ from numpy.typing import NDArray
 
 from layerweaver.ir import PolicyError
 from layerweaver.ir.spelling import nearest
+from layerweaver.scheduler.machine.jit import modules_of
 from layerweaver.scheduler.machine.records import declared, record_type, records
 from layerweaver.scheduler.machine.view import HOLD, NEVER, Fetch, Head, Machine, Memory, View
 from layerweaver.scheduler.offline import ModelProfile
@@ -242,6 +244,15 @@ class Policy:
         """The file it was read from; None if it is registered under its name."""
         module = self.spec.choose.__module__
         return Path(str(sys.modules[module].__file__)) if module.startswith(FILE_MODULE) else None
+
+    @property
+    def files(self) -> list[Path]:
+        """The file it was read from and those that define what it calls; none of the package's own."""
+        if self.file is None:
+            return []
+        modules = modules_of(cast(FunctionType, self.spec.choose))
+        others = [sys.modules[name] for name in modules if not name.startswith(("layerweaver.", FILE_MODULE))]
+        return [self.file, *(Path(str(module.__file__)) for module in others)]
 
     def record(self, clock_hz: int) -> NDArray[Any]:
         """The options as ``choose`` gets them: shape (1,), one field per option and per time in cycles."""

@@ -122,6 +122,23 @@ def test_a_file_that_changed_is_named(scenario: Path, file: str) -> None:
         rerun(document)
 
 
+def test_a_module_that_a_policy_calls_is_a_file_of_the_result(
+    scenario: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = scenario.parent / "helps_last.py"
+    helper.write_text("def pick(view):\n    return view.ready[view.machine.ready_count - 1]\n")
+    monkeypatch.syspath_prepend(str(scenario.parent))
+    calling = "from helps_last import pick\n" + POLICY.replace(
+        "view.ready[view.machine.ready_count - 1]", "pick(view)"
+    )
+    (scenario.parent / "last.py").write_text(calling)
+    document: Any = simulate(scenario, "given/last.py")
+    assert list(document["scenario"]["files"])[-2:] == ["last.py", "helps_last.py"]
+    helper.write_text(helper.read_text() + "\n")
+    with pytest.raises(ResultError, match=r"helps_last\.py changed"):
+        rerun(document, RunOptions(allow_code=True))
+
+
 def test_the_command_writes_the_result_again(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", str(scenario), "--seed", "5", "-o", "first.json"]) == 0
     assert main(["rerun", "first.json", "-o", "second.json"]) == 0
