@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from layerweaver.backend_sim.report.palette import DANGER, HATCHES, MARK, SERIES
-from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.study.inputs import as_prepared
 from layerweaver.scheduler.policies import load_policy

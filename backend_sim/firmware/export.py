@@ -16,7 +16,7 @@ from layerweaver.backend_sim.firmware.facts import Facts
 from layerweaver.backend_sim.firmware.measure import MOST_DECISIONS, Cost, Replay, measure
 from layerweaver.backend_sim.firmware.spans import SIZES
 from layerweaver.backend_sim.run.decision_time import decision_cycles
-from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, as_prepared, policy_of
 from layerweaver.backend_sim.study.traffic import traffic

@@ -10,7 +10,7 @@ from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.engine.loop import Progress, ProgressCallback
-    from layerweaver.backend_sim.run.prepare import PreparedScenario
+    from layerweaver.backend_sim.run.prepared import PreparedScenario
 
 __all__ = ["as_part", "share_done"]
 

@@ -14,7 +14,7 @@ from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
 from layerweaver.backend_sim.run.decision_time import decision_cycles
 from layerweaver.backend_sim.run.decoders import TokenRequests
-from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.progress import share_done
 from layerweaver.backend_sim.run.router import ArrayArrivals, route_requests
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layerweaver.backend_sim.run.prepare import PreparedScenario, prepare
+from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.ir import PolicyError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 
-from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario

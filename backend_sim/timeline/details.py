@@ -21,7 +21,7 @@ from layerweaver.backend_sim.results.details_schema import (
     TimelineRequests,
 )
 from layerweaver.backend_sim.results.latency import latency_histogram
-from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.timeline.interest import Window, window_of_interest

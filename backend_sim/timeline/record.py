@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome
-from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.router import ArrayArrivals, route_requests
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest

@@ -14,7 +14,7 @@ import pytest
 
 from layerweaver.backend_sim.engine.outcome import ScheduleLog
 from layerweaver.backend_sim.firmware.export import translated
-from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.run import run_once
 from layerweaver.backend_sim.study.inputs import PolicyRef, as_prepared, policy_of
 from layerweaver.backend_sim.study.traffic import traffic

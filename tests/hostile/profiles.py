@@ -13,7 +13,8 @@ from typing import Any
 from oracles.random_inputs import profile_of
 
 from hostile.words import NUMBERS, alter
-from layerweaver.backend_sim.run.prepare import PreparedScenario, prepare
+from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.run import run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.scenario.reading import load_scenario

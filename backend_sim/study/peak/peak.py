@@ -21,7 +21,7 @@ from layerweaver.backend_sim.results.latency import percentile_index
 from layerweaver.backend_sim.results.naming import setting_names
 from layerweaver.backend_sim.results.peak_schema import Peak, PeakDifference, PeakRow, TrialPoint
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
-from layerweaver.backend_sim.run.prepare import PreparedScenario
+from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, policies_of, policy_of

@@ -11,7 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from layerweaver.backend_sim.run.prepare import PreparedScenario, prepare
+from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
