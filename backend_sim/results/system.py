@@ -21,13 +21,13 @@ __all__ = ["npu_documents", "system_document"]
 def _add_bounds(document: System, run: Run, tenants: Sequence[TenantResult]) -> None:
     """The two-resource bound on the completed rate at this mix, and for closed loops on STP."""
     shares = [float(tenant.arrived) for tenant in tenants]
-    npus = run.prepared.npus
+    npus, menus = run.prepared.npus, run.prepared.bound_menus
     bound_qps = math.inf
     if sum(shares) > 0:
         if len(run.prepared.machines) == 1:
-            bound_qps = mix_bound(npus[0].menus, shares)
+            bound_qps = mix_bound(menus[0], shares)
         else:
-            bound_qps = pool_bound([npu.menus for npu in npus], shares, [npu.count for npu in npus])
+            bound_qps = pool_bound(menus, shares, [npu.count for npu in npus])
     offered = [tenant.document["offered_qps"] for tenant in tenants]
     offered_qps = None if None in offered else sum(rate for rate in offered if rate is not None)
     document["bound_qps"] = None if bound_qps == math.inf else bound_qps
@@ -40,7 +40,7 @@ def _add_bounds(document: System, run: Run, tenants: Sequence[TenantResult]) -> 
         item.arrival.waits and item.arrival.bounded for item in spec.tenants
     ):
         document["bound_stp"] = closed_loop_bound(
-            npus[0].menus,
+            menus[0],
             concurrency=[getattr(tenant.arrival, "concurrency", None) for tenant in spec.tenants],
             weights=[
                 run.prepared.standalone_s(index) * run.prepared.request_share(index)

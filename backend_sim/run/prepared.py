@@ -14,6 +14,7 @@ from layerweaver.backend_sim.run.decoders import (
     token_requests,
 )
 from layerweaver.backend_sim.run.groups import Group, group_documents
+from layerweaver.backend_sim.run.least_work import least_work
 from layerweaver.backend_sim.run.variants import Menus, Npu
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.scenario.provenance import (
@@ -60,6 +61,17 @@ class PreparedScenario:
     def machines(self) -> tuple[tuple[MachineSpec, Menus], ...]:
         """Every single NPU: its machine and the tenants' menus on it."""
         return tuple((npu.machine, npu.menus) for npu in self.npus for _ in range(npu.count))
+
+    @cached_property
+    def bound_menus(self) -> list[Menus]:
+        """By kind of NPU, the menus that bound rates: language models by the least work of a request."""
+        least = {
+            index: (least_work(model),) for index, model in enumerate(self.decoders) if model is not None
+        }
+        return [
+            tuple(least.get(index, menu) for index, menu in enumerate(npu.menus)) if least else npu.menus
+            for npu in self.npus
+        ]
 
     @property
     def npu_name(self) -> str:

@@ -149,7 +149,7 @@ def _rate_qps(prepared: PreparedScenario, index: int) -> float:
 
 def _bound_factor(prepared: PreparedScenario, rates: Sequence[float], only: int | None) -> float:
     """The factor at which the pool's linear programme has no room left."""
-    menus, counts = [npu.menus for npu in prepared.npus], [npu.count for npu in prepared.npus]
+    menus, counts = prepared.bound_menus, [npu.count for npu in prepared.npus]
 
     def room(factor: float) -> float:
         scaled = [rate * (factor if only in (None, index) else 1.0) for index, rate in enumerate(rates)]
