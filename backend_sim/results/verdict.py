@@ -208,8 +208,9 @@ def judge(latency_ns: NDArray[np.int64], facts: RunFacts, *, interrupted: bool =
         over = int(np.count_nonzero(is_late(latency_ns, target_ns))) + facts.dropped
         found.late = queries - over <= percentile_index(queries, facts.share)
         if found.late:
+            never = f", {facts.dropped} of them as they were never served" if facts.dropped else ""
             found.reasons.append(
-                f"{name} latency is above {target_ns / 1e6:g} ms: {over} of {queries} queries were late"
+                f"{name} latency is above {target_ns / 1e6:g} ms: {over} of {queries} were late{never}"
             )
     if target_ns is None or not may_stop_early(queries, over, facts.share):
         needed = early_stopping_queries(over, facts.share) + over

@@ -81,6 +81,9 @@ def _facts(**changes: Any) -> RunFacts:
     return RunFacts(**{**facts, **changes})
 
 
+NEVER_SERVED = "p99 latency is above 0.0001 ms: 100 of 1000 were late, 100 of them as they were never served"
+
+
 @pytest.mark.parametrize(
     ("late", "count", "changes", "reasons"),
     [
@@ -91,6 +94,7 @@ def _facts(**changes: Any) -> RunFacts:
         (10, 2009, {}, ["early stopping"]),
         (0, 458, {"dropped": 1}, ["early stopping: 459 queries with 1 late, needs 662"]),
         (50, 1000, {}, ["p99 latency is above", "early stopping"]),
+        (0, 900, {"dropped": 100}, [NEVER_SERVED, "early stopping"]),
         (0, 1000, {"last_scheduled_ns": 5}, ["too short"]),
         (0, 1000, {"min_queries": 2000}, ["too few queries: 1000 of 2000"]),
     ],
