@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from layerweaver.backend_sim.llm.asking import cut
 from layerweaver.backend_sim.llm.decoder import Decoder
-from layerweaver.backend_sim.llm.state import WAYS, LlmState
+from layerweaver.backend_sim.llm.state import KNOWN, WAYS, LlmState
 from layerweaver.costmodel.spills import SMALLEST_TILE_BYTES
 from layerweaver.scheduler.machine.view import Machine
 
@@ -42,19 +42,19 @@ def price_rows(llm: LlmState, decoder: Decoder, machine: Machine) -> None:
 
 def _counts_as_before(llm: LlmState, decoder: Decoder, costs: int) -> bool:
     """Whether all that rows without a look at the cache depend on is as in the iteration priced before."""
-    features, known = decoder.first_feature, decoder.first_known
-    same = llm.known[known] == costs and llm.known[known + 1] == decoder.sequences
-    same = same and llm.known[known + 2] == llm.features[features + 1]
-    same = same and llm.known[known + 3] == llm.features[features + _TOTAL]
-    same = same and llm.known[known + 4] == llm.features[features + _TOTAL + 1]
-    same = same and llm.known[known + 5] == llm.features[features + _TOTAL + 4]
-    if not same:
-        llm.known[known], llm.known[known + 1] = costs, decoder.sequences
-        llm.known[known + 2] = llm.features[features + 1]
-        llm.known[known + 3] = llm.features[features + _TOTAL]
-        llm.known[known + 4] = llm.features[features + _TOTAL + 1]
-        llm.known[known + 5] = llm.features[features + _TOTAL + 4]
-    return same  # type: ignore[no-any-return]
+    features, known, same = decoder.first_feature, decoder.first_known, True
+    now = (
+        costs,
+        decoder.sequences,
+        llm.features[features + 1],
+        llm.features[features + _TOTAL],
+        llm.features[features + _TOTAL + 1],
+        llm.features[features + _TOTAL + 4],
+    )
+    for place in range(KNOWN):
+        same = same and llm.known[known + place] == now[place]
+        llm.known[known + place] = now[place]
+    return same
 
 
 def _count(llm: LlmState, decoder: Decoder, term: int, sequences: int) -> int:

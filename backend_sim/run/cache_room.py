@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from layerweaver.backend_sim.llm.load import DecoderLoad
-from layerweaver.backend_sim.run.decoders import DecoderModel, mean_request, stand_in
+from layerweaver.backend_sim.run.decoders import DecoderModel
+from layerweaver.backend_sim.run.mean_request import stand_in
 from layerweaver.backend_sim.run.variants import Menus
 from layerweaver.backend_sim.scenario.llm_schema import LlmSpec
 from layerweaver.backend_sim.scenario.scenario import Scenario
@@ -51,10 +51,9 @@ def with_room(
             activation_budget=budget[index],
             tile_bytes=_tile_bytes(spec, model.machine),
         )
-        mean = DecoderLoad(rules, model.costs, *mean_request(model.first_requests))
-        result.append(
-            replace(model, rules=rules, stand_in=stand_in(model.stand_in.entry, model.machine, mean))
-        )
+        roomy = replace(model, rules=rules)
+        usual = stand_in(model.stand_in.entry, model.machine, roomy.mean)
+        result.append(replace(roomy, stand_in=usual))
     return tuple(result)
 
 

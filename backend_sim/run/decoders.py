@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.backend_sim.llm.cold import iteration_sums
 from layerweaver.backend_sim.llm.decoder import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
+from layerweaver.backend_sim.run.mean_request import mean_load, stand_in
 from layerweaver.backend_sim.run.variants import check_machine
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source, tenant_seed
 from layerweaver.backend_sim.scenario.llm_schema import LlmSpec, TimingsRef
@@ -20,7 +20,6 @@ from layerweaver.backend_sim.traffic.stream import take_all
 from layerweaver.backend_sim.traffic.trace_arrivals import TraceArrivals
 from layerweaver.costmodel import NpuConfig
 from layerweaver.costmodel.machine import MachineSpec
-from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.clock import ns_to_cycles_up, seconds_to_ns_nearest
 from layerweaver.ir.limits import MAX_TOKEN_REQUESTS
@@ -29,10 +28,10 @@ from layerweaver.scheduler.iterations.costed import CostedRows
 from layerweaver.scheduler.iterations.costs import iteration_costs
 from layerweaver.scheduler.iterations.rows import IterationRows
 from layerweaver.scheduler.iterations.timings import Timings, load_timings
-from layerweaver.scheduler.offline import ModelProfile, build_offline
+from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.profile.profile import Profile
 
-__all__ = ["DecoderModel", "TokenRequests", "decoder_model", "mean_request", "stand_in", "token_requests"]
+__all__ = ["DecoderModel", "TokenRequests", "decoder_model", "token_requests"]
 
 _WAYS = {"vllm-v1": VLLM, "prefill-first": PREFILL_FIRST, "static": STATIC}
 
@@ -73,6 +72,11 @@ class DecoderModel:
     stand_in: ModelProfile
     most_len: int | None
     where: str
+
+    @property
+    def mean(self) -> DecoderLoad:
+        """It with a single request, of mean lengths."""
+        return mean_load(self.rules, self.costs, self.first_requests.lengths)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -186,7 +190,7 @@ def decoder_model(
     requests = token_requests(scenario, index, TrafficRequest())
     where = scenario.where("tenants", index)
     rules = _rules(scenario, index, spec, machine, spec.kv.blocks or _ANY_BLOCKS)
-    mean = DecoderLoad(rules, costs, *mean_request(requests))
+    mean = mean_load(rules, costs, requests.lengths)
     mean.check_countable(where)
     return DecoderModel(
         machine, mean.rules, costs, requests, stand_in(tenant.name, machine, mean), spec.max_model_len, where
@@ -259,43 +263,3 @@ def _rows(scenario: Scenario, index: int, profile: Profile | None) -> IterationR
             accepted="zoo:NAME, a path, {profile: FILE.lwp} or {timings: FILE.yaml}",
         )
     return iteration_rows(ref if ref.startswith("zoo:") else str(scenario.path_of(ref)), tenant.dims)
-
-
-def mean_request(requests: TokenRequests) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """One request of mean lengths."""
-    lengths = requests.lengths
-    prompt = round(float(lengths.prompt.mean())) if len(lengths.prompt) else 1
-    output = round(float(lengths.output.mean())) if len(lengths.output) else 1
-    return np.zeros(1, np.int64), np.array([max(1, prompt)]), np.array([max(1, output)])
-
-
-def stand_in(name: str, machine: MachineSpec, mean: DecoderLoad) -> ModelProfile:
-    """The work of a mean request where so many decode together as the cache holds, row by row."""
-    rules, prompt, output = mean.rules, int(mean.prompt[0]), int(mean.output[0])
-    blocks = -(-(prompt + output // 2) // rules.block)
-    together = max(1, min(rules.max_num_seqs, rules.budget, rules.blocks // blocks))
-    chunk = min(prompt, rules.budget, rules.long_prefill or prompt)
-    beside = max(1, min(rules.max_num_seqs, rules.budget // chunk))
-    filling, decoding = iteration_sums(
-        mean, machine, [(chunk, (prompt - chunk) // 2, 1, beside), (1, prompt + output // 2, 1, together)]
-    )
-    share = prompt / (chunk * beside)
-    compute, dram = (
-        np.rint(prefill * share + decode * ((output - 1) / together)).astype(np.int64)
-        for prefill, decode in zip(filling[:2], decoding[:2], strict=True)
-    )
-    count = len(compute)
-    names = ("iteration",) if isinstance(mean.costs, Timings) else mean.costs.layer_names
-    # What is alive while decoding: a prompt takes more, for a moment, and spills.
-    table = CostTable(
-        name,
-        1,
-        machine,
-        np.maximum(compute, int(count == 1)),
-        dram,
-        np.minimum(np.minimum(decoding[3], dram), machine.weight_buffer_bytes),
-        decoding[2],
-        np.arange(count, dtype=np.int64),
-        names,
-    )
-    return ModelProfile(name, table, build_offline(table))

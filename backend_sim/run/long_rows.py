@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from layerweaver.backend_sim.llm.cold import iteration_sums
-from layerweaver.backend_sim.llm.load import DecoderLoad
-from layerweaver.backend_sim.run.decoders import DecoderModel, mean_request
+from layerweaver.backend_sim.run.decoders import DecoderModel
+from layerweaver.backend_sim.run.mean_request import sizes_of
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.scheduler.iterations.timings import Timings
 from layerweaver.scheduler.offline import ModelProfile
@@ -35,10 +35,9 @@ def long_row_warnings(
     for model, tenant in zip(models, scenario.spec.tenants, strict=True):
         if model is None:
             continue
-        rules, load = model.rules, DecoderLoad(model.rules, model.costs, *mean_request(model.first_requests))
-        prompt = min(int(load.prompt[0]), rules.budget, rules.long_prefill or rules.budget)
-        beside = max(1, min(rules.max_num_seqs, rules.budget // prompt))
-        tiles = iteration_sums(load, model.machine, [(prompt, 0, 1, beside)])[0, 4]
+        mean = model.mean
+        _, _, _, chunk, beside, _ = sizes_of(mean)
+        tiles = iteration_sums(mean, model.machine, [(chunk, 0, 1, beside)])[0, 4]
         row_ns = int(tiles.max()) * 1e9 / model.machine.clock_hz
         if row_ns <= spare_ns:
             continue
@@ -46,7 +45,7 @@ def long_row_warnings(
         if not isinstance(model.costs, Timings):
             what = f"row {model.costs.layer_names[int(np.argmax(tiles))]}"
         yield (
-            f"{tenant.name}: {what} takes {row_ns / 1e6:.3g} ms with {prompt * beside:,} tokens, and "
+            f"{tenant.name}: {what} takes {row_ns / 1e6:.3g} ms with {chunk * beside:,} tokens, and "
             f"{waiting} can wait {max(0.0, spare_ns) / 1e6:.3g} ms; a smaller llm.max_batched_tokens or "
             "llm.long_prefill_threshold makes rows shorter"
         )

@@ -14,7 +14,7 @@ from layerweaver.backend_sim.run.decoders import (
     token_requests,
 )
 from layerweaver.backend_sim.run.groups import Group, group_documents
-from layerweaver.backend_sim.run.least_work import least_work
+from layerweaver.backend_sim.run.mean_request import least_work
 from layerweaver.backend_sim.run.variants import Menus, Npu
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.scenario.provenance import (
@@ -66,12 +66,11 @@ class PreparedScenario:
     def bound_menus(self) -> list[Menus]:
         """By kind of NPU, the menus that bound rates: language models by the least work of a request."""
         least = {
-            index: (least_work(model),) for index, model in enumerate(self.decoders) if model is not None
+            index: (least_work(model.stand_in, model.mean),)
+            for index, model in enumerate(self.decoders)
+            if model is not None
         }
-        return [
-            tuple(least.get(index, menu) for index, menu in enumerate(npu.menus)) if least else npu.menus
-            for npu in self.npus
-        ]
+        return [tuple(least.get(index, menu) for index, menu in enumerate(npu.menus)) for npu in self.npus]
 
     @property
     def npu_name(self) -> str:
