@@ -147,7 +147,7 @@ def translated(prepared: PreparedScenario, policy: Policy, *, most_bytes: int = 
     given = _given(prepared, policy)
     facts = Facts(given, policy, _ring(given))
     origin = prepared.scenario.source.source
-    origin = Path(origin).name.replace("*/", "* /").replace("/*", "/ *")
+    origin = _in_comment(Path(origin).name)
     assembly = Assembly(facts, policy, origin)
     sched = {name: assembly.fill(name) for name in ("lw_sched.h", "lw_sched.c")}
     tables = list(assembly.tables())
@@ -190,6 +190,11 @@ def _write(exported: Exported, folder: Path) -> None:
         check_writable(folder / name)
     for name, text in exported.texts.items():
         write_text(folder / name, text)
+
+
+def _in_comment(text: str) -> str:
+    """A text that neither ends the comment it stands in nor begins one."""
+    return text.replace("*/", "* /").replace("/*", "/ *")
 
 
 def _given(prepared: PreparedScenario, policy: Policy) -> SimulationInput:
@@ -282,7 +287,7 @@ def _models(given: SimulationInput) -> str:
     lines, number = [], 0
     for index, tenant in enumerate(given.tenants):
         for profile in tenant.profiles:
-            name = json.dumps(tenant.name).replace("*/", "* /").replace("/*", "/ *")
+            name = _in_comment(json.dumps(tenant.name))
             lines.append(f"/* profile {number}: tenant {index} {name}, batch {profile.table.batch} */")
             number += 1
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from layerweaver.backend_sim.engine.guarded import is_of_others
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.layout import build_state
 from layerweaver.backend_sim.firmware.columns import (
@@ -250,10 +251,7 @@ class Facts:
             first = self.columns["first_row"].at(f"{head}profile")
             span = Span(0, self.columns["rows"].span.high - 1)
             return Number(f"((int32_t){head}place - (int32_t){first.text})", span)
-        if (
-            field in ("place", "tenant", "urgent", "started", "undated", "timer", "due", "times_out")
-            or kept is None
-        ):
+        if field in _OURS or kept is None:
             return None
         return reading(head + field, kept)
 
@@ -297,8 +295,7 @@ class Facts:
 def _looks_back(policy: Policy) -> bool:
     """Whether a policy may ask how long ago an engine ended; shipped ones ask only how far ahead it is."""
     choose = cast("FunctionType", policy.spec.choose)
-    shipped = choose.__module__.startswith("layerweaver.")
-    return not shipped and any(mentions(choose, name) for name in ("compute_end", "fetch_end"))
+    return is_of_others(choose) and any(mentions(choose, name) for name in ("compute_end", "fetch_end"))
 
 
 _TIMES = {
