@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.costmodel.joins import joins_in_place
 from layerweaver.ir import (
     ConvGeometry,
     Layer,
@@ -24,7 +25,7 @@ from layerweaver.ir import (
 )
 from layerweaver.ir.limits import MAX_LAYER_ELEMENTS, MAX_MACS
 
-__all__ = ["CATEGORIES", "CLIPS", "JOIN", "LayerColumns", "TensorColumns", "VectorColumns"]
+__all__ = ["CATEGORIES", "CLIPS", "LayerColumns", "TensorColumns", "VectorColumns"]
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -32,7 +33,6 @@ BoolArray = NDArray[np.bool_]
 CATEGORIES: tuple[VectorCategory, ...] = tuple(VectorCategory)
 CLIPS = ("Relu", "LeakyRelu", "Clip")
 """Operators that only clip or scale by sign: output stages do them in passing."""
-JOIN = "Concat"
 _CATEGORY_CODE = {category: code for code, category in enumerate(CATEGORIES)}
 
 
@@ -60,26 +60,16 @@ def _conv_reads(work: MatrixWork, conv: ConvGeometry) -> int:
 
 
 def _joined(graph: LayerGraph) -> IntArray:
-    """Elements of concatenations without work of their own, at the layers that list them.
-
-    What is joined is what a reader of a part reads in all; of several readers the least, since others read
-    more than the concatenation.
-    """
-    listed = [
-        JOIN in layer.operators and all(work.operator != JOIN for work in layer.vector)
-        for layer in graph.layers
-    ]
-    read: dict[str, int] = {}
-    if any(listed):
-        for layer in graph.layers:
-            total = sum(tensor.elements for tensor in layer.inputs)
-            for tensor in layer.inputs:
-                read[tensor.name] = min(total, read.get(tensor.name, total))
-    joined = [
-        max((read.get(tensor.name, tensor.elements) for tensor in layer.outputs), default=0) if lists else 0
-        for layer, lists in zip(graph.layers, listed, strict=True)
-    ]
-    return np.array(joined, dtype=np.int64)
+    """Elements of concatenations without work of their own, at the layers that list them."""
+    layers, joined = graph.layers, np.zeros(len(graph), dtype=np.int64)
+    for index, outputs in joins_in_place(graph).items():
+        joined[index] = max(
+            min(sum(tensor.elements for tensor in layers[reader].inputs) for reader in readers)
+            if readers
+            else tensor.elements
+            for tensor, readers in zip(layers[index].outputs, outputs, strict=True)
+        )
+    return joined
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from layerweaver.costmodel.calibration.choices import Problem
 from layerweaver.costmodel.calibration.fit import fit
 from layerweaver.costmodel.calibration.parameters import parameters_of
-from layerweaver.costmodel.columns import JOIN
+from layerweaver.costmodel.joins import JOIN
 from layerweaver.costmodel.npu.sections import HostConfig
 
 __all__ = ["host_proposal"]

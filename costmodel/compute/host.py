@@ -8,7 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.costmodel.columns import JOIN, LayerColumns
+from layerweaver.costmodel.columns import LayerColumns
+from layerweaver.costmodel.joins import JOIN
 from layerweaver.costmodel.npu.sections import HostConfig
 
 __all__ = ["HostWork"]

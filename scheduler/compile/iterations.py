@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import Layer, LayerGraph, ModelError, TensorSpec
 from layerweaver.scheduler.compile.decoder_inputs import NEEDED, decoder_inputs
+from layerweaver.scheduler.compile.joined import Joined, joined_terms
 from layerweaver.scheduler.compile.kept_graphs import keep, kept
 from layerweaver.scheduler.compile.layer_counts import LayerCounts, layer_counts
 from layerweaver.scheduler.compile.polynomials import ANY, ONE, Family, polynomial, value_of
@@ -166,10 +167,10 @@ def _assembled(
             where=graph.name,
             accepted="a decoder whose work does not depend on data; routed experts are not counted",
         )
-    rows = [_row(graph, index, layer, every[1][index]) for index, layer in enumerate(every[0])]
+    rows = _rows(graph, every)
     if len(one[0]) != len(rows):
         raise _refusal(graph.name, graph.layers[0].name, "has other layers for one new token")
-    single = [_row(graph, index, layer, one[1][index]) for index, layer in enumerate(one[0])]
+    single = _rows(graphs[1], one)
     notes = [*graph.warnings, *notes]
     head = max((at for at, row in enumerate(rows) if row.by in ("tokens", "sequences")), default=-1)
     if head >= 0 and rows[head].by == "tokens" and rows[head].leaving:
@@ -203,15 +204,23 @@ def _assembled(
 
 def _label(layer: Layer, single: Layer) -> RowLabel:
     operators, of_single = (tuple(work.operator for work in one.vector) for one in (layer, single))
-    return RowLabel(layer.kind, layer.role, operators, of_single)
+    return RowLabel(layer.kind, layer.role, operators, of_single, layer.operators, single.operators)
 
 
-def _row(graph: LayerGraph, index: int, layer: LayerCounts, fitted: list[tuple[int, ...]]) -> IterationRow:
+def _rows(graph: LayerGraph, found: Fitted) -> list[IterationRow]:
+    layers, fitted = found
+    joined = joined_terms(graph, layers, fitted)
+    return [_row(graph, index, layer, fitted[index], joined[index]) for index, layer in enumerate(layers)]
+
+
+def _row(
+    graph: LayerGraph, index: int, layer: LayerCounts, fitted: list[tuple[int, ...]], joined: Joined
+) -> IterationRow:
     work = graph.layers[index].matrix
-    _, _, _, vector, tensors, weights = layer.structure
+    _, _, _, vector, tensors, weights, _ = layer.structure
     polynomials = iter(fitted)
     extents = [next(polynomials) for _ in range(5)]
-    categories = [category for category, _ in vector]  # type: ignore[attr-defined]
+    categories = [category for category, *_ in vector]  # type: ignore[attr-defined]
     works = tuple(Term(next(polynomials), CATEGORIES.index(category)) for category in categories)
     groups = [tuple(Term(next(polynomials), width) for width in group) for group in tensors]  # type: ignore[attr-defined]
     live = Term(next(polynomials), 0), Term(next(polynomials), 0)
@@ -234,6 +243,7 @@ def _row(graph: LayerGraph, index: int, layer: LayerCounts, fitted: list[tuple[i
         leaving=groups[6],
         weights=weights,  # type: ignore[arg-type]
         live=live,
+        joined=joined,
     )
 
 
@@ -284,4 +294,5 @@ def _by_sequence(row: IterationRow) -> IterationRow:
         vector=moved(row.vector),
         outputs=moved(row.outputs),
         leaving=moved(row.leaving),
+        joined=tuple(moved(readers) for readers in row.joined or ()),
     )

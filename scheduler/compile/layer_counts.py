@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from layerweaver.costmodel.joins import joins_in_place
 from layerweaver.ir import LayerGraph, TensorSpec
 
 __all__ = ["LayerCounts", "layer_counts"]
@@ -32,6 +33,7 @@ def layer_counts(graph: LayerGraph) -> list[LayerCounts]:
     leaving = {tensor.name for tensor in graph.outputs}
     live = graph.live_bytes(lambda tensor: tensor.elements * tensor.dtype.bits)
     elements = graph.live_bytes(lambda tensor: tensor.elements)
+    joins = joins_in_place(graph)
     result = []
     for index, layer in enumerate(graph.layers):
         work = layer.matrix
@@ -49,9 +51,10 @@ def layer_counts(graph: LayerGraph) -> list[LayerCounts]:
             layer.kind,
             layer.role,
             work is not None and (work.weights, work.conv is None),
-            tuple((vector.category, vector.window) for vector in layer.vector),
+            tuple((vector.category, vector.window, vector.operator) for vector in layer.vector),
             tuple(tuple(tensor.dtype.bits for tensor in group) for group in groups),
             weights,
+            joins.get(index),
         )
         extents = (0,) * 5 if work is None else (work.groups, work.m, work.n, work.k, work.steps)
         counts = (

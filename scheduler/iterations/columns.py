@@ -94,7 +94,30 @@ _TERMS: dict[str, Callable[[IterationRow], Iterable[Term]]] = {
     "weights": lambda row: (Term((elements, *_NOTHING_ELSE), bits) for elements, bits in row.weights),
     "own_types": lambda row: row.live[:1],
     "by_elements": lambda row: row.live[1:],
+    "joined": lambda row: (term for readers in row.joined or () for term in readers),
 }
+
+
+class _Joins:
+    """Concatenations in place of some rows.
+
+    Args:
+        rows: The rows.
+    """
+
+    def __init__(self, rows: Sequence[IterationRow]) -> None:
+        lengths = [(index, len(readers)) for index, row in enumerate(rows) for readers in row.joined or ()]
+        self._rows, self._row = len(rows), np.array([index for index, _ in lengths], np.int64)
+        ends = np.cumsum([length for _, length in lengths], dtype=np.int64)
+        self._first = ends - np.array([length for _, length in lengths], np.int64)
+
+    def elements(self, counts: IntArray, copies: int) -> IntArray:
+        """What they join of every row of so many copies, of the counts of all their terms."""
+        joined = np.zeros((self._rows, copies), np.int64)
+        if len(self._row):
+            least = np.minimum.reduceat(counts.reshape(copies, -1).T, self._first)
+            np.maximum.at(joined, self._row, least)
+        return joined.T.ravel()
 
 
 class RowLayout:
@@ -127,6 +150,7 @@ class RowLayout:
             np.int64,
         ).reshape(-1, 10)
         self._terms = {name: TermColumns.collect(rows, select) for name, select in _TERMS.items()}
+        self._joins = _Joins(rows)
         self._is_scores = np.array([label.role == "attention-scores" for label in labels], np.bool_)
         self._is_context = np.array([label.role == "attention-context" for label in labels], np.bool_)
         self._clips = np.array(
@@ -150,7 +174,8 @@ class RowLayout:
                     for operator, term in zip(label.operators, row.vector, strict=True)
                 )
                 own = f"{name} ({copy})" if copy else name
-                layers.append(Layer(own, label.kind, label.operators, vector=works, role=label.role))
+                operators = label.listed or label.operators
+                layers.append(Layer(own, label.kind, operators, vector=works, role=label.role))
         self._graphs[times] = LayerGraph(self._name, layers)
         return self._graphs[times]
 
@@ -224,7 +249,7 @@ class RowLayout:
                 np.tile(self._clips, copies),
                 len(features),
             ),
-            joined=np.zeros_like(m),
+            joined=self._joins.elements(terms["joined"].counts(features), copies),
             graph_inputs=terms["entering"].tensors(features),
             graph_outputs=terms["leaving"].tensors(features),
             live=np.array(live),

@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.costmodel.columns import JOIN
 from layerweaver.costmodel.compute.analytical import product_cycles
 from layerweaver.costmodel.compute.arrays import ArrayWork
 from layerweaver.costmodel.compute.vector import category_costs
@@ -59,14 +58,12 @@ def iteration_costs(
     resting, traffic = zip(*(_weights(row, config, pinned=pinned) for row in every), strict=True)
     weight_bytes = np.array(resting, np.int64)
     energy = None
-    if config.cost_model == "analytical" and config.host is None:
-        energy = energy_rates(every, rows.row_index, weight_bytes, config)
+    if config.cost_model == "analytical":
+        energy = energy_rates(rows, weight_bytes, config)
     untold = config.energy is not None and energy is None
     notes = [*rows.notes]
     if untold:
         notes.append("its energy is not counted")
-    if config.host is not None and JOIN in config.host.operators:
-        notes.append(f"the host is not charged {JOIN} in its iterations where that is written in place")
     cached = rows.cache_elements * cache_bits
     if not _is_tabulated(config):
         return PricedCosts(

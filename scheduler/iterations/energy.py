@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.costmodel.columns import CLIPS
 from layerweaver.costmodel.compute.vector import category_costs
 from layerweaver.costmodel.npu.config import NpuConfig
-from layerweaver.scheduler.iterations.rows import FEATURES, IterationRow, Term
+from layerweaver.scheduler.iterations.rows import FEATURES, IterationRow, IterationRows, Term, single_row
 
 __all__ = ["SUMS", "EnergyRates", "energy_rates"]
 
@@ -47,43 +50,50 @@ class EnergyRates:
 
 
 def energy_rates(
-    every: list[IterationRow],
-    row_index: NDArray[np.int64],
-    weight_bytes: NDArray[np.int64],
-    config: NpuConfig,
+    rows: IterationRows, weight_bytes: NDArray[np.int64], config: NpuConfig
 ) -> EnergyRates | None:
     """By the rules of :func:`~layerweaver.costmodel.model.layer_energy_pj`, without its rounding by layer.
 
     Args:
-        every: Distinct rows for any members, then the same for one new token each.
-        row_index: Distinct row of every row.
-        weight_bytes: Weights in the buffer, as ``every``.
+        rows: The decoder.
+        weight_bytes: Weights in the buffer, of distinct rows for any members and then of those for one new
+            token each.
         config: The NPU.
 
     Returns:
-        The rates; None without an energy table, or where products grow faster than the sums tell.
+        The rates; None without an energy table, or where products grow faster than the sums tell, or where
+        the rows do not tell what of their work costs the NPU nothing.
     """
-    table = config.energy
-    if table is None:
+    table, free = config.energy, _free_of_the_vector_unit(config)
+    if table is None or (free and not rows.labels):
         return None
     lane_cycles, denominator = category_costs(config.vector)
-    distinct = len(every) // 2
-    times = np.bincount(row_index, minlength=distinct)
-    rates = np.zeros((2, SUMS))
-    for place, row in enumerate(every):
-        kind, times_here = place // distinct, times[place % distinct]
-        macs = _products(row)
-        if macs is None:
-            return None
-        operations, moved = np.zeros(SUMS), np.zeros(SUMS)
-        for term in row.vector:
-            operations += _counts(row, term, kind) * (int(lane_cycles[term.unit]) / denominator)
-        for term in (*row.inputs, *row.outputs):
-            moved += _counts(row, term, kind) * ((config.activation_bits or term.unit) / 8)
-        moved[0] += weight_bytes[place]
-        energy = macs * table.mac_pj + operations * table.vector_op_pj + moved * table.sram_byte_pj
-        rates[kind] += times_here * energy
+    distinct, rates = len(rows.distinct), np.zeros((2, SUMS))
+    for kind in (0, 1):
+        labels = [label.single_operators if kind else label.operators for label in rows.labels]
+        alike = Counter(zip(rows.row_index.tolist(), labels if free else itertools.repeat(()), strict=False))
+        for (place, operators), times in alike.items():
+            pair = rows.distinct[place]
+            row = single_row(*pair) if kind else pair[0]
+            macs = _products(row)
+            if macs is None:
+                return None
+            operations, moved = np.zeros(SUMS), np.zeros(SUMS)
+            for term, operator in itertools.zip_longest(row.vector, operators):
+                if operator not in free:
+                    operations += _counts(row, term, kind) * (int(lane_cycles[term.unit]) / denominator)
+            for term in (*row.inputs, *row.outputs):
+                moved += _counts(row, term, kind) * ((config.activation_bits or term.unit) / 8)
+            moved[0] += weight_bytes[place + kind * distinct]
+            energy = macs * table.mac_pj + operations * table.vector_op_pj + moved * table.sram_byte_pj
+            rates[kind] += times * energy
     return EnergyRates(rates, table.dram_byte_pj)
+
+
+def _free_of_the_vector_unit(config: NpuConfig) -> tuple[str, ...]:
+    """Operators that cost the vector unit nothing: clips in passing, and what a host runs."""
+    clips = CLIPS if config.vector.free_clips else ()
+    return clips if config.host is None else (*clips, *config.host.operators)
 
 
 def _counts(row: IterationRow, term: Term, kind: int) -> FloatArray:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from layerweaver.costmodel.columns import TensorColumns
 from layerweaver.costmodel.compute.analytical import Passes
 from layerweaver.costmodel.dram import Traffic, channel_bytes, traffic
+from layerweaver.costmodel.joins import JOIN
 from layerweaver.costmodel.model import compute_costs, in_rows
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.ir import ConfigError
@@ -35,7 +36,7 @@ the activations alive, and the tiles it is cut into."""
 _ATTENTION, _SEQUENCES = BY.index("attention"), BY.index("sequences")
 _COUNTED = (
     *("vector", "gathers", "state", "inputs", "outputs", "entering", "leaving"),
-    *("own_types", "by_elements"),
+    *("own_types", "by_elements", "joined"),
 )
 _MOST_KEPT = 1024
 _COPIES = 16
@@ -55,7 +56,10 @@ class RowPricer:
     """
 
     def __init__(self, rows: IterationRows, config: NpuConfig, cache_bits: int) -> None:
-        if not rows.labels:
+        unknown = not rows.labels or (
+            _asks_what_is_joined(config) and any(row.joined is None for pair in rows.distinct for row in pair)
+        )
+        if unknown:
             raise ConfigError(
                 f"{rows.name} was compiled by an older version, without what this NPU's cost model asks",
                 where=config.name,
@@ -64,7 +68,10 @@ class RowPricer:
         self._config, self._cache_bits = config, cache_bits
         self._pinned = config.pin_of(rows.name) is not None
         every = [rows.distinct[index] for index in rows.row_index]
-        singles = [replace(label, operators=label.single_operators) for label in rows.labels]
+        singles = [
+            replace(label, operators=label.single_operators, listed=label.single_listed)
+            for label in rows.labels
+        ]
         kinds = (([row for row, _ in every], rows.labels), ([single_row(*pair) for pair in every], singles))
         self._layouts = [RowLayout(rows.name, rows.layer_names, made, labels) for made, labels in kinds]
         self._attends = np.flatnonzero(self._layouts[0].by == _ATTENTION)
@@ -217,6 +224,11 @@ class RowPricer:
             found = np.array([costs.compute_cycles - costs.overhead_cycles, read, streamed])
             sums += found.reshape(3, len(part), len(products)).sum(axis=1)
         return sums[0], sums[1], sums[2]
+
+
+def _asks_what_is_joined(config: NpuConfig) -> bool:
+    """Whether a config's costs may depend on concatenations that are written in place."""
+    return config.cost_model != "analytical" or (config.host is not None and JOIN in config.host.operators)
 
 
 def _features(new: IntArray, past: IntArray, count: int) -> IntArray:

@@ -101,6 +101,8 @@ class IterationRow:
         leaving: Of the outputs, those that leave it.
         weights: Elements and bits of its weights.
         live: Bits of the live activations, for elements of the model's own types and by elements.
+        joined: Elements of concatenations that are written in place, for a host that joins them: the most
+            over tensors of the least of each tensor's terms; None where that is not known.
     """
 
     by: str
@@ -120,6 +122,7 @@ class IterationRow:
     leaving: tuple[Term, ...]
     weights: tuple[tuple[int, int], ...]
     live: tuple[Term, Term]
+    joined: tuple[tuple[Term, ...], ...] | None = None
 
 
 def single_row(row: IterationRow, single: IterationRow) -> IterationRow:
@@ -136,12 +139,17 @@ class RowLabel:
         role: Its part in attention; "" for none.
         operators: What its vector terms come from, for any members.
         single_operators: The same for one new token of every member.
+        listed: All its operators, those without work of their own included; empty where a profile of an older
+            version does not tell them.
+        single_listed: The same for one new token of every member.
     """
 
     kind: LayerKind
     role: str
     operators: tuple[str, ...]
     single_operators: tuple[str, ...]
+    listed: tuple[str, ...] = ()
+    single_listed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,6 +197,9 @@ def check_row(row: IterationRow) -> None:
         raise ValueError("extents outside 0..2^45")
     if not vectors <= {*range(len(CATEGORIES))} or not all(1 <= term.unit <= 64 for term in moved):
         raise ValueError("terms of no known unit")
-    for term in (*row.vector, *moved, *row.live):
+    joined = row.joined or ()
+    if not all(joined):
+        raise ValueError("a concatenation of nothing")
+    for term in (*row.vector, *moved, *row.live, *(term for one in joined for term in one)):
         if len(term.coefficients) != FEATURES or max(map(abs, term.coefficients)) > MAX_QUANTITY:
             raise ValueError("coefficients that are none")

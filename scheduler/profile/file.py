@@ -35,6 +35,7 @@ from layerweaver.scheduler.offline import (
 )
 from layerweaver.scheduler.profile.container import MANIFEST, MAX_MANIFEST_BYTES, MEND, Container
 from layerweaver.scheduler.profile.manifest import (
+    VERSION,
     DecoderRecord,
     EntryRecord,
     MachineRecord,
@@ -108,7 +109,7 @@ def _manifest(profile: Profile) -> Manifest:
             )
             for weave in profile.weaves
         ],
-        version=4 if profile.decoders else 2,
+        version=VERSION if profile.decoders else 2,
         decoders=[
             DecoderRecord(
                 name=decoder.entry,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
@@ -25,9 +25,9 @@ __all__ = [
 ]
 
 FORMAT = "layerweaver-profile"
-VERSION = 4
+VERSION: Final = 5
 """Version 2 had decision tables, which are left out when such a file is read; 3 added decoders, 4 the labels
-of their rows."""
+of their rows, 5 what these join in place and all their operators."""
 MAX_LAYERS = 1_000_000
 """Of all entries together."""
 
@@ -125,7 +125,7 @@ class Manifest(_Record):
     """The whole document; ``decisions`` is what older versions had, and is read to be left out."""
 
     format: Literal["layerweaver-profile"] = "layerweaver-profile"
-    version: Literal[1, 2, 3, 4] = 2
+    version: Literal[1, 2, 3, 4, 5] = 2
     npu: dict[str, JsonValue]
     machine: MachineRecord
     entries: Annotated[list[EntryRecord], Field(max_length=4096)]

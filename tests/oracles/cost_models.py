@@ -31,7 +31,7 @@ def curious(columns: LayerColumns, _: NpuConfig) -> ComputeCosts:
     """All that there is to know of a layer counts; inputs are loaded twice, weights thrice."""
     layers = columns.graph.layers
     said = [
-        (place, layer.name, layer.kind, layer.role, [work.operator for work in layer.vector])
+        (place, layer.name, layer.kind, layer.role, layer.operators, [work.operator for work in layer.vector])
         for place, layer in enumerate(layers)
     ]
     words = np.array([sum(map(ord, repr(one))) for one in said], np.int64)
@@ -44,7 +44,9 @@ def curious(columns: LayerColumns, _: NpuConfig) -> ComputeCosts:
     )
     flags = columns.matrix + 2 * columns.weighted + 4 * columns.scores + 8 * columns.context
     two = np.full(len(layers), 2, np.int64)
-    return _costs(words + extents + flags, np.asarray(tensors, np.int64), Passes(two, two + 1))
+    return _costs(
+        words + extents + flags + columns.joined, np.asarray(tensors, np.int64), Passes(two, two + 1)
+    )
 
 
 def fails(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:

@@ -10,7 +10,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["Form", "build"]
+from layerweaver.ir import LayerGraph
+from layerweaver.scheduler.compile.sources import load_graph
+
+__all__ = ["FORMS", "Form", "build", "graph_of"]
 
 HIDDEN, HEADS, KV_HEADS, WIDTH, WORDS, INNER = 64, 4, 2, 16, 96, 128
 
@@ -30,6 +33,9 @@ class Form:
         present: Name of the cache outputs.
         sizes: Names of batch, new tokens, cached tokens and all of them.
         layers: Number of layers.
+        kv_heads: Heads of keys and values: all query heads share one, some, or none.
+        rotary: Whether queries and keys are turned by their positions.
+        fused: Whether one product makes queries, keys and values.
     """
 
     attention: str = "products"
@@ -47,6 +53,33 @@ class Form:
         "total_sequence_length",
     )
     layers: int = 2
+    kv_heads: int = KV_HEADS
+    rotary: bool = False
+    fused: bool = False
+
+
+FORMS = {
+    "products": Form(),
+    "positions": Form(positions=True, mask=True),
+    "gqa": Form(attention="gqa", mask=True),
+    "gqa-positions": Form(attention="gqa", mask=True, positions=True),
+    "attention-23": Form(attention="attention"),
+    "int8": Form(weights="int8"),
+    "int4": Form(weights="int4"),
+    "blocked-int4": Form(weights="blocked"),
+    "fp8": Form(weights="fp8"),
+    "gqa-int4": Form(attention="gqa", mask=True, weights="blocked"),
+    "other-names": Form(past="kv_{}_{}_in", present="kv_{}_{}_out", sizes=("N", "S", "P", "T")),
+    "no-names": Form(past="a{}{}", present="b{}{}", sizes=("batch", "seq", "past", "past + seq")),
+    "stacked": Form(cache="stacked", past="past_{}", present="present_{}"),
+    "stacked-gqa": Form(cache="stacked", past="past_{}", present="present_{}", attention="gqa", mask=True),
+    "merged": Form(merged=True),
+    "merged-gqa": Form(merged=True, attention="gqa", mask=True),
+    "one-kv-head": Form(kv_heads=1, rotary=True),
+    "rotary": Form(rotary=True, mask=True),
+    "fused": Form(fused=True, rotary=True),
+    "stacked-rotary": Form(cache="stacked", past="past_{}", present="present_{}", rotary=True, fused=True),
+}
 
 
 class _Builder:
@@ -93,13 +126,23 @@ class _Builder:
             self.op("Transpose", self.op("Reshape", x, self.integers(0, 0, count, WIDTH)), perm=[0, 2, 1, 3])
         )
 
+    def turned(self, heads: str) -> str:
+        """Rotary positions, as exporters spell them."""
+        first, second = self.op("Split", heads, outputs=2, axis=-1, num_outputs=2)
+        half = self.op("Concat", self.op("Neg", second), first, axis=-1)
+        cosine, sine = self.weight("cosine", WIDTH), self.weight("sine", WIDTH)
+        return str(self.op("Add", self.op("Mul", heads, cosine), self.op("Mul", half, sine)))
+
     def products(self, parts: Sequence[str], past: Sequence[str]) -> tuple[str, str, str]:
-        query = self.heads(parts[0], HEADS)
-        key, value = (
-            self.op("Concat", old, self.heads(new, KV_HEADS), axis=2)
-            for old, new in zip(past, parts[1:], strict=True)
-        )
-        query = self.op("Reshape", query, self.integers(0, KV_HEADS, -1, WIDTH))
+        kv_heads = self.form.kv_heads
+        new = [
+            self.heads(part, count) for part, count in zip(parts, (HEADS, kv_heads, kv_heads), strict=True)
+        ]
+        if self.form.rotary:
+            new[:2] = [self.turned(one) for one in new[:2]]
+        query = new[0]
+        key, value = (self.op("Concat", old, one, axis=2) for old, one in zip(past, new[1:], strict=True))
+        query = self.op("Reshape", query, self.integers(0, kv_heads, -1, WIDTH))
         scores = self.op("MatMul", query, self.op("Transpose", key, perm=[0, 1, 3, 2]))
         context = self.op("MatMul", self.op("Softmax", scores, axis=-1), value)
         context = self.op("Reshape", context, self.integers(0, HEADS, -1, WIDTH))
@@ -118,9 +161,9 @@ class _Builder:
                 outputs=3,
                 domain="com.microsoft",
                 num_heads=HEADS,
-                kv_num_heads=KV_HEADS,
+                kv_num_heads=self.form.kv_heads,
             )
-        heads: dict[str, Any] = {"q_num_heads": HEADS, "kv_num_heads": KV_HEADS}
+        heads: dict[str, Any] = {"q_num_heads": HEADS, "kv_num_heads": self.form.kv_heads}
         return self.op("Attention", *(*parts, "", *past), outputs=3, is_causal=1, **heads)
 
     def body(self, pasts: Sequence[tuple[str, str]]) -> tuple[str, list[tuple[str, str]]]:
@@ -132,11 +175,15 @@ class _Builder:
         grown = []
         for index, past in enumerate(pasts):
             name = f"layers.{index}"
-            sizes = (HIDDEN, KV_HEADS * WIDTH, KV_HEADS * WIDTH)
-            parts = [
-                self.linear(x, f"{name}.{part}", HIDDEN, size)
-                for part, size in zip("qkv", sizes, strict=True)
-            ]
+            sizes = (HIDDEN, self.form.kv_heads * WIDTH, self.form.kv_heads * WIDTH)
+            if self.form.fused:
+                every = self.linear(x, f"{name}.qkv", HIDDEN, sum(sizes))
+                parts = self.op("Split", every, self.integers(*sizes), outputs=3, axis=-1)
+            else:
+                parts = [
+                    self.linear(x, f"{name}.{part}", HIDDEN, size)
+                    for part, size in zip("qkv", sizes, strict=True)
+                ]
             context, key, value = self.attend(parts, past)
             grown.append((key, value))
             x = self.op("Add", x, self.linear(context, f"{name}.o", HIDDEN, HIDDEN))
@@ -153,7 +200,7 @@ def _inputs(form: Form) -> list[onnx.ValueInfoProto]:
         found.append(info("attention_mask", TensorProto.INT64, [batch, total]))
     if form.positions:
         found.append(info("position_ids", TensorProto.INT64, [batch, seq]))
-    one: list[Any] = [batch, KV_HEADS, past, WIDTH]
+    one: list[Any] = [batch, form.kv_heads, past, WIDTH]
     if form.cache == "stacked":
         found += [
             info(form.past.format(part), TensorProto.FLOAT, [form.layers, *one]) for part in ("key", "value")
@@ -197,14 +244,14 @@ def build(form: Form) -> onnx.ModelProto:
             for parts in zip(*grown, strict=True)
         ]
         kept = {form.present.format(part): one for part, one in zip(("key", "value"), stacked, strict=True)}
-        shape: list[Any] = [form.layers, batch, KV_HEADS, total, WIDTH]
+        shape: list[Any] = [form.layers, batch, form.kv_heads, total, WIDTH]
     else:
         kept = {
             form.present.format(index, part): one
             for index, pair in enumerate(grown)
             for part, one in zip(("key", "value"), pair, strict=True)
         }
-        shape = [batch, KV_HEADS, total, WIDTH]
+        shape = [batch, form.kv_heads, total, WIDTH]
     made = {"logits": logits, **kept}
     shapes = {"logits": [batch, seq, WORDS], **dict.fromkeys(kept, shape)}
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in made]
@@ -236,3 +283,11 @@ def _branches(nodes: list[onnx.NodeProto], outputs: Sequence[onnx.ValueInfoProto
     merged = helper.make_node("If", ["use_cache_branch"], chosen, name="merged", **branches)
     given = zip(chosen, names, strict=True)
     return [merged, *(helper.make_node("Identity", [one], [name]) for one, name in given)]
+
+
+def graph_of(form: Form, source: str, batch: int, seq: int, past: int) -> LayerGraph:
+    """The decoder's graph, bound to so many sequences of so many new and cached tokens."""
+    dims = dict(zip(form.sizes[:3], (batch, seq, past), strict=True))
+    if form.mask:
+        dims[form.sizes[3]] = past + seq
+    return load_graph(source, dims=dims, values={"use_cache_branch": (1.0,)} if form.merged else {})

@@ -55,6 +55,10 @@ def _row(rng: random.Random) -> IterationRow:
         leaving=(),
         weights=weights,
         live=(_term(rng, 4000, (6,), 0), _term(rng, 300, (6,), 0)),
+        joined=tuple(
+            tuple(_term(rng, 90, (rng.choice([5, 6, 7]), 6), 0) for _ in range(rng.randint(1, 3)))
+            for _ in range(rng.choice([0, 0, 1, 2]))
+        ),
     )
 
 
@@ -62,7 +66,7 @@ def random_rows(rng: random.Random) -> IterationRows:
     pairs = tuple((row, row) for row in (_row(rng) for _ in range(rng.randint(1, 5))))
     before, block, after = ([rng.randrange(len(pairs)) for _ in range(rng.randint(1, 5))] for _ in range(3))
     index = np.array(before + block * rng.choice([0, 1, 2, 9, 40]) + after, np.int64)
-    operators = [("Add",) * len(pairs[place][0].vector) for place in index]
+    operators = [(rng.choice(["Add", "Mul"]),) * len(pairs[place][0].vector) for place in index]
     labels = tuple(RowLabel(LayerKind.MATRIX, "", names, names) for names in operators)
     names = tuple(map(str, range(len(index))))
     return IterationRows("random", names, pairs, index, ((1000, 16),), 64, labels=labels)
