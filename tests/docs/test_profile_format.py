@@ -14,6 +14,7 @@ import pytest
 
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.profile.file import load_profile, save_profile
+from layerweaver.scheduler.profile.manifest import VERSION
 
 PAGE = (Path(__file__).parents[2] / "docs" / "profile-format.md").read_text(encoding="utf-8")
 READER = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
@@ -70,7 +71,10 @@ def test_it_reads_what_compile_wrote(profile_file: Path, reader: Any) -> None:
 def test_it_refuses_other_files(profile_file: Path, reader: Any, tmp_path: Path) -> None:
     with zipfile.ZipFile(profile_file) as archive:
         manifest = json.loads(archive.read("manifest.json"))
-    for change, what in (({"version": 99}, "newer than 4"), ({"format": "other"}, "not a schedule profile")):
+    for change, what in (
+        ({"version": 99}, f"newer than {VERSION}"),
+        ({"format": "other"}, "not a schedule profile"),
+    ):
         path = tmp_path / "other.lwp"
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("manifest.json", json.dumps(manifest | change))
