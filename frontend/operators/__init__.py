@@ -14,7 +14,7 @@ _TOPICS = (
 )
 
 _CONTRIB = (
-    *("attention", "blocked", "experts", "fused", "indexing", "ordered", "packed_products"),
+    *("attention", "blocked", "experts", "fused", "indexing", "packed_products"),
     *("paged_attention", "quantized", "searches", "vector", "channels_last"),
 )
 """The last of them repeats operators of the others."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from layerweaver.frontend.node.registry import MICROSOFT, like_first, operator
 from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.node.view import Call
@@ -13,12 +15,12 @@ from layerweaver.frontend.operators.elementwise import (
     unary_shape,
     vector_step,
 )
-from layerweaver.ir import VectorCategory
+from layerweaver.ir import LayerKind, VectorCategory
 
 
 @operator("Relu", "LeakyRelu", "ThresholdedRelu", "HardSigmoid", shape=unary_shape, category=ELEMENTWISE)
-@operator("PRelu", shape=like_first, category=ELEMENTWISE)
 @operator("HardSwish", "Shrink", shape=unary_shape, category=ELEMENTWISE)
+@operator("PRelu", shape=like_first, category=ELEMENTWISE)
 def piecewise_linear(call: Call) -> Step:
     """Activations of comparisons, products and sums; slopes are parameters."""
     return vector_step(call, ELEMENTWISE, call.output_elements())
@@ -56,13 +58,16 @@ def gated(call: Call) -> Step:
     return vector_step(call, TRANSCENDENTAL, call.output_elements())
 
 
-@operator("BiasGelu", "FastGelu", domain=MICROSOFT, shape=contrib_activation_shape, category=TRANSCENDENTAL)
-@operator("BiasSplitGelu", domain=MICROSOFT, shape=contrib_activation_shape, category=TRANSCENDENTAL)
+@operator(
+    *("BiasGelu", "FastGelu", "BiasSplitGelu"),
+    domain=MICROSOFT,
+    shape=contrib_activation_shape,
+    category=TRANSCENDENTAL,
+)
 def bias_gelu(call: Call) -> Step:
     """GELU of the sum with a bias, which is a parameter."""
     work = call.vector(TRANSCENDENTAL, call.output_elements())
-    step = vector_step(call, TRANSCENDENTAL, work.elements)
-    return Step(step.kind, vector=(work,), weights=call.weights(1))
+    return Step(LayerKind.VECTOR, vector=(work,), weights=call.weights(1))
 
 
 SOFTMAX = VectorCategory.SOFTMAX
@@ -77,6 +82,5 @@ def softmax(call: Call) -> Step:
 @operator("BiasSoftmax", domain=MICROSOFT, shape=like_first, category=SOFTMAX)
 def bias_softmax(call: Call) -> Step:
     """Softmax of the sum with a mask."""
-    elements = call.elements(0)
-    step = vector_step(call, SOFTMAX, elements)
-    return Step(step.kind, vector=(call.vector(ELEMENTWISE, elements), *step.vector), weights=step.weights)
+    step = softmax(call)
+    return replace(step, vector=(call.vector(ELEMENTWISE, call.elements(0)), *step.vector))

@@ -7,17 +7,9 @@ from dataclasses import dataclass
 from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
-from layerweaver.frontend.node.work import Step
+from layerweaver.frontend.node.work import Step, WeightRead
+from layerweaver.frontend.operators.products import inner_step
 from layerweaver.ir import BatchAxis, LayerKind, MatrixWork, VectorCategory
-
-
-def split_heads(call: Call, index: int, heads: int) -> tuple[int, int, int, int]:
-    """(batch, heads, tokens, head size) of operand ``index``, packed (3 axes) or per head (4 axes)."""
-    shape = call.shape(index, least_rank=3)
-    if len(shape) == 3:
-        heads = max(1, heads)
-        return shape[0], heads, shape[1], shape[2] // heads
-    return shape[0], shape[1], shape[2], shape[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +84,12 @@ def attention_steps(
     )
 
 
+def projected(call: Call, name: str, work: MatrixWork, *, parameters: tuple[WeightRead, ...]) -> Step:
+    """A product of the tokens before the attention, whose result stays inside of the operator."""
+    reads = call.input_names(0)
+    return inner_step(call, name, work, reads=reads, parameters=parameters, role="attention-projection")
+
+
 def _heads_apart(call: Call, index: int, heads: int) -> tuple[int, int, int, int]:
     """Input ``index`` as (batch, heads, positions, width), whether its heads are packed or not."""
     shape = call.shape(index)
@@ -115,12 +113,12 @@ def _attention_shape(call: Call) -> tuple[Info, ...]:
         )
     past = call.shape(4)[2] if call.has(4) else 0
     total, dtype = past + keys, call.dtype(0)
-    if len(call.shape(0)) == 3:
-        result: tuple[int, ...] = (batch, positions, heads * value_width)
-    else:
-        result = (batch, heads, positions, value_width)
+    packed = len(call.shape(0)) == 3
     return (
-        Info(dtype, result),
+        Info(
+            dtype,
+            (batch, positions, heads * value_width) if packed else (batch, heads, positions, value_width),
+        ),
         Info(call.dtype(1), (batch, kv_heads, total, key_width)),
         Info(call.dtype(2), (batch, kv_heads, total, value_width)),
         Info(dtype, (batch, heads, positions, total)),
@@ -139,9 +137,9 @@ def _flex_attention_shape(call: Call) -> tuple[Info]:
 def attention(call: Call) -> tuple[Step, Step]:
     """Scaled dot-product attention over projected operands; causal masks save nothing on an array."""
     query_heads = call.integer("q_num_heads", 1)
-    batch, heads, queries, size = split_heads(call, 0, query_heads)
-    _, kv_heads, keys, _ = split_heads(call, 1, call.integer("kv_num_heads", query_heads))
-    _, _, _, value_size = split_heads(call, 2, kv_heads)
+    batch, heads, queries, size = _heads_apart(call, 0, query_heads)
+    _, kv_heads, keys, _ = _heads_apart(call, 1, call.integer("kv_num_heads", query_heads))
+    _, _, _, value_size = _heads_apart(call, 2, kv_heads)
     past = call.shape(4, least_rank=4)[2] if call.has(4) else 0
     extra = (1 if call.has(3) else 0) + (1 if "softcap" in call.attributes else 0)
     return attention_steps(

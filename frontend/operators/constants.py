@@ -32,9 +32,11 @@ def _constant_of_shape(call: Call) -> tuple[Info]:
     return (Info(dtype, shape, value),)
 
 
-def _eye_like_shape(call: Call) -> tuple[Info]:
-    dtype = ONNX_TYPES.get(call.integer("dtype", 0)) if "dtype" in call.attributes else call.dtype(0)
-    return (Info(dtype or DType.FLOAT32, call.shape(0)),)
+def _like_shape(call: Call) -> tuple[Info]:
+    dtype = call.dtype(0)
+    if "dtype" in call.attributes:
+        dtype = ONNX_TYPES.get(call.integer("dtype", 0), DType.FLOAT32)
+    return (Info(dtype, call.shape(0)),)
 
 
 def _range_shape(call: Call) -> tuple[Info]:
@@ -59,12 +61,7 @@ def _range_shape(call: Call) -> tuple[Info]:
     "ConstantOfShape", shape=_constant_of_shape, treatment=Treatment.CONSTANT, roots_from=(), generates=True
 )
 @operator(
-    "EyeLike",
-    shape=_eye_like_shape,
-    treatment=Treatment.CONSTANT,
-    roots_from=(),
-    values_from=(),
-    generates=True,
+    "EyeLike", shape=_like_shape, treatment=Treatment.CONSTANT, roots_from=(), values_from=(), generates=True
 )
 @operator("Range", shape=_range_shape, treatment=Treatment.CONSTANT, roots_from=())
 def filled(call: Call) -> Lowered:
@@ -80,24 +77,15 @@ def _random_shape(call: Call) -> tuple[Info]:
     return (Info(dtype, tuple(shape)),)
 
 
-def _random_like_shape(call: Call) -> tuple[Info]:
-    dtype = (
-        ONNX_TYPES.get(call.integer("dtype", 0), DType.FLOAT32)
-        if "dtype" in call.attributes
-        else call.dtype(0)
-    )
-    return (Info(dtype, call.shape(0)),)
-
-
 def _multinomial_shape(call: Call) -> tuple[Info]:
     dtype = ONNX_TYPES.get(call.integer("dtype", 6), DType.INT32)
     return (Info(dtype, (call.shape(0)[0], call.integer("sample_size", 1))),)
 
 
 @operator("RandomNormal", "RandomUniform", shape=_random_shape, category=ELEMENTWISE, random=True)
-@operator("RandomNormalLike", shape=_random_like_shape, category=ELEMENTWISE, values_from=(), random=True)
-@operator("RandomUniformLike", shape=_random_like_shape, category=ELEMENTWISE, values_from=(), random=True)
-@operator("Bernoulli", shape=_random_like_shape, category=ELEMENTWISE, random=True)
+@operator("RandomNormalLike", shape=_like_shape, category=ELEMENTWISE, values_from=(), random=True)
+@operator("RandomUniformLike", shape=_like_shape, category=ELEMENTWISE, values_from=(), random=True)
+@operator("Bernoulli", shape=_like_shape, category=ELEMENTWISE, random=True)
 @operator("Multinomial", shape=_multinomial_shape, category=ELEMENTWISE, random=True)
 def random(call: Call) -> Lowered:
     """One pass over the results."""
@@ -126,10 +114,7 @@ def _constant_shape(call: Call) -> tuple[Info]:
     for name in ("value", "sparse_value", "value_ints", "value_floats"):
         found = attributes.get(name)
         if isinstance(found, TensorData):
-            value = (
-                None if found.values is None else storable(np.asarray(found.values), found.dtype, found.shape)
-            )
-            return (Info(found.dtype, found.shape, value),)
+            return (Info(found.dtype, found.shape, storable(found.values, found.dtype, found.shape)),)
     for name, dtype in (("value_int", DType.INT64), ("value_float", DType.FLOAT32)):
         scalar = attributes.get(name)
         if isinstance(scalar, int | float):
@@ -138,17 +123,8 @@ def _constant_shape(call: Call) -> tuple[Info]:
         listed = attributes.get(name)
         if isinstance(listed, tuple):
             shape = (len(listed),)
-            return (
-                Info(
-                    dtype,
-                    shape,
-                    storable(
-                        np.array(listed, dtype=np.float64 if dtype is DType.FLOAT32 else np.int64),
-                        dtype,
-                        shape,
-                    ),
-                ),
-            )
+            value = np.array(listed, dtype=np.float64 if dtype is DType.FLOAT32 else np.int64)
+            return (Info(dtype, shape, storable(value, dtype, shape)),)
     if "value_string" in attributes:
         return (Info(DType.STRING, ()),)
     strings = attributes.get("value_strings")

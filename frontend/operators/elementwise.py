@@ -45,9 +45,6 @@ def vector_step(
 ELEMENTWISE = VectorCategory.ELEMENTWISE
 
 
-_VARIADIC_work = ("Max", "Min", "Sum", "Mean")
-
-
 def _truncating_division(left: Array, right: Array) -> Array:
     if left.dtype.kind == "f":
         return np.asarray(np.true_divide(left, right))
@@ -153,7 +150,7 @@ def _sigmoid(value: Array) -> Array:
     return np.asarray(1.0 / (1.0 + np.exp(-value.astype(np.float64))))
 
 
-_UNARY: dict[str, _Ufunc | None] = {
+_UNARY: dict[str, _Ufunc] = {
     "Abs": np.abs,
     "Acos": np.arccos,
     "Acosh": np.arccosh,
@@ -180,14 +177,6 @@ _UNARY: dict[str, _Ufunc | None] = {
     "Sqrt": np.sqrt,
     "Tan": np.tan,
     "Tanh": np.tanh,
-    **dict.fromkeys(
-        (
-            *("Celu", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "Hardmax", "LRN", "LeakyRelu"),
-            *("LogSoftmax", "LpNormalization", "MeanVarianceNormalization", "Mish", "Selu", "Shrink"),
-            *("Softmax", "Softplus", "Softsign", "Swish", "ThresholdedRelu", "Affine", "ImageScaler"),
-            *("ParametricSoftplus", "ScaledTanh"),
-        )
-    ),
 }
 
 
@@ -221,7 +210,6 @@ def _is_special_shape(call: Call) -> tuple[Info]:
 
 
 @operator("Add", "Sub", "Mul", "Div", shape=_binary_shape, category=ELEMENTWISE)
-@operator("Max", "Min", "Sum", "Mean", shape=_variadic_shape, category=ELEMENTWISE)
 @operator("Neg", "Abs", "Sign", shape=unary_shape, category=ELEMENTWISE)
 @operator("Floor", "Ceil", "Round", "Not", shape=unary_shape, category=ELEMENTWISE)
 @operator("Mod", shape=_mod_shape, category=ELEMENTWISE)
@@ -233,8 +221,14 @@ def _is_special_shape(call: Call) -> tuple[Info]:
 @operator("Equal", "Greater", "GreaterOrEqual", "Less", shape=_binary_shape, category=ELEMENTWISE)
 @operator("LessOrEqual", shape=_binary_shape, category=ELEMENTWISE)
 def elementwise(call: Call) -> Step:
-    """One pass over the results; variadic forms take one pass per further operand."""
-    window = max(1, len(call.node.inputs) - 1) if call.op in _VARIADIC_work else 1
+    """One pass over the results."""
+    return vector_step(call, ELEMENTWISE, call.output_elements())
+
+
+@operator("Max", "Min", "Sum", "Mean", shape=_variadic_shape, category=ELEMENTWISE)
+def variadic(call: Call) -> Step:
+    """One pass over the results per operand beyond the first."""
+    window = max(1, len(call.node.inputs) - 1)
     return vector_step(call, ELEMENTWISE, call.output_elements(), window=window)
 
 

@@ -64,7 +64,7 @@ def _dict_vectorizer_shape(call: Call) -> tuple[Info]:
 
 
 def _rows(call: Call) -> int:
-    shape = call.shape(0)
+    shape = call.shape(0, least_rank=1)
     return shape[0] if len(shape) > 1 else 1
 
 
@@ -120,16 +120,18 @@ def _length(call: Call, *names: str) -> int:
     return max((_list_length(call.attributes.get(name)) for name in names), default=0)
 
 
-def _labels(call: Call, *strings: str) -> DType:
-    return DType.STRING if any(call.attributes.get(name) for name in strings) else DType.INT64
+def _classes(call: Call) -> int:
+    return max(_length_shape(call, "classlabels_strings", "classlabels_ints", "classlabels_int64s"), 1)
+
+
+def _labelled(call: Call, scores: int) -> tuple[Info, Info]:
+    """A label and ``scores`` numbers per sample."""
+    labels = DType.STRING if call.attributes.get("classlabels_strings") else DType.INT64
+    return Info(labels, (_rows(call),)), Info(DType.FLOAT32, (_rows(call), scores))
 
 
 def _linear_classifier_shape(call: Call) -> tuple[Info, Info]:
-    classes = max(
-        _length_shape(call, "classlabels_strings", "classlabels_ints"), _length_shape(call, "intercepts"), 1
-    )
-    rows = _rows(call)
-    return Info(_labels(call, "classlabels_strings"), (rows,)), Info(DType.FLOAT32, (rows, classes))
+    return _labelled(call, max(_classes(call), _length_shape(call, "intercepts")))
 
 
 def _linear_regressor_shape(call: Call) -> tuple[Info]:
@@ -140,18 +142,14 @@ def _linear_regressor_shape(call: Call) -> tuple[Info]:
 @operator("LinearRegressor", domain=ML, shape=_linear_regressor_shape, category=ELEMENTWISE, foldable=False)
 def linear(call: Call) -> Step:
     """One pass over the coefficients per sample."""
-    shape = call.shape(0, least_rank=1)
-    samples = shape[0] if len(shape) > 1 else 1
     coefficients = max(1, _length(call, "coefficients"))
-    return _weighted(call, vector_step(call, ELEMENTWISE, samples * coefficients))
+    return _weighted(call, vector_step(call, ELEMENTWISE, _rows(call) * coefficients))
 
 
 def _svm_classifier_shape(call: Call) -> tuple[Info, Info]:
-    classes = max(_length_shape(call, "classlabels_strings", "classlabels_ints"), 1)
-    rows = _rows(call)
+    classes = _classes(call)
     pairs = call.attributes.get("prob_a") or call.attributes.get("prob_b")
-    width = classes if pairs or classes <= 2 else classes * (classes - 1) // 2
-    return Info(_labels(call, "classlabels_strings"), (rows,)), Info(DType.FLOAT32, (rows, width))
+    return _labelled(call, classes if pairs or classes <= 2 else classes * (classes - 1) // 2)
 
 
 def _svm_regressor_shape(call: Call) -> tuple[Info]:
@@ -162,10 +160,8 @@ def _svm_regressor_shape(call: Call) -> tuple[Info]:
 @operator("SVMRegressor", domain=ML, shape=_svm_regressor_shape, category=TRANSCENDENTAL, foldable=False)
 def support_vectors(call: Call) -> Step:
     """One pass over all support vectors per sample."""
-    shape = call.shape(0, least_rank=1)
-    samples = shape[0] if len(shape) > 1 else 1
     vectors = max(1, _length(call, "support_vectors", "coefficients"))
-    return _weighted(call, vector_step(call, TRANSCENDENTAL, samples * vectors))
+    return _weighted(call, vector_step(call, TRANSCENDENTAL, _rows(call) * vectors))
 
 
 def _tree_ensemble_shape(call: Call) -> tuple[Info]:
@@ -173,9 +169,7 @@ def _tree_ensemble_shape(call: Call) -> tuple[Info]:
 
 
 def _tree_ensemble_classifier_shape(call: Call) -> tuple[Info, Info]:
-    classes = max(_length_shape(call, "classlabels_strings", "classlabels_int64s"), 1)
-    rows = _rows(call)
-    return Info(_labels(call, "classlabels_strings"), (rows,)), Info(DType.FLOAT32, (rows, classes))
+    return _labelled(call, _classes(call))
 
 
 def _tree_ensemble_regressor_shape(call: Call) -> tuple[Info]:
@@ -187,13 +181,11 @@ def _tree_ensemble_regressor_shape(call: Call) -> tuple[Info]:
 @operator("TreeEnsembleRegressor", domain=ML, shape=_tree_ensemble_regressor_shape, category=ELEMENTWISE)
 def trees(call: Call) -> Step:
     """One comparison per level: per sample and tree the depth of a balanced tree."""
-    shape = call.shape(0, least_rank=1)
-    samples = shape[0] if len(shape) > 1 else 1
     identifiers = call.integer_list("nodes_treeids") or []
     count = len(set(identifiers)) or max(1, _length(call, "tree_roots"))
     nodes = max(1, _length(call, "nodes_treeids", "nodes_featureids"))
     depth = max(1, math.ceil(math.log2(max(2, nodes / count))))
-    return _weighted(call, vector_step(call, ELEMENTWISE, samples * count, window=depth))
+    return _weighted(call, vector_step(call, ELEMENTWISE, _rows(call) * count, window=depth))
 
 
 @operator("ZipMap", domain=ML, shape=like_first, treatment=Treatment.VIEW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from layerweaver.frontend.node.registry import like_first, operator
 from layerweaver.frontend.node.values import Array, Info, ShapeConflictError, storable, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered, Step, View
-from layerweaver.frontend.operators.elementwise import vector_step
+from layerweaver.frontend.operators.elementwise import fold, vector_step
 from layerweaver.ir import DType, LayerKind, VectorCategory
 
 MOVE = VectorCategory.MOVE
@@ -87,30 +88,34 @@ def repeat(call: Call) -> Lowered:
     return move_step(call, call.output_elements(), (0,))
 
 
-def _joined(call: Call, axis: int, shape: tuple[int, ...]) -> Array | None:
-    values = []
-    for found in call.inputs:
-        if found is not None:
-            if found.value is None:
-                return None
-            values.append(found.value)
-    return storable(np.concatenate(values, axis), call.dtype(0), shape)
+def joined(call: Call, shapes: Sequence[tuple[int, ...]], axis: int) -> tuple[int, ...]:
+    """Shape of tensors of ``shapes`` one behind the other along ``axis``.
 
-
-def _concat_shape(call: Call) -> tuple[Info]:
-    shapes = [call.shape(index) for index, found in enumerate(call.inputs) if found is not None]
+    Raises:
+        ShapeConflictError: There are none, or they differ in another axis.
+    """
     if not shapes:
         raise ShapeConflictError("it has no inputs")
     first = shapes[0]
-    axis = call.axis(call.integer("axis", 1 if call.opset < 4 else 0), len(first))
+    axis = call.axis(axis, len(first))
     total = 0
     head, tail = first[:axis], first[axis + 1 :]
     for shape in shapes:
         if len(shape) != len(first) or shape[:axis] != head or shape[axis + 1 :] != tail:
             raise ShapeConflictError(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
         total += shape[axis]
-    result = (*head, total, *tail)
-    return (Info(call.dtype(0), result, _joined(call, axis, result)),)
+    return (*head, total, *tail)
+
+
+def _concat_shape(call: Call) -> tuple[Info]:
+    present = [found for found in call.inputs if found is not None]
+    shapes = [call.shape(index) for index, found in enumerate(call.inputs) if found is not None]
+    axis = call.integer("axis", 1 if call.opset < 4 else 0)
+    dtype, result = call.dtype(0), joined(call, shapes, axis)
+    value = fold(
+        lambda *parts: np.concatenate(parts, axis), [found.value for found in present], dtype, result
+    )
+    return (Info(dtype, result, value),)
 
 
 @operator("Concat", shape=_concat_shape, category=MOVE)

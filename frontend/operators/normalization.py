@@ -5,7 +5,7 @@ from __future__ import annotations
 from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
-from layerweaver.frontend.node.work import GatherRead, Lowered, Step
+from layerweaver.frontend.node.work import GatherRead, Step
 from layerweaver.frontend.operators.elementwise import ELEMENTWISE, unary_shape, vector_step
 from layerweaver.frontend.operators.movement import MOVE
 from layerweaver.frontend.reader.tensor import ONNX_TYPES
@@ -88,7 +88,8 @@ def _simplified_shape(call: Call) -> tuple[Info, ...]:
     return Info(call.dtype(0), call.shape(0)), Info(DType.FLOAT32, _statistics_shape(call))
 
 
-def _contrib_group_norm_shape(call: Call) -> tuple[Info, Info]:
+def like_first_twice(call: Call) -> tuple[Info, Info]:
+    """Shape rule of operators with two outputs of the type and shape of the first input."""
     return Info(call.dtype(0), call.shape(0)), Info(call.dtype(0), call.shape(0))
 
 
@@ -98,7 +99,7 @@ def _contrib_group_norm_shape(call: Call) -> tuple[Info, Info]:
 @operator("MeanVarianceNormalization", "LpNormalization", shape=unary_shape, category=NORMALIZATION)
 @operator("SimplifiedLayerNormalization", shape=_simplified_shape, category=NORMALIZATION)
 @operator("SimplifiedLayerNormalization", domain=MICROSOFT, shape=_simplified_shape, category=NORMALIZATION)
-@operator("GroupNorm", domain=MICROSOFT, shape=_contrib_group_norm_shape, category=NORMALIZATION)
+@operator("GroupNorm", domain=MICROSOFT, shape=like_first_twice, category=NORMALIZATION)
 def normalization(call: Call) -> Step:
     """Statistics over the input, then scale and bias, which are parameters."""
     work = call.vector(NORMALIZATION, call.elements(0))
@@ -124,24 +125,15 @@ def _skip_layer_normalization_shape(call: Call) -> tuple[Info, ...]:
 
 
 @operator(
-    "SkipLayerNormalization", domain=MICROSOFT, shape=_skip_layer_normalization_shape, category=NORMALIZATION
-)
-@operator(
-    "SkipSimplifiedLayerNormalization",
+    *("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"),
     domain=MICROSOFT,
     shape=_skip_layer_normalization_shape,
     category=NORMALIZATION,
 )
+@operator("SkipGroupNorm", domain=MICROSOFT, shape=like_first_twice, category=NORMALIZATION)
 def skip_normalization(call: Call) -> Step:
     """Residual sum, optional bias, then the normalisation."""
     elements = call.elements(0)
     work = (call.vector(ELEMENTWISE, elements), call.vector(NORMALIZATION, elements))
-    return Step(LayerKind.VECTOR, vector=work, weights=call.weights(2, 3, 4))
-
-
-@operator("SkipGroupNorm", domain=MICROSOFT, shape=_contrib_group_norm_shape, category=NORMALIZATION)
-def skip_group_norm(call: Call) -> Lowered:
-    """Residual sum and group normalisation."""
-    elements = call.elements(0)
-    work = (call.vector(ELEMENTWISE, elements), call.vector(NORMALIZATION, elements))
-    return Step(LayerKind.VECTOR, vector=work, weights=call.weights(1, 2, 4))
+    parameters = call.weights(1, 2, 4) if call.op == "SkipGroupNorm" else call.weights(2, 3, 4)
+    return Step(LayerKind.VECTOR, vector=work, weights=parameters)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
-from layerweaver.frontend.node.registry import MICROSOFT, NCHWC, Treatment, operator
+from layerweaver.frontend.node.registry import MICROSOFT, NCHWC, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
 from layerweaver.frontend.operators.convolution import pads_of, per_axis, windows
 from layerweaver.frontend.operators.elementwise import vector_step
-from layerweaver.ir import DType, LayerKind, VectorCategory
+from layerweaver.frontend.operators.movement import MOVE, move_step
+from layerweaver.frontend.operators.reduction import REDUCTION
+from layerweaver.ir import DType, VectorCategory
 
 POOLING = VectorCategory.POOLING
 
@@ -55,9 +57,6 @@ def pool(call: Call) -> Step:
     """Every output looks at the kernel's window."""
     window = math.prod(tuple(call.integer_list("kernel_shape") or (1,)))
     return vector_step(call, POOLING, call.output_elements(), window=max(1, window), parameters=())
-
-
-REDUCTION = VectorCategory.REDUCTION
 
 
 def _global_pool_shape(call: Call) -> tuple[Info]:
@@ -115,19 +114,7 @@ def _max_unpool_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*shape[:2], *spatial)),)
 
 
-@operator(
-    "MaxUnpool",
-    shape=_max_unpool_shape,
-    treatment=Treatment.MOVE,
-    category=VectorCategory.MOVE,
-    roots_from=(0,),
-)
+@operator("MaxUnpool", shape=_max_unpool_shape, category=MOVE, roots_from=(0,))
 def unpool(call: Call) -> Step:
     """Values go back to where they came from."""
-    return vector_step(
-        call,
-        VectorCategory.MOVE,
-        call.output_elements(),
-        kind=LayerKind.MOVE,
-        parameters=(),
-    )
+    return move_step(call, call.output_elements(), ())

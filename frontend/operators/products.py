@@ -10,6 +10,9 @@ from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
 from layerweaver.ir import BatchAxis, DType, LayerKind, MatrixWork, VectorCategory, VectorWork
 
+PACKED_TYPES = {2: DType.UINT2, 4: DType.UINT4, 8: DType.UINT8}
+"""Types of values of so many bits that are packed in bytes."""
+
 
 def product_step(
     work: MatrixWork,
@@ -18,6 +21,61 @@ def product_step(
 ) -> Step:
     """A matrix layer with its parameters."""
     return Step(LayerKind.MATRIX, matrix=work, weights=parameters, vector=vector)
+
+
+def inner_step(
+    call: Call,
+    name: str,
+    work: MatrixWork,
+    *,
+    reads: tuple[str, ...],
+    parameters: tuple[WeightRead, ...] = (),
+    vector: tuple[VectorWork, ...] = (),
+    role: str = "",
+    elements: int | None = None,
+) -> Step:
+    """A product whose result stays inside of the operator, as ``KEY:name``.
+
+    Args:
+        call: The node.
+        name: What the step and its result are called.
+        work: The product.
+        reads: Its operands.
+        parameters: Everything constant that is fetched.
+        vector: Work on its result.
+        role: What the step is known as.
+        elements: Elements of the result; None for those of the product.
+    """
+    inside = f"{call.key}:{name}"
+    return Step(
+        LayerKind.MATRIX if work.steps == 1 else LayerKind.RECURRENT,
+        reads=reads,
+        writes=(inside,),
+        matrix=work,
+        vector=vector,
+        weights=parameters,
+        suffix=name,
+        role=role,
+        internal={inside: work.groups * work.m * work.n * work.steps if elements is None else elements},
+    )
+
+
+def dense(
+    call: Call, columns: int, *, rows: int | None = None, depth: int | None = None, weight: int = 1
+) -> MatrixWork:
+    """The product of ``rows`` by operand ``weight`` of ``columns``; by default all rows of operand 0."""
+    depth = call.shape(0, least_rank=1)[-1] if depth is None else depth
+    rows = call.elements(0) // max(1, depth) if rows is None else rows
+    return MatrixWork(1, rows, columns, depth, call.constant(weight), 1, axis_for(call.batched))
+
+
+def packed_weight(call: Call, index: int, bits: int) -> tuple[WeightRead, ...]:
+    """The constant operand ``index``, whose values are packed to ``bits`` each; () when it is no constant."""
+    if not call.constant(index):
+        return ()
+    dtype = PACKED_TYPES.get(bits, DType.UINT8)
+    stored = call.elements(index) * call.dtype(index).bits // dtype.bits
+    return (WeightRead(call.info(index).name, "matrix", stored, dtype),)
 
 
 def matrix_product(

@@ -73,18 +73,8 @@ def _dynamic_quantize_shape(call: Call) -> tuple[Info, ...]:
 def dynamic_quantize(call: Call) -> Step:
     """Find the range, then convert."""
     elements = call.elements(0)
-    return Step(
-        LayerKind.VECTOR,
-        vector=(
-            call.vector(VectorCategory.REDUCTION, elements),
-            call.vector(ELEMENTWISE, elements),
-        ),
-    )
-
-
-def quantise_in_place(call: Call) -> Step:
-    """Values are rounded to few bits and stay floating; scales per channel are parameters."""
-    return vector_step(call, ELEMENTWISE, call.output_elements())
+    work = (call.vector(VectorCategory.REDUCTION, elements), call.vector(ELEMENTWISE, elements))
+    return Step(LayerKind.VECTOR, vector=work)
 
 
 for _domain in ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general"):
@@ -93,4 +83,4 @@ for _domain in ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.gene
         domain=_domain,
         shape=like_first,
         category=ELEMENTWISE,
-    )(quantise_in_place)
+    )(convert)

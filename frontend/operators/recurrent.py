@@ -8,6 +8,7 @@ from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
+from layerweaver.frontend.operators.products import inner_step
 from layerweaver.ir import BatchAxis, LayerKind, MatrixWork, VectorCategory
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1, "DynamicQuantizeLSTM": 4}
@@ -34,18 +35,15 @@ def _recurrent(
     return Step(LayerKind.RECURRENT, matrix=work, vector=(activation,), weights=parameters)
 
 
-_GATES_shape = {"RNN": 1, "GRU": 3, "LSTM": 4, "DynamicQuantizeLSTM": 4}
-
-
 def _recurrent_shape(call: Call) -> tuple[Info, ...]:
     shape, weight, dtype = call.shape(0), call.shape(1), call.dtype(0)
     quantised = call.op == "DynamicQuantizeLSTM"
     if len(shape) != 3 or len(weight) != 3:
         raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
     depth, rows = (weight[1], weight[2]) if quantised else (weight[2], weight[1])
-    hidden = call.integer("hidden_size", 0) or rows // _GATES_shape[call.op]
+    hidden = call.integer("hidden_size", 0) or rows // _GATES[call.op]
     directions = 2 if call.text("direction", "forward") == "bidirectional" else 1
-    if depth != shape[2] or weight[0] != directions or rows != hidden * _GATES_shape[call.op]:
+    if depth != shape[2] or weight[0] != directions or rows != hidden * _GATES[call.op]:
         raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
     if call.integer("layout", 0):
         batch, steps, _ = shape
@@ -119,19 +117,10 @@ def attentive_lstm(call: Call) -> tuple[Step, ...]:
     ) -> Step:
         """A product for all sequences by shared weights, or (weight 0) of each sequence by its own."""
         groups = directions if weight else sequences
-        results = groups * extents[0] * extents[1] * trips
         held = bool(weight) and call.constant(weight)
         over = axis if weight else axis_for(call.batched, BatchAxis.GROUPS)
-        kind = LayerKind.MATRIX if trips == 1 else LayerKind.RECURRENT
-        return Step(
-            kind,
-            reads=reads,
-            writes=(f"{call.key}:{suffix}",),
-            matrix=MatrixWork(groups, *extents, held, trips, over),
-            weights=call.weights(weight) if weight else (),
-            suffix=suffix,
-            internal={f"{call.key}:{suffix}": results},
-        )
+        work = MatrixWork(groups, *extents, held, trips, over)
+        return inner_step(call, suffix, work, reads=reads, parameters=call.weights(weight) if weight else ())
 
     memory = call.input_names(11)
     score = part("aligned", (f"{call.key}:query", keys), (1, length, width), 0, steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,34 +31,36 @@ def cross_entropy(call: Call) -> Step:
 REDUCTION = VectorCategory.REDUCTION
 
 
-_REDUCTIONS: dict[str, Callable[..., Any] | None] = {
+_REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceMax": np.max,
     "ReduceMean": np.mean,
     "ReduceMin": np.min,
     "ReduceProd": np.prod,
     "ReduceSum": np.sum,
-    "ReduceL1": None,
-    "ReduceL2": None,
-    "ReduceLogSum": None,
-    "ReduceLogSumExp": None,
-    "ReduceSumSquare": None,
 }
 
 
-def _reduce_shape(call: Call) -> tuple[Info]:
-    found, shape = call.info(0), call.shape(0)
-    axes = call.integers_of("axes", 1)
-    if not axes and call.integer("noop_with_empty_axes", 0):
-        return (Info(found.dtype, shape, found.value if _REDUCTIONS[call.op] else None),)
+def reduced(call: Call, axes: Sequence[int] | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shape of input 0 reduced along ``axes`` (all of them where none are named), and those axes in order."""
+    shape = call.shape(0)
     dropped = {call.axis(axis, len(shape)) for axis in axes} if axes else set(range(len(shape)))
     keep = call.integer("keepdims", 1)
     result = tuple(
         1 if axis in dropped else extent for axis, extent in enumerate(shape) if keep or axis not in dropped
     )
-    value, function = None, _REDUCTIONS[call.op]
+    return result, tuple(sorted(dropped))
+
+
+def _reduce_shape(call: Call) -> tuple[Info]:
+    found, shape = call.info(0), call.shape(0)
+    axes, function = call.integers_of("axes", 1), _REDUCTIONS.get(call.op)
+    if not axes and call.integer("noop_with_empty_axes", 0):
+        return (Info(found.dtype, shape, found.value if function else None),)
+    result, dropped = reduced(call, axes)
+    value = None
     if found.value is not None and function is not None and found.value.size:
-        reduced = function(found.value, axis=tuple(sorted(dropped)), keepdims=bool(keep))
-        value = storable(np.asarray(reduced), found.dtype, result)
+        total = function(found.value, axis=dropped, keepdims=bool(call.integer("keepdims", 1)))
+        value = storable(np.asarray(total), found.dtype, result)
     return (Info(found.dtype, result, value),)
 
 

@@ -11,7 +11,7 @@ from layerweaver.frontend.node.registry import Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, UnknownShapeError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step, View
-from layerweaver.frontend.operators.movement import MOVE, move_step
+from layerweaver.frontend.operators.movement import MOVE, joined, move_step
 from layerweaver.frontend.operators.views import free, view
 from layerweaver.frontend.reader.model import ValueInfo
 from layerweaver.frontend.reader.tensor import ONNX_TYPES
@@ -103,19 +103,12 @@ def _concat_from_sequence_shape(call: Call) -> tuple[Info]:
         shapes.append(element.shape)
     first, new_axis = shapes[0], call.integer("new_axis", 0)
     axis = call.axis(call.integer("axis", 0), len(first) + (1 if new_axis else 0))
+    if not new_axis:
+        return (Info(call.dtype(0), joined(call, shapes, axis)),)
     for shape in shapes:
-        same = (
-            shape == first
-            if new_axis
-            else len(shape) == len(first)
-            and (shape[:axis] + shape[axis + 1 :] == first[:axis] + first[axis + 1 :])
-        )
-        if not same:
+        if shape != first:
             raise ShapeConflictError(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
-    if new_axis:
-        return (Info(call.dtype(0), (*first[:axis], len(shapes), *first[axis:])),)
-    total = sum(shape[axis] for shape in shapes)
-    return (Info(call.dtype(0), (*first[:axis], total, *first[axis + 1 :])),)
+    return (Info(call.dtype(0), (*first[:axis], len(shapes), *first[axis:])),)
 
 
 def _split_to_sequence_shape(call: Call) -> tuple[Info]:

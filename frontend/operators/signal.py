@@ -70,11 +70,13 @@ def fourier(call: Call) -> Step:
 
 
 @operator("RotaryEmbedding", shape=like_first, category=TRANSCENDENTAL, roots_from=(0,))
-@operator("RotaryEmbedding", domain=MICROSOFT, shape=like_first, category=TRANSCENDENTAL, roots_from=(0,))
 @operator(
-    "GemmaRotaryEmbedding", domain=MICROSOFT, shape=like_first, category=TRANSCENDENTAL, roots_from=(0,)
+    *("RotaryEmbedding", "GemmaRotaryEmbedding"),
+    domain=MICROSOFT,
+    shape=like_first,
+    category=TRANSCENDENTAL,
+    roots_from=(0,),
 )
 def rotary_embedding(call: Call) -> Step:
     """Rotate pairs by tabulated angles, which are parameters where they are constant."""
-    step = vector_step(call, TRANSCENDENTAL, call.output_elements(), parameters=(1, 2, 3))
-    return Step(step.kind, vector=step.vector, weights=step.weights)
+    return vector_step(call, TRANSCENDENTAL, call.output_elements(), parameters=(1, 2, 3))

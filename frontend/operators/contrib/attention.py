@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
-from layerweaver.frontend.node.view import Call, axis_for
+from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
-from layerweaver.frontend.operators.attention import Heads, attention_steps
-from layerweaver.ir import LayerKind, MatrixWork, VectorCategory
+from layerweaver.frontend.operators.attention import Heads, attention_steps, projected
+from layerweaver.frontend.operators.products import dense
+from layerweaver.ir import LayerKind, VectorCategory
 
 
 def _shares_buffer(call: Call) -> bool:
@@ -44,28 +45,11 @@ def _projected(call: Call, *, mask: int, past: int, packed: bool, quantized: boo
     if packed and call.has(4):
         offsets = call.shape(3, least_rank=2)
         batch, tokens = offsets[0], offsets[1]
-    joined = f"{call.key}:qkv"
     parameters = call.weights(1, 2)
     if quantized:
         parameters += call.weights(3, 4, 6, 7, role="vector")
-    project = Step(
-        LayerKind.MATRIX,
-        reads=call.input_names(0),
-        writes=(joined,),
-        matrix=MatrixWork(
-            1,
-            rows,
-            projection,
-            width,
-            call.constant(1),
-            1,
-            axis_for(call.batched),
-        ),
-        weights=parameters,
-        suffix="qkv",
-        role="attention-projection",
-        internal={joined: rows * projection},
-    )
+    project = projected(call, "qkv", dense(call, projection, rows=rows, depth=width), parameters=parameters)
+    joined = f"{call.key}:qkv"
     grown = call.output_name(1)
     extent = Heads(batch, heads, tokens, tokens + earlier, sizes[0] // heads, sizes[2] // heads)
     extra = (mask, 5) if not quantized else (mask,)
@@ -102,9 +86,8 @@ def _packed_weight_attention_shape(call: Call) -> tuple[Info, ...]:
     return Info(dtype, (batch, positions, hidden)), Info(dtype, present)
 
 
-@operator("Attention", domain=MICROSOFT, shape=_packed_weight_attention_shape, treatment=Treatment.MATRIX)
 @operator(
-    "DecoderMaskedSelfAttention",
+    *("Attention", "DecoderMaskedSelfAttention"),
     domain=MICROSOFT,
     shape=_packed_weight_attention_shape,
     treatment=Treatment.MATRIX,
@@ -167,10 +150,7 @@ def _multi_head_attention_shape(call: Call) -> tuple[Info, ...]:
 
 
 @operator(
-    "MultiHeadAttention", domain=MICROSOFT, shape=_multi_head_attention_shape, treatment=Treatment.MATRIX
-)
-@operator(
-    "DecoderMaskedMultiHeadAttention",
+    *("MultiHeadAttention", "DecoderMaskedMultiHeadAttention"),
     domain=MICROSOFT,
     shape=_multi_head_attention_shape,
     treatment=Treatment.MATRIX,
@@ -261,11 +241,8 @@ def group_query_attention(call: Call) -> tuple[Step, ...]:
     if call.integer("do_rotary", 0):
         rotated = batch * queries * (heads + kv_heads) * size
         rotary = call.vector(VectorCategory.TRANSCENDENTAL, rotated, operator="RotaryEmbedding")
-        scores = replace(
-            scores,
-            vector=(rotary, *scores.vector),
-            weights=call.weights(7, 8, role="vector"),
-        )
+        tables = call.weights(7, 8, role="vector")
+        scores = replace(scores, vector=(rotary, *scores.vector), weights=tables)
     return scores, context
 
 

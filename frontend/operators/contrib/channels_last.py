@@ -13,9 +13,8 @@ from layerweaver.frontend.node.registry import NHWC, Operator, Treatment, known_
 from layerweaver.frontend.node.values import Info, ShapeConflictError
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered, Step
-from layerweaver.frontend.operators.contrib.quantized import average_pool
 from layerweaver.frontend.operators.convolution import conv_transpose, conv_transpose_shape
-from layerweaver.frontend.operators.pooling import POOLING, pooled
+from layerweaver.frontend.operators.pooling import POOLING, pool, pooled
 from layerweaver.ir import VectorCategory
 
 _TURNED = (
@@ -104,4 +103,4 @@ def _quantized_pool_shape(call: Call) -> tuple[Info]:
     return _channels_last(Info(call.dtype(0), pooled(plain, plain.shape(0, least_rank=3))))
 
 
-operator("QLinearAveragePool", domain=NHWC, shape=_quantized_pool_shape, category=POOLING)(average_pool)
+operator("QLinearAveragePool", domain=NHWC, shape=_quantized_pool_shape, category=POOLING)(pool)

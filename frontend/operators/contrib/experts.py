@@ -5,9 +5,8 @@ from __future__ import annotations
 from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Lowered, Step, WeightRead
+from layerweaver.frontend.operators.products import PACKED_TYPES
 from layerweaver.ir import DType, LayerKind, MatrixWork, VectorCategory
-
-_PACKED = {2: DType.UINT2, 4: DType.UINT4, 8: DType.UINT8}
 
 
 def _expert_steps(
@@ -77,7 +76,7 @@ def _packed(call: Call, index: int, layer: str) -> tuple[int, tuple[WeightRead, 
     elements = call.elements(index) * 8 // bits if packed else call.elements(index)
     if not call.constant(index):
         return elements, ()
-    dtype = _PACKED.get(bits) if packed else None
+    dtype = PACKED_TYPES.get(bits) if packed else None
     return elements, (WeightRead(call.info(index).name, "matrix", elements, dtype),)
 
 

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator, shape_only
+from layerweaver.frontend.node.registry import (
+    MICROSOFT,
+    ShapeRule,
+    Treatment,
+    like_first,
+    operator,
+    shape_only,
+)
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
@@ -14,6 +23,7 @@ from layerweaver.frontend.operators.elementwise import (
     ELEMENTWISE,
     TRANSCENDENTAL,
     broadcast_inputs,
+    elementwise,
     vector_step,
 )
 from layerweaver.frontend.operators.image import grid_sample_shape
@@ -29,6 +39,7 @@ from layerweaver.frontend.operators.products import (
 )
 from layerweaver.frontend.operators.reduction import REDUCTION, reduction
 from layerweaver.frontend.operators.views import view
+from layerweaver.frontend.reader.tensor import ONNX_TYPES
 from layerweaver.ir import DType, VectorWork
 
 _PIECEWISE_LINEAR = ("Relu", "LeakyRelu", "Clip", "HardSigmoid", "ThresholdedRelu")
@@ -42,15 +53,20 @@ def _activation(call: Call) -> tuple[VectorWork, ...]:
     return (call.vector(category, call.output_elements(), operator=name),)
 
 
-@operator("FusedConv", domain=MICROSOFT, shape=conv_shape, treatment=Treatment.MATRIX)
-def fused_conv(call: Call) -> Step:
-    """Convolution, bias, an optional residual and an activation."""
+def _fused_conv(call: Call, *, channels_last: bool) -> Step:
     residual = call.vector(ELEMENTWISE, call.output_elements(), operator="Add")
     return convolution(
         call,
         parameters=call.weights(1, 2),
         vector=((residual,) if call.has(3) else ()) + _activation(call),
+        channels_last=channels_last,
     )
+
+
+@operator("FusedConv", domain=MICROSOFT, shape=conv_shape, treatment=Treatment.MATRIX)
+def fused_conv(call: Call) -> Step:
+    """Convolution, bias, an optional residual and an activation."""
+    return _fused_conv(call, channels_last=False)
 
 
 def _nhwc_conv_shape(call: Call) -> tuple[Info]:
@@ -66,13 +82,7 @@ def _nhwc_conv_shape(call: Call) -> tuple[Info]:
 @operator("NhwcConv", "NhwcFusedConv", domain=MICROSOFT, shape=_nhwc_conv_shape, treatment=Treatment.MATRIX)
 def channels_last_conv(call: Call) -> Step:
     """The same with channels in the last axis."""
-    residual = call.vector(ELEMENTWISE, call.output_elements(), operator="Add")
-    return convolution(
-        call,
-        parameters=call.weights(1, 2),
-        vector=((residual,) if call.has(3) else ()) + _activation(call),
-        channels_last=True,
-    )
+    return _fused_conv(call, channels_last=True)
 
 
 def _batch_to_inner(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -88,27 +98,20 @@ def _turned(call: Call) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return left, swap_last(right) if call.integer("transB", 0) else right
 
 
-def _fused_matmul_shape(call: Call) -> tuple[Info]:
+def _turned_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), product(*_turned(call))),)
 
 
-@operator("FusedMatMul", domain=MICROSOFT, shape=_fused_matmul_shape, treatment=Treatment.MATRIX)
-@operator("TransposeMatMul", domain=MICROSOFT, shape=_fused_matmul_shape, treatment=Treatment.MATRIX)
+@operator("FusedMatMul", "TransposeMatMul", domain=MICROSOFT, shape=_turned_shape, treatment=Treatment.MATRIX)
 def fused_matmul(call: Call) -> Step:
     """Product with transposed operands and a scale."""
     return product_step(matrix_product(call, shapes=_turned(call)), call.weights(0, 1))
 
 
-@operator(
-    "FusedMatMulActivation",
-    domain=MICROSOFT,
-    shape=_fused_matmul_shape,
-    treatment=Treatment.MATRIX,
-)
+@operator("FusedMatMulActivation", domain=MICROSOFT, shape=_turned_shape, treatment=Treatment.MATRIX)
 def fused_matmul_activation(call: Call) -> Step:
     """The same with an activation."""
-    step = fused_matmul(call)
-    return Step(step.kind, matrix=step.matrix, weights=step.weights, vector=_activation(call))
+    return replace(fused_matmul(call), vector=_activation(call))
 
 
 def _fused_gemm_shape(call: Call) -> tuple[Info]:
@@ -128,25 +131,13 @@ def gemm_fast_gelu(call: Call) -> Step:
     return product_step(matrix_product(call), call.weights(1, 2), (gelu,))
 
 
-def _contrib_add_shape(call: Call) -> tuple[Info]:
+def _broadcast_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), broadcast_inputs(call)),)
 
 
 def _bitmask_dropout_shape(call: Call) -> tuple[Info, Info]:
     bits = -(-call.elements(0) // 32)
     return Info(call.dtype(0), call.shape(0)), Info(DType.UINT32, (bits,))
-
-
-@operator("BiasAdd", domain=MICROSOFT, shape=_contrib_add_shape, category=ELEMENTWISE)
-@operator("BiasDropout", domain=MICROSOFT, shape=like_first, category=ELEMENTWISE)
-@operator("BitmaskBiasDropout", domain=MICROSOFT, shape=_bitmask_dropout_shape, category=ELEMENTWISE)
-@operator("BitmaskDropout", domain=MICROSOFT, category=ELEMENTWISE)
-@operator("Trilu", domain=MICROSOFT, shape=trilu_shape, category=ELEMENTWISE, roots_from=(0,))
-@operator("Inverse", domain=MICROSOFT, shape=contrib_activation_shape, category=ELEMENTWISE)
-@operator("GridSample", domain=MICROSOFT, shape=grid_sample_shape, category=ELEMENTWISE)
-def elementwise(call: Call) -> Step:
-    """One pass over the results."""
-    return vector_step(call, ELEMENTWISE, call.output_elements())
 
 
 def _expand_dims_shape(call: Call) -> tuple[Info]:
@@ -208,12 +199,9 @@ def _tokenizer_shape(call: Call) -> tuple[Info]:
 
 def _block_floating_point_shape(call: Call) -> tuple[Info, ...]:
     if call.op == "QuantizeBFP":
-        size = math.prod(call.shape(0))
-        return (
-            Info(DType.UINT8, (size,)),
-            Info(DType.INT64, (len(call.shape(0)),)),
-            Info(DType.INT64, (len(call.shape(0)),)),
-        )
+        shape = call.shape(0)
+        axes = [Info(DType.INT64, (len(shape),)) for _ in range(2)]
+        return (Info(DType.UINT8, (math.prod(shape),)), *axes)
     return (Info(DType.FLOAT32, tuple(call.integers(1))),)
 
 
@@ -222,41 +210,33 @@ def _sparse_matmul_shape(call: Call) -> tuple[Info]:
 
 
 def _gemm_float8_shape(call: Call) -> tuple[Info]:
-    from_code = {1: DType.FLOAT32, 10: DType.FLOAT16, 16: DType.BFLOAT16}
-    dtype = from_code.get(call.integer("dtype", 1), DType.FLOAT32)
-    return (Info(dtype, gemm_shape(call)),)
+    code = call.integer("dtype", 1)
+    return (Info(ONNX_TYPES[code] if code in (10, 16) else DType.FLOAT32, gemm_shape(call)),)
 
 
 operator("CDist", domain=MICROSOFT, shape=_cdist_shape, category=REDUCTION, foldable=False)(reduction)
-
-
 operator("SparseToDenseMatMul", domain=MICROSOFT, shape=_sparse_matmul_shape, treatment=Treatment.MATRIX)(
     fused_matmul
 )
-
-
 operator("GemmFloat8", domain=MICROSOFT, shape=_gemm_float8_shape, treatment=Treatment.MATRIX)(fused_gemm)
-
-
 operator("ExpandDims", domain=MICROSOFT, shape=_expand_dims_shape, treatment=Treatment.VIEW)(view)
-
-
-operator("NGramRepeatBlock", domain=MICROSOFT, shape=_scores_shape, category=ELEMENTWISE)(elementwise)
-
-
-operator("BifurcationDetector", domain=MICROSOFT, shape=_scores_shape, category=ELEMENTWISE)(elementwise)
-
-
-operator("MurmurHash3", domain=MICROSOFT, shape=_scores_shape, category=ELEMENTWISE)(elementwise)
-
-
 operator("RemovePadding", domain=MICROSOFT, shape=_remove_padding_shape, category=MOVE)(move)
-
-
 operator("RestorePadding", domain=MICROSOFT, shape=_restore_padding_shape, category=MOVE)(move)
-
-
 operator("UnfoldTensor", domain=MICROSOFT, shape=_unfold_shape, category=MOVE)(move)
+
+_ELEMENTWISE: Mapping[ShapeRule | None, tuple[str, ...]] = {
+    _broadcast_shape: ("BiasAdd", "AddGelu"),
+    like_first: ("BiasDropout", "SoftmaxGrad", "QLinearGelu", "ComplexMul", "ComplexMulConj"),
+    _bitmask_dropout_shape: ("BitmaskBiasDropout",),
+    contrib_activation_shape: ("Inverse",),
+    grid_sample_shape: ("GridSample",),
+    _scores_shape: ("NGramRepeatBlock", "BifurcationDetector", "MurmurHash3"),
+    _block_floating_point_shape: ("QuantizeBFP", "DequantizeBFP"),
+    None: ("BitmaskDropout",),
+}
+for _rule, _names in _ELEMENTWISE.items():
+    operator(*_names, domain=MICROSOFT, shape=_rule, category=ELEMENTWISE)(elementwise)
+operator("Trilu", domain=MICROSOFT, shape=trilu_shape, category=ELEMENTWISE, roots_from=(0,))(elementwise)
 
 
 @operator("DynamicTimeWarping", domain=MICROSOFT, shape=_dynamic_time_warping_shape, category=ELEMENTWISE)
@@ -266,30 +246,4 @@ def dynamic_time_warping(call: Call) -> Step:
 
 
 shape_only("Tokenizer", shape=_tokenizer_shape, domain=MICROSOFT)
-
-
-operator("QuantizeBFP", domain=MICROSOFT, shape=_block_floating_point_shape, category=ELEMENTWISE)(
-    elementwise
-)
-
-
-operator("DequantizeBFP", domain=MICROSOFT, shape=_block_floating_point_shape, category=ELEMENTWISE)(
-    elementwise
-)
-
-
 shape_only("QSkipLayerNormalization", shape=like_first, domain=MICROSOFT)
-
-
-operator("SoftmaxGrad", domain=MICROSOFT, shape=like_first, category=ELEMENTWISE)(elementwise)
-
-
-operator("AddGelu", domain=MICROSOFT, shape=_contrib_add_shape, category=ELEMENTWISE)(elementwise)
-
-
-operator("QLinearGelu", domain=MICROSOFT, shape=like_first, category=ELEMENTWISE)(elementwise)
-
-
-operator("ComplexMul", "ComplexMulConj", domain=MICROSOFT, shape=like_first, category=ELEMENTWISE)(
-    elementwise
-)

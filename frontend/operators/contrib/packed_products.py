@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
-from layerweaver.frontend.node.view import Call, axis_for
-from layerweaver.frontend.node.work import Step, WeightRead
+from layerweaver.frontend.node.view import Call
+from layerweaver.frontend.node.work import Step
 from layerweaver.frontend.operators.elementwise import TRANSCENDENTAL
-from layerweaver.frontend.operators.products import product_step
-from layerweaver.ir import DType, LayerKind, MatrixWork, VectorCategory, VectorWork
-
-_PACKED = {2: DType.UINT2, 4: DType.UINT4, 8: DType.UINT8}
-
-
-def packed_weight(call: Call, index: int, bits: int) -> tuple[WeightRead, ...]:
-    """The constant operand ``index``, whose values are packed to ``bits`` each; () when it is no constant."""
-    if not call.constant(index):
-        return ()
-    dtype = _PACKED.get(bits, DType.UINT8)
-    stored = call.elements(index) * call.dtype(index).bits // dtype.bits
-    return (WeightRead(call.info(index).name, "matrix", stored, dtype),)
+from layerweaver.frontend.operators.products import dense, inner_step, packed_weight, product_step
+from layerweaver.ir import LayerKind, VectorCategory, VectorWork
 
 
 def _depth(call: Call) -> int:
@@ -36,12 +25,6 @@ def _columns(call: Call, *names: str) -> list[int]:
     if min(columns) < 1:
         raise ShapeConflictError(f"{' and '.join(names)} are {columns}", accepted="positive numbers")
     return columns
-
-
-def _work(call: Call, columns: int, *, weights: bool) -> MatrixWork:
-    depth = call.shape(0, least_rank=1)[-1]
-    rows = call.elements(0) // max(1, depth)
-    return MatrixWork(1, rows, columns, depth, weights, 1, axis_for(call.batched))
 
 
 def _normalised(call: Call) -> tuple[VectorWork, ...]:
@@ -62,9 +45,8 @@ def gated_products(call: Call) -> Step:
     """Gate and value of one input by weights of a few bits, their activation, a normalisation before."""
     bits, (columns,) = call.integer("bits", 4), _columns(call, "N")
     parameters = packed_weight(call, 3, bits) + packed_weight(call, 6, bits) + call.weights(2, 4, 5, 7, 8)
-    work = _work(call, 2 * columns, weights=call.constant(3))
     gate = call.vector(TRANSCENDENTAL, call.output_elements())
-    return product_step(work, parameters, (*_normalised(call), gate))
+    return product_step(dense(call, 2 * columns, weight=3), parameters, (*_normalised(call), gate))
 
 
 def _qkv_shape(call: Call) -> tuple[Info, ...]:
@@ -82,8 +64,7 @@ def projections(call: Call) -> Step:
     parameters = call.weights(2)
     for index in (3, 6, 9):
         parameters += packed_weight(call, index, bits) + call.weights(index + 1, index + 2)
-    work = _work(call, queries + 2 * keys, weights=call.constant(3))
-    return product_step(work, parameters, _normalised(call))
+    return product_step(dense(call, queries + 2 * keys, weight=3), parameters, _normalised(call))
 
 
 def _n_columns_shape(call: Call) -> tuple[Info]:
@@ -94,44 +75,26 @@ def _n_columns_shape(call: Call) -> tuple[Info]:
 @operator("MatMulNBitsQLoRA", domain=MICROSOFT, shape=_n_columns_shape, treatment=Treatment.MATRIX)
 def adapted_product(call: Call) -> tuple[Step, ...]:
     """A product by weights of a few bits and, through a narrow middle, that of an adapter."""
-    (columns,) = _columns(call, "N")
-    rank = call.shape(3, least_rank=1)[0]
-    down, up = f"{call.key}:down", f"{call.key}:base"
-    rows = call.elements(0) // max(1, call.shape(0)[-1])
-    lora_bits = call.integer("lora_bits", 4)
-    axis = axis_for(call.batched)
-    base = Step(
+    (columns,), tokens = _columns(call, "N"), call.input_names(0)
+    rank, lora_bits = call.shape(3, least_rank=1)[0], call.integer("lora_bits", 4)
+    parameters = packed_weight(call, 1, call.integer("bits", 4)) + call.weights(2)
+    base = inner_step(call, "base", dense(call, columns), reads=tokens, parameters=parameters)
+    parameters = packed_weight(call, 3, lora_bits) + call.weights(4)
+    down = inner_step(call, "down", dense(call, rank, weight=3), reads=tokens, parameters=parameters)
+    up = Step(
         LayerKind.MATRIX,
-        reads=call.input_names(0),
-        writes=(up,),
-        matrix=_work(call, columns, weights=call.constant(1)),
-        weights=packed_weight(call, 1, call.integer("bits", 4)) + call.weights(2),
-        suffix="base",
-        internal={up: rows * columns},
-    )
-    narrow = Step(
-        LayerKind.MATRIX,
-        reads=call.input_names(0),
-        writes=(down,),
-        matrix=_work(call, rank, weights=call.constant(3)),
-        weights=packed_weight(call, 3, lora_bits) + call.weights(4),
-        suffix="down",
-        internal={down: rows * rank},
-    )
-    wide = Step(
-        LayerKind.MATRIX,
-        reads=(up, down),
-        matrix=MatrixWork(1, rows, columns, rank, call.constant(5), 1, axis),
+        reads=(*(base.writes or ()), *(down.writes or ())),
+        matrix=dense(call, columns, rows=call.elements(0) // max(1, call.shape(0)[-1]), depth=rank, weight=5),
         weights=packed_weight(call, 5, lora_bits) + call.weights(6),
         suffix="up",
     )
-    return base, narrow, wide
+    return base, down, up
 
 
 @operator("MatMulPacked", domain=MICROSOFT, shape=_n_columns_shape, treatment=Treatment.MATRIX)
 def block_packed_product(call: Call) -> Step:
     """A product by weights in blocks of bytes; they are fetched as they are stored."""
-    return product_step(_work(call, *_columns(call, "N"), weights=call.constant(1)), call.weights(1))
+    return product_step(dense(call, *_columns(call, "N")), call.weights(1))
 
 
 def _rows_shape(call: Call) -> tuple[Info]:
@@ -147,7 +110,7 @@ def small_float_product(call: Call) -> Step:
     four = call.op.endswith("Fp4Weight")
     weights = packed_weight(call, 1, 4) if four else call.weights(1)
     bias = call.weights(5) if four else call.weights(4)
-    return product_step(_work(call, columns, weights=call.constant(1)), weights + call.weights(2) + bias)
+    return product_step(dense(call, columns), weights + call.weights(2) + bias)
 
 
 def _router_shape(call: Call) -> tuple[Info, Info]:
@@ -163,33 +126,30 @@ def _router_shape(call: Call) -> tuple[Info, Info]:
 @operator("RouterGateUpProj", domain=MICROSOFT, shape=_router_shape, treatment=Treatment.MATRIX)
 def router_product(call: Call) -> Step:
     """One product for the router's scores and for gate and value of a shared expert."""
-    work = _work(call, call.shape(1, least_rank=2)[1], weights=call.constant(1))
-    return product_step(work, call.weights(1), (call.vector(TRANSCENDENTAL, call.output_elements(1)),))
+    gate = call.vector(TRANSCENDENTAL, call.output_elements(1))
+    return product_step(dense(call, call.shape(1, least_rank=2)[1]), call.weights(1), (gate,))
 
 
-def _mixed_streams_shape(call: Call) -> tuple[Info, ...]:
+def _mix_shape(call: Call) -> tuple[Info, ...]:
     shape, branches = call.shape(0, least_rank=1), max(1, call.integer("num_branches", 1))
     dtype = call.dtype(0)
     width = shape[-1] // branches
     return Info(dtype, (*shape[:-1], width)), Info(dtype, (*shape[:-1], branches)), Info(dtype, shape)
 
 
-@operator(
-    "HyperConnectionLowRankMix", domain=MICROSOFT, shape=_mixed_streams_shape, treatment=Treatment.MATRIX
-)
+@operator("HyperConnectionLowRankMix", domain=MICROSOFT, shape=_mix_shape, treatment=Treatment.MATRIX)
 def mixed_streams(call: Call) -> tuple[Step, ...]:
     """Gates of parallel streams through a narrow middle, and how much the block adds to each."""
     depth = call.shape(0, least_rank=1)[-1]
     rows = call.elements(0) // max(1, depth)
     rank, branches = call.shape(2, least_rank=2)[1], call.shape(4, least_rank=2)[1]
     middle = f"{call.key}:middle"
-    axis = axis_for(call.batched)
     return (
         Step(
             LayerKind.MATRIX,
             reads=call.input_names(0, 5, 6),
             writes=(middle,),
-            matrix=MatrixWork(1, rows, rank, depth, call.constant(2), 1, axis),
+            matrix=dense(call, rank, weight=2),
             vector=(call.vector(VectorCategory.NORMALIZATION, rows * depth),),
             weights=call.weights(1, 2),
             suffix="down",
@@ -199,7 +159,7 @@ def mixed_streams(call: Call) -> tuple[Step, ...]:
             LayerKind.MATRIX,
             reads=(middle, *call.input_names(0)),
             writes=(call.node.outputs[0],),
-            matrix=MatrixWork(1, rows, depth, rank, call.constant(3), 1, axis),
+            matrix=dense(call, depth, rows=rows, depth=rank, weight=3),
             vector=(call.vector(TRANSCENDENTAL, rows * depth),),
             weights=call.weights(3),
             suffix="up",
@@ -208,7 +168,7 @@ def mixed_streams(call: Call) -> tuple[Step, ...]:
             LayerKind.MATRIX,
             reads=call.input_names(0),
             writes=tuple(name for name in call.node.outputs[1:] if name),
-            matrix=MatrixWork(1, rows, branches, depth, call.constant(4), 1, axis),
+            matrix=dense(call, branches, weight=4),
             weights=call.weights(4),
             suffix="inject",
         ),

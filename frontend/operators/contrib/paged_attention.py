@@ -6,7 +6,8 @@ from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
 from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step
-from layerweaver.frontend.operators.attention import Heads, attention_steps
+from layerweaver.frontend.operators.attention import Heads, attention_steps, projected
+from layerweaver.frontend.operators.products import dense
 from layerweaver.ir import LayerKind, MatrixWork, VectorCategory
 
 
@@ -15,32 +16,21 @@ def _heads(call: Call, name: str = "num_heads", default: int = 1) -> int:
 
 
 def _projection(
-    call: Call, *, name: str, rows: int, columns: int, depth: int, weights: tuple[int, ...]
+    call: Call, name: str, weights: tuple[int, ...], columns: int, rows: int | None = None
 ) -> Step:
-    """A product of ``rows`` tokens before the attention, whose result stays inside the operator."""
-    inside = f"{call.key}:{name}"
-    return Step(
-        LayerKind.MATRIX,
-        reads=call.input_names(0),
-        writes=(inside,),
-        matrix=MatrixWork(1, rows, columns, depth, call.constant(weights[0]), 1, axis_for(call.batched)),
-        weights=call.weights(*weights),
-        suffix=name,
-        role="attention-projection",
-        internal={inside: rows * columns},
-    )
+    """A product of all ``rows`` tokens by the first of ``weights``."""
+    work = dense(call, columns, rows=rows, weight=weights[0])
+    return projected(call, name, work, parameters=call.weights(*weights))
 
 
-def _packed_multi_head_shape(call: Call) -> tuple[Info]:
+def _packed_multi_shape(call: Call) -> tuple[Info]:
     query = call.shape(0, least_rank=2)
     if len(query) == 4:
         return (Info(call.dtype(0), (query[0], query[1] * query[3])),)
     return (Info(call.dtype(0), (query[0], call.shape(2)[1] if call.has(2) else query[1])),)
 
 
-@operator(
-    "PackedMultiHeadAttention", domain=MICROSOFT, shape=_packed_multi_head_shape, treatment=Treatment.MATRIX
-)
+@operator("PackedMultiHeadAttention", domain=MICROSOFT, shape=_packed_multi_shape, treatment=Treatment.MATRIX)
 def packed_multi_head(call: Call) -> tuple[Step, ...]:
     """Tokens without padding; the attention is costed at the padded length."""
     heads, query = _heads(call), call.shape(0, least_rank=2)
@@ -71,8 +61,9 @@ def _paged_shape(call: Call) -> tuple[Info, ...]:
     return (Info(call.dtype(0), (tokens, heads * value_size)), *caches)
 
 
-@operator("PagedAttention", domain=MICROSOFT, shape=_paged_shape, treatment=Treatment.MATRIX)
-@operator("SparsePagedAttention", domain=MICROSOFT, shape=_paged_shape, treatment=Treatment.MATRIX)
+@operator(
+    "PagedAttention", "SparsePagedAttention", domain=MICROSOFT, shape=_paged_shape, treatment=Treatment.MATRIX
+)
 def paged(call: Call) -> tuple[Step, ...]:
     """Packed tokens attend to pages of a cache: as many keys as its table has room for, or those chosen."""
     tokens, heads, kv_heads, size, value_size = _token_widths(call)
@@ -146,9 +137,10 @@ def longformer(call: Call) -> tuple[Step, ...]:
     heads, window = _heads(call), max(0, call.integer("window", 0))
     quantised = call.op.startswith("QOrdered")
     local, broad = ((2, 4, 3), (8, 10, 9)) if quantised else ((1, 2), (4, 5))
-    rows, columns = batch * tokens, call.shape(local[0], least_rank=2)[1]
-    first = _projection(call, name="qkv", rows=rows, columns=columns, depth=width, weights=local)
-    second = _projection(call, name="global-qkv", rows=rows, columns=columns, depth=width, weights=broad)
+    columns = call.shape(local[0], least_rank=2)[1]
+    first, second = (
+        _projection(call, name, weights, columns) for name, weights in (("qkv", local), ("global-qkv", broad))
+    )
     inside = [name for step in (first, second) for name in step.writes or ()]
     extent = Heads(batch, heads, tokens, min(tokens, 2 * window + 1), width // heads, width // heads)
     return (first, second, *attention_steps(call, extent, query_key=(*inside,), values=(*inside,), extra=1))
@@ -162,13 +154,12 @@ def _ordered_shape(call: Call) -> tuple[Info]:
 @operator("QOrderedAttention", domain=MICROSOFT, shape=_ordered_shape, treatment=Treatment.MATRIX)
 def ordered(call: Call) -> tuple[Step, ...]:
     """Three projections by 8-bit weights, then the attention."""
-    batch, tokens, depth = call.shape(0, least_rank=3)[:3]
+    batch, tokens = call.shape(0, least_rank=3)[:2]
     heads, width, value_width = _heads(call), call.shape(5)[1], call.shape(7)[1]
-    rows = batch * tokens
-    parts = [("q", width, (5, 11, 8)), ("k", width, (6, 12, 9)), ("v", value_width, (7, 13, 10))]
     steps = [
-        _projection(call, name=name, rows=rows, columns=columns, depth=depth, weights=weights)
-        for name, columns, weights in parts
+        _projection(call, "q", (5, 11, 8), width),
+        _projection(call, "k", (6, 12, 9), width),
+        _projection(call, "v", (7, 13, 10), value_width),
     ]
     inside = [name for step in steps for name in step.writes or ()]
     extent = Heads(batch, heads, tokens, tokens, width // heads, value_width // heads)
@@ -202,12 +193,9 @@ def decoder(call: Call) -> tuple[Step, ...]:
     """Projections of queries and of those keys that no cache holds, then the attention."""
     length, batch, width = call.shape(0, least_rank=3)[:3]
     heads, (fresh, total) = _heads(call), _decoder_lengths(call)
-    steps = [_projection(call, name="q", rows=length * batch, columns=width, depth=width, weights=(2, 4))]
+    steps = [_projection(call, "q", (2, 4), width)]
     if fresh:
-        columns = call.shape(3, least_rank=2)[1]
-        steps.append(
-            _projection(call, name="kv", rows=fresh * batch, columns=columns, depth=width, weights=(3,))
-        )
+        steps.append(_projection(call, "kv", (3,), call.shape(3, least_rank=2)[1], fresh * batch))
     inside = [name for step in steps for name in step.writes or ()]
     size = width // heads
     attention = attention_steps(
@@ -231,9 +219,8 @@ def _gated_bias_shape(call: Call) -> tuple[Info]:
 def gated_bias(call: Call) -> Step:
     """A small product per token and head, whose gates scale the relative positions."""
     size, columns = call.shape(3, least_rank=2)[:2]
-    rows = call.elements(0) // max(1, size)
-    work = MatrixWork(1, rows, columns, size, call.constant(3), 1, axis_for(call.batched))
-    gates = call.vector(VectorCategory.TRANSCENDENTAL, rows * columns)
+    work = dense(call, columns, depth=size, weight=3)
+    gates = call.vector(VectorCategory.TRANSCENDENTAL, work.m * columns)
     scaled = call.vector(VectorCategory.ELEMENTWISE, call.output_elements())
     return Step(LayerKind.MATRIX, matrix=work, vector=(gates, scaled), weights=call.weights(1, 2, 3, 4, 5))
 

@@ -1,27 +1,34 @@
-"""Quantised operators of the domain com.microsoft."""
+"""Quantised operators of the domain com.microsoft, those by stored orders and packed floats included."""
 
 from __future__ import annotations
 
-import math
-
 from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, broadcast, text
-from layerweaver.frontend.node.view import Call, axis_for
-from layerweaver.frontend.node.work import GatherRead, Step, WeightRead
-from layerweaver.frontend.operators.elementwise import ELEMENTWISE, TRANSCENDENTAL, vector_step
-from layerweaver.frontend.operators.movement import MOVE, move_step
-from layerweaver.frontend.operators.pooling import POOLING, REDUCTION, channels_last_shape, pooled
+from layerweaver.frontend.node.view import Call
+from layerweaver.frontend.node.work import GatherRead, Step
+from layerweaver.frontend.operators.activation import SOFTMAX, softmax
+from layerweaver.frontend.operators.elementwise import (
+    ELEMENTWISE,
+    TRANSCENDENTAL,
+    transcendental,
+    vector_step,
+)
+from layerweaver.frontend.operators.movement import MOVE, joined, move_step
+from layerweaver.frontend.operators.normalization import NORMALIZATION
+from layerweaver.frontend.operators.pooling import POOLING, channels_last_shape, global_pool, pool, pooled
 from layerweaver.frontend.operators.products import (
+    PACKED_TYPES,
+    dense,
     gemm_product,
     gemm_shape,
     matmul_shape,
     matrix_product,
+    packed_weight,
     product,
     product_step,
 )
-from layerweaver.ir import DType, LayerKind, MatrixWork, VectorCategory
-
-_PACKED = {2: DType.UINT2, 4: DType.UINT4, 8: DType.UINT8}
+from layerweaver.frontend.operators.reduction import REDUCTION, reduced
+from layerweaver.ir import DType, LayerKind
 
 
 def _gather_block_quantized_shape(call: Call) -> tuple[Info]:
@@ -48,13 +55,13 @@ def gather_block_quantized(call: Call) -> Step:
     table = call.info(0)
     bits = call.integer("bits", 4)
     packed = table.dtype is DType.UINT8 and bits < 8
-    dtype = _PACKED.get(bits, DType.UINT8) if packed else None
+    dtype = PACKED_TYPES.get(bits, DType.UINT8) if packed else None
     elements = call.elements(0) * 8 // bits if packed and bits > 0 else None
     block = max(1, call.integer("block_size", 128))
     gathers = [GatherRead(table.name, rows, call.batched, elements, dtype)]
-    for index, values in ((2, rows // block), (3, rows // block)):
+    for index in (2, 3):
         if call.constant(index):
-            gathers.append(GatherRead(call.info(index).name, values, call.batched))
+            gathers.append(GatherRead(call.info(index).name, rows // block, call.batched))
     return Step(LayerKind.GATHER, vector=(call.vector(MOVE, rows),), gathers=tuple(gathers))
 
 
@@ -67,13 +74,7 @@ def _q_linear_where_shape(call: Call) -> tuple[Info]:
 
 
 def _q_linear_reduce_mean_shape(call: Call) -> tuple[Info]:
-    shape = call.shape(0)
-    axes = {call.axis(axis, len(shape)) for axis in call.integer_list("axes") or range(len(shape))}
-    keep = call.integer("keepdims", 1)
-    result = tuple(
-        1 if axis in axes else extent for axis, extent in enumerate(shape) if keep or axis not in axes
-    )
-    return (Info(call.dtype(0), result),)
+    return (Info(call.dtype(0), reduced(call, call.integer_list("axes"))[0]),)
 
 
 @operator("QLinearAdd", "QLinearMul", domain=MICROSOFT, shape=_q_linear_binary_shape, category=ELEMENTWISE)
@@ -85,29 +86,17 @@ def elementwise(call: Call) -> Step:
     return vector_step(call, ELEMENTWISE, max(call.output_elements(), call.elements(0)))
 
 
-@operator("QLinearSigmoid", domain=MICROSOFT, shape=like_first, category=TRANSCENDENTAL)
-def sigmoid(call: Call) -> Step:
-    """One pass of a special function."""
-    return vector_step(call, TRANSCENDENTAL, call.output_elements())
+operator("QLinearSigmoid", "QOrderedGelu", domain=MICROSOFT, shape=like_first, category=TRANSCENDENTAL)(
+    transcendental
+)
 
-
-@operator("QLinearSoftmax", domain=MICROSOFT, shape=like_first, category=VectorCategory.SOFTMAX)
-def softmax(call: Call) -> Step:
-    """Normalised exponentials of quantised values."""
-    return vector_step(call, VectorCategory.SOFTMAX, call.elements(0))
+operator("QLinearSoftmax", domain=MICROSOFT, shape=like_first, category=SOFTMAX)(softmax)
 
 
 def _q_linear_concat_shape(call: Call) -> tuple[Info]:
     shapes = [call.shape(index) for index in range(2, len(call.inputs), 3)]
-    if not shapes:
-        raise ShapeConflictError("it has no inputs")
-    first = shapes[0]
-    axis = call.axis(call.integer("axis", 0), len(first))
-    for shape in shapes:
-        if (shape[:axis], shape[axis + 1 :]) != (first[:axis], first[axis + 1 :]):
-            raise ShapeConflictError(f"cannot join {text(first)} and {text(shape)} along axis {axis}")
-    total = sum(shape[axis] for shape in shapes)
-    return (Info(call.dtype(2), (*first[:axis], total, *first[axis + 1 :])),)
+    shape = joined(call, shapes, call.integer("axis", 0))
+    return (Info(call.dtype(2), shape),)
 
 
 @operator("QLinearConcat", domain=MICROSOFT, shape=_q_linear_concat_shape, category=MOVE)
@@ -116,35 +105,25 @@ def concat(call: Call) -> Step:
     return move_step(call, call.output_elements(), tuple(range(len(call.node.inputs))))
 
 
-def _q_linear_global_average_pool_shape(call: Call) -> tuple[Info]:
+def _q_linear_global_shape(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     if call.integer("channels_last", 0):
         return (Info(call.dtype(0), (shape[0], *(1,) * (len(shape) - 2), shape[-1])),)
     return (Info(call.dtype(0), (*shape[:2], *(1,) * (len(shape) - 2))),)
 
 
-@operator(
-    "QLinearGlobalAveragePool",
-    domain=MICROSOFT,
-    shape=_q_linear_global_average_pool_shape,
-    category=REDUCTION,
+operator("QLinearGlobalAveragePool", domain=MICROSOFT, shape=_q_linear_global_shape, category=REDUCTION)(
+    global_pool
 )
-def global_pool(call: Call) -> Step:
-    """Every input element is read once."""
-    return vector_step(call, REDUCTION, call.elements(0), parameters=())
 
 
-def _q_linear_average_pool_shape(call: Call) -> tuple[Info]:
+def _q_linear_pool_shape(call: Call) -> tuple[Info]:
     if call.integer("channels_last", 0):
         return channels_last_shape(call)
     return (Info(call.dtype(0), pooled(call, call.shape(0))),)
 
 
-@operator("QLinearAveragePool", domain=MICROSOFT, shape=_q_linear_average_pool_shape, category=POOLING)
-def average_pool(call: Call) -> Step:
-    """Every output looks at the kernel's window."""
-    window = max(1, math.prod(tuple(call.integer_list("kernel_shape") or (1,))))
-    return vector_step(call, POOLING, call.output_elements(), window=window, parameters=())
+operator("QLinearAveragePool", domain=MICROSOFT, shape=_q_linear_pool_shape, category=POOLING)(pool)
 
 
 def _q_gemm_shape(call: Call) -> tuple[Info]:
@@ -206,19 +185,57 @@ def matmul_n_bits(call: Call) -> Step:
             f"K={k}, N={n}, bits={bits} do not fit an operand of shape {list(shape)}",
             accepted="K equal to its last extent, a positive N and 1 to 8 bits",
         )
-    work = MatrixWork(
-        1,
-        call.elements(0) // k,
-        n,
-        k,
-        call.constant(1),
-        1,
-        axis_for(call.batched),
-    )
-    dtype = _PACKED.get(bits, DType.UINT8)
-    stored = call.elements(1) * call.info(1).dtype.bits // dtype.bits
-    weights: tuple[WeightRead, ...] = ()
-    if call.constant(1):
-        weights = (WeightRead(call.info(1).name, "matrix", stored, dtype),)
-    parameters = weights + call.weights(2) + call.weights(3, 4, role="vector")
-    return product_step(work, parameters + call.weights(5))
+    call.info(1)  # must be there
+    parameters = packed_weight(call, 1, bits) + call.weights(2) + call.weights(3, 4, role="vector")
+    return product_step(dense(call, n), parameters + call.weights(5))
+
+
+def _ordered_matmul_shape(call: Call) -> tuple[Info]:
+    return (Info(call.dtype(0), product(call.shape(0), call.shape(2))),)
+
+
+@operator("QOrderedMatMul", domain=MICROSOFT, shape=_ordered_matmul_shape, treatment=Treatment.MATRIX)
+def ordered_matmul(call: Call) -> Step:
+    """Product of 8-bit matrices in an order of their own, requantised."""
+    parameters = call.weights(0, 2, 5, 6) + call.weights(1, 3, 4, 7, role="vector")
+    requantize = call.vector(ELEMENTWISE, call.output_elements())
+    return product_step(matrix_product(call, 0, 2), parameters, (requantize,))
+
+
+def _packed_floats_shape(call: Call) -> tuple[Info]:
+    depth, columns = call.integers(2)[-2:]
+    shape = call.shape(0, least_rank=1)
+    if shape[-1] != depth:
+        raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {depth}x{columns}")
+    return (Info(call.dtype(0), (*shape[:-1], columns)),)
+
+
+@operator("MatMulFpQ4", domain=MICROSOFT, shape=_packed_floats_shape, treatment=Treatment.MATRIX)
+def packed_floats(call: Call) -> Step:
+    """Product by 4-bit weights whose shape is a third input."""
+    depth, columns = call.integers(2)[-2:]
+    return product_step(dense(call, columns, depth=depth), call.weights(1))
+
+
+def _ordered_type_shape(call: Call) -> tuple[Info]:
+    dtype = DType.INT8 if call.op == "QuantizeWithOrder" else DType.FLOAT32
+    return (Info(dtype, call.shape(0)),)
+
+
+@operator(
+    "QuantizeWithOrder",
+    "DequantizeWithOrder",
+    domain=MICROSOFT,
+    shape=_ordered_type_shape,
+    category=ELEMENTWISE,
+)
+def reorder(call: Call) -> Step:
+    """One pass; the order of the elements changes with their type."""
+    return vector_step(call, ELEMENTWISE, call.output_elements())
+
+
+@operator("QOrderedLayerNormalization", domain=MICROSOFT, shape=like_first, category=NORMALIZATION)
+def ordered_normalization(call: Call) -> Step:
+    """Statistics over the input, then scale and bias, which are parameters."""
+    work = call.vector(NORMALIZATION, call.elements(0))
+    return Step(LayerKind.VECTOR, vector=(work,), weights=call.weights(2, 3))

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, broadcast, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import GatherRead, Lowered, Step
 from layerweaver.frontend.operators.activation import swiglu_shape
-from layerweaver.frontend.operators.elementwise import ELEMENTWISE, TRANSCENDENTAL, vector_step
+from layerweaver.frontend.operators.elementwise import ELEMENTWISE, TRANSCENDENTAL, elementwise, vector_step
 from layerweaver.frontend.operators.movement import MOVE, move_step
-from layerweaver.frontend.operators.normalization import NORMALIZATION
-from layerweaver.frontend.operators.products import product_step
-from layerweaver.frontend.operators.reduction import REDUCTION, reduction
+from layerweaver.frontend.operators.normalization import NORMALIZATION, like_first_twice
+from layerweaver.frontend.operators.products import dense, product_step
+from layerweaver.frontend.operators.reduction import REDUCTION, reduced, reduction
 from layerweaver.frontend.reader.tensor import ONNX_TYPES
 from layerweaver.ir import BatchAxis, DType, LayerKind, MatrixWork
 
 
-def _like_first_twice(call: Call) -> tuple[Info, Info]:
-    return Info(call.dtype(0), call.shape(0)), Info(call.dtype(0), call.shape(0))
-
-
 @operator("MRotaryEmbedding", "ScaledSiLU", domain=MICROSOFT, shape=like_first, category=TRANSCENDENTAL)
 @operator("SwiGLU", domain=MICROSOFT, shape=swiglu_shape, category=TRANSCENDENTAL)
-@operator("LinearAttentionGate", domain=MICROSOFT, shape=_like_first_twice, category=TRANSCENDENTAL)
+@operator("LinearAttentionGate", domain=MICROSOFT, shape=like_first_twice, category=TRANSCENDENTAL)
 def special(call: Call) -> Step:
     """One pass of a special function over the results; tables and biases are parameters."""
     elements = sum(call.output_elements(index) for index in range(len(call.outputs)))
@@ -32,7 +29,7 @@ def special(call: Call) -> Step:
 
 
 @operator("GatedRMSNorm", "BranchwiseRMSNorm", domain=MICROSOFT, shape=like_first, category=NORMALIZATION)
-@operator("EngramGate", domain=MICROSOFT, shape=_like_first_twice, category=NORMALIZATION)
+@operator("EngramGate", domain=MICROSOFT, shape=like_first_twice, category=NORMALIZATION)
 def normalised(call: Call) -> Step:
     """Statistics over the input, then scales, which are parameters, and a gate."""
     work = call.vector(NORMALIZATION, call.elements(0))
@@ -64,9 +61,7 @@ def gated_add(call: Call) -> Step:
     if not call.has(3):
         return Step(LayerKind.VECTOR, vector=(added,))
     depth = call.shape(3, least_rank=1)[0]
-    work = MatrixWork(
-        1, call.elements(2) // max(1, depth), 1, depth, call.constant(3), 1, axis_for(call.batched)
-    )
+    work = dense(call, 1, rows=call.elements(2) // max(1, depth), depth=depth, weight=3)
     return product_step(work, call.weights(3), (added,))
 
 
@@ -116,8 +111,7 @@ def group_router(call: Call) -> Step:
     chosen = (call.vector(TRANSCENDENTAL, rows * experts), call.vector(REDUCTION, rows * experts))
     if not call.has(2):
         return Step(LayerKind.VECTOR, vector=chosen, weights=call.weights(1))
-    work = MatrixWork(1, rows, experts, width, call.constant(2), 1, axis_for(call.batched))
-    return product_step(work, call.weights(1, 2), chosen)
+    return product_step(dense(call, experts, weight=2), call.weights(1, 2), chosen)
 
 
 def _integer_product_shape(call: Call) -> tuple[Info]:
@@ -125,10 +119,7 @@ def _integer_product_shape(call: Call) -> tuple[Info]:
     return (Info(DType.INT32, broadcast((call.shape(0), call.shape(right)))),)
 
 
-@operator("MulInteger", domain=MICROSOFT, shape=_integer_product_shape, category=ELEMENTWISE)
-def integer_product(call: Call) -> Step:
-    """One pass over the results."""
-    return vector_step(call, ELEMENTWISE, call.output_elements())
+operator("MulInteger", domain=MICROSOFT, shape=_integer_product_shape, category=ELEMENTWISE)(elementwise)
 
 
 def _all_finite_shape(_call: Call) -> tuple[Info]:
@@ -143,12 +134,7 @@ def all_finite(call: Call) -> Step:
 
 
 def _integer_sum_shape(call: Call) -> tuple[Info]:
-    shape, keep = call.shape(0), call.integer("keepdims", 1)
-    axes = {call.axis(axis, len(shape)) for axis in call.integer_list("axes") or range(len(shape))}
-    kept = tuple(
-        1 if axis in axes else extent for axis, extent in enumerate(shape) if keep or axis not in axes
-    )
-    return (Info(DType.INT32, kept),)
+    return (Info(DType.INT32, reduced(call, call.integer_list("axes"))[0]),)
 
 
 operator("ReduceSumInteger", domain=MICROSOFT, shape=_integer_sum_shape, category=REDUCTION)(reduction)
@@ -186,16 +172,12 @@ def word_convolution(call: Call) -> Step:
     sequence, weight = call.shape(0, least_rank=1), call.shape(1, least_rank=3)
     window, width = weight[-2], weight[-1]
     words, places = math.prod(sequence[:-1]), max(1, sequence[-1] - window + 1)
-    work = MatrixWork(
-        1, words * places, weight[0], window * width, call.constant(1), 1, axis_for(call.batched)
-    )
+    work = dense(call, weight[0], rows=words * places, depth=window * width)
     best = call.vector(REDUCTION, words * places * weight[0])
-    looked = (
-        (GatherRead(call.info(3).name, math.prod(sequence) * width, call.batched),)
-        if call.constant(3)
-        else ()
-    )
-    return Step(LayerKind.MATRIX, matrix=work, vector=(best,), weights=call.weights(1, 2), gathers=looked)
+    step = product_step(work, call.weights(1, 2), (best,))
+    if not call.constant(3):
+        return step
+    return replace(step, gathers=(GatherRead(call.info(3).name, math.prod(sequence) * width, call.batched),))
 
 
 def _mamba_shape(call: Call) -> tuple[Info, ...]:
