@@ -26,12 +26,7 @@ from layerweaver.ir.limits import MAX_MACS
 __all__ = ["build"]
 
 
-"""Most multiply-accumulates of one layer."""
-
-
 _IN_PLACE = {"TensorScatter": 1, "ScatterND": 2, "ScatterElements": 2, "Scatter": 2}
-
-
 _APPENDS = frozenset({"Concat", *_IN_PLACE})
 
 
@@ -106,7 +101,7 @@ class _Building:
             return
         if resolved.repeats == 0:
             return
-        name = node.name or (outputs[0] if outputs else node.op_type)
+        name = node.label or node.op_type
         call = call_of(resolved, self.values)
         label = f"node {name!r} ({node.op_type})"
         where = f"{self.resolved.source}: {label}"

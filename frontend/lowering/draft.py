@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 from layerweaver.ir import (
     GatherWork,
@@ -62,13 +62,14 @@ class Draft:
         self.categories = {work.category for work in self.vector}
 
 
+@dataclass(slots=True, eq=False)
 class DraftGraph:
     """Drafts with who writes and who reads every storage.
 
     A storage is a place in memory: a value with all its views. The graph keeps one promise: everything that
     a draft reads is written at an earlier position, so that no merge along it can close a circle.
 
-    Args:
+    Attributes:
         name: Name of the model.
         storages: Size of every storage.
         states: Storages of graph inputs that carry state.
@@ -81,33 +82,20 @@ class DraftGraph:
         lacking: Those of them that say why work is missing.
     """
 
-    def __init__(
-        self,
-        name: str,
-        storages: dict[str, TensorSpec],
-        *,
-        states: frozenset[str],
-        written: frozenset[str],
-        pinned: frozenset[str],
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        batch: int,
-        warnings: tuple[str, ...],
-        lacking: tuple[str, ...] = (),
-    ) -> None:
-        self.name = name
-        self.storages = storages
-        self.states = states
-        self.written = written
-        self.pinned = pinned
-        self.inputs = inputs
-        self.outputs = outputs
-        self.batch = batch
-        self.warnings = warnings
-        self.lacking = lacking
-        self._drafts: dict[int, Draft] = {}
-        self._writer: dict[str, Draft] = {}
-        self._readers: dict[str, dict[int, Draft]] = {}
+    name: str
+    storages: dict[str, TensorSpec]
+    _: KW_ONLY
+    states: frozenset[str]
+    written: frozenset[str]
+    pinned: frozenset[str]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    batch: int
+    warnings: tuple[str, ...]
+    lacking: tuple[str, ...] = ()
+    _drafts: dict[int, Draft] = field(init=False, default_factory=dict)
+    _writer: dict[str, Draft] = field(init=False, default_factory=dict)
+    _readers: dict[str, dict[int, Draft]] = field(init=False, default_factory=dict)
 
     def add(self, draft: Draft) -> None:
         """Add a draft at its position, which must be later than all others."""

@@ -106,10 +106,7 @@ def _earlier(info: Info, back: int) -> Info:
     """A value as it was ``back`` trips before the last."""
     if not info.slope or info.shape is None:
         return info
-    earlier = Info(info.dtype, tuple(e - s * back for e, s in zip(info.shape, info.slope, strict=True)))
-    earlier.name, earlier.constant, earlier.batched = info.name, info.constant, info.batched
-    earlier.roots = info.roots
-    return earlier
+    return info.part(tuple(e - s * back for e, s in zip(info.shape, info.slope, strict=True)))
 
 
 def _sum(function: Callable[[int], int], trips: int) -> int:

@@ -22,8 +22,6 @@ from layerweaver.ir.limits import MAX_ELEMENTS
 
 __all__ = ["Parameters", "check_size"]
 
-"""Largest tensor that is accepted: sums over any graph stay within 64 bits."""
-
 _NEVER = frozenset({DType.INT64, DType.UINT64, DType.BOOL, DType.STRING})
 _PART_OF = frozenset({"Gather", "Slice", "Split", "GatherND", "GatherElements"})
 _SAME_ELEMENTS = frozenset({"Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity", "Cast", "Transpose"})

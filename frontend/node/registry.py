@@ -33,7 +33,6 @@ __all__ = [
     "ShapeRule",
     "Treatment",
     "WorkRule",
-    "domain_name",
     "known_operator",
     "like_first",
     "load_operators",
@@ -218,12 +217,10 @@ def shape_only(
     shape: ShapeRule,
     domain: str,
     roots_from: tuple[int, ...] | None = None,
-    foldable: bool = True,
-    registry: Registry = _REGISTRY,
 ) -> None:
     """Register operators whose work nobody has described: they are costed by size, with a warning."""
     for name in names:
-        registry.add(Operator(name, domain, shape=shape, roots_from=roots_from, foldable=foldable))
+        _REGISTRY.add(Operator(name, domain, shape=shape, roots_from=roots_from))
 
 
 def repeat(names: Iterable[str], domain: str) -> None:
@@ -278,8 +275,3 @@ def load_operators() -> Registry:
 def only_shipped() -> bool:
     """Whether nobody else has registered an operator in this process."""
     return _REGISTRY.only_shipped
-
-
-def domain_name(domain: str) -> str:
-    """Canonical domain: "ai.onnx" is spelt ""."""
-    return "" if domain == "ai.onnx" else domain

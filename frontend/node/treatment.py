@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from layerweaver.frontend.node.registry import Registry, domain_name, load_shipped
+from layerweaver.frontend.node.registry import Registry, load_shipped
 from layerweaver.frontend.node.resolved import ResolvedNode
 from layerweaver.frontend.node.values import Info, ShapeConflictError, UnknownShapeError
 from layerweaver.frontend.node.view import Call
@@ -17,7 +17,7 @@ __all__ = ["call_of", "is_product", "macs_of", "work_of"]
 def is_product(resolved: ResolvedNode, registry: Registry) -> bool:
     """Whether a node multiplies matrices: such work is counted even when a compiler could do it once."""
     node = resolved.node
-    entry = registry.find(node.op_type, domain_name(node.domain), resolved.opset)
+    entry = registry.find(node.op_type, node.domain, resolved.opset)
     return entry is not None and entry.is_product
 
 
@@ -39,7 +39,7 @@ def work_of(call: Call, registry: Registry, where: str) -> tuple[Lowered, str]:
     Raises:
         ModelError: If the operands do not fit the operator.
     """
-    domain = domain_name(call.node.domain)
+    domain = call.node.domain
     entry = registry.find(call.op, domain, call.opset)
     if entry is None or entry.work is None:
         lacks = "is unknown" if entry is None else "has no description of its work"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.frontend.reader.minifloat import NUMPY_TYPES
 from layerweaver.ir.dtypes import DType
 
 __all__ = [
@@ -36,23 +37,14 @@ VALUE_BYTES = 1 << 27
 """Most bytes of values that are kept of one model; later ones are dropped, as if they were not known."""
 
 _NUMPY: dict[DType, np.dtype[Any]] = {
-    DType.FLOAT32: np.dtype(np.float32),
-    DType.FLOAT64: np.dtype(np.float64),
-    DType.FLOAT16: np.dtype(np.float16),
-    DType.BFLOAT16: np.dtype(np.float32),
-    DType.INT64: np.dtype(np.int64),
-    DType.INT32: np.dtype(np.int32),
-    DType.INT16: np.dtype(np.int16),
-    DType.INT8: np.dtype(np.int8),
-    DType.INT4: np.dtype(np.int8),
-    DType.INT2: np.dtype(np.int8),
-    DType.UINT64: np.dtype(np.uint64),
-    DType.UINT32: np.dtype(np.uint32),
-    DType.UINT16: np.dtype(np.uint16),
-    DType.UINT8: np.dtype(np.uint8),
-    DType.UINT4: np.dtype(np.uint8),
-    DType.UINT2: np.dtype(np.uint8),
-    DType.BOOL: np.dtype(np.bool_),
+    dtype: np.dtype(kind).newbyteorder("=")
+    for dtype, kind in {
+        **NUMPY_TYPES,
+        DType.BFLOAT16: "f4",
+        **dict.fromkeys((DType.INT4, DType.INT2), "i1"),
+        **dict.fromkeys((DType.UINT4, DType.UINT2), "u1"),
+    }.items()
+    if dtype not in (DType.COMPLEX64, DType.COMPLEX128)
 }
 
 
@@ -99,6 +91,7 @@ class Cause:
     root: str = ""
 
 
+@dataclass(slots=True, eq=False)
 class Info:
     """What is known of one value of the graph.
 
@@ -126,53 +119,37 @@ class Info:
         guessed: Whether the shape follows from what was assumed of an operator that nobody knows.
     """
 
-    __slots__ = (
-        "absent",
-        "batched",
-        "cause",
-        "constant",
-        "dtype",
-        "elements",
-        "guessed",
-        "hot",
-        "most",
-        "name",
-        "roots",
-        "shape",
-        "shaped",
-        "slope",
-        "upper",
-        "value",
-        "varying",
-    )
+    dtype: DType
+    shape: tuple[int, ...] | None
+    value: Array | None = None
+    _: KW_ONLY
+    name: str = ""
+    constant: bool = False
+    shaped: bool = False
+    batched: bool = False
+    roots: tuple[str, ...] = ()
+    upper: bool | None = False
+    cause: Cause | None = None
+    slope: tuple[int, ...] | None = None
+    hot: tuple[int, int] | None = None
+    most: int | None = None
+    elements: tuple[Info, ...] | None = None
+    absent: bool = False
+    varying: bool = False
+    guessed: bool = False
 
-    def __init__(
-        self,
-        dtype: DType,
-        shape: tuple[int, ...] | None,
-        value: Array | None = None,
-        *,
-        upper: bool | None = False,
-        elements: tuple[Info, ...] | None = None,
-        absent: bool = False,
-    ) -> None:
-        self.name = ""
-        self.dtype = dtype
-        self.shape = shape
-        self.value = value
-        self.constant = False
-        self.shaped = False
-        self.batched = False
-        self.roots: tuple[str, ...] = ()
-        self.upper = upper
-        self.elements = elements
-        self.absent = absent
-        self.varying = False
-        self.guessed = False
-        self.cause: Cause | None = None
-        self.slope: tuple[int, ...] | None = None
-        self.hot: tuple[int, int] | None = None
-        self.most: int | None = None
+    def part(self, shape: tuple[int, ...] | None) -> Info:
+        """What is a part of this value, or this value turned: of its origin, with no value of its own."""
+        return Info(
+            self.dtype,
+            shape,
+            name=self.name,
+            constant=self.constant,
+            shaped=self.shaped,
+            batched=self.batched,
+            roots=self.roots,
+            upper=self.upper,
+        )
 
 
 def elements_of(info: Info | None) -> int:

@@ -131,10 +131,7 @@ def _split_to_sequence_shape(call: Call) -> tuple[Info]:
     elements = []
     for part in parts:
         middle = (part,) if keep else ()
-        element = Info(found.dtype, (*shape[:axis], *middle, *shape[axis + 1 :]), upper=found.upper)
-        element.name, element.batched, element.constant = found.name, found.batched, found.constant
-        element.roots, element.shaped = found.roots, found.shaped
-        elements.append(element)
+        elements.append(found.part((*shape[:axis], *middle, *shape[axis + 1 :])))
     return (_sequence(found.dtype, tuple(elements)),)
 
 

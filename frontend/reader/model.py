@@ -95,6 +95,11 @@ class OnnxNode:
     attributes: Mapping[str, Attribute]
     scope: str = ""
 
+    @property
+    def label(self) -> str:
+        """Its name, or its first output's where it has none; "" where it has neither."""
+        return self.name or next((output for output in self.outputs if output), "")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnnxGraph:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from layerweaver.frontend.node.values import text
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
-from layerweaver.frontend.resolve.expressions import DimExpression, parse_dim, solve
+from layerweaver.frontend.resolve.expressions import parse_dim, solve
 from layerweaver.frontend.resolve.names import nearest_name, without_placeholders
 from layerweaver.ir.errors import ModelError
 
@@ -65,14 +65,7 @@ class _Binder:
         self.shapes = dict(shapes)
         self.known: dict[str, int] = {}
         self.warnings: list[str] = []
-        self.parsed: dict[str, DimExpression] = {}
         self.batch_names: tuple[str, ...] = ()
-
-    def expression(self, name: str) -> DimExpression:
-        found = self.parsed.get(name)
-        if found is None:
-            found = self.parsed[name] = parse_dim(name)
-        return found
 
     def names(self) -> list[str]:
         """All dimension names of the inputs, whole and as parts of expressions."""
@@ -80,7 +73,7 @@ class _Binder:
         for value in self.inputs:
             for dim in value.shape or ():
                 if isinstance(dim, str):
-                    for name in self.expression(dim).names:
+                    for name in parse_dim(dim).names:
                         found.setdefault(name)
                     found.setdefault(dim)
         return list(found)
@@ -94,7 +87,7 @@ class _Binder:
             for value in (*self.model.graph.value_infos.values(), *self.model.graph.outputs):
                 for dim in value.shape or ():
                     if isinstance(dim, str):
-                        inner.update((dim, *self.expression(dim).names))
+                        inner.update((dim, *parse_dim(dim).names))
         for name, extent in self.given.items():
             if name not in names and name not in inner:
                 raise ModelError(
@@ -141,7 +134,7 @@ class _Binder:
                 break
 
     def learn(self, dim: str, extent: int) -> None:
-        expression = self.expression(dim)
+        expression = parse_dim(dim)
         if expression.names == (dim,):
             self.known.setdefault(dim, extent)
         elif found := solve(expression, extent, self.known):
@@ -149,7 +142,7 @@ class _Binder:
 
     def find_batch(self) -> None:
         """Which names mean the batch: names that say so, else the first axis of inputs."""
-        plain = [name for name in self.names() if self.expression(name).names == (name,)]
+        plain = [name for name in self.names() if parse_dim(name).names == (name,)]
         shapes = [value.shape for value in self.inputs if value.shape]
         square = {shape[0] for shape in shapes if shape[0] in shape[1:]}
         leading = {shape[0] for shape in shapes} - square
@@ -169,7 +162,7 @@ class _Binder:
                 if value.shape and len(value.shape) == 1 and isinstance(value.shape[0], str):
                     first.setdefault(value.shape[0])
         self.batch_names = tuple(
-            name for name in first if self.expression(name).names == (name,) and not _NOT_A_BATCH.search(name)
+            name for name in first if parse_dim(name).names == (name,) and not _NOT_A_BATCH.search(name)
         )
 
     def other_than_batch(self) -> str | None:
@@ -219,20 +212,19 @@ class _Binder:
         unknown = [axis for axis, dim in enumerate(value.shape) if dim is None]
         if unknown and unknown != [0]:
             which = " and ".join(map(str, unknown))
-            what = f"the extent of axis {which} is unknown" if len(unknown) == 1 else ""
-            self.problems.append(
-                _Problem(
-                    f"input {value.name}: ",
-                    what or f"the extents of axes {which} are unknown",
-                    f"--shape {value.name}={self.template(value)}",
-                )
+            what = f"extent of axis {which} is" if len(unknown) == 1 else f"extents of axes {which} are"
+            known = "x".join(str(dim) if isinstance(dim, int) else "?" for dim in value.shape)
+            problem = _Problem(
+                f"input {value.name}: ", f"the {what} unknown", f"--shape {value.name}={known}"
             )
+            self.problems.append(problem)
             return None
         for axis, dim in enumerate(value.shape):
             if isinstance(dim, str):
                 extents.append(self.named(value, axis, dim))
             elif dim is None:
-                self.warn_unnamed(value, batch)
+                what = f"input {value.name}: axis 0 is unknown, taken as the batch, {batch}"
+                self.warnings.append(f"{what}; give --shape to change it")
                 extents.append(batch)
             else:
                 extents.append(dim)
@@ -254,16 +246,8 @@ class _Binder:
             what = ", ".join(shown[option] for option in options)
         raise ModelError(what, where=place, accepted="give " + " and ".join(options))
 
-    def warn_unnamed(self, value: ValueInfo, batch: int) -> None:
-        self.warnings.append(
-            f"input {value.name}: axis 0 is unknown, taken as the batch, {batch}; give --shape to change it"
-        )
-
-    def template(self, value: ValueInfo) -> str:
-        return "x".join(str(dim) if isinstance(dim, int) else "?" for dim in value.shape or ())
-
     def named(self, value: ValueInfo, axis: int, dim: str) -> int:
-        expression = self.expression(dim)
+        expression = parse_dim(dim)
         extent = expression.value(self.known)
         missing = [name for name in expression.names if name not in self.known]
         where = f"{self.model.source}: input {value.name}"

@@ -75,7 +75,7 @@ class Body:
         self.lead = lead
         self.tail = tail
         self.times = times
-        self.label = node.name or next((output for output in node.outputs if output), node.op_type)
+        self.label = node.label or node.op_type
         self.stacked: list[list[Info]] = [[] for _ in graph.outputs]
         self.trips = 0
         self.stack_axes: list[int] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,13 +38,7 @@ def known_scalar(value: int, dtype: DType = DType.INT64) -> Info:
 
 def copied(info: Info) -> Info:
     """A copy of ``info`` that can be changed."""
-    copy = Info(
-        info.dtype, info.shape, info.value, upper=info.upper, elements=info.elements, absent=info.absent
-    )
-    copy.name, copy.constant, copy.shaped = info.name, info.constant, info.shaped
-    copy.batched, copy.roots, copy.varying = info.batched, info.roots, info.varying
-    copy.guessed, copy.cause, copy.most, copy.hot = info.guessed, info.cause, info.most, info.hot
-    return copy
+    return replace(info, slope=None)
 
 
 def blurred(info: Info) -> Info:

@@ -22,10 +22,9 @@ def _branch(walker: Walker, node: OnnxNode, name: str, scope: Scope) -> list[Inf
     graph = node.attributes.get(name)
     if not isinstance(graph, OnnxGraph):
         raise walker.fail(node, f"it has no {name}")
-    label = node.name or next((output for output in node.outputs if output), node.op_type)
     inner = Scope(
         scope,
-        f"{scope.prefix}{label}/",
+        f"{scope.prefix}{node.label or node.op_type}/",
         scope.opsets,
         graph.value_infos,
         repeats=scope.repeats,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from layerweaver.frontend.node.registry import domain_name, load_operators
+from layerweaver.frontend.node.registry import load_operators
 from layerweaver.frontend.node.resolved import ResolvedNode
 from layerweaver.frontend.node.values import Cause, Info, UnknownShapeError
 from layerweaver.frontend.node.view import Call
@@ -185,7 +185,7 @@ class Doubts:
 def _worked_out(resolved: ResolvedNode) -> bool:
     """Whether an import computes what the node puts out where it knows the inputs' values."""
     node = resolved.node
-    entry = load_operators().find(node.op_type, domain_name(node.domain), resolved.opset)
+    entry = load_operators().find(node.op_type, node.domain, resolved.opset)
     return entry is not None and entry.foldable and not entry.random
 
 

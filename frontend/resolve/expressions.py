@@ -7,10 +7,12 @@ by a small recursive descent over whole numbers and fractions; nothing is ever e
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeAlias
 
 __all__ = ["DimExpression", "parse_dim", "solve"]
@@ -53,10 +55,6 @@ class DimExpression:
         return math.floor(result)
 
 
-def _divide(left: Fraction, right: Fraction) -> Fraction:
-    return left / right
-
-
 def _power(left: Fraction, right: Fraction) -> Fraction:
     if right.denominator != 1 or not 0 <= right <= 62 or abs(left) > _LARGEST:
         raise _NotAnExpressionError
@@ -64,10 +62,10 @@ def _power(left: Fraction, right: Fraction) -> Fraction:
 
 
 _OPERATORS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
-    "+": lambda left, right: left + right,
-    "-": lambda left, right: left - right,
-    "*": lambda left, right: left * right,
-    "/": _divide,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
     "//": lambda left, right: Fraction(left // right),
     "%": lambda left, right: Fraction(left % right),
     "**": _power,
@@ -119,15 +117,15 @@ class _Parser:
         if self.depth > _DEEPEST:
             raise _NotAnExpressionError
         result = self.product()
-        while operator := self.next_is("+", "-"):
-            result = _binary(operator, result, self.product())
+        while symbol := self.next_is("+", "-"):
+            result = _binary(symbol, result, self.product())
         self.depth -= 1
         return result
 
     def product(self) -> _Evaluate:
         result = self.signed()
-        while operator := self.next_is("*", "/", "//", "%"):
-            result = _binary(operator, result, self.signed())
+        while symbol := self.next_is("*", "/", "//", "%"):
+            result = _binary(symbol, result, self.signed())
         return result
 
     def signed(self) -> _Evaluate:
@@ -190,8 +188,8 @@ def _tokens(source: str) -> list[str]:
     return tokens
 
 
-def _binary(operator: str, left: _Evaluate, right: _Evaluate) -> _Evaluate:
-    apply = _OPERATORS[operator]
+def _binary(symbol: str, left: _Evaluate, right: _Evaluate) -> _Evaluate:
+    apply = _OPERATORS[symbol]
 
     def evaluate(known: Mapping[str, int]) -> Fraction:
         result = apply(left(known), right(known))
@@ -202,6 +200,7 @@ def _binary(operator: str, left: _Evaluate, right: _Evaluate) -> _Evaluate:
     return evaluate
 
 
+@lru_cache(256)
 def parse_dim(source: str) -> DimExpression:
     """Parse the name of a dimension; what is no expression is an ordinary name of its own."""
     if len(source) <= _LONGEST:

@@ -158,11 +158,10 @@ class FlatGraph:
             what = f"the graph has more than {self.room} nodes once loops are unrolled"
             raise TooLongError(what, where=f"{self.source}: {node_label(node)}")
         if scope.prefix or inputs != node.inputs or outputs != node.outputs:
-            name = node.name or next((output for output in node.outputs if output), "")
             node = OnnxNode(
                 node.op_type,
                 node.domain,
-                scope.prefix + name if scope.prefix else node.name,
+                scope.prefix + node.label if scope.prefix else node.name,
                 inputs,
                 outputs,
                 node.attributes,

@@ -41,25 +41,20 @@ def _bound_node(node: OnnxNode, given: Mapping[str, Attribute]) -> OnnxNode:
 
 
 def call_function(
-    walker: Walker, node: OnnxNode, domain: str, inputs: Sequence[Info | None], scope: Scope
+    walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], scope: Scope
 ) -> Sequence[Info]:
     """Walk the body of the function that ``node`` calls and return its outputs.
 
     Raises:
         ModelError: Calls are nested too deeply (recursion), or an output comes from nowhere.
     """
-    functions = walker.model.functions
-    function = functions.get((node.domain, node.op_type)) or functions[(domain, node.op_type)]
+    function = walker.model.functions[node.domain, node.op_type]
     if scope.depth >= DEPTH_LIMIT:
         raise walker.fail(node, f"functions call each other deeper than {DEPTH_LIMIT}")
-    label = node.name or next((output for output in node.outputs if output), node.op_type)
-    opsets = {
-        ("" if name == "ai.onnx" else name): version for name, version in function.opset_imports.items()
-    }
     inner = Scope(
         None,
-        f"{scope.prefix}{label}/",
-        {**scope.opsets, **opsets},
+        f"{scope.prefix}{node.label or node.op_type}/",
+        {**scope.opsets, **function.opset_imports},
         function.value_infos,
         repeats=scope.repeats,
         depth=scope.depth + 1,

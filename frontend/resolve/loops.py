@@ -62,7 +62,7 @@ class _Trips:
 
     def __init__(self, walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], prefix: str) -> None:
         self.given: int | None = None
-        walker.loops.setdefault(node.name or next((name for name in node.outputs if name), ""))
+        walker.loops.setdefault(node.label)
         for name in (node.name, prefix + node.name, *node.outputs):
             if name and name in walker.trip_counts:
                 walker.used_trip_counts.add(name)
@@ -73,7 +73,7 @@ class _Trips:
         self.limit = None if declared is None or declared > TRIP_LIMIT else max(declared, 0)
         self.measured = maximum is None or (declared is not None and declared > TRIP_LIMIT)
         self.skipped = condition is not None and _scalar(condition) == 0
-        self.label = node.name or next((name for name in node.outputs if name), "")
+        self.label = node.label
 
 
 def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], scope: Scope) -> Sequence[Info]:
@@ -257,9 +257,8 @@ def _without_axis(walker: Walker, node: OnnxNode, info: Info, axis: int) -> Info
     if not info.shape or not -len(info.shape) <= axis < len(info.shape):
         raise walker.fail(node, f"{info.name} lacks axis {axis}")
     place = axis % len(info.shape)
-    part = Info(info.dtype, info.shape[:place] + info.shape[place + 1 :], upper=info.upper)
-    part.name, part.batched, part.constant = info.name, info.batched, info.constant
-    part.roots, part.shaped, part.varying = info.roots, info.shaped, True
+    part = info.part(info.shape[:place] + info.shape[place + 1 :])
+    part.varying = True
     return part
 
 
@@ -316,15 +315,8 @@ def _map_unknown(
         _warn_unknown(walker, node, trips)
     body = Body(walker, node, graph, scope, lead=0, tail=0)
     body.sequences = True
-    feeds = [_as_tensor(info) for info in present]
+    feeds = [info.part(info.shape) for info in present]
     return body.run_all([], lambda _: feeds, 1 if trips.given is None else trips.given)
-
-
-def _as_tensor(info: Info) -> Info:
-    part = Info(info.dtype, info.shape, upper=info.upper)
-    part.name, part.batched, part.constant = info.name, info.batched, info.constant
-    part.roots, part.shaped = info.roots, info.shaped
-    return part
 
 
 def _any_element(info: Info) -> Info:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import onnx
 from onnx import helper
 
-from layerweaver.frontend.node.registry import domain_name
 from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.reader.model import Attribute, TensorData
@@ -21,7 +20,7 @@ _CODES = {dtype: code for code, dtype in ONNX_TYPES.items()}
 
 def infer(call: Call) -> Sequence[Info | None]:
     """Outputs as ONNX infers them, None for those it cannot tell; empty where there is no schema."""
-    domain = domain_name(call.node.domain)
+    domain = call.node.domain
     if not onnx.defs.has(call.op, domain):
         return ()
     types, data = {}, {}

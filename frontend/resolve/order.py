@@ -13,9 +13,8 @@ __all__ = ["captured_names", "execution_order", "node_label", "subgraphs"]
 
 def node_label(node: OnnxNode) -> str:
     """How messages name a node: its name, or its first output's, with its operator."""
-    name = node.name or next((output for output in node.outputs if output), "")
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-    return f"node {name} ({operator})" if name else f"an unnamed {operator} node"
+    return f"node {node.label} ({operator})" if node.label else f"an unnamed {operator} node"
 
 
 def subgraphs(node: OnnxNode) -> list[OnnxGraph]:

@@ -87,11 +87,8 @@ def _walk(
         call=call_function,
         fitted=fitted,
     )
-    opsets = {
-        ("" if domain == "ai.onnx" else domain): version for domain, version in model.opset_imports.items()
-    }
     declared = {**{value.name: value for value in model.graph.outputs}, **model.graph.value_infos}
-    scope = Scope(None, "", opsets, declared)
+    scope = Scope(None, "", model.opset_imports, declared)
     inputs = [_input(walker, value, binding) for value in model.graph.inputs if value.name in binding.shapes]
     for info in inputs:
         scope.env[info.name] = info
@@ -108,10 +105,7 @@ def _walk(
 
 def _input(walker: Walker, value: ValueInfo, binding: Binding) -> Info:
     shape = binding.shapes[value.name]
-    size = 1
-    for extent in shape or ():
-        size *= extent
-    if size > MAX_SHAPE_ELEMENTS:
+    if math.prod(shape or ()) > MAX_SHAPE_ELEMENTS:
         raise ModelError(f"input {value.name} of {text(shape or ())} is too large", where=walker.source)
     if value.name in walker.infos:
         raise ModelError(f"input {value.name} is declared twice", where=walker.source)

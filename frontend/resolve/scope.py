@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TypeAlias
 
 from layerweaver.frontend.node.resolved import ResolvedNode
@@ -60,6 +61,7 @@ class TooLongError(ModelError):
         self.trips = trips
 
 
+@dataclass(slots=True, eq=False)
 class Scope:
     """Names that are visible at one place of the model.
 
@@ -74,26 +76,15 @@ class Scope:
         depth: Nesting depth.
     """
 
-    __slots__ = ("declared", "depth", "env", "opsets", "parent", "prefix", "repeats", "siblings")
-
-    def __init__(
-        self,
-        parent: Scope | None,
-        prefix: str,
-        opsets: Mapping[str, int],
-        declared: Mapping[str, ValueInfo],
-        *,
-        repeats: int = 1,
-        depth: int = 0,
-    ) -> None:
-        self.env: dict[str, Info] = {}
-        self.parent = parent
-        self.prefix = prefix
-        self.opsets = opsets
-        self.declared = declared
-        self.repeats = repeats
-        self.siblings: Sequence[OnnxNode] = ()
-        self.depth = depth
+    parent: Scope | None
+    prefix: str
+    opsets: Mapping[str, int]
+    declared: Mapping[str, ValueInfo]
+    _: KW_ONLY
+    repeats: int = 1
+    depth: int = 0
+    env: dict[str, Info] = field(default_factory=dict)
+    siblings: Sequence[OnnxNode] = ()
 
     def find(self, name: str) -> Info | None:
         """What is known of ``name`` here or in the scopes around."""

@@ -45,7 +45,7 @@ def walk_search(
         walker.rollback(mark)
         what = str(error) if isinstance(error, ModelError) else "its feeds are not what ONNX Runtime passes"
         walker.doubts.add(node, f"the decoder inside is not counted: {what}", lacking=True)
-    walker.step(node, node.domain, inputs, scope)
+    walker.step(node, inputs, scope)
     return ()
 
 
@@ -53,7 +53,7 @@ class _Search:
     def __init__(self, walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], scope: Scope) -> None:
         self.walker, self.node = walker, node
         self.call = Call(node, inputs, 1)
-        self.label = node.name or next((name for name in node.outputs if name), node.op_type)
+        self.label = node.label or node.op_type
         self.scope = self._inner(scope, "")
         self.batch = self.call.shape(0, least_rank=2)[0]
         self.longest = self.call.integers(1)[0]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from layerweaver.frontend.node.registry import Operator, Registry, domain_name
+from layerweaver.frontend.node.registry import Operator, Registry
 from layerweaver.frontend.node.values import (
     Cause,
     Info,
@@ -34,13 +34,10 @@ from layerweaver.ir.dtypes import DType
 from layerweaver.ir.errors import ModelError
 from layerweaver.ir.limits import MAX_SHAPE_ELEMENTS
 
-__all__ = ["FunctionCall", "Inliner", "Walker"]
+__all__ = ["Inliner", "Walker"]
 
 Inliner: TypeAlias = "Callable[[Walker, OnnxNode, Sequence[Info | None], Scope], Sequence[Info]]"
-"""Walks what is inside of a node with graphs of its own, and returns the node's outputs."""
-
-FunctionCall: TypeAlias = "Callable[[Walker, OnnxNode, str, Sequence[Info | None], Scope], Sequence[Info]]"
-"""Walks the body of a function that a node of a domain calls, and returns the node's outputs."""
+"""Walks what is inside of a node (its graphs, the body of the function it calls); returns its outputs."""
 
 
 class Walker(FlatGraph):
@@ -71,7 +68,7 @@ class Walker(FlatGraph):
         *,
         registry: Registry,
         control: Mapping[tuple[str, str], Inliner],
-        call: FunctionCall,
+        call: Inliner,
         fitted: Fitted,
     ) -> None:
         super().__init__(model, pinned, values)
@@ -132,18 +129,13 @@ class Walker(FlatGraph):
                 if found is None and (found := scope.find(name)) is None:
                     raise self.fail(node, f"its input {name} comes from no node, input or initializer")
                 inputs.append(found)
-            domain = "" if node.domain == "ai.onnx" else node.domain
-            outputs: Sequence[Info]
-            if (domain, node.op_type) in functions or (node.domain, node.op_type) in functions:
-                self.spend(node, 2)
-                outputs = self.call(self, node, domain, inputs, scope)
-            elif (domain, node.op_type) in self.control:
-                self.spend(node, 2)
-                outputs = self.control[domain, node.op_type](self, node, inputs, scope)
-            else:
-                self.step(node, domain, inputs, scope)
+            operator = (node.domain, node.op_type)
+            inline = self.call if operator in functions else self.control.get(operator)
+            if inline is None:
+                self.step(node, inputs, scope)
                 continue
-            for name, info in zip(node.outputs, outputs, strict=False):
+            self.spend(node, 2)
+            for name, info in zip(node.outputs, inline(self, node, inputs, scope), strict=False):
                 if name:
                     env[name] = info
 
@@ -154,11 +146,11 @@ class Walker(FlatGraph):
             what = f"functions, branches and loops take more than {self.budget} steps"
             raise TooLongError(what, where=f"{self.source}: {node_label(node)}")
 
-    def step(self, node: OnnxNode, domain: str, inputs: Sequence[Info | None], scope: Scope) -> None:
+    def step(self, node: OnnxNode, inputs: Sequence[Info | None], scope: Scope) -> None:
         """Apply the rule of one ordinary node and enter its outputs."""
         self.spend(node, 1)
-        opset = scope.opsets.get(domain, 1)
-        entry = self.registry.find(node.op_type, domain, opset)
+        opset = scope.opsets.get(node.domain, 1)
+        entry = self.registry.find(node.op_type, node.domain, opset)
         call = Call(node, inputs, opset)
         call.promised = lambda name: self.declared(name, scope)
         try:
@@ -198,8 +190,7 @@ class Walker(FlatGraph):
         """What the rule says, or the declared shapes where there is no rule or too little is known."""
         try:
             if entry is None or entry.shape is None:
-                domain = domain_name(call.node.domain) or "ai.onnx"
-                raise UnknownShapeError(f"operator {domain}.{call.op} is not known")
+                raise UnknownShapeError(f"operator {call.node.domain or 'ai.onnx'}.{call.op} is not known")
             return entry.shape(call)
         except UnknownShapeError as unknown:
             if self.trial and knowable(call.inputs):

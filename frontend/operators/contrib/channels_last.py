@@ -27,14 +27,7 @@ _TURNED = (
 def _channels_first(info: Info | None) -> Info | None:
     if info is None or info.shape is None or len(info.shape) < 3:
         return info
-    turned = Info(info.dtype, (info.shape[0], info.shape[-1], *info.shape[1:-1]), upper=info.upper)
-    turned.name, turned.constant, turned.batched, turned.roots = (
-        info.name,
-        info.constant,
-        info.batched,
-        info.roots,
-    )
-    return turned
+    return info.part((info.shape[0], info.shape[-1], *info.shape[1:-1]))
 
 
 def _turned(call: Call) -> Call:
