@@ -157,6 +157,8 @@ class Arithmetic(ABC):
         sign, compare = COMPARED[op]
         left, right = self._alike(left, right)
         calls = left.calls or right.calls
+        if left.text == right.text and not calls:
+            return constant(int(compare(0, 0)), boolean=True)
         if not calls:
             corners = {
                 compare(a, b)

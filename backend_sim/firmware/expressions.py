@@ -52,7 +52,9 @@ class Expressions(Arithmetic):
 
     def number(self, node: ast.expr) -> Number:
         """An expression that has to be an integer."""
-        thing = self.thing(node)
+        return self._as_number(node, self.thing(node))
+
+    def _as_number(self, node: ast.expr, thing: Thing) -> Number:
         if isinstance(thing, Number):
             return thing
         if isinstance(thing, Known) and isinstance(thing.value, float):
@@ -178,9 +180,14 @@ class Expressions(Arithmetic):
         left = node.left
         for op, right in zip(node.ops, node.comparators, strict=True):
             if isinstance(op, (ast.In, ast.NotIn)):
-                parts.append(self._membership(left, op, right))
+                parts.append(self._membership(node, left, op, right))
             elif type(op) in COMPARED:
-                parts.append(self._comparison(self.number(left), type(op), self.number(right)))
+                first, second = self.thing(left), self.thing(right)
+                if isinstance(first, Several) and isinstance(second, Several):
+                    parts.append(self._differ(node, first, type(op), second))
+                else:
+                    numbers = self._as_number(left, first), self._as_number(right, second)
+                    parts.append(self._comparison(numbers[0], type(op), numbers[1]))
             else:
                 raise self.refusal(node, f"{type(op).__name__} is not translated", "== and !=")
             left = right
@@ -190,14 +197,41 @@ class Expressions(Arithmetic):
             )
         return all_of(parts)
 
-    def _membership(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Number:
-        value, among = self.number(left), self.thing(right)
-        if not isinstance(among, Several) or value.calls:
-            raise self.refusal(right, "in is translated for tuples of numbers only", "a tuple of numbers")
-        same = [
-            self._comparison(value, ast.Eq, item) if isinstance(item, Number) else constant(0, boolean=True)
-            for item in among.items
-        ]
+    def _differ(self, node: ast.Compare, first: Several, op: type[ast.cmpop], second: Several) -> Number:
+        """Two tuples, by the first parts in which they differ."""
+        pairs = list(zip(first.items, second.items, strict=False))
+        numbers = [(a, b) for a, b in pairs if isinstance(a, Number) and isinstance(b, Number)]
+        if len(numbers) < max(len(first.items), len(second.items)) or not numbers:
+            raise self.refusal(
+                node, f"{ast.unparse(node)[:60]} is no comparison of numbers", "tuples as long"
+            )
+        if any(a.calls or b.calls for a, b in numbers):
+            raise self.refusal(node, "tuples with calls are not compared", "name the results first")
+        return self._first_difference(numbers, op)
+
+    def _first_difference(self, pairs: list[tuple[Number, Number]], op: type[ast.cmpop]) -> Number:
+        if op is ast.Eq:
+            return all_of([self._comparison(a, op, b) for a, b in pairs])
+        if op is ast.NotEq:
+            return any_of([self._comparison(a, op, b) for a, b in pairs])
+        strictly = ast.Lt if op in (ast.Lt, ast.LtE) else ast.Gt
+        found = self._comparison(pairs[-1][0], op, pairs[-1][1])
+        for a, b in reversed(pairs[:-1]):
+            found = any_of(
+                [self._comparison(a, strictly, b), all_of([self._comparison(a, ast.Eq, b), found])]
+            )
+        return found
+
+    def _membership(self, node: ast.Compare, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Number:
+        value, among = self.thing(left), self.thing(right)
+        if not isinstance(among, Several) or (isinstance(value, Number) and value.calls):
+            raise self.refusal(right, "in is translated for tuples only", "a tuple")
+        same: list[Number] = []
+        for item in among.items:
+            if isinstance(value, Several) and isinstance(item, Several):
+                same.append(self._differ(node, value, ast.Eq, item))
+            elif not isinstance(value, Several) and isinstance(item, Number):
+                same.append(self._comparison(self._as_number(left, value), ast.Eq, item))
         found = any_of(same)
         if isinstance(op, ast.In):
             return found

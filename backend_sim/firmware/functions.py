@@ -24,6 +24,7 @@ from layerweaver.backend_sim.firmware.things import (
     refusal,
     source_lines,
 )
+from layerweaver.backend_sim.firmware.tuples import without_tuples
 
 __all__ = ["Function"]
 
@@ -69,6 +70,7 @@ class Function(Statements):
         self.summary = (ast.get_docstring(definition) or "").split("\n", maxsplit=1)[0]
         if self.summary:
             self._body = self._body[1:]
+        self._body = without_tuples(self._body, function.__code__.co_varnames)
         super().__init__(function, layout, kinds, loop_only(self._body))
         self.name = name
         self.result = Result()

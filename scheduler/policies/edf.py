@@ -16,9 +16,7 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     best = ready[0]
     for k in range(1, view.machine.ready_count):
         head, least = heads[ready[k]], heads[best]
-        if head.deadline < least.deadline or (
-            head.deadline == least.deadline and head.arrival < least.arrival
-        ):
+        if (head.deadline, head.arrival) < (least.deadline, least.arrival):
             best = ready[k]
     return best
 

@@ -23,7 +23,7 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
         head = heads[ready[k]]
         slack = max(1, head.deadline - machine.now - head.remaining_cycles)
         score = head.priority / slack
-        if score > highest or (score == highest and head.arrival < heads[best].arrival):
+        if (-score, head.arrival) < (-highest, heads[best].arrival):
             best, highest = ready[k], score
     return best
 

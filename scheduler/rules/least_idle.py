@@ -38,12 +38,12 @@ def least_slack(view: View) -> int:
     """The head with the least slack that can still be in time, else the least of all (ties: lowest index)."""
     machine, heads, ready = view.machine, view.heads, view.ready
     now = max(machine.compute_end, machine.start)
-    best, hopeless, least = -1, True, 0
+    best, least = -1, (0, 0)
     for k in range(machine.ready_count):
         slack = heads[ready[k]].latest_start - now
-        late = slack < 0
-        if best < 0 or (hopeless and not late) or (late == hopeless and slack < least):
-            best, hopeless, least = ready[k], late, slack
+        key = (1 if slack < 0 else 0, slack)
+        if best < 0 or key < least:
+            best, least = ready[k], key
     return best
 
 
@@ -113,7 +113,7 @@ def weave(
     wanted, mode = -1, THROUGHPUT
     chosen = ready[0]
     while True:
-        best, least, least_inherent, least_hopeless, least_rank = -1, 0, 0, 0, 0
+        best, least = -1, (0, 0, 0, 0)
         starved_compute, starved_memory = True, True
         for k in range(machine.ready_count):
             tenant = ready[k]
@@ -124,28 +124,14 @@ def weave(
             starved_compute = starved_compute and compute_idle > 0
             starved_memory = starved_memory and memory_idle > 0
             total = memory_idle + (compute_idle + max(0, longest - distance)) * rate
-            if best >= 0 and total > least:
+            if best >= 0 and total > least[0]:
                 continue
-            inherent = 1 if head.inherent_scaled > 0 else 0
-            hopeless = 0
-            rank = -distance
-            if tie_break != BY_DISTANCE or hopeless_last:
-                slack = head.latest_start - now
-                if hopeless_last and slack < 0:
-                    hopeless = 1
-                if tie_break != BY_DISTANCE:
-                    rank = slack
-            if best >= 0 and total == least:
-                if inherent != least_inherent:
-                    if inherent > least_inherent:
-                        continue
-                elif hopeless != least_hopeless:
-                    if hopeless > least_hopeless:
-                        continue
-                elif rank >= least_rank:
-                    continue
-            best, least, least_inherent = tenant, total, inherent
-            least_hopeless, least_rank = hopeless, rank
+            slack = head.latest_start - now
+            hopeless = 1 if hopeless_last and slack < 0 else 0
+            rank = -distance if tie_break == BY_DISTANCE else slack
+            key = (total, 1 if head.inherent_scaled > 0 else 0, hopeless, rank)
+            if best < 0 or key < least:
+                best, least = tenant, key
         if wanted >= 0:
             if best >= 0:
                 chosen = best

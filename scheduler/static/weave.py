@@ -132,7 +132,7 @@ class SaturatedLoop:
 
 def _waiting(record: SimpleNamespace, arrival: int) -> SimpleNamespace:
     """A copy of a row's record for a request that arrived at ``arrival``."""
-    copy = SimpleNamespace(**vars(record))
+    copy = SimpleNamespace(**vars(record), latest_start=0)
     copy.arrival = arrival
     return copy
 

@@ -80,6 +80,34 @@ class Common:
 POLICY = PolicySpec("mine", choose, "odd on purpose", options=Options, memory=Account, common=Common)
 '''
 
+KEYS = """
+from typing import Any
+
+from layerweaver.scheduler.policies.contract import Memory, PolicySpec, View
+
+
+def choose(view: View, options: Any, memory: Memory) -> int:
+    machine, heads, ready = view.machine, view.heads, view.ready
+    best, least, before = -1, (0, 0, 0), (0, 0, 0)
+    for k in range(machine.ready_count):
+        head = heads[ready[k]]
+        key = (min(head.row, 3), head.deadline, -ready[k])
+        key_0 = head.queued
+        if best < 0 or key < least or (key >= before and key[2] != 0 and key_0 > 5):
+            before, least = least, key
+            best = ready[k]
+    other, second = ready[0], (heads[ready[0]].row, 7)
+    for k in range(1, machine.ready_count):
+        pair = heads[ready[k]].row, 7
+        if pair > second or (pair <= (2, 7) and (2, k) in (pair, second)):
+            other, second = ready[k], pair
+    first, last = second
+    return best if (first, last) == (0, 7) or least != (0, least[1], least[2]) else other
+
+
+POLICY = PolicySpec("keys", choose, "by tuples")
+"""
+
 
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("seed", range(20))
@@ -90,9 +118,10 @@ def test_a_random_scenario(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("compiler")
-def test_a_policy_of_ones_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [MINE, KEYS], ids=["odd", "keys"])
+def test_a_policy_of_ones_own(text: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text(MINE)
+    file.write_text(text)
     for seed in (3, 14):
         folder = tmp_path / str(seed)
         folder.mkdir()

@@ -32,6 +32,10 @@ def again(n: int) -> int:
     return again(n - 1) if n > 0 else 0
 
 
+def one(n: int) -> int:
+    return n + 1 if n > 0 else 1
+
+
 def choose(view: View, options: Any, memory: Memory) -> int:
     head = view.heads[view.ready[0]]
 """
@@ -111,6 +115,10 @@ def test_the_size_of_the_state(policy: str, keys: Keys, tmp_path: Path) -> None:
         ("x = 3 ** head.row", "Pow is not translated"),
         ("x = 1 << 70", "constant from 0 to 62"),
         ("x = 10 ** 30", "does not fit 64 bits"),
+        ("if (head.row, 1) < (2, 3, 4): return 0", "tuples as long"),
+        ("if (head.row, view) < (2, 3): return 0", "tuples as long"),
+        ("if (again(3), 1) < (2, 3): return 0", "again calls itself"),
+        ("if (one(head.row), 1) < (2, 3): return 0", "tuples with calls are not compared"),
     ],
 )
 def test_what_cannot_be_translated(lines: str, what: str, keys: Keys, tmp_path: Path) -> None:
