@@ -60,7 +60,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,7 @@ from layerweaver.scheduler.machine.jit import modules_of
 from layerweaver.scheduler.machine.records import declared, record_type, records
 from layerweaver.scheduler.machine.view import HOLD, NEVER, Fetch, Head, Machine, Memory, View
 from layerweaver.scheduler.offline import ModelProfile
+from layerweaver.scheduler.policies.options import Option, as_stated, options_of, within
 from layerweaver.scheduler.rules.commitment import EARLY, LATE
 
 __all__ = [
@@ -91,16 +92,6 @@ Commitment = Literal["late", "early"]
 
 FILE_MODULE = "layerweaver_policy_"
 """Policy files are modules of such names."""
-
-_MOST = 1e18
-"""Numbers of options are smaller."""
-
-_NS_PER_UNIT = {"_ns": 1.0, "_us": 1e3, "_ms": 1e6}
-
-
-def within(least: float, default: float, most: float = _MOST) -> Any:
-    """An option that must be a number from ``least`` to ``most``; times (``x_us``) are 0 or more anyway."""
-    return field(default=default, metadata={"range": (least, most)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +116,9 @@ class PolicySpec:
         choose: The decision, see the module.
         summary: One line for listings.
         source: Where the rule comes from.
-        options: Frozen dataclass; every field has a default and is an int, a float, a bool or a Literal of
-            strings (given to ``choose`` as its index). A field ``x_us`` (``_ns``, ``_ms``) is also given as
-            ``x_cycles``.
+        options: Frozen dataclass; every field has a default and is an int, a float, a bool, an IntEnum
+            (stated by its members' names in lower case, given to ``choose`` as their numbers) or a Literal of
+            strings (given as its index). A field ``x_us`` (``_ns``, ``_ms``) is also given as ``x_cycles``.
         modes: Names of the reasons for a choice; index 0 is the one when ``choose`` sets nothing. A mode that
             is taken to meet a deadline is called ``deadline``.
         overlap: Whether the fetch of one request may run under the computes of another. If not, a request's
@@ -175,16 +166,8 @@ class PolicySpec:
         Raises:
             PolicyError: If an option does not exist (with the nearest name), or has a wrong type or value.
         """
-        hints = get_type_hints(self.options)
-        known = {item.name: hints[item.name] for item in dataclasses.fields(self.options)}
-        ranges: dict[str, tuple[float, float]] = {
-            item.name: item.metadata.get("range", (0, _MOST))
-            for item in dataclasses.fields(self.options)
-            if "range" in item.metadata or item.name[-3:] in _NS_PER_UNIT
-        }
-        if self.overlap:
-            known["commit"] = Commitment
-        values: dict[str, object] = {}
+        known = self.known_options()
+        values = {name: option.default for name, option in known.items()}
         for name, value in given.items():
             if name not in known:
                 raise PolicyError(
@@ -192,23 +175,19 @@ class PolicySpec:
                     where=f"policy {self.name}",
                     accepted=nearest(name, list(known), "known"),
                 )
-            where = f"policy {self.name}, option {name}"
-            values[name] = _checked(where, value, known[name])
-            if name in ranges and not ranges[name][0] <= cast("float", values[name]) <= ranges[name][1]:
-                least, most = ranges[name]
-                upto = "or more" if most >= _MOST else f"to {most:g}"
-                raise PolicyError(f"{value} is out of range", where=where, accepted=f"give {least:g} {upto}")
-        commit = cast("Commitment", values.pop("commit", self.commit))
-        return Policy(self, self.options(**values), commit if self.overlap else "early")
+            values[name] = known[name].checked(f"policy {self.name}, option {name}", value)
+        commit = values.pop("commit", "early")
+        return Policy(self, self.options(**values), commit)
 
-    def option_fields(self) -> dict[str, tuple[str, object]]:
-        """Type (as text) and default of every option."""
-        hints = get_type_hints(self.options)
-        fields = {
-            item.name: (_type_text(hints[item.name]), item.default)
-            for item in dataclasses.fields(self.options)
-        }
-        return fields | ({"commit": (_type_text(Commitment), self.commit)} if self.overlap else {})
+    def known_options(self) -> dict[str, Option]:
+        """Every option by its name.
+
+        Raises:
+            PolicyError: If the policy declares what is no option.
+        """
+        own = options_of(self.options, f"policy {self.name}")
+        words = {word: word for word in get_args(Commitment)}
+        return own | ({"commit": Option("commit", None, words, self.commit)} if self.overlap else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +212,11 @@ class Policy:
     def as_options(self) -> dict[str, str | int | float]:
         """Every option with its value."""
         commit = {"commit": self.commit} if self.spec.overlap else {}
-        return {**dataclasses.asdict(self.options), **commit}
+        own = {
+            item.name: as_stated(getattr(self.options, item.name))
+            for item in dataclasses.fields(self.options)
+        }
+        return {**own, **commit}
 
     def as_dict(self) -> dict[str, object]:
         """Name and options, as a scenario would state them."""
@@ -256,28 +239,17 @@ class Policy:
 
     def record(self, clock_hz: int) -> NDArray[Any]:
         """The options as ``choose`` gets them: shape (1,), one field per option and per time in cycles."""
-        hints = get_type_hints(self.spec.options)
         late = self.commit == "late"
-        fields: list[tuple[str, type]] = [("commit", np.int64), ("hides", np.int64)]
-        values: list[float | int] = [LATE if late else EARLY, int(late and not self.spec.holds_itself)]
-        for item in dataclasses.fields(self.options):
-            if item.name in ("commit", "hides"):
-                raise PolicyError(
-                    f"an option cannot be called {item.name!r}", where=self.name, accepted="take another name"
-                )
-            value, kind = getattr(self.options, item.name), hints[item.name]
-            if get_origin(kind) is Literal:
-                fields.append((item.name, np.int64))
-                values.append(get_args(kind).index(value))
-                continue
-            fields.append((item.name, np.float64 if kind is float else np.int64))
-            values.append(value)
-            unit = item.name[-3:]
-            if unit in _NS_PER_UNIT:
-                fields.append((f"{item.name[:-3]}_cycles", np.int64))
-                cycles = -(-value * _NS_PER_UNIT[unit] * clock_hz // 1e9)
-                values.append(int(max(-NEVER, min(NEVER, cycles))))
-        return np.array([tuple(values)], dtype=declared(fields)).view(np.recarray)
+        given: dict[str, float | int] = {
+            "commit": LATE if late else EARLY,
+            "hides": int(late and not self.spec.holds_itself),
+        }
+        for name, option in options_of(self.spec.options, f"policy {self.name}").items():
+            given.update(option.given(getattr(self.options, name), clock_hz))
+        fields = [
+            (name, np.float64 if isinstance(value, float) else np.int64) for name, value in given.items()
+        ]
+        return np.array([tuple(given.values())], dtype=declared(fields)).view(np.recarray)
 
     def memory(
         self,
@@ -299,25 +271,3 @@ class Policy:
         if spec.prepare is None:
             return Memory(own, common, ())
         return Memory(own, common, spec.prepare(tenants, *((groups,) if spec.by_group else ())))
-
-
-def _type_text(kind: Any) -> str:
-    return "|".join(get_args(kind)) if get_origin(kind) is Literal else str(kind.__name__)
-
-
-def _checked(where: str, value: object, kind: Any) -> object:
-    if get_origin(kind) is Literal:
-        if value in get_args(kind):
-            return value
-    elif kind is bool:
-        if isinstance(value, bool):
-            return value
-    elif isinstance(value, bool):
-        pass
-    elif kind is int and isinstance(value, int) and abs(value) < 2**53:
-        return value
-    elif kind is float and isinstance(value, (int, float)) and abs(value) < _MOST:
-        return float(value)
-    raise PolicyError(
-        f"{str(value)[:40]!r} is not accepted", where=where, accepted=f"give {_type_text(kind)}"
-    )

@@ -6,7 +6,8 @@ A reconstruction, *ours*, from the abstract and the authors' published claims.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from enum import IntEnum
+from typing import Any
 
 from layerweaver.scheduler.machine.view import View
 from layerweaver.scheduler.policies.contract import Memory, PolicySpec
@@ -15,7 +16,28 @@ from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, BY_SLACK, FAILSA
 
 __all__ = ["POLICY", "Options", "choose"]
 
-_LAST, _DEFER = 1, 3
+
+class Evaluate(IntEnum):
+    """When the slack of a request counts."""
+
+    COMPLETION = 0
+    NOW = 1
+
+
+class Hopeless(IntEnum):
+    """What becomes of requests that cannot meet their deadline any more."""
+
+    LEAVE = 0
+    LAST = 1
+    DROP = 2
+    DEFER = 3
+
+
+class Sees(IntEnum):
+    """What the guard looks at."""
+
+    QUEUES = 0
+    HEADS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +57,17 @@ class Options:
     """
 
     margin_us: float = 0.0
-    evaluate: Literal["completion", "now"] = "completion"
-    hopeless: Literal["leave", "last", "drop", "defer"] = "defer"
-    sees: Literal["queues", "heads"] = "queues"
+    evaluate: Evaluate = Evaluate.COMPLETION
+    hopeless: Hopeless = Hopeless.DEFER
+    sees: Sees = Sees.QUEUES
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """Layerweaver's choice, unless a request that could still make it would miss its deadline."""
-    queues = options.sees == 0
-    last = options.hopeless in (_LAST, _DEFER)
+    queues = options.sees == Sees.QUEUES
+    last = options.hopeless in (Hopeless.LAST, Hopeless.DEFER)
     chosen = weave(view, BY_SLACK if queues else BY_DISTANCE, last)
-    return guard(view, chosen, options.margin_cycles, options.evaluate == 0, queues)
+    return guard(view, chosen, options.margin_cycles, options.evaluate == Evaluate.COMPLETION, queues)
 
 
 POLICY = PolicySpec(
@@ -56,6 +78,6 @@ POLICY = PolicySpec(
     options=Options,
     modes=GUARDED_MODES,
     lone_mode=FAILSAFE,
-    drops_hopeless=lambda options: options.hopeless == "drop",
-    defers_hopeless=lambda options: options.hopeless == "defer",
+    drops_hopeless=lambda options: options.hopeless == Hopeless.DROP,
+    defers_hopeless=lambda options: options.hopeless == Hopeless.DEFER,
 )

@@ -18,6 +18,7 @@ from layerweaver.ir.plugins import PluginGroup
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.policies.chance import find_chance, find_endless, find_writes
 from layerweaver.scheduler.policies.contract import FILE_MODULE, Policy, PolicySpec
+from layerweaver.scheduler.policies.options import as_stated
 from layerweaver.scheduler.policies.words import read_policy_words
 
 __all__ = ["ENTRY_POINT_GROUP", "load_policy", "load_spec", "policy_names", "policy_rows"]
@@ -39,8 +40,8 @@ def policy_rows() -> list[dict[str, object]]:
     for name in policy_names():
         spec = load_spec(name)
         options = {
-            option: {"type": kind, "default": default}
-            for option, (kind, default) in spec.option_fields().items()
+            name: {"type": option.type_text, "default": as_stated(option.default)}
+            for name, option in spec.known_options().items()
         }
         rows.append(
             {
