@@ -77,10 +77,10 @@ def decoder_inputs(model: OnnxModel, dims: Mapping[str, int]) -> DecoderInputs:
         new = {"seq": None}
     if "past" in every:
         cached = {"past": None}
-    for found, name, what in ((new, "seq", "new"), (cached, "past", "cached")):
+    for found, name, what, fixed in ((new, "seq", "new", tokens), (cached, "past", "cached", caches)):
         if not found:
             raise ModelError(
-                f"no input has a dimension named {name}, or another that counts {what} tokens",
+                f"{_fixed(fixed)}no input has a dimension named {name}, or another that counts {what} tokens",
                 where=model.source,
                 accepted=NEEDED,
             )
@@ -96,6 +96,14 @@ def decoder_inputs(model: OnnxModel, dims: Mapping[str, int]) -> DecoderInputs:
         for _ in windows[:1]
     )
     return DecoderInputs(dims, tuple(new), tuple(cached), both, switches, tuple(notes))
+
+
+def _fixed(inputs: list[ValueInfo]) -> str:
+    """Says that what should grow does not."""
+    if not inputs:
+        return ""
+    shape = " x ".join(map(str, inputs[0].shape or ()))
+    return f"{inputs[0].name} has a fixed length ({shape}); "
 
 
 def _window(node: OnnxNode) -> int:

@@ -36,6 +36,8 @@ __all__ = ["iteration_rows"]
 
 IntArray = NDArray[np.int64]
 
+_ROUTED = ("MoE", "QMoE", "MoEPacked")
+
 
 def iteration_rows(source: str | Path, dims: Mapping[str, int]) -> IterationRows:
     """The rows of a decoder's iteration.
@@ -80,22 +82,25 @@ def _probed(model: ModelSource, dims: Mapping[str, int]) -> IterationRows:
             where=str(source),
             accepted=NEEDED,
         )
-    every, one = _fitted(bound, ANY, source), _fitted(bound, ONE, source)
-    return _assembled((first, bound(ONE[0].sizes[0])), every, one, inputs.notes)
+    (every, family), (one, single) = _fitted(bound, ANY, source), _fitted(bound, ONE, source)
+    notes = [*inputs.notes]
+    if not (family.holds_alone and single.holds_alone):
+        notes.append("has other layers for one sequence alone; iterations count those for several")
+    return _assembled((first, bound(ONE[0].sizes[0])), every, one, notes)
 
 
 Bound = Callable[[tuple[int, int, int]], LayerGraph]
 Fitted = tuple[list[LayerCounts], list[list[tuple[int, ...]]]]
 
 
-def _fitted(bound: Bound, families: Sequence[Family], source: str | Path) -> Fitted:
+def _fitted(bound: Bound, families: Sequence[Family], source: str | Path) -> tuple[Fitted, Family]:
     """Every layer's structure and polynomials, by the first family that holds."""
     for family in families[:-1]:
         try:
-            return _fit_family(bound, family, source)
+            return _fit_family(bound, family, source), family
         except ModelError:
             continue
-    return _fit_family(bound, families[-1], source)
+    return _fit_family(bound, families[-1], source), families[-1]
 
 
 def _fit_family(bound: Bound, family: Family, source: str | Path) -> Fitted:
@@ -105,15 +110,15 @@ def _fit_family(bound: Bound, family: Family, source: str | Path) -> Fitted:
     for index, layer in enumerate(graphs[0].layers):
         seen = [probe[index] for probe in layers if index < len(probe)]
         if len(seen) < len(layers) or any(other.structure != seen[0].structure for other in seen):
-            raise _refusal(source, layer.name, "changes its structure with the sizes")
+            raise _refusal(source, layer, "changes its structure with the sizes")
         columns = zip(*(other.counts for other in seen), strict=True)
-        fitted.append([_fit(family, column, source, layer.name) for column in columns])
+        fitted.append([_fit(family, column, source, layer) for column in columns])
     live = _live(graphs[0], layers[0], fitted)
     for size, probe in zip(family.sizes, layers, strict=True):
         terms = features(*size)
         for index, layer in enumerate(graphs[0].layers):
             if tuple(value_of(coefficients, terms) for coefficients in live[index]) != probe[index].live:
-                raise _refusal(source, layer.name, "keeps other activations alive with other sizes")
+                raise _refusal(source, layer, "keeps other activations alive with other sizes")
     return layers[0], [[*counts, *alive] for counts, alive in zip(fitted, live, strict=True)]
 
 
@@ -140,13 +145,14 @@ def _live(
     return [(tuple(one), tuple(other)) for one, other in zip(by_bits, by_elements, strict=True)]
 
 
-def _refusal(source: str | Path, layer: str, what: str) -> ModelError:
-    return ModelError(
-        what, where=f"{source}, layer {layer}", accepted="counts of degree 1 in batch and past and 2 in seq"
-    )
+def _refusal(source: str | Path, layer: Layer, what: str) -> ModelError:
+    accepted = "counts of degree 1 in batch and past and 2 in seq"
+    if any(operator in _ROUTED for operator in layer.operators):
+        what, accepted = "routes its tokens to experts, which are not counted", "a decoder without them"
+    return ModelError(what, where=f"{source}, layer {layer.name}", accepted=accepted)
 
 
-def _fit(family: Family, seen: tuple[int, ...], source: str | Path, layer: str) -> tuple[int, ...]:
+def _fit(family: Family, seen: tuple[int, ...], source: str | Path, layer: Layer) -> tuple[int, ...]:
     """Whole coefficients of a count's polynomial."""
     known = polynomial(family, seen)
     if known is None:
@@ -169,7 +175,7 @@ def _assembled(
         )
     rows = _rows(graph, every)
     if len(one[0]) != len(rows):
-        raise _refusal(graph.name, graph.layers[0].name, "has other layers for one new token")
+        raise _refusal(graph.name, graph.layers[0], "has other layers for one new token")
     single = _rows(graphs[1], one)
     notes = [*graph.warnings, *notes]
     head = max((at for at, row in enumerate(rows) if row.by in ("tokens", "sequences")), default=-1)
@@ -256,7 +262,6 @@ def _extents(
     graph: LayerGraph, index: int, extents: list[tuple[int, ...]], *, weighted: bool
 ) -> tuple[str, list[int], AttentionRow | None]:
     """What the products of a layer grow with, their numbers, and those of two activations."""
-    name = graph.layers[index].name
     if graph.layers[index].matrix is None:
         return "", [0] * 5, None
     groups, m, n, k, steps = extents
@@ -274,7 +279,11 @@ def _extents(
     ):
         attention = AttentionRow(groups[5], m[:3], n[:3], k[:3])  # type: ignore[arg-type]
         return "attention", [0, 0, 0, 0, steps[0]], attention
-    raise _refusal(graph.name, name, "has products that are neither of tokens with weights nor of attention")
+    raise _refusal(
+        graph.name,
+        graph.layers[index],
+        "has products that are neither of tokens with weights nor of attention",
+    )
 
 
 def _by_sequence(row: IterationRow) -> IterationRow:

@@ -40,19 +40,28 @@ class Family:
     sizes: tuple[tuple[int, int, int], ...]
     ways: tuple[Way, ...]
 
+    @property
+    def holds_alone(self) -> bool:
+        """Whether one sequence alone is among the sizes."""
+        return any(sequences == 1 for sequences, _, _ in self.sizes)
+
 
 _SHARED, _EACH = (0, 1, 2, 3, 4), (0, 5, 6, 7, 8, 9)
 _SIZES = ((2, 2, 3), (2, 3, 7), (3, 2, 5), (3, 5, 2), (2, 7, 11), (5, 2, 13), (1, 9, 21))
 _FURTHER = ((3, 3, 3), (2, 4, 6), (4, 6, 9), (3, 7, 4))
+_SEVERAL = (*(size for size in _SIZES if size[0] > 1), *_FURTHER, (5, 8, 17), (2, 9, 21))
 ANY = (
     Family(_SIZES, (Way(_SHARED, (0, 1, 2, 3, 4)), Way(_EACH, (0, 1, 2, 3, 4, 5)))),
     Family((*_SIZES, *_FURTHER), (Way(tuple(range(FEATURES)), (0, 1, 2, 3, 4, 5, 7, 8, 9, 10)),)),
+    Family(_SEVERAL, (Way(tuple(range(FEATURES)), (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)),)),
 )
-"""What all sequences share, and what each of them adds, are tried alone first: that takes fewer sizes."""
+"""What all sequences share, and what each of them adds, are tried alone first: that takes fewer sizes. With
+one sequence alone, transposes may fall away: what holds for several of them only is tried last."""
 
 ONE = (
     Family(((2, 1, 3), (3, 1, 5), (2, 1, 7), (1, 1, 17)), (Way((0, 2), (0, 1)), Way((0, 5, 7), (0, 1, 2)))),
     Family(((2, 1, 3), (3, 1, 5), (2, 1, 7), (3, 1, 8), (1, 1, 17)), (Way((0, 2, 5, 7), (0, 1, 2, 3)),)),
+    Family(((2, 1, 3), (3, 1, 5), (2, 1, 7), (3, 1, 8), (5, 1, 17)), (Way((0, 2, 5, 7), (0, 1, 2, 3)),)),
 )
 """The same for one new token a sequence, where transposes and masks may fall away."""
 

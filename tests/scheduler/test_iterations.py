@@ -185,3 +185,64 @@ def test_refusals(tmp_path: Path) -> None:
     halved = halved.replace("=> (float", "=> (float[batch, 2, half_seq, total] pooled, float")
     with pytest.raises(LayerweaverError, match="no polynomial"):
         iteration_rows(_saved(halved, tmp_path), {})
+
+
+SIZES_OF_EXPERTS = """int64[2] picked = {16, 4}, int64[3] entered = {4, 16, 24}, int64[3] left = {4, 24, 16},
+int64[2] per_expert = {-1, 4}"""
+EXPERTS = """pick = ConstantOfShape (picked)
+    entry = ConstantOfShape (entered)
+    leave = ConstantOfShape (left)
+    router = MatMul (c, pick)
+    sent = Reshape (router, per_expert)
+    mixed = com.microsoft.MoE <k = 2> (c, sent, entry, , leave, )
+    logits = MatMul (mixed, head)"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            TINY.replace("past, 8]", "512, 8]").replace("total, 8]", "512, 8]"),
+            r"past_key has a fixed length \(batch x 2 x 512 x 8\); no input has a dimension named past",
+        ),
+        (
+            TINY.replace("[batch, seq] ids", "[batch, 1] ids"),
+            r"ids has a fixed length \(batch x 1\); no input",
+        ),
+        (
+            TINY.replace('["" : 17]', '["" : 17, "com.microsoft" : 1]')
+            .replace("logits = MatMul (c, head)", EXPERTS)
+            .replace("int64[2] wide", f"{SIZES_OF_EXPERTS}, int64[2] wide"),
+            "routes its tokens to experts, which are not counted; a decoder without them",
+        ),
+    ],
+)
+def test_what_users_have_and_iterations_do_not_know_is_told(
+    changed: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(LayerweaverError, match=message) as refused:
+        iteration_rows(_saved(changed, tmp_path), {})
+    assert "\n" not in str(refused.value)
+
+
+def test_layers_that_one_sequence_alone_lacks_are_counted_and_told(tmp_path: Path) -> None:
+    turned = TINY.replace(
+        "logits = MatMul (c, head)",
+        """turned = Transpose <perm = [1, 0, 2]> (c)
+    straight = Relu (turned)
+    back = Transpose <perm = [1, 0, 2]> (straight)
+    logits = MatMul (back, head)""",
+    )
+    source = _saved(turned, tmp_path)
+    rows = iteration_rows(source, {})
+    assert any("one sequence alone" in note for note in rows.notes)
+    assert not any("one sequence alone" in note for note in iteration_rows(_saved(TINY, tmp_path), {}).notes)
+    source = _saved(turned, tmp_path)
+    (place,) = (index for index, label in enumerate(rows.labels) if "Relu" in label.listed)
+    for batch, seq, past in ((2, 9, 4), (7, 1, 30)):
+        graph = load_graph(source, dims={"seq": seq, "past": past}, batch=batch)
+        assert [layer.name for layer in graph.layers] == list(rows.layer_names)
+        expected = [work.elements * work.window for work in graph.layers[place].vector]
+        row = rows.distinct[rows.row_index[place]][int(seq == 1)]
+        found = [np.dot(term.coefficients, features(batch, seq, past)) for term in row.vector]
+        assert found == expected
