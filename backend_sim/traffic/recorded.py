@@ -58,11 +58,11 @@ class TraceSpec(Arrival):
         return self.spread_ms is not None
 
     @property
-    def counts_tokens(self) -> bool:
-        """Whether the format says how many tokens every request has."""
+    def counts_tokens(self) -> bool | None:
+        """Whether every request of the format has a number of tokens; None where some files have one."""
         if self.columns is not None:
             return bool(self.columns.tokens)
-        return self.format not in ("csv", "parquet") and bool(FORMATS[self.format].tokens)
+        return None if self.format in ("csv", "parquet") else bool(FORMATS[self.format].tokens)
 
     def endless(self, length: Length) -> bool:
         """Only a looped trace needs an end."""
@@ -84,13 +84,15 @@ class TraceSpec(Arrival):
         most = asked.max_queries
         if self.loop and asked.duration_ns is None and most is None:
             most = asked.min_queries
-        alike = asked.fixed_costs and self.counts_tokens and self.tokens is None
+        alike = asked.fixed_costs and self.counts_tokens is not False and self.tokens is None
         return TraceArrivals(
             TraceFile(
                 asked.path_of(self.file),
                 self.format,
                 skip_bad_rows=asked.skip_bad_rows,
-                with_tokens=asked.with_tokens or alike,
+                with_tokens=asked.with_tokens or (alike and self.counts_tokens is True),
+                tokens_if_any=alike and self.counts_tokens is None,
+                tenants=wanted,
                 columns=self.columns,
             ),
             tenants=wanted,

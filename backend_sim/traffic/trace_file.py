@@ -32,6 +32,8 @@ class TraceFile:
         kind: One of :data:`FORMATS`.
         skip_bad_rows: Leave rows out that cannot be read, and count them.
         with_tokens: Read the tokens of every row too, and refuse a file without.
+        tokens_if_any: Read the tokens that are there, and take 0 for others.
+        tenants: Whose rows have their tokens read; None for all.
         columns: Columns that are named; None for those of the format.
 
     Attributes:
@@ -46,11 +48,14 @@ class TraceFile:
         *,
         skip_bad_rows: bool = False,
         with_tokens: bool = False,
+        tokens_if_any: bool = False,
+        tenants: frozenset[str] | None = None,
         columns: TraceColumns | None = None,
     ) -> None:
         self.path, self.skip_bad_rows = path, skip_bad_rows
         self.format = FORMATS[kind] if columns is None else named_format(columns, kind)
         self.kind, self.with_tokens = kind, with_tokens
+        self._tokens_if_any, self._tenants = tokens_if_any, tenants
         self.time_column = self.format.columns[0][-1] if columns is None else columns.time
         self._named = columns is not None
         self.skipped = 0
@@ -127,7 +132,7 @@ class TraceFile:
                 names = [name.strip() for name in fields]
                 parse, used = self._choose(names, reader.line_num)
                 counted = self._token_columns(names, reader.line_num)
-                width = max([*counted, *(position for position, _ in used)]) + 1
+                width = max(position for position, _ in used) + 1
                 continue
             line = reader.line_num
             if len(fields) < width:
@@ -140,11 +145,15 @@ class TraceFile:
                     continue
                 self.bad_row(line, bad.column, bad.what, bad.accepted)
                 continue
-            yield from self._counted(line, time_ns, tenant, [fields[position] for position in counted])
+            counts = [fields[place] if place < len(fields) else "" for place in counted]
+            yield from self._counted(line, time_ns, tenant, counts)
         if names is None:
             raise self.refusal(1, "", "the file has no header", f"give the columns {self._accepted()}")
 
     def _token_columns(self, names: Sequence[str], line: int) -> tuple[int, ...]:
+        if self._tokens_if_any:
+            known = self.format.tokens
+            return tuple(map(names.index, known)) if all(one in names for one in known) else ()
         if not self.with_tokens:
             return ()
         if not self.format.tokens:
@@ -162,11 +171,11 @@ class TraceFile:
         self, line: int, time_ns: int, tenant: str | None, counts: Sequence[Any]
     ) -> Iterator[TraceRow]:
         """The row with its prompt and output, where the columns of these are read; none if they are bad."""
-        if not counts:
+        if not counts or (self._tenants is not None and tenant not in self._tenants):
             yield TraceRow(line, time_ns, tenant)
             return
         prompt, output = map(token_count, counts)
-        if self._sound_tokens(line, prompt, output):
+        if self._tokens_if_any or self._sound_tokens(line, prompt, output):
             yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
 
     def _sound_tokens(self, line: int, prompt: int | None, output: int | None) -> bool:

@@ -94,6 +94,30 @@ def test_named_tokens_are_the_lengths_of_a_language_model_and_nothing_of_another
     assert not any("ignored" in line for line in document.get("warnings", []))
 
 
+MIXED = "tenant,arrival_ns,prompt,output\nchat,0,20,3\nt1,5,,\nchat,7,33,4\nt1,9{}\n"
+
+
+def test_one_file_of_language_models_and_others(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.csv"
+    path.write_text(MIXED.format(""))
+    assert _times(_scenario(tmp_path, {"file": str(path), "name": "t1"})) == {"t1": [5, 9]}
+    stream = TraceArrivals(
+        TraceFile(path, "csv", with_tokens=True, tenants=frozenset(["chat"])),
+        tenants=frozenset(["chat"]),
+        time_scale=1,
+        loop=False,
+        sort=False,
+        stopping=Stopping(),
+    )
+    lengths = stream.lengths(len(take_all(stream)))
+    assert (lengths.prompt.tolist(), lengths.output.tolist()) == ([20, 33], [3, 4])
+    path.write_text(MIXED.format(",7,8"))
+    with pytest.raises(LayerweaverError, match=r"mixed.csv:5: counts tokens .7 and 8, others 0 and 0."):
+        _times(_scenario(tmp_path, {"file": str(path), "name": "t1"}))
+    ignored = {"file": str(path), "name": "t1", "tokens": "ignore"}
+    assert _times(_scenario(tmp_path, ignored)) == {"t1": [5, 9]}
+
+
 MOMENT = datetime.datetime(2023, 11, 16, 18, 15, 46, 680590, tzinfo=datetime.UTC)
 
 
