@@ -14,6 +14,7 @@ from string import Template
 from layerweaver.backend_sim.firmware.c_words import c_type
 from layerweaver.backend_sim.firmware.columns import Column
 from layerweaver.backend_sim.firmware.facts import Facts
+from layerweaver.backend_sim.firmware.helpers import helpers
 from layerweaver.backend_sim.firmware.spans import SIZES, Span, literal, storage_type
 from layerweaver.backend_sim.firmware.things import Pointed
 from layerweaver.backend_sim.firmware.translation import HEAD_NEEDED, translate
@@ -24,58 +25,7 @@ __all__ = ["Assembly"]
 
 _CONDITION = re.compile(r"\[(!?)([\w.]+)\]")
 _ENTRY = re.compile(r"@(\w+)\[((?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*)\]")
-_HELPERS = {
-    "lw_least_32": "static int32_t lw_least_32(int32_t a, int32_t b)\n{\n    return a < b ? a : b;\n}\n",
-    "lw_least_64": "static int64_t lw_least_64(int64_t a, int64_t b)\n{\n    return a < b ? a : b;\n}\n",
-    "lw_most_32": "static int32_t lw_most_32(int32_t a, int32_t b)\n{\n    return a > b ? a : b;\n}\n",
-    "lw_most_64": "static int64_t lw_most_64(int64_t a, int64_t b)\n{\n    return a > b ? a : b;\n}\n",
-    "lw_divide": """\
-/* a / b for a >= 0 and b > 0; most numbers fit 32 bits, which a small core divides at once. */
-static int64_t lw_divide(int64_t a, int64_t b)
-{
-    if ((((uint64_t)a | (uint64_t)b) >> 32) == 0) {
-        return (int64_t)((uint32_t)a / (uint32_t)b);
-    }
-    return a / b;
-}
-""",
-    "lw_remainder": """\
-static int64_t lw_remainder(int64_t a, int64_t b)
-{
-    return a - lw_divide(a, b) * b;
-}
-""",
-    "lw_floor_divide": """\
-/* a / b rounded down; 0 for b == 0. */
-static int64_t lw_floor_divide(int64_t a, int64_t b)
-{
-    int64_t quotient;
-    if (b == 0) {
-        return 0;
-    }
-    if (a >= 0 && b > 0) {
-        return lw_divide(a, b);
-    }
-    if (b == -1) {
-        return (int64_t)(0 - (uint64_t)a);
-    }
-    quotient = a / b;
-    return quotient * b != a && (a < 0) != (b < 0) ? quotient - 1 : quotient;
-}
-""",
-    "lw_floor_remainder": """\
-static int64_t lw_floor_remainder(int64_t a, int64_t b)
-{
-    return b == 0 ? 0 : a - lw_floor_divide(a, b) * b;
-}
-""",
-}
 _WINDOW = (("int64_t", "dropped_scaled"), ("int32_t", "window_first"), ("int32_t", "window_last"))
-_CALLED_BY = {
-    "lw_remainder": ("lw_divide",),
-    "lw_floor_divide": ("lw_divide",),
-    "lw_floor_remainder": ("lw_floor_divide", "lw_divide"),
-}
 
 
 class Assembly:
@@ -199,7 +149,7 @@ class Assembly:
             "RING": str(facts.ring),
             "TENANT_TYPE": storage_type(Span(0, facts.tenants)),
             "STRUCTS": self._structs(),
-            "HELPERS": self._helpers(),
+            "HELPERS": helpers(self.program),
             "PROGRAM": self.program,
             "SCALE": str(facts.scale),
             "RATE": str(facts.rate),
@@ -257,11 +207,6 @@ class Assembly:
             return ""
         lines = [f"        lw->heads[index].{name} -= cycles;" for name in kept]
         return "\n".join(["    for (int32_t index = 0; index < LW_TENANTS; index++) {", *lines, "    }"])
-
-    def _helpers(self) -> str:
-        named = [name for name in _HELPERS if f"{name}(" in self.program]
-        called = {inner for name in named for inner in _CALLED_BY.get(name, ())}
-        return "\n".join(text for name, text in _HELPERS.items() if name in named or name in called)
 
     @property
     def state_bytes(self) -> int:

@@ -77,8 +77,7 @@ class Assignments(Locals):
             if isinstance(thing, Number):
                 self._locals.setdefault(name, constant(0, boolean=thing.boolean))
                 self._grow(name, thing.span)
-                if thing.calls:
-                    self._emit(f"(void){thing.text};")
+                self._only_call(thing)
                 return
         self._bind(node, name, self._value(value))
 
@@ -99,17 +98,10 @@ class Assignments(Locals):
 
     def _assign_several(self, node: ast.stmt, targets: list[ast.expr], value: ast.expr) -> None:
         things: tuple[Thing, ...]
-        called = self.thing(value.func) if isinstance(value, ast.Call) else None
-        if (
-            isinstance(value, ast.Call)
-            and isinstance(called, Known)
-            and isinstance(called.value, FunctionType)
-        ):
-            callee, text = self._call_text(value, called.value)
+        if isinstance(value, ast.Call) and (function := self._callee(value)) is not None:
+            callee, text = self._call_text(value, function)
             if not callee.result.several:
-                raise self.refusal(
-                    node, f"{called.value.__name__} returns no tuple", "as many results as names"
-                )
+                raise self.refusal(node, f"{function.__name__} returns no tuple", "as many results as names")
             taken = self._temporary()
             self._emit(f"{callee.name}_result {taken} = {text};")
             things = tuple(callee.result.numbers(taken))
@@ -153,8 +145,7 @@ class Assignments(Locals):
             if writable and isinstance(owner, Pointed) and not self._wanted(owner.record, target.attr):
                 thing = self.thing(value)
                 if isinstance(thing, Number):
-                    if thing.calls:
-                        self._emit(f"(void){thing.text};")
+                    self._only_call(thing)
                     return
         self._write_place(node, target, self.number(value))
 

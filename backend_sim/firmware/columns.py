@@ -105,30 +105,21 @@ def reading(text: str, span: Span) -> Number:
 
 
 KEYS = {ROW: "place", BATCH: "profile", TENANT: "tenant"}
+_OF_ROWS = ("remaining_cycles", "lead_cycles", "live_bytes")
+_OF_BATCHES = (
+    *("standalone_cycles", "compute_intensive", "longest_fetch_cycles"),
+    *("model_compute_cycles", "model_fetch_cycles"),
+)
+_OF_TENANTS = (
+    *("queue_limit", "limit_cycles", "delay_cycles", "priority"),
+    *("full", "full_standalone_cycles", "full_compute_cycles", "full_fetch_cycles"),
+)
 LOOKED_UP = {
-    "remaining_cycles": ("remaining_cycles", ROW),
-    "lead_cycles": ("lead_cycles", ROW),
-    "live_bytes": ("live_bytes", ROW),
-    "compute_intensive": ("compute_intensive", BATCH),
-    "longest_fetch_cycles": ("longest_fetch_cycles", BATCH),
-    "standalone_cycles": ("standalone_cycles", BATCH),
-    "model_compute_cycles": ("model_compute_cycles", BATCH),
-    "model_fetch_cycles": ("model_fetch_cycles", BATCH),
-    **{
-        name: (name, TENANT)
-        for name in (
-            "queue_limit",
-            "limit_cycles",
-            "delay_cycles",
-            "priority",
-            "full",
-            "full_standalone_cycles",
-            "full_compute_cycles",
-            "full_fetch_cycles",
-        )
-    },
+    **dict.fromkeys(_OF_ROWS, ROW),
+    **dict.fromkeys(_OF_BATCHES, BATCH),
+    **dict.fromkeys(_OF_TENANTS, TENANT),
 }
-"""Fields of a head that a table gives: which, and by what of the head it is looked up."""
+"""Fields of a head that the table of their name gives, and by what of the head it is looked up."""
 
 
 def columns_of(state: Any, heads: Any, queues: Any) -> dict[str, Column]:
@@ -147,27 +138,18 @@ def columns_of(state: Any, heads: Any, queues: Any) -> dict[str, Column]:
         firsts.append(places[key])
     rows = np.concatenate(blocks)
     columns = {
-        **{
-            name: (ROW, rows[name])
-            for name in ("compute_cycles", "fetch_cycles", "remaining_cycles", "live_bytes")
-        },
+        "compute_cycles": (ROW, rows["compute_cycles"]),
+        "fetch_cycles": (ROW, rows["fetch_cycles"]),
+        "remaining_cycles": (ROW, rows["remaining_cycles"]),
+        "live_bytes": (ROW, rows["live_bytes"]),
         "lead_cycles": (ROW, np.concatenate(leads)),
         "weight_bytes": (ROW, rows["weight_scaled"] // scale),
         "dram_bytes": (ROW, rows["dram_scaled"] // scale),
         "inherent_scaled": (ROW, rows["inherent_scaled"]),
         "first_row": (BATCH, np.array(firsts)),
         "batch_size": (BATCH, profiles["batch"]),
-        **{
-            name: (BATCH, profiles[name])
-            for name in (
-                "rows",
-                "standalone_cycles",
-                "compute_intensive",
-                "longest_fetch_cycles",
-                "model_compute_cycles",
-                "model_fetch_cycles",
-            )
-        },
+        "rows": (BATCH, profiles["rows"]),
+        **{name: (BATCH, profiles[name]) for name in _OF_BATCHES},
         "first_profile": (TENANT, queues["first_profile"]),
         "largest_batch": (TENANT, queues["max_batch"]),
         "timeout_cycles": (TENANT, queues["timeout_cycles"]),
@@ -176,7 +158,7 @@ def columns_of(state: Any, heads: Any, queues: Any) -> dict[str, Column]:
         "preferred_sizes": ("", state.preferred),
         "drops": (TENANT, queues["drop_hopeless"]),
         "defers": (TENANT, queues["defer_hopeless"]),
-        **{name: (TENANT, heads[name]) for name, (_, of) in LOOKED_UP.items() if of == TENANT},
+        **{name: (TENANT, heads[name]) for name in _OF_TENANTS},
     }
     return {name: Column(name, of, np.asarray(values, np.int64)) for name, (of, values) in columns.items()}
 

@@ -271,6 +271,12 @@ class Expressions(Arithmetic):
             kind=first.kind if first.kind == second.kind else "",
         )
 
+    def _callee(self, node: ast.Call) -> FunctionType | None:
+        """The plain function that is called; None where something else is."""
+        called = self.thing(node.func)
+        value = called.value if isinstance(called, Known) else None
+        return value if isinstance(value, FunctionType) else None
+
     def _call(self, node: ast.Call) -> Thing:
         called = self.thing(node.func)
         value = called.value if isinstance(called, Known) else None

@@ -179,7 +179,7 @@ class Facts:
             "left_fetch_cycles": Span(0, columns["model_fetch_cycles"].span.high),
             "compute_cycles": columns["compute_cycles"].span,
             "fetch_cycles": columns["fetch_cycles"].span,
-            "weight_scaled": _times(columns["weight_bytes"].span, self.scale),
+            "weight_scaled": columns["weight_bytes"].span.times(self.scale),
             "queued": _MANY,
             "passed": _MANY if self.defers.high else Span(0, 0),
             "request": Span(0, 2**32 - 1),
@@ -236,15 +236,13 @@ class Facts:
         return self._of_head(record.text, field)
 
     def _of_head(self, head: str, field: str) -> Number | None:
-        looked_up, kept = LOOKED_UP.get(field), self.head_fields().get(field)
-        if looked_up is not None:
-            column, key = self.columns[looked_up[0]], f"{head}{KEYS[looked_up[1]]}"
-            return column.at(key)
+        kept = self.head_fields().get(field)
+        if field in LOOKED_UP:
+            return self.columns[field].at(f"{head}{KEYS[LOOKED_UP[field]]}")
         if field == "dram_scaled":
-            column = self.columns["dram_bytes"]
-            return _scaled(column.at(f"{head}place"), self.scale)
+            return self.columns["dram_bytes"].at(f"{head}place").times(self.scale)
         if field == "compute_scaled":
-            return _scaled(reading(f"{head}compute_cycles", self.columns["compute_cycles"].span), self.rate)
+            return self._compute_scaled(head)
         if field == "inherent_scaled":
             return self._inherent(head)
         if field == "row":
@@ -255,11 +253,14 @@ class Facts:
             return None
         return reading(head + field, kept)
 
+    def _compute_scaled(self, head: str) -> Number:
+        return reading(f"{head}compute_cycles", self.columns["compute_cycles"].span).times(self.rate)
+
     def _inherent(self, head: str) -> Number:
         inherent = self.columns["inherent_scaled"].span
         if inherent.low == inherent.high:
             return constant(inherent.low)
-        compute = _scaled(reading(f"{head}compute_cycles", self.columns["compute_cycles"].span), self.rate)
+        compute = self._compute_scaled(head)
         weight = reading(f"{head}weight_scaled", self.head_fields()["weight_scaled"])
         text = f"lw_most_64(0, {compute.as_type(True)} - ({self.buffer_scaled} - {weight.as_type(True)}))"
         return Number(text, inherent, wide=True)
@@ -307,18 +308,6 @@ _OURS = ("place", "tenant", "urgent", "started", "undated", "timer", "due", "tim
 """Fields of heads that only the C text knows."""
 
 _POSITIONS = ("first", "last")
-
-
-def _scaled(number: Number, factor: int) -> Number:
-    span = _times(number.span, factor)
-    wide = not INT32.holds(span)
-    if number.value is not None:
-        return constant(number.value * factor)
-    return Number(f"({number.as_type(wide)} * {factor})", span, wide=wide)
-
-
-def _times(span: Span, factor: int) -> Span:
-    return Span(span.low * factor, span.high * factor)
 
 
 def _constants(record: Any) -> dict[str, int | None]:

@@ -88,15 +88,7 @@ class Function(Statements):
 
     def signature(self) -> str:
         """The head of the C function."""
-        parts = ["lw_scheduler *lw"]
-        for name in self._parameters:
-            match self._locals[name]:
-                case Number() if not self._is_fixed(name):
-                    parts.append(f"{c_type(self._spans[name])} {identifier(name)}")
-                case Pointed(record=record) if record in POINTED:
-                    parts.append(f"{POINTED[record]} *{identifier(name)}")
-                case Seen() if self.lists_used:
-                    parts += ["lw_tenant *ready", "lw_tenant *spare"]
+        parts = [f"{kind}{name}" for name, kind in self._c_parameters().items()]
         return f"static {self.returned()} {self.name}({', '.join(parts)})"
 
     def returned(self) -> str:
@@ -124,23 +116,24 @@ class Function(Statements):
         alive = self._mentioned_locals()
         if alive != self._alive:
             self._alive, self.changed = alive, True
-        hoisted = [self._declare(name) for name in sorted(self._hoisted())]
+        hoisted = [self._declare(name) for name in sorted(self._used_locals - self._declared)]
         text = "\n".join(self._lines)
         self._lines = [line + self._ignored(line, text) for line in self._lines]
         unused = [f"    (void){name};" for name in self._c_parameters() if not is_mentioned(text, name)]
         return [*(f"    {line}" for line in hoisted), *unused, *self._lines]
 
-    def _c_parameters(self) -> list[str]:
-        names = ["lw"]
+    def _c_parameters(self) -> dict[str, str]:
+        """The parameters of the C function, each with the type that stands before it."""
+        kinds = {"lw": "lw_scheduler *"}
         for name in self._parameters:
             match self._locals[name]:
                 case Number() if not self._is_fixed(name):
-                    names.append(identifier(name))
+                    kinds[identifier(name)] = f"{c_type(self._spans[name])} "
                 case Pointed(record=record) if record in POINTED:
-                    names.append(identifier(name))
+                    kinds[identifier(name)] = f"{POINTED[record]} *"
                 case Seen() if self.lists_used:
-                    names += ["ready", "spare"]
-        return names
+                    kinds |= {"ready": "lw_tenant *", "spare": "lw_tenant *"}
+        return kinds
 
     def _ignored(self, line: str, text: str) -> str:
         """Behind the line that takes a result which nothing reads: that this is meant."""
@@ -148,9 +141,6 @@ class Function(Statements):
         if taken is None or len(re.findall(rf"\b{taken[1]}\b", text)) > 1:
             return ""
         return f" (void){taken[1]};"
-
-    def _hoisted(self) -> set[str]:
-        return {name for name in self._used_locals if name not in self._declared}
 
     def _attribute(self, node: ast.Attribute, owner: Thing, name: str) -> Thing:
         if isinstance(owner, Seen) and name in ("ready", "spare"):

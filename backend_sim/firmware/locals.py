@@ -160,6 +160,11 @@ class Locals(Expressions):
         owner = "" if local else _OWN_FIELD.sub("", target)
         self._reads.append((local, f"{text} {owner}"))
 
+    def _only_call(self, number: Number) -> None:
+        """Write the calls of a number that nothing reads."""
+        if number.calls:
+            self._emit(f"(void){number.text};")
+
     def _temporary(self) -> str:
         self._temporaries += 1
         return self._free(f"result{self._temporaries}")
@@ -212,15 +217,13 @@ class Locals(Expressions):
             case Seen(ready=ready, spare=spare):
                 own = Seen(f"{identifier(name)}_ready", f"{identifier(name)}_spare")
                 self._locals[name] = own
+                kind = ""
                 if self._depth == 1 and name not in self._touched:
                     self._declared.add(name)
-                    self._touched.add(name)
-                    self._emit(f"lw_tenant *{own.ready} = {ready};")
-                    self._emit(f"lw_tenant *{own.spare} = {spare};")
-                else:
-                    self._touched.add(name)
-                    self._emit(f"{own.ready} = {ready};")
-                    self._emit(f"{own.spare} = {spare};")
+                    kind = "lw_tenant *"
+                self._touched.add(name)
+                self._emit(f"{kind}{own.ready} = {ready};")
+                self._emit(f"{kind}{own.spare} = {spare};")
             case _:
                 if known is not None and known != thing:
                     raise self.refusal(node, f"{name} stands for different things", "another name")
@@ -232,8 +235,7 @@ class Locals(Expressions):
         if span.low == span.high and not number.calls:
             return  # readers write the constant itself
         if self._drops(name):
-            if number.calls:
-                self._emit(f"(void){number.text};")
+            self._only_call(number)
             return
         self._write_local(
             name, f"{kind} ", identifier(name), unbracketed(number.as_type(not INT32.holds(span)))

@@ -42,6 +42,10 @@ class Span:
         """Whether the other lies within."""
         return self.low <= other.low and other.high <= self.high
 
+    def times(self, factor: int) -> Span:
+        """All integers times one that is not negative."""
+        return Span(self.low * factor, self.high * factor)
+
     def clamped(self) -> Span:
         """What 64 bits hold of it; the engine refuses input for which arithmetic would leave them."""
         return Span(max(INT64.low, min(INT64.high, self.low)), min(INT64.high, max(INT64.low, self.high)))
@@ -103,6 +107,14 @@ class Number:
     def value(self) -> int | None:
         """Its value, if it can have one only and computing it changes nothing."""
         return self.span.low if self.span.low == self.span.high and not self.calls else None
+
+    def times(self, factor: int) -> Number:
+        """The expression times one number that is not negative."""
+        if self.value is not None:
+            return constant(self.value * factor)
+        span = self.span.times(factor)
+        wide = not INT32.holds(span)
+        return Number(f"({self.as_type(wide)} * {factor})", span, wide=wide)
 
     def as_type(self, wide: bool) -> str:
         """The expression in a type; narrowing loses nothing where the span fits."""

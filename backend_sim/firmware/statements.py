@@ -8,7 +8,7 @@ from types import FunctionType
 from layerweaver.backend_sim.firmware.assignments import Assignments, Result
 from layerweaver.backend_sim.firmware.c_words import bracketed, c_type, identifier, unbracketed
 from layerweaver.backend_sim.firmware.spans import INT32, Number, Span, constant
-from layerweaver.backend_sim.firmware.things import Known, Several
+from layerweaver.backend_sim.firmware.things import Several
 
 __all__ = ["Statements", "loop_only"]
 
@@ -73,10 +73,10 @@ class Statements(Assignments):
         return False
 
     def _statement_call(self, node: ast.Call) -> None:
-        called = self.thing(node.func)
-        if not isinstance(called, Known) or not isinstance(called.value, FunctionType):
+        function = self._callee(node)
+        if function is None:
             raise self.refusal(node, f"{ast.unparse(node.func)[:60]} cannot be called", "plain functions")
-        callee, text = self._call_text(node, called.value)
+        callee, text = self._call_text(node, function)
         self._emit(f"(void){text};" if callee.result.spans else f"{text};")
 
     def _branch(self, test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt]) -> bool:
@@ -151,11 +151,9 @@ class Statements(Assignments):
         if value is None or (isinstance(value, ast.Constant) and value.value is None):
             self._emit("return;")
             return
-        if isinstance(value, ast.Call):
-            called = self.thing(value.func)
-            if isinstance(called, Known) and isinstance(called.value, FunctionType):
-                self._return_call(node, value, called.value)
-                return
+        if isinstance(value, ast.Call) and (function := self._callee(value)) is not None:
+            self._return_call(node, value, function)
+            return
         thing = self.thing(value)
         items = thing.items if isinstance(thing, Several) else (thing,)
         numbers = [item for item in items if isinstance(item, Number)]
