@@ -14,7 +14,10 @@ from typing import Any
 from layerweaver.ir.errors import LayerweaverError
 from layerweaver.ir.spelling import nearest
 
-__all__ = ["PluginGroup", "installed", "others_add"]
+__all__ = ["ARRIVALS", "METRICS", "OPERATORS", "PluginGroup", "installed", "others_add"]
+
+ARRIVALS, METRICS, OPERATORS = "layerweaver.arrivals", "layerweaver.metrics", "layerweaver.operators"
+"""Groups that results name without loading what loads them."""
 
 _FAULTS = (
     *(ImportError, SyntaxError, AttributeError, NameError, TypeError, ValueError, LookupError),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import is_done
 from layerweaver.backend_sim.results.metric import Form, Metric, Shown, Value
 from layerweaver.ir import ScenarioError
-from layerweaver.ir.plugins import PluginGroup
+from layerweaver.ir.plugins import METRICS, PluginGroup
 
 __all__ = [
     "MeasuredTenant",
@@ -31,7 +31,7 @@ __all__ = [
     "own_metrics",
 ]
 
-_GROUP = PluginGroup("layerweaver.metrics", "metric", ScenarioError, {})
+_GROUP = PluginGroup(METRICS, "metric", ScenarioError, {})
 _EVERYWHERE = Shown.TERMINAL | Shown.PAGE | Shown.FRAME | Shown.SPREAD
 
 

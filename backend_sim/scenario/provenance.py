@@ -17,7 +17,7 @@ from layerweaver.costmodel.plugins import ARRAY_MODELS, COST_MODELS, NPU_LIBRARI
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.files import at_home, is_file
 from layerweaver.ir.plugin_hashes import plugin_record
-from layerweaver.ir.plugins import installed
+from layerweaver.ir.plugins import ARRIVALS, METRICS, OPERATORS, installed
 from layerweaver.scheduler.compile.given_graphs import names_file
 
 __all__ = [
@@ -54,11 +54,11 @@ def _plugins(scenario: Scenario, configs: Collection[NpuConfig]) -> dict[str, Co
         COST_MODELS.group: {config.cost_model for config in configs},
         ARRAY_MODELS.group: {config.array.dataflow for config in configs},
         NPU_LIBRARIES.group: _libraries({config.name for config in configs} & set(npu_names())),
-        "layerweaver.arrivals": {tenant.arrival.kind for tenant in spec.tenants},
-        "layerweaver.metrics": None,
+        ARRIVALS: {tenant.arrival.kind for tenant in spec.tenants},
+        METRICS: None,
     }
     if any(isinstance(tenant.model, str) for tenant in spec.tenants):
-        used["layerweaver.operators"] = None
+        used[OPERATORS] = None
     return used
 
 

@@ -24,7 +24,7 @@ from layerweaver.backend_sim.traffic.poisson import PoissonSpec
 from layerweaver.backend_sim.traffic.recorded import TraceSpec
 from layerweaver.backend_sim.traffic.renewal import GammaSpec, PeriodicSpec
 from layerweaver.ir import ScenarioError
-from layerweaver.ir.plugins import PluginGroup
+from layerweaver.ir.plugins import ARRIVALS, PluginGroup
 
 __all__ = ["ArrivalSpec"]
 
@@ -42,7 +42,7 @@ _Ours: TypeAlias = (
     | MultiStreamSpec
     | TraceSpec
 )
-_PLUGINS = PluginGroup("layerweaver.arrivals", "kind of arrivals", ScenarioError, {})
+_PLUGINS = PluginGroup(ARRIVALS, "kind of arrivals", ScenarioError, {})
 
 
 def _added() -> Sequence[type[Arrival]]:

@@ -19,10 +19,9 @@ from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered
 from layerweaver.ir import ModelError, VectorCategory
-from layerweaver.ir.plugins import PluginGroup
+from layerweaver.ir.plugins import OPERATORS, PluginGroup
 
 __all__ = [
-    "ENTRY_POINT_GROUP",
     "MICROSOFT",
     "ML",
     "NCHWC",
@@ -44,7 +43,6 @@ __all__ = [
     "shape_only",
 ]
 
-ENTRY_POINT_GROUP = "layerweaver.operators"
 SHIPPED = "layerweaver.frontend.operators"
 ML = "ai.onnx.ml"
 MICROSOFT = "com.microsoft"
@@ -241,7 +239,7 @@ def like_first(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), call.shape(0)),)
 
 
-_PLUGINS = PluginGroup(ENTRY_POINT_GROUP, "operators", ModelError, {"onnx": SHIPPED})
+_PLUGINS = PluginGroup(OPERATORS, "operators", ModelError, {"onnx": SHIPPED})
 
 
 def load_plugins(entries: Iterable[EntryPoint]) -> None:

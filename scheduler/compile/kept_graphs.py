@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, read_bounded
 from layerweaver.ir.cache import Cache
-from layerweaver.ir.plugins import others_add
+from layerweaver.ir.plugins import OPERATORS, others_add
 
 __all__ = [
     "GRAPHS",
@@ -88,7 +88,7 @@ def graph_name(content: str, ref: str, options: ImportOptions) -> str | None:
 
 
 def _others_operators() -> bool:
-    if others_add("layerweaver.operators"):
+    if others_add(OPERATORS):
         return True
     registry = sys.modules.get("layerweaver.frontend.node.registry")
     return registry is not None and not registry.only_shipped()

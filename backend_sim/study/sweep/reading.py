@@ -27,9 +27,11 @@ from layerweaver.costmodel.plugins import ARRAY_MODELS, COST_MODELS
 from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.ir.files import at_home
 from layerweaver.ir.plugin_hashes import plugin_record
+from layerweaver.ir.plugins import ARRIVALS, METRICS, OPERATORS
 from layerweaver.ir.sections import validated
 from layerweaver.ir.yaml_source import YamlSource, read_yaml
 from layerweaver.scheduler.compile.given_graphs import GRAPH_PREFIX, given
+from layerweaver.scheduler.policies.registry import ENTRY_POINT_GROUP as POLICIES
 
 __all__ = ["read_study"]
 
@@ -131,10 +133,10 @@ def _plugins(
     return {
         COST_MODELS.group: {str(npu.get("cost_model")) for npu in npus.values()} | texts,
         ARRAY_MODELS.group: {str(npu["array"].get("dataflow")) for npu in npus.values()} | texts,
-        "layerweaver.policies": {text.partition(":")[0] for text in texts},
-        "layerweaver.arrivals": texts,
-        "layerweaver.metrics": None,
-        "layerweaver.operators": None,
+        POLICIES: {text.partition(":")[0] for text in texts},
+        ARRIVALS: texts,
+        METRICS: None,
+        OPERATORS: None,
     }
 
 
