@@ -4,15 +4,17 @@ Run with ``python benchmarks/optimality_gap.py makespans`` or ``in-time``. Makes
 rows each, one request of each model at time 0; the optimum is the least makespan over all orders. In time:
 100 cases of up to three rows, five requests of each model arriving at random, late after 2, 3 or 5 standalone
 times; the optimum is the largest number in time of a solver that knows all arrivals beforehand
-(:mod:`layerweaver.scheduler.optimum`), and the bound what the larger benchmarks use instead
+(``tests/oracles/optimum.py``), and the bound what the larger benchmarks use instead
 (:mod:`layerweaver.scheduler.in_time`).
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from mixes import entrants
@@ -25,8 +27,10 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.in_time import Stream, in_time_bound
 from layerweaver.scheduler.offline import ModelProfile, build_offline
-from layerweaver.scheduler.optimum import Request, best_makespan, most_in_time
 from layerweaver.scheduler.policies import load_policy, policy_names
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from oracles.optimum import Request, best_makespan, most_in_time
 
 CASES = 200
 LATE_CASES = 100

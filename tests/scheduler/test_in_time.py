@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from oracles.optimum import Request, most_in_time
 from oracles.random_inputs import Recipe, recipes
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
@@ -16,7 +17,6 @@ from layerweaver.backend_sim.traffic.source import OpenLoop
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.in_time import Jobs, Stream, in_time_bound, work_in_time
 from layerweaver.scheduler.offline import ModelProfile
-from layerweaver.scheduler.optimum import Request, most_in_time
 from layerweaver.scheduler.policies import load_policy
 
 Make = Callable[..., ModelProfile]

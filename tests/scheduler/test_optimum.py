@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracles.naive_machine import NaiveMachine, RowCost
+from oracles.optimum import Request, best_makespan, most_in_time
 from oracles.random_inputs import FixedArrivals
 
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
@@ -15,7 +16,6 @@ from layerweaver.backend_sim.engine.loop import run
 from layerweaver.backend_sim.traffic.source import OpenLoop
 from layerweaver.ir import ProfileError
 from layerweaver.scheduler.offline import ModelProfile
-from layerweaver.scheduler.optimum import Request, best_makespan, most_in_time
 from layerweaver.scheduler.policies import load_policy, policy_names
 
 pytest.importorskip("ortools", reason="an extra for development")

@@ -113,7 +113,7 @@ class _Search:
         if total > MAX_ROWS:
             raise ProfileError(f"{total} rows are too many for an optimum", accepted=f"at most {MAX_ROWS}")
         try:
-            from ortools.sat.python import cp_model  # noqa: PLC0415 - an extra
+            from ortools.sat.python import cp_model
         except ImportError:
             raise ProfileError(
                 "the optimum needs OR-tools", accepted="pip install 'layerweaver[dev]'"
