@@ -80,7 +80,7 @@ def decoder_inputs(model: OnnxModel, dims: Mapping[str, int]) -> DecoderInputs:
     for found, name, what, fixed in ((new, "seq", "new", tokens), (cached, "past", "cached", caches)):
         if not found:
             raise ModelError(
-                f"{_fixed(fixed)}no input has a dimension named {name}, or another that counts {what} tokens",
+                f"{_fixed(fixed, dims)}no input has a dimension named {name}, or another that counts {what} tokens",
                 where=model.source,
                 accepted=NEEDED,
             )
@@ -98,12 +98,13 @@ def decoder_inputs(model: OnnxModel, dims: Mapping[str, int]) -> DecoderInputs:
     return DecoderInputs(dims, tuple(new), tuple(cached), both, switches, tuple(notes))
 
 
-def _fixed(inputs: list[ValueInfo]) -> str:
+def _fixed(inputs: list[ValueInfo], dims: Mapping[str, int]) -> str:
     """Says that what should grow does not."""
     if not inputs:
         return ""
-    shape = " x ".join(map(str, inputs[0].shape or ()))
-    return f"{inputs[0].name} has a fixed length ({shape}); "
+    bound = {dim: f"{dim}={size}" for dim, size in dims.items()}
+    shape = [bound.get(str(dim), str(dim)) for dim in inputs[0].shape or ()]
+    return f"{inputs[0].name} has a fixed length ({' x '.join(shape)}); "
 
 
 def _window(node: OnnxNode) -> int:
