@@ -80,7 +80,8 @@ def decoder_inputs(model: OnnxModel, dims: Mapping[str, int]) -> DecoderInputs:
     for found, name, what, fixed in ((new, "seq", "new", tokens), (cached, "past", "cached", caches)):
         if not found:
             raise ModelError(
-                f"{_fixed(fixed, dims)}no input has a dimension named {name}, or another that counts {what} tokens",
+                _fixed(fixed, dims)
+                + f"no input has a dimension named {name}, or another that counts {what} tokens",
                 where=model.source,
                 accepted=NEEDED,
             )
