@@ -11,7 +11,7 @@ import pytest
 from hostile.largest_models import field
 from onnx import helper, numpy_helper
 
-from layerweaver.frontend.reader import graph, long_list
+from layerweaver.frontend.reader import attribute, long_list
 from layerweaver.frontend.reader.file import read_model, read_model_bytes
 from layerweaver.ir import ModelError
 
@@ -25,7 +25,7 @@ def model(*, name: str = "r", initializers: int = 0, **attributes: Any) -> bytes
 
 
 def test_names_are_counted_by_their_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "MAX_ITEMS", 100)
+    monkeypatch.setattr(attribute, "MAX_ITEMS", 100)
     assert read_model_bytes(model(name="n" * 1000), "m").graph.nodes
     for long in (model(name="n" * 3000), model(text="n" * 3000)):
         with pytest.raises(ModelError, match="more than 100 names, types and numbers"):
@@ -33,7 +33,7 @@ def test_names_are_counted_by_their_length(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_values_are_read_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "MAX_VALUE_BYTES", 1000)
+    monkeypatch.setattr(attribute, "MAX_VALUE_BYTES", 1000)
     held = read_model_bytes(model(initializers=9), "m").graph.initializers
     assert [tensor.values is not None for tensor in held.values()] == [True] * 3 + [False] * 6
     assert {tensor.shape for tensor in held.values()} == {(100,)}
@@ -45,7 +45,7 @@ def test_external_values_are_read_while_there_is_room(
     path = tmp_path / "m.onnx"
     proto = onnx.load_from_string(model(initializers=9))
     onnx.save(proto, path, save_as_external_data=True, location="m.bin", size_threshold=0)
-    monkeypatch.setattr(graph, "MAX_VALUE_BYTES", 1000)
+    monkeypatch.setattr(attribute, "MAX_VALUE_BYTES", 1000)
     held = read_model(path).graph.initializers
     assert [tensor.values is not None for tensor in held.values()] == [True] * 3 + [False] * 6
 
@@ -58,7 +58,7 @@ def test_external_values_are_read_while_there_is_room(
 def test_long_lists_are_counted_together(monkeypatch: pytest.MonkeyPatch, attributes: dict[str, Any]) -> None:
     data = model(**attributes, b=attributes["a"])
     assert read_model_bytes(data, "m").graph.nodes[0].attributes["b"]
-    monkeypatch.setattr(graph, "MAX_LIST_BYTES", 130_000)
+    monkeypatch.setattr(attribute, "MAX_LIST_BYTES", 130_000)
     with pytest.raises(ModelError, match="lists of all attributes take more than"):
         read_model_bytes(data, "m")
 
