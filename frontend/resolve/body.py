@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TypeAlias
 
 from layerweaver.frontend.node.values import Info, text
@@ -44,6 +44,7 @@ class Steady:
     condition: Info | None
 
 
+@dataclass(eq=False)
 class Body:
     """A loop body and what its trips have put out.
 
@@ -55,34 +56,31 @@ class Body:
         lead: Inputs of the body before the carried values (counter and condition).
         tail: Outputs of the body before the carried values (condition).
         times: How often the whole loop runs.
+        stack_axes: Along which axis each stacked output is joined; 0 where it is not said.
+        batch: Extent of the batch axis of a scan that has one.
+        sequences: Whether what trips put out are elements of sequences.
     """
 
-    def __init__(
-        self,
-        walker: Walker,
-        node: OnnxNode,
-        graph: OnnxGraph,
-        scope: Scope,
-        *,
-        lead: int,
-        tail: int,
-        times: int = 1,
-    ) -> None:
-        self.walker = walker
-        self.node = node
-        self.graph = graph
-        self.scope = scope
-        self.lead = lead
-        self.tail = tail
-        self.times = times
-        self.label = node.label or node.op_type
+    walker: Walker
+    node: OnnxNode
+    graph: OnnxGraph
+    scope: Scope
+    _: KW_ONLY
+    lead: int = 0
+    tail: int = 0
+    times: int = 1
+    stack_axes: Sequence[int] = ()
+    batch: int | None = None
+    sequences: bool = False
+    trips: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        """What follows from the body alone."""
+        graph, lead, tail = self.graph, self.lead, self.tail
+        self.label = self.node.label or self.node.op_type
         self.stacked: list[list[Info]] = [[] for _ in graph.outputs]
-        self.trips = 0
-        self.stack_axes: list[int] = []
-        self.batch: int | None = None
-        self.sequences = False
         self.passed = passed_through(graph, lead, tail)
-        self.endless = tail > 0 and not condition_moves(graph, lead, tail, walker.source)
+        self.endless = tail > 0 and not condition_moves(graph, lead, tail, self.walker.source)
 
     def walk(self, feeds: Sequence[Info], tag: str, trips: int) -> list[Info]:
         """Walk the body once with ``feeds`` as its inputs; its nodes count ``trips`` times."""

@@ -57,10 +57,12 @@ class _Trips:
         limit: Most trips that the file names; None where it depends on data or is no limit at all.
         measured: Whether the file names no limit, so that the condition alone ends the loop.
         skipped: Whether the condition fails before the first trip.
-        label: What to call the loop by.
+        cure: The option that states the count.
     """
 
     def __init__(self, walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], prefix: str) -> None:
+        self.walker, self.node = walker, node
+        self.cure = f"give --trip-count {node.label}=N"
         self.given: int | None = None
         walker.loops.setdefault(node.label)
         for name in (node.name, prefix + node.name, *node.outputs):
@@ -73,7 +75,27 @@ class _Trips:
         self.limit = None if declared is None or declared > TRIP_LIMIT else max(declared, 0)
         self.measured = maximum is None or (declared is not None and declared > TRIP_LIMIT)
         self.skipped = condition is not None and _scalar(condition) == 0
-        self.label = node.label
+
+    def warn_maximum(self, limit: int | None) -> None:
+        """Say that the data may end the loop before its limit."""
+        what = f"when it stops depends on data: taken as its maximum of {limit} trips"
+        self.walker.doubts.add(self.node, what, self.cure)
+
+    def warn_unknown(self) -> None:
+        """Say that nothing limits the loop, which is taken as one trip."""
+        what = "how often it runs depends on data: taken as once"
+        self.walker.doubts.add(self.node, what, self.cure, lacking=True)
+
+    def too_long(self, error: TooLongError, count: int | None) -> TooLongError:
+        """``error`` with place and cure of the loop of most trips; no count: its trips are alike."""
+        if error.trips >= (count or 1):
+            return error
+        what = error.what if count is None else f"its trips differ: {error.what}"
+        accepted = self.cure
+        if count is not None and not self.measured:
+            accepted += f" of at most {count}"
+        own = self.walker.fail(self.node, what, accepted)
+        return TooLongError(own.what, where=own.where, accepted=accepted, trips=count or 1)
 
 
 def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], scope: Scope) -> Sequence[Info]:
@@ -96,7 +118,7 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
     if trips.given is not None and trips.limit is not None and trips.given > trips.limit:
         if scope.parent is None:
             what = f"it runs at most {trips.limit} times, --trip-count says {trips.given}"
-            raise walker.fail(node, what, f"give --trip-count {trips.label}=N of at most {trips.limit}")
+            raise walker.fail(node, what, f"{trips.cure} of at most {trips.limit}")
         trips.given = trips.limit  # in a trip of the loop around, which may leave it fewer
     fewer = trips.given is not None and trips.limit is not None and trips.given < trips.limit
     first = 1 if len(inputs) < 2 or inputs[1] is None else _scalar(inputs[1])
@@ -110,7 +132,7 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
     started: list[Started] = []
     while limit is None or count < limit:
         if count <= _PEELED:
-            finished = _rest(walker, node, body, carried, trips=trips, limit=limit, done=count)
+            finished = _rest(body, carried, trips, limit=limit, done=count)
             if finished is not None:
                 return finished
         if count < WALKED:
@@ -119,16 +141,16 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
         try:
             condition, carried = body.trip(count, lead, carried)
         except TooLongError as error:
-            raise _too_long(walker, node, trips, error, count) from None
+            raise trips.too_long(error, count) from None
         count += 1
         go_on = _scalar(condition[0])
         if go_on == 0 and trips.given is None:
             break
         if limit is None and not (trips.measured and go_on is not None and not body.endless):
-            _warn_unknown(walker, node, trips)
+            trips.warn_unknown()
             break
         if go_on is None and trips.given is None and count == 1:
-            _warn_maximum(walker, node, trips, limit)
+            trips.warn_maximum(limit)
         if count == WALKED and limit is not None:
             summed = rest_of_loop(body, started, carried, limit)
             if summed is not None:
@@ -136,43 +158,8 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
     return body.finish(carried)
 
 
-def _too_long(
-    walker: Walker, node: OnnxNode, trips: _Trips, error: TooLongError, count: int | None
-) -> TooLongError:
-    """``error`` with place and cure of the loop that made the most trips; no count: its trips are alike."""
-    if error.trips >= (count or 1):
-        return error
-    what = error.what if count is None else f"its trips differ: {error.what}"
-    accepted = f"give --trip-count {trips.label}=N"
-    if count is not None and not trips.measured:
-        accepted += f" of at most {count}"
-    own = walker.fail(node, what, accepted)
-    return TooLongError(own.what, where=own.where, accepted=accepted, trips=count or 1)
-
-
-def _warn_maximum(walker: Walker, node: OnnxNode, trips: _Trips, limit: int | None) -> None:
-    what = f"when it stops depends on data: taken as its maximum of {limit} trips"
-    walker.doubts.add(node, what, f"give --trip-count {trips.label}=N")
-
-
-def _warn_unknown(walker: Walker, node: OnnxNode, trips: _Trips) -> None:
-    walker.doubts.add(
-        node,
-        "how often it runs depends on data: taken as once",
-        f"give --trip-count {trips.label}=N",
-        lacking=True,
-    )
-
-
 def _rest(
-    walker: Walker,
-    node: OnnxNode,
-    body: Body,
-    carried: list[Info],
-    *,
-    trips: _Trips,
-    limit: int | None,
-    done: int,
+    body: Body, carried: list[Info], trips: _Trips, *, limit: int | None, done: int
 ) -> list[Info] | None:
     """All trips from ``done`` on by one copy of the body, or None when they are not alike."""
     lead = [_unknown(DType.INT64), known_scalar(1, DType.BOOL)]
@@ -189,16 +176,16 @@ def _rest(
             try:
                 remaining = body.count(carried, done, remaining)
             except TooLongError as error:
-                raise _too_long(walker, node, trips, error, None) from None
+                raise trips.too_long(error, None) from None
             if remaining is None:
                 return None
         elif remaining is None:
-            _warn_unknown(walker, node, trips)
+            trips.warn_unknown()
             remaining = 1
         else:
-            _warn_maximum(walker, node, trips, limit)
+            trips.warn_maximum(limit)
     elif remaining is None:
-        _warn_unknown(walker, node, trips)
+        trips.warn_unknown()
         remaining = 1
     return body.repeat(found, lead, remaining)
 
@@ -233,10 +220,8 @@ def walk_scan(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
         lengths.append(info.shape[axis])
     if len(set(lengths)) != 1:
         raise walker.fail(node, f"it scans inputs of different lengths, {text(lengths)}")
-    outputs = len(graph.outputs) - len(carried)
-    body = Body(walker, node, graph, scope, lead=0, tail=0, times=batch)
-    body.stack_axes = _listed(node, "scan_output_axes", max(outputs, 0))
-    body.batch = batch if old else None
+    stack_axes = _listed(node, "scan_output_axes", max(len(graph.outputs) - len(carried), 0))
+    body = Body(walker, node, graph, scope, times=batch, stack_axes=stack_axes, batch=batch if old else None)
 
     def slices(trip: int | None) -> list[Info]:
         return [
@@ -302,9 +287,7 @@ def walk_sequence_map(
                 chosen.append(_any_element(info))
         return chosen
 
-    body = Body(walker, node, graph, scope, lead=0, tail=0)
-    body.sequences = True
-    return body.run_all([], elements, length)
+    return Body(walker, node, graph, scope, sequences=True).run_all([], elements, length)
 
 
 def _map_unknown(
@@ -312,10 +295,9 @@ def _map_unknown(
 ) -> Sequence[Info]:
     trips = _Trips(walker, node, [], scope.prefix)
     if trips.given is None:
-        _warn_unknown(walker, node, trips)
-    body = Body(walker, node, graph, scope, lead=0, tail=0)
-    body.sequences = True
+        trips.warn_unknown()
     feeds = [info.part(info.shape) for info in present]
+    body = Body(walker, node, graph, scope, sequences=True)
     return body.run_all([], lambda _: feeds, 1 if trips.given is None else trips.given)
 
 
