@@ -22,10 +22,13 @@ from layerweaver.ir import ModelError, VectorCategory
 from layerweaver.ir.plugins import OPERATORS, PluginGroup
 
 __all__ = [
+    "GATHER",
+    "MATRIX",
     "MICROSOFT",
     "ML",
     "NCHWC",
     "NHWC",
+    "RECURRENT",
     "SHIPPED",
     "Operator",
     "Registry",
@@ -62,6 +65,8 @@ class Treatment(StrEnum):
     CONSTANT = "constant"
     CONTROL = "control"
 
+
+MATRIX, RECURRENT, GATHER = Treatment.MATRIX, Treatment.RECURRENT, Treatment.GATHER
 
 ShapeRule: TypeAlias = Callable[[Call], Sequence[Info]]
 """Computes the outputs; may return fewer than the node names when those are unused."""

@@ -59,7 +59,9 @@ def gated(call: Call) -> Step:
 
 
 @operator(
-    *("BiasGelu", "FastGelu", "BiasSplitGelu"),
+    "BiasGelu",
+    "FastGelu",
+    "BiasSplitGelu",
     domain=MICROSOFT,
     shape=contrib_activation_shape,
     category=TRANSCENDENTAL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
+from layerweaver.frontend.node.registry import MATRIX, MICROSOFT, RECURRENT, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
@@ -132,8 +132,8 @@ def _flex_attention_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*query[:-1], value[-1])),)
 
 
-@operator("Attention", since=23, shape=_attention_shape, treatment=Treatment.MATRIX)
-@operator("FlexAttention", domain="ai.onnx.preview", shape=_flex_attention_shape, treatment=Treatment.MATRIX)
+@operator("Attention", since=23, shape=_attention_shape, treatment=MATRIX)
+@operator("FlexAttention", domain="ai.onnx.preview", shape=_flex_attention_shape, treatment=MATRIX)
 def attention(call: Call) -> tuple[Step, Step]:
     """Scaled dot-product attention over projected operands; causal masks save nothing on an array."""
     query_heads = call.integer("q_num_heads", 1)
@@ -165,8 +165,8 @@ def _linear_attention_shape(call: Call) -> tuple[Info, ...]:
     )
 
 
-@operator("LinearAttention", shape=_linear_attention_shape, treatment=Treatment.RECURRENT)
-@operator("LinearAttention", domain=MICROSOFT, shape=_linear_attention_shape, treatment=Treatment.RECURRENT)
+@operator("LinearAttention", shape=_linear_attention_shape, treatment=RECURRENT)
+@operator("LinearAttention", domain=MICROSOFT, shape=_linear_attention_shape, treatment=RECURRENT)
 def linear_attention(call: Call) -> Step:
     """A matrix-valued state per head: read, updated and queried at every token.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
+from layerweaver.frontend.node.registry import MATRIX, MICROSOFT, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step
@@ -72,8 +72,8 @@ def _stateful_shape(call: Call) -> tuple[Info, ...]:
     )
 
 
-@operator("CausalConvWithState", shape=_stateful_shape, treatment=Treatment.MATRIX)
-@operator("CausalConvWithState", domain=MICROSOFT, shape=_stateful_shape, treatment=Treatment.MATRIX)
+@operator("CausalConvWithState", shape=_stateful_shape, treatment=MATRIX)
+@operator("CausalConvWithState", domain=MICROSOFT, shape=_stateful_shape, treatment=MATRIX)
 def stateful(call: Call) -> Step:
     """Depthwise convolution over time: every channel is its own group."""
     batch, _, extents = _image(call)
@@ -89,7 +89,7 @@ def _packed_shape(call: Call) -> tuple[Info, ...]:
     return Info(dtype, shape), Info(call.dtype(4), state), Info(dtype, update)
 
 
-@operator("VarlenCausalConvWithState", domain=MICROSOFT, shape=_packed_shape, treatment=Treatment.MATRIX)
+@operator("VarlenCausalConvWithState", domain=MICROSOFT, shape=_packed_shape, treatment=MATRIX)
 def packed(call: Call) -> Step:
     """Depthwise convolution over packed tokens: every channel is its own group."""
     return _depthwise(call, call.shape(0, least_rank=2)[:1], 1)

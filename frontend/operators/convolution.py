@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
+from layerweaver.frontend.node.registry import MATRIX, MICROSOFT, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
@@ -145,7 +145,7 @@ def conv_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), convolved(call, call.shape(0), call.shape(1))),)
 
 
-@operator("Conv", shape=conv_shape, treatment=Treatment.MATRIX)
+@operator("Conv", shape=conv_shape, treatment=MATRIX)
 def conv(call: Call) -> Step:
     """Convolution; the bias rides along."""
     return convolution(call, parameters=call.weights(1, 2))
@@ -155,7 +155,7 @@ def _conv_integer_shape(call: Call) -> tuple[Info]:
     return (Info(DType.INT32, convolved(call, call.shape(0), call.shape(1))),)
 
 
-@operator("ConvInteger", shape=_conv_integer_shape, treatment=Treatment.MATRIX)
+@operator("ConvInteger", shape=_conv_integer_shape, treatment=MATRIX)
 def conv_integer(call: Call) -> Step:
     """Integer convolution with zero points."""
     return convolution(call, parameters=call.weights(1) + call.weights(2, 3, role="vector"))
@@ -170,8 +170,8 @@ def _q_linear_conv_shape(call: Call) -> tuple[Info]:
     return (Info(dtype, convolved(call, shape, weight)),)
 
 
-@operator("QLinearConv", shape=_q_linear_conv_shape, treatment=Treatment.MATRIX)
-@operator("QLinearConv", domain=MICROSOFT, shape=_q_linear_conv_shape, treatment=Treatment.MATRIX)
+@operator("QLinearConv", shape=_q_linear_conv_shape, treatment=MATRIX)
+@operator("QLinearConv", domain=MICROSOFT, shape=_q_linear_conv_shape, treatment=MATRIX)
 def quantized_conv(call: Call) -> Step:
     """Quantised convolution: requantising the sums is elementwise work."""
     return convolution(
@@ -183,7 +183,7 @@ def quantized_conv(call: Call) -> Step:
     )
 
 
-@operator("DeformConv", shape=conv_shape, treatment=Treatment.MATRIX)
+@operator("DeformConv", shape=conv_shape, treatment=MATRIX)
 def deformable_conv(call: Call) -> Step:
     """Deformable convolution: the products of a convolution, and four samples per kernel position."""
     step = convolution(call, parameters=call.weights(1, 3))
@@ -237,10 +237,8 @@ def conv_transpose_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*head, *spatial)),)
 
 
-@operator("ConvTranspose", shape=conv_transpose_shape, treatment=Treatment.MATRIX)
-@operator(
-    "ConvTransposeWithDynamicPads", domain=MICROSOFT, shape=conv_transpose_shape, treatment=Treatment.MATRIX
-)
+@operator("ConvTranspose", shape=conv_transpose_shape, treatment=MATRIX)
+@operator("ConvTransposeWithDynamicPads", domain=MICROSOFT, shape=conv_transpose_shape, treatment=MATRIX)
 def conv_transpose(call: Call) -> Step:
     """Every input pixel spreads over the kernel: M = input pixels x batch, N = kernel area x channels.
 

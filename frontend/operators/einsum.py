@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from layerweaver.frontend.node.registry import Treatment, operator
+from layerweaver.frontend.node.registry import MATRIX, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step
@@ -67,7 +67,7 @@ def _einsum_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), tuple(extents[letter] for letter in result)),)
 
 
-@operator("Einsum", shape=_einsum_shape, treatment=Treatment.MATRIX)
+@operator("Einsum", shape=_einsum_shape, treatment=MATRIX)
 def einsum(call: Call) -> Step | tuple[Step, ...]:
     """Contract pairwise from left to right.
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from layerweaver.frontend.node.registry import ML, Treatment, like_first, operator
+from layerweaver.frontend.node.registry import GATHER, ML, like_first, operator
 from layerweaver.frontend.node.values import (
     FOLD_LIMIT,
     Array,
@@ -79,22 +79,20 @@ def _gather_elements_shape(call: Call) -> tuple[Info]:
     return (Info(found.dtype, shape, value),)
 
 
-def _array_feature_extractor_shape(call: Call) -> tuple[Info]:
+def _features_shape(call: Call) -> tuple[Info]:
     shape = call.shape(0)
     head = shape[:-1] if len(shape) > 1 else (1,)
     return (Info(call.dtype(0), (*head, math.prod(call.shape(1)))),)
 
 
-@operator("Gather", shape=_gather_shape, treatment=Treatment.GATHER, category=MOVE, roots_from=(0,))
-@operator("GatherND", shape=_gather_nd_shape, treatment=Treatment.GATHER, category=MOVE, roots_from=(0,))
-@operator(
-    "GatherElements", shape=_gather_elements_shape, treatment=Treatment.GATHER, category=MOVE, roots_from=(0,)
-)
+@operator("Gather", shape=_gather_shape, treatment=GATHER, category=MOVE, roots_from=(0,))
+@operator("GatherND", shape=_gather_nd_shape, treatment=GATHER, category=MOVE, roots_from=(0,))
+@operator("GatherElements", shape=_gather_elements_shape, treatment=GATHER, category=MOVE, roots_from=(0,))
 @operator(
     "ArrayFeatureExtractor",
     domain=ML,
-    shape=_array_feature_extractor_shape,
-    treatment=Treatment.GATHER,
+    shape=_features_shape,
+    treatment=GATHER,
     category=MOVE,
     roots_from=(0,),
 )

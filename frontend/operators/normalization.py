@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator
+from layerweaver.frontend.node.registry import GATHER, MICROSOFT, like_first, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import GatherRead, Step
@@ -12,7 +12,7 @@ from layerweaver.frontend.reader.tensor import ONNX_TYPES
 from layerweaver.ir import DType, LayerKind, VectorCategory
 
 
-def _embed_layer_normalization_shape(call: Call) -> tuple[Info, ...]:
+def _embedded_shape(call: Call) -> tuple[Info, ...]:
     tokens, table = call.shape(0), call.info(2)
     if len(tokens) != 2 or table.shape is None or len(table.shape) != 2:
         raise ShapeConflictError(f"identifiers of {text(tokens)} do not fit its tables")
@@ -25,8 +25,8 @@ def _embed_layer_normalization_shape(call: Call) -> tuple[Info, ...]:
     "EmbedLayerNormalization",
     "QEmbedLayerNormalization",
     domain=MICROSOFT,
-    shape=_embed_layer_normalization_shape,
-    treatment=Treatment.GATHER,
+    shape=_embedded_shape,
+    treatment=GATHER,
 )
 def embed_layer_normalization(call: Call) -> Step:
     """Word, position and segment embeddings, their sum and its normalisation."""
@@ -113,7 +113,7 @@ def local_response(call: Call) -> Step:
     return vector_step(call, NORMALIZATION, call.output_elements(), window=window, parameters=())
 
 
-def _skip_layer_normalization_shape(call: Call) -> tuple[Info, ...]:
+def _skip_shape(call: Call) -> tuple[Info, ...]:
     shape, dtype = call.shape(0), call.dtype(0)
     statistic = (*shape[:-1], 1)
     return (
@@ -125,9 +125,10 @@ def _skip_layer_normalization_shape(call: Call) -> tuple[Info, ...]:
 
 
 @operator(
-    *("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"),
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
     domain=MICROSOFT,
-    shape=_skip_layer_normalization_shape,
+    shape=_skip_shape,
     category=NORMALIZATION,
 )
 @operator("SkipGroupNorm", domain=MICROSOFT, shape=like_first_twice, category=NORMALIZATION)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
+from layerweaver.frontend.node.registry import MATRIX, MICROSOFT, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, broadcast, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
@@ -147,7 +147,7 @@ def matmul_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), product(call.shape(0), call.shape(1))),)
 
 
-@operator("MatMul", shape=matmul_shape, treatment=Treatment.MATRIX)
+@operator("MatMul", shape=matmul_shape, treatment=MATRIX)
 def matmul(call: Call) -> Step:
     """Matrix product with broadcast batch axes."""
     return product_step(matrix_product(call), call.weights(0, 1))
@@ -157,8 +157,8 @@ def _matmul_integer_shape(call: Call) -> tuple[Info]:
     return (Info(DType.INT32, product(call.shape(0), call.shape(1))),)
 
 
-@operator("MatMulInteger", shape=_matmul_integer_shape, treatment=Treatment.MATRIX)
-@operator("MatMulInteger16", domain=MICROSOFT, shape=_matmul_integer_shape, treatment=Treatment.MATRIX)
+@operator("MatMulInteger", shape=_matmul_integer_shape, treatment=MATRIX)
+@operator("MatMulInteger16", domain=MICROSOFT, shape=_matmul_integer_shape, treatment=MATRIX)
 def matmul_integer(call: Call) -> Step:
     """Integer product with zero points."""
     return product_step(
@@ -172,7 +172,7 @@ def _q_linear_matmul_shape(call: Call) -> tuple[Info]:
     return (Info(dtype, product(call.shape(0), call.shape(3))),)
 
 
-@operator("QLinearMatMul", shape=_q_linear_matmul_shape, treatment=Treatment.MATRIX)
+@operator("QLinearMatMul", shape=_q_linear_matmul_shape, treatment=MATRIX)
 def quantized_matmul(call: Call) -> Step:
     """Quantised product: requantising the sums is elementwise work."""
     return product_step(
@@ -225,7 +225,7 @@ def _gemm_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), shape),)
 
 
-@operator("Gemm", shape=_gemm_shape, treatment=Treatment.MATRIX)
+@operator("Gemm", shape=_gemm_shape, treatment=MATRIX)
 def gemm(call: Call) -> Step:
     """General matrix product; the addend rides along."""
     return product_step(gemm_product(call), call.weights(0, 1, 2))

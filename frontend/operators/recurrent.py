@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
+from layerweaver.frontend.node.registry import MICROSOFT, RECURRENT, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
@@ -56,7 +56,7 @@ def _recurrent_shape(call: Call) -> tuple[Info, ...]:
     return Info(dtype, sequence), Info(dtype, state), Info(dtype, state)
 
 
-@operator("LSTM", "GRU", "RNN", shape=_recurrent_shape, treatment=Treatment.RECURRENT)
+@operator("LSTM", "GRU", "RNN", shape=_recurrent_shape, treatment=RECURRENT)
 def recurrent(call: Call) -> Step:
     """Per step and direction one product of (batch) x (input + hidden) by (gates x hidden)."""
     directions, rows, size = call.shape(1, least_rank=3)[:3]
@@ -69,7 +69,7 @@ def recurrent(call: Call) -> Step:
     return _recurrent(call, directions, hidden, size, call.weights(1, 2, 3, 7))
 
 
-@operator("DynamicQuantizeLSTM", domain=MICROSOFT, shape=_recurrent_shape, treatment=Treatment.RECURRENT)
+@operator("DynamicQuantizeLSTM", domain=MICROSOFT, shape=_recurrent_shape, treatment=RECURRENT)
 def quantized_lstm(call: Call) -> Step:
     """LSTM with 8-bit weights, stored transposed: (directions, input, gates x hidden)."""
     directions, size, rows = call.shape(1, least_rank=3)[:3]
@@ -89,7 +89,7 @@ def _attention_lstm_shape(call: Call) -> tuple[Info, ...]:
     )
 
 
-@operator("AttnLSTM", domain=MICROSOFT, shape=_attention_lstm_shape, treatment=Treatment.RECURRENT)
+@operator("AttnLSTM", domain=MICROSOFT, shape=_attention_lstm_shape, treatment=RECURRENT)
 def attentive_lstm(call: Call) -> tuple[Step, ...]:
     """An LSTM whose input of every step holds what it attended to in a memory before.
 

@@ -71,7 +71,8 @@ def fourier(call: Call) -> Step:
 
 @operator("RotaryEmbedding", shape=like_first, category=TRANSCENDENTAL, roots_from=(0,))
 @operator(
-    *("RotaryEmbedding", "GemmaRotaryEmbedding"),
+    "RotaryEmbedding",
+    "GemmaRotaryEmbedding",
     domain=MICROSOFT,
     shape=like_first,
     category=TRANSCENDENTAL,

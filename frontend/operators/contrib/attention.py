@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
+from layerweaver.frontend.node.registry import MATRIX, MICROSOFT, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
@@ -69,7 +69,7 @@ def _projected(call: Call, *, mask: int, past: int, packed: bool, quantized: boo
     return (project, *(replace(step, partial=half) for step in steps))
 
 
-def _packed_weight_attention_shape(call: Call) -> tuple[Info, ...]:
+def _packed_weight_shape(call: Call) -> tuple[Info, ...]:
     shape, weight = call.shape(0), call.shape(1)
     if len(shape) != 3 or len(weight) != 2 or shape[2] != weight[0]:
         raise ShapeConflictError(f"an input of {text(shape)} does not fit weights of {text(weight)}")
@@ -87,17 +87,14 @@ def _packed_weight_attention_shape(call: Call) -> tuple[Info, ...]:
 
 
 @operator(
-    *("Attention", "DecoderMaskedSelfAttention"),
-    domain=MICROSOFT,
-    shape=_packed_weight_attention_shape,
-    treatment=Treatment.MATRIX,
+    "Attention", "DecoderMaskedSelfAttention", domain=MICROSOFT, shape=_packed_weight_shape, treatment=MATRIX
 )
 def attention(call: Call) -> tuple[Step, ...]:
     """Projection of queries, keys and values in one product, then the attention."""
     return _projected(call, mask=3, past=4, packed=False, quantized=False)
 
 
-@operator("QAttention", domain=MICROSOFT, shape=_packed_weight_attention_shape, treatment=Treatment.MATRIX)
+@operator("QAttention", domain=MICROSOFT, shape=_packed_weight_shape, treatment=MATRIX)
 def quantized_attention(call: Call) -> tuple[Step, ...]:
     """The same with an 8-bit projection."""
     return _projected(call, mask=5, past=8, packed=False, quantized=True)
@@ -109,7 +106,7 @@ def _packed_attention_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*shape[:-1], sizes[2] if sizes else weight[1] // 3)),)
 
 
-@operator("PackedAttention", domain=MICROSOFT, shape=_packed_attention_shape, treatment=Treatment.MATRIX)
+@operator("PackedAttention", domain=MICROSOFT, shape=_packed_attention_shape, treatment=MATRIX)
 def packed_attention(call: Call) -> tuple[Step, ...]:
     """Tokens without padding are projected; the attention is costed at the padded length."""
     return _projected(call, mask=5, past=-1, packed=True, quantized=False)
@@ -138,7 +135,7 @@ def _multi_head_extents(call: Call) -> tuple[Heads, int, int]:
     return Heads(batch, heads, queries, keys, size, value_size), fresh, room
 
 
-def _multi_head_attention_shape(call: Call) -> tuple[Info, ...]:
+def _multi_head_shape(call: Call) -> tuple[Info, ...]:
     extent, _, room = _multi_head_extents(call)
     dtype, batch, heads = call.dtype(0), extent.batch, extent.heads
     return (
@@ -150,10 +147,11 @@ def _multi_head_attention_shape(call: Call) -> tuple[Info, ...]:
 
 
 @operator(
-    *("MultiHeadAttention", "DecoderMaskedMultiHeadAttention"),
+    "MultiHeadAttention",
+    "DecoderMaskedMultiHeadAttention",
     domain=MICROSOFT,
-    shape=_multi_head_attention_shape,
-    treatment=Treatment.MATRIX,
+    shape=_multi_head_shape,
+    treatment=MATRIX,
 )
 def multi_head_attention(call: Call) -> tuple[Step, ...]:
     """Attention over projected operands, separate or packed into the query."""
@@ -211,9 +209,7 @@ def _group_query_attention_shape(call: Call) -> tuple[Info, ...]:
     )
 
 
-@operator(
-    "GroupQueryAttention", domain=MICROSOFT, shape=_group_query_attention_shape, treatment=Treatment.MATRIX
-)
+@operator("GroupQueryAttention", domain=MICROSOFT, shape=_group_query_attention_shape, treatment=MATRIX)
 def group_query_attention(call: Call) -> tuple[Step, ...]:
     """Attention with fewer key and value heads and its cache inside; a local window bounds the keys."""
     heads = max(1, call.integer("num_heads", 1))
@@ -246,7 +242,7 @@ def group_query_attention(call: Call) -> tuple[Step, ...]:
     return scores, context
 
 
-def _relative_position_bias_shape(call: Call) -> tuple[Info]:
+def _position_bias_shape(call: Call) -> tuple[Info]:
     length, other = call.integers(1)[0], call.integers(2)[0]
     return (Info(call.dtype(0), (1, call.shape(0)[1], length, other)),)
 
@@ -254,7 +250,7 @@ def _relative_position_bias_shape(call: Call) -> tuple[Info]:
 @operator(
     "RelativePositionBias",
     domain=MICROSOFT,
-    shape=_relative_position_bias_shape,
+    shape=_position_bias_shape,
     category=VectorCategory.TRANSCENDENTAL,
     roots_from=(0,),
 )

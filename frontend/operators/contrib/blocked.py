@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.registry import NCHWC, Treatment, operator
+from layerweaver.frontend.node.registry import MATRIX, NCHWC, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
@@ -44,4 +44,4 @@ def _blocked_conv_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), convolved(call, shape, weight)),)
 
 
-operator("Conv", domain=NCHWC, shape=_blocked_conv_shape, treatment=Treatment.MATRIX)(fused_conv)
+operator("Conv", domain=NCHWC, shape=_blocked_conv_shape, treatment=MATRIX)(fused_conv)

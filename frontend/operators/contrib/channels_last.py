@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from layerweaver.frontend.node.registry import NHWC, Operator, Treatment, known_operator, operator, repeat
+from layerweaver.frontend.node.registry import MATRIX, NHWC, Operator, known_operator, operator, repeat
 from layerweaver.frontend.node.values import Info, ShapeConflictError
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered, Step
@@ -82,7 +82,7 @@ def _quantized_transpose_shape(call: Call) -> tuple[Info]:
     return _channels_last(conv_transpose_shape(_plain(call, (0, 3, 8)))[0])
 
 
-@operator("QLinearConvTranspose", domain=NHWC, shape=_quantized_transpose_shape, treatment=Treatment.MATRIX)
+@operator("QLinearConvTranspose", domain=NHWC, shape=_quantized_transpose_shape, treatment=MATRIX)
 def quantized_transpose(call: Call) -> Step:
     """A transposed convolution of 8-bit values, requantised."""
     step = conv_transpose(_plain(call, (0, 3, 8)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator
+from layerweaver.frontend.node.registry import MATRIX, MICROSOFT, like_first, operator
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Lowered, Step, WeightRead
 from layerweaver.frontend.operators.products import PACKED_TYPES
@@ -54,7 +54,7 @@ def _per_expert(call: Call, index: int, elements: int) -> int:
     return elements // max(1, call.shape(index, least_rank=3)[0] * call.shape(0, least_rank=2)[-1])
 
 
-@operator("MoE", domain=MICROSOFT, shape=like_first, treatment=Treatment.MATRIX)
+@operator("MoE", domain=MICROSOFT, shape=like_first, treatment=MATRIX)
 def mixture_of_experts(call: Call) -> Lowered:
     """Every token runs through ``k`` experts of two products, or three with a gate; all are fetched."""
     gate = _per_expert(call, 6, call.elements(6)) if call.has(6) else 0
@@ -80,7 +80,7 @@ def _packed(call: Call, index: int, layer: str) -> tuple[int, tuple[WeightRead, 
     return elements, (WeightRead(call.info(index).name, "matrix", elements, dtype),)
 
 
-@operator("QMoE", domain=MICROSOFT, shape=like_first, treatment=Treatment.MATRIX)
+@operator("QMoE", domain=MICROSOFT, shape=like_first, treatment=MATRIX)
 def quantized_mixture_of_experts(call: Call) -> Lowered:
     """The same with weights of a few bits, their scales and zero points."""
     (first, entry), (second, leave), (third, gate) = (
@@ -95,7 +95,7 @@ def quantized_mixture_of_experts(call: Call) -> Lowered:
     )
 
 
-@operator("MoEPacked", domain=MICROSOFT, shape=like_first, treatment=Treatment.MATRIX)
+@operator("MoEPacked", domain=MICROSOFT, shape=like_first, treatment=MATRIX)
 def packed_mixture_of_experts(call: Call) -> Lowered:
     """The same with weights in blocks: rows are in the shape, columns are the model's width."""
     inner = call.shape(2, least_rank=3)[1]

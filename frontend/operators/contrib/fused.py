@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from layerweaver.frontend.node.registry import (
+    MATRIX,
     MICROSOFT,
     ShapeRule,
     Treatment,
@@ -63,7 +64,7 @@ def _fused_conv(call: Call, *, channels_last: bool) -> Step:
     )
 
 
-@operator("FusedConv", domain=MICROSOFT, shape=conv_shape, treatment=Treatment.MATRIX)
+@operator("FusedConv", domain=MICROSOFT, shape=conv_shape, treatment=MATRIX)
 def fused_conv(call: Call) -> Step:
     """Convolution, bias, an optional residual and an activation."""
     return _fused_conv(call, channels_last=False)
@@ -79,7 +80,7 @@ def _nhwc_conv_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (batch, *spatial, channels)),)
 
 
-@operator("NhwcConv", "NhwcFusedConv", domain=MICROSOFT, shape=_nhwc_conv_shape, treatment=Treatment.MATRIX)
+@operator("NhwcConv", "NhwcFusedConv", domain=MICROSOFT, shape=_nhwc_conv_shape, treatment=MATRIX)
 def channels_last_conv(call: Call) -> Step:
     """The same with channels in the last axis."""
     return _fused_conv(call, channels_last=True)
@@ -102,13 +103,13 @@ def _turned_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), product(*_turned(call))),)
 
 
-@operator("FusedMatMul", "TransposeMatMul", domain=MICROSOFT, shape=_turned_shape, treatment=Treatment.MATRIX)
+@operator("FusedMatMul", "TransposeMatMul", domain=MICROSOFT, shape=_turned_shape, treatment=MATRIX)
 def fused_matmul(call: Call) -> Step:
     """Product with transposed operands and a scale."""
     return product_step(matrix_product(call, shapes=_turned(call)), call.weights(0, 1))
 
 
-@operator("FusedMatMulActivation", domain=MICROSOFT, shape=_turned_shape, treatment=Treatment.MATRIX)
+@operator("FusedMatMulActivation", domain=MICROSOFT, shape=_turned_shape, treatment=MATRIX)
 def fused_matmul_activation(call: Call) -> Step:
     """The same with an activation."""
     return replace(fused_matmul(call), vector=_activation(call))
@@ -118,13 +119,13 @@ def _fused_gemm_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), gemm_shape(call)),)
 
 
-@operator("FusedGemm", domain=MICROSOFT, shape=_fused_gemm_shape, treatment=Treatment.MATRIX)
+@operator("FusedGemm", domain=MICROSOFT, shape=_fused_gemm_shape, treatment=MATRIX)
 def fused_gemm(call: Call) -> Step:
     """Gemm with an activation."""
     return product_step(gemm_product(call), call.weights(0, 1, 2), _activation(call))
 
 
-@operator("GemmFastGelu", domain=MICROSOFT, shape=matmul_shape, treatment=Treatment.MATRIX)
+@operator("GemmFastGelu", domain=MICROSOFT, shape=matmul_shape, treatment=MATRIX)
 def gemm_fast_gelu(call: Call) -> Step:
     """Product, bias and GELU."""
     gelu = call.vector(TRANSCENDENTAL, call.output_elements(), operator="FastGelu")
@@ -215,10 +216,8 @@ def _gemm_float8_shape(call: Call) -> tuple[Info]:
 
 
 operator("CDist", domain=MICROSOFT, shape=_cdist_shape, category=REDUCTION, foldable=False)(reduction)
-operator("SparseToDenseMatMul", domain=MICROSOFT, shape=_sparse_matmul_shape, treatment=Treatment.MATRIX)(
-    fused_matmul
-)
-operator("GemmFloat8", domain=MICROSOFT, shape=_gemm_float8_shape, treatment=Treatment.MATRIX)(fused_gemm)
+operator("SparseToDenseMatMul", domain=MICROSOFT, shape=_sparse_matmul_shape, treatment=MATRIX)(fused_matmul)
+operator("GemmFloat8", domain=MICROSOFT, shape=_gemm_float8_shape, treatment=MATRIX)(fused_gemm)
 operator("ExpandDims", domain=MICROSOFT, shape=_expand_dims_shape, treatment=Treatment.VIEW)(view)
 operator("RemovePadding", domain=MICROSOFT, shape=_remove_padding_shape, category=MOVE)(move)
 operator("RestorePadding", domain=MICROSOFT, shape=_restore_padding_shape, category=MOVE)(move)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
+from layerweaver.frontend.node.registry import MATRIX, MICROSOFT, RECURRENT, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step
@@ -96,7 +96,7 @@ def _indexer_shape(call: Call) -> tuple[Info, ...]:
     )
 
 
-@operator("SparseAttentionIndexer", domain=MICROSOFT, shape=_indexer_shape, treatment=Treatment.MATRIX)
+@operator("SparseAttentionIndexer", domain=MICROSOFT, shape=_indexer_shape, treatment=MATRIX)
 def indexer(call: Call) -> Step:
     """Scores of every query head and complete block (or compressed entry) of keys; the best are chosen."""
     batch, tokens = call.shape(0, least_rank=3)[:2]
@@ -105,7 +105,7 @@ def indexer(call: Call) -> Step:
     return _scored(call, batch, tokens, entries)
 
 
-def _packed_indexer_shape(call: Call) -> tuple[Info, ...]:
+def _packed_shape(call: Call) -> tuple[Info, ...]:
     tokens, state = call.shape(0, least_rank=2)[0], call.shape(12, least_rank=3)
     _heads(call)
     gates = call.info(14) if call.has(14) else Info(call.dtype(13), call.shape(13))
@@ -123,12 +123,7 @@ def _packed_indexer_shape(call: Call) -> tuple[Info, ...]:
     )
 
 
-@operator(
-    "PackedSparseAttentionIndexer",
-    domain=MICROSOFT,
-    shape=_packed_indexer_shape,
-    treatment=Treatment.MATRIX,
-)
+@operator("PackedSparseAttentionIndexer", domain=MICROSOFT, shape=_packed_shape, treatment=MATRIX)
 def packed_indexer(call: Call) -> Step:
     """The same over packed tokens; as many entries are scored as the state has room for."""
     return _scored(call, 1, call.shape(0, least_rank=2)[0], call.shape(12, least_rank=3)[1])
@@ -157,11 +152,7 @@ def _hashed_shape(call: Call) -> tuple[Info, ...]:
 
 
 @operator(
-    "NGramHashMapping",
-    "VarlenNGramHashMapping",
-    domain=MICROSOFT,
-    shape=_hashed_shape,
-    category=ELEMENTWISE,
+    "NGramHashMapping", "VarlenNGramHashMapping", domain=MICROSOFT, shape=_hashed_shape, category=ELEMENTWISE
 )
 def hashed(call: Call) -> Step:
     """One product and one exclusive-or per token of every n-gram and head."""
@@ -181,9 +172,7 @@ def replayed_history(call: Call) -> Step:
     return move_step(call, math.prod(fields[3:6]) if fields else call.output_elements(), ())
 
 
-@operator(
-    "GatedDeltaNetStateReplay", domain=MICROSOFT, shape=_destination_shape, treatment=Treatment.RECURRENT
-)
+@operator("GatedDeltaNetStateReplay", domain=MICROSOFT, shape=_destination_shape, treatment=RECURRENT)
 def replayed_state(call: Call) -> Step:
     """Kept tokens are added to a state anew: a decay and an outer product per head and token."""
     fields = call.integers(3)

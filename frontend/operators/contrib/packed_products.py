@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
+from layerweaver.frontend.node.registry import MATRIX, MICROSOFT, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Step
@@ -40,7 +40,7 @@ def _mlp_shape(call: Call) -> tuple[Info, ...]:
     return Info(call.dtype(0), (*shape[:-1], *_columns(call, "N"))), Info(call.dtype(0), shape)
 
 
-@operator("MatMulNBitsMlp", domain=MICROSOFT, shape=_mlp_shape, treatment=Treatment.MATRIX)
+@operator("MatMulNBitsMlp", domain=MICROSOFT, shape=_mlp_shape, treatment=MATRIX)
 def gated_products(call: Call) -> Step:
     """Gate and value of one input by weights of a few bits, their activation, a normalisation before."""
     bits, (columns,) = call.integer("bits", 4), _columns(call, "N")
@@ -57,7 +57,7 @@ def _qkv_shape(call: Call) -> tuple[Info, ...]:
     return (*(Info(dtype, (*shape[:-1], width)) for width in widths), Info(dtype, shape))
 
 
-@operator("MatMulNBitsQkv", domain=MICROSOFT, shape=_qkv_shape, treatment=Treatment.MATRIX)
+@operator("MatMulNBitsQkv", domain=MICROSOFT, shape=_qkv_shape, treatment=MATRIX)
 def projections(call: Call) -> Step:
     """Queries, keys and values of one normalised input by weights of a few bits."""
     bits, (queries, keys) = call.integer("bits", 4), _columns(call, "Nq", "Nkv")
@@ -72,7 +72,7 @@ def _n_columns_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*call.shape(0)[:-1], *_columns(call, "N"))),)
 
 
-@operator("MatMulNBitsQLoRA", domain=MICROSOFT, shape=_n_columns_shape, treatment=Treatment.MATRIX)
+@operator("MatMulNBitsQLoRA", domain=MICROSOFT, shape=_n_columns_shape, treatment=MATRIX)
 def adapted_product(call: Call) -> tuple[Step, ...]:
     """A product by weights of a few bits and, through a narrow middle, that of an adapter."""
     (columns,), tokens = _columns(call, "N"), call.input_names(0)
@@ -91,7 +91,7 @@ def adapted_product(call: Call) -> tuple[Step, ...]:
     return base, down, up
 
 
-@operator("MatMulPacked", domain=MICROSOFT, shape=_n_columns_shape, treatment=Treatment.MATRIX)
+@operator("MatMulPacked", domain=MICROSOFT, shape=_n_columns_shape, treatment=MATRIX)
 def block_packed_product(call: Call) -> Step:
     """A product by weights in blocks of bytes; they are fetched as they are stored."""
     return product_step(dense(call, *_columns(call, "N")), call.weights(1))
@@ -102,8 +102,8 @@ def _rows_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*shape[:-1], weight[0])),)
 
 
-@operator("MatMulBlockQuantizedFp4Weight", domain=MICROSOFT, shape=_rows_shape, treatment=Treatment.MATRIX)
-@operator("MatMulBlockQuantizedFp8Weight", domain=MICROSOFT, shape=_rows_shape, treatment=Treatment.MATRIX)
+@operator("MatMulBlockQuantizedFp4Weight", domain=MICROSOFT, shape=_rows_shape, treatment=MATRIX)
+@operator("MatMulBlockQuantizedFp8Weight", domain=MICROSOFT, shape=_rows_shape, treatment=MATRIX)
 def small_float_product(call: Call) -> Step:
     """A product by weights of 4-bit or 8-bit floats, one row per result, with scales per block."""
     columns = call.shape(1, least_rank=2)[0]
@@ -123,7 +123,7 @@ def _router_shape(call: Call) -> tuple[Info, Info]:
     return Info(dtype, (*shape[:-1], router)), Info(dtype, (*shape[:-1], inner))
 
 
-@operator("RouterGateUpProj", domain=MICROSOFT, shape=_router_shape, treatment=Treatment.MATRIX)
+@operator("RouterGateUpProj", domain=MICROSOFT, shape=_router_shape, treatment=MATRIX)
 def router_product(call: Call) -> Step:
     """One product for the router's scores and for gate and value of a shared expert."""
     gate = call.vector(TRANSCENDENTAL, call.output_elements(1))
@@ -137,7 +137,7 @@ def _mix_shape(call: Call) -> tuple[Info, ...]:
     return Info(dtype, (*shape[:-1], width)), Info(dtype, (*shape[:-1], branches)), Info(dtype, shape)
 
 
-@operator("HyperConnectionLowRankMix", domain=MICROSOFT, shape=_mix_shape, treatment=Treatment.MATRIX)
+@operator("HyperConnectionLowRankMix", domain=MICROSOFT, shape=_mix_shape, treatment=MATRIX)
 def mixed_streams(call: Call) -> tuple[Step, ...]:
     """Gates of parallel streams through a narrow middle, and how much the block adds to each."""
     depth = call.shape(0, least_rank=1)[-1]

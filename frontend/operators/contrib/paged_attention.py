@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, operator
+from layerweaver.frontend.node.registry import MATRIX, MICROSOFT, RECURRENT, operator
 from layerweaver.frontend.node.values import Info
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step
@@ -30,7 +30,7 @@ def _packed_multi_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (query[0], call.shape(2)[1] if call.has(2) else query[1])),)
 
 
-@operator("PackedMultiHeadAttention", domain=MICROSOFT, shape=_packed_multi_shape, treatment=Treatment.MATRIX)
+@operator("PackedMultiHeadAttention", domain=MICROSOFT, shape=_packed_multi_shape, treatment=MATRIX)
 def packed_multi_head(call: Call) -> tuple[Step, ...]:
     """Tokens without padding; the attention is costed at the padded length."""
     heads, query = _heads(call), call.shape(0, least_rank=2)
@@ -61,9 +61,7 @@ def _paged_shape(call: Call) -> tuple[Info, ...]:
     return (Info(call.dtype(0), (tokens, heads * value_size)), *caches)
 
 
-@operator(
-    "PagedAttention", "SparsePagedAttention", domain=MICROSOFT, shape=_paged_shape, treatment=Treatment.MATRIX
-)
+@operator("PagedAttention", "SparsePagedAttention", domain=MICROSOFT, shape=_paged_shape, treatment=MATRIX)
 def paged(call: Call) -> tuple[Step, ...]:
     """Packed tokens attend to pages of a cache: as many keys as its table has room for, or those chosen."""
     tokens, heads, kv_heads, size, value_size = _token_widths(call)
@@ -93,11 +91,7 @@ def _sparse_shape(call: Call) -> tuple[Info, ...]:
 
 
 @operator(
-    "SparseAttention",
-    "DynamicSparseAttention",
-    domain=MICROSOFT,
-    shape=_sparse_shape,
-    treatment=Treatment.MATRIX,
+    "SparseAttention", "DynamicSparseAttention", domain=MICROSOFT, shape=_sparse_shape, treatment=MATRIX
 )
 def sparse(call: Call) -> tuple[Step, ...]:
     """Attention to the blocks of a fixed layout, evenly spread over the queries, or to chosen keys."""
@@ -129,8 +123,8 @@ def _same_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), call.shape(0, least_rank=3)),)
 
 
-@operator("LongformerAttention", domain=MICROSOFT, shape=_same_shape, treatment=Treatment.MATRIX)
-@operator("QOrderedLongformerAttention", domain=MICROSOFT, shape=_same_shape, treatment=Treatment.MATRIX)
+@operator("LongformerAttention", domain=MICROSOFT, shape=_same_shape, treatment=MATRIX)
+@operator("QOrderedLongformerAttention", domain=MICROSOFT, shape=_same_shape, treatment=MATRIX)
 def longformer(call: Call) -> tuple[Step, ...]:
     """Two projections, local and global, then attention to a window on both sides; global tokens as none."""
     batch, tokens, width = call.shape(0, least_rank=3)[:3]
@@ -151,7 +145,7 @@ def _ordered_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*shape[:-1], call.shape(7, least_rank=2)[1])),)
 
 
-@operator("QOrderedAttention", domain=MICROSOFT, shape=_ordered_shape, treatment=Treatment.MATRIX)
+@operator("QOrderedAttention", domain=MICROSOFT, shape=_ordered_shape, treatment=MATRIX)
 def ordered(call: Call) -> tuple[Step, ...]:
     """Three projections by 8-bit weights, then the attention."""
     batch, tokens = call.shape(0, least_rank=3)[:2]
@@ -188,7 +182,7 @@ def _decoder_shape(call: Call) -> tuple[Info, ...]:
     return Info(call.dtype(0), (length, batch, width)), cache, Info(cache.dtype, cache.shape)
 
 
-@operator("DecoderAttention", domain=MICROSOFT, shape=_decoder_shape, treatment=Treatment.MATRIX)
+@operator("DecoderAttention", domain=MICROSOFT, shape=_decoder_shape, treatment=MATRIX)
 def decoder(call: Call) -> tuple[Step, ...]:
     """Projections of queries and of those keys that no cache holds, then the attention."""
     length, batch, width = call.shape(0, least_rank=3)[:3]
@@ -215,7 +209,7 @@ def _gated_bias_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (padded[0], _heads(call), bias[2], bias[3])),)
 
 
-@operator("GatedRelativePositionBias", domain=MICROSOFT, shape=_gated_bias_shape, treatment=Treatment.MATRIX)
+@operator("GatedRelativePositionBias", domain=MICROSOFT, shape=_gated_bias_shape, treatment=MATRIX)
 def gated_bias(call: Call) -> Step:
     """A small product per token and head, whose gates scale the relative positions."""
     size, columns = call.shape(3, least_rank=2)[:2]
@@ -242,7 +236,7 @@ def _delta_net_shape(call: Call) -> tuple[Info, ...]:
     return Info(call.dtype(0), (tokens, heads, value_size)), Info(state, (batch, kv_heads, value_size, size))
 
 
-@operator("GatedDeltaNet", domain=MICROSOFT, shape=_delta_net_shape, treatment=Treatment.RECURRENT)
+@operator("GatedDeltaNet", domain=MICROSOFT, shape=_delta_net_shape, treatment=RECURRENT)
 def delta_net(call: Call) -> Step:
     """A matrix-valued state per head over packed tokens: read, updated and queried at every one."""
     tokens, heads, kv_heads, size, value_size = _delta_net(call)

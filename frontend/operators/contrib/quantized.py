@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator
+from layerweaver.frontend.node.registry import GATHER, MATRIX, MICROSOFT, like_first, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, broadcast, text
 from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import GatherRead, Step
@@ -31,7 +31,7 @@ from layerweaver.frontend.operators.reduction import REDUCTION, reduced
 from layerweaver.ir import DType, LayerKind
 
 
-def _gather_block_quantized_shape(call: Call) -> tuple[Info]:
+def _block_quantized_shape(call: Call) -> tuple[Info]:
     shape, indices = call.shape(0), call.shape(1)
     axis = call.axis(call.integer("gather_axis", 0), len(shape))
     packed = 8 // max(call.integer("bits", 4), 1) if call.dtype(0) is DType.UINT8 else 1
@@ -42,8 +42,8 @@ def _gather_block_quantized_shape(call: Call) -> tuple[Info]:
 @operator(
     "GatherBlockQuantized",
     domain=MICROSOFT,
-    shape=_gather_block_quantized_shape,
-    treatment=Treatment.GATHER,
+    shape=_block_quantized_shape,
+    treatment=GATHER,
     category=MOVE,
     roots_from=(0, 2, 3),
 )
@@ -131,7 +131,7 @@ def _q_gemm_shape(call: Call) -> tuple[Info]:
     return (Info(dtype, gemm_shape(call, 0, 3)),)
 
 
-@operator("QGemm", domain=MICROSOFT, shape=_q_gemm_shape, treatment=Treatment.MATRIX)
+@operator("QGemm", domain=MICROSOFT, shape=_q_gemm_shape, treatment=MATRIX)
 def quantized_gemm(call: Call) -> Step:
     """Quantised Gemm: requantising the sums is elementwise work."""
     parameters = call.weights(0, 3, 6) + call.weights(1, 2, 4, 5, 7, 8, role="vector")
@@ -139,13 +139,11 @@ def quantized_gemm(call: Call) -> Step:
     return product_step(gemm_product(call, 0, 3), parameters, (requantize,))
 
 
-def _matmul_integer_to_float_shape(call: Call) -> tuple[Info]:
+def _to_float_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(2), product(call.shape(0), call.shape(1))),)
 
 
-@operator(
-    "MatMulIntegerToFloat", domain=MICROSOFT, shape=_matmul_integer_to_float_shape, treatment=Treatment.MATRIX
-)
+@operator("MatMulIntegerToFloat", domain=MICROSOFT, shape=_to_float_shape, treatment=MATRIX)
 def matmul_integer_to_float(call: Call) -> Step:
     """Integer product whose sums become real numbers, with an optional bias."""
     parameters = call.weights(0, 1, 6) + call.weights(2, 3, 4, 5, role="vector")
@@ -153,7 +151,7 @@ def matmul_integer_to_float(call: Call) -> Step:
     return product_step(matrix_product(call), parameters, (convert,))
 
 
-@operator("DynamicQuantizeMatMul", domain=MICROSOFT, shape=matmul_shape, treatment=Treatment.MATRIX)
+@operator("DynamicQuantizeMatMul", domain=MICROSOFT, shape=matmul_shape, treatment=MATRIX)
 def dynamic_quantize_matmul(call: Call) -> Step:
     """The left operand's range is found and it is converted, then multiplied as integers."""
     parameters = call.weights(1, 4) + call.weights(2, 3, role="vector")
@@ -173,8 +171,8 @@ def _matmul_n_bits_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*shape[:-1], columns)),)
 
 
-@operator("MatMulNBits", domain=MICROSOFT, shape=_matmul_n_bits_shape, treatment=Treatment.MATRIX)
-@operator("MatMulBnb4", domain=MICROSOFT, shape=_matmul_n_bits_shape, treatment=Treatment.MATRIX)
+@operator("MatMulNBits", domain=MICROSOFT, shape=_matmul_n_bits_shape, treatment=MATRIX)
+@operator("MatMulBnb4", domain=MICROSOFT, shape=_matmul_n_bits_shape, treatment=MATRIX)
 def matmul_n_bits(call: Call) -> Step:
     """Product by weights packed to a few bits, with scales per block of K; converting them is free."""
     shape = call.shape(0, least_rank=1)
@@ -194,7 +192,7 @@ def _ordered_matmul_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), product(call.shape(0), call.shape(2))),)
 
 
-@operator("QOrderedMatMul", domain=MICROSOFT, shape=_ordered_matmul_shape, treatment=Treatment.MATRIX)
+@operator("QOrderedMatMul", domain=MICROSOFT, shape=_ordered_matmul_shape, treatment=MATRIX)
 def ordered_matmul(call: Call) -> Step:
     """Product of 8-bit matrices in an order of their own, requantised."""
     parameters = call.weights(0, 2, 5, 6) + call.weights(1, 3, 4, 7, role="vector")
@@ -210,7 +208,7 @@ def _packed_floats_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(0), (*shape[:-1], columns)),)
 
 
-@operator("MatMulFpQ4", domain=MICROSOFT, shape=_packed_floats_shape, treatment=Treatment.MATRIX)
+@operator("MatMulFpQ4", domain=MICROSOFT, shape=_packed_floats_shape, treatment=MATRIX)
 def packed_floats(call: Call) -> Step:
     """Product by 4-bit weights whose shape is a third input."""
     depth, columns = call.integers(2)[-2:]

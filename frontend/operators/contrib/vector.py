@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from layerweaver.frontend.node.registry import MICROSOFT, Treatment, like_first, operator
+from layerweaver.frontend.node.registry import GATHER, MATRIX, MICROSOFT, RECURRENT, like_first, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, broadcast, text
 from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import GatherRead, Lowered, Step
@@ -54,7 +54,7 @@ def rotary_norm(call: Call) -> Step:
     return Step(LayerKind.VECTOR, vector=work, weights=call.weights(1, 3, 4))
 
 
-@operator("GatedAdd", domain=MICROSOFT, shape=like_first, treatment=Treatment.MATRIX)
+@operator("GatedAdd", domain=MICROSOFT, shape=like_first, treatment=MATRIX)
 def gated_add(call: Call) -> Step:
     """A sum with a gate per row, which is a product with one column where its weight is given."""
     added = call.vector(ELEMENTWISE, call.output_elements(), window=2)
@@ -84,7 +84,7 @@ def joined_streams(call: Call) -> Step:
     return vector_step(call, ELEMENTWISE, call.elements(0))
 
 
-@operator("HyperConnectionPostMix", domain=MICROSOFT, shape=like_first, treatment=Treatment.MATRIX)
+@operator("HyperConnectionPostMix", domain=MICROSOFT, shape=like_first, treatment=MATRIX)
 def spread_streams(call: Call) -> Step:
     """A block's output is added to every stream; where a matrix mixes the streams, that is a product."""
     rows, branches, width = _streams(call)
@@ -103,7 +103,7 @@ def _router_shape(call: Call) -> tuple[Info, ...]:
     return Info(call.dtype(0), (rows, experts)), *(Info(DType.FLOAT32, (rows, experts)) for _ in range(2))
 
 
-@operator("MoEGroupRouter", domain=MICROSOFT, shape=_router_shape, treatment=Treatment.MATRIX)
+@operator("MoEGroupRouter", domain=MICROSOFT, shape=_router_shape, treatment=MATRIX)
 def group_router(call: Call) -> Step:
     """Scores of the experts, by a product where its weights are given, and the choice of groups."""
     width, experts = call.shape(0, least_rank=1)[-1], call.shape(1, least_rank=1)[0]
@@ -150,9 +150,7 @@ def _looked_up_shape(call: Call) -> tuple[Info]:
     return (Info(ONNX_TYPES.get(call.integer("output_dtype", 1), DType.FLOAT32), (*indices, width)),)
 
 
-@operator(
-    "TorchEmbedding", "GatherPacked", domain=MICROSOFT, shape=_looked_up_shape, treatment=Treatment.GATHER
-)
+@operator("TorchEmbedding", "GatherPacked", domain=MICROSOFT, shape=_looked_up_shape, treatment=GATHER)
 def looked_up(call: Call) -> Lowered:
     """Rows of a table are fetched from DRAM, as they are stored."""
     if not call.constant(0):
@@ -166,7 +164,7 @@ def _word_convolution_shape(call: Call) -> tuple[Info]:
     return (Info(call.dtype(1), (*call.shape(0, least_rank=1)[:-1], call.shape(1, least_rank=3)[0])),)
 
 
-@operator("WordConvEmbedding", domain=MICROSOFT, shape=_word_convolution_shape, treatment=Treatment.MATRIX)
+@operator("WordConvEmbedding", domain=MICROSOFT, shape=_word_convolution_shape, treatment=MATRIX)
 def word_convolution(call: Call) -> Step:
     """Characters of every word are looked up, convolved and the best of every filter kept."""
     sequence, weight = call.shape(0, least_rank=1), call.shape(1, least_rank=3)
@@ -192,7 +190,7 @@ def _mamba_shape(call: Call) -> tuple[Info, ...]:
     )
 
 
-@operator("Mamba2Verify", domain=MICROSOFT, shape=_mamba_shape, treatment=Treatment.RECURRENT)
+@operator("Mamba2Verify", domain=MICROSOFT, shape=_mamba_shape, treatment=RECURRENT)
 def mamba(call: Call) -> tuple[Step, ...]:
     """A short depthwise convolution, then a matrix-valued state per head: updated and read at every row."""
     rows, channels = call.shape(0, least_rank=2)[0], call.shape(3, least_rank=2)[0]
