@@ -30,10 +30,7 @@ from layerweaver.costmodel.spills import SpillColumns
 from layerweaver.ir import ConfigError, LayerGraph
 
 __all__ = ["Traffic", "channel_bytes", "check_pinned", "pinned_bytes", "traffic"]
-
-
 IntArray = NDArray[np.int64]
-
 
 MODEL_TYPE_BITS = 32
 """Width of a product's operand when the model's own types are used."""

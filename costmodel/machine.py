@@ -12,7 +12,6 @@ from layerweaver.ir import ConfigError
 
 __all__ = ["MAX_BANDWIDTH_DENOMINATOR", "MachineSpec"]
 
-
 MAX_BANDWIDTH_DENOMINATOR = 100_000
 """Bytes per cycle are an exact rational; its denominator is bounded so that all products fit 64 bits."""
 

@@ -61,8 +61,6 @@ def compute_costs(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
 
 
 IntArray = NDArray[np.int64]
-
-
 MAX_ROWS = 1_000_000
 PIECES_PER_BUFFER = 4
 """Rows that a weight buffer holds of a layer which waits for its own transfers (*ours*)."""

@@ -93,28 +93,12 @@ def _longest_row(value: object) -> float | str:
 
 
 Number = Annotated[float, BeforeValidator(_number)]
-
-
 Seconds = Annotated[float, BeforeValidator(_time("s", positive=False))]
-
-
 PositiveSeconds = Annotated[float, BeforeValidator(_time("s", positive=True))]
-
-
 Milliseconds = Annotated[float, BeforeValidator(_time("ms", positive=False))]
-
-
 LongestRow = Annotated[float | Literal["auto"], BeforeValidator(_longest_row)]
 PositiveMilliseconds = Annotated[float, BeforeValidator(_time("ms", positive=True))]
-
-
 Rate = Annotated[float, BeforeValidator(_rate)]
-
-
 Count = Annotated[int, BeforeValidator(_count(0))]
-
-
 PositiveCount = Annotated[int, BeforeValidator(_count(1))]
-
-
 Seed = Annotated[int, BeforeValidator(_seed)]

@@ -14,26 +14,12 @@ import yaml
 from layerweaver.ir.errors import LayerweaverError
 
 __all__ = ["YamlSource", "parse_yaml", "read_yaml"]
-
-
 _MAX_BYTES = 1 << 20
-
-
 _MAX_DEPTH = 32
-
-
 _MAX_VALUES = 100_000
-
-
 _MAX_NUMBER = 100
-
-
 _EXPONENT = re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+")
-
-
 _SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "timestamp")}
-
-
 KeyPath = tuple[str | int, ...]
 
 

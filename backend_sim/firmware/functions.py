@@ -27,8 +27,6 @@ from layerweaver.backend_sim.firmware.things import (
 from layerweaver.backend_sim.firmware.tuples import without_tuples
 
 __all__ = ["Function"]
-
-
 _TAKEN = re.compile(r"\s*\w+ (result\d+_*) = ")
 
 

@@ -27,21 +27,16 @@ __all__ = [
     "summarise",
 ]
 
-
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 """Percentiles that every result has."""
-
 
 EXACT_LIMIT = 10_000_000
 """Up to so many requests all latencies are sorted."""
 
-
 _SKETCH_BITS = 11
-
 
 SKETCH_ERROR = 2.0**-_SKETCH_BITS
 """Largest relative error of a percentile beyond :data:`EXACT_LIMIT`; the sketch never reports too little."""
-
 
 _PIECE = 1 << 20
 
@@ -153,17 +148,11 @@ def latency_document(summary: LatencySummary) -> Latency:
 LATENCY_BINS = 96
 """Bins of what reports draw."""
 
-
 SMALL_BINS = 20
 """Bins of what every result has."""
 
-
 _HISTOGRAM_PIECE = 1 << 16
-
-
 _NEVER = 2**62
-
-
 IntArray = NDArray[np.int64]
 
 

@@ -29,8 +29,6 @@ from layerweaver.scheduler.profile.file import load_profile
 from layerweaver.scheduler.profile.profile import Profile
 
 __all__ = ["prepare"]
-
-
 Tell = Callable[[float, str], None]
 
 

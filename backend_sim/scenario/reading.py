@@ -17,7 +17,6 @@ from layerweaver.ir.yaml_source import YamlSource, parse_yaml, read_yaml
 
 __all__ = ["EXAMPLES", "builtin_scenario", "load_scenario"]
 
-
 EXAMPLES = {"vision": "photos-camera-chat.yaml", "llm": "chat.yaml"}
 """Scenarios that come with the package, the one that runs where none is given first."""
 

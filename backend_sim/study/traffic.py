@@ -13,8 +13,6 @@ from layerweaver.backend_sim.study.inputs import ScenarioRef
 from layerweaver.backend_sim.traffic.stream import TimeStream
 
 __all__ = ["traffic"]
-
-
 LOGGER = logging.getLogger("layerweaver")
 
 

@@ -39,11 +39,7 @@ if TYPE_CHECKING:
     from layerweaver.scheduler.policies import Policy
 
 __all__ = ["MAX_TIMELINE_ROWS", "TIME_BINS", "collect_details", "simulation_details"]
-
-
 IntArray = NDArray[np.int64]
-
-
 _HORIZON_LAYERS = 2_000_000
 
 
@@ -143,8 +139,6 @@ def _configuration(prepared: PreparedScenario) -> Configuration:
 
 
 TIME_BINS = 60
-
-
 MAX_TIMELINE_ROWS = 1500
 
 

@@ -35,10 +35,8 @@ class Event(TypedDict, total=False):
 NPU, TENANTS = 1, 2
 """Process ids of the first NPU and its tenants; each further NPU's are two higher."""
 
-
 DRAM, COMPUTE, MODE = 1, 2, 3
 """Thread ids of the NPU process."""
-
 
 _COLOURS = (
     "rail_response",

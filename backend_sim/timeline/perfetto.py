@@ -26,14 +26,10 @@ from layerweaver.backend_sim.timeline.window import clip_log, take_rows
 from layerweaver.ir import OutputError, atomic_write
 
 __all__ = ["MAX_TRACE_BYTES", "estimate_trace_bytes", "trace_events", "write_trace"]
-
-
 _EVENTS_PER_REPORT = 10_000
-
 
 MAX_TRACE_BYTES = 512 * 10**6
 """Larger traces are refused: no viewer opens them."""
-
 
 _SAMPLE_ROWS = 256
 

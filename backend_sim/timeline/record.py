@@ -75,7 +75,6 @@ class TraceRun:
 RECORDED_LAYERS = 200_000
 """Runs of at most so many layers are recorded whole; of longer ones, a window."""
 
-
 IntArray = NDArray[np.int64]
 
 

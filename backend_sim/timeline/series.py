@@ -18,11 +18,7 @@ from layerweaver.backend_sim.results.details_schema import (
 )
 
 __all__ = ["activity_over_time", "batch_sizes", "requests_over_time", "time_in_system"]
-
-
 IntArray = NDArray[np.int64]
-
-
 _MAX_IN_SYSTEM = 64
 
 

@@ -33,16 +33,9 @@ def take_rows(log: ScheduleLog, index: NDArray[np.intp]) -> ScheduleLog:
 DEFAULT_TRACE_WINDOW = "0ms:50ms"
 """What a trace keeps when nothing is said: enough to read, small enough to open."""
 
-
 _ACCEPTED = "give START:END such as 10ms:20ms; units are s, ms, us, ns and cycles"
-
-
 _BOUND = re.compile(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*(s|ms|us|ns|cycles?)?\s*")
-
-
 _NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-
-
 _LIMIT_CYCLES = 2**62
 
 

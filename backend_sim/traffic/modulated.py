@@ -160,7 +160,6 @@ def _scaled(qps: tuple[float, float], asked: Asked) -> tuple[float, float]:
 Phases = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Consecutive phases of a process: durations in ns and rates per second."""
 
-
 _MAX_UNITS = 2**62
 
 

@@ -61,7 +61,6 @@ class PoissonSpec(Arrival):
 LOG_ERROR = 16 * 2.0**-53
 """Relative error granted to a fast logarithm; NumPy's and glibc's stay below 4 units in the last place."""
 
-
 _DECIMAL = Context(prec=60)
 
 

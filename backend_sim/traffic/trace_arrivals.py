@@ -21,11 +21,7 @@ from layerweaver.ir.limits import MAX_ARRIVAL_NS
 __all__ = ["TraceArrivals"]
 
 _MAX_SORTED = 50_000_000
-
-
 _MAX_SCALE_PART = 1_000_000
-
-
 _MAX_SPAN_NS = 2**62
 
 

@@ -108,7 +108,6 @@ FORMATS: dict[str, TraceFormat] = {
     ),
 }
 
-
 FORMATS["parquet"] = replace(FORMATS["csv"], parquet=True)
 
 

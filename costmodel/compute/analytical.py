@@ -18,8 +18,6 @@ from layerweaver.costmodel.npu.fields import ConvMapping, Depthwise, Split
 from layerweaver.ir import ConfigError
 
 __all__ = ["ComputeCosts", "Passes", "analytical", "product_cycles"]
-
-
 IntArray = NDArray[np.int64]
 
 

@@ -43,8 +43,6 @@ def array_model(name: str) -> ArrayModel:
 
 
 IntArray = NDArray[np.int64]
-
-
 MAX_CYCLES = 2**62
 
 

@@ -39,7 +39,6 @@ __all__ = [
     "registered",
 ]
 
-
 SYSTOLIC = ("ws", "os", "is")
 
 

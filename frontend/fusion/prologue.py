@@ -6,8 +6,6 @@ from layerweaver.frontend.lowering.draft import Draft, DraftGraph
 from layerweaver.ir import LayerKind, VectorCategory
 
 __all__ = ["fuse_prologues"]
-
-
 _PRODUCTS = (LayerKind.MATRIX, LayerKind.RECURRENT)
 _ON_THE_WAY = frozenset({VectorCategory.MOVE, VectorCategory.ELEMENTWISE})
 

@@ -24,8 +24,6 @@ from layerweaver.ir import DType, LayerKind, ModelError, TensorSpec, VectorCateg
 from layerweaver.ir.limits import MAX_MACS
 
 __all__ = ["build"]
-
-
 _IN_PLACE = {"TensorScatter": 1, "ScatterND": 2, "ScatterElements": 2, "Scatter": 2}
 _APPENDS = frozenset({"Concat", *_IN_PLACE})
 

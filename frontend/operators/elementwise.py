@@ -60,7 +60,6 @@ def _power(left: Array, right: Array) -> Array:
 
 _Ufunc: TypeAlias = Callable[..., Any]
 
-
 _BINARY: dict[str, _Ufunc] = {
     "Add": np.add,
     "And": np.logical_and,

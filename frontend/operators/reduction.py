@@ -30,7 +30,6 @@ def cross_entropy(call: Call) -> Step:
 
 REDUCTION = VectorCategory.REDUCTION
 
-
 _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceMax": np.max,
     "ReduceMean": np.mean,

@@ -18,7 +18,6 @@ __all__ = ["Fitted", "Promised", "RefitError", "guess", "lower", "refit", "withd
 Fitted: TypeAlias = "dict[str, tuple[tuple[int, ...], str]]"
 """Shapes of bounded values that fit a fixed size further down, each with the node that has it."""
 
-
 _REFITS = 16
 """Most bounds that are lowered, each of which walks the graph once more."""
 

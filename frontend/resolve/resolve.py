@@ -28,8 +28,6 @@ from layerweaver.ir.errors import ModelError
 from layerweaver.ir.limits import MAX_SHAPE_ELEMENTS
 
 __all__ = ["resolve"]
-
-
 _AS_IT_IS = ImportOptions()
 
 

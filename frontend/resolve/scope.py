@@ -34,7 +34,6 @@ STEP_LIMIT = 200_000
 DEPTH_LIMIT = 40
 """Deepest nesting of functions, branches and loop bodies."""
 
-
 ROOT_LIMIT = 1024
 """Most roots that a constant remembers."""
 

@@ -35,7 +35,6 @@ IntArray = NDArray[np.int64]
 FEATURES = 10
 """Terms of a polynomial: 1, q, p, q p, q^2 and the same times the number of sequences."""
 
-
 BY = ("", "tokens", "sequences", "nothing", "attention")
 """What the array's cycles of a row grow with."""
 

@@ -24,7 +24,6 @@ from layerweaver.scheduler.rules.least_idle import BY_DISTANCE, weave
 
 __all__ = ["MAX_WEAVE_ROWS", "SaturatedLoop", "find_weave"]
 
-
 MAX_WEAVE_ROWS = 1_000_000
 """Rows after which the search for a period gives up."""
 
@@ -34,10 +33,7 @@ _MOST_COMPARED = 1_000_000
 _TENANTS_PER_ROW = 16
 """Tenants of a state that are as much work to compare as one fetched row."""
 
-
 _RING = 1 << 12
-
-
 _REBASE_CYCLES = 1 << 32
 
 

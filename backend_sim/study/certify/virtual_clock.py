@@ -16,8 +16,6 @@ from layerweaver.ir.cache import Cache
 __all__ = ["CLOCK", "virtual_clock"]
 
 _COMPILERS = ("c++", "g++", "clang++")
-
-
 CLOCK = Cache("virtual-clock", most_bytes=1 << 22)
 
 
