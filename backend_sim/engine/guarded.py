@@ -14,11 +14,16 @@ from types import FunctionType
 from typing import Any, cast
 
 from layerweaver.ir import PolicyError
+from layerweaver.scheduler.policies.chance import find_divisions
 from layerweaver.scheduler.policies.contract import Policy
 
 __all__ = ["guarded", "is_of_others"]
 
 PATIENCE_S = 5.0
+
+_NOT_THE_CAUSE = "- Resolution failure"
+"""How numba begins what follows from something else."""
+_NO_MEMORY = "NRT required but not enabled"
 
 
 def is_of_others(choose: Callable[..., Any]) -> bool:
@@ -45,11 +50,13 @@ def guarded(advance: Callable[..., int], arguments: tuple[Any, ...], policy: Pol
     except NumbaError as error:
         raise _not_compiled(policy, str(error)) from error
     except KeyError as error:  # numba's answer to a field that a record does not have
+        if not (error.args and isinstance(error.args[0], str)):
+            raise _failed(policy, error) from error
         raise _not_compiled(policy, f"there is no field {error}") from error
     except PolicyError:
         raise
     except (ArithmeticError, LookupError, ValueError) as error:
-        raise PolicyError(f"fails: {type(error).__name__}: {error}", where=policy.name) from error
+        raise _failed(policy, error) from error
     except Exception as error:  # numba refuses what it does not know in many ways, assertions among them
         if not is_of_others(policy.spec.choose):
             raise
@@ -99,18 +106,39 @@ def _wait(over: threading.Event) -> None:
             over.wait(left)
 
 
+def _failed(policy: Policy, error: Exception) -> PolicyError:
+    """A policy that went wrong while it ran; compiled code does not say where, its divisions are known."""
+    choose, said = cast(FunctionType, policy.spec.choose), f"{type(error).__name__}: {error}"
+    places = find_divisions(choose) if isinstance(error, ZeroDivisionError) and is_of_others(choose) else []
+    lines: dict[str, list[str]] = {}
+    for file, line in dict.fromkeys(places):
+        lines.setdefault(Path(file).name, []).append(str(line))
+    if lines:
+        files = (f"line {' or '.join(found)} of {file}" for file, found in lines.items())
+        said = f"{said} in {' or '.join(files)}"
+    return PolicyError(f"fails: {said}", where=policy.name)
+
+
 def _not_compiled(policy: Policy, text: str) -> PolicyError:
     """What numba dislikes, in one line, with the line of the policy's file that it names last."""
     code = cast(FunctionType, policy.spec.choose).__code__
     file, text = Path(code.co_filename).name, re.sub(r"\x1b\[[\d;]*m", "", text)  # coloured beside colorama
     lines = [line.strip() for line in text.splitlines()]
-    reason = next((line for line in lines if line and not line.startswith("Failed in")), "")
+    told = [line for line in lines if line and not line.startswith("Failed in")]
+    reason = next((line for line in told if not line.startswith(_NOT_THE_CAUSE)), "")
     if reason.startswith("No implementation of function"):
         reason = f"{reason} {next((line for line in lines if line.startswith('>>>')), '')[3:]}".strip()
     reason = re.sub(r"^No implementation of function .* found for signature: *", "numba has no ", reason)
     reason = re.sub(r"(unaligned )?array\(Record\([^()]*\), \w+, \w+\)", "records", reason)
     reason = re.sub(
         r"^\w+: Use of unsupported opcode \(IMPORT_NAME\).*", "an import inside a function", reason
+    )
+    if _NO_MEMORY in text and told[0].startswith(_NOT_THE_CAUSE):
+        reason = "a list, mapping, set or array is made, for which a decision has no memory"
+    reason = re.sub(
+        r"^Untyped global name '(\w+)': *Cannot determine Numba type of <class '([\w.]+)'>",
+        r"\1 is a \2, which compiled code cannot read",
+        reason,
     )
     reason = re.sub(r"^Unknown attribute ('\w+') of type (\w+).*", r"\2 has no \1", reason)
     places = re.findall(rf'{re.escape(file)}(?:", line | \()(\d+)', text)

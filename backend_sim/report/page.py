@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -27,10 +27,12 @@ from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
+from layerweaver.backend_sim.results.spans import span_notes
 
 __all__ = ["build_report", "headline"]
 
 _MAX_DETAILED_RUNS = 6
+_MAX_NOTES = 20
 _FOOTER = (
     "Every number on this page is in the result documents; open “Numbers” under a chart for its values. "
     "Drag in a chart to zoom, double-click to zoom out."
@@ -89,13 +91,16 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
                 '<p class="muted">Runs without details have no timeline, time series or histograms here: '
                 "simulate or compare with --details to add them.</p>"
             )
-        sections.append(_section("verdict", "Verdict", body))
+        sections.append(_section("verdict", "Verdict", body + _notes(_said_of_runs(documents))))
     if documents.peaks:
         body = "".join(
             table_markup(table, identifier=f"peak-{index}")
             for index, table in enumerate(peak_tables(documents))
         )
-        sections.append(_section("peaks", "Peak rates", body))
+        said = (
+            text for peak in documents.peaks for text in (*_said(peak, "warnings"), *_said(peak, "notes"))
+        )
+        sections.append(_section("peaks", "Peak rates", body + _notes(said)))
     tenants = {tenant["name"] for run in documents.runs for tenant in run.tenants}
     many = len(tenants) > DRAWN_TENANTS
     for key, heading, charts in (
@@ -108,12 +113,43 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
         machine = "".join(chart_markup(chart) for chart in machine_charts(documents))
         sections.append(_section("machine", "Where the time went", machine))
     single = len(documents.runs) == 1
-    for index, run in enumerate(documents.runs[:_MAX_DETAILED_RUNS]):
-        section = _run_section(run, index, single=single)
+    detailed = [index for index, run in enumerate(documents.runs) if run.details is not None]
+    for index in detailed[:_MAX_DETAILED_RUNS]:
+        section = _run_section(documents.runs[index], index, single=single)
         if section is not None:
             key, heading, body = section
             sections.append(_section(key, heading, _folded(body, many)))
+    if left := [documents.runs[index].label for index in detailed[_MAX_DETAILED_RUNS:]]:
+        text = (
+            f"The details of {_MAX_DETAILED_RUNS} runs are drawn, which keeps the page small; those of "
+            f"{', '.join(left)} are in the result documents: make a page of these alone."
+        )
+        sections.append(_section("undrawn", "Inside other runs", f'<p class="muted">{escape(text)}</p>'))
     return sections
+
+
+def _said(document: Run | Peak, key: str) -> Sequence[str]:
+    """The notes or the warnings of a result."""
+    found = document.get(key, ())
+    return found if isinstance(found, list) else ()
+
+
+def _said_of_runs(documents: Documents) -> Iterator[str]:
+    """What stands below the terminal's tables in words: spans of rates, warnings, notes."""
+    runs = [run.document for run in documents.runs]
+    yield from span_notes([run.label for run in documents.runs], runs)
+    for key in ("warnings", "notes"):
+        for run in runs:
+            yield from _said(run, key)
+
+
+def _notes(said: Iterable[str]) -> str:
+    """Each of some sentences once, as a list."""
+    lines = list(dict.fromkeys(said))
+    items = [f"<li>{escape(line)}</li>" for line in lines[:_MAX_NOTES]]
+    if (more := len(lines) - _MAX_NOTES) > 0:
+        items.append(f"<li>{more:,} more stand in “Configuration and provenance”</li>")
+    return f'<ul class="muted">{"".join(items)}</ul>' if items else ""
 
 
 def _folded(body: str, many: bool) -> str:

@@ -15,6 +15,7 @@ from layerweaver.backend_sim.results.reading import Documents
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.results.sentence import compared
 from layerweaver.backend_sim.results.spreads import spread_tables
+from layerweaver.backend_sim.results.token_schema import limits_text
 from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
 
 __all__ = ["changes_table", "peak_tables", "repetition_tables", "systems_table", "verdicts_table"]
@@ -42,7 +43,13 @@ def verdicts_table(documents: Documents) -> Table:
     if len(place) > DRAWN_TENANTS:
         rows.sort(key=lambda row: place[row[0][1]])
     metrics = sorted(shown(tenant_metrics(), Shown.PAGE), key=lambda metric: metric.key not in _FIRST)
-    return replace(_metrics_table("Every tenant under every policy", metrics, rows), whole=True)
+    table = replace(_metrics_table("Every tenant under every policy", metrics, rows), whole=True)
+    due = table.columns.index(next(metric.heading for metric in metrics if metric.key == "deadline_ms"))
+    filled = [list(cells) for cells in table.rows]
+    for cells, (_, tenant) in zip(filled, rows, strict=True):
+        if "deadline" in tenant:  # of a language model, whose tokens have limits
+            cells[due] = ", ".join(limits_text(tenant["deadline"])) or None
+    return replace(table, rows=filled)
 
 
 def tokens_table(documents: Documents) -> Table | None:

@@ -23,6 +23,9 @@ STARVING = 50
 """A head that waits for so many times what all tenants' requests take alone is called starving (*ours*)."""
 
 
+_NAMED = 5
+
+
 def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
     """The document of ``layerweaver simulate``, without the key ``run``.
 
@@ -47,6 +50,7 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         "seed": run.request.seed,
         "npu": run.prepared.npu_name,
         "simulated_s": span_s,
+        "measured_s": window_s,
         "layers_executed": sum(outcome.layers_executed for outcome in run.outcomes),
         "tenants": [tenant.document for tenant in tenants],
         "system": system,
@@ -56,8 +60,8 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         document["npus"] = npu_documents(run)
     if run.prepared.scenario.spec.groups:
         document["groups"] = run.prepared.groups
-    if notes := run.prepared.scenario.notes:
-        document["notes"] = list(notes)
+    if notes := [*run.prepared.notes, *_energy_unknown(run, [tenant.document for tenant in tenants])]:
+        document["notes"] = notes
     warnings = [*run.prepared.warnings, *_starving(run, [tenant.document for tenant in tenants])]
     warnings.extend(
         f"{tenant.document['name']}: {tenant.document['skipped_rows']} bad rows of its trace were skipped"
@@ -91,6 +95,19 @@ def _add_own(run: Run, tenants: Sequence[TenantResult], system: System, window_s
             tenant.document["own"] = own
     if own := measure_system(measured):
         system["own"] = own
+
+
+def _energy_unknown(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
+    """Why energy is told of some tenants or NPUs only, in words; nothing where it is told of all or none."""
+    npus, unknown = run.prepared.npus, [tenant["name"] for tenant in tenants if "energy_j" not in tenant]
+    without = [npu.machine.name for npu in npus if all(menu[0].table.energy_pj is None for menu in npu.menus)]
+    if not unknown or len(without) == len(npus):
+        return
+    if without:
+        yield f"no energy is told: {', '.join(without)} states no energy constants, others of the pool do"
+    else:
+        others = " and others" if len(unknown) > _NAMED else ""
+        yield f"no energy of {', '.join(unknown[:_NAMED])}{others} is known, so the system has none"
 
 
 def _starving(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:

@@ -14,13 +14,13 @@ from layerweaver.backend_sim.results.metric import Metric, metrics_of
 from layerweaver.backend_sim.results.schema import Run
 from layerweaver.backend_sim.results.system_schema import System
 from layerweaver.backend_sim.results.tenant_schema import Tenant
-from layerweaver.backend_sim.results.token_schema import Language
+from layerweaver.backend_sim.results.token_schema import Language, TokenDeadline
 
 __all__ = ["RUN_METRICS", "TOKEN_METRICS", "metrics_page", "system_metrics", "tenant_metrics"]
 
 RUN_METRICS = metrics_of(Run)
 
-TOKEN_METRICS = metrics_of(Language, "llm.")
+TOKEN_METRICS = (*metrics_of(TokenDeadline, "deadline."), *metrics_of(Language, "llm."))
 """Metrics of a tenant that is a language model; others lack them."""
 
 _OF_TENANTS, _OF_THE_SYSTEM = metrics_of(Tenant), metrics_of(System)

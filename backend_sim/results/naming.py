@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.schema import Run
 
-__all__ = ["NOT_OF_THE_MIX", "leaves", "run_names", "setting_names"]
+__all__ = ["NOT_OF_THE_MIX", "leaves", "policy_labels", "run_names", "setting_names"]
 
 NOT_OF_THE_MIX = ("policy", "policies", "files", "plugins", "folder")
 """Keys of a scenario that say nothing of what is served."""
@@ -28,6 +29,39 @@ def setting_names(policies: Sequence[Mapping[str, object]]) -> list[str]:
     """The same for policies before they run, each given by its ``name`` and options."""
     facts = [{key: _text(value) for key, value in policy.items() if key != "name"} for policy in policies]
     return _apart([str(policy["name"]) for policy in policies], facts)
+
+
+def policy_labels(runs: Sequence[Run], peaks: Sequence[Peak]) -> tuple[list[str], list[list[str]]]:
+    """What the policies of runs and of rows of peak searches are called beside each other.
+
+    One setting of a policy has one name wherever it ran, and two have two.
+    """
+    of_runs: list[Mapping[str, object]] = [
+        {"name": run["policy"], **(run.get("policy_options") or {})} for run in runs
+    ]
+    of_peaks = [_searched(peak) for peak in peaks]
+    apart: list[Mapping[str, object]] = []
+    for setting in (*of_runs, *(setting for peak in of_peaks for setting in peak)):
+        if setting not in apart:
+            apart.append(setting)
+    names = setting_names(apart)
+    return (
+        [names[apart.index(setting)] for setting in of_runs],
+        [[names[apart.index(setting)] for setting in peak] for peak in of_peaks],
+    )
+
+
+def _searched(peak: Peak) -> list[Mapping[str, object]]:
+    """The policies of a search's rows with their options, as far as it says them."""
+    search = peak.get("search")
+    stated = search.get("policies") if isinstance(search, Mapping) else None
+    if not isinstance(stated, list) or len(stated) < len(peak["results"]):
+        return [{"name": row["policy"]} for row in peak["results"]]
+    # Of a policy from a file, what was searched says the file; rows have its name before what differs.
+    return [
+        {**setting, "name": row["policy"].partition(" ")[0]} if isinstance(setting, Mapping) else {"name": ""}
+        for row, setting in zip(peak["results"], stated, strict=False)
+    ]
 
 
 def _apart(policies: Sequence[str], facts: Sequence[Mapping[str, str]]) -> list[str]:

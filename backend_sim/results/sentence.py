@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, setting_names
+from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, policy_labels
 from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.schema import Run
 
@@ -12,6 +12,8 @@ __all__ = ["answer", "compared", "peak_sentence", "verdict_sentence"]
 
 _WEAVING = ("layerweaver+", "layerweaver", "slackweave+")
 _VISIBLE = 0.02
+_MORE_LATE = 0.01
+"""A tenant of whose requests a further such share is late is named for that."""
 _SAME_LOAD = 0.1
 _NAMED = 3
 
@@ -27,13 +29,33 @@ def _violations(run: Run) -> float | None:
 
 
 def _tails(base: Run, other: Run) -> list[tuple[str, float, float]]:
-    """The 99th percentiles from the greatest gain to the greatest loss: tenant, before and after in ms."""
+    """The 99th percentiles from the greatest gain to the greatest loss: tenant, before and after in ms.
+
+    They are of completed requests: tenants of whose requests many are dropped in one of the runs have none.
+    """
     pairs = [
         (one["name"], one["latency_ms"]["p99"], two["latency_ms"]["p99"])
         for one, two in zip(base["tenants"], other["tenants"], strict=True)
         if one["latency_ms"]["p99"] and two["latency_ms"]["p99"]
+        if all(run.get("dropped", 0) <= _MORE_LATE * run["arrived"] for run in (one, two))
     ]
     return sorted(pairs, key=lambda pair: pair[2] / pair[1])
+
+
+def _worse(base: Run, other: Run) -> tuple[str, float, float] | None:
+    """The tenant of whose requests visibly more are late than before: name, shares before and after."""
+    rises = [
+        (
+            two["violation_rate"] - one["violation_rate"],
+            one["name"],
+            one["violation_rate"],
+            two["violation_rate"],
+        )
+        for one, two in zip(base["tenants"], other["tenants"], strict=True)
+        if one["violation_rate"] is not None and two["violation_rate"] is not None
+    ]
+    most = max(rises, default=(0.0, "", 0.0, 0.0))
+    return most[1:] if len(rises) > 1 and most[0] > _MORE_LATE else None
 
 
 def _percent(share: float) -> str:
@@ -128,7 +150,11 @@ def verdict_sentence(runs: Sequence[Run]) -> str:
     tails = _tails(base, woven)
     if tails and tails[0][1] / tails[0][2] > 1 + _VISIBLE:
         gains.append(_changed("cut", *tails[0]))
-    if tails and tails[-1][2] / tails[-1][1] > 1 + _VISIBLE:
+    worse = _worse(base, woven)
+    if worse is not None:
+        name, before, after = worse
+        gains.append(f"raised missed deadlines of {name} from {_percent(before)} to {_percent(after)}")
+    elif tails and tails[-1][2] / tails[-1][1] > 1 + _VISIBLE:
         gains.append(_changed("raised", *tails[-1]))
     before, after = (run["system"].get("stp") for run in (base, woven))
     stp = after / before - 1 if before and after else 0.0
@@ -152,10 +178,8 @@ def _elsewhere(woven: Run, base: Run) -> str:
 
 def _setting(run: Run, runs: Sequence[Run]) -> str:
     """A run's policy, with the options by which its settings among these runs differ."""
-    settings = [{"name": each["policy"], **(each.get("policy_options") or {})} for each in runs]
-    apart = [setting for place, setting in enumerate(settings) if setting not in settings[:place]]
-    own = {"name": run["policy"], **(run.get("policy_options") or {})}
-    return setting_names(apart)[apart.index(own)]
+    labels, _ = policy_labels(runs, ())
+    return next(label for label, each in zip(labels, runs, strict=True) if each is run)
 
 
 def _changed(verb: str, tenant: str, before_ms: float, after_ms: float) -> str:

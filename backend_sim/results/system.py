@@ -18,6 +18,17 @@ from layerweaver.scheduler.bounds import closed_loop_bound, mix_bound, pool_boun
 __all__ = ["npu_documents", "system_document"]
 
 
+def _offered_qps(tenants: Sequence[TenantResult]) -> float | None:
+    """What all sources offer per second of the longest time that one of them does."""
+    offered = [(tenant.document["offered_qps"], tenant.document["offered_s"]) for tenant in tenants]
+    if any(rate is None and tenant.arrived for (rate, _), tenant in zip(offered, tenants, strict=True)):
+        return None  # all at once, which is no rate
+    longest_s = max(seconds or 0.0 for _, seconds in offered)
+    if not longest_s:
+        return None
+    return sum(rate * ((seconds or 0.0) / longest_s) for rate, seconds in offered if rate is not None)
+
+
 def _add_bounds(document: System, run: Run, tenants: Sequence[TenantResult]) -> None:
     """The two-resource bound on the completed rate at this mix, and for closed loops on STP."""
     shares = [float(tenant.arrived) for tenant in tenants]
@@ -28,8 +39,7 @@ def _add_bounds(document: System, run: Run, tenants: Sequence[TenantResult]) -> 
             bound_qps = mix_bound(menus[0], shares)
         else:
             bound_qps = pool_bound(menus, shares, [npu.count for npu in npus])
-    offered = [tenant.document["offered_qps"] for tenant in tenants]
-    offered_qps = None if None in offered else sum(rate for rate in offered if rate is not None)
+    offered_qps = _offered_qps(tenants)
     document["bound_qps"] = None if bound_qps == math.inf else bound_qps
     document["offered_qps"] = offered_qps
     document["offered_share"] = None

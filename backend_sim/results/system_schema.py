@@ -90,7 +90,14 @@ class System(TypedDict):
     ]
     offered_qps: NotRequired[
         Annotated[
-            float | None, Said("offered q/s", Form.NUMBER, _P, "Sum of what the tenants' sources offer.")
+            float | None,
+            Said(
+                "offered q/s",
+                Form.NUMBER,
+                _P,
+                "Requests scheduled, of all tenants, per second of the longest time in which one of them "
+                "offers some (`offered_s`); where all do for as long, the sum of what they offer.",
+            ),
         ]
     ]
     offered_share: NotRequired[

@@ -103,6 +103,7 @@ def tenant_result(run: Run, index: int, window_s: float, *, histogram: bool = Tr
         min_queries=0 if run.fixed_queries else scenario.spec.min_queries,
         dropped=dropped,
     )
+    offered_s = _offering_s(run, index)
     judgement = judge(completed_ns, facts, interrupted=run.interrupted)
     standalone_s = run.prepared.standalone_s(index)
     document: Tenant = {
@@ -116,7 +117,8 @@ def tenant_result(run: Run, index: int, window_s: float, *, histogram: bool = Tr
         "latency_ms": latency_document(summary),
         "deadline_ms": milliseconds(deadline_ns),
         "violation_rate": None if deadline_ns is None and not dropped else (late + dropped) / max(arrived, 1),
-        "offered_qps": _offered_qps(run, index, arrived),
+        "offered_qps": arrived / offered_s if offered_s else None,
+        "offered_s": offered_s,
         "percentile": 100 * share,
         "percentile_ms": milliseconds(summary.percentiles_ns[share]),
     }
@@ -173,8 +175,8 @@ def _with_tokens(
     return replace(result, document=document, standalone_s=standalone_s, slowdown=slowdown)
 
 
-def _offered_qps(run: Run, index: int, arrived: int) -> float | None:
-    """What a tenant's source offers, by the time in which it did and not the time it took to serve."""
+def _offering_s(run: Run, index: int) -> float | None:
+    """How long a tenant's source offers requests in the measured time, not how long it took to serve them."""
     spec = run.prepared.scenario.spec
     last_s = run.last_scheduled_ns[index] / 1e9
     if spec.duration_s is not None and not run.fixed_queries and spec.tenants[index].arrival.lasts():
@@ -182,8 +184,7 @@ def _offered_qps(run: Run, index: int, arrived: int) -> float | None:
     cooldown_ns = run.prepared.cooldown_ns(run.request)
     if cooldown_ns is not None:
         last_s = min(last_s, cooldown_ns / 1e9)
-    offering_s = last_s - spec.warmup_s
-    return None if run.interrupted or offering_s <= 0 else arrived / offering_s
+    return None if run.interrupted else max(0.0, last_s - spec.warmup_s)
 
 
 def three_digits(value: float) -> float:

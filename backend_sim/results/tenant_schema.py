@@ -27,15 +27,39 @@ class Tenant(TypedDict):
     name: str
     qps: Annotated[
         float,
-        Said("q/s", Form.NUMBER, _T | _P | _F | _S, "Requests completed per second of the measured time."),
+        Said(
+            "q/s",
+            Form.NUMBER,
+            _T | _P | _F | _S,
+            "Requests completed per second of the measured time (`measured_s`), which ends with the last "
+            "completion of any tenant, not of this one.",
+        ),
     ]
     latency_ms: Annotated[
         Latency,
         Said("mean ms", Form.NUMBER, _F | _S, "Mean time from schedule to completion.", part="mean"),
-        Said("p50 ms", Form.NUMBER, _T | _P | _F | _S, "Half of the requests were as fast.", part="p50"),
-        Said("p90 ms", Form.NUMBER, _F | _S, "90% of the requests were as fast.", part="p90"),
-        Said("p99 ms", Form.NUMBER, _T | _P | _F | _S, "99% of the requests were as fast.", part="p99"),
-        Said("p99.9 ms", Form.NUMBER, _P | _F | _S, "99.9% of the requests were as fast.", part="p999"),
+        Said(
+            "p50 ms",
+            Form.NUMBER,
+            _T | _P | _F | _S,
+            "Half of the completed requests were as fast.",
+            part="p50",
+        ),
+        Said("p90 ms", Form.NUMBER, _F | _S, "90% of the completed requests were as fast.", part="p90"),
+        Said(
+            "p99 ms",
+            Form.NUMBER,
+            _T | _P | _F | _S,
+            "99% of the completed requests were as fast.",
+            part="p99",
+        ),
+        Said(
+            "p99.9 ms",
+            Form.NUMBER,
+            _P | _F | _S,
+            "99.9% of the completed requests were as fast.",
+            part="p999",
+        ),
         Said("max ms", Form.NUMBER, _P | _F | _S, "The slowest request.", part="max"),
     ]
     deadline_ms: NotRequired[
@@ -114,7 +138,19 @@ class Tenant(TypedDict):
                 "offered q/s",
                 Form.NUMBER,
                 Shown.NOWHERE,
-                "Requests scheduled per second of the time in which they were: what the source offers.",
+                "Requests scheduled per second of `offered_s`: what the source offers.",
+            ),
+        ]
+    ]
+    offered_s: NotRequired[
+        Annotated[
+            float | None,
+            Said(
+                "offered for s",
+                Form.NUMBER,
+                Shown.NOWHERE,
+                "Seconds of the measured time in which the tenant's source offers requests: to the end of "
+                "`duration_s`, or to its last request where queries or a trace end it.",
             ),
         ]
     ]

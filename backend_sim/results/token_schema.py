@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from layerweaver.backend_sim.results.fields import LENIENT, Count, Share
 from layerweaver.backend_sim.results.metric import Form, Said, Shown
 
-__all__ = ["CacheShare", "Language", "Latency", "TokenDeadline"]
+__all__ = ["CacheShare", "Language", "Latency", "TokenDeadline", "limits_text"]
 
 _T, _P, _F, _S = Shown.TERMINAL, Shown.PAGE, Shown.FRAME, Shown.SPREAD
 
@@ -31,9 +31,15 @@ class Latency(TypedDict):
 class TokenDeadline(TypedDict):
     """Limits of a language model: to the first token, per further token, between two; None where none is."""
 
-    ttft_ms: float | None
-    tpot_ms: float | None
-    itl_ms: float | None
+    ttft_ms: Annotated[
+        float | None, Said("TTFT due ms", Form.NUMBER, _P | _F, "Time allowed to the first token.")
+    ]
+    tpot_ms: Annotated[
+        float | None, Said("TPOT due ms", Form.NUMBER, _P | _F, "Mean time allowed per further token.")
+    ]
+    itl_ms: Annotated[
+        float | None, Said("ITL due ms", Form.NUMBER, Shown.NOWHERE, "Time allowed between two tokens.")
+    ]
     mode: str | None
 
 
@@ -123,3 +129,9 @@ class Language(TypedDict):
     tokens_out: Annotated[Count, Said("tokens out", Form.COUNT, _F, "Tokens emitted by measured requests.")]
     prefix_hit_rate: Share
     padding_share: Share
+
+
+def limits_text(limits: TokenDeadline) -> list[str]:
+    """The limits of a language model in a few words each; none of those that it has not."""
+    named = (("TTFT", limits["ttft_ms"]), ("TPOT", limits["tpot_ms"]), ("ITL", limits["itl_ms"]))
+    return [f"{name} {limit_ms:.4g}" for name, limit_ms in named if limit_ms is not None]

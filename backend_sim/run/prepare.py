@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from layerweaver.backend_sim.run.auto_sizes import useful_sizes
+from layerweaver.backend_sim.run.batch_delays import delay_warnings
 from layerweaver.backend_sim.run.cache_room import with_room
 from layerweaver.backend_sim.run.decoders import (
     decoder_model,
@@ -14,7 +15,8 @@ from layerweaver.backend_sim.run.decoders import (
 from layerweaver.backend_sim.run.long_rows import long_row_warnings
 from layerweaver.backend_sim.run.longest import AUTO, chosen_lengths, whole
 from layerweaver.backend_sim.run.prepared import PreparedScenario
-from layerweaver.backend_sim.run.variants import Npu, RowRoom, share_activations, tenant_menus
+from layerweaver.backend_sim.run.sharing import share_activations
+from layerweaver.backend_sim.run.variants import Npu, RowRoom, tenant_menus
 from layerweaver.backend_sim.scenario.model_refs import ProfileRef
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import TenantSpec
@@ -77,6 +79,7 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
         useful = useful_sizes(scenario, menus)
         npus.append(Npu(machine, count, share_activations(useful) if shared else tuple(useful)))
     _check_work(scenario, npus)
+    warnings.update(dict.fromkeys(delay_warnings(scenario, npus)))
     configs = tuple(config for config, _, _ in kinds if config is not None)
     return PreparedScenario(scenario, tuple(npus), tuple(warnings), decoders, configs)
 

@@ -11,7 +11,7 @@ from layerweaver.backend_sim.scenario.model_refs import CostsRef, ProfileRef
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import BatchSpec, TenantSpec
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
-from layerweaver.costmodel import load_cost_csv, share_activation_buffer
+from layerweaver.costmodel import load_cost_csv
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ScenarioError
@@ -19,7 +19,7 @@ from layerweaver.ir.limits import MAX_ROWS
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile.profile import Profile
 
-__all__ = ["Menus", "Npu", "RowRoom", "check_machine", "share_activations", "tenant_menus"]
+__all__ = ["Menus", "Npu", "RowRoom", "check_machine", "tenant_menus"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,26 +205,3 @@ def _joined(parts: list[CostTable]) -> CostTable:
         spills=None,
         energy_pj=None if None in energy else sum(part or 0 for part in energy),
     )
-
-
-def share_activations(menus: list[tuple[ModelProfile, ...]]) -> Menus:
-    """Divide the activation buffer among the tenants where it does not hold all their live activations."""
-    largest = [
-        max((profile.table for profile in menu), key=lambda table: table.peak_activation_bytes)
-        for menu in menus
-    ]
-    shared = share_activation_buffer(largest)
-    result = []
-    for menu, before, after in zip(menus, largest, shared, strict=True):
-        budget = after.activation_budget_bytes
-        if after is before or budget is None:
-            result.append(menu)
-            continue
-        tables = [profile.table.with_activation_budget(budget) for profile in menu]
-        result.append(
-            tuple(
-                ModelProfile(profile.entry, table, build_offline(table))
-                for profile, table in zip(menu, tables, strict=True)
-            )
-        )
-    return tuple(result)

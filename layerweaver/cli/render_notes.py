@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from layerweaver.backend_sim.results.fields import ENERGY_COUNTS
+from layerweaver.backend_sim.results.spans import span_notes
 from layerweaver.cli.render import percent
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def run_notes(run: Run) -> Iterator[str]:
             yield f"{tenant['name']}: with 99% confidence at most {', '.join(sure)} (MLPerf's early stopping)"
     yield from _dropped([run["policy"]], [run])
     yield from _some(missing_queries(run["tenants"]))
+    yield from span_notes([run["policy"]], [run])
     yield from run.get("notes", [])
 
 
@@ -69,6 +71,7 @@ def comparison_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]
     """What was dropped, whose runs were too short under which policies, and what all runs note."""
     yield from _dropped(names, runs)
     yield from _some(_too_short(names, runs))
+    yield from span_notes(names, runs)
     yield from dict.fromkeys(note for run in runs for note in run.get("notes", []))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from layerweaver.backend_sim.results.metric import Form, Metric, Shown, shown
 from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.spreads import spread_tables
+from layerweaver.backend_sim.results.token_schema import limits_text
 from layerweaver.cli.render import number, percent
 from layerweaver.cli.render_notes import comparison_notes, missing_queries, rate, run_notes, span
 from layerweaver.cli.render_tokens import token_tables
@@ -70,6 +71,8 @@ def _tenant_cells(tenant: Document, place: int, span_ms: tuple[float, float] | N
     if histogram is not None and span_ms is not None:
         shape = sparkline(histogram, width=_SHAPE_WIDTH, ascii_only=plain_terminal(), span_ms=span_ms)
     cells = _cells(shown(tenant_metrics(), Shown.TERMINAL), tenant)
+    if "deadline" in tenant:  # of a language model, whose tokens have limits
+        cells[place] = "\n".join(limits_text(tenant["deadline"])) or "-"
     return [*cells[:place], shape, *cells[place:]]
 
 

@@ -1,4 +1,7 @@
-"""What a policy must not do, read from its code: ask for chance, never return, change what it is shown."""
+"""Where a policy does what it must not, or what may fail, read from its code.
+
+That is to ask for chance, never to return, to change what it is shown, and to divide.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from collections.abc import Collection, Iterator
 from types import FunctionType
 from typing import cast
 
-__all__ = ["find_chance", "find_endless", "find_writes"]
+__all__ = ["find_chance", "find_divisions", "find_endless", "find_writes"]
 
 _WAYS_OUT = ("RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR", "RAISE_VARARGS")
+_DIVISIONS = ("/", "//", "%")
 _MODULES = ("random", "numpy.random", "secrets", "time", "uuid")
 
 
@@ -40,6 +44,17 @@ def find_writes(function: FunctionType, own: Collection[str]) -> tuple[str, str,
             if step.opname == "STORE_ATTR" and step.argval not in own:
                 return str(step.argval), reached.__code__.co_filename, line
     return None
+
+
+def find_divisions(function: FunctionType) -> list[tuple[str, int]]:
+    """Where a function, or one that it calls, divides: files and lines, in the order of its code."""
+    return [
+        (reached.__code__.co_filename, step.positions.lineno)
+        for reached in _called(function)
+        for step in dis.get_instructions(reached)
+        if step.opname == "BINARY_OP" and step.argrepr.removesuffix("=") in _DIVISIONS
+        if step.positions is not None and step.positions.lineno is not None
+    ]
 
 
 def _called(function: FunctionType) -> Iterator[FunctionType]:

@@ -68,6 +68,10 @@ def test_a_wrong_signature(make_scenario: Any, tmp_path: Path) -> None:
         ("yield 0", "p\u00e4.py"),
         ("return view.ready['a']", "p\u00e4.py line 7: does not compile: numba has no getitem(array"),
         ("a = [0]; return view.ready[min(a)]", "line 7: does not compile: numba has no min(list("),
+        (
+            "x = {1: 2}; return view.ready[0]",
+            "line 7: does not compile: a list, mapping, set or array is made, for which a decision has no",
+        ),
         ("return 99", "chose a tenant that has no request"),
     ],
 )
@@ -142,7 +146,42 @@ def test_a_loop_that_does_not_end_is_told_from_a_slow_slice(monkeypatch: pytest.
 def test_a_division_by_zero_is_no_number(make_scenario: Any, tmp_path: Path, body: str) -> None:
     path, arguments = tmp_path / "p.py", "view: View, options: Any, memory: Memory"
     text = _refused(make_scenario, path, f"return view.ready[0] + {body}", arguments)
-    assert "mine: fails: ZeroDivisionError" in text
+    assert "mine: fails: ZeroDivisionError: integer division by zero in line 7 of p.py" in text
+
+
+@pytest.mark.slow
+def test_divisions_that_may_have_failed_are_all_named(make_scenario: Any, tmp_path: Path) -> None:
+    half = "def half(n):\n    return n // 2\n\n\ndef none(n):\n    return 1 % n\n"
+    body = "n = view.machine.ready_count\n    return view.ready[none(n - n) + half(1)]"
+    path = tmp_path / "p.py"
+    path.write_text(half + FILE.format(body=body, arguments="view, options, memory"), encoding="utf-8")
+    with pytest.raises(PolicyError, match=r"integer division by zero in line (2 or 6|6 or 2) of p\.py$"):
+        simulate(make_scenario(duration_s=0.1), policy=str(path))
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("weights: dict = None", "option weights is declared as dict = None"),
+        ("weights: list = field(default_factory=list)", "option weights is declared as list = nothing"),
+        ("alarm_us: float", "option alarm_us is declared as float = nothing"),
+        ("alarm_us: float = 'a'", "option alarm_us is declared as float = 'a'"),
+        ("side: Literal['left', 'right'] = 'up'", "option side is declared as Literal = 'up'"),
+        ("side: Nowhere = 1", "the types of its options: name 'Nowhere' is not defined"),
+    ],
+)
+def test_options_that_no_compiled_code_reads_are_refused(tmp_path: Path, field: str, said: str) -> None:
+    heading = "from dataclasses import dataclass, field\nfrom typing import Literal\n"
+    options = f"\n\n@dataclass(frozen=True)\nclass Options:\n    {field}\n"
+    text = FILE.format(body="return view.ready[0]", arguments="view, options, memory")
+    text = text.replace('"a policy")', '"a policy", options=Options)')
+    path = tmp_path / "p.py"
+    path.write_text(f"from __future__ import annotations\n{heading}{options}{text}", encoding="utf-8")
+    with pytest.raises(PolicyError, match=f"p\\.py: {said}"):
+        load_policy(str(path))
+    path.write_text(text.replace("options=Options", "options=dict"), encoding="utf-8")
+    with pytest.raises(PolicyError, match=r"its options are no dataclass"):
+        load_policy(str(path))
 
 
 @pytest.mark.slow

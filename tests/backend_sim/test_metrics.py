@@ -164,6 +164,20 @@ def test_the_sentence_says_who_lost_and_which_setting_is_meant() -> None:
     assert "against edf us=5." in verdict_sentence(settings)
 
 
+def test_the_sentence_says_whose_requests_became_late_and_not_only_slower() -> None:
+    base, other = _run("edf", 0.2, 5.0), _run("layerweaver+", 0.05, 4.0)
+    for run, late, tail_ms in ((base, 0.18, 7.0), (other, 0.52, 9.0)):
+        tenant = run["tenants"][0]
+        changes = {"name": "chat", "violation_rate": late, "arrived": 1}
+        run["tenants"].append({**tenant, **changes, "latency_ms": {**tenant["latency_ms"], "p99": tail_ms}})
+    assert "raised missed deadlines of chat from 18% to 52% against edf" in verdict_sentence([base, other])
+    # Percentiles are of completed requests, which says nothing where half of them were dropped.
+    for run in (base, other):
+        for tenant in run["tenants"]:
+            tenant |= {"arrived": 100, "dropped": 50}
+    assert "99th percentile of " not in verdict_sentence([base, other])
+
+
 def _at_load(run: Any, factor: float) -> Any:
     return run | {"tenants": [tenant | {"qps": factor * tenant["qps"]} for tenant in run["tenants"]]}
 

@@ -237,6 +237,55 @@ def test_the_one_percent_that_decides_is_visible(make_document: Make) -> None:
     assert "none" in figure.layout.yaxis.ticktext
 
 
+def test_a_setting_of_a_policy_has_one_line_over_load_wherever_it_ran(
+    make_document: Make, peak_document: dict[str, Any]
+) -> None:
+    runs = [
+        {**copy.deepcopy(make_document("edf", details=False)), "policy_options": {"margin_us": margin_us}}
+        for margin_us in (5.0, 50.0)
+    ]
+    searched = copy.deepcopy(peak_document)
+    for row, margin_us in zip(searched["results"], (50, 500), strict=True):
+        row["policy"] = f"edf margin_us={margin_us}"
+        row["trial_points"] = [
+            {"qps": 7.0, "tenants": [{"name": "vision", "violation_rate": 0.1, "p99_ms": 1.0}]}
+        ]
+    searched["search"] = {
+        "policies": [{"name": "./edf.py", "margin_us": margin_us} for margin_us in (50, 500)]
+    }
+    for run in runs:
+        run.pop("scenario", None)
+    searched.pop("scenario", None)
+    points = points_of_tenants(read_documents([{"runs": runs}, searched]))["vision"]
+    count = {
+        name: [point.policy for point in points].count(name) for name in {point.policy for point in points}
+    }
+    assert count == {"edf margin_us=5": 1, "edf margin_us=50": 2, "edf margin_us=500": 1}
+
+
+def test_runs_whose_details_are_not_drawn_are_named(make_document: Make) -> None:
+    runs = [make_document(f"policy-{number}") for number in range(8)]
+    page = build_report([{"runs": runs}])
+    assert "Inside the run: policy-5" in page
+    assert "Inside the run: policy-6" not in page
+    assert "those of policy-6, policy-7 are in the result documents" in page
+    assert "are in the result documents: make a page" not in build_report([{"runs": runs[:6]}])
+
+
+def test_notes_and_warnings_of_results_stand_on_the_page(
+    make_document: Make, peak_document: dict[str, Any]
+) -> None:
+    runs = [{**make_document(policy, details=False), "notes": ["a & b"]} for policy in ("fcfs", "edf")]
+    runs[1]["warnings"] = [f"warning {number}" for number in range(30)]
+    page = build_report([{"runs": runs}, {**peak_document, "notes": ["of a search"]}])
+    said = [re.findall("<li>(.*?)</li>", part) for part in re.findall(r'<ul class="muted">(.*?)</ul>', page)]
+    assert said == [
+        [*(f"warning {number}" for number in range(20)), "11 more stand in “Configuration and provenance”"],
+        ["of a search"],
+    ]
+    assert "<li>a &amp; b</li>" in build_report([{"runs": runs[:1]}])
+
+
 def test_lines_over_load_join_one_mix_only(make_document: Make) -> None:
     def run(rates: tuple[float, float], seed: int) -> dict[str, Any]:
         made = copy.deepcopy(make_document("fcfs", details=False))

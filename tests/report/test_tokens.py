@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.table import Table
 
 from layerweaver.backend_sim.report.notebook import SimulationResult
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.results.files import result_csv
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.simulate import simulate_with
+from layerweaver.cli.render_results import outcome_tables
 
 TIMINGS = {
     "clock_mhz": 1000,
@@ -76,3 +78,14 @@ def test_files_and_frames_have_them(document: Any) -> None:
     (framed,) = SimulationResult(document).rows()
     assert framed["ttft_p99_ms"] == float(row["llm.ttft_ms.p99"])
     assert {"tokens_out_per_s", "tpot_p50_ms_high", "kv_occupancy_mean", "preemptions"} <= set(framed)
+
+
+def test_the_limits_of_its_tokens_stand_where_deadlines_stand(document: Any) -> None:
+    page = build_report([document])
+    assert "TTFT 0.002, TPOT 0.0011" in page
+    grid = next(iter(outcome_tables(document)))
+    assert isinstance(grid, Table)
+    due = next(column for column in grid.columns if "due" in str(column.header))
+    assert list(due.cells) == ["TTFT 0.002\nTPOT 0.0011"]
+    (row,) = csv.DictReader(io.StringIO(result_csv(document)))
+    assert (row["deadline.ttft_ms"], row["deadline.tpot_ms"]) == ("0.002", "0.0011")

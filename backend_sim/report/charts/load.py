@@ -21,6 +21,7 @@ from layerweaver.backend_sim.report.palette import (
     styled,
 )
 from layerweaver.backend_sim.report.ranking import drawn_names
+from layerweaver.backend_sim.results.naming import policy_labels
 from layerweaver.backend_sim.results.peak_schema import Peak, PeakRow, TrialPoint
 from layerweaver.backend_sim.results.reading import Documents, mix_of
 
@@ -111,7 +112,7 @@ class LoadPoint:
     """One run at one load.
 
     Attributes:
-        policy: The policy.
+        policy: The policy, with the options by which its settings on the page differ.
         mix: What tells its tenants and their shares of the requests from those of other runs.
         tenant: A tenant's name.
         offered_qps: Arrivals per second over all tenants.
@@ -130,25 +131,26 @@ class LoadPoint:
 def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
     """Every run as a point, and the trials of peak searches that recorded theirs; ascending in load."""
     mixes = [mix_of(run.document.get("scenario")) for run in documents.runs]
+    of_runs, of_peaks = policy_labels([run.document for run in documents.runs], documents.peaks)
     points = [
         LoadPoint(
-            run.policy,
+            policy,
             mix,
             tenant["name"],
             run.offered_qps,
             tenant["violation_rate"],
             tenant["latency_ms"]["p99"],
         )
-        for run, mix in zip(documents.runs, mixes, strict=True)
+        for run, policy, mix in zip(documents.runs, of_runs, mixes, strict=True)
         for tenant in run.tenants
     ]
-    for peak in documents.peaks:
+    for peak, labels in zip(documents.peaks, of_peaks, strict=True):
         mix = mix_of(peak.get("scenario"))
-        for row in peak["results"]:
+        for row, policy in zip(peak["results"], labels, strict=True):
             for trial in _recorded_trials(row):
                 points += [
                     LoadPoint(
-                        row["policy"],
+                        policy,
                         mix,
                         tenant["name"],
                         trial["qps"],

@@ -233,7 +233,7 @@ def peak(
         document["differences"] = _differences(results)
     if warnings := list(peak_warnings(plan, seeds)):
         document["warnings"] = warnings
-    if notes := prepared.scenario.notes:
+    if notes := prepared.notes:
         document["notes"] = list(notes)
     if any(search is None or search.interrupted for search in found):
         document["interrupted"] = True

@@ -1,0 +1,66 @@
+"""What rates are over, where that is not the time in which a tenant asked, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from layerweaver.backend_sim.results.schema import Run
+
+__all__ = ["span_notes"]
+
+_VISIBLE = 0.1
+"""Shares of time that differ by less are taken as the same."""
+_NAMED = 5
+
+
+def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
+    """Whose requests end before those of others, and under which runs rates count the serving of the rest.
+
+    Args:
+        names: What the runs are called.
+        runs: The runs; those of older versions do not say for how long who asked.
+    """
+    ends: dict[str, list[str]] = {}
+    for name, run in zip(names, runs, strict=True):
+        if text := _ended_early(run):
+            ends.setdefault(text, []).append(name)
+    for text, found in ends.items():
+        yield text if len(found) == len(runs) else f"{', '.join(found)}: {text}"
+    longer = [
+        f"{name} {measured_s:.3g} s" if len(runs) > 1 else f"{measured_s:.3g} s"
+        for name, run in zip(names, runs, strict=True)
+        if (measured_s := run.get("measured_s", 0.0)) > (1 + _VISIBLE) * _longest_s(run) > 0
+    ]
+    if longer:
+        rest = f" and {len(longer) - _NAMED} more" if len(longer) > _NAMED else ""
+        yield (
+            f"q/s is over all the time until the last completion, {', '.join(longer[:_NAMED])}{rest}, "
+            f"of which requests come in {_longest_s(runs[0]):.3g} s"
+        )
+
+
+def _longest_s(run: Run) -> float:
+    """How long any tenant offers requests."""
+    return max((tenant.get("offered_s") or 0.0 for tenant in run["tenants"]), default=0.0)
+
+
+def _ended_early(run: Run) -> str:
+    """The tenants whose requests end while others go on; "" for none."""
+    longest_s = _longest_s(run)
+    early = [
+        (offered_s, tenant)
+        for tenant in run["tenants"]
+        if (offered_s := tenant.get("offered_s")) is not None and offered_s < (1 - _VISIBLE) * longest_s
+    ]
+    told = []
+    for offered_s, tenant in sorted(early, key=lambda found: found[0])[:_NAMED]:
+        rate = tenant.get("offered_qps")
+        at = f" ({rate:,.4g} q/s until then)" if rate else ""
+        told.append(f"{tenant['name']} after {offered_s:.3g} s{at}")
+    if not told:
+        return ""
+    rest = f" and {len(early) - _NAMED} more tenants" if len(early) > _NAMED else ""
+    return (
+        f"requests end early: {', '.join(told)}{rest}; of others after {longest_s:.3g} s, and all rates are "
+        "over the whole"
+    )

@@ -1,0 +1,77 @@
+"""The activation buffer among the tenants of one NPU: how it is divided, and what that costs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from layerweaver.backend_sim.run.variants import Menus, Npu
+from layerweaver.costmodel import share_activation_buffer
+from layerweaver.costmodel.table import CostTable
+from layerweaver.scheduler.offline import ModelProfile, build_offline
+
+__all__ = ["share_activations", "sharing_notes"]
+
+_NAMED = 3
+
+
+def share_activations(menus: list[tuple[ModelProfile, ...]]) -> Menus:
+    """Divide the activation buffer among the tenants where it does not hold all their live activations."""
+    largest = [_largest(menu) for menu in menus]
+    shared = share_activation_buffer(largest)
+    result = []
+    for menu, before, after in zip(menus, largest, shared, strict=True):
+        budget = after.activation_budget_bytes
+        if after is before or budget is None:
+            result.append(menu)
+            continue
+        tables = [profile.table.with_activation_budget(budget) for profile in menu]
+        result.append(
+            tuple(
+                ModelProfile(profile.entry, table, build_offline(table))
+                for profile, table in zip(menu, tables, strict=True)
+            )
+        )
+    return tuple(result)
+
+
+def _largest(menu: Sequence[ModelProfile]) -> CostTable:
+    """A tenant's model at the batch size that needs most of the buffer."""
+    return max((profile.table for profile in menu), key=lambda table: table.peak_activation_bytes)
+
+
+def sharing_notes(npus: Sequence[Npu], names: Sequence[str]) -> Iterator[str]:
+    """On which NPUs tenants move more because they share the activation buffer, and who how much.
+
+    Args:
+        npus: The NPUs by kind.
+        names: The tenants' names.
+    """
+    for npu in npus:
+        buffer_bytes = npu.machine.activation_buffer_bytes
+        tables = [_largest(menu) for menu in npu.menus]
+        more = [
+            (_spilled_by_sharing(table, buffer_bytes), name)
+            for table, name in zip(tables, names, strict=True)
+            if buffer_bytes is not None
+        ]
+        told = sorted((found for found in more if found[0] > 0), reverse=True)
+        if buffer_bytes is None or not told:
+            continue
+        parts = [f"{name} by {spilled / 1e6:.3g} MB" for spilled, name in told[:_NAMED]]
+        rest = f" and {len(told) - _NAMED} more tenants" if len(told) > _NAMED else ""
+        peak = sum(table.peak_activation_bytes for table in tables)
+        yield (
+            f"the tenants' activations, {peak / 1e6:.3g} MB at their largest, exceed the "
+            f"{buffer_bytes / 1e6:.3g} MB buffer of {npu.machine.name}, which they divide: that raises DRAM "
+            f"traffic per batch of {', '.join(parts)}{rest}, over what inspect and compile say of each model "
+            "by itself"
+        )
+
+
+def _spilled_by_sharing(table: CostTable, buffer_bytes: int) -> int:
+    """What a batch moves more with its part of the buffer than with all of it."""
+    budget_bytes = table.activation_budget_bytes
+    if table.spills is None or budget_bytes is None:
+        return 0
+    spilled = table.spills.spilled_bytes(budget_bytes) - table.spills.spilled_bytes(buffer_bytes)
+    return int(spilled.sum())

@@ -1,0 +1,106 @@
+"""What shows in the numbers and has a cause that they do not show is said beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from layerweaver.backend_sim.report.page import build_report
+from layerweaver.backend_sim.results.spans import span_notes
+from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.scenario.reading import load_scenario
+from layerweaver.backend_sim.study.peak.peak import peak
+from layerweaver.backend_sim.study.simulate import compare, simulate
+
+EDGE: dict[str, Any] = {
+    "name": "edge",
+    "clock_mhz": 800,
+    "precision_bytes": 1,
+    "array": {"rows": 64, "columns": 64},
+    "vector": {"lanes": 128},
+    "dram": {"bandwidth_gb_s": 25.6},
+    "sram": {"weights_mb": 4, "activations_mb": 2},
+}
+ENERGY = {"mac_pj": 0.5, "vector_op_pj": 0.3, "dram_byte_pj": 30, "sram_byte_pj": 1.5}
+
+
+def _tenant(name: str, seed: int, model: str = "zoo:mobilenetv2", **changes: Any) -> dict[str, Any]:
+    arrival = {"kind": "poisson", "qps": 100, "seed": seed}
+    return {"name": name, "model": model, "deadline_ms": 20, "arrival": arrival, **changes}
+
+
+def _traffic_bytes(scenario: Any) -> list[int]:
+    menus = prepare(load_scenario(scenario)).npus[0].menus
+    return [int(menu[0].table.dram_bytes.sum()) for menu in menus]
+
+
+def test_who_moves_more_because_the_activation_buffer_is_shared_is_said() -> None:
+    tenants = [_tenant("front", 1), _tenant("rear", 2)]
+    both = {"npu": EDGE, "duration_s": 0.2, "tenants": tenants}
+    alone = _traffic_bytes({**both, "tenants": tenants[:1]})[0]
+    more_mb = (_traffic_bytes(both)[0] - alone) / 1e6
+    assert more_mb > 1
+    run = simulate(both, "fcfs")
+    (note,) = run["notes"]
+    assert f"front by {more_mb:.3g} MB" in note
+    assert f"rear by {more_mb:.3g} MB" in note
+    assert "exceed the 2 MB buffer of edge" in note
+    assert peak(both, ["fcfs"], queries=50)["notes"] == [note]
+    assert note in build_report([run]).replace("&#x27;", "'")
+    assert "notes" not in simulate({**both, "tenants": tenants[:1]}, "fcfs")
+
+
+def test_a_source_that_ends_early_offers_over_the_whole_time(make_scenario: Any) -> None:
+    loop = {"arrival": {"kind": "closed_loop", "concurrency": 1, "queries": 20}}
+    run = simulate(make_scenario(tenants=[loop, {}]))
+    first, second = run["tenants"]
+    assert first["offered_s"] < 0.1
+    assert second["offered_s"] >= 2
+    assert first["offered_qps"] == pytest.approx(first["arrived"] / first["offered_s"])
+    arrived = first["arrived"] + second["arrived"]
+    assert run["system"]["offered_qps"] == pytest.approx(arrived / second["offered_s"])
+    assert first["qps"] == pytest.approx(first["completed"] / run["measured_s"])
+    (said,) = span_notes(["fcfs"], [run])
+    assert f"vision after {first['offered_s']:.3g} s ({first['offered_qps']:,.4g} q/s until then)" in said
+
+
+def test_rates_that_count_the_serving_of_the_rest_say_so(make_scenario: Any) -> None:
+    hurried = make_scenario(tenants=[{"arrival": {"kind": "poisson", "qps": 2500, "seed": 1}}, {}])
+    runs = compare(hurried, ["fcfs", "edf"])["runs"]
+    (said,) = span_notes(["fcfs", "edf"], runs)
+    for name, run in zip(("fcfs", "edf"), runs, strict=True):
+        assert run["measured_s"] > 1.1 * run["tenants"][0]["offered_s"]
+        assert f"{name} {run['measured_s']:.3g} s" in said
+    assert not list(span_notes(["fcfs"], [simulate(make_scenario())]))
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "queue", "said"),
+    [
+        (14.9, {}, "whoever waits so long is late, except"),
+        (14.9, {"drop_hopeless": True}, "is dropped"),
+        (5, {}, ""),
+    ],
+)
+def test_a_batch_that_waits_beyond_the_deadline_is_warned_of(
+    make_scenario: Any, delay_ms: float, queue: Any, said: str
+) -> None:
+    batch = {"max": 4, "sizes": [4], "delay_ms": delay_ms}
+    warnings = simulate(make_scenario(duration_s=0.1, tenants=[{"batch": batch, "queue": queue}, {}])).get(
+        "warnings", []
+    )
+    found = [warning for warning in warnings if "batch.delay_ms" in warning]
+    assert bool(found) == bool(said)
+    assert all(said in warning and "'vision'" in warning for warning in found)
+    assert all("layerweaver+" in warning for warning in found if "except" in said)
+
+
+def test_energy_that_only_some_npus_know_is_said_to_be_missing() -> None:
+    knowing = {**EDGE, "name": "knowing", "energy": ENERGY}
+    tenants = [_tenant("rank", 1, "zoo:ncf")]
+    run = simulate({"pool": [{"npu": knowing}, {"npu": EDGE}], "duration_s": 0.1, "tenants": tenants}, "fcfs")
+    assert "energy_j" not in run["system"]
+    assert run["notes"] == ["no energy is told: edge states no energy constants, others of the pool do"]
+    for npus in ([{"npu": knowing, "count": 2}], [{"npu": EDGE, "count": 2}]):
+        assert "notes" not in simulate({"pool": npus, "duration_s": 0.1, "tenants": tenants}, "fcfs")
