@@ -56,6 +56,8 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         "system": system,
         "scenario": run.prepared.record(run.policy),
     }
+    if run.request.factor != 1 and not run.fixed_queries:
+        document["rate_factor"] = run.request.factor
     if len(run.prepared.machines) > 1:
         document["npus"] = npu_documents(run)
     if run.prepared.scenario.spec.groups:

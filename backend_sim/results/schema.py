@@ -16,9 +16,13 @@ from layerweaver.backend_sim.results.tenant_schema import Tenant
 from layerweaver.backend_sim.run.groups import Group
 from layerweaver.ir.limits import MAX_TENANTS
 
-__all__ = ["Comparison", "Confidence", "Difference", "Run"]
+__all__ = ["MAX_RATE_FACTOR", "Comparison", "Confidence", "Difference", "Run"]
 
 _P = Shown.PAGE
+
+
+MAX_RATE_FACTOR = 1e9
+"""Of the scenario's rates; a study's point scales them to a share of the bound."""
 
 
 class Confidence(TypedDict):
@@ -56,6 +60,7 @@ class Run(TypedDict):
     policy_options: NotRequired[Mapping[str, Value]]
     seed: NotRequired[int | None]
     seeds: NotRequired[int]
+    rate_factor: NotRequired[Annotated[float, Field(gt=0, le=MAX_RATE_FACTOR)]]
     layers_executed: NotRequired[
         Annotated[
             int,

@@ -41,6 +41,7 @@ class RunOptions:
         seed: Replaces all seeds by ones derived from it.
         seeds: Repetitions with derived seeds; above 1 a document has 95% confidence intervals. What is
             recorded is the first.
+        rate_factor: Rates of arrivals that have one are multiplied by it.
         workers: Processes that repetitions and policies are divided among; documents are the same.
         skip_bad_rows: Leave bad rows of traces out and count them.
         allow_code: Run a policy that the scenario gives as a Python file.
@@ -58,6 +59,7 @@ class RunOptions:
 
     seed: int | None = None
     seeds: int = 1
+    rate_factor: float = 1.0
     workers: int = 1
     skip_bad_rows: bool = False
     allow_code: bool = False
@@ -139,7 +141,7 @@ def _repetition(
     run = run_once(
         prepared,
         chosen,
-        TrafficRequest(seed=asked.seed, replica=replica),
+        TrafficRequest(factor=asked.rate_factor, seed=asked.seed, replica=replica),
         compiled=asked.compiled,
         progress=as_part(asked.progress, *place),
     )
@@ -217,7 +219,7 @@ def _joined(
 
 def _record(document: schema.Run, run: Run, policy: Policy, asked: RunOptions) -> None:
     """Add details, and write trace and decision log, of a second run that records the schedule."""
-    request = TrafficRequest(seed=asked.seed)
+    request = TrafficRequest(factor=asked.rate_factor, seed=asked.seed)
     if asked.details:
         asked.tell(f"{run.policy.name}: recording the schedule")
         from layerweaver.backend_sim.timeline.details import collect_details  # noqa: PLC0415 - loads numba

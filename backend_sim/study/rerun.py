@@ -14,7 +14,8 @@ from layerweaver.backend_sim.results.csv_origin import csv_origins
 from layerweaver.backend_sim.results.files import result_csv
 from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.reading import ResultError, checked, read_documents
-from layerweaver.backend_sim.results.schema import Run
+from layerweaver.backend_sim.results.schema import MAX_RATE_FACTOR, Run
+from layerweaver.backend_sim.scenario.checks import check_rates
 from layerweaver.backend_sim.scenario.provenance import FOLDER, PLUGINS, SKIPPING, changed_files, stated_keys
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
@@ -22,6 +23,7 @@ from layerweaver.backend_sim.study.inputs import own_policy
 from layerweaver.backend_sim.study.peak.peak import peak
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.simulate import comparison_of, simulate_with
+from layerweaver.ir.limits import MAX_QUERIES
 from layerweaver.ir.plugin_hashes import PluginHash, changed_plugins
 
 __all__ = ["differences", "rerun", "rerun_csv", "rerun_peak"]
@@ -143,10 +145,28 @@ def _again(run: Run, options: RunOptions, where: str) -> Run:
         options,
         seed=run.get("seed"),
         seeds=run.get("seeds", 1),
+        rate_factor=_rate_factor(run, scenario, where),
         skip_bad_rows=scenario.skip_bad_rows,
         details=run.get("details") is not None,
     )
     return simulate_with(scenario, None, asked)
+
+
+def _rate_factor(run: Run, scenario: Scenario, where: str) -> float:
+    """What a study's point multiplied the rates by, as far as it leaves an end in sight."""
+    factor: object = run.get("rate_factor", 1.0)
+    if factor == 1:
+        return 1.0
+    if not isinstance(factor, (int, float)) or not 0 < factor <= MAX_RATE_FACTOR:
+        raise ResultError(f"rate_factor {str(factor)[:40]!r} is impossible", where=where)
+    check_rates(scenario)
+    for index, tenant in enumerate(scenario.spec.tenants):
+        if factor * tenant.arrival.expected_queries(scenario.length(index)) > MAX_QUERIES:
+            raise ResultError(
+                f"rate_factor {factor:g} makes more than {MAX_QUERIES:,} queries of {tenant.name}",
+                where=where,
+            )
+    return factor
 
 
 def differences(before: object, after: object, place: str = "") -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -19,6 +20,9 @@ from layerweaver.cli.session import JsonOption, Session, console, session_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from layerweaver.backend_sim.results.peak_schema import Peak
+    from layerweaver.backend_sim.results.schema import Run
 
 __all__ = ["register"]
 
@@ -62,8 +66,19 @@ def _report(
 
 def _rerun(
     context: typer.Context,
-    result: Annotated[Path, typer.Argument(help="A result of simulate, compare or peak (JSON or CSV).")],
+    result: Annotated[
+        Path,
+        typer.Argument(help="A result of simulate, compare or peak (JSON or CSV), or the folder of a sweep."),
+    ],
     output: OutputOption = None,
+    point: Annotated[
+        int | None,
+        typer.Option("--point", min=0, help="Of a sweep, this point only; -o takes its whole result."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, max=256, help="Of a sweep, processes; default: one per core."),
+    ] = None,
     allow_code: CodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,8 +86,15 @@ def _rerun(
     from layerweaver.backend_sim.study.repeat import RunOptions
     from layerweaver.backend_sim.study.rerun import differences, rerun, rerun_peak
     from layerweaver.backend_sim.study.simulate import comparison_of
+    from layerweaver.ir.files import is_folder
 
     session, where = session_of(context), str(result)
+    if is_folder(result):
+        _rerun_study(session, result, point, workers, output, allow_code=allow_code, as_json=as_json)
+        return
+    for name, given in (("--point", point), ("--workers", workers)):
+        if given is not None:
+            raise typer.BadParameter(f"{name} is of the folder of a sweep; {result} is none")
     if result.suffix == ".parquet":
         raise typer.BadParameter(f"{result}: a result in Parquet is not read; give it as .json or .csv")
     if result.suffix == ".csv":
@@ -124,6 +146,53 @@ def _rerun_csv(
     lines = zip_longest(before.splitlines(), after.splitlines())
     changed = [str(number) for number, (old, new) in enumerate(lines, start=1) if old != new][:5]
     _compare(session, result, f" in line {', '.join(changed)}" if changed else "")
+
+
+def _rerun_study(
+    session: Session,
+    folder: Path,
+    point: int | None,
+    workers: int | None,
+    output: Path | None,
+    *,
+    allow_code: bool,
+    as_json: bool,
+) -> None:
+    """The same for the points of a sweep, or one of them, which then has a whole result."""
+    from layerweaver.backend_sim.study.sweep.again import rerun_point, rerun_study
+
+    if point is None:
+        if as_json or output is not None:
+            raise typer.BadParameter(f"{folder} is a study: give --point for the result of one of its points")
+        with session.progress("running again") as progress:
+            lines = rerun_study(
+                folder, workers=workers or os.cpu_count() or 1, allow_code=allow_code, progress=progress
+            )
+        shown = ", ".join(map(str, lines[:5]))
+        _compare(session, folder / "points.csv", f" in line {shown}" if lines else "")
+        return
+    with session.progress("running again"):
+        found = rerun_point(folder, point, allow_code=allow_code)
+    if found.document is None and (as_json or output is not None):
+        said = f": {found.error}" if found.error else ", its costs are in the table"
+        raise typer.BadParameter(f"point {point} has no result of its own{said}")
+    if found.document is not None:
+        deliver(session, found.document, output, as_json)
+    if not as_json:
+        tables: Iterable[RenderableType] = [f"{name}: {value}" for name, value in found.row.items()]
+        if found.document is not None:
+            search = cast("Peak", found.document)
+            tables = (
+                chain([peak_table(search)], peak_notes(search))
+                if "results" in found.document
+                else outcome_tables(cast("Run", found.document))
+            )
+        for item in tables:
+            console().print(item)
+    if found.apart is None:
+        session.note(f"point {point} is not yet in {folder / 'points.csv'}")
+        return
+    _compare(session, folder / "points.csv", f" in {', '.join(found.apart[:5])}" if found.apart else "")
 
 
 def _compare(session: Session, result: Path, apart: str) -> None:

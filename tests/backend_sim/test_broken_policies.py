@@ -146,7 +146,8 @@ def test_a_loop_that_does_not_end_is_told_from_a_slow_slice(monkeypatch: pytest.
 def test_a_division_by_zero_is_no_number(make_scenario: Any, tmp_path: Path, body: str) -> None:
     path, arguments = tmp_path / "p.py", "view: View, options: Any, memory: Memory"
     text = _refused(make_scenario, path, f"return view.ready[0] + {body}", arguments)
-    assert "mine: fails: ZeroDivisionError: integer division by zero in line 7 of p.py" in text
+    assert "mine: fails: ZeroDivisionError: " in text
+    assert "by zero in line 7 of p.py" in text
 
 
 @pytest.mark.slow
@@ -155,7 +156,7 @@ def test_divisions_that_may_have_failed_are_all_named(make_scenario: Any, tmp_pa
     body = "n = view.machine.ready_count\n    return view.ready[none(n - n) + half(1)]"
     path = tmp_path / "p.py"
     path.write_text(half + FILE.format(body=body, arguments="view, options, memory"), encoding="utf-8")
-    with pytest.raises(PolicyError, match=r"integer division by zero in line (2 or 6|6 or 2) of p\.py$"):
+    with pytest.raises(PolicyError, match=r"by zero in line (2 or 6|6 or 2) of p\.py$"):
         simulate(make_scenario(duration_s=0.1), policy=str(path))
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
+from layerweaver.backend_sim.scenario.provenance import file_hash
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.inputs import own_policy
@@ -24,19 +25,32 @@ from layerweaver.backend_sim.study.sweep.axes import (
     check_value,
     scenario_path,
 )
+from layerweaver.backend_sim.study.sweep.flat import flat
 from layerweaver.backend_sim.study.sweep.npu_changes import changed_npu
 from layerweaver.backend_sim.study.sweep.parcel import Parcel
 from layerweaver.ir import LayerGraph, LayerweaverError, ScenarioError
+from layerweaver.ir.plugin_hashes import changed_plugins, plugin_record
 from layerweaver.scheduler.compile.given_graphs import give
 from layerweaver.scheduler.policies import Policy, load_policy
 from layerweaver.scheduler.policies.words import read_policy_words
 
-__all__ = ["Job", "Measured", "measure_points", "npu_key", "scenario_of", "with_options"]
+__all__ = [
+    "Job",
+    "Measured",
+    "measure_points",
+    "npu_key",
+    "point_document",
+    "scenario_of",
+    "with_options",
+]
 
 _PREPARED = 64
 _LONGEST_REASON = 1000
 _OWN_POLICY = "layerweaver+"
-_LEFT_OUT = {"run", "details", "scenario", "warnings", "npus", "groups", "interrupted", "confidence"}
+_LEFT_OUT = {
+    *("run", "details", "scenario", "warnings", "npus", "groups", "interrupted", "confidence"),
+    "rate_factor",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +68,9 @@ class Job:
         version: Version of the package that asks.
         graphs: Layer graphs that the study was given.
         parcel: The files that the study names, where workers do not share the folder.
+        plugins: As JSON, the names of plug-ins that the points may use by group, and the record of those that
+            are installed where the study is (:func:`~layerweaver.ir.plugin_hashes.plugin_record`).
+        modules: SHA-256 of the modules beside policy files that define what the policies call.
     """
 
     base: dict[str, Any]
@@ -66,6 +83,8 @@ class Job:
     version: str = metadata.version("layerweaver")
     graphs: tuple[LayerGraph, ...] = ()
     parcel: Parcel | None = None
+    plugins: str = "[{}, {}]"
+    modules: frozenset[str] = frozenset()
 
 
 class Measured(NamedTuple):
@@ -93,6 +112,17 @@ def _own_version() -> str:
 
 
 @functools.lru_cache(maxsize=1)
+def _other_plugin(text: str) -> str | None:
+    """What plug-in this process has otherwise than the one that asks, in words; None if it has the same."""
+    used, theirs = json.loads(text)
+    own = plugin_record(used)
+    if (changed := next(changed_plugins(theirs), None)) is not None:
+        return changed
+    more = next((name for name in own if name not in theirs), None)
+    return None if more is None else f"plug-in {more} of {own[more]['package']} is installed only here"
+
+
+@functools.lru_cache(maxsize=1)
 def _take(graphs: tuple[LayerGraph, ...]) -> None:
     """Make the graphs known in this process, once."""
     for graph in graphs:
@@ -103,13 +133,18 @@ def measure_points(job: Job, points: Sequence[tuple[int, Sequence[Any]]]) -> lis
     """Measure some points, each by its number and its values.
 
     Raises:
-        ScenarioError: If this process has another version of the package than the one that asks.
+        ScenarioError: If this process has another version of the package than the one that asks, or of a
+            plug-in.
     """
     own = _own_version()
     if job.version != own:
         raise ScenarioError(
             f"worker {platform.node()} has layerweaver {own}, not {job.version}",
             accepted="install the same version everywhere",
+        )
+    if (apart := _other_plugin(job.plugins)) is not None:
+        raise ScenarioError(
+            f"worker {platform.node()}: {apart}", accepted="install the same plug-ins everywhere"
         )
     _take(job.graphs)
     return [_measured(job, number, dict(zip(job.axes, values, strict=True))) for number, values in points]
@@ -192,7 +227,7 @@ def _ready(job: Job, values: Mapping[str, Any]) -> tuple[PreparedScenario, Any, 
     factor = float(values["load"]) * _bound_factor(prepared) if "load" in values else 1.0
     return (
         prepared,
-        _policy(json.dumps(policy), job.allow_code, _home(job)),
+        _policy(json.dumps(policy), job.allow_code, _home(job), job.modules),
         TrafficRequest(factor=factor, seed=values.get("seed")),
     )
 
@@ -213,32 +248,50 @@ def with_options(policy: Any, options: Mapping[str, Any]) -> Any:
 
 
 @functools.lru_cache(maxsize=_PREPARED)
-def _policy(text: str, allow_code: bool, home: Path) -> Policy:
+def _policy(text: str, allow_code: bool, home: Path, modules: frozenset[str]) -> Policy:
     """The policy that a document names, as JSON; looking into its code takes as long as a short run."""
-    return load_policy(own_policy(json.loads(text) or _OWN_POLICY, allow_code, home.joinpath))
+    policy = load_policy(own_policy(json.loads(text) or _OWN_POLICY, allow_code, home.joinpath))
+    for file in policy.files[1:]:
+        if file_hash(file) not in modules:
+            raise ScenarioError(
+                f"{file}, which policy {policy.name} calls, is another on {platform.node()} "
+                "than when the study began",
+                accepted="install the same module everywhere",
+            )
+    return policy
+
+
+def point_document(job: Job, values: Mapping[str, Any], *, histograms: bool = True) -> Any:
+    """The whole result of a point that is simulated or searched, with what it takes to run it again.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C.
+    """
+    prepared, policy, request = _ready(job, values)
+    document: Any
+    if job.measure == "peak":
+        from layerweaver.backend_sim.study.peak.peak import peak  # noqa: PLC0415
+
+        document = peak(prepared, [policy], queries=job.queries, seed=request.seed)
+    else:
+        from layerweaver.backend_sim.results.document import run_document  # noqa: PLC0415
+        from layerweaver.backend_sim.run.run import run_once  # noqa: PLC0415
+
+        document = run_document(run_once(prepared, policy, request), histograms=histograms)
+    if document.get("interrupted"):
+        raise KeyboardInterrupt
+    return document
 
 
 def _simulate(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    from layerweaver.backend_sim.results.document import run_document  # noqa: PLC0415
-    from layerweaver.backend_sim.run.run import run_once  # noqa: PLC0415
-
-    prepared, policy, request = _ready(job, values)
-    run = run_once(prepared, policy, request)
-    if run.interrupted:
-        raise KeyboardInterrupt
-    document = run_document(run, histograms=False)
-    return _flat({key: value for key, value in document.items() if key not in _LEFT_OUT})
+    document = point_document(job, values, histograms=False)
+    return flat({key: value for key, value in document.items() if key not in _LEFT_OUT})
 
 
 def _peak(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    from layerweaver.backend_sim.study.peak.peak import peak  # noqa: PLC0415
-
-    prepared, policy, request = _ready(job, values)
-    document = peak(prepared, [policy], queries=job.queries, seed=request.seed)
-    if document.get("interrupted"):
-        raise KeyboardInterrupt
+    document = point_document(job, values)
     yield "bound_qps", document["bound_qps"]
-    yield from _flat({key: value for key, value in document["results"][0].items() if key not in _LEFT_OUT})
+    yield from flat({key: value for key, value in document["results"][0].items() if key not in _LEFT_OUT})
 
 
 def _cost(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -261,20 +314,3 @@ def _cost(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 _MEASURES = {"simulate": _simulate, "peak": _peak, "cost": _cost}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Numbers and texts by dotted path; tenants by their names; distributions are left out."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            if not key.endswith("histogram"):
-                yield from _flat(value, f"{prefix}{key}.")
-        elif key == "tenants" and isinstance(value, list):
-            for tenant in value:
-                rest = {inner: item for inner, item in tenant.items() if inner != "name"}
-                yield from _flat(rest, f"{prefix}tenants.{tenant['name']}.")
-        elif isinstance(value, (list, tuple)):
-            if all(isinstance(item, str) for item in value):
-                yield f"{prefix}{key}", "; ".join(value)
-        else:
-            yield f"{prefix}{key}", value

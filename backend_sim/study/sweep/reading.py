@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from layerweaver.backend_sim.scenario.provenance import file_hash
+from layerweaver.backend_sim.study.inputs import own_policy
 from layerweaver.backend_sim.study.sweep.axes import (
     NPU_PREFIX,
     AxisValues,
@@ -31,13 +34,18 @@ from layerweaver.ir.plugins import ARRIVALS, METRICS, OPERATORS
 from layerweaver.ir.sections import validated
 from layerweaver.ir.yaml_source import YamlSource, read_yaml
 from layerweaver.scheduler.compile.given_graphs import GRAPH_PREFIX, given
+from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.policies.registry import ENTRY_POINT_GROUP as POLICIES
 
 __all__ = ["read_study"]
 
 
 def read_study(
-    source: str | Path | Mapping[str, Any], *, many: bool = False, allow_code: bool = False
+    source: str | Path | Mapping[str, Any],
+    *,
+    many: bool = False,
+    allow_code: bool = False,
+    folder: Path = Path(),
 ) -> Study:
     """Read a study and check what can be checked before the first point.
 
@@ -45,12 +53,13 @@ def read_study(
         source: Path of a YAML file, or its keys; objects (NPU configs, NumPy numbers, paths) are taken, too.
         many: Accept more than a million points of a grid.
         allow_code: Run policies that the study gives as Python files.
+        folder: Folder that the paths of keys are relative to.
 
     Raises:
         LayerweaverError: If a key, the scenario, an axis, or a value for every point is wrong.
     """
     if isinstance(source, Mapping):
-        document, folder = YamlSource(plain(source), "study", {}), Path()
+        document = YamlSource(plain(source), "study", {})
     else:
         document, folder = read_yaml(Path(source), ScenarioError), Path(source).parent
     spec = validated(StudySpec, document, ScenarioError)
@@ -67,16 +76,30 @@ def read_study(
     names = tuple(axis.name for axis in axes)
     values = [base, *(list(axis.values) for axis in axes)]
     graphs = tuple(given(text) for text in texts_of(values) if text.startswith(GRAPH_PREFIX))
-    job = Job(base, str(home), npus, names, spec.measure, spec.queries, allow_code, graphs=graphs)
+    used = {
+        group: None if found is None else sorted(found) for group, found in _plugins(base, axes, npus).items()
+    }
+    plugins, called = plugin_record(used), _called_by_policies(values, home, allow_code)
+    job = Job(
+        base,
+        str(home),
+        npus,
+        names,
+        spec.measure,
+        spec.queries,
+        allow_code,
+        graphs=graphs,
+        plugins=json.dumps([used, plugins]),
+        modules=frozenset(found for file in called.values() if (found := file_hash(file)) is not None),
+    )
     parts = {"scenario": _digest(base), "measure": _digest([spec.measure, spec.queries])}
     parts |= {"sample": _digest(spec.sample.model_dump())}
     parts |= {f"axes.{axis.name}": _digest([label(value) for value in axis.values]) for axis in axes}
     parts |= {f"npu {key}": _digest(npu) for key, npu in job.npus.items()}
-    named = named_files(values, home)
+    named = named_files(values, home) | called
     parts |= {f"file {name}": _hash(path) for name, path in named.items()}
-    plugins = plugin_record(_plugins(base, axes, job.npus))
     parts |= {f"plug-in {name}": one["sha256"] for name, one in plugins.items()}
-    study = Study(spec, document, axes, job, parts)
+    study = Study(spec, document, axes, job, folder, parts)
     if spec.sample.kind == "grid" and study.total > MAX_POINTS and not many:
         raise ScenarioError(
             f"the grid has {study.total:,} points",
@@ -138,6 +161,19 @@ def _plugins(
         METRICS: None,
         OPERATORS: None,
     }
+
+
+def _called_by_policies(values: Sequence[Any], home: Path, allow_code: bool) -> dict[str, Path]:
+    """The modules that define what policies of the study call, which are Python files, too."""
+    if not allow_code:
+        return {}
+    found: dict[str, Path] = {}
+    texts = {text.partition(":")[0] for text in texts_of(values)}
+    for text in sorted(text for text in texts if text.endswith(".py")):
+        with contextlib.suppress(LayerweaverError):  # what is wrong with it is said where it is tried
+            called = load_policy(own_policy(text, allow_code, home.joinpath)).files[1:]
+            found |= {str(file): file for file in called}
+    return found
 
 
 def _npu_document(value: Any, folder: Path) -> dict[str, Any]:

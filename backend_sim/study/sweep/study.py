@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from layerweaver.backend_sim.study.sweep.axes import (
@@ -27,6 +28,7 @@ class Study:
         source: The document with its lines.
         axes: The axes in order.
         job: What every worker needs.
+        folder: Folder that its paths are relative to; those inside a scenario file are to that.
         parts: Digest of every part that the points depend on, by name.
     """
 
@@ -34,6 +36,7 @@ class Study:
     source: YamlSource
     axes: tuple[AxisValues, ...]
     job: Job
+    folder: Path
     parts: Mapping[str, str]
 
     @property

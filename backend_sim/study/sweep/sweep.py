@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import shlex
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 from layerweaver.backend_sim.study.sweep.known import StudyNote
 from layerweaver.backend_sim.study.sweep.measure import Measured, measure_points
 from layerweaver.backend_sim.study.sweep.objectives import check_columns, is_number, texts_of_columns
+from layerweaver.backend_sim.study.sweep.origin import origin_of, write_origin
 from layerweaver.backend_sim.study.sweep.reading import read_study
 from layerweaver.backend_sim.study.sweep.result import StudyResult
 from layerweaver.backend_sim.study.sweep.search import searched
@@ -28,7 +30,7 @@ from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows
 from layerweaver.backend_sim.study.sweep.workers import workers
 from layerweaver.ir import OutputError
 
-__all__ = ["sweep"]
+__all__ = ["run_study", "sweep"]
 
 _MOST_AT_ONCE = 64
 _TASK_S = 0.25
@@ -67,10 +69,10 @@ def sweep(
     """
     found = read_study(study, many=many, allow_code=allow_code)
     if folder is not None:
-        return _run(found, Path(folder), workers, cluster, progress)
+        return run_study(found, Path(folder), workers, cluster, progress)
     place = Path(tempfile.mkdtemp(prefix="layerweaver-"))
     try:
-        result = _run(found, place, workers, cluster, progress)
+        result = run_study(found, place, workers, cluster, progress)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -78,17 +80,19 @@ def sweep(
     return result
 
 
-def _run(
+def run_study(
     study: Study,
     folder: Path,
     count: int,
     cluster: str | None,
     progress: Callable[[float, str], None] | None,
 ) -> StudyResult:
+    """Run a study that is read, or go on with it; see :func:`sweep`."""
     axes = [axis.name for axis in study.axes]
     with Store(folder) as store:
         store.claim(study.parts, study.job.version)
         store.begin(StudyNote(axes=axes, aims=study.spec.objectives, points=study.total))
+        write_origin(study, folder)
         done = store.done(study.total)
         before = sum(done)
         runner = _Runner(study, store, progress, before)
@@ -109,7 +113,7 @@ def _run(
                 accepted=f"go on with: {_command(study, folder, count, cluster)}",
             ) from None
         finally:
-            write_tables(store, axes, folder)
+            write_tables(store, axes, folder, json.dumps(origin_of(study), default=str))
         if store.failed < study.total:
             columns = point_columns(store, axes)
             check_columns(study, columns, texts_of_columns(store, columns))

@@ -43,10 +43,10 @@ def point_rows(
         yield [number, *values, *found, error or None]
 
 
-def write_tables(store: Store, axes: Sequence[str], folder: Path) -> None:
+def write_tables(store: Store, axes: Sequence[str], folder: Path, origin: str = "") -> None:
     """Write the CSV and, where pyarrow is installed, the Parquet file; both atomically.
 
-    Tables that have all points are left as they are.
+    Tables that have all points are left as they are. The Parquet file has the origin in its metadata.
 
     Raises:
         OutputError: If a file cannot be written.
@@ -66,7 +66,9 @@ def write_tables(store: Store, axes: Sequence[str], folder: Path) -> None:
         add = None
         if len(names) > 1:
             stack.enter_context(store.refusing())
-            add = stack.enter_context(_parquet(folder / "points.parquet", columns, store.kinds(columns)))
+            add = stack.enter_context(
+                _parquet(folder / "points.parquet", columns, store.kinds(columns), origin)
+            )
         lines = store.lines(columns)
         while piece := list(itertools.islice(lines, _ROWS)):
             text = "".join(f"{line}\n" for line in piece).encode()
@@ -86,14 +88,15 @@ def _hash(path: Path) -> str:
 
 @contextlib.contextmanager
 def _parquet(
-    path: Path, columns: Sequence[str], kinds: Sequence[set[str]]
+    path: Path, columns: Sequence[str], kinds: Sequence[set[str]], origin: str
 ) -> Iterator[Callable[[bytes], None]]:
     """Writes lines of the CSV file that it is given, so many at once, as groups of rows."""
     import pyarrow as pa  # noqa: PLC0415 - optional and heavy
     from pyarrow import csv, parquet  # noqa: PLC0415
 
     schema = pa.schema(
-        [(name, _arrow_type(pa, kind - {"n"})) for name, kind in zip(columns, kinds, strict=True)]
+        [(name, _arrow_type(pa, kind - {"n"})) for name, kind in zip(columns, kinds, strict=True)],
+        metadata={"layerweaver.study": origin},
     )
     texts = [field.name for field in schema if field.type == pa.string()]
     converting = csv.ConvertOptions(
