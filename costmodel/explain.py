@@ -10,7 +10,21 @@ import numpy as np
 
 from layerweaver.costmodel.model import CostedModel
 
-__all__ = ["Bound", "CostedLayer", "Roofline", "Unit", "costed_document", "explain", "roofline"]
+__all__ = [
+    "ENERGY_COUNTS",
+    "Bound",
+    "CostedLayer",
+    "Roofline",
+    "Unit",
+    "costed_document",
+    "explain",
+    "roofline",
+]
+
+ENERGY_COUNTS = (
+    "MACs, vector operations, DRAM bytes and, once a layer, on-chip bytes, each times the config's constant; "
+    "not counted: leakage, control, and what the array fetches twice"
+)
 
 
 class Bound(StrEnum):
@@ -186,6 +200,7 @@ def costed_document(costed: CostedModel, *, pieces: bool = False) -> dict[str, A
         "memory_cycles": int(table.memory_cycles.sum()),
         "dram_bytes": int(table.dram_bytes.sum()),
         "energy_j": None if table.energy_pj is None else table.energy_pj * 1e-12,
+        **({} if table.energy_pj is None else {"energy_counts": ENERGY_COUNTS}),
     }
     layers = [
         {key: value for key, value in asdict(layer).items() if key not in ("name", "weight_bytes")}

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done
-from layerweaver.backend_sim.results.fields import ENERGY_COUNTS
 from layerweaver.backend_sim.results.system_schema import PoolNpu, System
 from layerweaver.backend_sim.results.tenant import TenantResult, three_digits
 from layerweaver.backend_sim.run.run import Run
+from layerweaver.costmodel.explain import ENERGY_COUNTS
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up
 from layerweaver.scheduler.bounds import closed_loop_bound, mix_bound, pool_bound
 

@@ -11,9 +11,10 @@ from pydantic import with_config
 from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.results.details_schema import Counted
-from layerweaver.backend_sim.results.fields import ENERGY_COUNTS, LENIENT, Count, Share
+from layerweaver.backend_sim.results.fields import LENIENT, Count, Share
 from layerweaver.backend_sim.results.metric import Form, Said, Shown, Value
 from layerweaver.backend_sim.results.token_schema import Language, Latency, TokenDeadline
+from layerweaver.costmodel.explain import ENERGY_COUNTS
 
 __all__ = ["Tenant"]
 

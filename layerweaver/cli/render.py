@@ -136,6 +136,9 @@ def totals_lines(document: Document) -> Iterator[str]:
             rate = document["batch"] / seconds
             shown = f"{rate:,.0f}" if rate >= 1000 else f"{rate:.4g}"
             yield f"{1e3 * seconds:.4g} ms alone, {shown} inferences/s"
+        if (energy_j := totals.get("energy_j")) is not None:
+            each = f"batch of {document['batch']}" if document["batch"] > 1 else "inference"
+            yield f"energy: {1e3 * energy_j:.3g} mJ per {each} ({totals['energy_counts']})"
 
 
 def models_table(rows: Sequence[Document]) -> Table:

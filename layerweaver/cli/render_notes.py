@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from layerweaver.backend_sim.results.fields import ENERGY_COUNTS
 from layerweaver.backend_sim.results.spans import span_notes
 from layerweaver.cli.render import percent
+from layerweaver.costmodel.explain import ENERGY_COUNTS
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.results.certified import CertifiedTenant
