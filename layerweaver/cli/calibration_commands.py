@@ -24,7 +24,7 @@ MeasuredOption = Annotated[
     Path | None,
     typer.Option(
         "--measured",
-        help="CSV of latencies: model,batch,dims,latency_ms[,layer,metric,sd_ms,weight].",
+        help="CSV of latencies, per image: model,batch,dims,latency_ms[,layer,metric,sd_ms,weight].",
         metavar="CSV",
     ),
 ]
@@ -161,7 +161,8 @@ def _draw(context: typer.Context, document: dict[str, Any], plot: Path | None) -
 
 def _print_scores(title: str, document: dict[str, Any]) -> None:
     grid = table(
-        title, [("model", "left"), ("measured ms", "right"), ("predicted ms", "right"), ("off", "right")]
+        f"{title}, ms per image",
+        [("model", "left"), ("measured", "right"), ("predicted", "right"), ("off", "right")],
     )
     for row in document["rows"]:
         off = row["predicted_ms"] / row["measured_ms"] - 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib.util
 import inspect
@@ -12,7 +11,7 @@ from functools import partial
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Literal, cast, get_args, get_origin, get_type_hints
+from typing import cast
 
 from layerweaver.ir import PolicyError, read_bounded
 from layerweaver.ir.plugins import PluginGroup
@@ -151,31 +150,7 @@ def _as_spec(found: object, where: str) -> PolicySpec:
             where=where,
             accepted="def choose(view, options, memory)",
         )
-    _check_options(found.options, where)
     return _sound(found, where)
-
-
-def _check_options(options: object, where: str) -> None:
-    """Refuse options that no compiled code could read, or that nobody could leave out."""
-    if not isinstance(options, type) or not dataclasses.is_dataclass(options):
-        raise PolicyError("its options are no dataclass", where=where, accepted="@dataclass(frozen=True)")
-    try:
-        hints = get_type_hints(options)
-    except NameError as error:
-        raise PolicyError(f"the types of its options: {error}", where=where) from None
-    for item in dataclasses.fields(options):
-        kind, default = hints[item.name], item.default
-        texts = get_args(kind) if get_origin(kind) is Literal else ()
-        sound = (
-            default in texts if texts else kind in (int, float, bool) and isinstance(default, (int, float))
-        )
-        if not sound:
-            raise PolicyError(
-                f"option {item.name} is declared as {getattr(kind, '__name__', kind)} = "
-                + ("nothing" if default is dataclasses.MISSING else repr(default)[:40]),
-                where=where,
-                accepted="an int, a float, a bool or a Literal of texts, with a default of that type",
-            )
 
 
 def _fields(kind: type) -> Iterator[str]:

@@ -160,31 +160,6 @@ def test_divisions_that_may_have_failed_are_all_named(make_scenario: Any, tmp_pa
         simulate(make_scenario(duration_s=0.1), policy=str(path))
 
 
-@pytest.mark.parametrize(
-    ("field", "said"),
-    [
-        ("weights: dict = None", "option weights is declared as dict = None"),
-        ("weights: list = field(default_factory=list)", "option weights is declared as list = nothing"),
-        ("alarm_us: float", "option alarm_us is declared as float = nothing"),
-        ("alarm_us: float = 'a'", "option alarm_us is declared as float = 'a'"),
-        ("side: Literal['left', 'right'] = 'up'", "option side is declared as Literal = 'up'"),
-        ("side: Nowhere = 1", "the types of its options: name 'Nowhere' is not defined"),
-    ],
-)
-def test_options_that_no_compiled_code_reads_are_refused(tmp_path: Path, field: str, said: str) -> None:
-    heading = "from dataclasses import dataclass, field\nfrom typing import Literal\n"
-    options = f"\n\n@dataclass(frozen=True)\nclass Options:\n    {field}\n"
-    text = FILE.format(body="return view.ready[0]", arguments="view, options, memory")
-    text = text.replace('"a policy")', '"a policy", options=Options)')
-    path = tmp_path / "p.py"
-    path.write_text(f"from __future__ import annotations\n{heading}{options}{text}", encoding="utf-8")
-    with pytest.raises(PolicyError, match=f"p\\.py: {said}"):
-        load_policy(str(path))
-    path.write_text(text.replace("options=Options", "options=dict"), encoding="utf-8")
-    with pytest.raises(PolicyError, match=r"its options are no dataclass"):
-        load_policy(str(path))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("until", ["", "view.machine.hold_until = 0; ", "view.machine.hold_until += 1; "])
 def test_a_rule_that_holds_for_ever(make_scenario: Any, tmp_path: Path, until: str) -> None:
