@@ -29,24 +29,21 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
     longer = [
         f"{name} {measured_s:.3g} s" if len(runs) > 1 else f"{measured_s:.3g} s"
         for name, run in zip(names, runs, strict=True)
-        if (measured_s := run.get("measured_s", 0.0)) > (1 + _VISIBLE) * _longest_s(run) > 0
+        if (measured_s := run.get("measured_s", 0.0))
+        > (1 + _VISIBLE) * run["system"].get("offered_s", 0.0)
+        > 0
     ]
     if longer:
         rest = f" and {len(longer) - _NAMED} more" if len(longer) > _NAMED else ""
         yield (
             f"q/s is over all the time until the last completion, {', '.join(longer[:_NAMED])}{rest}, "
-            f"of which requests come in {_longest_s(runs[0]):.3g} s"
+            f"of which requests come in {runs[0]['system']['offered_s']:.3g} s"
         )
-
-
-def _longest_s(run: Run) -> float:
-    """How long any tenant offers requests."""
-    return max((tenant.get("offered_s") or 0.0 for tenant in run["tenants"]), default=0.0)
 
 
 def _ended_early(run: Run) -> str:
     """The tenants whose requests end while others go on; "" for none."""
-    longest_s = _longest_s(run)
+    longest_s = run["system"].get("offered_s", 0.0)
     early = [
         (offered_s, tenant)
         for tenant in run["tenants"]
@@ -56,11 +53,8 @@ def _ended_early(run: Run) -> str:
     for offered_s, tenant in sorted(early, key=lambda found: found[0])[:_NAMED]:
         rate = tenant.get("offered_qps")
         at = f" ({rate:,.4g} q/s until then)" if rate else ""
-        told.append(f"{tenant['name']} after {offered_s:.3g} s{at}")
+        told.append(f"{tenant['name']} after {offered_s:.3g} of {longest_s:.3g} s measured{at}")
     if not told:
         return ""
     rest = f" and {len(early) - _NAMED} more tenants" if len(early) > _NAMED else ""
-    return (
-        f"requests end early: {', '.join(told)}{rest}; of others after {longest_s:.3g} s, and all rates are "
-        "over the whole"
-    )
+    return f"requests end early: {', '.join(told)}{rest}; all rates are over the whole"

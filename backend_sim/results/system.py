@@ -18,15 +18,30 @@ from layerweaver.scheduler.bounds import closed_loop_bound, mix_bound, pool_boun
 __all__ = ["npu_documents", "system_document"]
 
 
-def _offered_qps(tenants: Sequence[TenantResult]) -> float | None:
+def _offered_s(run: Run, tenants: Sequence[TenantResult]) -> float:
+    """The longest time in which a tenant offers requests, without the gap before a last one after the end.
+
+    LoadGen's schedules end with the first request after the duration, which of a slow tenant may come late.
+    """
+    spec = run.prepared.scenario.spec
+    longest_s = 0.0
+    for index, (tenant, asked) in enumerate(zip(tenants, spec.tenants, strict=True)):
+        offered_s = tenant.document["offered_s"] or 0.0
+        if spec.duration_s is not None and not run.fixed_queries and asked.arrival.lasts():
+            enough = len(run.all_latencies(index)) > spec.min_queries
+            offered_s = min(offered_s, max(0.0, spec.duration_s - spec.warmup_s)) if enough else offered_s
+        longest_s = max(longest_s, offered_s)
+    return longest_s
+
+
+def _offered_qps(tenants: Sequence[TenantResult], offered_s: float) -> float | None:
     """What all sources offer per second of the longest time that one of them does."""
     offered = [(tenant.document["offered_qps"], tenant.document["offered_s"]) for tenant in tenants]
-    if any(rate is None and tenant.arrived for (rate, _), tenant in zip(offered, tenants, strict=True)):
+    if not offered_s or any(
+        rate is None and tenant.arrived for (rate, _), tenant in zip(offered, tenants, strict=True)
+    ):
         return None  # all at once, which is no rate
-    longest_s = max(seconds or 0.0 for _, seconds in offered)
-    if not longest_s:
-        return None
-    return sum(rate * ((seconds or 0.0) / longest_s) for rate, seconds in offered if rate is not None)
+    return sum(rate * min(1.0, (seconds or 0.0) / offered_s) for rate, seconds in offered if rate is not None)
 
 
 def _add_bounds(document: System, run: Run, tenants: Sequence[TenantResult]) -> None:
@@ -39,9 +54,11 @@ def _add_bounds(document: System, run: Run, tenants: Sequence[TenantResult]) -> 
             bound_qps = mix_bound(menus[0], shares)
         else:
             bound_qps = pool_bound(menus, shares, [npu.count for npu in npus])
-    offered_qps = _offered_qps(tenants)
+    offered_s = _offered_s(run, tenants)
+    offered_qps = _offered_qps(tenants, offered_s)
     document["bound_qps"] = None if bound_qps == math.inf else bound_qps
     document["offered_qps"] = offered_qps
+    document["offered_s"] = offered_s
     document["offered_share"] = None
     if offered_qps is not None and 0 < bound_qps < math.inf:
         document["offered_share"] = offered_qps / bound_qps

@@ -95,8 +95,20 @@ class System(TypedDict):
                 "offered q/s",
                 Form.NUMBER,
                 _P,
-                "Requests scheduled, of all tenants, per second of the longest time in which one of them "
-                "offers some (`offered_s`); where all do for as long, the sum of what they offer.",
+                "Requests scheduled, of all tenants, per second of `offered_s`; where all offer some for as "
+                "long, the sum of what they offer.",
+            ),
+        ]
+    ]
+    offered_s: NotRequired[
+        Annotated[
+            float,
+            Said(
+                "offered for s",
+                Form.NUMBER,
+                Shown.NOWHERE,
+                "Seconds of the measured time in which any tenant offers requests by its keys; the last one "
+                "of LoadGen's schedules may come later.",
             ),
         ]
     ]
@@ -132,7 +144,7 @@ class System(TypedDict):
                 "deadline mode",
                 Form.SHARE,
                 _P,
-                "Share of decisions that a policy with two modes took to save deadlines.",
+                "Share of decisions taken to save deadlines; all of a policy that goes by nothing else.",
             ),
         ]
     ]

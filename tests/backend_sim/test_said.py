@@ -58,11 +58,27 @@ def test_a_source_that_ends_early_offers_over_the_whole_time(make_scenario: Any)
     assert first["offered_s"] < 0.1
     assert second["offered_s"] >= 2
     assert first["offered_qps"] == pytest.approx(first["arrived"] / first["offered_s"])
-    arrived = first["arrived"] + second["arrived"]
-    assert run["system"]["offered_qps"] == pytest.approx(arrived / second["offered_s"])
+    assert run["system"]["offered_s"] == 2
+    assert run["system"]["offered_qps"] == pytest.approx(first["arrived"] / 2 + second["offered_qps"])
     assert first["qps"] == pytest.approx(first["completed"] / run["measured_s"])
     (said,) = span_notes(["fcfs"], [run])
-    assert f"vision after {first['offered_s']:.3g} s ({first['offered_qps']:,.4g} q/s until then)" in said
+    assert (
+        f"vision after {first['offered_s']:.3g} of 2 s measured ({first['offered_qps']:,.4g} q/s until then)"
+        in said
+    )
+
+
+def test_the_last_request_of_a_slow_tenant_does_not_make_others_end_early(make_scenario: Any) -> None:
+    slow = {"arrival": {"kind": "poisson", "qps": 1, "seed": 1}}
+    run = simulate(make_scenario(tenants=[slow, {"arrival": {"kind": "poisson", "qps": 100, "seed": 2}}]))
+    first, second = run["tenants"]
+    assert first["offered_s"] > 1.2 * second["offered_s"] > 2.4
+    assert run["system"]["offered_s"] == 2
+    assert run["system"]["offered_qps"] == first["offered_qps"] + second["offered_qps"]
+    (said,) = span_notes(["fcfs"], [run])
+    assert said.startswith(
+        f"q/s is over all the time until the last completion, {run['measured_s']:.3g} s, of"
+    )
 
 
 def test_rates_that_count_the_serving_of_the_rest_say_so(make_scenario: Any) -> None:
