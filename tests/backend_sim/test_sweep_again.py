@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_study import point_rows, write_study
 
 from layerweaver.backend_sim.results.files import result_csv
 from layerweaver.backend_sim.results.reading import ResultError
@@ -18,7 +19,6 @@ from layerweaver.backend_sim.study.sweep.measure import measure_points
 from layerweaver.backend_sim.study.sweep.reading import read_study
 from layerweaver.backend_sim.study.sweep.sweep import sweep
 from layerweaver.ir import ScenarioError
-from tests.small_study import point_rows, write_study
 
 POLICY = """
 from helper_of_studies import first
