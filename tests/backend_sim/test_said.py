@@ -53,7 +53,7 @@ def test_who_moves_more_because_the_activation_buffer_is_shared_is_said() -> Non
 
 def test_a_source_that_ends_early_offers_over_the_whole_time(make_scenario: Any) -> None:
     loop = {"arrival": {"kind": "closed_loop", "concurrency": 1, "queries": 20}}
-    run = simulate(make_scenario(tenants=[loop, {}]))
+    run: Any = simulate(make_scenario(tenants=[loop, {}]))
     first, second = run["tenants"]
     assert first["offered_s"] < 0.1
     assert second["offered_s"] >= 2
@@ -70,7 +70,9 @@ def test_a_source_that_ends_early_offers_over_the_whole_time(make_scenario: Any)
 
 def test_the_last_request_of_a_slow_tenant_does_not_make_others_end_early(make_scenario: Any) -> None:
     slow = {"arrival": {"kind": "poisson", "qps": 1, "seed": 1}}
-    run = simulate(make_scenario(tenants=[slow, {"arrival": {"kind": "poisson", "qps": 100, "seed": 2}}]))
+    run: Any = simulate(
+        make_scenario(tenants=[slow, {"arrival": {"kind": "poisson", "qps": 100, "seed": 2}}])
+    )
     first, second = run["tenants"]
     assert first["offered_s"] > 1.2 * second["offered_s"] > 2.4
     assert run["system"]["offered_s"] == 2
@@ -83,7 +85,7 @@ def test_the_last_request_of_a_slow_tenant_does_not_make_others_end_early(make_s
 
 def test_rates_that_count_the_serving_of_the_rest_say_so(make_scenario: Any) -> None:
     hurried = make_scenario(tenants=[{"arrival": {"kind": "poisson", "qps": 2500, "seed": 1}}, {}])
-    runs = compare(hurried, ["fcfs", "edf"])["runs"]
+    runs: list[Any] = list(compare(hurried, ["fcfs", "edf"])["runs"])
     (said,) = span_notes(["fcfs", "edf"], runs)
     for name, run in zip(("fcfs", "edf"), runs, strict=True):
         assert run["measured_s"] > 1.1 * run["tenants"][0]["offered_s"]
