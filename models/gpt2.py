@@ -31,15 +31,8 @@ def gpt2_decode() -> onnx.ModelProto:
         )
         for index in range(_LAYERS)
     ]
-    words = graph.weight("wte.weight", (_VOCABULARY, _HIDDEN), 0.01)
-    positions = graph.weight("wpe.weight", (_POSITIONS, _HIDDEN), 0.01)
     position = graph.op("Shape", cache[0][0], name="position", start=2, end=3)
-    x = graph.op(
-        "Add",
-        graph.op("Gather", words, token, name="wte", axis=0),
-        graph.op("Gather", positions, position, name="wpe", axis=0),
-        name="embed",
-    )
+    words, x = _embedded(graph, token, position)
     grown: dict[str, str] = {}
     for index, past in enumerate(cache):
         x = _layer(graph, x, past, index, grown)
@@ -57,16 +50,9 @@ def gpt2() -> onnx.ModelProto:
     graph = GraphBuilder("gpt2")
     tokens = graph.input("input_ids", ("batch", "seq"), TensorProto.INT64)
     cache = cache_inputs(graph, _LAYERS, _HEADS.count, _HEADS.width)
-    words = graph.weight("wte.weight", (_VOCABULARY, _HIDDEN), 0.01)
-    positions = graph.weight("wpe.weight", (_POSITIONS, _HIDDEN), 0.01)
     position = new_positions(graph, tokens, cache[0][0])
     mask = causal_mask(graph, position)
-    x = graph.op(
-        "Add",
-        graph.op("Gather", words, tokens, name="wte", axis=0),
-        graph.op("Gather", positions, position, name="wpe", axis=0),
-        name="embed",
-    )
+    words, x = _embedded(graph, tokens, position)
     grown: dict[str, str] = {}
     for index, past in enumerate(cache):
         x = _layer(graph, x, past, index, grown, mask)
@@ -77,6 +63,15 @@ def gpt2() -> onnx.ModelProto:
     for present, value in grown.items():
         graph.output(value, present, ("batch", _HEADS.count, "past + seq", _HEADS.width))
     return graph.model()
+
+
+def _embedded(graph: GraphBuilder, tokens: str, position: str) -> tuple[str, str]:
+    """The table of words, and the sum of what it and the table of positions give."""
+    words = graph.weight("wte.weight", (_VOCABULARY, _HIDDEN), 0.01)
+    positions = graph.weight("wpe.weight", (_POSITIONS, _HIDDEN), 0.01)
+    word = graph.op("Gather", words, tokens, name="wte", axis=0)
+    place = graph.op("Gather", positions, position, name="wpe", axis=0)
+    return words, graph.op("Add", word, place, name="embed")
 
 
 def _layer(  # noqa: PLR0917 - one layer of a table of layers

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Protocol
 
@@ -144,24 +144,8 @@ def find_violations(
         in_order: Whether a tenant's requests run in order of arrival; if not, each runs once.
         at_most: Stop after so many violations.
     """
-    entries = [
-        _Entry(index, *values)
-        for index, values in enumerate(
-            zip(
-                schedule.tenant.tolist(),
-                schedule.request.tolist(),
-                schedule.profile.tolist(),
-                schedule.row.tolist(),
-                schedule.fetch_start.tolist(),
-                schedule.fetch_end.tolist(),
-                schedule.compute_start.tolist(),
-                schedule.compute_end.tolist(),
-                schedule.decided_at.tolist(),
-                schedule.held_cycles.tolist(),
-                strict=True,
-            )
-        )
-    ]
+    columns = [getattr(schedule, field.name).tolist() for field in fields(_Entry)[1:]]
+    entries = [_Entry(index, *values) for index, values in enumerate(zip(*columns, strict=True))]
     found: list[Violation] = []
     unknown = [entry for entry in entries if not _exists(entry, tables)]
     if unknown:

@@ -11,7 +11,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +72,9 @@ SPILL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(SpillColum
 
 
 def _manifest(profile: Profile) -> Manifest:
-    machine = profile.machine
     return Manifest(
         npu=dict(profile.npu),
-        machine=MachineRecord(
-            name=machine.name,
-            clock_hz=machine.clock_hz,
-            bandwidth_numerator=machine.bandwidth_numerator,
-            bandwidth_denominator=machine.bandwidth_denominator,
-            weight_buffer_bytes=machine.weight_buffer_bytes,
-            activation_buffer_bytes=machine.activation_buffer_bytes,
-        ),
+        machine=MachineRecord(**asdict(profile.machine)),
         entries=[
             EntryRecord(
                 name=entry.entry,
@@ -243,11 +235,7 @@ def _entry(reader: Container, index: int, record: EntryRecord, machine: MachineS
         batch=record.batch,
         machine=machine,
         layer_names=tuple(record.layer_names),
-        compute_cycles=columns["compute_cycles"],
-        dram_bytes=columns["dram_bytes"],
-        weight_bytes=columns["weight_bytes"],
-        live_bytes=columns["live_bytes"],
-        layer_index=columns["layer_index"],
+        **columns,
         activation_budget_bytes=record.activation_budget_bytes,
         spills=SpillColumns(**spills) if record.spills else None,
         energy_pj=record.energy_pj,
