@@ -19,7 +19,6 @@ from layerweaver.costmodel.npu.document import (
     npu_yaml,
 )
 from layerweaver.costmodel.npu.reading import check_npu, load_npu, npu_names
-from layerweaver.costmodel.sweep import cost_sweep
 from layerweaver.costmodel.table import CostTable, share_activation_buffer
 
 __all__ = [
@@ -31,7 +30,6 @@ __all__ = [
     "check_npu",
     "cost_columns",
     "cost_graph",
-    "cost_sweep",
     "costed_document",
     "load_cost_csv",
     "load_npu",
