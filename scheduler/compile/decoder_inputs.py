@@ -23,6 +23,7 @@ NEEDED = "a decoder with dimensions batch, seq and past whose cache is an input 
 _BATCH = re.compile(r"batch|^(n|b|bs|bsz)$", re.IGNORECASE)
 _SWITCH = re.compile(r"cache|past", re.IGNORECASE)
 _BESIDE = re.compile(r"mask|bias|position", re.IGNORECASE)
+_OWN = ("batch", "seq", "past")
 _CACHE_AXES = 3
 """A cache has at least so many axes: the batch, heads or channels, and tokens."""
 
@@ -63,11 +64,18 @@ def decoder_inputs(model: OnnxModel, dims: Mapping[str, int]) -> DecoderInputs:
         dims: Dimensions that are bound already.
 
     Raises:
-        ModelError: If nothing counts new tokens, or nothing cached ones.
+        ModelError: If nothing counts new tokens, or nothing cached ones, or if such a dimension is bound.
     """
     inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
     tokens = [value for value in inputs if value.shape is not None and _counts_tokens(value)]
     caches = [value for value in inputs if value not in tokens and _is_cache(value)]
+    for name in dims:
+        if name in _OWN or any(name in _counted(value) for value in inputs if value not in caches):
+            raise ModelError(
+                f"dimension {name!r} is bound",
+                where=model.source,
+                accepted="leave batch, seq and past to iterations",
+            )
     new = dict.fromkeys(name for value in tokens for name in _names(value, dims))
     cached = dict.fromkeys(
         name for value in caches for name in _names(value, dims) if name not in new and "total" not in name
@@ -124,6 +132,15 @@ def _counts_tokens(value: ValueInfo) -> bool:
     if len(shape) == _CACHE_AXES:
         return "embed" in name
     return len(shape) == _CACHE_AXES - 1 and value.dtype in (DType.INT64, DType.INT32) and "mask" not in name
+
+
+def _counted(value: ValueInfo) -> Iterator[str]:
+    """Dimensions of token ids, positions and masks over tokens, which all are the batch or count tokens."""
+    if len(value.shape or ()) < _CACHE_AXES and (_counts_tokens(value) or _BESIDE.search(value.name)):
+        for dim in value.shape or ():
+            for name in parse_dim(dim).names if isinstance(dim, str) else ():
+                if "encoder" not in name:
+                    yield name
 
 
 def _names(value: ValueInfo, dims: Mapping[str, int]) -> Iterator[str]:

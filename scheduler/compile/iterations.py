@@ -47,15 +47,9 @@ def iteration_rows(source: str | Path, dims: Mapping[str, int]) -> IterationRows
         dims: Further symbolic dimensions.
 
     Raises:
-        ModelError: If the model has other dimensions, or a layer's counts are no such polynomials.
+        ModelError: If the model has other dimensions, or they are bound, or a layer's counts are no such
+            polynomials.
     """
-    for name in ("batch", "seq", "past"):
-        if name in dims:
-            raise ModelError(
-                f"dimension {name!r} is bound",
-                where=str(source),
-                accepted="leave batch, seq and past to iterations",
-            )
     model = ModelSource(source)
     entry = model.kept_name(ImportOptions(dims=dims), "iterations of ")
     found = kept(entry, IterationRows) if entry else None

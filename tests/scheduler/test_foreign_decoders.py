@@ -49,3 +49,12 @@ def test_what_has_no_cache_is_refused(form: Form, message: str, tmp_path: Path) 
     with pytest.raises(LayerweaverError, match=message) as refused:
         iteration_rows(_saved(form, tmp_path), {})
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["N", "S", "T"])
+def test_what_counts_tokens_is_not_bound(name: str, tmp_path: Path) -> None:
+    source = _saved(Form(mask=True, sizes=("N", "S", "P", "T")), tmp_path)
+    with pytest.raises(LayerweaverError, match=f"dimension '{name}' is bound; leave batch, seq and past"):
+        iteration_rows(source, {name: 5})
+    with pytest.raises(LayerweaverError, match=r"fixed length .N x 2 x P=5 x 16."):
+        iteration_rows(source, {"P": 5})
