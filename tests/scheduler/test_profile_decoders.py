@@ -86,6 +86,7 @@ DAMAGE: dict[str, Edit] = {
     "coefficients": lambda decoder: decoder["distinct"][0][0]["live"][0]["coefficients"].pop(),
     "unit": lambda decoder: decoder["distinct"][0][0]["outputs"][0].__setitem__("unit", 0),
     "cache": lambda decoder: decoder.__setitem__("cache_elements", 0),
+    "joined": lambda decoder: decoder["distinct"][0][0].__setitem__("joined", [[]]),
     "text": lambda decoder: decoder["distinct"][0][0].__setitem__("m", "1"),
     "lacking": lambda decoder: decoder["distinct"][0][0].pop("writes"),
     "labels": lambda decoder: decoder["labels"].pop(),
