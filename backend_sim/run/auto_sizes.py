@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from layerweaver.backend_sim.run.variants import largest_table
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
 from layerweaver.ir.clock import ns_to_cycles_down
@@ -31,7 +32,7 @@ def useful_sizes(scenario: Scenario, menus: list[Menu]) -> list[Menu]:
         over = [index for index in automatic if len(chosen[index]) > 1]
         if not over or _fits(chosen):
             return chosen
-        widest = max(over, key=lambda index: (_peak_bytes(chosen[index]), -index))
+        widest = max(over, key=lambda index: (largest_table(chosen[index]).peak_activation_bytes, -index))
         chosen[widest] = chosen[widest][:-1]
 
 
@@ -42,11 +43,7 @@ def _in_time(menu: Menu, deadline_ns: int | None) -> Menu:
     return (menu[0], *(profile for profile in menu[1:] if profile.standalone_cycles <= limit))
 
 
-def _peak_bytes(menu: Menu) -> int:
-    return max(profile.table.peak_activation_bytes for profile in menu)
-
-
 def _fits(menus: list[Menu]) -> bool:
     budgets = [menu[0].table.machine.activation_buffer_bytes for menu in menus if menu]
     known = [budget for budget in budgets if budget is not None]
-    return not known or sum(_peak_bytes(menu) for menu in menus if menu) <= min(known)
+    return not known or sum(largest_table(menu).peak_activation_bytes for menu in menus if menu) <= min(known)

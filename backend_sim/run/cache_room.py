@@ -9,12 +9,11 @@ import numpy as np
 
 from layerweaver.backend_sim.run.decoders import DecoderModel
 from layerweaver.backend_sim.run.mean_request import stand_in
-from layerweaver.backend_sim.run.variants import Menus
+from layerweaver.backend_sim.run.variants import Menus, largest_table
 from layerweaver.backend_sim.scenario.llm_schema import LlmSpec
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.costmodel import NpuConfig
 from layerweaver.costmodel.machine import MachineSpec
-from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.iterations.costed import CostedRows
 
@@ -64,13 +63,9 @@ def _tile_bytes(spec: LlmSpec, machine: MachineSpec) -> int:
     return max(1, min(most, wanted))
 
 
-def _peak(table: CostTable) -> int:
-    return table.peak_activation_bytes
-
-
 def _activation_budgets(menus: Menus) -> list[int | None]:
     """Per tenant, its share of the activation buffer, in proportion where not all fits."""
-    tables = [max((item.table for item in menu), key=_peak) for menu in menus]
+    tables = [largest_table(menu) for menu in menus]
     total = tables[0].machine.activation_buffer_bytes
     if total is None:
         return [None] * len(tables)
@@ -103,7 +98,7 @@ def _free_bytes(
     weights, live = 0, 0
     for model, menu in zip(models, menus, strict=True):
         costs = None if model is None else model.costs
-        live = max(live, *(profile.table.peak_activation_bytes for profile in menu))
+        live = max(live, largest_table(menu).peak_activation_bytes)
         if isinstance(costs, CostedRows):
             weights += costs.parameter_bytes
         else:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from layerweaver.backend_sim.engine.loop import Progress, ProgressCallback
     from layerweaver.scheduler.policies import Policy
 
-__all__ = ["Run", "run_once"]
+__all__ = ["Run", "run_once", "sources_by_npu"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +131,7 @@ def run_once(
     listener = None if progress is None else functools.partial(watch, tell=progress)
     last_ns = [0] * len(spec.tenants)
     skipped = [0] * len(spec.tenants)
-    for (machine, menus), sources in zip(prepared.machines, _sources(prepared, asked), strict=True):
+    for (machine, menus), sources in zip(prepared.machines, sources_by_npu(prepared, asked), strict=True):
         taps: list[Tap | None] = []
         loads = []
         for index, source in enumerate(sources):
@@ -185,8 +185,8 @@ def run_once(
     )
 
 
-def _sources(prepared: PreparedScenario, request: TrafficRequest) -> Iterator[Sequence[Any]]:
-    """Sources of all tenants, NPU by NPU."""
+def sources_by_npu(prepared: PreparedScenario, request: TrafficRequest) -> Iterator[Sequence[Any]]:
+    """Fresh sources of all tenants, NPU by NPU."""
     if len(prepared.machines) == 1:
         yield prepared.sources(request)
         return

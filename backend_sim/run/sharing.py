@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from layerweaver.backend_sim.run.variants import Menus, Npu
+from layerweaver.backend_sim.run.variants import Menus, Npu, largest_table
 from layerweaver.costmodel import share_activation_buffer
 from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.offline import ModelProfile, build_offline
@@ -16,7 +16,7 @@ _NAMED = 3
 
 def share_activations(menus: list[tuple[ModelProfile, ...]]) -> Menus:
     """Divide the activation buffer among the tenants where it does not hold all their live activations."""
-    largest = [_largest(menu) for menu in menus]
+    largest = [largest_table(menu) for menu in menus]
     shared = share_activation_buffer(largest)
     result = []
     for menu, before, after in zip(menus, largest, shared, strict=True):
@@ -25,18 +25,9 @@ def share_activations(menus: list[tuple[ModelProfile, ...]]) -> Menus:
             result.append(menu)
             continue
         tables = [profile.table.with_activation_budget(budget) for profile in menu]
-        result.append(
-            tuple(
-                ModelProfile(profile.entry, table, build_offline(table))
-                for profile, table in zip(menu, tables, strict=True)
-            )
-        )
+        entry = menu[0].entry
+        result.append(tuple(ModelProfile(entry, table, build_offline(table)) for table in tables))
     return tuple(result)
-
-
-def _largest(menu: Sequence[ModelProfile]) -> CostTable:
-    """A tenant's model at the batch size that needs most of the buffer."""
-    return max((profile.table for profile in menu), key=lambda table: table.peak_activation_bytes)
 
 
 def sharing_notes(npus: Sequence[Npu], names: Sequence[str]) -> Iterator[str]:
@@ -48,7 +39,7 @@ def sharing_notes(npus: Sequence[Npu], names: Sequence[str]) -> Iterator[str]:
     """
     for npu in npus:
         buffer_bytes = npu.machine.activation_buffer_bytes
-        tables = [_largest(menu) for menu in npu.menus]
+        tables = [largest_table(menu) for menu in npu.menus]
         more = [
             (_spilled_by_sharing(table, buffer_bytes), name)
             for table, name in zip(tables, names, strict=True)

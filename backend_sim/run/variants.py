@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from layerweaver.ir.limits import MAX_ROWS
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile.profile import Profile
 
-__all__ = ["Menus", "Npu", "RowRoom", "check_machine", "tenant_menus"]
+__all__ = ["Menus", "Npu", "RowRoom", "check_machine", "largest_table", "tenant_menus"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +60,11 @@ class RowRoom:
 
 Menus = tuple[tuple[ModelProfile, ...], ...]
 """Per tenant, its model at every batch size, ascending."""
+
+
+def largest_table(menu: Sequence[ModelProfile]) -> CostTable:
+    """A tenant's model at the batch size that needs most of the activation buffer."""
+    return max((profile.table for profile in menu), key=lambda table: table.peak_activation_bytes)
 
 
 def tenant_menus(

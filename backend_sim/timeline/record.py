@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome
 from layerweaver.backend_sim.run.prepared import PreparedScenario
-from layerweaver.backend_sim.run.router import ArrayArrivals, route_requests
-from layerweaver.backend_sim.run.run import Run, run_once
+from layerweaver.backend_sim.run.run import Run, run_once, sources_by_npu
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.traffic.source import Arrivals, OpenLoop
 
@@ -80,10 +79,6 @@ IntArray = NDArray[np.int64]
 
 def fresh_inputs(prepared: PreparedScenario, request: TrafficRequest) -> list[SimulationInput]:
     """Every NPU's tenants with fresh sources; for looking at, not for running."""
-    if len(prepared.machines) == 1:
-        by_npu = [prepared.sources(request)]
-    else:
-        by_npu = [[ArrayArrivals(piece) for piece in times] for times in route_requests(prepared, request)]
     return [
         SimulationInput(
             machine,
@@ -94,7 +89,9 @@ def fresh_inputs(prepared: PreparedScenario, request: TrafficRequest) -> list[Si
                 for index, source in enumerate(sources)
             ),
         )
-        for (machine, menus), sources in zip(prepared.machines, by_npu, strict=True)
+        for (machine, menus), sources in zip(
+            prepared.machines, sources_by_npu(prepared, request), strict=True
+        )
     ]
 
 
