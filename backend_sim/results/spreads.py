@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from layerweaver.backend_sim.results.metric import Metric, Shown, shown
 from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, system_metrics, tenant_metrics
@@ -51,46 +52,34 @@ def spread_tables(
         return
     tenants = [tenant["name"] for tenant in runs[0]["tenants"]]
     seeds = runs[0].get("seeds", 0)
-    yield SpreadTable(
-        f"Mean and 95% interval over {seeds} seeds (other tables: the first of them)",
-        ("tenant", "policy", *(metric.heading for metric in metrics)),
-        tuple(
-            (tenant, name, *(spread_text(metric, spreads["tenants"][place]) for metric in metrics))
-            for place, tenant in enumerate(tenants)
-            for name, spreads in repeated
-        ),
-    )
+    spreads = [(name, found["tenants"]) for name, found in repeated]
+
+    def by_tenant(
+        title: str, metrics: Sequence[Metric], places: Iterable[int], named: Sequence[tuple[str, Any]]
+    ) -> SpreadTable:
+        rows = [
+            (tenants[place], name, *(spread_text(metric, found[place]) for metric in metrics))
+            for place in places
+            for name, found in named
+        ]
+        return SpreadTable(title, ("tenant", "policy", *(metric.heading for metric in metrics)), tuple(rows))
+
+    every = range(len(tenants))
+    title = f"Mean and 95% interval over {seeds} seeds (other tables: the first of them)"
+    yield by_tenant(title, metrics, every, spreads)
     yield SpreadTable(
         f"The machine over {seeds} seeds",
         ("policy", *(metric.heading for metric in of_system)),
         tuple(
-            (name, *(spread_text(metric, spreads["system"]) for metric in of_system))
-            for name, spreads in repeated
+            (name, *(spread_text(metric, found["system"]) for metric in of_system))
+            for name, found in repeated
         ),
     )
     language = [place for place, tenant in enumerate(runs[0]["tenants"]) if "llm" in tenant]
-    of_tokens = shown(TOKEN_METRICS, Shown.TERMINAL | Shown.SPREAD)
     if language:
-        yield SpreadTable(
-            f"Tokens over {seeds} seeds",
-            ("tenant", "policy", *(metric.heading for metric in of_tokens)),
-            tuple(
-                (
-                    tenants[place],
-                    name,
-                    *(spread_text(metric, spreads["tenants"][place]) for metric in of_tokens),
-                )
-                for place in language
-                for name, spreads in repeated
-            ),
-        )
+        of_tokens = shown(TOKEN_METRICS, Shown.TERMINAL | Shown.SPREAD)
+        yield by_tenant(f"Tokens over {seeds} seeds", of_tokens, language, spreads)
     if differences:
-        yield SpreadTable(
-            f"Less {differences[0]['against']}, seed by seed: where an interval leaves 0 out, they differ",
-            ("tenant", "policy", *(metric.heading for metric in metrics)),
-            tuple(
-                (tenant, name, *(spread_text(metric, item["tenants"][place]) for metric in metrics))
-                for place, tenant in enumerate(tenants)
-                for (name, _), item in zip(repeated[1:], differences, strict=False)
-            ),
-        )
+        title = f"Less {differences[0]['against']}, seed by seed: where an interval leaves 0 out, they differ"
+        named = [(name, item["tenants"]) for (name, _), item in zip(repeated[1:], differences, strict=False)]
+        yield by_tenant(title, metrics, every, named)
