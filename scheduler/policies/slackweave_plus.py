@@ -1,15 +1,14 @@
-"""Slackweave+, *ours*: whoever has the most to lose goes first.
+"""Slackweave+, *ours*: weave while everybody can wait, else whoever has the most to lose goes first.
 
-1. Each tenant asks: if the others' heads go before me, how many of my requests, waiting and to come, will be
-   late that would not be otherwise? It divides by the work that saving them takes.
-2. The tenant with the highest answer goes first, unless it loses nothing by letting the one with the least
-   slack go before; ties go to the least slack.
-3. Who cannot be in time goes last: a tenant, and of each tenant the requests that cannot, behind its others.
-4. A row that leaves less idle time goes before if it delays the first one by less than its own time, or,
-   where only weaving keeps up, if the first one loses nothing by waiting for that row and a quarter of its
-   slack more.
-5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row. Where only
-   weaving keeps up, memory-intensive tenants have it in the meantime.
+1. Where every deadline is at least a quarter of the longest request, no tenant is worth giving up for
+   another: layerweaver+ decides, which weaves while all are safe and serves the urgent one when not.
+2. Elsewhere each tenant asks: if the others' heads go before me, how many of my requests, waiting and to
+   come, will be late that would not be otherwise? It divides by the work that saving them takes.
+3. The tenant with the highest answer goes first, unless it loses nothing by letting the one with the least
+   slack go before; ties go to the least slack. Who cannot be in time goes last: a tenant, and of each tenant
+   the requests that cannot, behind its others.
+4. A row that leaves less idle time goes before if it delays the first one by less than its own time.
+5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ from __future__ import annotations
 from typing import Any
 
 from layerweaver.scheduler.machine.timelines import fetch_end_of
-from layerweaver.scheduler.machine.view import HOLD, NEVER, Memory, View
+from layerweaver.scheduler.machine.view import HOLD, Memory, View
 from layerweaver.scheduler.policies.contract import PolicySpec
-from layerweaver.scheduler.rules.commitment import LATE, has_full_queue, lead_of
-from layerweaver.scheduler.rules.least_idle import BY_SLACK, WEAVING_MODES, weave
-from layerweaver.scheduler.rules.most_to_lose import demand, loss_index, most_to_lose
+from layerweaver.scheduler.rules.commitment import LATE, MARK, has_full_queue, hide_early, lead_of, show_all
+from layerweaver.scheduler.rules.deadline_guard import GUARDED_MODES, guard
+from layerweaver.scheduler.rules.least_idle import BY_SLACK, weave
+from layerweaver.scheduler.rules.most_to_lose import all_can_wait, most_to_lose
 
 __all__ = ["POLICY", "choose"]
 
-FIRST = len(WEAVING_MODES)
-
-RESERVE = 4
-"""One part in so many of its slack stays with the first one where only weaving keeps up."""
+FIRST = len(GUARDED_MODES)
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """The tenant with the most to lose, or a row of another that fits in before it, or nobody yet."""
     machine = view.machine
+    if machine.ready_count > 1 and machine.one_kind == 0 and all_can_wait(view):
+        return _woven(view, options.commit == LATE)
     machine.mode = FIRST
     chosen = view.ready[0]
     if machine.ready_count > 1:
@@ -54,47 +53,29 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     if ahead <= lead:
         return chosen
     machine.hold_until = machine.compute_end - lead - machine.decision_cycles
-    return _meanwhile(view, chosen)
+    return HOLD
+
+
+def _woven(view: View, late: bool) -> int:
+    """Layerweaver+'s choice among the heads that may be committed now, or nobody yet."""
+    machine, shown = view.machine, view
+    ahead = machine.compute_end - machine.start
+    early = late and ahead > MARK * machine.longest_fetch_cycles
+    if early:
+        if hide_early(view, ahead) == 0:
+            return show_all(view, HOLD, ahead)
+        shown = View(machine, view.heads, view.spare, view.fetches, view.ready)
+    chosen = guard(shown, weave(shown, BY_SLACK, True), 0, True, True)
+    return show_all(view, chosen, ahead) if early else chosen
 
 
 def _fits_in(view: View, woven: int, first: int) -> bool:
-    """Whether a row goes before the first one's: it hardly delays it, or only weaving keeps up anyway.
-
-    What is woven now is woven again with the next row, so the first one keeps a part of its slack.
-    """
+    """Whether a row goes before the first one's: it hardly delays it and does not make it late."""
     row, head = view.heads[woven], view.heads[first]
     before, after = _ends(view, first, woven)
-    safe = not before <= head.deadline < after
-    if safe and after - before < max(row.compute_cycles, row.fetch_cycles):
-        return True
-    time, load, weaving = demand(view)
-    if not weaving:
+    if before <= head.deadline < after:
         return False
-    delay = after - before
-    if head.limit_cycles < NEVER:
-        delay += max(0, head.limit_cycles - head.full_standalone_cycles) // RESERVE
-    return loss_index(view, head, delay, time, load) <= 0
-
-
-def _meanwhile(view: View, chosen: int) -> int:
-    """A memory-intensive head whose row is fetched before the chosen one must be, or nobody yet.
-
-    Nobody unless only weaving keeps up. The least slack goes first, of those that can be in time.
-    """
-    machine, heads, ready = view.machine, view.heads, view.ready
-    _, _, weaving = demand(view)
-    if not weaving:
-        return HOLD
-    until = machine.compute_end - lead_of(heads[chosen])
-    best, best_late, least = HOLD, False, 0
-    for k in range(machine.ready_count):
-        head = heads[ready[k]]
-        if ready[k] == chosen or head.compute_intensive != 0 or fetch_end_of(view, head) > until:
-            continue
-        late = head.latest_start < machine.start
-        if best == HOLD or (best_late and not late) or (late == best_late and head.latest_start < least):
-            best, best_late, least = ready[k], late, head.latest_start
-    return best
+    return after - before < max(row.compute_cycles, row.fetch_cycles)
 
 
 def _lead(view: View, chosen: int) -> int:
@@ -144,9 +125,9 @@ def _ends(view: View, first: int, other: int) -> tuple[int, int]:
 POLICY = PolicySpec(
     "slackweave+",
     choose,
-    "whoever has the most to lose by waiting goes first, rows that leave less idle time in between",
+    "least idle time while every tenant can wait for every other, most to lose by waiting where one cannot",
     source="ours",
-    modes=(*WEAVING_MODES, "most to lose"),
+    modes=(*GUARDED_MODES, "most to lose"),
     holds_itself=True,
     defers_hopeless=lambda _options: True,
 )

@@ -18,7 +18,17 @@ from typing import Any
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.view import HOLD, Head, Memory, View
 
-__all__ = ["EARLY", "LATE", "MARK", "begins_at", "decide", "has_full_queue", "lead_of"]
+__all__ = [
+    "EARLY",
+    "LATE",
+    "MARK",
+    "begins_at",
+    "decide",
+    "has_full_queue",
+    "hide_early",
+    "lead_of",
+    "show_all",
+]
 
 LATE, EARLY = 0, 1
 """Values of the option ``commit``."""
@@ -59,38 +69,55 @@ def _too_early(head: Head, ahead: int) -> bool:
 
 
 @inlined
+def hide_early(view: View, ahead: int) -> int:
+    """Write heads that may be committed now into ``view.spare``, the others behind them; return how many may.
+
+    Sets ``machine.hold_until`` to the cycle at which one of the others may, and the counts of both in
+    ``machine``: :func:`show_all` undoes that.
+    """
+    machine, heads = view.machine, view.heads
+    count = machine.ready_count
+    mark = MARK * machine.longest_fetch_cycles
+    kept, hidden = 0, count
+    for k in range(count):
+        head = heads[view.ready[k]]
+        if _too_early(head, ahead):
+            mark = max(mark, MARK * lead_of(head))
+            hidden -= 1
+            view.spare[hidden] = view.ready[k]  # type: ignore[index]
+        else:
+            view.spare[kept] = view.ready[k]  # type: ignore[index]
+            kept += 1
+    machine.hold_until = machine.compute_end - mark - machine.decision_cycles
+    machine.ready_count = kept
+    machine.hidden_count = count - kept
+    return kept
+
+
+@inlined
+def show_all(view: View, chosen: int, ahead: int) -> int:
+    """Show all heads again; the choice, or :data:`HOLD` if it is one that may not be committed yet."""
+    machine = view.machine
+    machine.ready_count += machine.hidden_count
+    machine.hidden_count = 0
+    if chosen >= 0 and chosen < machine.tenant_count and _too_early(view.heads[chosen], ahead):
+        return HOLD
+    return chosen
+
+
+@inlined
 def decide(view: View, options: Any, memory: Memory) -> int:
     """The policy's choice among the heads that may be committed now, or :data:`HOLD`.
 
     A policy may insist on a head that may not be committed yet, as one that finishes what it began does:
     then nothing is scheduled either.
     """
-    machine, heads, shown = view.machine, view.heads, view
-    count = machine.ready_count
-    mark = MARK * machine.longest_fetch_cycles
+    machine, shown = view.machine, view
     ahead = machine.compute_end - machine.start
-    early = ahead > mark and options.hides != 0
+    early = options.hides != 0 and ahead > MARK * machine.longest_fetch_cycles
     if early:
-        kept, hidden = 0, count
-        for k in range(count):
-            head = heads[view.ready[k]]
-            if _too_early(head, ahead):
-                mark = max(mark, MARK * lead_of(head))
-                hidden -= 1
-                view.spare[hidden] = view.ready[k]  # type: ignore[index]
-            else:
-                view.spare[kept] = view.ready[k]  # type: ignore[index]
-                kept += 1
-        machine.hold_until = machine.compute_end - mark - machine.decision_cycles
-        if kept == 0:
-            return HOLD
-        machine.ready_count = kept
-        machine.hidden_count = count - kept
-        shown = View(machine, heads, view.spare, view.fetches, view.ready)
+        if hide_early(view, ahead) == 0:
+            return show_all(view, HOLD, ahead)
+        shown = View(machine, view.heads, view.spare, view.fetches, view.ready)
     chosen = choose(shown, options, memory)
-    if early:
-        machine.ready_count = count
-        machine.hidden_count = 0
-        if chosen >= 0 and chosen < machine.tenant_count and _too_early(heads[chosen], ahead):
-            return HOLD
-    return chosen
+    return show_all(view, chosen, ahead) if early else chosen

@@ -9,7 +9,7 @@ from __future__ import annotations
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.view import NEVER, Head, View
 
-__all__ = ["HOPELESS", "demand", "loss_index", "most_to_lose"]
+__all__ = ["HOPELESS", "all_can_wait", "most_to_lose"]
 
 _ONE = 10
 """A request is ``2**10``: losses count in fractions."""
@@ -18,8 +18,8 @@ _LONG = 1 << 36
 _PRIOR = 50
 """Standalone times of the slowest tenant that are added to the time since the start to estimate rates."""
 
-_FULL, _OVERFULL = 922, 1000
-"""Loads in 1/1024: from the first, one request at a time is too slow; from the second, one engine is."""
+PATIENCE = 4
+"""Everybody can wait if every deadline is at least one part in so many of the longest request."""
 
 HOPELESS = -1
 """Index of a tenant that cannot be in time whatever goes first."""
@@ -90,7 +90,7 @@ def _has_time(view: View, head: Head, delay: int) -> bool:
     return spare >= 0
 
 
-def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
+def _loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     """What a tenant loses if it waits for ``delay`` cycles, per cycle of work that saving it takes.
 
     Args:
@@ -156,26 +156,35 @@ def loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     return _divided(min(_MOST_LOST, (lost << _ONE) + coming) << 32, max(1, effort))
 
 
-def demand(view: View) -> tuple[int, int, bool]:
+def _demand(view: View) -> tuple[int, int]:
     """What all tenants ask of the machine, by the requests that came so far.
 
     Returns:
         The time over which they came: since the start, with a prior of some standalone times of the slowest
-        tenant. The load if nothing is woven, in 1/1024, at most 1024. Whether only weaving keeps up with it:
-        one request at a time is too much or nearly so, but neither engine alone has more to do than it can.
+        tenant. The load if nothing is woven, in 1/1024, at most 1024.
     """
     machine, heads = view.machine, view.heads
-    offered, compute, fetch, slowest = 0, 0, 0, 0
+    offered, slowest = 0, 0
     for tenant in range(machine.tenant_count):
         head = heads[tenant]
         slowest = max(slowest, head.full_standalone_cycles)
         offered += _divided(head.arrived * _work(head), head.full)
-        compute += _divided(head.arrived * head.full_compute_cycles, head.full)
-        fetch += _divided(head.arrived * head.full_fetch_cycles, head.full)
     time = machine.now + _PRIOR * slowest
-    unit = max(1, time >> _ONE)
-    load = offered // unit
-    return time, min(1024, load), load >= _FULL and max(compute, fetch) // unit < _OVERFULL
+    return time, min(1024, offered // max(1, time >> _ONE))
+
+
+def all_can_wait(view: View) -> bool:
+    """Whether no tenant's deadline is short beside another's request, so that nobody is worth giving up.
+
+    Otherwise a request of one tenant costs many of the other's, and the order of least slack loses these.
+    """
+    machine, heads = view.machine, view.heads
+    tightest, longest = NEVER, 0
+    for tenant in range(machine.tenant_count):
+        head = heads[tenant]
+        tightest = min(tightest, head.limit_cycles)
+        longest = max(longest, head.full_standalone_cycles)
+    return tightest >= longest // PATIENCE
 
 
 def _may_wait(view: View, first: int, other: int) -> bool:
@@ -189,8 +198,8 @@ def _may_wait(view: View, first: int, other: int) -> bool:
     delay = max(0, later - _ends(head, now, machine.start))
     if _has_time(view, head, delay):
         return True
-    time, load, _ = demand(view)
-    return loss_index(view, head, delay, time, load) <= 0
+    time, load = _demand(view)
+    return _loss_index(view, head, delay, time, load) <= 0
 
 
 def most_to_lose(view: View) -> int:
@@ -221,8 +230,8 @@ def most_to_lose(view: View) -> int:
         index = 0
         if not _has_time(view, head, delay):
             if time < 0:
-                time, load, _ = demand(view)
-            index = loss_index(view, head, delay, time, load)
+                time, load = _demand(view)
+            index = _loss_index(view, head, delay, time, load)
         rank = head.latest_start
         if index == HOPELESS:
             rank = head.remaining_cycles

@@ -145,7 +145,9 @@ class Desk:
             record.latest_start = record.deadline - record.remaining_cycles
             record.limit_cycles = min(record.limit_cycles, record.deadline)
         chosen = self._spec.choose(
-            View(cast("Any", state), records, sorted(heads), []), self._options, self._memory
+            View(cast("Any", state), records, sorted(heads), [], [0] * self._tenants),
+            self._options,
+            self._memory,
         )
         self.mode, self.held_until = self._spec.modes[state.mode], state.hold_until
         return chosen

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from oracles.random_inputs import FixedArrivals
 
 from layerweaver.backend_sim.engine.input import SimulationInput, TenantLoad
 from layerweaver.backend_sim.engine.loop import run
 from layerweaver.backend_sim.traffic.source import OpenLoop
-from layerweaver.scheduler.machine.view import HOLD
+from layerweaver.scheduler.machine.view import HOLD, NEVER
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies import load_policy
+from layerweaver.scheduler.policies.layerweaver_plus import POLICY as LAYERWEAVER_PLUS
 from layerweaver.scheduler.policies.slackweave_plus import POLICY
 
 Make = Callable[..., ModelProfile]
@@ -107,21 +109,41 @@ def test_overload_saves_the_requests_that_take_the_least_work(make_model: Make) 
     assert long < 0.95
 
 
-def test_only_where_weaving_keeps_up_others_fetch_in_the_meantime(desk: Any) -> None:
-    # Row 0 must not be fetched for 90 more cycles, which is time enough for a row of the memory-intensive 1.
-    often = {"arrived": 60_000, "deadline": 10_000, "limit_cycles": 10_000}
-    first = often | {"compute_intensive": 1, "deadline": 150, "left_fetch_cycles": 10, "fetch_cycles": 10}
-    first |= {"full_fetch_cycles": 10, "remaining_cycles": 100}
-    other = often | {
-        "left_compute_cycles": 10,
-        "compute_cycles": 10,
-        "full_compute_cycles": 10,
-        "fetch_cycles": 50,
-    }
-    other |= {"compute_intensive": 0}
-    at = {"compute_end": 100, "now": 9_000_000, "start": 0}
-    decided = [
-        desk(POLICY, 2).decide({0: first | {"arrived": n}, 1: other | {"arrived": n}}, **at)
-        for n in (1, 60_000)
-    ]
-    assert decided == [HOLD, 1]
+def test_layerweaver_plus_decides_where_everybody_can_wait(desk: Any) -> None:
+    # Both engines want a row: tenant 0 computes for long, tenant 1 fetches for long. By 1 the compute engine
+    # would idle for 100 cycles; but 1 can be in time if it goes now, and not after 0.
+    heads = {0: {"compute_intensive": 1}, 1: {"compute_intensive": 0}}
+    heads[0] |= {"fetch_cycles": 10, "left_fetch_cycles": 10, "full_fetch_cycles": 10, "deadline": 100_000}
+    heads[1] |= {"compute_cycles": 10, "left_compute_cycles": 10, "full_compute_cycles": 10}
+    for deadline in (105, 100_000):
+        heads[1]["deadline"] = deadline
+        ours, theirs = desk(POLICY, 2), desk(LAYERWEAVER_PLUS, 2)
+        assert ours.decide(heads) == theirs.decide(heads)
+        assert ours.mode == theirs.mode
+    # Nobody has a deadline at all, as in closed loops.
+    for head in heads.values():
+        head["deadline"] = NEVER
+    woven = desk(POLICY, 2)
+    assert woven.decide(heads) == desk(LAYERWEAVER_PLUS, 2).decide(heads)
+    assert woven.mode == "starved compute"
+
+
+@pytest.mark.parametrize(("longest", "mode"), [(400, "starved compute"), (404, "most to lose")])
+def test_a_deadline_below_a_quarter_of_anothers_request_is_short(desk: Any, longest: int, mode: str) -> None:
+    long = {"deadline": 100_000, "full_standalone_cycles": longest, "compute_intensive": 0}
+    at = desk(POLICY, 2)
+    at.decide({0: {"deadline": 100, "compute_intensive": 1}, 1: long})
+    assert at.mode == mode
+
+
+def test_late_commitment_is_that_of_layerweaver_plus_where_everybody_can_wait(desk: Any) -> None:
+    # Two longest fetches of 100 cycles are the mark.
+    heads = {0: {"deadline": 9_000, "compute_intensive": 1}, 1: {"deadline": 9_000, "compute_intensive": 1}}
+    held = desk(POLICY, 2)
+    assert held.decide(heads, compute_end=500, longest_fetch_cycles=100) == HOLD
+    assert held.held_until == 300
+    assert held.decide(heads, compute_end=200, longest_fetch_cycles=100) != HOLD
+    heads[1]["compute_intensive"] = 0
+    assert desk(POLICY, 2).decide(heads, compute_end=500, longest_fetch_cycles=100) == 1
+    early = desk(POLICY, 2, commit="early")
+    assert early.decide(heads, compute_end=500, longest_fetch_cycles=100) != HOLD
