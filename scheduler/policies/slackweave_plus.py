@@ -32,7 +32,7 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """The tenant with the most to lose, or a row of another that fits in before it, or nobody yet."""
     machine = view.machine
     if machine.ready_count > 1 and machine.one_kind == 0 and all_can_wait(view):
-        return _woven(view, options.commit == LATE)
+        return _woven(view, options)
     machine.mode = FIRST
     chosen = view.ready[0]
     if machine.ready_count > 1:
@@ -56,11 +56,11 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     return HOLD
 
 
-def _woven(view: View, late: bool) -> int:
+def _woven(view: View, options: Any) -> int:
     """Layerweaver+'s choice among the heads that may be committed now, or nobody yet."""
     machine, shown = view.machine, view
     ahead = machine.compute_end - machine.start
-    early = late and ahead > MARK * machine.longest_fetch_cycles
+    early = options.commit == LATE and ahead > MARK * machine.longest_fetch_cycles
     if early:
         if hide_early(view, ahead) == 0:
             return show_all(view, HOLD, ahead)
