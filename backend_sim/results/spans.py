@@ -36,7 +36,7 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
     if longer:
         rest = f" and {len(longer) - _NAMED} more" if len(longer) > _NAMED else ""
         yield (
-            f"q/s is over all the time until the last completion, {', '.join(longer[:_NAMED])}{rest}, "
+            f"q/s is over the time until the last completion ({', '.join(longer[:_NAMED])}{rest}), "
             f"of which requests come in {runs[0]['system']['offered_s']:.3g} s"
         )
 
