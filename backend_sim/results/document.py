@@ -24,6 +24,8 @@ STARVING = 50
 
 
 _NAMED = 5
+_BUSIER = 1.5
+"""From so many times the share of the bound on, the busier engine calls for an explanation."""
 
 
 def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
@@ -62,7 +64,12 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         document["npus"] = npu_documents(run)
     if run.prepared.scenario.spec.groups:
         document["groups"] = run.prepared.groups
-    if notes := [*run.prepared.notes, *_energy_unknown(run, [tenant.document for tenant in tenants])]:
+    notes = [
+        *run.prepared.notes,
+        *_energy_unknown(run, [tenant.document for tenant in tenants]),
+        *_busy_below_the_bound(run, system),
+    ]
+    if notes:
         document["notes"] = notes
     warnings = [*run.prepared.warnings, *_starving(run, [tenant.document for tenant in tenants])]
     warnings.extend(
@@ -110,6 +117,19 @@ def _energy_unknown(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
     else:
         others = " and others" if len(unknown) > _NAMED else ""
         yield f"no energy of {', '.join(unknown[:_NAMED])}{others} is known, so the system has none"
+
+
+def _busy_below_the_bound(run: Run, system: System) -> Iterator[str]:
+    """Why language models keep the NPU busier than their share of the bound on rates says, in words."""
+    busiest = max(system["compute_utilization"] or 0.0, system["dram_utilization"] or 0.0)
+    offered_share = system.get("offered_share")
+    models = [tenant.name for tenant in run.prepared.scenario.spec.tenants if tenant.is_llm]
+    if models and offered_share and busiest > _BUSIER * offered_share:
+        yield (
+            f"the bound takes iterations of {', '.join(models[:_NAMED])} as full, which move the weights "
+            "once for all members; at this load fewer share one, so that an engine is busier than the share "
+            "of the bound says"
+        )
 
 
 def _starving(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:

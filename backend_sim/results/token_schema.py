@@ -61,7 +61,8 @@ class Language(TypedDict):
             "tokens/s",
             Form.NUMBER,
             _T | _P | _F | _S,
-            "Tokens emitted by the completion of the last query; offline by the longest latency.",
+            "All tokens by the time until the query scheduled last is complete, as MLPerf counts: others may "
+            "take longer, which `q/s` counts; offline by the longest latency.",
         ),
     ]
     ttft_ms: Annotated[

@@ -120,3 +120,18 @@ def test_energy_that_only_some_npus_know_is_said_to_be_missing() -> None:
     assert run["notes"] == ["no energy is told: edge states no energy constants, others of the pool do"]
     for npus in ([{"npu": knowing, "count": 2}], [{"npu": EDGE, "count": 2}]):
         assert "notes" not in simulate({"pool": npus, "duration_s": 0.1, "tenants": tenants}, "fcfs")
+
+
+def test_language_models_that_are_busy_far_below_the_bound_say_why() -> None:
+    chat = {
+        "name": "chat",
+        "model": "zoo:gpt2",
+        "llm": {"kv": {"blocks": 100}},
+        "lengths": {"prompt": 8, "output": 12},
+        "arrival": {"kind": "periodic", "period_ms": 30},
+    }
+    scenario = {"npu": "memory-centric", "min_queries": 4, "tenants": [chat]}
+    run: Any = simulate(scenario, "fcfs")
+    busiest = max(run["system"]["compute_utilization"], run["system"]["dram_utilization"])
+    assert busiest > 5 * run["system"]["offered_share"]
+    assert [note[:36] for note in run["notes"]] == ["the bound takes iterations of chat a"]
