@@ -41,7 +41,7 @@ def data_frame(rows: list[dict[str, Value]], library: str | None = None) -> Any:
     )
 
 
-_ORIGIN = ("policy_options", "seed", "seeds", "scenario", "search")
+_ORIGIN = ("policy_options", "seed", "seeds", "rate_factor", "scenario", "search")
 
 
 class _Result(Mapping[str, Any]):

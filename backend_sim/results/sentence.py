@@ -137,7 +137,7 @@ def verdict_sentence(runs: Sequence[Run]) -> str:
     one, other = (_setting(run, runs) for run in (woven, base))
     offered = _load(woven)
     bound = woven["system"].get("bound_qps")
-    load = f"At {_figure(offered)} queries per second"
+    load = f"{_at(runs)} {_figure(offered)} queries per second"
     if bound:
         load += f" ({offered / bound:.2f} of the bound)"
     if base is woven:
@@ -220,8 +220,15 @@ def answer(runs: Sequence[Run], names: Sequence[str]) -> str:
     parts += [f"{_all(names)} ran too short to tell of {whom}" for whom, names in unsure.items()]
     text = "; ".join(parts)
     rates = {_figure(_load(run)) for run in runs if _load(run)}
-    at = f"At {min(rates)} queries per second " if len(rates) == 1 else ""
-    return f"{at}{text}." if at else f"{text[0].upper()}{text[1:]}."
+    if len(rates) == 1:
+        return f"{_at(runs)} {min(rates)} queries per second {text}."
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _at(runs: Sequence[Run]) -> str:
+    """How a sentence begins; of repetitions it speaks of the first, as tables do."""
+    seeds = max(run.get("seeds", 1) for run in runs)
+    return f"With the first of {seeds} seeds, at" if seeds > 1 else "At"
 
 
 def _all(names: Sequence[str]) -> str:

@@ -148,6 +148,11 @@ def test_the_sentence_speaks_of_what_changed() -> None:
     assert "raised missed deadlines" in worse
 
 
+def test_the_sentence_says_that_it_is_of_the_first_repetition() -> None:
+    runs: list[Any] = [{**_run(policy, 0.2, 20.0), "seeds": 3} for policy in ("fcfs", "edf")]
+    assert verdict_sentence(runs).startswith("With the first of 3 seeds, at 10 queries per second (0.50 of")
+
+
 def test_the_sentence_says_who_lost_and_which_setting_is_meant() -> None:
     base, other = _run("edf", 0.0, 5.0), _run("layerweaver+", 0.0, 4.0)
     for run, tail_ms in ((base, 7.0), (other, 9.0)):

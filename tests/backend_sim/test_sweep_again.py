@@ -34,6 +34,17 @@ POLICY = PolicySpec("mine", choose, "a policy")
 HELPER = "def first(view):\n    return view.ready[0]\n"
 
 
+def test_a_data_frame_and_a_parquet_file_say_how_they_were_made(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    result = sweep(write_study(tmp_path, axes={"seed": [1, 2]}), tmp_path / "out")
+    origin = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert origin["study"]["axes"] == {"seed": [1, 2]}
+    assert result.to_dataframe().attrs["origin"] == origin
+    metadata = parquet.read_schema(tmp_path / "out" / "points.parquet").metadata
+    assert json.loads(metadata[b"layerweaver.study"]) == origin
+
+
 def _swept(folder: Path, **changes: Any) -> Path:
     sweep(write_study(folder, **changes), folder / "out", allow_code=True)
     return folder / "out"

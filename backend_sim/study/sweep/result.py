@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from layerweaver.backend_sim.study.sweep.known import KnownPoints
+from layerweaver.backend_sim.study.sweep.origin import FILE
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows
 from layerweaver.ir.extras import need_extra
+from layerweaver.ir.json_text import parse_json
 
 __all__ = ["StudyResult"]
 
@@ -30,6 +32,8 @@ class StudyResult(dict[str, Any]):
     def to_dataframe(self) -> Any:
         """Every point as a row of a pandas frame: its number, axes, metrics and error.
 
+        ``attrs["origin"]`` says how they were made, as ``study.json`` does.
+
         Raises:
             OutputError: If pandas is not installed, or the points are there no more.
         """
@@ -38,4 +42,6 @@ class StudyResult(dict[str, Any]):
 
         with KnownPoints(self._folder) as points:
             columns = point_columns(points, self._axes)
-            return pd.DataFrame(point_rows(points, self._axes, columns), columns=columns)
+            frame = pd.DataFrame(point_rows(points, self._axes, columns), columns=columns)
+        frame.attrs["origin"] = parse_json((self._folder / FILE).read_bytes())
+        return frame
