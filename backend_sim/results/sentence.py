@@ -75,7 +75,8 @@ def _pick(runs: Sequence[Run]) -> tuple[Run, Run]:
     """The run to compare with and the run that speaks; the same one if nothing can be compared.
 
     Where one policy ran at several loads, its highest load speaks, beside the nearest load of the other; of
-    several settings of one policy and nothing else, the last speaks, beside the first.
+    several settings of one policy and nothing else, or of two runs of one policy, the last speaks, beside
+    the first.
     """
     names = [run["policy"] for run in runs]
     spoken = next((name for name in _WEAVING if name in names), names[-1])
@@ -90,12 +91,10 @@ def _pick(runs: Sequence[Run]) -> tuple[Run, Run]:
     if swept:
         others = [run for run in others if abs(_load(run) - _load(woven)) <= _SAME_LOAD * _load(woven)]
     if not others:
-        alike = [
-            run
-            for run in runs
-            if [tenant["name"] for tenant in run["tenants"]] == tenants and _load(run) == _load(woven)
-        ]
-        return (alike[0], alike[-1]) if len(alike) == len(runs) else (woven, woven)
+        same_mix = all([tenant["name"] for tenant in run["tenants"]] == tenants for run in runs)
+        if same_mix and (len(runs) == 2 or len({_load(run) for run in runs}) == 1):
+            return runs[0], runs[-1]
+        return woven, woven
     first = [run for run in others if run["policy"] == "fcfs"] or [
         run for run in others if run["policy"] == others[0]["policy"]
     ]

@@ -209,6 +209,17 @@ def test_the_sentence_says_where_the_other_run_was_another_than_the_policy() -> 
     assert "another" not in verdict_sentence([before, after])
 
 
+def test_before_and_after_of_one_policy_are_compared_at_any_load() -> None:
+    before, after = _run("edf", 0.01, 5.0), _at_load(_run("edf", 0.2, 20.0), 2)
+    before["scenario"], after["scenario"] = {"npu": "a"}, {"npu": "b"}
+    said = verdict_sentence([before, after])
+    assert said.startswith(
+        "At 20 queries per second (1.00 of the bound), edf raised missed deadlines from 1% to"
+    )
+    assert said.endswith("against edf in another scenario, at 10 queries per second.")
+    assert "against" not in verdict_sentence([before, after, _at_load(_run("edf", 0.3, 30.0), 3)])
+
+
 def test_runs_that_lose_the_same_are_named_together() -> None:
     runs = [_run(policy, 0.2, 20.0) for policy in ("fcfs", "edf", "llf")]
     for run, status in zip(runs, ("late", "late", "too_short"), strict=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from layerweaver.backend_sim.report.charts.latency import latency_figure
 from layerweaver.backend_sim.report.charts.load import points_of_tenants, violations_over_load_figure
 from layerweaver.backend_sim.report.markup import Table, table_markup
 from layerweaver.backend_sim.report.page import build_report
@@ -261,6 +262,14 @@ def test_a_setting_of_a_policy_has_one_line_over_load_wherever_it_ran(
         name: [point.policy for point in points].count(name) for name in {point.policy for point in points}
     }
     assert count == {"edf margin_us=5": 1, "edf margin_us=50": 2, "edf margin_us=500": 1}
+
+
+def test_dropped_requests_are_the_slowest_of_a_line_without_details(make_document: Make) -> None:
+    run = copy.deepcopy(make_document("fcfs", details=False))
+    run["tenants"][0] |= {"arrived": 200, "dropped": 100}
+    figure = latency_figure(read_documents([run]).runs, "vision")
+    assert figure is not None
+    assert list(figure.data[0].y) == pytest.approx([0.75, 0.55, 0.505, 0.5005])
 
 
 def test_runs_whose_details_are_not_drawn_are_named(make_document: Make) -> None:

@@ -54,7 +54,8 @@ def latency_charts(documents: Documents) -> list[Chart]:
                 f"latency-{index}",
                 f"Latency of {tenant}",
                 "A line falls from all requests to the slowest few; lower and further left is better. Where "
-                "it crosses the deadline, its height is the share of requests that missed it.",
+                "it crosses the deadline, its height is the share of requests that missed it: dropped ones "
+                "took longer than all. The numbers are of completed requests.",
                 figure,
                 Table(f"Latency of {tenant}", columns, rows),
             )
@@ -75,7 +76,8 @@ def _tail(run: LabelledRun, tenant: Tenant) -> tuple[list[float], list[float]] |
         latency = tenant["latency_ms"]
         percentiles = (latency["p50"], latency["p90"], latency["p99"], latency["p999"])
         values = list(zip(percentiles, _BEYOND, strict=True))
-        known = [(value, share) for value, share in values if value is not None and value > 0]
+        lost = tenant["dropped"] / tenant["arrived"] if tenant["arrived"] else 0.0
+        known = [(value, lost + (1 - lost) * share) for value, share in values if value]
     else:
         edges, shares = histogram_tail(entry)
         return (edges, shares) if edges else None
