@@ -20,24 +20,24 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
         names: What the runs are called.
         runs: The runs; those of older versions do not say for how long who asked.
     """
+    known = [(name, run) for name, run in zip(names, runs, strict=True) if "measured_s" in run]
     ends: dict[str, list[str]] = {}
-    for name, run in zip(names, runs, strict=True):
+    for name, run in known:
         if text := _ended_early(run):
             ends.setdefault(text, []).append(name)
     for text, found in ends.items():
         yield text if len(found) == len(runs) else f"{', '.join(found)}: {text}"
     longer = [
-        f"{name} {measured_s:.3g} s" if len(runs) > 1 else f"{measured_s:.3g} s"
-        for name, run in zip(names, runs, strict=True)
-        if (measured_s := run.get("measured_s", 0.0))
-        > (1 + _VISIBLE) * run["system"].get("offered_s", 0.0)
-        > 0
+        (f"{name} {run['measured_s']:.3g} s" if len(runs) > 1 else f"{run['measured_s']:.3g} s", run)
+        for name, run in known
+        if run["measured_s"] > (1 + _VISIBLE) * run["system"].get("offered_s", 0.0) > 0
     ]
     if longer:
         rest = f" and {len(longer) - _NAMED} more" if len(longer) > _NAMED else ""
+        times = ", ".join(text for text, _ in longer[:_NAMED])
         yield (
-            f"q/s is over the time until the last completion ({', '.join(longer[:_NAMED])}{rest}), "
-            f"of which requests come in {runs[0]['system']['offered_s']:.3g} s"
+            f"q/s is over the time until the last completion ({times}{rest}), of which requests come in "
+            f"{longer[0][1]['system']['offered_s']:.3g} s"
         )
 
 

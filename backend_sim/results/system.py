@@ -28,7 +28,8 @@ def _offered_s(run: Run, tenants: Sequence[TenantResult]) -> float:
     for index, (tenant, asked) in enumerate(zip(tenants, spec.tenants, strict=True)):
         offered_s = tenant.document["offered_s"] or 0.0
         if spec.duration_s is not None and not run.fixed_queries and asked.arrival.lasts():
-            enough = len(run.all_latencies(index)) > spec.min_queries
+            scheduled = sum(len(outcome.tenants[index].latency_ns) for outcome in run.outcomes)
+            enough = scheduled > spec.min_queries
             offered_s = min(offered_s, max(0.0, spec.duration_s - spec.warmup_s)) if enough else offered_s
         longest_s = max(longest_s, offered_s)
     return longest_s
