@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from layerweaver.ir.errors import LayerweaverError
+from layerweaver.ir.files import read_bounded
 
 __all__ = ["YamlSource", "parse_yaml", "read_yaml"]
 _MAX_BYTES = 1 << 20
@@ -73,12 +74,13 @@ def read_yaml(
         LayerweaverError: Of class ``error``, if the file is missing, too large or not plain YAML.
     """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
+        data = read_bounded(path, _MAX_BYTES)
     except OSError as failure:
         raise error(
             f"cannot be read ({failure.strerror})", where=str(path), accepted="give a YAML file"
         ) from None
+    if data is None:
+        raise error("is larger than 1 MiB", where=str(path), accepted="give a YAML file")
     return parse_yaml(data, str(path), error, problems)
 
 
@@ -101,10 +103,8 @@ def parse_yaml(
 
     Raises:
         LayerweaverError: Of class ``error``, with file and line: syntax, repeated keys, tags, more than
-            1 MiB, 32 levels or 100,000 values.
+            32 levels or 100,000 values.
     """
-    if len(data) > _MAX_BYTES:
-        raise error("is larger than 1 MiB", where=source, accepted="give a YAML file")
     try:
         text = data.decode() if isinstance(data, bytes) else data
     except UnicodeDecodeError:

@@ -1,11 +1,13 @@
-"""Numbers and texts of YAML that Python cannot convert are one line with its place."""
+"""What is no plain YAML is refused in one line with its place."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from layerweaver.ir import ConfigError
-from layerweaver.ir.yaml_source import parse_yaml
+from layerweaver.ir.yaml_source import parse_yaml, read_yaml
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,25 @@ def test_what_cannot_be_converted_is_refused_in_one_line(text: str) -> None:
 )
 def test_what_can_be_is(text: str, value: object) -> None:
     assert parse_yaml(f"a: {text}", "f.yaml", ConfigError).value == {"a": value}
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("none.yaml", "cannot be read (No such file or directory)"),
+        (".", "cannot be read (Is a directory)"),
+        ("a\0b.yaml", "cannot be read (not a file name)"),
+        ("large.yaml", "is larger than 1 MiB"),
+    ],
+)
+def test_what_is_no_file_of_such_a_size_is_refused(name: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / "large.yaml").write_bytes(b"a" * ((1 << 20) + 1))
+    with pytest.raises(ConfigError) as caught:
+        read_yaml(tmp_path / name, ConfigError)
+    assert (caught.value.what, caught.value.accepted) == (what, "give a YAML file")
+
+
+def test_a_file_of_just_that_size_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "whole.yaml"
+    path.write_bytes(b"a: " + b"b" * ((1 << 20) - 3))
+    assert len(read_yaml(path, ConfigError).value["a"]) == (1 << 20) - 3
