@@ -11,7 +11,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +26,11 @@ from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ProfileError, atomic_write
 from layerweaver.ir.json_text import MAX_VALUES, values_in
 from layerweaver.ir.limits import MAX_QUANTITY
-from layerweaver.scheduler.iterations.rows import IterationRows
-from layerweaver.scheduler.offline import (
-    ModelProfile,
-    OfflineTables,
-    StaticWeave,
-    fits_rows,
-)
+from layerweaver.scheduler.offline import ModelProfile, OfflineTables, StaticWeave, fits_rows
 from layerweaver.scheduler.profile.container import MANIFEST, MAX_MANIFEST_BYTES, MEND, Container
-from layerweaver.scheduler.profile.manifest import (
-    VERSION,
-    DecoderRecord,
-    EntryRecord,
-    MachineRecord,
-    Manifest,
-    WeaveRecord,
-    complaint,
-)
-from layerweaver.scheduler.profile.profile import DecoderEntry, Profile, Provenance
+from layerweaver.scheduler.profile.manifest import EntryRecord, WeaveRecord, complaint
+from layerweaver.scheduler.profile.profile import Profile
+from layerweaver.scheduler.profile.records import decoder_of, manifest_of, provenance_of
 
 __all__ = [
     "OFFLINE_COLUMNS",
@@ -69,92 +56,6 @@ OFFLINE_COLUMNS: Mapping[str, str] = {"remaining_cycles": "<i8", "inherent_idle_
 """Columns of the offline tables; ``remaining_cycles`` has one row more."""
 SPILL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(SpillColumns))
 """Columns for costing again at another activation budget, one number per layer, where they are known."""
-
-
-def _manifest(profile: Profile) -> Manifest:
-    return Manifest(
-        npu=dict(profile.npu),
-        machine=MachineRecord(**asdict(profile.machine)),
-        entries=[
-            EntryRecord(
-                name=entry.entry,
-                batch=entry.table.batch,
-                rows=entry.table.rows,
-                kind=entry.offline.kind.value,
-                longest_fetch_cycles=entry.offline.longest_fetch_cycles,
-                layer_names=list(entry.table.layer_names),
-                activation_budget_bytes=entry.table.activation_budget_bytes,
-                spills=entry.table.spills is not None,
-                energy_pj=entry.table.energy_pj,
-                dram_byte_pj=entry.table.dram_byte_pj,
-                **_origin(origin),
-            )
-            for entry, origin in zip(profile.entries, profile.provenance, strict=True)
-        ],
-        weaves=[
-            WeaveRecord(
-                members=list(weave.members),
-                prefix_rows=len(weave.prefix),
-                period_rows=len(weave.period),
-                period_cycles=weave.period_cycles,
-                policy=weave.policy,
-            )
-            for weave in profile.weaves
-        ],
-        version=VERSION if profile.decoders else 2,
-        decoders=[
-            DecoderRecord(
-                name=decoder.entry,
-                layer_names=list(decoder.rows.layer_names),
-                row_index=decoder.rows.row_index.tolist(),
-                distinct=list(decoder.rows.distinct),
-                parameter_bits=list(decoder.rows.parameter_bits),
-                cache_elements=decoder.rows.cache_elements,
-                notes=list(decoder.rows.notes),
-                labels=list(decoder.rows.labels),
-                **_origin(decoder.origin),
-            )
-            for decoder in profile.decoders
-        ],
-    )
-
-
-def _origin(origin: Provenance) -> dict[str, Any]:
-    return {
-        "source": origin.source,
-        "sha256": origin.sha256,
-        "dims": dict(origin.dims),
-        "shapes": {name: list(shape) for name, shape in origin.shapes.items()},
-        "trip_counts": dict(origin.trip_counts),
-        "tool_version": origin.tool_version,
-        "warnings": list(origin.warnings),
-    }
-
-
-def _provenance(record: EntryRecord | DecoderRecord) -> Provenance:
-    return Provenance(
-        source=record.source,
-        sha256=record.sha256,
-        dims=record.dims,
-        shapes={name: tuple(shape) for name, shape in record.shapes.items()},
-        trip_counts=record.trip_counts,
-        tool_version=record.tool_version,
-        warnings=tuple(record.warnings),
-    )
-
-
-def _decoder(record: DecoderRecord) -> DecoderEntry:
-    rows = IterationRows(
-        name=record.source,
-        layer_names=tuple(record.layer_names),
-        distinct=tuple(record.distinct),
-        row_index=np.array(record.row_index, np.int64),
-        parameter_bits=tuple(record.parameter_bits),
-        cache_elements=record.cache_elements,
-        notes=tuple(record.notes),
-        labels=tuple(record.labels),
-    )
-    return DecoderEntry(record.name, rows, _provenance(record))
 
 
 def _members(profile: Profile) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -190,7 +91,7 @@ def profile_bytes(profile: Profile, where: str) -> bytes:
         ProfileError: If the profile is outside what a file may hold.
     """
     try:
-        manifest = _manifest(profile).model_dump(mode="json")
+        manifest = manifest_of(profile).model_dump(mode="json")
     except ValidationError as error:
         raise ProfileError(f"cannot be stored: {complaint(error)}", where=where) from None
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -314,9 +215,9 @@ def _read(reader: Container) -> Profile:
             npu=manifest.npu,
             machine=machine,
             entries=tuple(_entry(reader, i, record, machine) for i, record in enumerate(manifest.entries)),
-            provenance=tuple(map(_provenance, manifest.entries)),
+            provenance=tuple(map(provenance_of, manifest.entries)),
             weaves=tuple(_weave(reader, i, record) for i, record in enumerate(manifest.weaves)),
-            decoders=tuple(map(_decoder, manifest.decoders)),
+            decoders=tuple(map(decoder_of, manifest.decoders)),
         )
     except ProfileError as error:
         if error.where:
