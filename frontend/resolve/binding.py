@@ -45,6 +45,9 @@ class Binding:
     warnings: tuple[str, ...]
 
 
+_KEYS = {"--dim": "dims", "--shape": "shapes"}
+"""What a scenario calls the options that bind."""
+
 _SHORT_FOR_BATCH = frozenset(("n", "b", "bs", "bsz"))
 """Names that mean the batch where they stand first."""
 
@@ -244,7 +247,9 @@ class _Binder:
             place = self.model.source
             shown = {problem.option: f"{problem.where}{problem.what}" for problem in reversed(self.problems)}
             what = ", ".join(shown[option] for option in options)
-        raise ModelError(what, where=place, accepted="give " + " and ".join(options))
+        keys = dict.fromkeys(_KEYS[option.partition(" ")[0]] for option in options)
+        accepted = f"give {' and '.join(options)} (in a scenario: {' and '.join(keys)})"
+        raise ModelError(what, where=place, accepted=accepted)
 
     def named(self, value: ValueInfo, axis: int, dim: str) -> int:
         expression = parse_dim(dim)

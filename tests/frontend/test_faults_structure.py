@@ -46,7 +46,9 @@ def test_a_placeholder_for_the_batch_alone_is_the_batch() -> None:
 
 
 def test_all_that_is_unbound_is_said_at_once() -> None:
-    with pytest.raises(ModelError, match=r"height .*width.*give --dim height=N and --dim width=N"):
+    with pytest.raises(
+        ModelError, match=r"height .*width.*give --dim height=N and --dim width=N .in a scenario: dims.$"
+    ):
         _image(["batch", 3, "height", "width"])
 
 
