@@ -22,7 +22,8 @@ __all__ = [
 ]
 
 ENERGY_COUNTS = (
-    "MACs, vector operations, DRAM bytes and, once a layer, on-chip bytes, each times the config's constant; "
+    "MACs, vector operations, DRAM bytes as they are timed (whole bursts, latency_ns as bytes) and, once a "
+    "layer, on-chip bytes, each times the config's constant; "
     "not counted: leakage, control, and what the array fetches twice"
 )
 

@@ -165,3 +165,9 @@ def test_a_study_does_not_go_on_with_a_plug_in_that_changed(tmp_path: Path) -> N
         codes.append(done.returncode)
     assert codes == [0, 2]
     assert "plug-in layerweaver.metrics:odd" in done.stderr
+    again = [*command[:3], "rerun", "s", "-q"]
+    done = subprocess.run(
+        again, cwd=tmp_path, env=run, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "since its points were run, these changed: plug-in layerweaver.metrics:odd;" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from layerweaver.backend_sim.study.sweep.reading import read_study
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.ir import read_bounded, write_text
 from layerweaver.ir.json_text import parse_json
+from layerweaver.ir.plugin_hashes import plugin_record
 from layerweaver.ir.sections import Section
 
 __all__ = ["FILE", "origin_of", "study_again", "write_origin"]
 
 FILE = "study.json"
 _MOST_BYTES = 1 << 28
+_NAMED = 5
 
 
 class _Origin(Section):
@@ -75,17 +78,29 @@ def study_again(folder: Path, *, allow_code: bool = False) -> Study:
     except (ValueError, ValidationError) as error:
         said = " ".join(str(error).split())
         raise ResultError(f"is damaged ({said[:120]})", where=str(path)) from None
+    # Without its plug-ins a study may not even be read.
+    _refuse(folder, [part for part, digest in origin.parts.items() if _other_plugin(part, digest)])
     study = read_study(origin.study, many=True, allow_code=allow_code, folder=Path(origin.folder))
-    apart = [key for key in dict.fromkeys([*origin.parts, *study.parts]) if _differs(origin, study, key)]
-    if apart:
-        more = f" and {len(apart) - 5} more" if len(apart) > 5 else ""
-        raise ResultError(
-            f"since its points were run, these changed: {', '.join(apart[:5])}{more}",
-            where=str(folder),
-            accepted="give files and plug-ins as they were",
-        )
+    parts = dict.fromkeys([*origin.parts, *study.parts])
+    _refuse(folder, [part for part in parts if origin.parts.get(part) != study.parts.get(part)])
     return study
 
 
-def _differs(origin: _Origin, study: Study, part: str) -> bool:
-    return origin.parts.get(part) != study.parts.get(part)
+def _refuse(folder: Path, changed: Sequence[str]) -> None:
+    if changed:
+        more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+        raise ResultError(
+            f"since its points were run, these changed: {', '.join(changed[:_NAMED])}{more}",
+            where=str(folder),
+            accepted="give files and plug-ins as they were",
+        )
+
+
+def _other_plugin(part: str, digest: str) -> bool:
+    """Whether a part is a plug-in that is not installed as it was."""
+    kind, _, key = part.partition(" ")
+    group, _, name = key.partition(":")
+    if kind != "plug-in" or not group.startswith("layerweaver."):
+        return False
+    found = plugin_record({group: (name,)}).get(key)
+    return found is None or found["sha256"] != digest
