@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.costmodel.depths import layers_abreast
 from layerweaver.costmodel.joins import joins_in_place
 from layerweaver.ir import (
     ConvGeometry,
@@ -178,6 +179,7 @@ class LayerColumns:
         vector: Vector work.
         joined: Elements of concatenations that were fused away, since their parts are written in place; only
             a host that joins them in software pays for them.
+        abreast: Layers with work at the same depth of the graph, itself included: none waits for another.
         inputs: Activations read.
         outputs: Activations written.
         weights: Constants fetched.
@@ -205,6 +207,7 @@ class LayerColumns:
     context: BoolArray
     vector: VectorColumns
     joined: IntArray
+    abreast: IntArray
     inputs: TensorColumns
     outputs: TensorColumns
     weights: TensorColumns
@@ -286,6 +289,7 @@ class LayerColumns:
             context=np.array([layer.role == "attention-context" for layer in graph.layers], dtype=np.bool_),
             vector=VectorColumns(flat[:, 0], flat[:, 1], flat[:, 2], flat[:, 3] > 0, len(graph)),
             joined=_joined(graph),
+            abreast=layers_abreast(graph),
             inputs=TensorColumns.collect(graph, lambda layer: layer.inputs, "input element"),
             outputs=TensorColumns.collect(graph, lambda layer: layer.outputs, "output element"),
             weights=TensorColumns.collect(graph, lambda layer: layer.weights, "weight element"),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.costmodel.calibration.choices import Choice, Problem, choose
+from layerweaver.costmodel.calibration.choices import Choice, Problem
 from layerweaver.costmodel.calibration.fit import NOISE, Fit, Target
-from layerweaver.costmodel.calibration.hosts import host_proposal
 from layerweaver.costmodel.calibration.measurements import FEWEST, Measurement, Measurements
 from layerweaver.costmodel.calibration.parameters import parameters_of, rounded, with_values
+from layerweaver.costmodel.calibration.siblings import Sibling, uninformed
+from layerweaver.costmodel.calibration.structures import Tell, best_structure
 from layerweaver.costmodel.calibration.validation import (
-    cross_validate,
+    Inform,
     error_document,
     interval_of,
     score_document,
@@ -33,14 +35,6 @@ FloatArray = NDArray[np.float64]
 IDENTIFIED = 0.5
 """A parameter is identified where the measurements leave less than this share of its prior's spread."""
 
-UNEXPLAINED = 0.2
-"""Held-out error (mean size of logarithms) above which operators are looked for that run on the host."""
-CLEAR_GAIN = 0.9
-"""Share of the held-out error that may be left for an operator to be taken for one of the host's."""
-MOST_HOSTED = 3
-FEWEST_TO_SEARCH = 10
-"""Networks below which operators of the host are not looked for: six of them find what is not there."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
@@ -49,6 +43,10 @@ class Measured:
     row: Measurement
     columns: LayerColumns
     layer: int | None = None
+
+
+Relative = tuple[NpuConfig, Measurements, Sequence[Measured]]
+"""Another chip with its measurements, and those of its networks that could be read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +64,7 @@ def calibrate(
     latency_ms: Callable[[Measured, NpuConfig], float],
     *,
     free: tuple[str, ...] | None = None,
+    sibling: Relative | None = None,
     tell: Callable[[float, str], None] | None = None,
 ) -> Calibration:
     """Fit a config to measured latencies.
@@ -76,20 +75,77 @@ def calibrate(
         networks: Those of its networks that could be read.
         latency_ms: Latency per image on a config, every overhead included.
         free: Parameters to free; None: the usual ones, more where the networks ask for them.
+        sibling: A chip of the same make with its own measurements, whose fit the priors come from.
         tell: Told the share done and what is being done.
 
     Raises:
         ConfigError: If there are fewer than three networks or all are the same, the config's cost model is
             not the analytical one, or a network was measured faster than the peak of the data sheet allows.
     """
+    _check(config, measurements, networks)
+    say = tell or _silent
+    names = [item.row.held_out_with for item in networks]
+    problem = _problem(config, networks, free)
+    inform: Inform = uninformed
+    if sibling is not None:
+        inform = _fitted_sibling(sibling, latency_ms, lambda share, text: say(share / 2, f"sibling: {text}"))
+        say = functools.partial(_second_half, say)
+    shipped = np.array([latency_ms(item, config) for item in networks])
+    measured = problem.target.ms
+    best = best_structure(problem, names, shipped, inform, say)
+    problem, choice, found = best.problem, best.choice, best.found
+    ratios = interval_of(measured, best.held_out)
+    validated = score_document([item.row.name for item in networks], measured, best.held_out, ratios)
+    baselines = {name: float(error_document(measured, one)["mape"]) for name, one in best.baselines.items()}
+    worst, shared = shared_by_worst([item.columns for item in networks], best.held_out / measured - 1)
+    fitted = with_values(problem.config, found.values, dict(choice.changes))
+    final = _recorded(fitted, measurements, len(set(names)), validated["mape"], ratios, sibling=sibling)
+    predicted = np.array([latency_ms(item, final) for item in networks])
+    document = {
+        "npu": config.name,
+        **score_document([item.row.name for item in networks], measured, predicted, ratios),
+        "parameters": _parameter_rows(problem, choice, found),
+        "choices": {**best.changes, **dict(choice.changes)},
+        "sibling": None if sibling is None else sibling[0].name,
+        "cross_validated": validated,
+        "baselines": baselines,
+        "verdict": verdict(
+            len(set(names)), validated["mape"], baselines, [networks[i].row.name for i in worst], shared
+        ),
+    }
+    return Calibration(final, document)
+
+
+def _fitted_sibling(
+    sibling: Relative, latency_ms: Callable[[Measured, NpuConfig], float], say: Tell
+) -> Inform:
+    """What the fit of a sibling chip tells of another's problem."""
+    config, measurements, networks = sibling
+    _check(config, measurements, networks)
+    names = [item.row.held_out_with for item in networks]
+    shipped = np.array([latency_ms(item, config) for item in networks])
+    best = best_structure(_problem(config, networks, None), names, shipped, uninformed, say)
+    return Sibling(best.problem, best.choice, best.found, names).inform
+
+
+def _silent(_share: float, _text: str) -> None:
+    """Nobody listens."""
+
+
+def _second_half(say: Tell, share: float, text: str) -> None:
+    """Tell of what comes after the sibling."""
+    say(0.5 + share / 2, text)
+
+
+def _check(config: NpuConfig, measurements: Measurements, networks: Sequence[Measured]) -> None:
+    """Refuse what cannot be calibrated."""
     if len(networks) < FEWEST:
         raise ConfigError(
             f"only {len(networks)} of the models can be read",
             where=str(measurements.path),
             accepted=f"give at least {FEWEST} networks",
         )
-    names = [item.row.held_out_with for item in networks]
-    if len(set(names)) == 1:
+    if len({item.row.held_out_with for item in networks}) == 1:
         raise ConfigError(
             "all rows are of one network, and a network is held out with all its batch sizes",
             where=str(measurements.path),
@@ -100,98 +156,6 @@ def calibrate(
             f"cost model {config.cost_model!r} cannot be calibrated", where=config.name, accepted="analytical"
         )
     check_peak(config, networks)
-    say = tell or _silent
-    problem = _problem(config, networks, free)
-    shipped = np.array([latency_ms(item, config) for item in networks])
-    measured = problem.target.ms
-    best = _best_structure(problem, names, shipped, say)
-    problem, choice, found = best.problem, best.choice, best.found
-    ratios = interval_of(measured, best.held_out)
-    validated = score_document([item.row.name for item in networks], measured, best.held_out, ratios)
-    baselines = {name: float(error_document(measured, one)["mape"]) for name, one in best.baselines.items()}
-    worst, shared = shared_by_worst([item.columns for item in networks], best.held_out / measured - 1)
-    fitted = with_values(problem.config, found.values, dict(choice.changes))
-    final = _recorded(fitted, measurements, len(set(names)), validated["mape"], ratios)
-    predicted = np.array([latency_ms(item, final) for item in networks])
-    document = {
-        "npu": config.name,
-        **score_document([item.row.name for item in networks], measured, predicted, ratios),
-        "parameters": _parameter_rows(problem, choice, found),
-        "choices": {**best.changes, **dict(choice.changes)},
-        "cross_validated": validated,
-        "baselines": baselines,
-        "verdict": verdict(
-            len(set(names)), validated["mape"], baselines, [networks[i].row.name for i in worst], shared
-        ),
-    }
-    return Calibration(final, document)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Structure:
-    """A structure of the config that was fitted and cross-validated.
-
-    Attributes:
-        changes: Fields in which it differs from the file.
-        problem: What was fitted.
-        choice: Further choices and free parameters.
-        found: The fit on everything.
-        held_out: Predictions of networks by fits that did not see them, in milliseconds per image.
-        baselines: Those of the baselines, by name.
-    """
-
-    changes: Mapping[str, Any]
-    problem: Problem
-    choice: Choice
-    found: Fit
-    held_out: FloatArray
-    baselines: Mapping[str, FloatArray]
-
-    @property
-    def error(self) -> float:
-        """Mean size of the logarithm of held-out predictions over measurements."""
-        return float(np.mean(np.abs(np.log(self.held_out / self.problem.target.ms))))
-
-
-def _best_structure(
-    problem: Problem, names: Sequence[str], shipped_ms: FloatArray, say: Callable[[float, str], None]
-) -> _Structure:
-    """The structure that predicts networks best that its fit did not see.
-
-    Fits with and without free clips are as good on what they see (ten parameters explain fifteen networks
-    either way) and differ by half on what they do not, so the choice is left to cross-validation. Where
-    neither explains the chip, operators are tried on the host, the most telling first, for as long as
-    networks that the fit did not see clearly gain by it.
-    """
-
-    def tried(one: Problem, changes: Mapping[str, Any], begin: float) -> _Structure:
-        say(begin, "fitting")
-        choice, found = choose(one, one.target)
-        held_out, baselines = cross_validate(
-            one, names, (choice, found), shipped_ms, lambda share: say(begin + share / 4, "cross-validating")
-        )
-        return _Structure(changes, one, choice, found, held_out, baselines)
-
-    best = tried(problem, {}, 0.0)
-    if problem.asked is None and problem.config.vector.free_clips is None:
-        changes: dict[str, Any] = {"vector.free_clips": True}
-        one = replace(problem, config=with_values(problem.config, {}, changes))
-        best = min(best, tried(one, changes, 0.25), key=lambda structure: structure.error)
-    searches = problem.asked is None and problem.config.host is None and len(set(names)) >= FEWEST_TO_SEARCH
-    for _ in range(MOST_HOSTED):
-        proposed = host_proposal(best.problem) if searches and best.error > UNEXPLAINED else None
-        if proposed is None or proposed.config.host is None:
-            break
-        changes = {**best.changes, "host.operators": list(proposed.config.host.operators)}
-        found = tried(proposed, changes, 0.5)
-        if found.error > CLEAR_GAIN * best.error:
-            break
-        best = found
-    return best
-
-
-def _silent(_share: float, _text: str) -> None:
-    """Nobody listens."""
 
 
 def check_peak(config: NpuConfig, networks: Sequence[Measured]) -> None:
@@ -260,6 +224,8 @@ def _recorded(
     networks: int,
     held_out_mape: float,
     ratios: tuple[float, float],
+    *,
+    sibling: Relative | None,
 ) -> NpuConfig:
     """The config with what it was fitted to."""
     record = CalibrationConfig(
@@ -274,6 +240,10 @@ def _recorded(
         f"fitted to {networks} networks: {measurements.path.name}, sha256 {measurements.sha256}, "
         f"{measurements.date}; {held_out_mape:.1%} mean absolute error on networks held out"
     )
+    if sibling is not None:
+        source += (
+            f"; priors from {sibling[0].name}, fitted to {sibling[1].path.name}, sha256 {sibling[1].sha256}"
+        )
     return config.model_copy(
         update={
             "evidence": Evidence.MEASURED,

@@ -71,6 +71,12 @@ class Problem:
             found = self._works[choice.changes] = NetworkWork.collect(self.networks, varied)
         return found
 
+    def with_parameters(self, parameters: dict[str, Parameter]) -> Problem:
+        """The same with other priors."""
+        other = replace(self, parameters=parameters)
+        other._works = self._works
+        return other
+
     def start(self) -> Choice:
         """The file's own variant."""
         if self.asked is not None:
@@ -99,6 +105,7 @@ def _neighbours(problem: Problem, choice: Choice) -> Iterator[Choice]:
         yield _with_change(choice, "array.fold_losses", None if array.fold_losses is False else False)
     beside = None if config.vector.beside_array is False else False
     yield _with_change(choice, "vector.beside_array", beside)
+    yield _with_change(choice, "shared_overheads", not config.shared_overheads)
     for factor in (0.25, 4.0):
         sram = _scaled_activations(config, factor)
         if sram is not None and _allowed(problem.config, sram):
@@ -133,6 +140,9 @@ def choose(
 ) -> tuple[Choice, Fit]:
     """Greedy search from the file's variant (or a given one) for the least penalised error.
 
+    A further parameter has to pay without the network that gains most by it, too: what is odd about a single
+    network is explained by many a parameter, and is then wrong of every other network.
+
     Args:
         problem: What may be varied.
         target: The latencies to explain.
@@ -146,11 +156,20 @@ def choose(
         free = [problem.parameters[name] for name in choice.free]
         return fit(problem.work(choice), target, free, None if near is None else _carried(free, near))
 
-    def price(choice: Choice, found: Fit) -> float:
-        likelihood = count * math.log(max(found.objective, SMALLEST * count))
+    def price(choice: Choice, found: Fit, spared: int | None = None) -> float:
+        used = count if spared is None else count - 1
+        objective = found.objective - (0.0 if spared is None else float(found.losses[spared]))
+        likelihood = used * math.log(max(objective, SMALLEST * used))
         parameters = sum(name in EXTRAS for name in choice.free)
         changes = sum(value is not None for _, value in choice.changes)
         return likelihood + PRICE_OF_PARAMETER * parameters + PRICE_OF_CHANGE * changes
+
+    def dearer(choice: Choice, one: Fit) -> float:
+        whole = price(choice, one) - price(best, found)
+        if len(choice.free) <= len(best.free):
+            return whole
+        gained = int(np.argmax(found.losses - one.losses))
+        return max(whole, price(choice, one, gained) - price(best, found, gained))
 
     best = problem.start() if begin is None else begin[0]
     found = fitted(best, None if begin is None else begin[1])
@@ -158,8 +177,8 @@ def choose(
         if tell is not None:
             tell(number)
         tried = [(choice, fitted(choice, found)) for choice in _neighbours(problem, best)]
-        candidates = [(price(choice, one), index) for index, (choice, one) in enumerate(tried)]
-        if not candidates or min(candidates)[0] >= price(best, found) - 1e-9:
+        candidates = [(dearer(*one), index) for index, one in enumerate(tried)]
+        if not candidates or min(candidates)[0] >= -1e-9:
             break
         best, found = tried[min(candidates)[1]]
     return best, found

@@ -53,12 +53,14 @@ class Fit:
         parameters: The free ones.
         positions: Where they came to lie, on the axes of their priors, shape (parameters,).
         objective: Half the sum of robust squares and of squared distances from the priors' middles.
+        losses: What each network adds to it, 0 where it is held out, shape (networks,).
         jacobian: Change of the logarithm of each prediction with each position, shape (networks, parameters).
     """
 
     parameters: tuple[Parameter, ...]
     positions: FloatArray
     objective: float
+    losses: FloatArray
     jacobian: FloatArray
 
     @property
@@ -105,14 +107,16 @@ def fit(
         ftol=1e-7,
         diff_step=[1e-6] * len(free),
     )
-    return Fit(free, found.x, float(found.cost), _sensitivities(work, free, found.x))
+    losses = np.zeros(len(used))
+    losses[used] = residuals(found.x)[: int(used.sum())] ** 2 / 2
+    return Fit(free, found.x, float(found.cost), losses, _sensitivities(work, free, found.x))
 
 
 def fit_point(work: NetworkWork, parameters: Sequence[Parameter]) -> Fit:
     """The middles of the priors as if they had been fitted, with the sensitivities there."""
     free = tuple(parameters)
     middles = np.array([parameter.position(parameter.middle) for parameter in free])
-    return Fit(free, middles, 0.0, _sensitivities(work, free, middles))
+    return Fit(free, middles, 0.0, np.zeros(len(work.first)), _sensitivities(work, free, middles))
 
 
 def _log_ms(work: NetworkWork, free: Sequence[Parameter], positions: FloatArray) -> FloatArray:

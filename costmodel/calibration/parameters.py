@@ -106,18 +106,18 @@ def parameters_of(config: NpuConfig, median_ms: float) -> dict[str, Parameter]:
     depthwise = vector.lanes * (vector.speed or 1.0) / max(vector.mac_cycles, 1e-6)
     cycles_per_us = config.clock_hz / 1e6
     usual = {
-        "array.efficiency": (True, 0.75, 1.0),
+        "array.efficiency": (True, 0.75, 2.0),
         "array.depthwise_macs_per_cycle": (False, depthwise, 1.0),
-        "vector.speed": (False, 1.0, 1.5),
+        "vector.speed": (False, 1.0, 3.0),
         "dram.efficiency": (True, 0.7, 1.0),
-        "overlap": (True, 0.7, 1.0),
-        "overhead_cycles": (False, PER_LAYER_US * cycles_per_us, 1.5),
-        "inference_overhead_us": (False, PER_INFERENCE * median_ms * 1e3, 1.5),
+        "overlap": (True, 0.7, 0.5),
+        "overhead_cycles": (False, PER_LAYER_US * cycles_per_us, 2.0),
+        "inference_overhead_us": (False, PER_INFERENCE * median_ms * 1e3, 2.0),
         "vector.pooling_cycles": (False, vector.pooling_cycles, 1.0),
         "vector.transcendental_cycles": (False, vector.transcendental_cycles, 1.0),
         "vector.softmax_passes": (False, vector.softmax_passes, 1.0),
         "vector.normalization_passes": (False, vector.normalization_passes, 1.0),
-        "vector.move_cycles": (False, vector.move_cycles, 1.0),
+        "vector.move_cycles": (False, vector.move_cycles, 0.5),
         "activations_in_dram_share": (True, 0.2, 1.0),
     }
     if config.host is not None:

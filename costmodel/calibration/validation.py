@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from layerweaver.costmodel.calibration.baselines import BASELINES
 from layerweaver.costmodel.calibration.choices import Choice, Problem, choose
 from layerweaver.costmodel.calibration.fit import Fit
 
-__all__ = ["cross_validate", "error_document", "interval_of", "score_document"]
+__all__ = ["Inform", "cross_validate", "error_document", "interval_of", "score_document"]
 
 FloatArray = NDArray[np.float64]
+Inform = Callable[[Problem, Collection[str]], Problem]
+"""Gives a problem as one may know it that has not seen some networks."""
 FOLDS = 10
 COVERAGE = 0.8
 QUANTILE_OVER_MEDIAN = 1.9
@@ -100,6 +102,8 @@ def cross_validate(
     networks: Sequence[str],
     whole: tuple[Choice, Fit],
     shipped_ms: FloatArray,
+    *,
+    inform: Inform,
     tell: Callable[[float], None],
 ) -> tuple[FloatArray, dict[str, FloatArray]]:
     """Predictions of networks by fits that did not see them, choices included.
@@ -109,6 +113,7 @@ def cross_validate(
         networks: The network of each measurement.
         whole: Choice and fit on everything, from which the fits of the folds set out; they choose again.
         shipped_ms: Predictions of the config as it was.
+        inform: The problem as one may know it that has not seen some networks.
         tell: Told the share done.
 
     Returns:
@@ -124,7 +129,8 @@ def cross_validate(
         tell(fold / count)
         mask = folds == fold
         rest = target.held_out(mask)
-        choice, found = choose(problem, rest, whole, passes=2)
+        blind = inform(problem, {name for name, out in zip(networks, mask.tolist(), strict=True) if out})
+        choice, found = choose(blind, rest, whole, passes=2)
         predicted = problem.work(choice).latency_ms(found.values) / target.batch
         held_out[mask] = predicted[mask]
         for name, baseline in BASELINES.items():

@@ -48,6 +48,7 @@ class NetworkWork:
         weight_bytes: Weights.
         host_elements: Operands of operators that fall back to the host.
         host_calls: Calls of the host.
+        abreast: Layers that share an overhead where the config says so.
     """
 
     config: NpuConfig
@@ -65,6 +66,7 @@ class NetworkWork:
     weight_bytes: FloatArray
     host_elements: FloatArray
     host_calls: FloatArray
+    abreast: FloatArray
 
     @classmethod
     def collect(cls, networks: Sequence[tuple[LayerColumns, int | None]], config: NpuConfig) -> Self:
@@ -121,7 +123,9 @@ class NetworkWork:
             values, "overlap", 1.0 if config.overlap is None else config.overlap
         )
         cycles = busy + memory - hidden
-        cycles = cycles + np.where(busy > 0, _value(values, "overhead_cycles", config.overhead_cycles), 0.0)
+        fixed = _value(values, "overhead_cycles", config.overhead_cycles)
+        fixed_cycles = fixed / self.abreast if config.shared_overheads else fixed
+        cycles = cycles + np.where(busy > 0, fixed_cycles, 0.0)
         if config.host is not None:
             per_element = _value(values, "host.ns_per_element", config.host.ns_per_element)
             per_call = _value(values, "host.overhead_us", config.host.overhead_us)
@@ -192,4 +196,5 @@ def _part(columns: LayerColumns, bare: NpuConfig) -> dict[str, NDArray[Any]]:
         "weight_bytes": moved.weight_bytes.astype(np.float64),
         "host_elements": host.elements.astype(np.float64),
         "host_calls": host.calls.astype(np.float64),
+        "abreast": columns.abreast.astype(np.float64),
     }

@@ -168,6 +168,9 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     operations = np.where(moved, with_products, fused)
     vector = vector_cycles(operations, config.vector)
     busy = array + vector if config.vector.beside_array is False else np.maximum(array, vector)
-    overhead = np.where(busy > 0, config.overhead_cycles, 0) + host.cycles(config.host, config.clock_hz)
+    fixed = np.full_like(busy, config.overhead_cycles)
+    if config.shared_overheads:
+        fixed = -(-fixed // columns.abreast)
+    overhead = np.where(busy > 0, fixed, 0) + host.cycles(config.host, config.clock_hz)
     overhead[-1:] += config.inference_overhead_cycles
     return ComputeCosts(array, vector, overhead, busy + overhead, operations, moved, passes)

@@ -76,6 +76,8 @@ class NpuConfig(Section):
         dram: The DRAM channel.
         sram: On-chip buffers.
         overhead_cycles: Fixed cycles that every layer with work costs.
+        shared_overheads: True: layers that do not wait for one another (those at one depth of the graph) are
+            set up side by side and share one overhead; None: every layer pays its own.
         inference_overhead_us: Dispatch and transfer of one inference, charged after its last layer.
         overlap: Share of the shorter of a layer's compute and transfers that runs beside the longer; the
             layer occupies the compute engine until both are done. None: transfers run ahead as far as the
@@ -112,6 +114,7 @@ class NpuConfig(Section):
     dram: DramConfig
     sram: SramConfig
     overhead_cycles: Natural = 0
+    shared_overheads: bool | None = None
     inference_overhead_us: Microseconds | None = None
     overlap: Part | None = None
     fits_activations: bool = False

@@ -111,6 +111,7 @@ sram:
   # weight_share: 0.5           # ... of which this share holds weights
 
 overhead_cycles: 0              # fixed cycles of every layer with work
+# shared_overheads: true        # true: layers that do not wait for one another share one overhead
 # inference_overhead_us: 200    # dispatch and transfer of one inference, after its last layer
 # overlap: 0.6                  # share of a layer's shorter part (compute, transfers) beside the longer
 fits_activations: false         # true: activations never spill to DRAM

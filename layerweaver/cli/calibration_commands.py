@@ -85,6 +85,18 @@ def _calibrate(
             "--free", help="Parameters to free, with commas; default: the usual ones.", metavar="A,B"
         ),
     ] = None,
+    sibling: Annotated[
+        str | None,
+        typer.Option(
+            "--sibling",
+            help="Chip of the same make that was measured, too: priors come from its fit.",
+            autocompletion=complete_npu,
+            metavar="NPU",
+        ),
+    ] = None,
+    sibling_measured: Annotated[
+        Path | None, typer.Option("--sibling-measured", help="Its own latencies.", metavar="CSV")
+    ] = None,
     throughput: ThroughputOption = False,
     model: ModelOption = None,
     plot: PlotOption = None,
@@ -110,9 +122,11 @@ def _calibrate(
     if suggest is not None:
         if not candidates:
             raise typer.BadParameter("--suggest chooses among candidates: --models A.onnx B.onnx ...")
-        if throughput or any(value is not None for value in (measured, output, model, free, plot)):
+        given = (measured, output, model, free, plot, sibling, sibling_measured)
+        if throughput or any(value is not None for value in given):
             raise typer.BadParameter(
-                "--suggest fits nothing: leave out --measured, --model, --free, --throughput, --plot and -o"
+                "--suggest fits nothing: leave out --measured, --model, --free, --sibling, "
+                "--sibling-measured, --throughput, --plot and -o"
             )
         with session.progress("reading") as progress:
             document, problems = suggest_networks(load_npu(npu), candidates, suggest, tell=progress)
@@ -126,11 +140,18 @@ def _calibrate(
         raise typer.BadParameter("--models is for --suggest; measured models are named in the CSV")
     if measured is None:
         raise typer.BadParameter("give the measured latencies: --measured FILE.csv")
+    if (sibling is None) != (sibling_measured is None):
+        raise typer.BadParameter(
+            "a sibling is a config and its latencies: --sibling NPU --sibling-measured CSV"
+        )
     with session.progress("calibrating") as progress:
         found, problems = calibrate_npu(
             load_npu(npu),
             measured,
             free=free_parameters(free),
+            sibling=None
+            if sibling is None or sibling_measured is None
+            else (load_npu(sibling), sibling_measured),
             throughput=throughput,
             model=model,
             tell=progress,

@@ -112,6 +112,7 @@ def calibrate_npu(
     path: Path,
     *,
     free: tuple[str, ...] | None = None,
+    sibling: tuple[NpuConfig, Path] | None = None,
     throughput: bool = False,
     model: str | None = None,
     tell: Tell | None = None,
@@ -122,6 +123,7 @@ def calibrate_npu(
         config: The config with data-sheet values.
         path: As for :func:`score_npu`.
         free: Parameters to free; None: the usual ones, more where the networks ask for them.
+        sibling: A chip of the same make and its own file, whose fit the priors come from.
         throughput: Take inverse throughputs as latencies.
         model: As for :func:`score_npu`.
         tell: Told the share done and what is being done.
@@ -136,12 +138,17 @@ def calibrate_npu(
     measurements, networks, problems = _read(
         path, throughput=throughput, model=model, tell=lambda share, text: say(share / 10, text)
     )
+    kin: tuple[NpuConfig, Measurements, list[Measured]] | None = None
+    if sibling is not None:
+        theirs, relatives, others = _read(sibling[1], throughput=throughput, model=None, tell=_silent)
+        kin, problems = (sibling[0], theirs, relatives), [*problems, *others]
     found = calibrate(
         config,
         measurements,
         networks,
         measured_ms,
         free=free,
+        sibling=kin,
         tell=lambda share, text: say(0.1 + 0.9 * share, text),
     )
     return found, problems

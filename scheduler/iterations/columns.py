@@ -249,6 +249,7 @@ class RowLayout:
                 np.tile(self._clips, copies),
                 len(features),
             ),
+            abreast=one,
             joined=self._joins.elements(terms["joined"].counts(features), copies),
             graph_inputs=terms["entering"].tensors(features),
             graph_outputs=terms["leaving"].tensors(features),
