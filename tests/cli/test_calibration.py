@@ -178,3 +178,19 @@ def test_one_network_in_several_batch_sizes_leaves_nothing_to_hold_out(
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)
     assert "all rows are of one network" in ran.err
     assert not (sheet.parent / "fitted.yaml").exists()
+
+
+def test_a_sibling_is_a_config_and_its_latencies(run: Run, files: tuple[Path, Path]) -> None:
+    sheet, measured = files
+    ran = run("npu", "calibrate", sheet, "--measured", measured, "--sibling", "dpu-b4096-kv260")
+    assert ran.code == 2
+    assert "--sibling-measured" in ran.err
+
+
+def test_a_sibling_is_named_in_the_config(run: Run, files: tuple[Path, Path]) -> None:
+    sheet, measured = files
+    other, fitted = sheet.parent / "other.yaml", sheet.parent / "fitted.yaml"
+    other.write_text(SHEET.replace("name: dpu", "name: elder").replace("281", "300"))
+    kin = ("--sibling", other, "--sibling-measured", measured)
+    assert run("npu", "calibrate", sheet, "--measured", measured, *kin, "-o", fitted).code == 0
+    assert "priors from elder" in fitted.read_text().replace("\n    ", " ")

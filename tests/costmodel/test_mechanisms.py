@@ -60,6 +60,29 @@ def test_an_inference_costs_once_after_its_last_layer(npu: MakeNpu, chain: Graph
     assert alone[1] - alone[0] == 3000
 
 
+def test_layers_that_do_not_wait_for_one_another_share_an_overhead(npu: MakeNpu) -> None:
+    def reads(name: str, *sources: str) -> Layer:
+        return Layer(
+            name,
+            LayerKind.MATRIX,
+            ("Conv",),
+            inputs=tuple(TensorSpec(source, 64) for source in sources),
+            outputs=(TensorSpec(name, 64),),
+            matrix=MatrixWork(1, 8, 8, 8),
+        )
+
+    layers = (
+        *(reads("a", "x"), reads("b", "a"), reads("c", "a"), reads("d", "c"), reads("e", "a")),
+        reads("f", "b", "d", "e"),
+    )
+    graph = LayerGraph("branches", layers, inputs=layers[0].inputs, outputs=layers[-1].outputs)
+    own = cost_graph(graph, npu(overhead_cycles=100)).compute
+    assert own.overhead_cycles.tolist() == [100] * 6
+    shared = cost_graph(graph, npu(overhead_cycles=100, shared_overheads=True)).compute
+    assert shared.overhead_cycles.tolist() == [100, 34, 34, 100, 34, 100]
+    assert (shared.compute_cycles - shared.overhead_cycles == own.compute_cycles - 100).all()
+
+
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 1.0])
 def test_overlap_holds_a_layer_until_its_own_transfers_are_done(
     npu: MakeNpu, chain: GraphOf, overlap: float
