@@ -96,7 +96,8 @@ def _goes_at(state: State, index: int, waiting: int, oldest_ns: int) -> int:
 def _pass_over(state: State, index: int, now: int) -> None:
     """Let the requests at the front that can no longer be in time, even alone, step aside.
 
-    A deadline counts from arrival, so they are always the oldest. Which batch they would be part of counts.
+    A deadline counts from arrival, so they are always the oldest. Which batch they would be part of
+    counts, unless the scheduler chooses batches: it could take them alone.
     """
     clock_hz = state.visible.machine.clock_hz
     tenant = state.tenants[index]
@@ -104,9 +105,13 @@ def _pass_over(state: State, index: int, now: int) -> None:
     while tenant.queued > tenant.passed:
         fresh = nth_waiting(state.latency, tenant.offset, fresh, 1)
         oldest_ns = state.sched[tenant.offset + fresh]
-        expired = _goes_at(state, index, tenant.queued - tenant.passed, oldest_ns) <= now
-        size = _batch_size(state, index, tenant.queued - tenant.passed, expired or tenant.due != 0)
-        alone = state.profiles[_profile_of(state, index, size)].standalone_cycles
+        expired, chosen = False, tenant.first_profile
+        if tenant.auto == 0:
+            waiting = tenant.queued - tenant.passed
+            expired = _goes_at(state, index, waiting, oldest_ns) <= now
+            size = _batch_size(state, index, waiting, expired or tenant.due != 0)
+            chosen = _profile_of(state, index, size)
+        alone = state.profiles[chosen].standalone_cycles
         if now + alone <= ns_to_cycles_down(oldest_ns + tenant.deadline_ns, clock_hz):
             break
         fresh += 1
@@ -165,8 +170,8 @@ def form_head(state: State, index: int, now: int) -> None:
             head.hopeless = 1
     arrival = ns_to_cycles_up(oldest_ns, clock_hz)
     if tenant.auto != 0:
-        formed = auto_batch(state, index, now)
-        size, deadline, tenant.timer = formed.size, formed.deadline, min(tenant.timer, formed.changes)
+        formed = auto_batch(state, index, deadline, waiting, now)
+        size, tenant.timer = formed.size, min(tenant.timer, formed.changes)
     else:
         goes_at = _goes_at(state, index, waiting, oldest_ns)
         size = _batch_size(state, index, waiting, tenant.due != 0 or goes_at <= now)

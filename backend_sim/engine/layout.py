@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_down, ns_to_cycle
 from layerweaver.scheduler.machine.records import as_objects, as_records, declared, records
 from layerweaver.scheduler.machine.rest import ROW, machine_at_rest, row_records
 from layerweaver.scheduler.machine.view import COUNT_LIMIT, FETCH, HEAD, NEVER, View
-from layerweaver.scheduler.offline import ModelKind
+from layerweaver.scheduler.offline import ModelKind, ModelProfile
 from layerweaver.scheduler.policies.contract import Policy
 
 __all__ = ["LOG", "build_state"]
@@ -102,9 +103,9 @@ def build_state(
     for index, tenant in enumerate(tenants):
         _fill_tenant(queues[index], tenant, machine_spec.clock_hz)
         queues[index].drop_hopeless = int(tenant.drop_hopeless or (drops and tenant.decoder is None))
-        # What is dropped needs not be passed over; language models and automatic batches pick their members.
-        picks = tenant.decoder is not None or tenant.batching.auto
-        defers = policy.spec.defers_hopeless(policy.options) and not picks
+        # What is dropped needs not be passed over; language models pick their members.
+        defers = policy.spec.defers_hopeless(policy.options) or tenant.batching.auto
+        defers = defers and tenant.decoder is None
         queues[index].defer_hopeless = int(defers and not queues[index].drop_hopeless)
         queues[index].first_profile = first_profile
         if tenant.decoder is not None:
@@ -163,23 +164,39 @@ def _fill_head(head: Any, tenant: TenantLoad, queue: Any, clock_hz: int) -> None
     head.limit_cycles = NEVER
     if tenant.deadline_ns is not None:
         head.limit_cycles = ns_to_cycles_down(tenant.deadline_ns, clock_hz)
-    fitting = [
-        (item, size)
-        for item, size in zip(tenant.profiles, tenant.batching.sizes, strict=True)
-        if item.standalone_cycles <= head.limit_cycles
-    ]
-    item, head.full = fitting[-1] if fitting else (tenant.profiles[0], tenant.batching.sizes[0])
+    item, head.full = _full_batch(tenant, int(head.limit_cycles), int(queue.others_cycles))
     head.full_standalone_cycles = item.standalone_cycles
     head.full_compute_cycles = int(item.table.compute_cycles.sum())
     head.full_fetch_cycles = int(item.table.memory_cycles.sum())
 
 
+def _full_batch(tenant: TenantLoad, limit_cycles: int, others_cycles: int) -> tuple[ModelProfile, int]:
+    """The largest batch that fits the deadline; where the scheduler chooses, the one worth the most.
+
+    That is what it takes from a long queue that has just come, if both engines have as much to do.
+    """
+    sized = list(zip(tenant.profiles, tenant.batching.sizes, strict=True))
+    fitting = [pair for pair in sized if pair[0].standalone_cycles <= limit_cycles] or sized[:1]
+    if not tenant.batching.auto or tenant.deadline_ns is None:
+        return fitting[-1]
+    others = others_cycles + tenant.profiles[0].standalone_cycles
+
+    def worth(pair: tuple[ModelProfile, int]) -> Fraction:
+        profile, size = pair
+        left = max(0, limit_cycles - profile.standalone_cycles)
+        work = int(profile.table.compute_cycles.sum()) + int(profile.table.memory_cycles.sum())
+        return Fraction(size * left, (left + others + 1) * max(1, work))
+
+    return max(fitting, key=worth)
+
+
 def _fill_work(profiles: Sequence[Profile]) -> None:
-    """Work of a tenant's batches, shifted until products with a thousand and a batch size fit 64 bits."""
-    works = [int(entry.model_compute_cycles) + int(entry.model_fetch_cycles) for entry in profiles]
-    shift = max(0, max(works).bit_length() - 31)
-    for entry, work in zip(profiles, works, strict=True):
-        entry.work = work >> shift
+    """Work of a tenant's batches, shifted until products with prices, chances and sizes fit 64 bits."""
+    most = max(max(int(entry.model_compute_cycles), int(entry.model_fetch_cycles)) for entry in profiles)
+    shift = max(0, most.bit_length() - 20)
+    for entry in profiles:
+        entry.compute_work = entry.model_compute_cycles >> shift
+        entry.fetch_work = entry.model_fetch_cycles >> shift
 
 
 def _fill_tenant(record: Any, tenant: TenantLoad, clock_hz: int) -> None:

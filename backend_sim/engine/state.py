@@ -42,15 +42,17 @@ DEPTH_BUCKETS = 38 << DEPTH_BITS
 class Profile(Protocol):
     """One (tenant, batch size): where its rows are, and totals over them.
 
-    ``batches`` counts those begun; ``batch`` is the batch size; ``work`` is compute and fetch cycles
-    together, in units that keep it below 2^31 for all profiles of the tenant; the others as in ``Head``.
+    ``batches`` counts those begun; ``batch`` is the batch size; ``compute_work`` and
+    ``fetch_work`` are its model's cycles in units that keep them below 2^20 for all profiles of the tenant;
+    the others as in ``Head``.
     """
 
     first_row: int
     rows: int
     batch: int
     batches: int
-    work: int
+    compute_work: int
+    fetch_work: int
     compute_intensive: int
     longest_fetch_cycles: int
     standalone_cycles: int

@@ -223,8 +223,10 @@ class TenantSpec(Section):
         tabled = self.model.sizes if isinstance(self.model, CostsRef) else ()
         if not tabled or self.batch.sizes is not None:
             return self.batch.profile_sizes()
-        needed = set() if self.batch.auto else {self.batch.max}
-        return tuple(sorted({size for size in tabled if size <= self.batch.max} | needed)) or tabled[:1]
+        within = {size for size in tabled if size <= self.batch.max}
+        if not self.batch.auto or not within:
+            within.add(self.batch.max)
+        return tuple(sorted(within))
 
     def override_files(self) -> dict[int, str]:
         """Per batch size, the file of measured layers."""

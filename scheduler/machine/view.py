@@ -152,7 +152,8 @@ class Head(Row, Protocol):
         limit_cycles: From arrival to deadline; :data:`NEVER` without one.
         delay_cycles: Longest time for which the oldest request waits for a fuller batch.
         queue_limit: Requests that may wait; :data:`NEVER` without a limit.
-        full: The largest batch whose standalone time fits the deadline (the smallest if none does).
+        full: The largest batch whose standalone time fits the deadline (the smallest if none does); where the
+            scheduler chooses batches, the one it would rather have than any other.
         full_standalone_cycles: Standalone time of a batch of that size.
         full_compute_cycles: Compute cycles of such a batch.
         full_fetch_cycles: Fetch cycles of such a batch.

@@ -17,7 +17,7 @@ from layerweaver.backend_sim.engine.loop import run
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
 from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.scenario.reading import load_scenario
-from layerweaver.backend_sim.traffic.source import OpenLoop
+from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
 from layerweaver.costmodel import load_npu
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ModelError, ScenarioError
@@ -36,14 +36,8 @@ def _batches(
     """Run one tenant whose row computes for ``rows[0]`` per request after a fetch of ``rows[1]`` for all."""
     compute, fetch = rows
     profiles = tuple(profile_of("m", UNIT, [(compute * size, fetch, fetch, 0)], size) for size in SIZES)
-    load = TenantLoad(
-        "m",
-        profiles,
-        OpenLoop(FixedArrivals(times)),
-        BatchRule(SIZES, auto=True),
-        deadline_ns,
-        **options,
-    )
+    source = options.pop("source", OpenLoop(FixedArrivals(times)))
+    load = TenantLoad("m", profiles, source, BatchRule(SIZES, auto=True), deadline_ns, **options)
     outcome = run(SimulationInput(UNIT, (load,)), load_policy("edf"), compiled=False)
     sizes: dict[int, int] = {}
     for (_, size), count in np.ndenumerate(outcome.tenants[0].batch_counts):
@@ -65,8 +59,8 @@ def test_without_anything_to_save_nobody_waits_for_others() -> None:
 
 
 def test_a_batch_never_takes_longer_than_the_oldest_has_time() -> None:
-    # Alone 910 and 920, 940, 980 for more: all are hardly longer than one, and all of a burst keep 990.
-    outcome, sizes = _batches((10, 900), [0] * 8, 990)
+    # Alone 910 and 920, 940, 980 for more: all are hardly longer than one, and all of a burst keep 1,100.
+    outcome, sizes = _batches((10, 900), [0] * 8, 1_100)
     assert sizes == {8: 1}
     assert (outcome.tenants[0].latency_ns == 980).all()
     # 8 take 1,700, 4 take 1,300, 2 take 1,100 and one 1,000: with 1,250 there is time for two. The others
@@ -87,6 +81,42 @@ def test_it_waits_for_company_but_not_for_those_who_do_not_come() -> None:
     # The same gaps a thousand times longer: nobody is expected before the deadline is near.
     _, sizes = _batches((10, 900), [200_000 * k for k in range(1, 9)], 50_000)
     assert sizes == {1: 8}
+
+
+def test_nobody_is_waited_for_who_cannot_come() -> None:
+    # Two clients ask again at once: when both wait, no third will come, far as the deadline is.
+    source = ClosedLoop(2, 0, min_queries=20, max_queries=20)
+    outcome, sizes = _batches((10, 900), [], 50_000, source=source)
+    assert sizes == {2: 10}
+    assert outcome.end_cycles == 10 * 920
+    # Nor will more than the queue holds, often as they ask.
+    outcome, sizes = _batches((10, 900), [100 * k for k in range(1, 65)], 50_000, queue_limit=2)
+    assert set(sizes) <= {1, 2}
+    assert int(outcome.tenants[0].latency_ns.max()) < 3_000
+
+
+def test_whoever_can_no_longer_be_in_time_lets_the_others_pass() -> None:
+    # When the first is done at 1,000, the second cannot be done by 1,600; the third can by 2,100.
+    outcome, sizes = _batches((1_000, 0), [0, 100, 600], 1_500)
+    assert sizes == {1: 3}
+    assert outcome.tenants[0].latency_ns.tolist() == [1_000, 2_900, 1_400]
+
+
+def _sizes_beside(rival: tuple[int, int]) -> set[int]:
+    """Batches of a tenant that computes and fetches for as long, after another one kept an engine busy."""
+    (compute, fetch), busy = rival, OpenLoop(FixedArrivals([1_000 * k for k in range(100)]))
+    other = TenantLoad("other", (profile_of("o", UNIT, [(compute, fetch, fetch, 0)]),), busy)
+    profiles = tuple(profile_of("m", UNIT, [(300 * size, 300, 300, 0)], size) for size in (1, 2))
+    pairs = OpenLoop(FixedArrivals([105_000 + 10_000 * (k // 2) for k in range(10)]))
+    load = TenantLoad("m", profiles, pairs, BatchRule((1, 2), auto=True), 3_000)
+    outcome = run(SimulationInput(UNIT, (load, other)), load_policy("edf"), compiled=False)
+    return {int(size) for (_, size), count in np.ndenumerate(outcome.tenants[0].batch_counts) if count}
+
+
+def test_work_counts_by_which_engine_is_short() -> None:
+    # A pair fetches half as much per request and computes no less.
+    assert _sizes_beside((10, 900)) == {2}
+    assert _sizes_beside((900, 10)) == {1}
 
 
 def test_requests_without_a_deadline_are_taken_as_they_come() -> None:
@@ -120,6 +150,17 @@ def test_a_profile_must_have_the_sizes(make_scenario: Any, ncf: str) -> None:
         prepare(load_scenario(_with_batch(make_scenario, model, "auto")))
     prepared = prepare(load_scenario(_with_batch(make_scenario, model, {"auto": True, "max": 2})))
     assert [profile.table.batch for profile in prepared.npus[0].menus[0]] == [1, 2]
+
+
+def test_a_cost_table_must_be_of_one_of_the_sizes(make_scenario: Any, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(
+        "layer,compute_cycles,dram_bytes,weight_bytes\na,10,40,40\n", encoding="utf-8"
+    )
+    costs = {"costs": {"128": str(tmp_path / "rows.csv")}}
+    with pytest.raises(ScenarioError, match=r"no cost table for batch 64; costs: \{64: table.csv"):
+        prepare(load_scenario(_with_batch(make_scenario, costs, "auto")))
+    with pytest.raises(ScenarioError, match=r"one cost table is of one batch size.*sizes: \[64\]"):
+        prepare(load_scenario(_with_batch(make_scenario, {"costs": str(tmp_path / "rows.csv")}, "auto")))
 
 
 def test_a_model_must_have_a_batch_axis(make_scenario: Any, tmp_path: Path) -> None:

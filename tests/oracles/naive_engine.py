@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 from layerweaver.backend_sim.engine.input import SimulationInput
@@ -37,6 +36,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
     tenants = [Tenant(load, clock) for load in given.tenants]
     for tenant in tenants:
         tenant.others = sum(t.load.profiles[0].standalone_cycles for t in tenants if t is not tenant)
+        tenant.busy = tenants[0].busy
     kinds = {profile.offline.kind for load in given.tenants for profile in load.profiles}
     limit = 2**58 // given.machine.bandwidth_numerator
     held = 0
@@ -49,13 +49,12 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
         now = max(now, fetch_ends[-1 - given.dispatch_ahead], machine.tc - limit)
         if not spec.overlap and running is None:
             now = max(now, machine.tc)
-        defers = [
-            bool(spec.defers_hopeless(SimpleNamespace(**options)))
-            and not load.drop_hopeless
-            and not load.batching.auto
-            for load in given.tenants
-        ]
+        chosen = spec.configure(**{key: value for key, value in options.items() if key != "name"}).options
         drops = [load.drop_hopeless or options.get("hopeless") == "drop" for load in given.tenants]
+        defers = [
+            not drop and (load.batching.auto or bool(spec.defers_hopeless(chosen)))
+            for load, drop in zip(given.tenants, drops, strict=True)
+        ]
         while True:
             for tenant, drop, defer in zip(tenants, drops, defers, strict=True):
                 tenant.admit(now)
@@ -151,6 +150,8 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
         placed = machine.commit(row, start)
         fetch_ends.append(placed.fetch_end)
         out.compute_busy += row.compute
+        tenant.busy[0] += row.compute
+        tenant.busy[1] += machine.fetch_cycles(row)
         place = (placed.start, placed.fetch_end, placed.compute_start, placed.compute_end)
         out.entries.append(
             (index, tenant.batch[0], len(tenant.batch), tenant.profile, tenant.row, *place, now, held)

@@ -33,9 +33,10 @@ class Tenant:
         self.passed: set[int] = set()  # waiting, hopeless, behind the others
         self.pressed = False  # one of these had waited long enough for company
         self.profile = 0
-        self.due: int | None = None  # the head batch's deadline, where the scheduler chooses batches
-        self.changes: int | None = None  # cycle at which it would choose anew
+        self.changes: int | None = None  # cycle at which the scheduler would choose the batch anew
+        self.chosen: tuple[int, ...] = ()  # of how many that came, and which of them waited, it chose
         self.others = 0  # standalone times of the other tenants
+        self.busy = [0, 0]  # what either engine was given to do so far, by all tenants
         self.since = 0  # cycle since which the head batch could have been formed
         self.began = 0
         self.service: dict[int, int] = {}
@@ -117,8 +118,6 @@ class Tenant:
     def deadline(self) -> int | None:
         if self.load.deadline_ns is None:
             return None
-        if self.due is not None:
-            return self.due
         return self.deadline_of(self.batch[0])
 
     def size_of(self, queue: list[int], now: int) -> tuple[int, int]:
@@ -148,12 +147,13 @@ class Tenant:
         if not defers or self.load.deadline_ns is None:
             return self.waiting
         fresh = [number for number in self.waiting if number not in self.passed]
+        auto = self.load.batching.auto
         while fresh:
-            alone = self.load.profiles[self.size_of(fresh, now)[1]].standalone_cycles
+            alone = self.load.profiles[0 if auto else self.size_of(fresh, now)[1]].standalone_cycles
             oldest = self.arrived[fresh[0]].scheduled_ns
             if now + alone <= (oldest + self.load.deadline_ns) * self.clock // 10**9:
                 return fresh
-            self.pressed |= self.goes_at(fresh, True) <= now
+            self.pressed |= not auto and self.goes_at(fresh, True) <= now
             self.passed.add(fresh.pop(0))
         return self.waiting
 
@@ -161,23 +161,30 @@ class Tenant:
         """The head batch as of ``now``, unless it has begun."""
         if self.row > 0:
             return
-        self.batch, self.due, self.changes = [], None, None
-        while self.waiting:
-            self.batch = [self.waiting[0]]
-            deadline = self.deadline()
-            alone = self.load.profiles[0].standalone_cycles
-            if drops and deadline is not None and now + alone > deadline:
-                self.drop(self.waiting.pop(0), self.to_ns(now))
-                self.batch = []
-                continue
-            break
+        rule = self.load.batching
+        known = (len(self.arrived), *self.waiting)
+        if rule.auto and known == self.chosen and (self.changes is None or now < self.changes):
+            return
+        self.batch, self.changes, self.chosen = [], None, ()
+        alone = self.load.profiles[0].standalone_cycles
+        while drops and self.waiting and self.load.deadline_ns is not None:
+            if now + alone <= self.deadline_of(self.waiting[0]):  # type: ignore[operator]
+                break
+            self.drop(self.waiting.pop(0), self.to_ns(now))
         if not self.waiting:
             return
-        rule = self.load.batching
-        if rule.auto:
-            self.form_auto(now)
-            return
         queue = self.queue(now, defers)
+        if rule.auto:
+            changes = self.form_auto(now, queue)
+            self.since = self.arrived[queue[0]].cycle
+            self.chosen = (len(self.arrived), *self.waiting)
+            ends = [] if changes is None else [changes]
+            end = self.deadline_of(queue[0])
+            if end is not None and queue[0] not in self.passed:
+                taken = self.load.profiles[0 if drops else self.profile].standalone_cycles
+                ends.append(end - taken + 1)
+            self.changes = min(ends, default=None)
+            return
         size, self.profile = self.size_of(queue, now)
         self.batch = queue[:size]
         enough = min([*rule.preferred, rule.sizes[-1]])
@@ -191,12 +198,17 @@ class Tenant:
 
     def full(self) -> tuple[int, Any, int]:
         """Cycles from arrival to deadline, and the largest batch that fits them: its profile and size."""
-        limit = 2**62
-        if self.load.deadline_ns is not None:
-            limit = self.load.deadline_ns * self.clock // 10**9
+        limit = self.limit()
         sized = list(zip(self.load.profiles, self.load.batching.sizes, strict=True))
         fitting = [item for item in sized if item[0].standalone_cycles <= limit] or sized[:1]
-        return limit, *fitting[-1]
+        if not self.load.batching.auto or self.load.deadline_ns is None:
+            return limit, *fitting[-1]
+        others, worth = self.others + sized[0][0].standalone_cycles, []
+        for profile, size in fitting:
+            left = max(0, limit - profile.standalone_cycles)
+            work = int(profile.table.compute_cycles.sum() + profile.table.memory_cycles.sum())
+            worth.append(Fraction(size * left, (left + others + 1) * max(1, work)))
+        return limit, *fitting[worth.index(max(worth))]
 
     def rest(self) -> tuple[int, int]:
         """Who waits behind the head, and what slack each gains on the one before it."""
@@ -222,46 +234,55 @@ class Tenant:
         rows = self.rows[self.profile][self.row :]
         return rows[0].remaining - sum(row.compute for row in rows)
 
-    def form_auto(self, now: int) -> None:
-        """As many as the scheduler likes, by the definition of automatic batches."""
-        alone = [profile.standalone_cycles for profile in self.load.profiles]
-        work = [
-            sum(table.compute_cycles.tolist()) + sum(table.memory_cycles.tolist())
-            for table in (profile.table for profile in self.load.profiles)
-        ]
-        sizes, allowed = self.load.batching.sizes, len(alone)
-        arrival = self.arrived[self.waiting[0]].cycle
-        ends = [self.deadline_of(number) for number in self.waiting[: sizes[-1]]]
-        guide = next((k for k, end in enumerate(ends) if end is not None and now + alone[0] <= end), None)
-        changes = []
-        if guide is not None:
-            slack = ends[guide] - now  # type: ignore[operator]
-            limit = max(slack // 2, min(slack, alone[0] * 5 // 4))
-            allowed = 1
-            while allowed < len(alone) and alone[allowed] <= limit:
-                allowed += 1
-            changes = [ends[guide] - alone[0] + 1]  # type: ignore[operator]
-            for time in alone[1:allowed]:
-                spent = time if time <= alone[0] * 5 // 4 else 2 * time
-                changes.append(ends[guide] - spent + 1)  # type: ignore[operator]
-        queued = len(self.waiting)
-        padded = next((k for k, size in enumerate(sizes) if size >= queued), len(sizes))
-        options = [(Fraction(work[k], min(queued, sizes[k])), k) for k in range(min(allowed, padded + 1))]
-        least = min(options)[0]
-        paid, self.profile = next(option for option in options if option[0] <= least * Fraction(105, 100))
-        size = min(queued, sizes[self.profile])
-        best = min(Fraction(work[k], sizes[k]) for k in range(allowed))
-        if guide == 0 and best < paid:
-            spare = max(0, self.load.deadline_ns * self.clock // 10**9 - alone[0] - self.others)  # type: ignore[operator]
-            gain = 1024 - math.floor(best / paid * 1024)
-            wait = spare * 50 * gain // (100 * 1024)
-            if now < arrival + wait and arrival // len(self.arrived) <= wait:
-                changes.append(arrival + wait)
-                size = 0
-        self.batch = self.waiting[:size]
-        self.due = ends[guide if guide is not None and guide < size else 0]
-        self.changes = min(changes, default=None)
-        self.since = arrival
+    def form_auto(self, now: int, queue: list[int]) -> int | None:
+        """As many as the scheduler likes, by the definition of automatic batches; when it chooses anew."""
+        profiles, sizes = self.load.profiles, self.load.batching.sizes
+        alone = [profile.standalone_cycles for profile in profiles]
+        columns = [(profile.table.compute_cycles, profile.table.memory_cycles) for profile in profiles]
+        sums = [(int(compute.sum()), int(fetch.sum())) for compute, fetch in columns]
+        unit = 2 ** max(0, max(map(max, sums)).bit_length() - 20)
+        compute_busy, fetch_busy = 1 + self.busy[0], 1 + self.busy[1]
+        price = 1024 * compute_busy // (compute_busy + fetch_busy)
+        work = [max(1, (c // unit * price + f // unit * (1024 - price)) // 2) for c, f in sums]
+        end = self.deadline_of(queue[0])
+        timed = end is not None and now + alone[0] <= end
+        slack = end - now if timed else 0  # type: ignore[operator]
+        limit = self.limit()
+        grain = 2 ** max(0, limit.bit_length() - 18) if timed else 1
+        others = min(limit, self.others + alone[0]) // grain
+        left = [(slack - time) // grain for time in alone]
+        chance = [max(0, spare) * 2**14 // (max(0, spare) + others + 1) if timed else 2**14 for spare in left]
+        padded = next((k for k, size in enumerate(sizes) if size >= len(queue)), len(sizes) - 1)
+        worth = [Fraction(min(len(queue), sizes[k]) * chance[k], work[k]) for k in range(padded + 1)]
+        best = worth.index(max(worth))
+        size = min(len(queue), sizes[best])
+        changes = now + max(1, slack // 16) if timed else None
+        if size == len(queue) and changes is not None and self.expects(changes):
+            gap = min(2 * limit, (now + self.others + alone[0]) // len(self.arrived)) // grain
+            for k, larger in enumerate(sizes):
+                if larger <= size or left[k] <= 0:
+                    continue
+                wait = (larger - size) * gap
+                if wait > limit // grain:
+                    continue
+                lost = min(2**20, wait * (2**14 - chance[best]) // (left[best] + others + 1))
+                if Fraction(larger * chance[k], work[k]) > Fraction(size * (chance[best] + lost), work[best]):
+                    self.batch, self.profile = [], 0
+                    return changes
+        self.batch, self.profile = queue[:size], best
+        return changes
+
+    def expects(self, by: int) -> bool:
+        """Whether somebody may come by then who would be let in."""
+        gives_up = self.gives_up_at()
+        asks = isinstance(self.load.source, OpenLoop) or bool(self.future)
+        return asks and not self.is_full() and (gives_up is None or by < gives_up)
+
+    def limit(self) -> int:
+        """Cycles from arrival to deadline."""
+        if self.load.deadline_ns is None:
+            return 2**62
+        return self.load.deadline_ns * self.clock // 10**9
 
     def deadline_of(self, number: int) -> int | None:
         if self.load.deadline_ns is None:
