@@ -67,8 +67,16 @@ def _figure(value: float) -> str:
 
 
 def _load(run: Run) -> float:
-    """Requests offered per second over all tenants; of what offers by the machine's pace, those completed."""
-    return run["system"].get("offered_qps") or float(sum(tenant["qps"] for tenant in run["tenants"]))
+    """Requests offered per second over all tenants.
+
+    Beside tenants that offer theirs at once, whose sources have no rate, it is those that arrived by the time
+    in which the others did; where all ask at once, those completed.
+    """
+    if offered_qps := run["system"].get("offered_qps"):
+        return offered_qps
+    if offered_s := run["system"].get("offered_s"):
+        return sum(tenant["arrived"] for tenant in run["tenants"]) / offered_s
+    return float(sum(tenant["qps"] for tenant in run["tenants"]))
 
 
 def _pick(runs: Sequence[Run]) -> tuple[Run, Run]:

@@ -53,7 +53,8 @@ def _ended_early(run: Run) -> str:
     for offered_s, tenant in sorted(early, key=lambda found: found[0])[:_NAMED]:
         rate = tenant.get("offered_qps")
         at = f" ({rate:,.4g} q/s until then)" if rate else ""
-        told.append(f"{tenant['name']} after {offered_s:.3g} of {longest_s:.3g} s measured{at}")
+        when = f"after {offered_s:.3g} of {longest_s:.3g} s measured{at}" if offered_s else "at once"
+        told.append(f"{tenant['name']} {when}")
     if not told:
         return ""
     rest = f" and {len(early) - _NAMED} more tenants" if len(early) > _NAMED else ""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from layerweaver.backend_sim.report.page import build_report
+from layerweaver.backend_sim.results.sentence import verdict_sentence
 from layerweaver.backend_sim.results.spans import span_notes
 from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.scenario.reading import load_scenario
@@ -79,6 +80,17 @@ def test_the_last_request_of_a_slow_tenant_does_not_make_others_end_early(make_s
     assert run["system"]["offered_qps"] == first["offered_qps"] + second["offered_qps"]
     (said,) = span_notes(["fcfs"], [run])
     assert said.startswith(f"q/s is over the time until the last completion ({run['measured_s']:.3g} s), of")
+
+
+def test_beside_a_tenant_that_asks_at_once_the_sentence_counts_what_arrived(make_scenario: Any) -> None:
+    nightly = {"arrival": {"kind": "offline", "samples": 30}, "deadline_ms": None}
+    hurried = {"queue": {"limit": 1}, "arrival": {"kind": "poisson", "qps": 3000, "seed": 2}}
+    run: Any = simulate(make_scenario(tenants=[nightly, hurried]))
+    assert run["system"]["offered_qps"] is None
+    arrived = sum(tenant["arrived"] for tenant in run["tenants"])
+    assert arrived > 2 * sum(tenant["completed"] for tenant in run["tenants"])
+    assert verdict_sentence([run]).startswith(f"At {arrived / 2:,.0f} queries per second")
+    assert "requests end early: vision at once; all" in next(span_notes(["fcfs"], [run]))
 
 
 def test_rates_that_count_the_serving_of_the_rest_say_so(make_scenario: Any) -> None:
