@@ -53,7 +53,9 @@ def _ended_early(run: Run) -> str:
     for offered_s, tenant in sorted(early, key=lambda found: found[0])[:_NAMED]:
         rate = tenant.get("offered_qps")
         at = f" ({rate:,.4g} q/s until then)" if rate else ""
-        when = f"after {offered_s:.3g} of {longest_s:.3g} s measured{at}" if offered_s else "at once"
+        when = "all at once" if tenant["arrived"] else "before the measured time"
+        if offered_s:
+            when = f"after {offered_s:.3g} of {longest_s:.3g} s measured{at}"
         told.append(f"{tenant['name']} {when}")
     if not told:
         return ""

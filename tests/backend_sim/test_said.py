@@ -90,7 +90,15 @@ def test_beside_a_tenant_that_asks_at_once_the_sentence_counts_what_arrived(make
     arrived = sum(tenant["arrived"] for tenant in run["tenants"])
     assert arrived > 2 * sum(tenant["completed"] for tenant in run["tenants"])
     assert verdict_sentence([run]).startswith(f"At {arrived / 2:,.0f} queries per second")
-    assert "requests end early: vision at once; all" in next(span_notes(["fcfs"], [run]))
+    assert "requests end early: vision all at once; all" in next(span_notes(["fcfs"], [run]))
+
+
+def test_a_source_that_ends_within_the_warm_up_is_said(make_scenario: Any) -> None:
+    loop = {"arrival": {"kind": "closed_loop", "concurrency": 1, "queries": 20}}
+    run: Any = simulate(make_scenario(warmup_s=1, tenants=[loop, {}]))
+    assert run["tenants"][0]["arrived"] == 0
+    assert run["system"]["offered_qps"] == run["tenants"][1]["offered_qps"]
+    assert "vision before the measured time; all" in next(span_notes(["fcfs"], [run]))
 
 
 def test_rates_that_count_the_serving_of_the_rest_say_so(make_scenario: Any) -> None:
