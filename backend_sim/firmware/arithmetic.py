@@ -25,7 +25,7 @@ from layerweaver.backend_sim.firmware.spans import (
 from layerweaver.ir import PolicyError
 from layerweaver.scheduler.machine.view import NEVER
 
-__all__ = ["ARITHMETIC", "COMPARED", "Arithmetic", "all_of", "any_of"]
+__all__ = ["ARITHMETIC", "COMPARED", "Arithmetic", "all_of", "any_of", "negated"]
 
 ARITHMETIC = "policies of whole numbers: + - * // % << >> & | ^, comparisons, min, max, abs"
 
@@ -225,6 +225,13 @@ def all_of(parts: list[Number]) -> Number:
 def any_of(parts: list[Number]) -> Number:
     """Conditions joined by or; those that are known are left out."""
     return _connected(parts, "||", 0)
+
+
+def negated(part: Number) -> Number:
+    """What is true where a condition is not."""
+    if part.value is not None:
+        return constant(int(not part.value), boolean=True)
+    return Number(f"(!{part.text})", BOOLEAN, boolean=True, calls=part.calls)
 
 
 def _connected(parts: list[Number], sign: str, empty: int) -> Number:

@@ -6,8 +6,15 @@ import ast
 from abc import abstractmethod
 from types import FunctionType, ModuleType
 
-from layerweaver.backend_sim.firmware.arithmetic import ARITHMETIC, COMPARED, Arithmetic, all_of, any_of
-from layerweaver.backend_sim.firmware.spans import BOOLEAN, INT32, Number, Span, constant
+from layerweaver.backend_sim.firmware.arithmetic import (
+    ARITHMETIC,
+    COMPARED,
+    Arithmetic,
+    all_of,
+    any_of,
+    negated,
+)
+from layerweaver.backend_sim.firmware.spans import INT32, Number, Span, constant
 from layerweaver.backend_sim.firmware.things import (
     Known,
     Layout,
@@ -66,10 +73,7 @@ class Expressions(Arithmetic):
         if isinstance(node, ast.BoolOp):
             return self._joined(node)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            inner = self.condition(node.operand)
-            if inner.value is not None:
-                return constant(int(not inner.value), boolean=True)
-            return Number(f"(!{inner.text})", BOOLEAN, boolean=True, calls=inner.calls)
+            return negated(self.condition(node.operand))
         value = self._absolute(self.number(node))
         if value.boolean:
             return value
@@ -232,12 +236,11 @@ class Expressions(Arithmetic):
                 same.append(self._differ(node, value, ast.Eq, item))
             elif not isinstance(value, Several) and isinstance(item, Number):
                 same.append(self._comparison(self._as_number(left, value), ast.Eq, item))
+        # Python makes the whole tuple before it looks; C stops at what is equal.
+        if any(item.calls for item in among.items[1:] if isinstance(item, Number)):
+            raise self.refusal(node, "tuples with calls are not compared", "name the results first")
         found = any_of(same)
-        if isinstance(op, ast.In):
-            return found
-        if found.value is not None:
-            return constant(1 - found.value, boolean=True)
-        return Number(f"(!{found.text})", BOOLEAN, boolean=True)
+        return found if isinstance(op, ast.In) else negated(found)
 
     def _joined(self, node: ast.BoolOp) -> Number:
         decisive = int(isinstance(node.op, ast.Or))
