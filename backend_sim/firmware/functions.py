@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Iterable, Set
 from types import FunctionType
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from layerweaver.backend_sim.firmware.assignments import Result
 from layerweaver.backend_sim.firmware.c_words import POINTED, address, c_type, identifier, is_mentioned
@@ -27,6 +28,13 @@ from layerweaver.backend_sim.firmware.things import (
 from layerweaver.backend_sim.firmware.tuples import without_tuples
 
 __all__ = ["Function"]
+
+Field: TypeAlias = tuple[str, str]
+"""A record and its field; what outlasts a call of a function."""
+
+_ENTRIES: Field = ("", "entries")
+"""Those of lists of tenants."""
+
 _TAKEN = re.compile(r"\s*\w+ (result\d+_*) = ")
 
 
@@ -74,6 +82,9 @@ class Function(Statements):
         self.result = Result()
         self.called: set[Function] = set()
         self._others = others
+        self.sees: set[Field] = set()
+        self.changes: set[Field] = set()
+        self._effects: dict[ast.AST, tuple[Set[Field], Set[Field]]] = {}
 
     def _wanted(self, record: str, field: str) -> bool:
         return self._others.reads(record, field)
@@ -143,7 +154,61 @@ class Function(Statements):
     def _attribute(self, node: ast.Attribute, owner: Thing, name: str) -> Thing:
         if isinstance(owner, Seen) and name in ("ready", "spare"):
             self._use_lists()
+        if isinstance(owner, Pointed) and self.layout.write(owner, name) is not None:
+            self._note(node, sees={(owner.record, name)})
         return super()._attribute(node, owner, name)
+
+    def thing(self, node: ast.expr) -> Thing:
+        """Any expression; C computes the parts of one in any order, so none may change what another sees."""
+        found = super().thing(node)
+        if isinstance(node, (ast.BinOp, ast.Compare, ast.Call, ast.Subscript, ast.Tuple, ast.List)):
+            self._check_order(node, ast.iter_child_nodes(node))
+        match node:
+            case ast.Subscript(slice=twice) if isinstance(found, Pointed):
+                self._check_order(node, [twice, twice])
+            case ast.Call(func=ast.Name(id="abs"), args=[twice]):
+                self._check_order(node, [twice, twice])
+        return found
+
+    def _entry(self, node: ast.Subscript, owner: Thing, index: ast.expr) -> Thing:
+        if isinstance(owner, Listed) and owner.of == "number":
+            self._note(node, sees={_ENTRIES})
+        return super()._entry(node, owner, index)
+
+    def _assign_place(self, node: ast.stmt, target: ast.expr, value: ast.expr) -> None:
+        super()._assign_place(node, target, value)
+        self._check_order(value, [target, value])
+
+    def _write_place(self, node: ast.stmt, target: ast.expr, value: Number) -> None:
+        super()._write_place(node, target, value)
+        owner = self.thing(target.value) if isinstance(target, ast.Attribute) else None
+        if isinstance(target, ast.Attribute) and isinstance(owner, Pointed):
+            self._note(node, changes={(owner.record, target.attr)})
+        else:
+            self._note(node, changes={_ENTRIES})
+
+    def _note(
+        self, node: ast.AST, *, sees: Set[Field] = frozenset(), changes: Set[Field] = frozenset()
+    ) -> None:
+        """Note what a part of the function reads and writes of what outlasts it."""
+        self._effects[node] = sees, changes
+        self.changed = self.changed or not (sees <= self.sees and changes <= self.changes)
+        self.sees |= sees
+        self.changes |= changes
+
+    def _check_order(self, node: ast.expr, parts: Iterable[ast.AST]) -> None:
+        if not self.changes:
+            return
+        seen, changed = set[Field](), set[Field]()
+        for part in parts:
+            effects = [self._effects[item] for item in ast.walk(part) if item in self._effects]
+            sees = set[Field]().union(*(item[0] for item in effects))
+            changes = set[Field]().union(*(item[1] for item in effects))
+            if changes & (seen | changed) or sees & changed:
+                what = f"in {ast.unparse(node)[:60]} a call changes what is read beside it"
+                raise self.refusal(node, what, "name the result first")
+            seen |= sees
+            changed |= changes
 
     def call(self, node: ast.Call, function: FunctionType) -> Thing:
         """A call of a plain function: an expression, or nothing that has a value."""
@@ -160,6 +225,8 @@ class Function(Statements):
         given = self._arguments(node, function)
         callee = self._others.callee(self, node, function, given)
         self.called.add(callee)
+        self._check_order(node, ast.iter_child_nodes(node))
+        self._note(node, sees=callee.sees, changes=callee.changes)
         parts = ["lw"]
         for name, thing in zip(callee._parameters, given, strict=True):
             match thing:
