@@ -47,6 +47,11 @@ MIXES: dict[str, Mix] = {
     "RN+B384 4:1 at 30, cc": ("compute-centric", (("RN", 4), ("B384", 1)), 30),
     "RN+MN+BB+BL at 10": ("memory-centric", (("RN", 1), ("MN", 1), ("BB", 1), ("BL", 1)), 10),
     "IC+RX+BB+BL at 30": ("memory-centric", (("IC", 1), ("RX", 1), ("BB", 1), ("BL", 1)), 30),
+    "MN+BB 2:1 at 5": ("memory-centric", (("MN", 2), ("BB", 1)), 5),
+    "RX+MN 1:1 at 3, cc": ("compute-centric", (("RX", 1), ("MN", 1)), 3),
+    "MN+B384 1:1 at 5, cc": ("compute-centric", (("MN", 1), ("B384", 1)), 5),
+    "RN+BL 1:1 at 10, v5e": ("tpu-v5e", (("RN", 1), ("BL", 1)), 10),
+    "RN+RX+BB+G2 at 10, v5e": ("tpu-v5e", (("RN", 1), ("RX", 1), ("BB", 1), ("G2", 1)), 10),
 }
 BATCHED_MOST = ("BB", "BL", "G2")
 Setting = tuple[int, int, float]
