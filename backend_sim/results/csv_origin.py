@@ -57,7 +57,7 @@ def _origins(text: str, where: str) -> list[Mapping[str, Any]]:
         if held > MAX_VALUES:
             raise ResultError(f"its origins hold more than {MAX_VALUES:,} values", where=f"{where}:{number}")
         try:
-            origin: dict[str, Any] = {name: parse_json(cell) for name, cell in cells.items()}
+            origin: dict[str, object] = {name: parse_json(cell) for name, cell in cells.items()}
             origin["seed"] = int(row["seed"]) if row.get("seed") else None
         except (ValueError, RecursionError):
             raise ResultError("has a broken origin", where=f"{where}:{number}") from None

@@ -38,7 +38,7 @@ that other packages add, whether bad rows are left out."""
 
 def scenario_record(scenario: Scenario, configs: Collection[NpuConfig] = ()) -> dict[str, object]:
     """All keys of a scenario with every default filled in, its folder, hashes of its files and plug-ins."""
-    record: dict[str, Any] = scenario.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    record = scenario.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     _leave_out_refused(record, scenario.spec)
     record[FOLDER] = str(scenario.folder)
     record[HASHES] = {text: file_hash(scenario.path_of(text)) for text in dict.fromkeys(_files(scenario))}

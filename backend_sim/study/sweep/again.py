@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ class PointAgain(NamedTuple):
         apart: Columns in which it differs from the study's table; None if the table does not have it yet.
     """
 
-    row: dict[str, Any]
+    row: dict[str, object]
     error: str
     document: dict[str, Any] | None
     apart: list[str] | None
@@ -71,7 +71,7 @@ def rerun_point(folder: Path, number: int, *, allow_code: bool = False) -> Point
     return PointAgain(row, measured.error, document, _apart(folder, measured, row, axes))
 
 
-def _apart(folder: Path, measured: Measured, row: dict[str, Any], axes: list[str]) -> list[str] | None:
+def _apart(folder: Path, measured: Measured, row: Mapping[str, object], axes: list[str]) -> list[str] | None:
     """In which columns a point differs from the one that is kept."""
     names = list(row)
     *cells, error = values_of(*line_of([*row.values(), measured.error or None]))

@@ -97,7 +97,7 @@ class Measured(NamedTuple):
     """
 
     number: int
-    row: dict[str, Any]
+    row: dict[str, object]
     error: str
 
 
@@ -150,7 +150,7 @@ def measure_points(job: Job, points: Sequence[tuple[int, Sequence[Any]]]) -> lis
     return [_measured(job, number, dict(zip(job.axes, values, strict=True))) for number, values in points]
 
 
-def _measured(job: Job, number: int, values: dict[str, Any]) -> Measured:
+def _measured(job: Job, number: int, values: Mapping[str, Any]) -> Measured:
     try:
         return Measured(number, dict(_MEASURES[job.measure](job, values)), "")
     except LayerweaverError as error:

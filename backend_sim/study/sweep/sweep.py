@@ -133,7 +133,7 @@ def _command(study: Study, folder: Path, count: int, cluster: str | None) -> str
     return shlex.join(words + ["--allow-code"] * study.job.allow_code)
 
 
-def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, Any]:
+def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, object]:
     """The rows of the Pareto front, and the sensitivity."""
     said, aims = store.summary, study.spec.objectives
     if said is None or said.aims != aims:
