@@ -61,12 +61,16 @@ class LabelledRun:
 
     @property
     def offered_qps(self) -> float:
-        """Requests offered per second over all tenants; of older results, arrived by simulated time."""
+        """Requests offered per second over all tenants; where sources have no rate, those that arrived.
+
+        Of older results they are divided by the simulated time, else by that in which any tenant offers some.
+        """
         given = self.system.get("offered_qps")
         if given:
             return given
         arrived = sum(tenant["arrived"] for tenant in self.tenants)
-        return arrived / self.document["simulated_s"] if self.document["simulated_s"] > 0 else 0.0
+        seconds = self.system.get("offered_s") or self.document["simulated_s"]
+        return arrived / seconds if seconds > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

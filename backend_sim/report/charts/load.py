@@ -95,7 +95,8 @@ def load_charts(documents: Documents) -> list[Chart]:
                 Chart(
                     f"p99-{index}",
                     f"p99 of {tenant} over load",
-                    "99 of 100 requests were at least this fast. Under the deadline line is fine.",
+                    "99 of 100 completed requests were at least this fast. Under the deadline line is fine "
+                    "where few were dropped, which the violations count.",
                     tail,
                     table,
                 )
