@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,13 @@ def test_what_changed_since_is_said(tmp_path: Path) -> None:
     assert rerun_study(out) == [3]
     with pytest.raises(ResultError, match=r"there is no point 2; 0 to 1"):
         rerun_point(out, 2)
+    database = sqlite3.connect(out / "study.sqlite")
+    with database:
+        database.execute("DELETE FROM points WHERE number = 1")
+    database.close()
+    assert rerun_point(out, 1).apart is None
+    with pytest.raises(ResultError, match=r"has 1 of 2 points; go on with the sweep"):
+        rerun_study(out)
     with (tmp_path / "costs.csv").open("a") as stream:
         stream.write("third,5,0,0\n")
     for again in (lambda: rerun_point(out, 0), lambda: rerun_study(out)):

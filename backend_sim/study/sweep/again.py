@@ -101,10 +101,18 @@ def rerun_study(
         Numbers of the lines of its table that came out otherwise, from 1.
 
     Raises:
-        ResultError: If the folder does not say how its points were made, or something has changed since.
+        ResultError: If the folder does not say how its points were made, has not all of them, or something
+            has changed since.
         LayerweaverError: If the study can no longer be read.
     """
     study = study_again(folder, allow_code=allow_code)
+    with KnownPoints(folder) as points:
+        if points.count < study.total:
+            raise ResultError(
+                f"has {points.count:,} of {study.total:,} points",
+                where=str(folder),
+                accepted="go on with the sweep first, or give --point",
+            )
     try:
         before = (folder / _TABLE).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
