@@ -1,16 +1,17 @@
-"""Which networks to measure next: those that tell most of the parameters (greedy D-optimal design).
+"""Which networks to measure next: those that leave the least doubt about the latencies of all candidates.
 
-A design made of sensitivities alone picks the strangest networks, and strange networks meet the compiler's
-quirks. What few candidates contain is therefore counted against a candidate, and so is an extreme latency.
+A design made for the parameters picks networks that are unlike all others, and tells little of the others.
+What is asked for is predictions: each network is chosen for how much its measurement narrows the spreads of
+all candidates' predicted latencies, added up. A network that none resembles weighs as much as any, no more.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from layerweaver.costmodel.calibration.fit import fit_point
 from layerweaver.costmodel.calibration.parameters import BASE, parameters_of
@@ -22,10 +23,6 @@ __all__ = ["suggest"]
 
 EXPECTED_ERROR = 0.3
 """Spread of the logarithm of measured over predicted to be reckoned with before anything is known."""
-EXTREME = 0.2
-"""What a network loses of its information for every factor e that it is longer or shorter than the median."""
-QUIRK = 1.0
-"""What a network whose operators no other candidate has loses of its information, at most."""
 
 
 def suggest(
@@ -40,39 +37,36 @@ def suggest(
         count: How many to choose; all where there are no more.
 
     Returns:
-        Rows of ``model``, ``predicted_ms`` and ``gain`` (in nats of the parameters' uncertainty).
+        Rows of ``model``, ``predicted_ms`` and ``gain`` (by how much the mean spread of predictions, in
+        logarithm, shrinks).
     """
     work = NetworkWork.collect([(columns, None) for columns in networks], config)
     shipped = work.latency_ms({})
     parameters = parameters_of(config, float(np.median(shipped)))
     free = [parameters[name] for name in BASE]
-    jacobian = fit_point(work, free).jacobian
-    jacobian = jacobian * np.array([parameter.spread for parameter in free]) / EXPECTED_ERROR
-    extreme = np.abs(np.log(shipped / np.median(shipped)))
-    trust = np.array(_ordinary(networks)) * np.exp(-EXTREME * extreme)
+    jacobian = fit_point(work, free).jacobian * np.array([parameter.spread for parameter in free])
     rows: list[dict[str, Any]] = []
     left = list(range(len(networks)))
     known = np.eye(len(free))
+    doubt = _doubt(jacobian, known)
     while left and len(rows) < count:
-        gains = []
-        for index in left:
-            row = jacobian[index] * trust[index]
-            gains.append(0.5 * float(np.log1p(row @ np.linalg.solve(known, row))))
-        best = left[int(np.argmax(gains))]
+        trials = [known + np.outer(jacobian[index], jacobian[index]) / EXPECTED_ERROR**2 for index in left]
+        doubts = [_doubt(jacobian, trial) for trial in trials]
+        place = int(np.argmin(doubts))
+        best, gain = left.pop(place), doubt - doubts[place]
         rows.append(
-            {"model": models[best], "predicted_ms": float(shipped[best]), "gain": float(f"{max(gains):.4g}")}
+            {"model": models[best], "predicted_ms": float(shipped[best]), "gain": float(f"{gain:.4g}")}
         )
-        row = jacobian[best] * trust[best]
-        known = known + np.outer(row, row)
-        left.remove(best)
+        known, doubt = trials[place], doubts[place]
     return rows
 
 
-def _ordinary(networks: Sequence[LayerColumns]) -> list[float]:
-    """How ordinary each candidate is among all, 0 to 1: the least common of its operators says it."""
-    sets = [
-        {operator for layer in columns.graph.layers for operator in layer.operators} for columns in networks
-    ]
-    seen = Counter(operator for one in sets for operator in one)
-    rarest = [min((seen[operator] for operator in one), default=1) / len(networks) for one in sets]
-    return [1 - QUIRK * (1 - min(1.0, 2 * share)) for share in rarest]
+def _doubt(jacobian: NDArray[np.float64], known: NDArray[np.float64]) -> float:
+    """Mean spread of the logarithms of the candidates' latencies.
+
+    Args:
+        jacobian: Change of each with each parameter, in spreads of its prior, shape (networks, parameters).
+        known: Inverse of the parameters' covariance.
+    """
+    variances = np.einsum("ni,in->n", jacobian, np.linalg.solve(known, jacobian.T))
+    return float(np.mean(np.sqrt(np.maximum(variances, 0.0))))
