@@ -58,6 +58,8 @@ Setting = tuple[int, int, float]
 """Largest batch of compute-bound and of memory-bound tenants, share of the slack waited."""
 BY_HAND: tuple[Setting, ...] = tuple(itertools.product((1, 8), (8, 64), (0.0, 0.1, 0.35)))
 UNBATCHED: Setting = (1, 1, 0.0)
+BRACKET = 0.0025
+"""Share of the bound within which a peak is found."""
 Job = tuple[str, Setting | None, str, int, int]
 
 
@@ -101,9 +103,9 @@ def scenario(mix: str, setting: Setting | None, folder: Path) -> dict[str, Any]:
 def peak_of(job: tuple[Job, Path]) -> float:
     """Peak rate as a share of the bound over all batch sizes, mean over the seeds."""
     (mix, setting, policy, queries, seeds), folder = job
-    every = plan_peak(as_prepared(scenario(mix, (64, 64, 0.0), folder)), queries=queries)
-    plan = plan_peak(as_prepared(scenario(mix, setting, folder)), queries=queries)
-    peaks = [search_one(plan, policy, replica).low for replica in range(seeds)]
+    every = plan_peak(as_prepared(scenario(mix, (64, 64, 0.0), folder)), queries=queries, resolution=BRACKET)
+    plan = plan_peak(as_prepared(scenario(mix, setting, folder)), queries=queries, resolution=BRACKET)
+    peaks = [search_one(plan, policy, replica).low for replica in range(1, seeds + 1)]
     return statistics.fmean(peaks) * plan.bound_factor / every.bound_factor
 
 
@@ -137,7 +139,7 @@ def main() -> None:
     parser.add_argument("--policy", default="layerweaver+")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--queries", type=int, default=10_000)
+    parser.add_argument("--queries", type=int, default=6_000)
     parser.add_argument("--only-auto", action="store_true", help="run only what the scheduler chooses")
     parser.add_argument("--folder", type=Path, default=Path(), help="where compiled profiles are kept")
     parser.add_argument("--json", type=Path, required=True)
