@@ -52,7 +52,6 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         "seed": run.request.seed,
         "npu": run.prepared.npu_name,
         "simulated_s": span_s,
-        "measured_s": window_s,
         "layers_executed": sum(outcome.layers_executed for outcome in run.outcomes),
         "tenants": [tenant.document for tenant in tenants],
         "system": system,

@@ -43,18 +43,6 @@ class Run(TypedDict):
         float,
         Said("simulated s", Form.NUMBER, _P, "From the first scheduled arrival to the last completion."),
     ]
-    measured_s: NotRequired[
-        Annotated[
-            float,
-            Said(
-                "measured s",
-                Form.NUMBER,
-                Shown.NOWHERE,
-                "What rates are over: from the end of the warm-up to the last completion of any tenant, "
-                "or to the cool-down.",
-            ),
-        ]
-    ]
     tenants: Annotated[list[Tenant], Field(min_length=1, max_length=MAX_TENANTS)]
     system: System
     policy_options: NotRequired[Mapping[str, Value]]

@@ -20,7 +20,9 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
         names: What the runs are called.
         runs: The runs; those of older versions do not say for how long who asked.
     """
-    known = [(name, run) for name, run in zip(names, runs, strict=True) if "measured_s" in run]
+    known = [
+        (name, run) for name, run in zip(names, runs, strict=True) if "measured_s" in run.get("system", {})
+    ]
     ends: dict[str, list[str]] = {}
     for name, run in known:
         if text := _ended_early(run):
@@ -28,9 +30,14 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
     for text, found in ends.items():
         yield text if len(found) == len(runs) else f"{', '.join(found)}: {text}"
     longer = [
-        (f"{name} {run['measured_s']:.3g} s" if len(runs) > 1 else f"{run['measured_s']:.3g} s", run)
+        (
+            f"{name} {run['system']['measured_s']:.3g} s"
+            if len(runs) > 1
+            else f"{run['system']['measured_s']:.3g} s",
+            run,
+        )
         for name, run in known
-        if run["measured_s"] > (1 + _VISIBLE) * run["system"].get("offered_s", 0.0) > 0
+        if run["system"]["measured_s"] > (1 + _VISIBLE) * run["system"].get("offered_s", 0.0) > 0
     ]
     if longer:
         rest = f" and {len(longer) - _NAMED} more" if len(longer) > _NAMED else ""

@@ -121,6 +121,7 @@ def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) 
         "deadline_mode_share": modes["deadline"] / decisions if decisions and "deadline" in modes else None,
         "decision_modes": {mode: count / decisions for mode, count in modes.items()} if decisions else {},
     }
+    document["measured_s"] = window_s
     _add_bounds(document, run, tenants)
     if len(energy_j) == len(tenants):
         document["energy_j"] = three_digits(sum(energy_j))

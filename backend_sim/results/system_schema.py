@@ -112,6 +112,18 @@ class System(TypedDict):
             ),
         ]
     ]
+    measured_s: NotRequired[
+        Annotated[
+            float,
+            Said(
+                "measured s",
+                Form.NUMBER,
+                Shown.NOWHERE,
+                "What rates are over: from the end of the warm-up to the last completion of any tenant, "
+                "or to the cool-down.",
+            ),
+        ]
+    ]
     offered_share: NotRequired[
         Annotated[
             Share, Said("of bound", Form.SHARE, _P, "`offered_qps` by `bound_qps`; above 1 queues grow.")

@@ -32,8 +32,8 @@ class Tenant(TypedDict):
             "q/s",
             Form.NUMBER,
             _T | _P | _F | _S,
-            "Requests completed per second of the measured time (`measured_s`), which ends with the last "
-            "completion of any tenant, not of this one.",
+            "Requests completed per second of the measured time (`system.measured_s`), which ends with the "
+            "last completion of any tenant, not of this one.",
         ),
     ]
     latency_ms: Annotated[
