@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from layerweaver.costmodel.model import CostedModel
+from layerweaver.ir.units import ENERGY_COUNTS
 
 __all__ = [
-    "ENERGY_COUNTS",
     "Bound",
     "CostedLayer",
     "Roofline",
@@ -20,12 +20,6 @@ __all__ = [
     "explain",
     "roofline",
 ]
-
-ENERGY_COUNTS = (
-    "MACs, vector operations, DRAM bytes as they are timed (whole bursts, latency_ns as bytes) and, once a "
-    "layer, on-chip bytes, each times the config's constant; "
-    "not counted: leakage, control, and what the array fetches twice"
-)
 
 
 class Bound(StrEnum):

@@ -6,7 +6,14 @@ import math
 import re
 from fractions import Fraction
 
-__all__ = ["QUANTITIES", "ceil_div", "parse_quantity"]
+__all__ = ["ENERGY_COUNTS", "QUANTITIES", "ceil_div", "parse_quantity"]
+
+ENERGY_COUNTS = (
+    "MACs, vector operations, DRAM bytes as they are timed (whole bursts, latency_ns as bytes) and, once a "
+    "layer, on-chip bytes, each times the config's constant; "
+    "not counted: leakage, control, and what the array fetches twice"
+)
+"""What an energy counts, wherever one stands."""
 
 _NUMBER = r"[+-]?(?:\d+(?:_\d+)*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
 _TEXT = re.compile(rf"\s*({_NUMBER})\s*(.*?)\s*")

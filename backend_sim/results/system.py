@@ -11,8 +11,8 @@ from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done
 from layerweaver.backend_sim.results.system_schema import PoolNpu, System
 from layerweaver.backend_sim.results.tenant import TenantResult, three_digits
 from layerweaver.backend_sim.run.run import Run
-from layerweaver.costmodel.explain import ENERGY_COUNTS
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up
+from layerweaver.ir.units import ENERGY_COUNTS
 from layerweaver.scheduler.bounds import closed_loop_bound, mix_bound, pool_bound
 
 __all__ = ["npu_documents", "system_document"]

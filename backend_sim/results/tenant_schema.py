@@ -14,7 +14,7 @@ from layerweaver.backend_sim.results.details_schema import Counted
 from layerweaver.backend_sim.results.fields import LENIENT, Count, Share
 from layerweaver.backend_sim.results.metric import Form, Said, Shown, Value
 from layerweaver.backend_sim.results.token_schema import Language, Latency, TokenDeadline
-from layerweaver.costmodel.explain import ENERGY_COUNTS
+from layerweaver.ir.units import ENERGY_COUNTS
 
 __all__ = ["Tenant"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layerweaver.backend_sim.results.spans import span_notes
 from layerweaver.cli.render import percent
-from layerweaver.costmodel.explain import ENERGY_COUNTS
+from layerweaver.ir.units import ENERGY_COUNTS
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.results.certified import CertifiedTenant

@@ -103,18 +103,6 @@ def test_energy_of_language_models_is_told_like_that_of_others() -> None:
     assert told(dram_byte_pj=10.0, mac_pj=1.0)[0]["tenants"][0]["energy_j"] > chat["energy_j"]
 
 
-def test_what_the_host_is_not_charged_in_iterations_is_told() -> None:
-    def told(*operators: str) -> list[str]:
-        host = {"operators": operators, "ns_per_element": 1.0}
-        prepared = prepare(load_scenario({**SCENARIO, "npu": {**SCENARIO["npu"], "host": host}}))
-        return [warning for warning in prepared.warnings if "host" in warning]
-
-    assert told("Concat") == [
-        "chat: the host is not charged Concat in its iterations where that is written in place"
-    ]
-    assert told("Softmax") == []
-
-
 def test_peak_looks_at_tokens() -> None:
     found: Any = peak(SCENARIO, ["layerweaver+"], queries=60)["results"][0]
     assert found["peak_qps"] > 0
