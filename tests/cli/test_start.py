@@ -45,9 +45,10 @@ def test_a_simulation_loads_what_it_needs() -> None:
         "except SystemExit:\n    pass\n"
         f"print([name for name in {UNUSED!r} if name in sys.modules], file=sys.stderr)"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=LIMIT_S
-    )
+    for _ in range(2):  # the first one may have to make what the second one finds
+        ran = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=LIMIT_S
+        )
     assert ran.stderr.splitlines()[-1] == "[]"
 
 
