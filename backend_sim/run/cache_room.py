@@ -26,11 +26,13 @@ def with_room(
     """The language models with room for their caches and their share of the activation buffer.
 
     The DRAM holds the weights of all tenants, the largest live activations of any, and the caches, which
-    language models without ``kv.blocks`` share equally.
+    language models without ``kv.blocks`` share equally after the stated ones. Where all blocks are stated,
+    weights and caches must fit the whole DRAM, whatever share ``dram.utilization`` leaves to them.
 
     Raises:
-        ScenarioError: If the DRAM's size is unknown or does not suffice.
+        ScenarioError: If the DRAM's size is unknown, where blocks are not stated, or does not suffice.
     """
+    _check_stated(scenario, models, menus, config)
     budget = _activation_budgets(menus)
     wanted = [
         index for index, model in enumerate(models) if model is not None and _needs_room(scenario, index)
@@ -80,6 +82,47 @@ def _needs_room(scenario: Scenario, index: int) -> bool:
     return spec is None or spec.kv.blocks is None
 
 
+def _check_stated(
+    scenario: Scenario, models: Sequence[DecoderModel | None], menus: Menus, config: NpuConfig | None
+) -> None:
+    """Refuse weights and stated caches that a DRAM of known size cannot hold."""
+    if config is None or config.dram.capacity_gb is None:
+        return
+    weights, stated = _weight_bytes(models, menus), _stated_bytes(scenario, models)
+    lacks = weights + stated - int(config.dram.capacity_gb * 1e9)
+    if stated and lacks > 0:
+        first = next(index for index, model in enumerate(models) if _cache_bytes(scenario, index, model))
+        raise ScenarioError(
+            f"the stated blocks do not fit the DRAM: they take {stated / 1e9:.4g} GB and all weights "
+            f"{weights / 1e9:.4g} GB of {config.dram.capacity_gb:.4g} GB, {lacks / 1e9:.4g} GB too much",
+            where=scenario.where("tenants", first, "llm"),
+            accepted="give fewer kv.blocks, a larger dram.capacity_gb or a smaller model",
+        )
+
+
+def _weight_bytes(models: Sequence[DecoderModel | None], menus: Menus) -> int:
+    """Bytes of all tenants' weights."""
+    return sum(
+        model.costs.parameter_bytes
+        if model is not None and isinstance(model.costs, CostedRows)
+        else int(menu[0].table.weight_bytes.sum())
+        for model, menu in zip(models, menus, strict=True)
+    )
+
+
+def _stated_bytes(scenario: Scenario, models: Sequence[DecoderModel | None]) -> int:
+    """Bytes of all caches whose blocks are stated."""
+    return sum(_cache_bytes(scenario, index, model) for index, model in enumerate(models))
+
+
+def _cache_bytes(scenario: Scenario, index: int, model: DecoderModel | None) -> int:
+    """Bytes of a cache whose blocks are stated; 0 for others, and for models of times, which have no rows."""
+    spec = scenario.spec.tenants[index].llm
+    if model is None or spec is None or spec.kv.blocks is None or not isinstance(model.costs, CostedRows):
+        return 0
+    return -(-spec.kv.blocks * spec.kv.block * model.costs.cache_bits // 8)
+
+
 def _free_bytes(
     scenario: Scenario,
     index: int,
@@ -87,7 +130,7 @@ def _free_bytes(
     menus: Menus,
     config: NpuConfig | None,
 ) -> int:
-    """Bytes of DRAM that weights and activations leave."""
+    """Bytes of DRAM that weights, activations and stated caches leave."""
     usable = None if config is None else config.dram.usable_bytes
     if usable is None:
         raise ScenarioError(
@@ -95,19 +138,13 @@ def _free_bytes(
             where=scenario.where("tenants", index, "llm"),
             accepted="give dram.capacity_gb in the NPU config, or kv: {blocks: ...}",
         )
-    weights, live = 0, 0
-    for model, menu in zip(models, menus, strict=True):
-        costs = None if model is None else model.costs
-        live = max(live, largest_table(menu).peak_activation_bytes)
-        if isinstance(costs, CostedRows):
-            weights += costs.parameter_bytes
-        else:
-            weights += int(menu[0].table.weight_bytes.sum())
-    free = usable - weights - live
+    weights, stated = _weight_bytes(models, menus), _stated_bytes(scenario, models)
+    live = max(largest_table(menu).peak_activation_bytes for menu in menus)
+    free = usable - weights - live - stated
     if free <= 0:
         raise ScenarioError(
-            f"the models do not fit the DRAM: weights take {weights / 1e9:.4g} GB and activations "
-            f"{live / 1e9:.4g} GB of {usable / 1e9:.4g} GB, {-free / 1e9:.4g} GB too much",
+            f"the models do not fit the DRAM: weights take {weights / 1e9:.4g} GB, activations "
+            f"{live / 1e9:.4g} GB and stated caches {stated / 1e9:.4g} GB of {usable / 1e9:.4g} GB, {-free / 1e9:.4g} GB too much",
             where=scenario.where("tenants", index, "model"),
             accepted="give a larger dram.capacity_gb, smaller weights or fewer tenants",
         )

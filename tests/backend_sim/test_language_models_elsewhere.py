@@ -117,3 +117,24 @@ def test_what_is_not_built_is_refused() -> None:
     unknown = {**SCENARIO, "npu": {**SCENARIO["npu"], "dram": {"bandwidth_gb_s": 100}}}
     with pytest.raises(LayerweaverError, match="capacity_gb"):
         prepare(load_scenario(unknown))
+
+
+def test_stated_blocks_must_fit_the_dram() -> None:
+    def prepared(blocks: list[int | None], capacity_gb: float | None) -> list[int]:
+        dram = {"bandwidth_gb_s": 100, **({} if capacity_gb is None else {"capacity_gb": capacity_gb})}
+        chat = SCENARIO["tenants"][0]
+        tenants = [
+            {**chat, "name": f"chat{index}", "llm": {**chat["llm"], "kv": {"blocks": count}}}
+            for index, count in enumerate(blocks)
+        ]
+        document = {**SCENARIO, "npu": {**SCENARIO["npu"], "dram": dram}, "tenants": tenants}
+        return [model.rules.blocks for model in prepare(load_scenario(document)).decoders if model]
+
+    weights, block = 2 * 163_037_184, 16 * 2 * 18_432
+    assert prepared([10**9], None) == [10**9]
+    assert prepared([1000], 1) == [1000]
+    for blocks, capacity_gb in (([10**9], 1), ([1000], 0.001), ([1000], (weights + 999 * block) / 1e9)):
+        with pytest.raises(LayerweaverError, match="GB too much"):
+            prepared(blocks, capacity_gb)
+    alone, beside = prepared([None, 1], 1.0)[0], prepared([None, 101], 1.0)[0]
+    assert alone - beside == 100
