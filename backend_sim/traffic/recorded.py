@@ -84,19 +84,19 @@ class TraceSpec(Arrival):
         most = asked.max_queries
         if self.loop and asked.duration_ns is None and most is None:
             most = asked.min_queries
-        alike = asked.fixed_costs and self.counts_tokens is not False and self.tokens is None
+        uncounted = asked.fixed_costs and self.counts_tokens is not False and self.tokens is None
         return TraceArrivals(
             TraceFile(
                 asked.path_of(self.file),
                 self.format,
                 skip_bad_rows=asked.skip_bad_rows,
-                with_tokens=asked.with_tokens or (alike and self.counts_tokens is True),
-                tokens_if_any=alike and self.counts_tokens is None,
+                with_tokens=asked.with_tokens,
+                tokens_if_any=uncounted,
                 tenants=wanted,
                 columns=self.columns,
             ),
             tenants=wanted,
-            alike=alike,
+            uncounted=uncounted,
             time_scale=self.time_scale / asked.factor,
             loop=self.loop,
             sort=self.sort,

@@ -42,7 +42,7 @@ class TraceArrivals(TimeStream):
         spread_ns: Move every time at random within so much, see
             :mod:`layerweaver.backend_sim.traffic.spreading`; 0 for not.
         seed: Seed of that.
-        alike: Refuse rows whose tokens differ, since every request will cost the same.
+        uncounted: Refuse rows that count tokens, since every request will cost the same.
         stopping: When to end.
 
     Raises:
@@ -59,14 +59,13 @@ class TraceArrivals(TimeStream):
         loop: bool,
         sort: bool,
         stopping: Stopping,
-        alike: bool = False,
+        uncounted: bool = False,
         spread_ns: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__(stopping)
         self._trace, self._tenants, self._loop = trace, tenants, loop
-        self._keep_tokens, self._alike = trace.with_tokens and not alike, alike
-        self._tokens: tuple[int, int] | None = None
+        self._keep_tokens, self._uncounted = trace.with_tokens, uncounted
         self._sort = sort or not trace.format.in_order
         part = max(1, min(_MAX_SCALE_PART, int(_MAX_SCALE_PART**2 / time_scale)))
         scale = max(Fraction(str(time_scale)).limit_denominator(part), Fraction(1, _MAX_SCALE_PART))
@@ -108,17 +107,12 @@ class TraceArrivals(TimeStream):
             self._others.add(tenant[:60])
         return False
 
-    def _check_alike(self, row: TraceRow) -> None:
-        tokens = row.prompt, row.output
-        if self._tokens is None:
-            self._tokens = tokens
-        first = self._tokens
-        if tokens != first:
+    def _check_uncounted(self, row: TraceRow) -> None:
+        if row.prompt:
             raise self._trace.refusal(
                 row.line,
                 "",
-                f"counts tokens ({tokens[0]} and {tokens[1]}, others {first[0]} and {first[1]}), "
-                "and every request of this model costs the same",
+                f"counts tokens ({row.prompt}), and every request of this model costs the same",
                 "give llm, or tokens: ignore to replay the arrival times only",
             )
 
@@ -158,8 +152,8 @@ class TraceArrivals(TimeStream):
                 )
                 continue
             before = row.time_ns
-            if self._alike:
-                self._check_alike(row)
+            if self._uncounted:
+                self._check_uncounted(row)
             if self._keep_tokens:
                 self._prompts.append(row.prompt)
                 self._outputs.append(row.output)
@@ -174,8 +168,8 @@ class TraceArrivals(TimeStream):
             self._file_rows += 1
             if self._wanted(row.tenant):
                 times.append(row.time_ns)
-                if self._alike:
-                    self._check_alike(row)
+                if self._uncounted:
+                    self._check_uncounted(row)
                 if self._keep_tokens:
                     prompts.append(row.prompt)
                     outputs.append(row.output)

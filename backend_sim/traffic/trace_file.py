@@ -32,7 +32,7 @@ class TraceFile:
         kind: One of :data:`FORMATS`.
         skip_bad_rows: Leave rows out that cannot be read, and count them.
         with_tokens: Read the tokens of every row too, and refuse a file without.
-        tokens_if_any: Read the tokens that are there, and take 0 for others.
+        tokens_if_any: Read the tokens that are there, 0 for others, and count all of a row as its prompt.
         tenants: Whose rows have their tokens read; None for all.
         columns: Columns that are named; None for those of the format.
 
@@ -152,8 +152,7 @@ class TraceFile:
 
     def _token_columns(self, names: Sequence[str], line: int) -> tuple[int, ...]:
         if self._tokens_if_any:
-            known = self.format.tokens
-            return tuple(map(names.index, known)) if all(one in names for one in known) else ()
+            return tuple(names.index(column) for column in self.format.tokens if column in names)
         if not self.with_tokens:
             return ()
         if not self.format.tokens:
@@ -174,8 +173,11 @@ class TraceFile:
         if not counts or (self._tenants is not None and tenant not in self._tenants):
             yield TraceRow(line, time_ns, tenant)
             return
+        if self._tokens_if_any:
+            yield TraceRow(line, time_ns, tenant, sum(token_count(count) or 0 for count in counts))
+            return
         prompt, output = map(token_count, counts)
-        if self._tokens_if_any or self._sound_tokens(line, prompt, output):
+        if self._sound_tokens(line, prompt, output):
             yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
 
     def _sound_tokens(self, line: int, prompt: int | None, output: int | None) -> bool:
@@ -242,13 +244,10 @@ class TraceFile:
             except BadValueError as bad:
                 self.bad_row(line, bad.column, bad.what, bad.accepted)
                 continue
-            if not self.with_tokens:
-                yield TraceRow(line, time_ns, tenant)
-                continue
-            prompt, output = (_json_tokens(record.get(column)) for column in self.format.tokens)
-            if self._sound_tokens(line, prompt, output):
-                yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
+            read = self.format.tokens if self.with_tokens or self._tokens_if_any else ()
+            counts = [_json_count(record.get(column)) for column in read]
+            yield from self._counted(line, time_ns, tenant, counts)
 
 
-def _json_tokens(value: object) -> int | None:
-    return None if isinstance(value, bool) or not isinstance(value, int) else token_count(str(value))
+def _json_count(value: object) -> str:
+    return "" if isinstance(value, bool) or not isinstance(value, int) else str(value)

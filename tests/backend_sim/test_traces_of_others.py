@@ -94,6 +94,34 @@ def test_named_tokens_are_the_lengths_of_a_language_model_and_nothing_of_another
     assert not any("ignored" in line for line in document.get("warnings", []))
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("azure-llm", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,37,4\n"),
+        ("burstgpt", "Timestamp,Model,Request tokens,Response tokens,Total tokens\n5,ChatGPT,7,2,9\n"),
+        ("mooncake", '{"timestamp": 0, "input_length": 6758, "output_length": 500}\n'),
+        ("csv", "timestamp,tenant,prompt,output\n0,t0,10,5\n1,t0,10,5\n"),
+        ("csv", "timestamp,tenant,prompt\n0,t0,10\n1,t0,20\n"),
+        ("csv", "timestamp,tenant,output\n0,t0,10\n"),
+    ],
+)
+def test_tokens_on_fixed_costs_are_refused_even_if_all_are_equal(
+    tmp_path: Path, kind: str, text: str
+) -> None:
+    path = tmp_path / "trace"
+    path.write_text(text)
+    with pytest.raises(LayerweaverError, match="counts tokens .* tokens: ignore"):
+        _times(_scenario(tmp_path, {"file": str(path), "format": kind}))
+    assert _times(_scenario(tmp_path, {"file": str(path), "format": kind, "tokens": "ignore"}))
+
+
+def test_rows_without_tokens_fit_fixed_costs(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("ts,in,out\n0,,\n1,0,0\n")
+    arrival = {"file": str(path), "columns": {"time": "ts", "prompt": "in", "output": "out"}}
+    assert _times(_scenario(tmp_path, arrival)) == {"t0": [0, 10**9]}
+
+
 MIXED = "tenant,arrival_ns,prompt,output\nchat,0,20,3\nt1,5,,\nchat,7,33,4\nt1,9{}\n"
 
 
@@ -112,7 +140,7 @@ def test_one_file_of_language_models_and_others(tmp_path: Path) -> None:
     lengths = stream.lengths(len(take_all(stream)))
     assert (lengths.prompt.tolist(), lengths.output.tolist()) == ([20, 33], [3, 4])
     path.write_text(MIXED.format(",7,8"))
-    with pytest.raises(LayerweaverError, match=r"mixed.csv:5: counts tokens .7 and 8, others 0 and 0."):
+    with pytest.raises(LayerweaverError, match=r"mixed.csv:5: counts tokens .15."):
         _times(_scenario(tmp_path, {"file": str(path), "name": "t1"}))
     ignored = {"file": str(path), "name": "t1", "tokens": "ignore"}
     assert _times(_scenario(tmp_path, ignored)) == {"t1": [5, 9]}
