@@ -144,7 +144,8 @@ def _free_bytes(
     if free <= 0:
         raise ScenarioError(
             f"the models do not fit the DRAM: weights take {weights / 1e9:.4g} GB, activations "
-            f"{live / 1e9:.4g} GB and stated caches {stated / 1e9:.4g} GB of {usable / 1e9:.4g} GB, {-free / 1e9:.4g} GB too much",
+            f"{live / 1e9:.4g} GB and stated caches {stated / 1e9:.4g} GB of {usable / 1e9:.4g} GB, "
+            f"{-free / 1e9:.4g} GB too much",
             where=scenario.where("tenants", index, "model"),
             accepted="give a larger dram.capacity_gb, smaller weights or fewer tenants",
         )

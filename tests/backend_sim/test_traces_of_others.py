@@ -110,7 +110,7 @@ def test_tokens_on_fixed_costs_are_refused_even_if_all_are_equal(
 ) -> None:
     path = tmp_path / "trace"
     path.write_text(text)
-    with pytest.raises(LayerweaverError, match="counts tokens .* tokens: ignore"):
+    with pytest.raises(LayerweaverError, match=r"counts tokens .* tokens: ignore"):
         _times(_scenario(tmp_path, {"file": str(path), "format": kind}))
     assert _times(_scenario(tmp_path, {"file": str(path), "format": kind, "tokens": "ignore"}))
 
