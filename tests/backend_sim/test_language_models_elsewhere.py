@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -120,7 +121,7 @@ def test_what_is_not_built_is_refused() -> None:
 
 
 def test_stated_blocks_must_fit_the_dram() -> None:
-    def prepared(blocks: list[int | None], capacity_gb: float | None) -> list[int]:
+    def prepared(blocks: Sequence[int | None], capacity_gb: float | None) -> list[int]:
         dram = {"bandwidth_gb_s": 100, **({} if capacity_gb is None else {"capacity_gb": capacity_gb})}
         chat = SCENARIO["tenants"][0]
         tenants = [
