@@ -53,6 +53,7 @@ class RunOptions:
         requests: Where to write what became of every request (CSV); of several policies one file each, with
             the policy's name before the ending.
         announce: Told the size of the trace in bytes before it is written.
+        wrote: Told every file once its run is over; of an interrupted run only ``requests`` is written.
         progress: Called about once per million rows; returns True to stop.
         compiling: Told the share of models compiled and which is being compiled, and what is recorded.
     """
@@ -70,6 +71,7 @@ class RunOptions:
     log: Path | None = None
     requests: Path | None = None
     announce: Callable[[int], None] | None = None
+    wrote: Callable[[Path], None] | None = None
     progress: ProgressCallback | None = None
     compiling: Callable[[float, str], None] | None = None
 
@@ -80,10 +82,11 @@ class RunOptions:
 
 
 class _Repetition(NamedTuple):
-    """One run's document, without what depends on the clock, and how long it took."""
+    """One run's document, without what depends on the clock, how long it took, and the files it wrote."""
 
     document: schema.Run
     seconds: float
+    written: tuple[Path, ...] = ()
 
 
 def run_repeated(
@@ -118,6 +121,7 @@ def run_repeated(
         found = []
         for number, call in enumerate(todo):
             found.append(call(place=(number, len(todo))))
+            _tell_written(asked[0], found[-1])
             if found[-1].document.get("interrupted"):
                 break
     documents = []
@@ -146,9 +150,14 @@ def _repetition(
         progress=as_part(asked.progress, *place),
     )
     document, seconds = run_document(run), time.perf_counter() - began
-    if replica == 0 and not run.interrupted:
-        _record(document, run, chosen, asked)
-    return _Repetition(document, seconds)
+    written = _record(document, run, chosen, asked) if replica == 0 else ()
+    return _Repetition(document, seconds, written)
+
+
+def _tell_written(asked: RunOptions, repetition: _Repetition) -> None:
+    if asked.wrote is not None:
+        for path in repetition.written:
+            asked.wrote(path)
 
 
 def _divided(
@@ -156,7 +165,7 @@ def _divided(
 ) -> list[_Repetition]:
     """All repetitions in processes, as far as they were finished in order."""
     seeds = asked[0].seeds
-    silent = [replace(part, progress=None, compiling=None, announce=None) for part in asked]
+    silent = [replace(part, progress=None, compiling=None, announce=None, wrote=None) for part in asked]
     calls = [
         partial(_repetition, prepared, _named(policy), part, replica)
         for policy, part in zip(policies, silent, strict=True)
@@ -168,6 +177,9 @@ def _divided(
             asked[0].compiling(number / len(calls), f"{number} of {len(calls)} runs")
 
     found = in_processes(calls, asked[0].workers, ended)
+    for item in found:
+        if item is not None:  # those after one that was not finished have written theirs, too
+            _tell_written(asked[0], item)
     whole: list[_Repetition] = []
     for item in found:
         if item is None:
@@ -217,10 +229,16 @@ def _joined(
     return document
 
 
-def _record(document: schema.Run, run: Run, policy: Policy, asked: RunOptions) -> None:
-    """Add details, and write trace and decision log, of a second run that records the schedule."""
+def _record(document: schema.Run, run: Run, policy: Policy, asked: RunOptions) -> tuple[Path, ...]:
+    """Write the requests; add details, and write trace and decision log, of a second run that records.
+
+    After Ctrl-C there is no second run.
+
+    Returns:
+        The files that were written.
+    """
     request = TrafficRequest(factor=asked.rate_factor, seed=asked.seed)
-    if asked.details:
+    if asked.details and not run.interrupted:
         asked.tell(f"{run.policy.name}: recording the schedule")
         from layerweaver.backend_sim.timeline.details import collect_details  # noqa: PLC0415 - loads numba
 
@@ -229,8 +247,9 @@ def _record(document: schema.Run, run: Run, policy: Policy, asked: RunOptions) -
         from layerweaver.backend_sim.timeline.requests import write_requests  # noqa: PLC0415 - loads numba
 
         write_requests(asked.requests, run, request)
-    if asked.trace is None and asked.log is None:
-        return
+    written: tuple[Path, ...] = (asked.requests,) if asked.requests is not None else ()
+    if run.interrupted or (asked.trace is None and asked.log is None):
+        return written
     from layerweaver.backend_sim.timeline.decision_log import write_decisions  # noqa: PLC0415 - loads numba
     from layerweaver.backend_sim.timeline.perfetto import write_trace  # noqa: PLC0415
     from layerweaver.backend_sim.timeline.record import RECORDED_LAYERS, record_traces  # noqa: PLC0415
@@ -246,11 +265,14 @@ def _record(document: schema.Run, run: Run, policy: Policy, asked: RunOptions) -
             announce=asked.announce,
             progress=asked.compiling,
         )
+        written = (*written, asked.trace)
     if asked.log is not None:
         asked.tell("recording the schedule")
         cycles = _window(run, asked.trace_window, "logging", _LOGGED_LAYERS)
         traces = record_traces(run, policy, cycles, request)
         write_decisions(asked.log, [replace(item, log=clip_log(item.log, cycles)) for item in traces])
+        written = (*written, asked.log)
+    return written
 
 
 def _window(run: Run, window: str | None, doing: str, most_layers: int) -> tuple[int, int]:

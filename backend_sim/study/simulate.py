@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from layerweaver.backend_sim.engine.loop import ProgressCallback
     from layerweaver.scheduler.policies import Policy
 
-__all__ = ["compare", "compare_with", "comparison_of", "request_files", "simulate", "simulate_with"]
+__all__ = ["compare", "compare_with", "comparison_of", "simulate", "simulate_with"]
 
 
 def simulate_with(
@@ -59,11 +59,11 @@ def compare_with(
     parts = [asked] * len(chosen)
     if asked.requests is not None and len(chosen) > 1:
         names = setting_names([policy_of(prepared, reference).as_dict() for reference in chosen])
-        parts = [replace(asked, requests=file) for file in request_files(asked.requests, names)]
+        parts = [replace(asked, requests=file) for file in _request_files(asked.requests, names)]
     return comparison_of(run_repeated(prepared, chosen, parts))
 
 
-def request_files(file: Path, names: Sequence[str]) -> list[Path]:
+def _request_files(file: Path, names: Sequence[str]) -> list[Path]:
     """Where a comparison writes what became of every request: a file per policy, by its name."""
     if len(names) == 1:
         return [file]

@@ -38,9 +38,12 @@ def request_rows(run: Run, request: TrafficRequest) -> Iterator[tuple[object, ..
     inputs = fresh_inputs(run.prepared, request)
     due = [scheduled_times(given, outcome) for given, outcome in zip(inputs, run.outcomes, strict=False)]
     for index, tenant in enumerate(run.prepared.scenario.spec.tenants):
-        decoder = run.outcomes[0].tenants[index].decoder
-        if decoder is not None:
-            yield from _token_rows(tenant.name, decoder)
+        first = run.outcomes[0].tenants[index]
+        if first.decoder is not None:
+            # An interrupted run reports requests up to the oldest that is not done.
+            yield from _token_rows(
+                tenant.name, first.decoder, len(first.latency_ns) if run.interrupted else None
+            )
             continue
         scheduled = np.concatenate([times[index] for times in due])
         latency = run.all_latencies(index)
@@ -52,7 +55,7 @@ def request_rows(run: Run, request: TrafficRequest) -> Iterator[tuple[object, ..
             yield tenant.name, number, arrival, None, last, None, None, 0, status
 
 
-def _token_rows(name: str, decoder: DecoderRun) -> Iterator[tuple[object, ...]]:
+def _token_rows(name: str, decoder: DecoderRun, most: int | None) -> Iterator[tuple[object, ...]]:
     columns = (
         decoder.scheduled_ns,
         decoder.first_ns,
@@ -61,7 +64,7 @@ def _token_rows(name: str, decoder: DecoderRun) -> Iterator[tuple[object, ...]]:
         decoder.tokens,
         decoder.preemptions,
     )
-    for number, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+    for number, row in enumerate(zip(*(column[:most].tolist() for column in columns), strict=True)):
         arrival, first, last, prompt, tokens, preemptions = row
         if last >= 0:
             yield name, number, arrival, first, last, prompt, tokens, preemptions, "completed"

@@ -68,7 +68,8 @@ def time_in_system(tenant: str, due: IntArray, latency_ns: IntArray) -> InSystem
     times = np.concatenate([start, end])
     change = np.concatenate([np.ones(len(start), dtype=np.int64), -np.ones(len(end), dtype=np.int64)])
     order = np.lexsort((change, times))
-    level = np.minimum(np.cumsum(change[order])[:-1], _MAX_IN_SYSTEM)
+    # Between events at one time, a request that takes none may leave before it came; that lasts 0 ns.
+    level = np.clip(np.cumsum(change[order])[:-1], 0, _MAX_IN_SYSTEM)
     spent = np.bincount(level, weights=np.diff(times[order]))
     total = spent.sum()
     return {

@@ -95,6 +95,7 @@ def _simulate(
         requests=requests,
         details=wants_details(details, output, as_json),
         announce=lambda size: session.note(f"writing {trace}, about {size:,} bytes"),
+        wrote=lambda path: session.note(f"wrote {path}"),
     )
     if scenario is None and policy is None and trace is None and log is None:
         _run_comparison(session, chosen, None, options, output, as_json, details)
@@ -106,9 +107,6 @@ def _simulate(
             replace(options, progress=progress, compiling=compiling),
         )
     session.warn(document.get("warnings", []))
-    for path in (trace, log, requests):
-        if path is not None:
-            session.note(f"wrote {path}")
     deliver(session, document, output, as_json, details)
     if not as_json:
         screen = console()
@@ -126,16 +124,12 @@ def _run_comparison(
     as_json: bool,
     details: bool | None,
 ) -> None:
-    from layerweaver.backend_sim.results.naming import run_names
-    from layerweaver.backend_sim.study.simulate import compare_with, request_files
+    from layerweaver.backend_sim.study.simulate import compare_with
 
     with session.simulation_progress("simulating") as (compiling, progress):
         document = compare_with(scenario, policies, replace(options, progress=progress, compiling=compiling))
     runs = document["runs"]
     session.warn(list(dict.fromkeys(text for run in runs for text in run.get("warnings", []))))
-    if options.requests is not None:
-        for path in request_files(options.requests, run_names(runs)):
-            session.note(f"wrote {path}")
     deliver(session, document, output, as_json, details)
     if not as_json:
         screen = console()
@@ -160,6 +154,7 @@ def _compare(
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a scenario under several policies with the same traffic."""
+    session = session_of(context)
     names = parse_policies(policies)
     from layerweaver.backend_sim.study.repeat import RunOptions
 
@@ -171,9 +166,10 @@ def _compare(
         allow_code=allow_code,
         requests=requests,
         details=wants_details(details, output, as_json),
+        wrote=lambda path: session.note(f"wrote {path}"),
     )
     chosen = scenario_or_example(scenario, example)
-    _run_comparison(session_of(context), chosen, names, options, output, as_json, details)
+    _run_comparison(session, chosen, names, options, output, as_json, details)
 
 
 def register(app: typer.Typer) -> None:

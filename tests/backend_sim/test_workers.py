@@ -91,6 +91,18 @@ def test_after_ctrl_c_what_was_finished_in_order_is_kept(
     }[finished]
 
 
+def test_after_ctrl_c_every_file_that_was_written_is_told(
+    scenario: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also that of a policy that was finished before an earlier one, whose result is left out."""
+    monkeypatch.setattr(repeat, "in_processes", lambda calls, *_: [None, calls[1]()])
+    told: list[Path] = []
+    options = RunOptions(workers=2, requests=tmp_path / "r.csv", wrote=told.append)
+    with pytest.raises(KeyboardInterrupt):
+        compare_with(scenario, ["fcfs", "edf"], options)
+    assert told == list(tmp_path.glob("r*")) == [tmp_path / "r.edf.csv"]
+
+
 def _killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -84,6 +84,39 @@ def test_ctrl_c_ends_a_comparison(scenario: Path, capsys: pytest.CaptureFixture[
     assert [(run["policy"], run["interrupted"]) for run in runs] == [("fcfs", True)]
 
 
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("details", ["--details", "--no-details"])
+def test_ctrl_c_says_only_what_was_written(
+    scenario: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, details: str
+) -> None:
+    """The requests of the result are written; trace and log are of a second run, which there is none of."""
+    output, requests, trace, log = (tmp_path / name for name in ("r.json", "r.csv", "t.json", "log.csv"))
+    words = ["simulate", str(scenario), "-o", str(output), details, "--requests", str(requests)]
+    assert main([*words, "--trace", str(trace), "--log", str(log)]) == 130
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "wrote" in line] == [
+        f"layerweaver: wrote {requests}",
+        f"layerweaver: wrote {output}",
+    ]
+    assert not trace.exists()
+    assert not log.exists()
+    tenant = json.loads(output.read_text())["tenants"][0]
+    rows = requests.read_text().splitlines()[1:]
+    assert len(rows) == tenant["completed"]
+    assert all(row.endswith(",completed") for row in rows)
+
+
+@pytest.mark.usefixtures("soon")
+def test_ctrl_c_in_a_comparison_names_its_file_as_it_is(
+    scenario: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["compare", str(scenario), "--policies", "fcfs,edf", "--requests", str(tmp_path / "r.csv")]
+    assert main(words) == 130
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "wrote" in line] == [f"layerweaver: wrote {tmp_path / 'r.fcfs.csv'}"]
+    assert [path.name for path in tmp_path.glob("r*")] == ["r.fcfs.csv"]
+
+
 def test_a_peak_search_keeps_its_trials(
     scenario: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from layerweaver.backend_sim.timeline.details import (
 )
 from layerweaver.backend_sim.timeline.interest import window_of_interest
 from layerweaver.backend_sim.timeline.record import scheduled_times
+from layerweaver.backend_sim.timeline.series import time_in_system
 from layerweaver.scheduler.policies import load_policy
 
 HandMade = Callable[[], tuple[SimulationInput, SimulationOutcome]]
@@ -37,6 +38,23 @@ def test_histogram_counts_every_request_in_its_bin(latencies: list[int]) -> None
 def test_nothing_completed() -> None:
     histogram = latency_histogram(np.array([DROPPED, DROPPED], dtype=np.int64))
     assert histogram == {"edges_ms": [], "counts": [], "dropped": 2}
+
+
+@pytest.mark.parametrize(
+    ("due", "latency", "shares"),
+    [
+        ([0, 10, 20], [0, 0, 0], [1.0]),
+        ([0, 0], [0, 0], [0.0]),
+        ([0, 10, 10, 20], [0, 5, 0, 0], [0.75, 0.25]),
+        ([5], [0], [0.0]),
+    ],
+)
+def test_requests_that_take_no_time_are_in_the_system_for_none(
+    due: list[int], latency: list[int], shares: list[float]
+) -> None:
+    found = time_in_system("one", np.array(due), np.array(latency))
+    assert found["share_of_time"] == shares
+    assert found["requests"] == list(range(len(shares)))
 
 
 def test_details_agree_with_the_run(hand_made: HandMade) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,31 @@ def test_details_add_up(document: Any) -> None:
     assert len(tokens["iterations"]["members"]) == document["tenants"][0]["llm"]["iterations"]
     # Every prompt fits one iteration, so a request is a member once for every token of its output.
     assert sum(tokens["iterations"]["members"]) == 1000
+
+
+@pytest.mark.parametrize(
+    "arrival", [{"kind": "poisson", "qps": 50, "seed": 1}, {"kind": "offline", "samples": 4}]
+)
+def test_a_model_that_takes_no_time_has_a_result_and_a_page(tmp_path: Path, arrival: dict[str, Any]) -> None:
+    file = tmp_path / "timings.yaml"
+    nothing = {
+        "token_cycles": {"tokens": [1], "cycles": [0]},
+        "sequence_cycles": {"sequences": [1], "cycles": [0]},
+    }
+    file.write_text(yaml.safe_dump({"clock_mhz": 1000, **nothing}))
+    chat = {
+        "name": "chat",
+        "model": {"timings": str(file)},
+        "llm": {"kv": {"blocks": 100}},
+        "lengths": {"prompt": 10, "output": 5},
+        "arrival": arrival,
+    }
+    options = RunOptions(details=True, trace=tmp_path / "t.json", log=tmp_path / "log.csv")
+    document = simulate_with({"npu": CARD, "min_queries": 4, "tenants": [chat]}, "fcfs", options)
+    json.dumps(document, allow_nan=False)
+    assert document["tenants"][0]["completed"] == 4
+    assert document["tenants"][0]["latency_ms"]["max"] == 0
+    assert "Tokens of chat over time" in build_report([document])
 
 
 def test_the_page_draws_them(document: Any) -> None:
