@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,18 +92,22 @@ class DecoderLoad:
         """Distinct rows of an iteration."""
         return 1 if isinstance(self.costs, Timings) else self.costs.distinct
 
-    def check(self, where: str) -> None:
+    def check(self, where: str, named: Callable[[int], str] = "request {}".format) -> None:
         """Refuse a request that the cache can never hold, and iterations that nothing can count.
 
+        Args:
+            where: Place of the tenant.
+            named: Says which request has a number.
+
         Raises:
-            ScenarioError: With the number of the request.
+            ScenarioError: Naming the request.
         """
         longest = self.prompt + self.output - 1
         room = self.rules.blocks * self.rules.block
         if len(longest) and int(longest.max()) > room:
             row = int(np.argmax(longest > room))
             raise ScenarioError(
-                f"request {row} with {int(self.prompt[row])} tokens of prompt and {int(self.output[row])} of "
+                f"{named(row)} with {int(self.prompt[row])} tokens of prompt and {int(self.output[row])} of "
                 f"output needs room for {int(longest[row])}, and the cache holds {room}",
                 where=where,
                 accepted="shorten it, or give more blocks or a larger dram.capacity_gb",

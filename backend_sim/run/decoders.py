@@ -44,11 +44,17 @@ class TokenRequests:
         scheduled_ns: Scheduled times, ascending, shape (requests,).
         lengths: Tokens.
         skipped: Bad rows of the trace that were left out.
+        rows: File and lines of the trace that has their lengths; None where they come from elsewhere.
     """
 
     scheduled_ns: NDArray[np.int64]
     lengths: Pairs
     skipped: int = 0
+    rows: tuple[str, NDArray[np.int64]] | None = None
+
+    def named(self, request: int) -> str:
+        """A request's number and, of a trace, its file and line."""
+        return f"request {request}" + (f" ({self.rows[0]}:{self.rows[1][request]})" if self.rows else "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,13 +99,13 @@ class DecoderModel:
         if self.most_len is not None and len(prompt) and int((prompt + output).max()) > self.most_len:
             row = int(np.argmax(prompt + output > self.most_len))
             raise ScenarioError(
-                f"request {row} has {int(prompt[row])} tokens of prompt and {int(output[row])} of output, "
-                f"more than max_model_len, {self.most_len}",
+                f"{requests.named(row)} has {int(prompt[row])} tokens of prompt and {int(output[row])} of "
+                f"output, more than max_model_len, {self.most_len}",
                 where=self.where,
                 accepted="shorten it or raise llm.max_model_len",
             )
         load = DecoderLoad(self.rules, self.costs, requests.scheduled_ns, prompt, output)
-        load.check(self.where)
+        load.check(self.where, requests.named)
         return load
 
 
@@ -116,7 +122,7 @@ def token_requests(scenario: Scenario, index: int, request: TrafficRequest) -> T
     source = make_source(scenario, index, request)
     times = take_all(source, MAX_TOKEN_REQUESTS)  # type: ignore[arg-type]
     if isinstance(source, TraceArrivals) and tenant.lengths_from_trace:
-        return TokenRequests(times, source.lengths(len(times)), source.skipped)
+        return TokenRequests(times, source.lengths(len(times)), source.skipped, source.rows(len(times)))
     assert lengths is not None
     seed = tenant_seed(scenario, index, request)
     return TokenRequests(times, lengths.draw(len(times), seed), getattr(source, "skipped", 0))

@@ -112,4 +112,9 @@ class TokenDeadline(Section):
     def _possible(self) -> Self:
         if self.mode == "strict" and self.itl_ms is None:
             raise refusal("mode strict counts from the token before; give itl_ms", "itl_ms")
+        if self.itl_ms is not None and self.ttft_ms is None and self.tpot_ms is None:
+            raise refusal(
+                "only guides policies, and the verdict is of ttft_ms and tpot_ms; give one of them too",
+                "itl_ms",
+            )
         return self

@@ -162,7 +162,8 @@ class TenantSpec(Section):
             return self
         for key, instead in NOT_FOR_LLM.items():
             if key in self.model_fields_set:
-                raise refusal(f"does not work with language models; {instead}", key)
+                left = ", or leave llm out" if self.llm is not None else ""
+                raise refusal(f"does not work with language models; {instead}{left}", key)
         if self.arrival.waits:
             raise refusal(
                 f"arrivals of kind {self.arrival.kind} wait for requests to end, which is not built for "

@@ -39,6 +39,12 @@ class Lognormal(Section):
             raise refusal(f"a mean of {self.mean:g} tokens is not accepted; give 1 to {MAX_TOKENS}", "mean")
         if not 0 <= self.cv <= 100:
             raise refusal(f"a coefficient of variation of {self.cv:g} is not accepted; give 0 to 100", "cv")
+        if self.mean > self.most:
+            raise refusal(
+                f"a mean of {self.mean:g} tokens is above most, {self.most}; "
+                "give a smaller mean or a larger most",
+                "mean",
+            )
         return self
 
     def draw(self, generator: np.random.Generator, count: int) -> IntArray:

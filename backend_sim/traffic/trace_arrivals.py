@@ -73,7 +73,7 @@ class TraceArrivals(TimeStream):
         self._others: set[str] = set()
         self._offset_ns = 0
         self._file_rows, self._file_ns = 0, 0
-        self._prompts, self._outputs = array("q"), array("q")
+        self._prompts, self._outputs, self._lines = array("q"), array("q"), array("q")
         self._spread_ns = spread_ns
         self._generator = np.random.Generator(np.random.PCG64(seed)) if spread_ns else None
         self._times = self._one_pass()
@@ -90,6 +90,10 @@ class TraceArrivals(TimeStream):
         """Lengths of the first ``count`` requests, which were taken before; the trace was opened for them."""
         prompts, outputs = (np.array(column[:count], np.int64) for column in (self._prompts, self._outputs))
         return Pairs(prompts, outputs)
+
+    def rows(self, count: int) -> tuple[str, NDArray[np.int64]]:
+        """The file, and the lines of the first ``count`` requests, as :meth:`lengths`."""
+        return str(self._trace.path), np.array(self._lines[:count], np.int64)
 
     def _refuse_empty(self) -> None:
         wanted = ", ".join(sorted(self._tenants)) if self._tenants else "any tenant"
@@ -157,11 +161,12 @@ class TraceArrivals(TimeStream):
             if self._keep_tokens:
                 self._prompts.append(row.prompt)
                 self._outputs.append(row.output)
+                self._lines.append(row.line)
             yield row.time_ns - origin
 
     def _sorted_times(self) -> Iterator[int]:
         times, origin, last = array("q"), None, 0
-        prompts, outputs = array("q"), array("q")
+        prompts, outputs, lines = array("q"), array("q"), array("q")
         for row in self._trace.rows():
             last = row.time_ns if origin is None else max(last, row.time_ns)
             origin = row.time_ns if origin is None else min(origin, row.time_ns)
@@ -173,6 +178,7 @@ class TraceArrivals(TimeStream):
                 if self._keep_tokens:
                     prompts.append(row.prompt)
                     outputs.append(row.output)
+                    lines.append(row.line)
                 if len(times) > _MAX_SORTED:
                     raise self._trace.refusal(
                         row.line, "", f"more than {_MAX_SORTED:,} rows to sort", "split the file"
@@ -180,7 +186,8 @@ class TraceArrivals(TimeStream):
         view = np.frombuffer(times, np.int64) if len(times) else np.empty(0, np.int64)
         if self._keep_tokens:
             order = np.argsort(view, kind="stable")
-            for kept, read in ((self._prompts, prompts), (self._outputs, outputs)):
+            own = self._prompts, self._outputs, self._lines
+            for kept, read in zip(own, (prompts, outputs, lines), strict=True):
                 kept.frombytes(np.frombuffer(read, np.int64)[order].tobytes() if len(read) else b"")
         view.sort()
         self._file_ns = last - (origin or 0)

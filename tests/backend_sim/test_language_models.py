@@ -174,6 +174,20 @@ def test_lengths_come_from_traces(name: str, chat: Make, tmp_path: Path) -> None
     assert (served["tokens_in"], served["tokens_out"]) == (30, 5)
 
 
+@pytest.mark.parametrize("sort", [False, True])
+@pytest.mark.parametrize("llm", [{"kv": {"blocks": 2}}, {"kv": {"blocks": 9}, "max_model_len": 40}])
+def test_a_request_that_is_too_long_is_named_by_its_row(
+    llm: dict[str, Any], sort: bool, chat: Make, tmp_path: Path
+) -> None:
+    file = tmp_path / "trace.csv"
+    last = ("chat,5,60,20", "chat,0,10,2") if sort else ("chat,0,10,2", "chat,5,60,20")
+    file.write_text("\n".join(("tenant,arrival_ns,prompt,output", "other,0,1,1", *last)))
+    arrival = {"kind": "trace", "file": str(file), "sort": sort}
+    line = 3 if sort else 4
+    with pytest.raises(LayerweaverError, match=rf"request 1 \(.*trace.csv:{line}\) (has|with) 60 tokens"):
+        simulate_with(chat(lengths=None, arrival=arrival, llm=llm))
+
+
 def test_lengths_come_from_pairs_and_distributions(chat: Make, tmp_path: Path) -> None:
     file = tmp_path / "pairs.csv"
     file.write_text("prompt,output\n10,2\n20,3\n")
@@ -220,6 +234,9 @@ def test_samples_come_in_the_order_of_loadgen() -> None:
         ({"llm": {"kv": {"blocks": 9}, "preemption": "swap"}}, "not built"),
         ({"llm": {"kv": {"blocks": 100}, "max_model_len": 54}}, "max_model_len"),
         ({"deadline": {"mode": "strict"}}, "itl_ms"),
+        ({"deadline": {"itl_ms": 5, "mode": "strict"}}, "itl_ms: only guides policies.* ttft_ms and tpot_ms"),
+        ({"deadline_ms": 5}, "deadline_ms: .*or leave llm out"),
+        ({"lengths": {"prompt": {"mean": 100, "most": 5}, "output": 1}}, "100 tokens is above most, 5"),
         ({"mlperf_model": "resnet50-v1.5"}, "no limits per token"),
         ({"timings": {**TIMINGS, "clock_mhz": 900}}, "900 MHz"),
         ({"timings": {**TIMINGS, "token_cycles": {"tokens": [2, 1], "cycles": [1, 2]}}}, "ascend"),
