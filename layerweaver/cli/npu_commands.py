@@ -46,12 +46,16 @@ def _show(
 
 
 def _check(
-    file: Annotated[Path, typer.Argument(help="YAML file to check.")], as_json: JsonOption = False
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="YAML file to check.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Explain every mistake in an NPU config, with line and field."""
     from layerweaver.costmodel import check_npu
 
     problems = check_npu(file)
+    if not problems:
+        session_of(context).warn(_unknown_operators(file))
     if as_json:
         print_document({"file": str(file), "valid": not problems, "problems": list(problems)})
     else:
@@ -61,6 +65,26 @@ def _check(
             typer.echo(f"{printable(str(file))}: fine")
     if problems:
         raise typer.Exit(2)
+
+
+def _unknown_operators(file: Path) -> list[str]:
+    """Warnings about operators of a sound config's host that no rule is registered for."""
+    from layerweaver.costmodel import load_npu
+
+    host = load_npu(str(file)).host
+    if host is None:
+        return []
+    from layerweaver.frontend.node.registry import load_operators
+    from layerweaver.ir.spelling import nearest_of
+
+    known = list(dict.fromkeys(entry.name for entry in load_operators().operators()))
+    warnings = []
+    for name in host.operators:
+        if name not in known:
+            close = nearest_of(name, known)
+            hint = "" if close is None else f"; did you mean {close!r}?"
+            warnings.append(f"{file}: host.operators: no operator is known as {name!r}{hint}")
+    return warnings
 
 
 def _new(

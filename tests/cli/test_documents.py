@@ -219,6 +219,16 @@ def test_what_npu_show_prints_npu_check_accepts(run: Run, tmp_path: Path) -> Non
     assert run("npu", "check", path).code == 0
 
 
+def test_npu_check_warns_of_operators_of_the_host_that_nobody_knows(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "npu.yaml"
+    shipped = run("npu", "show", "memory-centric").out
+    path.write_text(shipped + "host: {operators: [HardSwish, Concat, Sofmax, Gelu], ns_per_element: 1}\n")
+    checked = run("npu", "check", path)
+    assert checked.code == 0
+    (line,) = checked.err.splitlines()
+    assert "host.operators: no operator is known as 'Sofmax'; did you mean 'Softmax'?" in line
+
+
 def test_exported_zoo_models_import_as_files(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     assert run("models", "export", "ncf", "-o", path).code == 0
