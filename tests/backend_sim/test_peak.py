@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +45,20 @@ def test_a_hole_below_the_peak_is_reported() -> None:
     assert not search.monotone
     assert search.low == pytest.approx(0.9, abs=0.01)
     assert search.low < 0.9 <= search.high
+
+
+@pytest.mark.parametrize("tenant", [None, "one"])
+def test_requests_that_take_no_time_have_no_peak(tmp_path: Path, tenant: str | None) -> None:
+    (tmp_path / "none.csv").write_text("layer,compute_cycles,dram_bytes,weight_bytes\nfirst,0,0,0\n")
+    (tmp_path / "some.csv").write_text("layer,compute_cycles,dram_bytes,weight_bytes\nfirst,900,0,0\n")
+    arrival = {"kind": "poisson", "qps": 900, "seed": 1}
+    tenants = [
+        {"name": name, "model": {"costs": str(tmp_path / file)}, "deadline_ms": 5, "arrival": arrival}
+        for name, file in (("one", "none.csv"), ("two", "some.csv"))
+    ]
+    keys = {"npu": "memory-centric", "min_queries": 100, "tenants": tenants if tenant else tenants[:1]}
+    with pytest.raises(ScenarioError, match="take no time, so every load passes"):
+        plan_peak(keys, tenant=tenant)
 
 
 def test_peaks_lie_between_the_trials_and_below_the_bound(make_scenario: Any) -> None:

@@ -84,7 +84,8 @@ def plan_peak(
     """Check that a scenario has a peak to search for, and bound it.
 
     Raises:
-        ScenarioError: If a tenant has no rate to scale, none has a deadline, or there is no such tenant.
+        ScenarioError: If a tenant has no rate to scale, none has a deadline, requests take no time, or there
+            is no such tenant.
     """
     prepared = as_prepared(source, skip_bad_rows=skip_bad_rows, allow_code=allow_code)
     scenario = prepared.scenario
@@ -117,7 +118,7 @@ def bound_factor(prepared: PreparedScenario) -> float:
     """The factor on all rates of a scenario at which its two-resource bound is reached.
 
     Raises:
-        ScenarioError: If a tenant has no rate to scale.
+        ScenarioError: If a tenant has no rate to scale, or requests take no time.
     """
     return _bound_factor(prepared, _rates_qps(prepared), None)
 
@@ -155,6 +156,13 @@ def _bound_factor(prepared: PreparedScenario, rates: Sequence[float], only: int 
         scaled = [rate * (factor if only in (None, index) else 1.0) for index, rate in enumerate(rates)]
         return pool_bound(menus, scaled, counts) / math.fsum(scaled)
 
+    alone = [rate if only in (None, index) else 0.0 for index, rate in enumerate(rates)]
+    if math.isinf(pool_bound(menus, alone, counts)):
+        raise ScenarioError(
+            "requests take no time, so every load passes",
+            where=prepared.scenario.source.source,
+            accepted="give costs or timings above 0",
+        )
     if only is None:
         return room(1.0)
     if room(1e-9) < 1:
