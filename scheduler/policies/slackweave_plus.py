@@ -8,7 +8,8 @@
    slack go before; ties go to the least slack. Who cannot be in time goes last: a tenant, and of each tenant
    the requests that cannot, behind its others.
 4. A row that leaves less idle time goes before if it delays the first one by less than its own time.
-5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row.
+5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row. Nobody is
+   held who has a quarter of all others' time, if what is fetched meanwhile computes for long.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from typing import Any
 from layerweaver.scheduler.machine.timelines import fetch_end_of
 from layerweaver.scheduler.machine.view import HOLD, Memory, View
 from layerweaver.scheduler.policies.contract import PolicySpec
-from layerweaver.scheduler.rules.commitment import LATE, MARK, has_full_queue, hide_early, lead_of, show_all
+from layerweaver.scheduler.rules.commitment import (
+    LATE,
+    MARK,
+    NOBODY,
+    has_full_queue,
+    hide_early,
+    lead_of,
+    longest_exempt,
+    show_all,
+)
 from layerweaver.scheduler.rules.deadline_guard import GUARDED_MODES, guard
 from layerweaver.scheduler.rules.least_idle import BY_SLACK, weave
 from layerweaver.scheduler.rules.most_to_lose import all_can_wait, most_to_lose
@@ -61,12 +71,14 @@ def _woven(view: View, options: Any) -> int:
     machine, shown = view.machine, view
     ahead = machine.compute_end - machine.start
     early = options.commit == LATE and ahead > MARK * machine.longest_fetch_cycles
+    exempt_cycles = NOBODY
     if early:
-        if hide_early(view, ahead) == 0:
-            return show_all(view, HOLD, ahead)
+        exempt_cycles = longest_exempt(view)
+        if hide_early(view, ahead, exempt_cycles) == 0:
+            return show_all(view, HOLD, ahead, exempt_cycles)
         shown = View(machine, view.heads, view.spare, view.fetches, view.ready)
     chosen = guard(shown, weave(shown, BY_SLACK, True), 0, True, True)
-    return show_all(view, chosen, ahead) if early else chosen
+    return show_all(view, chosen, ahead, exempt_cycles) if early else chosen
 
 
 def _fits_in(view: View, woven: int, first: int) -> bool:

@@ -16,17 +16,19 @@ from __future__ import annotations
 from typing import Any
 
 from layerweaver.scheduler.machine.jit import inlined
-from layerweaver.scheduler.machine.view import HOLD, Head, Memory, View
+from layerweaver.scheduler.machine.view import HOLD, NEVER, Head, Memory, View
 
 __all__ = [
     "EARLY",
     "LATE",
     "MARK",
+    "NOBODY",
     "begins_at",
     "decide",
     "has_full_queue",
     "hide_early",
     "lead_of",
+    "longest_exempt",
     "show_all",
 ]
 
@@ -35,6 +37,9 @@ LATE, EARLY = 0, 1
 
 MARK = 2
 """Longest fetches of any model with a request, or leads of its own, that a head may be fetched ahead."""
+
+NOBODY = -1
+"""No time from arrival to deadline is that short: every head may be held."""
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
@@ -63,15 +68,34 @@ def begins_at(head: Head, start: int, compute_end: int) -> int:
 
 
 @inlined
-def _too_early(head: Head, ahead: int) -> bool:
+def _too_early(head: Head, ahead: int, exempt_cycles: int) -> bool:
     """Whether a head may not be committed while the backlog, beyond the common mark, is so many cycles."""
-    return head.compute_intensive != 0 and ahead > MARK * lead_of(head) and not has_full_queue(head)
+    if head.compute_intensive == 0 or head.limit_cycles <= exempt_cycles:
+        return False
+    return ahead > MARK * lead_of(head) and not has_full_queue(head)
+
+
+def longest_exempt(view: View) -> int:
+    """The longest time from arrival to deadline that no head is held whose own is no longer.
+
+    What is fetched while a head is held computes before it. That delays it where a memory-intensive tenant
+    computes for half of its fetch time or more, and is for nobody's sake where every other tenant has four
+    times as long as it: whoever comes can wait for it. Else :data:`NOBODY`.
+    """
+    least, second, delays = NEVER, NEVER, False
+    for tenant in range(view.machine.tenant_count):
+        head = view.heads[tenant]
+        limit, compute, fetch = head.limit_cycles, head.full_compute_cycles, head.full_fetch_cycles
+        least, second = min(limit, least), min(second, max(limit, least))
+        delays = delays or (compute < fetch and 2 * compute >= fetch)
+    return second // 4 if delays else NOBODY
 
 
 @inlined
-def hide_early(view: View, ahead: int) -> int:
+def hide_early(view: View, ahead: int, exempt_cycles: int) -> int:
     """Write heads that may be committed now into ``view.spare``, the others behind them; return how many may.
 
+    Heads whose deadline is no more than ``exempt_cycles`` after their arrival are not held.
     Sets ``machine.hold_until`` to the cycle at which one of the others may, and the counts of both in
     ``machine``: :func:`show_all` undoes that.
     """
@@ -81,7 +105,7 @@ def hide_early(view: View, ahead: int) -> int:
     kept, hidden = 0, count
     for k in range(count):
         head = heads[view.ready[k]]
-        if _too_early(head, ahead):
+        if _too_early(head, ahead, exempt_cycles):
             mark = max(mark, MARK * lead_of(head))
             hidden -= 1
             view.spare[hidden] = view.ready[k]  # type: ignore[index]
@@ -95,12 +119,12 @@ def hide_early(view: View, ahead: int) -> int:
 
 
 @inlined
-def show_all(view: View, chosen: int, ahead: int) -> int:
+def show_all(view: View, chosen: int, ahead: int, exempt_cycles: int) -> int:
     """Show all heads again; the choice, or :data:`HOLD` if it is one that may not be committed yet."""
     machine = view.machine
     machine.ready_count += machine.hidden_count
     machine.hidden_count = 0
-    if chosen >= 0 and chosen < machine.tenant_count and _too_early(view.heads[chosen], ahead):
+    if chosen >= 0 and chosen < machine.tenant_count and _too_early(view.heads[chosen], ahead, exempt_cycles):
         return HOLD
     return chosen
 
@@ -116,8 +140,8 @@ def decide(view: View, options: Any, memory: Memory) -> int:
     ahead = machine.compute_end - machine.start
     early = options.hides != 0 and ahead > MARK * machine.longest_fetch_cycles
     if early:
-        if hide_early(view, ahead) == 0:
-            return show_all(view, HOLD, ahead)
+        if hide_early(view, ahead, NOBODY) == 0:
+            return show_all(view, HOLD, ahead, NOBODY)
         shown = View(machine, view.heads, view.spare, view.fetches, view.ready)
     chosen = choose(shown, options, memory)
-    return show_all(view, chosen, ahead) if early else chosen
+    return show_all(view, chosen, ahead, NOBODY) if early else chosen
