@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from layerweaver.backend_sim.report.markup import Cell, Table, table_markup
-from layerweaver.backend_sim.results.metric import Shown, Value, shown
 from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, tenant_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
+from layerweaver.backend_sim.results.schema.metric import Shown, Value, shown
 from layerweaver.ir import OutputError, write_text
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from layerweaver.backend_sim.report.tables import (
     tokens_table,
     verdicts_table,
 )
-from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
-from layerweaver.backend_sim.results.schema import Run
+from layerweaver.backend_sim.results.schema.peak import Peak
+from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
 from layerweaver.backend_sim.results.spans import span_notes
 

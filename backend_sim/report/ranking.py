@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from layerweaver.backend_sim.results.reading import LabelledRun
-from layerweaver.backend_sim.results.tenant_schema import Tenant
+from layerweaver.backend_sim.results.schema.tenant import Tenant
 
 __all__ = ["DRAWN_TENANTS", "drawn_names", "worst_first"]
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from layerweaver.backend_sim.report.markup import Cell, Table
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS, worst_first
 from layerweaver.backend_sim.results.confidence import differences
-from layerweaver.backend_sim.results.metric import Form, Metric, Shown, shown
 from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.reading import Documents
-from layerweaver.backend_sim.results.schema import Run
+from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, shown
+from layerweaver.backend_sim.results.schema.run import Run
+from layerweaver.backend_sim.results.schema.token import limits_text
 from layerweaver.backend_sim.results.sentence import compared
 from layerweaver.backend_sim.results.spreads import spread_tables
-from layerweaver.backend_sim.results.token_schema import limits_text
 from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
 
 __all__ = ["changes_table", "peak_tables", "repetition_tables", "systems_table", "verdicts_table"]

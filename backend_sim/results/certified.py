@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypedDict
 
-from layerweaver.backend_sim.results.metric import Value
+from layerweaver.backend_sim.results.schema.metric import Value
 
 __all__ = ["Certificate", "CertifiedTenant", "CertifiedTokens"]
 

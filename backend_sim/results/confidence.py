@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from layerweaver.backend_sim.results.metric import Form, Metric, Shown, Value, shown
 from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.naming import run_names
-from layerweaver.backend_sim.results.peak_schema import Spread
-from layerweaver.backend_sim.results.schema import Confidence, Difference, Run
+from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, Value, shown
+from layerweaver.backend_sim.results.schema.peak import Spread
+from layerweaver.backend_sim.results.schema.run import Confidence, Difference, Run
 
 __all__ = ["confidence", "differences", "spread", "t95"]
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from layerweaver.backend_sim.results import schema
 from layerweaver.backend_sim.results.own_metrics import (
     MeasuredTenant,
     has_own_metrics,
     measure_system,
     measure_tenant,
 )
+from layerweaver.backend_sim.results.schema import run as schema
+from layerweaver.backend_sim.results.schema.system import System
+from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.backend_sim.results.system import npu_documents, system_document
-from layerweaver.backend_sim.results.system_schema import System
 from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
-from layerweaver.backend_sim.results.tenant_schema import Tenant
 from layerweaver.backend_sim.run.run import Run
 
 __all__ = ["STARVING", "run_document"]

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from layerweaver.backend_sim.results.metric import Metric, Shown, Value
 from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
-from layerweaver.backend_sim.results.peak_schema import Peak
-from layerweaver.backend_sim.results.schema import Comparison, Run
+from layerweaver.backend_sim.results.schema.metric import Metric, Shown, Value
+from layerweaver.backend_sim.results.schema.peak import Peak
+from layerweaver.backend_sim.results.schema.run import Comparison, Run
 from layerweaver.ir import OutputError, atomic_write, check_writable, write_text
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.extras import need_extra

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.outcome import is_done
-from layerweaver.backend_sim.results.details_schema import Histogram
-from layerweaver.backend_sim.results.token_schema import Latency
+from layerweaver.backend_sim.results.schema.details import Histogram
+from layerweaver.backend_sim.results.schema.token import Latency
 
 __all__ = [
     "EXACT_LIMIT",

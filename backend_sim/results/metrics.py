@@ -1,20 +1,20 @@
 """All metrics, as the types of results declare them.
 
 Terminal, page, data frame, CSV, confidence intervals and ``docs/metrics.md`` read them here. To add one, add
-its key to :mod:`~layerweaver.backend_sim.results.tenant_schema`, which says its type, heading, form, where it
+its key to :mod:`~layerweaver.backend_sim.results.schema.tenant`, which says its type, heading, form, where it
 is shown and what it is, and fill it in :mod:`~layerweaver.backend_sim.results.tenant`; of the machine these
-are ``system_schema`` and ``system``, of language models ``token_schema`` and ``tokens``.
+are ``schema.system`` and ``system``, of language models ``schema.token`` and ``tokens``.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
-from layerweaver.backend_sim.results.metric import Metric, metrics_of
-from layerweaver.backend_sim.results.schema import Run
-from layerweaver.backend_sim.results.system_schema import System
-from layerweaver.backend_sim.results.tenant_schema import Tenant
-from layerweaver.backend_sim.results.token_schema import Language, TokenDeadline
+from layerweaver.backend_sim.results.schema.metric import Metric, metrics_of
+from layerweaver.backend_sim.results.schema.run import Run
+from layerweaver.backend_sim.results.schema.system import System
+from layerweaver.backend_sim.results.schema.tenant import Tenant
+from layerweaver.backend_sim.results.schema.token import Language, TokenDeadline
 
 __all__ = ["RUN_METRICS", "TOKEN_METRICS", "metrics_page", "system_metrics", "tenant_metrics"]
 

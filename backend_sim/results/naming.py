@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from layerweaver.backend_sim.results.peak_schema import Peak
-from layerweaver.backend_sim.results.schema import Run
+from layerweaver.backend_sim.results.schema.peak import Peak
+from layerweaver.backend_sim.results.schema.run import Run
 
 __all__ = ["NOT_OF_THE_MIX", "leaves", "policy_labels", "run_names", "setting_names"]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.outcome import is_done
-from layerweaver.backend_sim.results.metric import Form, Metric, Shown, Value
+from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, Value
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.plugins import METRICS, PluginGroup
 

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from layerweaver.backend_sim.results.details_schema import Details
 from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, leaves, run_names
-from layerweaver.backend_sim.results.peak_schema import Peak
-from layerweaver.backend_sim.results.schema import Run
-from layerweaver.backend_sim.results.system_schema import System
-from layerweaver.backend_sim.results.tenant_schema import Tenant
+from layerweaver.backend_sim.results.schema.details import Details
+from layerweaver.backend_sim.results.schema.peak import Peak
+from layerweaver.backend_sim.results.schema.run import Run
+from layerweaver.backend_sim.results.schema.system import System
+from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.ir import LayerweaverError
 
 __all__ = ["Documents", "LabelledRun", "ResultError", "checked", "mix_of", "read_documents"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, policy_labels
-from layerweaver.backend_sim.results.peak_schema import Peak
-from layerweaver.backend_sim.results.schema import Run
+from layerweaver.backend_sim.results.schema.peak import Peak
+from layerweaver.backend_sim.results.schema.run import Run
 
 __all__ = ["answer", "compared", "peak_sentence", "verdict_sentence"]
 

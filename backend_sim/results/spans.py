@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from layerweaver.backend_sim.results.schema import Run
+from layerweaver.backend_sim.results.schema.run import Run
 
 __all__ = ["span_notes"]
 

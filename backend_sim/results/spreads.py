@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from layerweaver.backend_sim.results.metric import Metric, Shown, shown
 from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, system_metrics, tenant_metrics
-from layerweaver.backend_sim.results.schema import Difference, Run
+from layerweaver.backend_sim.results.schema.metric import Metric, Shown, shown
+from layerweaver.backend_sim.results.schema.run import Difference, Run
 
 __all__ = ["SpreadTable", "spread_tables", "spread_text"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done
-from layerweaver.backend_sim.results.system_schema import PoolNpu, System
+from layerweaver.backend_sim.results.schema.system import PoolNpu, System
 from layerweaver.backend_sim.results.tenant import TenantResult, three_digits
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.ir.clock import ns_to_cycles_down, ns_to_cycles_up

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import TIMED_OUT, is_done, is_late
 from layerweaver.backend_sim.llm.outcome import DecoderRun
 from layerweaver.backend_sim.results.counts import depth_document, size_document
-from layerweaver.backend_sim.results.details_schema import Counted
 from layerweaver.backend_sim.results.latency import (
     SHARES,
     SMALL_BINS,
@@ -21,7 +20,8 @@ from layerweaver.backend_sim.results.latency import (
     milliseconds,
     summarise,
 )
-from layerweaver.backend_sim.results.tenant_schema import Tenant
+from layerweaver.backend_sim.results.schema.details import Counted
+from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.backend_sim.results.tokens import (
     cold_ns,
     deadline_document,

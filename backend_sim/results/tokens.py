@@ -19,7 +19,7 @@ from layerweaver.backend_sim.results.latency import (
     percentile_index,
     summarise,
 )
-from layerweaver.backend_sim.results.token_schema import Language, TokenDeadline
+from layerweaver.backend_sim.results.schema.token import Language, TokenDeadline
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.scenario import TokenLimits
 from layerweaver.ir.clock import seconds_to_ns_nearest

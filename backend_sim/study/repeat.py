@@ -12,9 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerweaver.backend_sim.results import schema
 from layerweaver.backend_sim.results.confidence import confidence
 from layerweaver.backend_sim.results.document import run_document
+from layerweaver.backend_sim.results.schema import run as schema
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.progress import as_part
 from layerweaver.backend_sim.run.run import Run, run_once

@@ -12,9 +12,9 @@ from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.results.csv_origin import csv_origins
 from layerweaver.backend_sim.results.files import result_csv
-from layerweaver.backend_sim.results.peak_schema import Peak
 from layerweaver.backend_sim.results.reading import ResultError, checked, read_documents
-from layerweaver.backend_sim.results.schema import MAX_RATE_FACTOR, Run
+from layerweaver.backend_sim.results.schema.peak import Peak
+from layerweaver.backend_sim.results.schema.run import MAX_RATE_FACTOR, Run
 from layerweaver.backend_sim.scenario.checks import check_rates
 from layerweaver.backend_sim.scenario.provenance import FOLDER, PLUGINS, SKIPPING, changed_files, stated_keys
 from layerweaver.backend_sim.scenario.reading import load_scenario

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from layerweaver.backend_sim.results import schema
 from layerweaver.backend_sim.results.confidence import differences
 from layerweaver.backend_sim.results.naming import setting_names
+from layerweaver.backend_sim.results.schema import run as schema
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.study.inputs import (
     PolicyRef,

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome, is_done, is_late
-from layerweaver.backend_sim.results.details_schema import (
+from layerweaver.backend_sim.results.latency import latency_histogram
+from layerweaver.backend_sim.results.schema.details import (
     Configuration,
     DetailsDocument,
     Timeline,
     TimelineRequests,
 )
-from layerweaver.backend_sim.results.latency import latency_histogram
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome, is_done, is_late
-from layerweaver.backend_sim.results.details_schema import (
+from layerweaver.backend_sim.results.schema.details import (
     Batches,
     InSystem,
     OverTime,

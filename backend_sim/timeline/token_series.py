@@ -12,8 +12,8 @@ from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import ScheduleLog, SimulationOutcome
 from layerweaver.backend_sim.llm.load import DecoderRules
 from layerweaver.backend_sim.llm.outcome import DecoderRun
-from layerweaver.backend_sim.results.details_schema import Iterations, TokenSeries, TokensOverTime
 from layerweaver.backend_sim.results.latency import latency_histogram, milliseconds
+from layerweaver.backend_sim.results.schema.details import Iterations, TokenSeries, TokensOverTime
 
 __all__ = ["token_series"]
 

@@ -11,7 +11,7 @@ import typer
 from layerweaver.cli.completion import complete_npu
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import named_file
-from layerweaver.cli.render import number, percent
+from layerweaver.cli.rendering.tables import number, percent
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
 from layerweaver.cli.strict import StrictTyper
 

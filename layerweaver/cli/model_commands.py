@@ -12,7 +12,7 @@ from layerweaver.cli.bindings import parse_batches, parse_bindings
 from layerweaver.cli.completion import complete_model, complete_npu, complete_zoo_name
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import STANDARD_OUTPUT, named_file, output_file, picture_file
-from layerweaver.cli.render import layers_table, models_table, number, totals_lines
+from layerweaver.cli.rendering.tables import layers_table, models_table, number, totals_lines
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
 from layerweaver.cli.strict import StrictTyper
 

@@ -12,7 +12,7 @@ from layerweaver.cli.calibration_commands import register as register_calibratio
 from layerweaver.cli.completion import complete_npu
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import output_file
-from layerweaver.cli.render import npus_table
+from layerweaver.cli.rendering.tables import npus_table
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
 from layerweaver.cli.strict import StrictTyper
 from layerweaver.ir.text import printable

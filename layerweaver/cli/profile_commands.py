@@ -28,7 +28,7 @@ from layerweaver.cli.model_commands import (
     parse_state,
 )
 from layerweaver.cli.outputs import named_file
-from layerweaver.cli.render import profile_tables
+from layerweaver.cli.rendering.tables import profile_tables
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
 
 __all__ = ["register"]

@@ -9,8 +9,8 @@ import typer
 
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import picture_file
-from layerweaver.cli.render import fields_table, rows_table
-from layerweaver.cli.render_hpca21 import hpca21_tables
+from layerweaver.cli.rendering.hpca21 import hpca21_tables
+from layerweaver.cli.rendering.tables import fields_table, rows_table
 from layerweaver.cli.session import JsonOption, console, print_document, session_of
 from layerweaver.cli.strict import StrictTyper
 

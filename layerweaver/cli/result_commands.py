@@ -13,16 +13,16 @@ import typer
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.model_commands import load_json, load_text
 from layerweaver.cli.outputs import named_file
-from layerweaver.cli.render_notes import peak_notes
-from layerweaver.cli.render_results import comparison_tables, outcome_tables, peak_table
+from layerweaver.cli.rendering.notes import peak_notes
+from layerweaver.cli.rendering.results import comparison_tables, outcome_tables, peak_table
 from layerweaver.cli.serving import CodeOption, OutputOption, deliver, finish
 from layerweaver.cli.session import JsonOption, Session, console, session_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from layerweaver.backend_sim.results.peak_schema import Peak
-    from layerweaver.backend_sim.results.schema import Run
+    from layerweaver.backend_sim.results.schema.peak import Peak
+    from layerweaver.backend_sim.results.schema.run import Run
 
 __all__ = ["register"]
 

@@ -10,7 +10,7 @@ import typer
 
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import named_file
-from layerweaver.cli.render_results import comparison_tables, outcome_tables
+from layerweaver.cli.rendering.results import comparison_tables, outcome_tables
 from layerweaver.cli.serving import (
     CodeOption,
     DetailsOption,

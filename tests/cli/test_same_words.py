@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from layerweaver.cli.render_notes import comparison_notes
+from layerweaver.cli.rendering.notes import comparison_notes
 
 Run = Callable[..., Any]
 

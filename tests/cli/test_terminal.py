@@ -20,7 +20,7 @@ from rich.console import Console
 from layerweaver.backend_sim.engine.loop import Progress
 from layerweaver.cli import progress as progress_module
 from layerweaver.cli.progress import ProgressBar
-from layerweaver.cli.render_results import certify_tables
+from layerweaver.cli.rendering.results import certify_tables
 from layerweaver.cli.session import Session
 
 ROOT = Path(__file__).parents[2]
@@ -333,7 +333,7 @@ def test_certify_shows_the_status_and_what_is_missing() -> None:
 
 
 def test_latencies_that_are_all_but_equal_are_one_bar() -> None:
-    from layerweaver.cli.sparkline import sparkline
+    from layerweaver.cli.rendering.sparkline import sparkline
 
     assert sparkline([0.4755, 0.47551, 0.4755], width=10) == "█"
     histogram = {"edges_ms": [0.475599, 0.4755995, 0.4756], "counts": [7, 7]}

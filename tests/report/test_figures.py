@@ -22,7 +22,7 @@ from layerweaver.backend_sim.report.roofline import roofline_figure, write_figur
 from layerweaver.backend_sim.results.latency import latency_histogram
 from layerweaver.backend_sim.results.reading import ResultError
 from layerweaver.backend_sim.results.reproduced import Hpca21, PairGain
-from layerweaver.cli.sparkline import sparkline
+from layerweaver.cli.rendering.sparkline import sparkline
 from layerweaver.ir import (
     Layer,
     LayerGraph,

@@ -18,7 +18,7 @@ from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.results.files import result_csv
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.simulate import simulate_with
-from layerweaver.cli.render_results import outcome_tables
+from layerweaver.cli.rendering.results import outcome_tables
 
 TIMINGS = {
     "clock_mhz": 1000,

@@ -15,8 +15,8 @@ from layerweaver.backend_sim.report.charts.timeline import timeline_figure
 from layerweaver.backend_sim.report.markup import Cell, Chart, Table
 from layerweaver.backend_sim.report.palette import BUSY, MOVING, colour, dash, hatched, plain, styled
 from layerweaver.backend_sim.report.ranking import drawn_names
-from layerweaver.backend_sim.results.details_schema import Batches, InSystem, TenantSeries
 from layerweaver.backend_sim.results.reading import LabelledRun
+from layerweaver.backend_sim.results.schema.details import Batches, InSystem, TenantSeries
 
 __all__ = ["activity_figure", "batch_figure", "in_system_figure", "lateness_figure", "run_charts"]
 

@@ -19,9 +19,9 @@ from layerweaver.backend_sim.report.palette import (
     plain,
     styled,
 )
-from layerweaver.backend_sim.results.details_schema import Histogram
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun
-from layerweaver.backend_sim.results.tenant_schema import Tenant
+from layerweaver.backend_sim.results.schema.details import Histogram
+from layerweaver.backend_sim.results.schema.tenant import Tenant
 
 __all__ = ["Line", "histogram_tail", "latency_charts", "latency_figure", "tail_figure"]
 

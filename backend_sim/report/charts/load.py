@@ -22,8 +22,8 @@ from layerweaver.backend_sim.report.palette import (
 )
 from layerweaver.backend_sim.report.ranking import drawn_names
 from layerweaver.backend_sim.results.naming import policy_labels
-from layerweaver.backend_sim.results.peak_schema import Peak, PeakRow, TrialPoint
 from layerweaver.backend_sim.results.reading import Documents, mix_of
+from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow, TrialPoint
 
 __all__ = [
     "LoadPoint",

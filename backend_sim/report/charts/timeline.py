@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from layerweaver.backend_sim.report.palette import DANGER, MARK, colour, hatched, plain, styled
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS
-from layerweaver.backend_sim.results.details_schema import Timeline
 from layerweaver.backend_sim.results.reading import LabelledRun
+from layerweaver.backend_sim.results.schema.details import Timeline
 
 __all__ = ["timeline_figure"]
 

@@ -10,8 +10,8 @@ from plotly.subplots import make_subplots
 from layerweaver.backend_sim.report.charts.latency import histogram_tail, tail_figure
 from layerweaver.backend_sim.report.markup import Cell, Chart, Table
 from layerweaver.backend_sim.report.palette import colour, plain, styled
-from layerweaver.backend_sim.results.details_schema import TokenSeries
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun
+from layerweaver.backend_sim.results.schema.details import TokenSeries
 
 __all__ = ["token_charts", "token_time_charts"]
 

@@ -19,7 +19,7 @@ from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.confidence import spread
 from layerweaver.backend_sim.results.latency import percentile_index
 from layerweaver.backend_sim.results.naming import setting_names
-from layerweaver.backend_sim.results.peak_schema import Peak, PeakDifference, PeakRow, TrialPoint
+from layerweaver.backend_sim.results.schema.peak import Peak, PeakDifference, PeakRow, TrialPoint
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once

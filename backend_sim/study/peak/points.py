@@ -6,7 +6,7 @@ import numpy as np
 
 from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.latency import percentile_index
-from layerweaver.backend_sim.results.peak_schema import TrialPoint, TrialTenant
+from layerweaver.backend_sim.results.schema.peak import TrialPoint, TrialTenant
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.run import Run
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from layerweaver.backend_sim.results.peak_schema import TrialPoint
+from layerweaver.backend_sim.results.schema.peak import TrialPoint
 
 __all__ = ["Search", "Trial", "search_peak"]
 

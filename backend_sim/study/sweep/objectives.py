@@ -8,7 +8,8 @@ from typing import Any, get_args, get_origin
 
 from typing_extensions import get_type_hints, is_typeddict
 
-from layerweaver.backend_sim.results import peak_schema, schema
+from layerweaver.backend_sim.results.schema.peak import PeakRow
+from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.study.sweep.axes import AxisValues, label
 from layerweaver.backend_sim.study.sweep.known import KnownPoints
 from layerweaver.backend_sim.study.sweep.schema import StudySpec
@@ -19,7 +20,7 @@ from layerweaver.ir.yaml_source import YamlSource
 
 __all__ = ["check_columns", "check_stated", "is_number", "texts_of_columns"]
 
-_RESULTS: Mapping[str, Any] = {"simulate": schema.Run, "peak": peak_schema.PeakRow}
+_RESULTS: Mapping[str, Any] = {"simulate": Run, "peak": PeakRow}
 _SUCH_AS = {"simulate": "system.stp", "peak": "peak_qps", "cost": "models.NAME.standalone_ms"}
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from layerweaver.backend_sim.results.metric import Form, Metric, Shown, shown
 from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
+from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, shown
+from layerweaver.backend_sim.results.schema.token import limits_text
 from layerweaver.backend_sim.results.spreads import spread_tables
-from layerweaver.backend_sim.results.token_schema import limits_text
-from layerweaver.cli.render import number, percent
-from layerweaver.cli.render_notes import comparison_notes, missing_queries, rate, run_notes, span
-from layerweaver.cli.render_tokens import token_tables
+from layerweaver.cli.rendering.notes import comparison_notes, missing_queries, rate, run_notes, span
+from layerweaver.cli.rendering.tables import number, percent
+from layerweaver.cli.rendering.tokens import token_tables
 from layerweaver.cli.session import plain_terminal, table
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from layerweaver.backend_sim.results.certified import Certificate
-    from layerweaver.backend_sim.results.peak_schema import Peak
-    from layerweaver.backend_sim.results.schema import Comparison, Difference, Run
-    from layerweaver.backend_sim.results.tenant_schema import Tenant
+    from layerweaver.backend_sim.results.schema.peak import Peak
+    from layerweaver.backend_sim.results.schema.run import Comparison, Difference, Run
+    from layerweaver.backend_sim.results.schema.tenant import Tenant
 
 __all__ = ["certify_tables", "comparison_tables", "outcome_tables", "peak_table", "policies_table"]
 
@@ -64,7 +64,7 @@ def _tenant_table(title: str, names: Sequence[str]) -> tuple[Table, int]:
 
 
 def _tenant_cells(tenant: Document, place: int, span_ms: tuple[float, float] | None) -> list[RenderableType]:
-    from layerweaver.cli.sparkline import sparkline
+    from layerweaver.cli.rendering.sparkline import sparkline
 
     histogram = tenant.get("latency_histogram")
     shape = ""
@@ -78,7 +78,7 @@ def _tenant_cells(tenant: Document, place: int, span_ms: tuple[float, float] | N
 
 def _span_ms(tenants: Iterable[Tenant]) -> tuple[float, float] | None:
     """Latencies that the distributions of one tenant under all policies are drawn over."""
-    from layerweaver.cli.sparkline import common_range
+    from layerweaver.cli.rendering.sparkline import common_range
 
     return common_range(tenant["latency_histogram"] for tenant in tenants if "latency_histogram" in tenant)
 

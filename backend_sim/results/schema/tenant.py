@@ -10,10 +10,10 @@ from typing import Annotated, NotRequired
 from pydantic import with_config
 from typing_extensions import TypedDict
 
-from layerweaver.backend_sim.results.details_schema import Counted
-from layerweaver.backend_sim.results.fields import LENIENT, Count, Share
-from layerweaver.backend_sim.results.metric import Form, Said, Shown, Value
-from layerweaver.backend_sim.results.token_schema import Language, Latency, TokenDeadline
+from layerweaver.backend_sim.results.schema.details import Counted
+from layerweaver.backend_sim.results.schema.fields import LENIENT, Count, Share
+from layerweaver.backend_sim.results.schema.metric import Form, Said, Shown, Value
+from layerweaver.backend_sim.results.schema.token import Language, Latency, TokenDeadline
 from layerweaver.ir.units import ENERGY_COUNTS
 
 __all__ = ["Tenant"]

@@ -20,8 +20,8 @@ def token_tables(runs: Sequence[Any], names: Sequence[str] = ()) -> Iterator[Tab
         runs: The runs.
         names: What they are called; by default by their policies.
     """
-    from layerweaver.backend_sim.results.metric import Shown, shown
     from layerweaver.backend_sim.results.metrics import TOKEN_METRICS
+    from layerweaver.backend_sim.results.schema.metric import Shown, shown
 
     several, metrics = len(runs) > 1, shown(TOKEN_METRICS, Shown.TERMINAL)
     # Headings stand in two lines, so that eight columns fit a narrow terminal.

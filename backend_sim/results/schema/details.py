@@ -8,7 +8,7 @@ from typing import Annotated, NotRequired
 from pydantic import AfterValidator, with_config
 from typing_extensions import TypedDict
 
-from layerweaver.backend_sim.results.fields import LENIENT
+from layerweaver.backend_sim.results.schema.fields import LENIENT
 
 __all__ = [
     "Batches",

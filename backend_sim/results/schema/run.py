@@ -8,11 +8,11 @@ from typing import Annotated, NotRequired
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
-from layerweaver.backend_sim.results.details_schema import Details
-from layerweaver.backend_sim.results.fields import LENIENT
-from layerweaver.backend_sim.results.metric import Form, Said, Shown, Value
-from layerweaver.backend_sim.results.system_schema import PoolNpu, System
-from layerweaver.backend_sim.results.tenant_schema import Tenant
+from layerweaver.backend_sim.results.schema.details import Details
+from layerweaver.backend_sim.results.schema.fields import LENIENT
+from layerweaver.backend_sim.results.schema.metric import Form, Said, Shown, Value
+from layerweaver.backend_sim.results.schema.system import PoolNpu, System
+from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.backend_sim.run.groups import Group
 from layerweaver.ir.limits import MAX_TENANTS
 

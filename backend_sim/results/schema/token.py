@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import with_config
 from typing_extensions import TypedDict
 
-from layerweaver.backend_sim.results.fields import LENIENT, Count, Share
-from layerweaver.backend_sim.results.metric import Form, Said, Shown
+from layerweaver.backend_sim.results.schema.fields import LENIENT, Count, Share
+from layerweaver.backend_sim.results.schema.metric import Form, Said, Shown
 
 __all__ = ["CacheShare", "Language", "Latency", "TokenDeadline", "limits_text"]
 

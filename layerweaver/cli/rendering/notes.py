@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from layerweaver.backend_sim.results.spans import span_notes
-from layerweaver.cli.render import percent
+from layerweaver.cli.rendering.tables import percent
 from layerweaver.ir.units import ENERGY_COUNTS
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.results.certified import CertifiedTenant
-    from layerweaver.backend_sim.results.peak_schema import Peak
-    from layerweaver.backend_sim.results.schema import Run
-    from layerweaver.backend_sim.results.tenant_schema import Tenant
+    from layerweaver.backend_sim.results.schema.peak import Peak
+    from layerweaver.backend_sim.results.schema.run import Run
+    from layerweaver.backend_sim.results.schema.tenant import Tenant
 
 __all__ = ["comparison_notes", "missing_queries", "peak_notes", "rate", "run_notes", "span"]
 

@@ -11,8 +11,8 @@ from typing import Annotated, NotRequired
 from pydantic import with_config
 from typing_extensions import TypedDict
 
-from layerweaver.backend_sim.results.fields import LENIENT, Count, Share
-from layerweaver.backend_sim.results.metric import Form, Said, Shown, Value
+from layerweaver.backend_sim.results.schema.fields import LENIENT, Count, Share
+from layerweaver.backend_sim.results.schema.metric import Form, Said, Shown, Value
 
 __all__ = ["PoolNpu", "System"]
 

@@ -1,0 +1,1 @@
+"""The schema of results: what every field is, and how it is shown."""
