@@ -1,10 +1,11 @@
-"""Text from strangers, made harmless for terminals: names are text, never control."""
+"""Text from strangers, made harmless for terminals: names are text, never control. Lists that are cut."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
-__all__ = ["one_line", "printable", "printable_json"]
+__all__ = ["first_of", "one_line", "printable", "printable_json"]
 
 _LONGEST = 600
 
@@ -35,3 +36,9 @@ def one_line(text: str) -> str:
     """One printable line of bounded length."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+
+
+def first_of(parts: Sequence[str], most: int, what: str = "") -> str:
+    """The first few of a list, and how many more (of what) there are."""
+    shown, more = ", ".join(parts[:most]), len(parts) - most
+    return f"{shown} and {more} more {what}".rstrip() if more > 0 else shown

@@ -11,7 +11,7 @@ from typing import Protocol
 from layerweaver.backend_sim.firmware.c_words import c_type, unbracketed
 from layerweaver.backend_sim.firmware.locals import Locals
 from layerweaver.backend_sim.firmware.spans import INT32, Number, Span, constant
-from layerweaver.backend_sim.firmware.things import Known, Listed, Pointed, Seen, Several, Thing
+from layerweaver.backend_sim.firmware.things import Listed, Pointed, Seen, Several, Thing
 
 __all__ = ["Assignments", "Called", "Result"]
 
@@ -83,17 +83,15 @@ class Assignments(Locals):
 
     def _value(self, node: ast.expr) -> Thing:
         """An expression, or a view made of another one's lists."""
-        if isinstance(node, ast.Call):
-            called = self.thing(node.func)
-            if isinstance(called, Known) and getattr(called.value, "__name__", "") == "View":
-                lists = [self.thing(item) for item in node.args]
-                if len(lists) == 5 and isinstance(lists[2], Listed) and isinstance(lists[4], Listed):
-                    return Seen(lists[2].text, lists[4].text)
-                raise self.refusal(
-                    node,
-                    "a view is made of all its five parts",
-                    "View(machine, heads, ready, fetches, spare)",
-                )
+        if isinstance(node, ast.Call) and getattr(self._called(node), "__name__", "") == "View":
+            lists = [self.thing(item) for item in node.args]
+            if len(lists) == 5 and isinstance(lists[2], Listed) and isinstance(lists[4], Listed):
+                return Seen(lists[2].text, lists[4].text)
+            raise self.refusal(
+                node,
+                "a view is made of all its five parts",
+                "View(machine, heads, ready, fetches, spare)",
+            )
         return self.thing(node)
 
     def _assign_several(self, node: ast.stmt, targets: list[ast.expr], value: ast.expr) -> None:

@@ -276,13 +276,16 @@ class Expressions(Arithmetic):
 
     def _callee(self, node: ast.Call) -> FunctionType | None:
         """The plain function that is called; None where something else is."""
-        called = self.thing(node.func)
-        value = called.value if isinstance(called, Known) else None
+        value = self._called(node)
         return value if isinstance(value, FunctionType) else None
 
-    def _call(self, node: ast.Call) -> Thing:
+    def _called(self, node: ast.Call) -> object:
+        """What is called, as far as it is a known object."""
         called = self.thing(node.func)
-        value = called.value if isinstance(called, Known) else None
+        return called.value if isinstance(called, Known) else None
+
+    def _call(self, node: ast.Call) -> Thing:
+        value = self._called(node)
         if value is counted and len(node.args) == 1:
             return self.number(node.args[0])
         if isinstance(value, FunctionType):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.results.schema.run import Run
+from layerweaver.ir.text import first_of
 
 __all__ = ["span_notes"]
 
@@ -40,10 +41,9 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
         if run["system"]["measured_s"] > (1 + _VISIBLE) * run["system"].get("offered_s", 0.0) > 0
     ]
     if longer:
-        rest = f" and {len(longer) - _NAMED} more" if len(longer) > _NAMED else ""
-        times = ", ".join(text for text, _ in longer[:_NAMED])
+        times = first_of([text for text, _ in longer], _NAMED)
         yield (
-            f"q/s is over the time until the last completion ({times}{rest}), of which requests come in "
+            f"q/s is over the time until the last completion ({times}), of which requests come in "
             f"{longer[0][1]['system']['offered_s']:.3g} s"
         )
 
@@ -57,7 +57,7 @@ def _ended_early(run: Run) -> str:
         if (offered_s := tenant.get("offered_s")) is not None and offered_s < (1 - _VISIBLE) * longest_s
     ]
     told = []
-    for offered_s, tenant in sorted(early, key=lambda found: found[0])[:_NAMED]:
+    for offered_s, tenant in sorted(early, key=lambda found: found[0]):
         rate = tenant.get("offered_qps")
         at = f" ({rate:,.4g} q/s until then)" if rate else ""
         when = "all at once" if tenant["arrived"] else "before the measured time"
@@ -66,5 +66,4 @@ def _ended_early(run: Run) -> str:
         told.append(f"{tenant['name']} {when}")
     if not told:
         return ""
-    rest = f" and {len(early) - _NAMED} more tenants" if len(early) > _NAMED else ""
-    return f"requests end early: {', '.join(told)}{rest}; all rates are over the whole"
+    return f"requests end early: {first_of(told, _NAMED, 'tenants')}; all rates are over the whole"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from layerweaver.backend_sim.run.variants import Menus, Npu, largest_table
 from layerweaver.costmodel import share_activation_buffer
 from layerweaver.costmodel.table import CostTable
+from layerweaver.ir.text import first_of
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 
 __all__ = ["share_activations", "sharing_notes"]
@@ -48,14 +49,13 @@ def sharing_notes(npus: Sequence[Npu], names: Sequence[str]) -> Iterator[str]:
         told = sorted((found for found in more if found[0] > 0), reverse=True)
         if buffer_bytes is None or not told:
             continue
-        parts = [f"{name} by {spilled / 1e6:.3g} MB" for spilled, name in told[:_NAMED]]
-        rest = f" and {len(told) - _NAMED} more tenants" if len(told) > _NAMED else ""
+        parts = [f"{name} by {spilled / 1e6:.3g} MB" for spilled, name in told]
         peak = sum(table.peak_activation_bytes for table in tables)
         yield (
             f"the tenants' activations, {peak / 1e6:.3g} MB at their largest, exceed the "
             f"{buffer_bytes / 1e6:.3g} MB buffer of {npu.machine.name}, which they divide: that raises DRAM "
-            f"traffic per batch of {', '.join(parts)}{rest}, over what inspect and compile say of each model "
-            "by itself"
+            f"traffic per batch of {first_of(parts, _NAMED, 'tenants')}, over what inspect and "
+            "compile say of each model by itself"
         )
 
 

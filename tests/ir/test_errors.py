@@ -1,8 +1,9 @@
-"""Messages of errors: one printable line, whatever names the input holds."""
+"""Messages: one printable line, whatever names the input holds, and lists that are cut."""
 
 from __future__ import annotations
 
 from layerweaver.ir import ModelError
+from layerweaver.ir.text import first_of
 
 
 def test_message_is_where_what_and_what_would_be_accepted() -> None:
@@ -20,3 +21,10 @@ def test_message_is_of_bounded_length() -> None:
     assert len(str(error)) < 1000
     assert str(error).startswith("net.onnx: xxx")
     assert str(error).endswith("; give less")
+
+
+def test_a_list_is_cut_in_words() -> None:
+    assert first_of(["a", "b", "c"], 3) == "a, b, c"
+    assert first_of(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert first_of([str(k) for k in range(9)], 1, "tenants") == "0 and 8 more tenants"
+    assert first_of([], 2) == ""

@@ -14,6 +14,7 @@ from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
+from layerweaver.ir.text import first_of
 from layerweaver.scheduler.bounds import pool_bound
 
 __all__ = ["PeakPlan", "bound_factor", "peak_warnings", "plan_peak"]
@@ -187,8 +188,10 @@ def _unsure(plan: PeakPlan) -> Iterator[str]:
         if count < needed:
             few.append(f"{scenario.spec.tenants[index].name} {count:,} of {needed:,}")
     if few:
-        said = ", ".join(few[:_NAMED]) + (f" and {len(few) - _NAMED} more" if len(few) > _NAMED else "")
-        yield f"a trial has too few queries to be sure of the percentile ({said}); give more --queries"
+        yield (
+            "a trial has too few queries to be sure of the percentile "
+            f"({first_of(few, _NAMED)}); give more --queries"
+        )
 
 
 def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:

@@ -16,6 +16,7 @@ from layerweaver.ir import read_bounded, write_text
 from layerweaver.ir.json_text import parse_json
 from layerweaver.ir.plugin_hashes import plugin_record
 from layerweaver.ir.sections import Section
+from layerweaver.ir.text import first_of
 
 __all__ = ["FILE", "origin_of", "study_again", "write_origin"]
 
@@ -88,9 +89,8 @@ def study_again(folder: Path, *, allow_code: bool = False) -> Study:
 
 def _refuse(folder: Path, changed: Sequence[str]) -> None:
     if changed:
-        more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
         raise ResultError(
-            f"since its points were run, these changed: {', '.join(changed[:_NAMED])}{more}",
+            f"since its points were run, these changed: {first_of(changed, _NAMED)}",
             where=str(folder),
             accepted="give files and plug-ins as they were",
         )

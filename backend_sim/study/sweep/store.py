@@ -23,12 +23,14 @@ from layerweaver.backend_sim.study.sweep.known import (
 from layerweaver.backend_sim.study.sweep.lines import line_of
 from layerweaver.backend_sim.study.sweep.measure import Measured
 from layerweaver.ir import OutputError, ScenarioError
+from layerweaver.ir.text import first_of
 
 __all__ = ["WRITTEN", "Store"]
 
 WRITTEN = "tables"
 """Note: hashes of the tables, as long as no point was added since."""
 
+_NAMED = 5
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS layouts (id INTEGER PRIMARY KEY, columns TEXT NOT NULL UNIQUE);
@@ -114,9 +116,8 @@ class Store(KnownPoints):
         now = dict(parts)
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         if changed:
-            shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
             raise ScenarioError(
-                f"the study has changed since its points were run: {shown}",
+                f"the study has changed since its points were run: {first_of(changed, _NAMED)}",
                 where=str(self.path),
                 accepted="give another folder, or the study as it was",
             )
