@@ -18,6 +18,7 @@ from layerweaver.ir.clock import ns_to_cycles_up
 from layerweaver.ir.limits import MAX_END_SECONDS
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.view import NEVER
+from layerweaver.scheduler.rules.patience import note_patience
 
 __all__ = [
     "WITHOUT_DECODERS",
@@ -79,6 +80,7 @@ def form_iteration(state: State, index: int, now: int) -> None:
     head.limit_cycles = NEVER
     if head.deadline < NEVER:
         head.limit_cycles = max(head.standalone_cycles, head.deadline - now)
+    note_patience(state.visible)
     if _set_ready(state, index, True):
         state.totals.work_since = min(state.totals.work_since, max(decoder.may_begin, head.arrival))
     machine.longest_fetch_cycles = _longest_fetch(state)

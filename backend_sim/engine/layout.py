@@ -32,6 +32,7 @@ from layerweaver.scheduler.machine.rest import ROW, machine_at_rest, row_records
 from layerweaver.scheduler.machine.view import COUNT_LIMIT, FETCH, HEAD, NEVER, View
 from layerweaver.scheduler.offline import ModelKind, ModelProfile
 from layerweaver.scheduler.policies.contract import Policy
+from layerweaver.scheduler.rules.patience import note_patience
 
 __all__ = ["LOG", "build_state"]
 
@@ -119,9 +120,11 @@ def build_state(
         first_profile += len(tenant.profiles)
         _fill_head(heads[index], tenant, queues[index], machine_spec.clock_hz)
 
+    ready = np.zeros(len(tenants), np.int64)
+    note_patience(View(machine, heads, ready, ()))  # type: ignore[arg-type]
+
     members = [decoder.rules.max_num_seqs for decoder in decoders]
     empty, events = np.zeros(0, np.int64), no_events(len(tenants))
-    ready = np.zeros(len(tenants), np.int64)
     if compiled:
         heads, queues = as_records(HEAD, heads), as_records(TENANT, queues)
         totals, profiles = as_records(TOTALS, [totals])[0], as_records(PROFILE, profiles)

@@ -71,6 +71,7 @@ class Facts:
         self.buffer_scaled, self.clock_hz = int(machine.buffer_scaled), int(machine.clock_hz)
         self.one_kind, self.decision_cycles = int(machine.one_kind), int(machine.decision_cycles)
         self.dispatch_ahead, self.reach_cycles = given.dispatch_ahead, int(state.totals.reach_cycles)
+        self.patience = {name: int(getattr(machine, name)) for name in ("all_can_wait", "exempt_cycles")}
         self.columns = columns_of(state, heads, queues)
         self.options = _constants(policy.record(self.clock_hz))
         memory = policy.memory([tenant.profiles for tenant in given.tenants], given.groups)
@@ -204,6 +205,7 @@ class Facts:
             "buffer_scaled": self.buffer_scaled,
             "tenant_count": self.tenants,
             "one_kind": self.one_kind,
+            **self.patience,
             "decision_cycles": self.decision_cycles,
             "clock_hz": self.clock_hz,
         }

@@ -22,16 +22,14 @@ from layerweaver.scheduler.policies.contract import PolicySpec
 from layerweaver.scheduler.rules.commitment import (
     LATE,
     MARK,
-    NOBODY,
     has_full_queue,
     hide_early,
     lead_of,
-    longest_exempt,
     show_all,
 )
 from layerweaver.scheduler.rules.deadline_guard import GUARDED_MODES, guard
 from layerweaver.scheduler.rules.least_idle import BY_SLACK, weave
-from layerweaver.scheduler.rules.most_to_lose import all_can_wait, most_to_lose
+from layerweaver.scheduler.rules.most_to_lose import most_to_lose
 
 __all__ = ["POLICY", "choose"]
 
@@ -41,7 +39,7 @@ FIRST = len(GUARDED_MODES)
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     """The tenant with the most to lose, or a row of another that fits in before it, or nobody yet."""
     machine = view.machine
-    if machine.ready_count > 1 and machine.one_kind == 0 and all_can_wait(view):
+    if machine.ready_count > 1 and machine.one_kind == 0 and machine.all_can_wait != 0:
         return _woven(view, options)
     machine.mode = FIRST
     chosen = view.ready[0]
@@ -71,9 +69,8 @@ def _woven(view: View, options: Any) -> int:
     machine, shown = view.machine, view
     ahead = machine.compute_end - machine.start
     early = options.commit == LATE and ahead > MARK * machine.longest_fetch_cycles
-    exempt_cycles = NOBODY
+    exempt_cycles = machine.exempt_cycles
     if early:
-        exempt_cycles = longest_exempt(view)
         if hide_early(view, ahead, exempt_cycles) == 0:
             return show_all(view, HOLD, ahead, exempt_cycles)
         shown = View(machine, view.heads, view.spare, view.fetches, view.ready)

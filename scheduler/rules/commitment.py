@@ -16,19 +16,18 @@ from __future__ import annotations
 from typing import Any
 
 from layerweaver.scheduler.machine.jit import inlined
-from layerweaver.scheduler.machine.view import HOLD, NEVER, Head, Memory, View
+from layerweaver.scheduler.machine.view import HOLD, Head, Memory, View
+from layerweaver.scheduler.rules.patience import NOBODY
 
 __all__ = [
     "EARLY",
     "LATE",
     "MARK",
-    "NOBODY",
     "begins_at",
     "decide",
     "has_full_queue",
     "hide_early",
     "lead_of",
-    "longest_exempt",
     "show_all",
 ]
 
@@ -37,9 +36,6 @@ LATE, EARLY = 0, 1
 
 MARK = 2
 """Longest fetches of any model with a request, or leads of its own, that a head may be fetched ahead."""
-
-NOBODY = -1
-"""No time from arrival to deadline is that short: every head may be held."""
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
@@ -73,22 +69,6 @@ def _too_early(head: Head, ahead: int, exempt_cycles: int) -> bool:
     if head.compute_intensive == 0 or head.limit_cycles <= exempt_cycles:
         return False
     return ahead > MARK * lead_of(head) and not has_full_queue(head)
-
-
-def longest_exempt(view: View) -> int:
-    """The longest time from arrival to deadline that no head is held whose own is no longer.
-
-    What is fetched while a head is held computes before it. That delays it where a memory-intensive tenant
-    computes for half of its fetch time or more, and is for nobody's sake where every other tenant has four
-    times as long as it: whoever comes can wait for it. Else :data:`NOBODY`.
-    """
-    least, second, delays = NEVER, NEVER, False
-    for tenant in range(view.machine.tenant_count):
-        head = view.heads[tenant]
-        limit, compute, fetch = head.limit_cycles, head.full_compute_cycles, head.full_fetch_cycles
-        least, second = min(limit, least), min(second, max(limit, least))
-        delays = delays or (compute < fetch and 2 * compute >= fetch)
-    return second // 4 if delays else NOBODY
 
 
 @inlined

@@ -9,7 +9,7 @@ from __future__ import annotations
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.view import NEVER, Head, View
 
-__all__ = ["HOPELESS", "all_can_wait", "most_to_lose"]
+__all__ = ["HOPELESS", "most_to_lose"]
 
 _ONE = 10
 """A request is ``2**10``: losses count in fractions."""
@@ -17,9 +17,6 @@ _MOST_LOST = 1 << 30
 _LONG = 1 << 36
 _PRIOR = 50
 """Standalone times of the slowest tenant that are added to the time since the start to estimate rates."""
-
-PATIENCE = 4
-"""Everybody can wait if every deadline is at least one part in so many of the longest request."""
 
 HOPELESS = -1
 """Index of a tenant that cannot be in time whatever goes first."""
@@ -171,20 +168,6 @@ def _demand(view: View) -> tuple[int, int]:
         offered += _divided(head.arrived * _work(head), head.full)
     time = machine.now + _PRIOR * slowest
     return time, min(1024, offered // max(1, time >> _ONE))
-
-
-def all_can_wait(view: View) -> bool:
-    """Whether no tenant's deadline is short beside another's request, so that nobody is worth giving up.
-
-    Otherwise a request of one tenant costs many of the other's, and the order of least slack loses these.
-    """
-    machine, heads = view.machine, view.heads
-    tightest, longest = NEVER, 0
-    for tenant in range(machine.tenant_count):
-        head = heads[tenant]
-        tightest = min(tightest, head.limit_cycles)
-        longest = max(longest, head.full_standalone_cycles)
-    return tightest >= longest // PATIENCE
 
 
 def _may_wait(view: View, first: int, other: int) -> bool:

@@ -14,6 +14,7 @@ from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.machine.view import NEVER, View
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.policies import PolicySpec
+from layerweaver.scheduler.rules.patience import note_patience
 
 Make = Callable[..., ModelProfile]
 
@@ -110,6 +111,8 @@ _MACHINE = {
     "longest_fetch_cycles": 10,
     "hidden_count": 0,
     "one_kind": 0,
+    "all_can_wait": 0,
+    "exempt_cycles": -1,
     "running": -1,
     "mode": 0,
     "hold_until": NEVER,
@@ -144,11 +147,9 @@ class Desk:
         for record in records:
             record.latest_start = record.deadline - record.remaining_cycles
             record.limit_cycles = min(record.limit_cycles, record.deadline)
-        chosen = self._spec.choose(
-            View(cast("Any", state), records, sorted(heads), [], [0] * self._tenants),
-            self._options,
-            self._memory,
-        )
+        view = View(cast("Any", state), records, sorted(heads), [], [0] * self._tenants)
+        note_patience(view)
+        chosen = self._spec.choose(view, self._options, self._memory)
         self.mode, self.held_until = self._spec.modes[state.mode], state.hold_until
         return chosen
 
