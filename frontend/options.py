@@ -24,6 +24,7 @@ class ImportOptions:
         state: Pairs of graph inputs and outputs that carry state, besides those that are recognised.
         strict: Refuse unknown operators and work of unknown size instead of warning.
         fuse: Merge what a compiler would; without it every node that is not a view is a layer.
+        windows: Bound attention by the windows that operators state; without it they look at all tokens.
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -34,3 +35,4 @@ class ImportOptions:
     state: Sequence[tuple[str, str]] = ()
     strict: bool = False
     fuse: bool = True
+    windows: bool = True

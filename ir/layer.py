@@ -229,6 +229,7 @@ class Layer:
         state_writes: Results that feed back as state, always DRAM traffic.
         role: What the layer is known as beyond its operators ("attention-projection", "attention-scores",
             "attention-context"), else empty.
+        window: Tokens that its attention looks at, at most; 0 for all.
     """
 
     name: str
@@ -244,6 +245,7 @@ class Layer:
     state_reads: tuple[TensorSpec, ...] = ()
     state_writes: tuple[TensorSpec, ...] = ()
     role: str = ""
+    window: int = 0
 
     @property
     def macs(self) -> int:

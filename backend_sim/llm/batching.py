@@ -16,7 +16,7 @@ from layerweaver.backend_sim.llm.decoder import PREFILL_FIRST, VLLM, Decoder
 from layerweaver.backend_sim.llm.state import ITL_BITS, LlmState, Request
 from layerweaver.ir.clock import cycles_to_ns_up
 from layerweaver.scheduler.iterations.energy import SUMS
-from layerweaver.scheduler.iterations.rows import FEATURES
+from layerweaver.scheduler.iterations.rows import FEATURES, SEEN
 
 __all__ = ["emit", "freeze", "is_decoding", "is_finished", "plan", "waiting"]
 
@@ -212,10 +212,11 @@ def freeze(llm: LlmState, decoder: Decoder, now: int) -> None:
             decoder.tokens_computed += tokens
     decoder.most_used = max(decoder.most_used, decoder.blocks - decoder.free)
     decoder.iterations += 1
-    at = decoder.first_sum + (SUMS if decoder.tokens == decoder.members else 0)
-    for place in range(FEATURES):
-        llm.sums[at + place] += llm.features[decoder.first_feature + place]
-    llm.sums[at + FEATURES] += decoder.sequences
+    for window in range(decoder.windows):
+        at = decoder.first_sum + 2 * SUMS * window + (SUMS if decoder.tokens == decoder.members else 0)
+        for place in range(FEATURES):
+            llm.sums[at + place] += llm.features[decoder.first_feature + SEEN * window + place]
+        llm.sums[at + FEATURES] += decoder.sequences
 
 
 def emit(llm: LlmState, decoder: Decoder, done: int, clock_hz: int) -> int:

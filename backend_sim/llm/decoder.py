@@ -27,6 +27,8 @@ class Decoder(Protocol):
         shapes: Number of distinct rows.
         first_row: Its first row.
         first_cost: Its first distinct row among the costs: for any members, then for one new token each.
+        first_window: Start of its part of ``windows``.
+        windows: Number of its windows.
         first_feature: Start of its part of ``features``.
         rows: Rows of an iteration, before large ones are cut into tiles.
         first_repeated: First of the rows that repeat a block, counted within the iteration; never 0.
@@ -114,7 +116,6 @@ class Decoder(Protocol):
         buffer_bytes: See there.
         activation_budget: Activations that may stay on chip; -1 for all.
         tile_bytes: Traffic of the cache that is fetched as one row.
-        whole_blocks: Cached tokens of the members, by whole blocks.
         compute_cycles: Compute of all rows scheduled.
         dram_bytes: Traffic of all rows scheduled.
         itl_sum_ns: Sum of the times between two tokens.
@@ -128,6 +129,8 @@ class Decoder(Protocol):
     shapes: int
     first_row: int
     first_cost: int
+    first_window: int
+    windows: int
     first_feature: int
     rows: int
     first_repeated: int
@@ -214,7 +217,6 @@ class Decoder(Protocol):
     buffer_bytes: int
     activation_budget: int
     tile_bytes: int
-    whole_blocks: int
     compute_cycles: int
     dram_bytes: int
     itl_sum_ns: int

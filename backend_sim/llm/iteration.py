@@ -14,6 +14,7 @@ from layerweaver.backend_sim.llm.decoder import PRICED, TIMINGS, Decoder
 from layerweaver.backend_sim.llm.pricing import price_rows
 from layerweaver.backend_sim.llm.state import LlmState, Shape
 from layerweaver.ir.clock import ns_to_cycles_down
+from layerweaver.scheduler.iterations.rows import FEATURES, SEEN
 from layerweaver.scheduler.machine.jit import apart, inlined
 from layerweaver.scheduler.machine.view import NEVER, Head, Machine
 
@@ -63,11 +64,31 @@ def count_members(llm: LlmState, decoder: Decoder) -> int:
     features[at], features[at + 1], features[at + 2] = 1, most_new, most_past
     features[at + 3], features[at + 4] = most_new * most_past, most_new * most_new
     features[at + 5], features[at + 6], features[at + 7] = members, tokens, past
-    features[at + 8], features[at + 9] = pairs, squares
-    decoder.whole_blocks = whole_blocks
+    features[at + 8], features[at + 9], features[at + FEATURES] = pairs, squares, whole_blocks
     decoder.tokens, decoder.sequences, decoder.members = tokens, sequences, members
     decoder.decoding, decoder.context = decoding, context
+    for window in range(1, decoder.windows):
+        _count_in_window(llm, decoder, window)
     return members
+
+
+def _count_in_window(llm: LlmState, decoder: Decoder, number: int) -> None:
+    """Values of the polynomials' terms in a window (``rows.looked_at``), and blocks with the tokens in it."""
+    window, features = llm.windows[decoder.first_window + number], llm.features
+    whole, at = decoder.first_feature, decoder.first_feature + SEEN * number
+    for place in range(SEEN):
+        features[at + place] = features[whole + place]
+    most, past, pairs, read = -features[whole + 1], 0, 0, 0
+    for member in range(decoder.first_line, decoder.first_line + decoder.members):
+        new, cached = llm.member_new[member], llm.member_cached[member]
+        seen = min(cached, window - new)
+        most = max(most, seen)
+        past += seen
+        pairs += new * seen
+        first = max(0, cached - window + 1) // decoder.block
+        read += ((cached + decoder.block - 1) // decoder.block - first) * decoder.block
+    features[at + 2], features[at + 3] = most, features[at + 1] * most
+    features[at + 7], features[at + 8], features[at + FEATURES] = past, pairs, read
 
 
 @apart

@@ -19,7 +19,7 @@ from layerweaver.scheduler.iterations.costed import CostedRows, IterationCosts, 
 from layerweaver.scheduler.iterations.costs import RANGES
 from layerweaver.scheduler.iterations.energy import SUMS
 from layerweaver.scheduler.iterations.pricer import PRICES
-from layerweaver.scheduler.iterations.rows import BY, FEATURES
+from layerweaver.scheduler.iterations.rows import BY, FEATURES, SEEN
 from layerweaver.scheduler.iterations.timings import Timings
 from layerweaver.scheduler.machine.records import as_objects, records
 
@@ -144,12 +144,15 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
     requests = records(REQUEST, sum(len(load.prompt) for load in loads))
     shapes = records(SHAPE, sum(load.distinct for load in loads))
     parts: dict[str, list[Any]] = {name: [np.zeros(shape, kind)] for name, (shape, kind) in _EMPTY.items()}
-    line, first, shape, row = 0, 0, 0, 0
+    line, first, shape, row, windows = 0, 0, 0, 0, list[int]()
     for number, load in enumerate(loads):
         record = decoders[number]
         record.first_request, record.requests = first, len(load.prompt)
         record.first_line, record.first_bucket = line, number * ITL_BUCKETS
-        record.first_feature, record.first_sum = number * FEATURES, number * 2 * SUMS
+        own = (0,) if isinstance(load.costs, Timings) else load.costs.windows
+        record.first_window, record.windows = len(windows), len(own)
+        record.first_feature, record.first_sum = len(windows) * SEEN, len(windows) * 2 * SUMS
+        windows += own
         record.first_known = number * KNOWN
         record.first_shape, record.shapes = shape, load.distinct
         record.first_row = row
@@ -176,8 +179,9 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         after_compute=np.zeros(row, np.int64),
         after_cycles=np.zeros(row, np.int64),
         seen_fetches=np.zeros(SEEN_FETCHES, np.int64),
-        features=np.zeros(len(loads) * FEATURES, np.int64),
-        sums=np.zeros(len(loads) * 2 * SUMS, np.int64),
+        windows=np.array(windows, np.int64),
+        features=np.zeros(len(windows) * SEEN, np.int64),
+        sums=np.zeros(len(windows) * 2 * SUMS, np.int64),
         itl_counts=np.zeros(len(loads) * ITL_BUCKETS, np.int64),
         known=np.full(len(loads) * KNOWN, -1, np.int64),
         asked=asked,
@@ -204,7 +208,7 @@ def _rooms(decoders: Any, loads: Sequence[DecoderLoad]) -> tuple[IntArray, IntAr
     return asked, prices
 
 
-_COLUMNS = ("by", "weight_bytes", "weight_traffic", "weight_chunks", "held")
+_COLUMNS = ("by", "window", "weight_bytes", "weight_traffic", "weight_chunks", "held")
 _EMPTY: dict[str, tuple[tuple[int, ...], type]] = {
     **dict.fromkeys((*_COLUMNS, "row_shape", "table", "cycles", "works", "steady"), ((0,), np.int64)),
     "attention": ((0, 11), np.int64),

@@ -28,7 +28,7 @@ class DecoderRun:
         preemptions: Times a request lost its blocks.
         counts: Counters, by the names of ``state.Decoder``.
         itl_counts: Times between two tokens, in the buckets of ``state.ITL_BITS``.
-        sums: Sums over iterations that their energy is linear in, shape (2, SUMS).
+        sums: Sums over iterations that their energy is linear in, shape (windows, 2, SUMS).
     """
 
     scheduled_ns: IntArray
@@ -58,7 +58,7 @@ def decoder_run(llm: LlmState, number: int, end_cycles: int) -> DecoderRun:
     used = int(decoder.block_cycles) * 1024 + int(decoder.block_rest)
     used += int(decoder.blocks - decoder.free) * max(0, end_cycles - int(decoder.counted_until))
     counts = {name: int(getattr(decoder, name)) for name in _COUNTERS}
-    bucket, first_sum = int(decoder.first_bucket), int(decoder.first_sum)
+    bucket, first_sum, windows = int(decoder.first_bucket), int(decoder.first_sum), int(decoder.windows)
     return DecoderRun(
         scheduled_ns=column("scheduled_ns"),
         first_ns=column("first_ns"),
@@ -68,7 +68,7 @@ def decoder_run(llm: LlmState, number: int, end_cycles: int) -> DecoderRun:
         preemptions=column("preemptions"),
         counts={**counts, "block_cycles": used},
         itl_counts=np.array(llm.itl_counts[bucket : bucket + ITL_BUCKETS]),
-        sums=np.array(llm.sums[first_sum : first_sum + 2 * SUMS]).reshape(2, SUMS),
+        sums=np.array(llm.sums[first_sum : first_sum + windows * 2 * SUMS]).reshape(windows, 2, SUMS),
     )
 
 

@@ -13,6 +13,7 @@ from layerweaver.backend_sim.llm.asking import cut
 from layerweaver.backend_sim.llm.decoder import Decoder
 from layerweaver.backend_sim.llm.state import KNOWN, WAYS, LlmState
 from layerweaver.costmodel.spills import SMALLEST_TILE_BYTES
+from layerweaver.scheduler.iterations.rows import FEATURES, SEEN
 from layerweaver.scheduler.machine.view import Machine
 
 __all__ = ["price_rows"]
@@ -57,9 +58,19 @@ def _counts_as_before(llm: LlmState, decoder: Decoder, costs: int) -> bool:
     return same
 
 
-def _count(llm: LlmState, decoder: Decoder, term: int, sequences: int) -> int:
-    """A term's polynomial times its scale; ``sequences`` stands for their number."""
-    at = decoder.first_feature
+def _seen_by(llm: LlmState, decoder: Decoder, cost: int) -> int:
+    """Start of the values of the polynomials' terms as a row sees them through its window."""
+    return decoder.first_feature + SEEN * llm.window[cost]  # type: ignore[no-any-return]
+
+
+def _cached_of(llm: LlmState, decoder: Decoder, cost: int, member: int) -> int:
+    """Cached tokens of a member as a row sees them through its window."""
+    window, cached = llm.windows[decoder.first_window + llm.window[cost]], llm.member_cached[member]
+    return min(cached, window - llm.member_new[member]) if window > 0 else cached  # type: ignore[no-any-return]
+
+
+def _count(llm: LlmState, at: int, term: int, sequences: int) -> int:
+    """A term's polynomial of values from ``at`` on times its scale; ``sequences`` is their number."""
     total = llm.terms[term, 1 + _TOTAL] * sequences
     for place in range(_TOTAL):
         total += llm.terms[term, 1 + place] * llm.features[at + place]
@@ -78,24 +89,25 @@ def _on_channel(decoder: Decoder, size: int) -> int:
 
 def _moved(llm: LlmState, decoder: Decoder, cost: int, which: int, sequences: int) -> int:
     """Channel bytes of all tensors of one role."""
-    total = 0
+    total, at = 0, _seen_by(llm, decoder, cost)
     for term in range(llm.ranges[cost, which], llm.ranges[cost, which + 1]):
-        total += _on_channel(decoder, (_count(llm, decoder, term, sequences) + 7) // 8)
+        total += _on_channel(decoder, (_count(llm, at, term, sequences) + 7) // 8)
     return total
 
 
 def _cached(llm: LlmState, decoder: Decoder, cost: int, sequences: int) -> int:
     """Channel bytes of cached keys and values, which are read by whole blocks."""
-    total, beyond = 0, decoder.whole_blocks - llm.features[decoder.first_feature + _TOTAL + 2]
+    total, at = 0, _seen_by(llm, decoder, cost)
+    beyond = llm.features[at + FEATURES] - llm.features[at + _TOTAL + 2]
     for term in range(llm.ranges[cost, _READS], llm.ranges[cost, _READS + 1]):
-        bits = _count(llm, decoder, term, sequences)
+        bits = _count(llm, at, term, sequences)
         bits += llm.terms[term, 1 + _TOTAL + 2] * beyond * llm.terms[term, 0]
         total += _on_channel(decoder, (bits + 7) // 8)
     return total
 
 
 def _price_row(llm: LlmState, decoder: Decoder, machine: Machine, shape_index: int, cost: int) -> None:
-    features, by = decoder.first_feature, llm.by[cost]
+    features, by = _seen_by(llm, decoder, cost), llm.by[cost]
     members, sequences = llm.features[features + _TOTAL], llm.features[features + _TOTAL]
     any_members = cost < decoder.first_cost + decoder.shapes
     if by != _ATTENTION and (any_members or by == 2):
@@ -111,7 +123,7 @@ def _price_row(llm: LlmState, decoder: Decoder, machine: Machine, shape_index: i
         array = _attention_cycles(llm, decoder, cost)
     operations = 0
     for term in range(llm.ranges[cost, _VECTOR], llm.ranges[cost, _VECTOR + 1]):
-        lane_cycles = _count(llm, decoder, term, sequences)
+        lane_cycles = _count(llm, features, term, sequences)
         operations += (lane_cycles + decoder.lane_denominator - 1) // decoder.lane_denominator
     busy = max(array, (operations + decoder.lanes - 1) // decoder.lanes)
     compute = busy + decoder.fixed_cycles if busy > 0 else 0
@@ -119,7 +131,10 @@ def _price_row(llm: LlmState, decoder: Decoder, machine: Machine, shape_index: i
     traffic = llm.weight_traffic[cost] + cache
     traffic += _moved(llm, decoder, cost, _GATHERS, sequences)
     traffic += _moved(llm, decoder, cost, _WRITES, sequences)
-    live = (_count(llm, decoder, llm.ranges[cost, _LIVE], sequences) + 7) // 8
+    live = _count(llm, decoder.first_feature, llm.ranges[cost, _LIVE], sequences)
+    for term in range(llm.ranges[cost, _LIVE] + 1, llm.ranges[cost, _LIVE + 1]):
+        live += _count(llm, features, term, sequences)
+    live = (live + 7) // 8
     if decoder.activation_budget >= 0 and live > decoder.activation_budget:
         traffic += _spilled(llm, decoder, cost, sequences)
     elif decoder.resting == 1:
@@ -164,7 +179,7 @@ def _streamed_again(llm: LlmState, decoder: Decoder, cost: int, budget: int) -> 
     """Bytes of operands of attention that pass the held ones more than once."""
     total = 0
     for member in range(decoder.first_line, decoder.first_line + decoder.members):
-        new, past = llm.member_new[member], llm.member_cached[member]
+        new, past = llm.member_new[member], _cached_of(llm, decoder, cost, member)
         m, n = _extent(llm, cost, 1, new, past), _extent(llm, cost, 4, new, past)
         k = _extent(llm, cost, 7, new, past)
         left = (m * k + 7) // 8 * decoder.operand_bits
@@ -205,7 +220,7 @@ def _sum_products(llm: LlmState, decoder: Decoder, cost: int) -> None:
     for place in range(3 * WAYS):
         llm.shared[place] = 0
     for member in range(first, first + decoder.members):
-        new, past = llm.member_new[member], llm.member_cached[member]
+        new, past = llm.member_new[member], _cached_of(llm, decoder, cost, member)
         if new > 1 or past >= decoder.works:
             for way in range(ways):
                 own = _work(llm, decoder, cost, (new, past, way))

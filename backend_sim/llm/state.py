@@ -121,11 +121,13 @@ class LlmState(NamedTuple):
         after_compute: Compute cycles of all rows after this one.
         after_cycles: Cold two-timeline makespan of all rows after this one.
         seen_fetches: Fetches at the beginning of a block, for :mod:`~layerweaver.backend_sim.engine.blocks`.
-        features: Values of the polynomials' terms, for each model.
-        sums: These and the sequences that emit, summed over the iterations of any members, then over those of
-            one new token each, for each model.
+        windows: Windows of each model's rows, 0 for none first.
+        features: Values of the polynomials' terms and cached tokens read, for each model and window.
+        sums: These terms and the sequences that emit, summed over the iterations of any members, then over
+            those of one new token each, for each model and window.
         by: What a row's cycles grow with, shape (costs,), as the arrays that follow
             (:class:`~layerweaver.scheduler.iterations.costs.IterationCosts`).
+        window: Place of a row's window among those of its model.
         table: First entry in ``cycles``; of attention, in ``works``.
         cycles: Tabulated cycles.
         works: Folds times cycles of the attention of one new token, by cached tokens, ``WAYS`` for each; 0 as
@@ -160,9 +162,11 @@ class LlmState(NamedTuple):
     after_compute: NDArray[np.int64]
     after_cycles: NDArray[np.int64]
     seen_fetches: NDArray[np.int64]
+    windows: NDArray[np.int64]
     features: NDArray[np.int64]
     sums: NDArray[np.int64]
     by: NDArray[np.int64]
+    window: NDArray[np.int64]
     table: NDArray[np.int64]
     cycles: NDArray[np.int64]
     works: NDArray[np.int64]

@@ -96,6 +96,15 @@ class DecoderModel:
             ScenarioError: If a request is longer than the model or the cache can hold.
         """
         prompt, output = requests.lengths.prompt, requests.lengths.output
+        known = 0 if isinstance(self.costs, Timings) else self.costs.longest
+        if known and len(prompt) and int((prompt + output).max()) - 1 > known:
+            row = int(np.argmax(prompt + output - 1 > known))
+            raise ScenarioError(
+                f"{requests.named(row)} has {int(prompt[row])} tokens of prompt and {int(output[row])} of "
+                f"output, and this decoder's counts hold for contexts of {known} tokens at most",
+                where=self.where,
+                accepted="shorten it, or set llm.max_model_len for none that is longer",
+            )
         if self.most_len is not None and len(prompt) and int((prompt + output).max()) > self.most_len:
             row = int(np.argmax(prompt + output > self.most_len))
             raise ScenarioError(

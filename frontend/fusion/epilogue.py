@@ -39,7 +39,12 @@ def _fusable(graph: DraftGraph, draft: Draft) -> bool:
 
 
 def _takes_enough(graph: DraftGraph, draft: Draft, taken: list[str]) -> bool:
-    """Whether a result is not spread over a larger tensor: a gate or a broadcast is not an epilogue."""
+    """Whether a result is not spread over a larger tensor: a gate or a broadcast is not an epilogue.
+
+    Nor is a stack of several layers' caches, of which only the new rows are counted.
+    """
+    if draft.kind is LayerKind.MOVE and len(draft.reads) > 1 and not graph.written.isdisjoint(draft.writes):
+        return False
     return bool(taken) and graph.elements(draft.writes) <= graph.elements(taken)
 
 

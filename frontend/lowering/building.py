@@ -18,7 +18,7 @@ from layerweaver.frontend.node.resolved import ResolvedGraph, ResolvedNode
 from layerweaver.frontend.node.treatment import call_of, is_product, work_of
 from layerweaver.frontend.node.values import elements_of
 from layerweaver.frontend.node.view import Call
-from layerweaver.frontend.node.work import Free, Step, View, repeated
+from layerweaver.frontend.node.work import WINDOW, Free, Step, View, repeated
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import DType, LayerKind, ModelError, TensorSpec, VectorCategory, VectorWork
 from layerweaver.ir.limits import MAX_MACS
@@ -45,12 +45,17 @@ class _Building:
     def __init__(self, resolved: ResolvedGraph, options: ImportOptions) -> None:
         self.resolved = resolved
         self.values = resolved.values
-        self.strict = options.strict
+        self.strict, self.windows = options.strict, options.windows
         self.registry = load_operators()
         self.missing = Missing(resolved.source)
         self.parameters = Parameters(resolved.source, resolved.values)
         self.pairs = state_pairs(resolved, options.state)
-        self.fed_back = {output: name for name, output in self.pairs.items()}
+        self.same = {
+            node.outputs[0]: node.inputs[0]
+            for node in (entered.node for entered in resolved.nodes)
+            if node.op_type == "Identity"
+        }
+        self.fed_back = {self._made(output): name for name, output in self.pairs.items()}
         self.storage: dict[str, str] = {name: name for name in resolved.inputs}
         self.sizes: dict[str, TensorSpec] = {}
         self.along: dict[str, str] = {}
@@ -58,6 +63,12 @@ class _Building:
         self.names: dict[str, int] = {}
         for name in resolved.inputs:
             self._size(name)
+
+    def _made(self, name: str) -> str:
+        """What a value is called where it is made: a cache may leave the graph under another name."""
+        while name in self.same:
+            name = self.same[name]
+        return name
 
     # Sizes and storages.
 
@@ -101,6 +112,8 @@ class _Building:
             return
         name = node.label or node.op_type
         call = call_of(resolved, self.values)
+        if not self.windows:
+            call.attributes = {key: value for key, value in call.attributes.items() if key != WINDOW}
         label = f"node {name!r} ({node.op_type})"
         where = f"{self.resolved.source}: {label}"
         answer, guessed = work_of(call, self.registry, where)
@@ -176,6 +189,7 @@ class _Building:
             gathers=[*(self.parameters.gather(gather) for gather in step.gathers), *tables],
             role=step.role,
             partial=self._parts_of_state(call, step, reads),
+            window=step.window,
         )
         self.drafts.append(draft)
 
@@ -192,8 +206,9 @@ class _Building:
 
     @functools.cached_property
     def _read(self) -> set[str]:
-        """Every value that a node reads."""
-        return {name for entered in self.resolved.nodes for name in entered.node.inputs}
+        """Every value that a node works on."""
+        nodes = (entered.node for entered in self.resolved.nodes)
+        return {self._made(name) for node in nodes if node.op_type != "Identity" for name in node.inputs}
 
     def _new_rows(self, output: str) -> int | None:
         """Elements that are new in a state that grows and that nothing reads here: a stack of caches."""

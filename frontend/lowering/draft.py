@@ -39,6 +39,7 @@ class Draft:
         gathers: Table look-ups.
         role: What it is known as.
         partial: Elements read of storages of which it reads only a part (slices of state).
+        window: Tokens that its attention looks at, at most; 0 for all.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Draft:
     gathers: list[GatherWork] = field(default_factory=list)
     role: str = ""
     partial: dict[str, int] = field(default_factory=dict)
+    window: int = 0
     categories: set[VectorCategory] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -259,6 +261,7 @@ class DraftGraph:
             state_reads=tuple(self._state_read(draft, name) for name in draft.reads if name in self.states),
             state_writes=tuple(self.storages[name] for name in writes if name in self.written),
             role=draft.role,
+            window=draft.window,
         )
 
     def _state_read(self, draft: Draft, name: str) -> TensorSpec:

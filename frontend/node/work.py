@@ -8,7 +8,10 @@ from typing import TypeAlias
 
 from layerweaver.ir import DType, LayerKind, MatrixWork, VectorWork
 
-__all__ = ["FREE", "Free", "GatherRead", "Lowered", "Step", "View", "WeightRead", "repeated"]
+__all__ = ["FREE", "WINDOW", "Free", "GatherRead", "Lowered", "Step", "View", "WeightRead", "repeated"]
+
+WINDOW = "local_window_size"
+"""Attribute by which operators of attention state their window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Step:
         role: What the step is known as, for example "attention-scores".
         internal: Elements of results that are internal to the node.
         partial: Elements read of operands of which only a part is read.
+        window: Tokens that attention looks at, at most; 0 for all.
         appended: Elements really written of results that hold a grown state (a cache and its new rows).
     """
 
@@ -82,6 +86,7 @@ class Step:
     internal: Mapping[str, int] | None = None
     appended: Mapping[str, int] | None = None
     partial: Mapping[str, int] | None = None
+    window: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from layerweaver.frontend.options import ImportOptions
-from layerweaver.frontend.reader.model import OnnxModel, OnnxNode, ValueInfo
+from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.expressions import parse_dim
 from layerweaver.ir import DType, ModelError
 
@@ -38,7 +38,6 @@ class DecoderInputs:
         cached: Dimensions that are its cached ones.
         both: Dimensions that are all of them.
         switches: Inputs that choose the branch with a cache.
-        notes: What iterations do not know of.
     """
 
     dims: Mapping[str, int]
@@ -46,7 +45,6 @@ class DecoderInputs:
     cached: tuple[str, ...]
     both: tuple[str, ...]
     switches: tuple[str, ...]
-    notes: tuple[str, ...] = ()
 
     def bound(self, batch: int, seq: int, past: int) -> ImportOptions:
         """How to import the decoder for so many sequences, each of so many new and cached tokens."""
@@ -99,12 +97,7 @@ def decoder_inputs(model: OnnxModel, dims: Mapping[str, int]) -> DecoderInputs:
         for value in inputs
         if value.dtype == DType.BOOL and value.shape in ((), (1,)) and _SWITCH.search(value.name)
     )
-    windows = [window for window in map(_window, model.graph.nodes) if window > 0]
-    notes = (
-        f"attends to {min(windows)} tokens at most; behind longer contexts iterations cost too much"
-        for _ in windows[:1]
-    )
-    return DecoderInputs(dims, tuple(new), tuple(cached), both, switches, tuple(notes))
+    return DecoderInputs(dims, tuple(new), tuple(cached), both, switches)
 
 
 def _fixed(inputs: list[ValueInfo], dims: Mapping[str, int]) -> str:
@@ -114,12 +107,6 @@ def _fixed(inputs: list[ValueInfo], dims: Mapping[str, int]) -> str:
     bound = {dim: f"{dim}={size}" for dim, size in dims.items()}
     shape = [bound.get(str(dim), str(dim)) for dim in inputs[0].shape or ()]
     return f"{inputs[0].name} has a fixed length ({' x '.join(shape)}); "
-
-
-def _window(node: OnnxNode) -> int:
-    """Tokens that an operator of attention looks back at; 0 for all."""
-    stated = node.attributes.get("local_window_size")
-    return stated if isinstance(stated, int) else 0
 
 
 def _is_cache(value: ValueInfo) -> bool:

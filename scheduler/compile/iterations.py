@@ -5,8 +5,9 @@ A decoder has the symbolic dimensions ``batch``, ``seq`` (new tokens) and ``past
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,29 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.frontend.options import ImportOptions
-from layerweaver.ir import Layer, LayerGraph, ModelError, TensorSpec
+from layerweaver.ir import Layer, LayerGraph, ModelError
+from layerweaver.scheduler.compile.contexts import check_windows, with_longest
 from layerweaver.scheduler.compile.decoder_inputs import NEEDED, decoder_inputs
+from layerweaver.scheduler.compile.fitted import Fitted, Size, fitted, refusal
 from layerweaver.scheduler.compile.joined import Joined, joined_terms
 from layerweaver.scheduler.compile.kept_graphs import keep, kept
-from layerweaver.scheduler.compile.layer_counts import LayerCounts, layer_counts
-from layerweaver.scheduler.compile.polynomials import ANY, ONE, Family, polynomial, value_of
+from layerweaver.scheduler.compile.layer_counts import LayerCounts
+from layerweaver.scheduler.compile.polynomials import ANY, ONE
 from layerweaver.scheduler.compile.sources import ModelSource
 from layerweaver.scheduler.iterations.rows import (
     CATEGORIES,
-    FEATURES,
     AttentionRow,
     IterationRow,
     IterationRows,
     RowLabel,
     Term,
-    features,
 )
 
 __all__ = ["iteration_rows"]
 
 IntArray = NDArray[np.int64]
-
-_ROUTED = ("MoE", "QMoE", "MoEPacked")
 
 
 def iteration_rows(source: str | Path, dims: Mapping[str, int]) -> IterationRows:
@@ -62,12 +61,14 @@ def iteration_rows(source: str | Path, dims: Mapping[str, int]) -> IterationRows
 
 def _probed(model: ModelSource, dims: Mapping[str, int]) -> IterationRows:
     source, inputs = model.ref, decoder_inputs(model.declared, dims)
-    graphs: dict[tuple[int, int, int], LayerGraph] = {}
 
-    def bound(size: tuple[int, int, int]) -> LayerGraph:
-        if size not in graphs:
-            graphs[size] = model.imported_anew(inputs.bound(*size)).graph
-        return graphs[size]
+    @functools.cache
+    def bound(size: Size) -> LayerGraph:
+        return model.imported_anew(inputs.bound(*size)).graph
+
+    @functools.cache
+    def whole(size: Size) -> LayerGraph:
+        return model.imported_anew(replace(inputs.bound(*size), windows=False)).graph
 
     first = bound(ANY[0].sizes[0])
     if not any(layer.state_reads for layer in first.layers):
@@ -76,82 +77,16 @@ def _probed(model: ModelSource, dims: Mapping[str, int]) -> IterationRows:
             where=str(source),
             accepted=NEEDED,
         )
-    (every, family), (one, single) = _fitted(bound, ANY, source), _fitted(bound, ONE, source)
-    notes = [*inputs.notes]
+    fit = whole if any(layer.window for layer in first.layers) else bound
+    windowed = frozenset(tensor.name for layer in first.layers if layer.window for tensor in layer.outputs)
+    (every, family), (one, single) = (fitted(fit, families, source, windowed) for families in (ANY, ONE))
+    notes = []
     if not (family.holds_alone and single.holds_alone):
         notes.append("has other layers for one sequence alone; iterations count those for several")
-    return _assembled((first, bound(ONE[0].sizes[0])), every, one, notes)
-
-
-Bound = Callable[[tuple[int, int, int]], LayerGraph]
-Fitted = tuple[list[LayerCounts], list[list[tuple[int, ...]]]]
-
-
-def _fitted(bound: Bound, families: Sequence[Family], source: str | Path) -> tuple[Fitted, Family]:
-    """Every layer's structure and polynomials, by the first family that holds."""
-    for family in families[:-1]:
-        try:
-            return _fit_family(bound, family, source), family
-        except ModelError:
-            continue
-    return _fit_family(bound, families[-1], source), families[-1]
-
-
-def _fit_family(bound: Bound, family: Family, source: str | Path) -> Fitted:
-    graphs = [bound(size) for size in family.sizes]
-    layers = [layer_counts(graph) for graph in graphs]
-    fitted = []
-    for index, layer in enumerate(graphs[0].layers):
-        seen = [probe[index] for probe in layers if index < len(probe)]
-        if len(seen) < len(layers) or any(other.structure != seen[0].structure for other in seen):
-            raise _refusal(source, layer, "changes its structure with the sizes")
-        columns = zip(*(other.counts for other in seen), strict=True)
-        fitted.append([_fit(family, column, source, layer) for column in columns])
-    live = _live(graphs[0], layers[0], fitted)
-    for size, probe in zip(family.sizes, layers, strict=True):
-        terms = features(*size)
-        for index, layer in enumerate(graphs[0].layers):
-            if tuple(value_of(coefficients, terms) for coefficients in live[index]) != probe[index].live:
-                raise _refusal(source, layer, "keeps other activations alive with other sizes")
-    return layers[0], [[*counts, *alive] for counts, alive in zip(fitted, live, strict=True)]
-
-
-def _live(
-    graph: LayerGraph, layers: Sequence[LayerCounts], fitted: Sequence[Sequence[tuple[int, ...]]]
-) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Polynomials of the live activations: the sums of those of the tensors alive, layer by layer."""
-    tensors = {
-        name: polynomials[place]
-        for layer, polynomials in zip(layers, fitted, strict=True)
-        for name, place in layer.moved
-    }
-
-    def summed(place: int, *, bits: bool) -> IntArray:
-        def size(tensor: TensorSpec) -> int:
-            known = tensors.get(tensor.name)
-            return 0 if known is None else known[place] * (tensor.dtype.bits if bits else 1)
-
-        return graph.live_bytes(size)
-
-    by_bits, by_elements = (
-        np.array([summed(place, bits=bits) for place in range(FEATURES)]).T.tolist() for bits in (True, False)
-    )
-    return [(tuple(one), tuple(other)) for one, other in zip(by_bits, by_elements, strict=True)]
-
-
-def _refusal(source: str | Path, layer: Layer, what: str) -> ModelError:
-    accepted = "counts of degree 1 in batch and past and 2 in seq"
-    if any(operator in _ROUTED for operator in layer.operators):
-        what, accepted = "routes its tokens to experts, which are not counted", "a decoder without them"
-    return ModelError(what, where=f"{source}, layer {layer.name}", accepted=accepted)
-
-
-def _fit(family: Family, seen: tuple[int, ...], source: str | Path, layer: Layer) -> tuple[int, ...]:
-    """Whole coefficients of a count's polynomial."""
-    known = polynomial(family, seen)
-    if known is None:
-        raise _refusal(source, layer, "has extents that are no polynomial of batch, seq and past")
-    return known
+    if fit is whole:
+        check_windows(bound, first, (every, one), str(source))
+    rows = _assembled((first, bound(ONE[0].sizes[0])), every, one, notes)
+    return with_longest(rows, fit, ((every, family), (one, single)))
 
 
 def _assembled(
@@ -169,7 +104,7 @@ def _assembled(
         )
     rows = _rows(graph, every)
     if len(one[0]) != len(rows):
-        raise _refusal(graph.name, graph.layers[0], "has other layers for one new token")
+        raise refusal(graph.name, graph.layers[0], "has other layers for one new token")
     single = _rows(graphs[1], one)
     notes = [*graph.warnings, *notes]
     head = max((at for at, row in enumerate(rows) if row.by in ("tokens", "sequences")), default=-1)
@@ -223,7 +158,7 @@ def _row(
     categories = [category for category, *_ in vector]  # type: ignore[attr-defined]
     works = tuple(Term(next(polynomials), CATEGORIES.index(category)) for category in categories)
     groups = [tuple(Term(next(polynomials), width) for width in group) for group in tensors]  # type: ignore[attr-defined]
-    live = Term(next(polynomials), 0), Term(next(polynomials), 0)
+    live, seen = ((Term(next(polynomials), 0), Term(next(polynomials), 0)) for _ in range(2))
     by, numbers, attention = _extents(graph, index, extents, weighted=work is not None and work.weights)
     return IterationRow(
         by=by,
@@ -244,6 +179,8 @@ def _row(
         weights=weights,  # type: ignore[arg-type]
         live=live,
         joined=joined,
+        window=graph.layers[index].window,
+        seen=seen if graph.layers[index].window else None,
     )
 
 
@@ -273,7 +210,7 @@ def _extents(
     ):
         attention = AttentionRow(groups[5], m[:3], n[:3], k[:3])  # type: ignore[arg-type]
         return "attention", [0, 0, 0, 0, steps[0]], attention
-    raise _refusal(
+    raise refusal(
         graph.name,
         graph.layers[index],
         "has products that are neither of tokens with weights nor of attention",

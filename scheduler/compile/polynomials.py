@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from layerweaver.scheduler.iterations.rows import FEATURES, features
 
-__all__ = ["ANY", "ONE", "Family", "polynomial", "value_of"]
+__all__ = ["ANY", "FAR", "ONE", "Family", "polynomial", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,23 @@ class Family:
     ways: tuple[Way, ...]
 
     @property
+    def near(self) -> Family:
+        """The same without a look at many cached tokens."""
+        return Family(tuple((batch, seq, min(past, 21)) for batch, seq, past in self.sizes), self.ways)
+
+    @property
     def holds_alone(self) -> bool:
         """Whether one sequence alone is among the sizes."""
         return any(sequences == 1 for sequences, _, _ in self.sizes)
 
 
+FAR = 131_101
+"""Cached tokens at which counts are checked, too: beyond the windows and positions of most decoders."""
+
 _SHARED, _EACH = (0, 1, 2, 3, 4), (0, 5, 6, 7, 8, 9)
-_SIZES = ((2, 2, 3), (2, 3, 7), (3, 2, 5), (3, 5, 2), (2, 7, 11), (5, 2, 13), (1, 9, 21))
+_SIZES = ((2, 2, 3), (2, 3, 7), (3, 2, 5), (3, 5, 2), (2, 7, 11), (5, 2, 13), (1, 9, FAR))
 _FURTHER = ((3, 3, 3), (2, 4, 6), (4, 6, 9), (3, 7, 4))
-_SEVERAL = (*(size for size in _SIZES if size[0] > 1), *_FURTHER, (5, 8, 17), (2, 9, 21))
+_SEVERAL = (*(size for size in _SIZES if size[0] > 1), *_FURTHER, (5, 8, 17), (2, 9, FAR))
 ANY = (
     Family(_SIZES, (Way(_SHARED, (0, 1, 2, 3, 4)), Way(_EACH, (0, 1, 2, 3, 4, 5)))),
     Family((*_SIZES, *_FURTHER), (Way(tuple(range(FEATURES)), (0, 1, 2, 3, 4, 5, 7, 8, 9, 10)),)),
@@ -59,9 +67,9 @@ ANY = (
 one sequence alone, transposes may fall away: what holds for several of them only is tried last."""
 
 ONE = (
-    Family(((2, 1, 3), (3, 1, 5), (2, 1, 7), (1, 1, 17)), (Way((0, 2), (0, 1)), Way((0, 5, 7), (0, 1, 2)))),
-    Family(((2, 1, 3), (3, 1, 5), (2, 1, 7), (3, 1, 8), (1, 1, 17)), (Way((0, 2, 5, 7), (0, 1, 2, 3)),)),
-    Family(((2, 1, 3), (3, 1, 5), (2, 1, 7), (3, 1, 8), (5, 1, 17)), (Way((0, 2, 5, 7), (0, 1, 2, 3)),)),
+    Family(((2, 1, 3), (3, 1, 5), (2, 1, 7), (1, 1, FAR)), (Way((0, 2), (0, 1)), Way((0, 5, 7), (0, 1, 2)))),
+    Family(((2, 1, 3), (3, 1, 5), (2, 1, 7), (3, 1, 8), (1, 1, FAR)), (Way((0, 2, 5, 7), (0, 1, 2, 3)),)),
+    Family(((2, 1, 3), (3, 1, 5), (2, 1, 7), (3, 1, 8), (5, 1, FAR)), (Way((0, 2, 5, 7), (0, 1, 2, 3)),)),
 )
 """The same for one new token a sequence, where transposes and masks may fall away."""
 

@@ -94,6 +94,8 @@ _TERMS: dict[str, Callable[[IterationRow], Iterable[Term]]] = {
     "weights": lambda row: (Term((elements, *_NOTHING_ELSE), bits) for elements, bits in row.weights),
     "own_types": lambda row: row.live[:1],
     "by_elements": lambda row: row.live[1:],
+    "own_types_seen": lambda row: (row.seen or ())[:1],
+    "by_elements_seen": lambda row: (row.seen or ())[1:],
     "joined": lambda row: (term for readers in row.joined or () for term in readers),
 }
 
@@ -131,6 +133,7 @@ class RowLayout:
 
     Attributes:
         by: Index into :data:`~layerweaver.scheduler.iterations.rows.BY` of every row.
+        window: Its window; 0 for none.
     """
 
     def __init__(
@@ -138,6 +141,7 @@ class RowLayout:
     ) -> None:
         self._rows, self._names, self._name, self._labels = tuple(rows), tuple(names), name, tuple(labels)
         self.by = np.array([BY.index(row.by) for row in rows], np.int64)
+        self.window = np.array([row.window for row in rows], np.int64)
         self._extents = np.array(
             [[row.m, row.n, row.k, row.groups, row.steps] for row in rows], np.int64
         ).reshape(-1, 5)
@@ -202,17 +206,19 @@ class RowLayout:
         """The columns of as many copies of the rows as there are pairs.
 
         Args:
-            features: Values of the polynomials' terms for every row of every copy, shape (copies x rows,
-                FEATURES).
+            features: Values of the polynomials' terms for every row of every copy, shape (3, copies x rows,
+                FEATURES): through its window, without, and of what is read of the cache.
             pairs: Members, new and cached tokens of one for the attention of each copy, shape (copies, 3).
             tokens: New tokens of all.
             emitting: Sequences that emit.
         """
         copies = len(pairs)
-        terms = self._tiled_terms(copies)
+        terms, (seen, whole, cache) = self._tiled_terms(copies), features
         m, n, k, groups, steps = np.tile(self._extents, (copies, 1)).T
         by, shape = np.tile(self.by, copies), np.tile(self._attention, (copies, 1))
         members, new, cached = np.repeat(pairs, len(self), axis=0).T
+        window = np.tile(self.window, copies)
+        cached = np.where(window > 0, np.minimum(cached, window - new), cached)
         m = (
             m * np.array([0, tokens, emitting, 1, 0])[by]
             + shape[:, 1]
@@ -223,8 +229,10 @@ class RowLayout:
         k = k + shape[:, 7] + shape[:, 8] * new + shape[:, 9] * cached
         one, no = np.ones_like(m), np.zeros(m.shape, np.bool_)
         vector = terms["vector"]
-        live = [terms[name].counts(features) for name in ("own_types", "by_elements")]
-        tensors = {name: terms[name].tensors(features) for name in _TENSORS}
+        live = np.array([terms[name].counts(whole) for name in ("own_types", "by_elements")])
+        for place, name in enumerate(("own_types_seen", "by_elements_seen")):
+            live[place, terms[name].layer] += terms[name].counts(seen)
+        tensors = {name: terms[name].tensors(cache if name == "state" else seen) for name in _TENSORS}
         return IterationColumns(
             graph=self._graph(copies),
             matrix=by > 0,
@@ -245,15 +253,15 @@ class RowLayout:
             vector=VectorColumns(
                 vector.layer,
                 vector.unit,
-                vector.counts(features),
+                vector.counts(seen),
                 np.tile(self._clips, copies),
-                len(features),
+                len(seen),
             ),
             abreast=one,
-            joined=self._joins.elements(terms["joined"].counts(features), copies),
-            graph_inputs=terms["entering"].tensors(features),
-            graph_outputs=terms["leaving"].tensors(features),
-            live=np.array(live),
+            joined=self._joins.elements(terms["joined"].counts(seen), copies),
+            graph_inputs=terms["entering"].tensors(seen),
+            graph_outputs=terms["leaving"].tensors(seen),
+            live=live,
             **tensors,
         )
 

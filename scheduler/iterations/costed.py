@@ -27,6 +27,8 @@ class CostedRows:
         parameter_bytes: All parameters.
         cache_bits: Bits of keys and values per cached token.
         notes: What was assumed.
+        windows: Windows of its rows, 0 for none first.
+        longest: As ``IterationRows.longest``.
         energy: What iterations take; None without an energy table, or where it cannot be told.
     """
 
@@ -37,6 +39,8 @@ class CostedRows:
     parameter_bytes: int
     cache_bits: int
     notes: tuple[str, ...]
+    windows: tuple[int, ...]
+    longest: int
     energy: EnergyRates | None = None
 
 
@@ -58,6 +62,7 @@ class IterationCosts(CostedRows):
     Attributes:
         by: Index into :data:`~layerweaver.scheduler.iterations.rows.BY`, shape (2 distinct,), as all arrays:
             distinct rows for any members first and then for members with one new token each.
+        window: Place of each row's among ``windows``.
         table: First entry of a row's cycles in ``cycles``, by tokens or sequences from 0 on.
         cycles: Tabulated cycles.
         attention: Groups, then m, n and k, each as (constant, per new token, per cached token), and steps,
@@ -71,6 +76,7 @@ class IterationCosts(CostedRows):
     """
 
     by: IntArray
+    window: IntArray
     table: IntArray
     cycles: IntArray
     attention: IntArray

@@ -28,7 +28,7 @@ __all__ = ["RANGES", "iteration_costs"]
 IntArray = NDArray[np.int64]
 
 RANGES = ("vector", "gathers", "reads", "writes", "inputs", "outputs", "entering", "leaving", "live")
-"""Terms of a row, in the order in which they lie."""
+"""Terms of a row, in the order in which they lie; of those alive the first is of what no window bounds."""
 
 _FLOWS = ("ws", "is", "os", "mac_grid")
 _SPLITS = (Split.FOLDS, Split.CHANNELS, Split.ROWS)
@@ -61,7 +61,7 @@ def iteration_costs(
     if config.cost_model == "analytical":
         energy = energy_rates(rows, weight_bytes, config)
     untold = config.energy is not None and energy is None
-    notes = [*rows.notes]
+    notes, windows = [*rows.notes], rows.windows
     if untold:
         notes.append("its energy is not counted")
     cached = rows.cache_elements * cache_bits
@@ -74,6 +74,8 @@ def iteration_costs(
             parameter_bytes=parameter_bytes,
             cache_bits=cached,
             notes=tuple(notes),
+            windows=windows,
+            longest=rows.longest,
             energy=energy,
             pricer=RowPricer(rows, config, cache_bits),
         )
@@ -98,6 +100,7 @@ def iteration_costs(
         row_index=rows.row_index,
         distinct=len(rows.distinct),
         by=np.array([BY.index(row.by) for row in every], np.int64),
+        window=np.array([windows.index(row.window) for row in every], np.int64),
         table=np.array(tables, np.int64),
         cycles=np.concatenate(pieces) if pieces else np.zeros(1, np.int64),
         attention=np.array([_attention(row) for row in every], np.int64),
@@ -111,6 +114,8 @@ def iteration_costs(
         parameter_bytes=parameter_bytes,
         cache_bits=cached,
         notes=tuple(notes),
+        windows=windows,
+        longest=rows.longest,
         energy=energy,
     )
 
@@ -197,8 +202,8 @@ def _terms(every: list[IterationRow], config: NpuConfig, cache_bits: int) -> tup
             starts.append(len(terms))
             add(found, [activation or term.unit for term in found])
         starts.append(len(terms))
-        live = row.live[0] if activation is None else row.live[1]
-        terms.append([activation or 1, *live.coefficients])
+        alive = (row.live,) if row.seen is None else (row.live, row.seen)
+        add(tuple(one[activation is not None] for one in alive), [activation or 1] * len(alive))
         starts.append(len(terms))
         ranges.append(starts)
     return np.array(terms, np.int64).reshape(-1, 1 + FEATURES), np.array(ranges, np.int64)

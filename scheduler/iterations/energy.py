@@ -31,8 +31,8 @@ class EnergyRates:
     """What iterations take besides their traffic, which a run counts itself.
 
     Attributes:
-        per_sum_pj: Picojoules per unit of each sum, over iterations of any members and over those of one new
-            token each, shape (2, SUMS).
+        per_sum_pj: Picojoules per unit of each sum, for each window over iterations of any members and over
+            those of one new token each, shape (windows, 2, SUMS).
         dram_byte_pj: Picojoules per byte of traffic.
     """
 
@@ -43,7 +43,7 @@ class EnergyRates:
         """Energy of iterations.
 
         Args:
-            sums: Shape (2, SUMS).
+            sums: Shape (windows, 2, SUMS).
             dram_bytes: Their traffic.
         """
         return float((self.per_sum_pj * sums).sum()) + dram_bytes * self.dram_byte_pj
@@ -68,7 +68,8 @@ def energy_rates(
     if table is None or (free and not rows.labels):
         return None
     lane_cycles, denominator = category_costs(config.vector)
-    distinct, rates = len(rows.distinct), np.zeros((2, SUMS))
+    distinct, windows = len(rows.distinct), rows.windows
+    rates = np.zeros((len(windows), 2, SUMS))
     for kind in (0, 1):
         labels = [label.single_operators if kind else label.operators for label in rows.labels]
         alike = Counter(zip(rows.row_index.tolist(), labels if free else itertools.repeat(()), strict=False))
@@ -86,7 +87,7 @@ def energy_rates(
                 moved += _counts(row, term, kind) * ((config.activation_bits or term.unit) / 8)
             moved[0] += weight_bytes[place + kind * distinct]
             energy = macs * table.mac_pj + operations * table.vector_op_pj + moved * table.sram_byte_pj
-            rates[kind] += times * energy
+            rates[windows.index(row.window), kind] += times * energy
     return EnergyRates(rates, table.dram_byte_pj)
 
 

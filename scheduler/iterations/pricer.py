@@ -33,10 +33,13 @@ PRICES = ("compute_cycles", "dram_bytes", "weight_bytes", "cache_bytes", "live_b
 """What is told of a row: its compute, its traffic, what of it are weights, and what are keys and values read,
 the activations alive, and the tiles it is cut into."""
 
+_CACHED = 5 + 2
+"""Place of the cached tokens of all members among the terms."""
+
 _ATTENTION, _SEQUENCES = BY.index("attention"), BY.index("sequences")
 _COUNTED = (
     *("vector", "gathers", "state", "inputs", "outputs", "entering", "leaving"),
-    *("own_types", "by_elements", "joined"),
+    *("own_types", "by_elements", "own_types_seen", "by_elements_seen", "joined"),
 )
 _MOST_KEPT = 1024
 _COPIES = 16
@@ -138,9 +141,9 @@ class RowPricer:
             ],
             np.int64,
         )
-        features = np.repeat(_features(new, past, count)[None], len(layout), axis=0)
+        features = _by_row(layout, new, past, count)
         emit = layout.by == _SEQUENCES if kind else layout.by != _ATTENTION
-        features[emit, 5] = emitting
+        features[:, emit, 5] = emitting
         columns = layout.at(features, np.array([[count, *groups[0, 1:]]]), tokens, max(1, emitting))
         compute = compute_costs(columns, self._config)
         cycles = compute.compute_cycles
@@ -171,9 +174,9 @@ class RowPricer:
         dram = moved.fixed_bytes + spills.spilled_bytes(budget)
         if budget is not None:
             dram = dram + np.where(moved.activation_bytes > budget, again, 0)
-        beyond = int((-(-past // block) * block - past).sum())
-        cache = self._cached(layout, "reads", features, beyond)
-        dram = dram + cache + self._cached(layout, "writes", features, 0)
+        beyond = _read(layout, past, block) - features[2, :, _CACHED]
+        cache = self._cached(layout, "reads", features[2], beyond)
+        dram = dram + cache + self._cached(layout, "writes", features[2], 0 * beyond)
         compute, pieces = in_rows(
             replace(compute, compute_cycles=cycles), moved.weight_bytes, dram, self._config
         )
@@ -190,10 +193,10 @@ class RowPricer:
         without = replace(columns, state=TensorColumns(none, none, none, len(columns.graph)))
         return traffic(without, self._config, passes, pinned=self._pinned)
 
-    def _cached(self, layout: RowLayout, name: str, features: IntArray, beyond: int) -> IntArray:
+    def _cached(self, layout: RowLayout, name: str, features: IntArray, beyond: IntArray) -> IntArray:
         """Channel bytes of keys and values per row, with so many tokens beyond the cached ones."""
         terms = layout.terms(name)
-        elements = terms.counts(features) + terms.coefficients[:, 5 + 2] * beyond
+        elements = terms.counts(features) + terms.coefficients[:, _CACHED] * beyond[terms.layer]
         tensors = TensorColumns(terms.layer, elements, terms.unit, len(layout))
         return channel_bytes(self._config, tensors, tensors.tensor_bytes(self._cache_bits))
 
@@ -204,12 +207,10 @@ class RowPricer:
         sums = np.zeros((3, len(products)), np.int64)
         for first in range(0, len(groups), _COPIES):
             part = groups[first : first + _COPIES]
-            features = np.repeat(
-                [_features(np.full(1, new), np.full(1, past), int(times)) for times, new, past in part],
-                len(products),
-                axis=0,
-            )
-            columns = products.at(features, part, 0, 0)
+            rows = [
+                _by_row(products, np.full(1, new), np.full(1, past), int(times)) for times, new, past in part
+            ]
+            columns = products.at(np.concatenate(rows, axis=1), part, 0, 0)
             costs = compute_costs(columns, self._config)
             moved = self._moved(columns, Passes.once(len(columns.graph)))
             read, spills = np.zeros_like(costs.compute_cycles), moved.spills
@@ -229,6 +230,26 @@ class RowPricer:
 def _asks_what_is_joined(config: NpuConfig) -> bool:
     """Whether a config's costs may depend on concatenations that are written in place."""
     return config.cost_model != "analytical" or (config.host is not None and JOIN in config.host.operators)
+
+
+def _by_row(layout: RowLayout, new: IntArray, past: IntArray, count: int) -> IntArray:
+    """Values of the polynomials' terms for every row, as :meth:`RowLayout.at` wants them."""
+    whole = np.repeat(_features(new, past, count)[None], len(layout), axis=0)
+    features = np.array([whole] * 3)
+    for window in np.unique(layout.window[layout.window > 0]):
+        for place, seen in ((0, np.minimum(past, window - new)), (2, np.minimum(past, window - 1))):
+            features[place, layout.window == window] = _features(new, seen, count)
+    return features
+
+
+def _read(layout: RowLayout, past: IntArray, block: int) -> IntArray:
+    """Cached tokens that every row reads, by whole blocks."""
+    last = -(-past // block)
+    read = np.full(len(layout), (last * block).sum())
+    for window in np.unique(layout.window[layout.window > 0]):
+        first = np.maximum(past - (window - 1), 0) // block
+        read[layout.window == window] = ((last - first) * block).sum()
+    return read
 
 
 def _features(new: IntArray, past: IntArray, count: int) -> IntArray:

@@ -20,6 +20,7 @@ __all__ = [
     "BY",
     "CATEGORIES",
     "FEATURES",
+    "SEEN",
     "AttentionRow",
     "IterationRow",
     "IterationRows",
@@ -27,6 +28,7 @@ __all__ = [
     "Term",
     "check_row",
     "features",
+    "looked_at",
     "single_row",
 ]
 
@@ -34,6 +36,9 @@ IntArray = NDArray[np.int64]
 
 FEATURES = 10
 """Terms of a polynomial: 1, q, p, q p, q^2 and the same times the number of sequences."""
+
+SEEN = FEATURES + 1
+"""Their values, and the cached tokens that are read, by whole blocks: one set for each window."""
 
 BY = ("", "tokens", "sequences", "nothing", "attention")
 """What the array's cycles of a row grow with."""
@@ -46,6 +51,15 @@ def features(batch: int, seq: int, past: int) -> list[int]:
     """Values of the terms for equal sequences."""
     alone = [1, seq, past, seq * past, seq * seq]
     return alone + [batch * value for value in alone]
+
+
+def looked_at(seq: int, past: int, window: int) -> int:
+    """Cached tokens that stand for ``past`` in the polynomials of a row with a window.
+
+    Any of its counts is one of ``seq`` and of the tokens looked at, ``min(seq + past, window)``; with more
+    new tokens than the window this is negative.
+    """
+    return min(past, window - seq) if window else past
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +116,8 @@ class IterationRow:
         live: Bits of the live activations, for elements of the model's own types and by elements.
         joined: Elements of concatenations that are written in place, for a host that joins them: the most
             over tensors of the least of each tensor's terms; None where that is not known.
+        window: Tokens that its attention looks at, at most, see :func:`looked_at`; 0 for all.
+        seen: As ``live``, besides it, of activations that grow with the tokens in the window.
     """
 
     by: str
@@ -122,6 +138,8 @@ class IterationRow:
     weights: tuple[tuple[int, int], ...]
     live: tuple[Term, Term]
     joined: tuple[tuple[Term, ...], ...] | None = None
+    window: int = 0
+    seen: tuple[Term, Term] | None = None
 
 
 def single_row(row: IterationRow, single: IterationRow) -> IterationRow:
@@ -164,6 +182,7 @@ class IterationRows:
         cache_elements: Elements of keys and values that one token adds to the cache.
         notes: What was assumed.
         labels: What else there is to say of every row.
+        longest: Most tokens of a context for which its counts hold; 0 for no limit that was found.
     """
 
     name: str
@@ -174,6 +193,12 @@ class IterationRows:
     cache_elements: int
     notes: tuple[str, ...] = ()
     labels: tuple[RowLabel, ...] = ()
+    longest: int = 0
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """All windows of rows, 0 for none first."""
+        return tuple(sorted({0, *(row.window for pair in self.distinct for row in pair)}))
 
 
 def check_row(row: IterationRow) -> None:
@@ -185,7 +210,7 @@ def check_row(row: IterationRow) -> None:
     vectors = {term.unit for term in row.vector}
     tensors = (row.gathers, row.reads, row.writes, row.inputs, row.outputs, row.entering, row.leaving)
     moved = [term for group in tensors for term in group]
-    numbers = [row.n, row.k, row.m, row.groups, row.steps]
+    numbers = [row.n, row.k, row.m, row.groups, row.steps, row.window]
     for elements, width in row.weights:
         numbers += [elements, width]
     if row.attention is not None:
@@ -199,6 +224,14 @@ def check_row(row: IterationRow) -> None:
     joined = row.joined or ()
     if not all(joined):
         raise ValueError("a concatenation of nothing")
-    for term in (*row.vector, *moved, *row.live, *(term for one in joined for term in one)):
+    if (row.seen is None) == (row.window > 0):
+        raise ValueError("a window without what is alive in it")
+    for term in (
+        *row.vector,
+        *moved,
+        *row.live,
+        *(row.seen or ()),
+        *(term for one in joined for term in one),
+    ):
         if len(term.coefficients) != FEATURES or max(map(abs, term.coefficients)) > MAX_QUANTITY:
             raise ValueError("coefficients that are none")

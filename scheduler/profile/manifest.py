@@ -25,9 +25,9 @@ __all__ = [
 ]
 
 FORMAT = "layerweaver-profile"
-VERSION: Final = 5
+VERSION: Final = 6
 """Version 2 had decision tables, which are left out when such a file is read; 3 added decoders, 4 the labels
-of their rows, 5 what these join in place and all their operators."""
+of their rows, 5 what these join in place and all their operators, 6 windows and longest contexts."""
 MAX_LAYERS = 1_000_000
 """Of all entries together."""
 
@@ -102,6 +102,7 @@ class DecoderRecord(_OriginRecord):
     distinct: Annotated[list[tuple[IterationRow, IterationRow]], Field(min_length=1, max_length=10_000)]
     parameter_bits: Annotated[list[tuple[Count, Bits]], Field(max_length=64)]
     cache_elements: Positive
+    longest: Count = 0
     notes: Annotated[list[Text], Field(max_length=1024)]
     labels: Annotated[list[RowLabel], Field(max_length=MAX_LAYERS)] = []
 
@@ -125,7 +126,7 @@ class Manifest(_Record):
     """The whole document; ``decisions`` is what older versions had, and is read to be left out."""
 
     format: Literal["layerweaver-profile"] = "layerweaver-profile"
-    version: Literal[1, 2, 3, 4, 5] = 2
+    version: Literal[1, 2, 3, 4, 5, 6] = 2
     npu: dict[str, JsonValue]
     machine: MachineRecord
     entries: Annotated[list[EntryRecord], Field(max_length=4096)]

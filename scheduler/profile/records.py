@@ -65,6 +65,7 @@ def manifest_of(profile: Profile) -> Manifest:
                 distinct=list(decoder.rows.distinct),
                 parameter_bits=list(decoder.rows.parameter_bits),
                 cache_elements=decoder.rows.cache_elements,
+                longest=decoder.rows.longest,
                 notes=list(decoder.rows.notes),
                 labels=list(decoder.rows.labels),
                 **_origin(decoder.origin),
@@ -108,6 +109,7 @@ def decoder_of(record: DecoderRecord) -> DecoderEntry:
         row_index=np.array(record.row_index, np.int64),
         parameter_bits=tuple(record.parameter_bits),
         cache_elements=record.cache_elements,
+        longest=record.longest,
         notes=tuple(record.notes),
         labels=tuple(record.labels),
     )

@@ -36,6 +36,8 @@ class Form:
         kv_heads: Heads of keys and values: all query heads share one, some, or none.
         rotary: Whether queries and keys are turned by their positions.
         fused: Whether one product makes queries, keys and values.
+        window: Tokens that the attention of every other layer looks at; 0 for all.
+        known: Longest context for which the graph holds a bias; 0 where it has none.
     """
 
     attention: str = "products"
@@ -56,6 +58,8 @@ class Form:
     kv_heads: int = KV_HEADS
     rotary: bool = False
     fused: bool = False
+    window: int = 0
+    known: int = 0
 
 
 FORMS = {
@@ -78,6 +82,10 @@ FORMS = {
     "one-kv-head": Form(kv_heads=1, rotary=True),
     "rotary": Form(rotary=True, mask=True),
     "fused": Form(fused=True, rotary=True),
+    "window": Form(attention="gqa", mask=True, window=20),
+    "narrow-window": Form(attention="gqa", mask=True, window=4, layers=3),
+    "wide-window-int4": Form(attention="gqa", mask=True, window=300, weights="blocked"),
+    "merged-window": Form(merged=True, attention="gqa", mask=True, window=20),
     "stacked-rotary": Form(cache="stacked", past="past_{}", present="present_{}", rotary=True, fused=True),
 }
 
@@ -144,12 +152,17 @@ class _Builder:
         key, value = (self.op("Concat", old, one, axis=2) for old, one in zip(past, new[1:], strict=True))
         query = self.op("Reshape", query, self.integers(0, kv_heads, -1, WIDTH))
         scores = self.op("MatMul", query, self.op("Transpose", key, perm=[0, 1, 3, 2]))
+        if self.form.known:
+            total = self.op("Slice", self.op("Shape", key), self.integers(2), self.integers(3))
+            table = self.weight("bias", 1, 1, 1, self.form.known)
+            bias = self.op("Slice", table, self.integers(0), total, self.integers(3))
+            scores = self.op("Add", scores, bias)
         context = self.op("MatMul", self.op("Softmax", scores, axis=-1), value)
         context = self.op("Reshape", context, self.integers(0, HEADS, -1, WIDTH))
         context = self.op("Transpose", context, perm=[0, 2, 1, 3])
         return str(self.op("Reshape", context, self.integers(0, 0, HIDDEN))), key, value
 
-    def attend(self, parts: Sequence[str], past: Sequence[str]) -> Any:
+    def attend(self, parts: Sequence[str], past: Sequence[str], *, looks_back: bool) -> Any:
         if self.form.attention == "products":
             return self.products(parts, past)
         if self.form.attention == "gqa":
@@ -162,6 +175,7 @@ class _Builder:
                 domain="com.microsoft",
                 num_heads=HEADS,
                 kv_num_heads=self.form.kv_heads,
+                **({"local_window_size": self.form.window} if looks_back else {}),
             )
         heads: dict[str, Any] = {"q_num_heads": HEADS, "kv_num_heads": self.form.kv_heads}
         return self.op("Attention", *(*parts, "", *past), outputs=3, is_causal=1, **heads)
@@ -184,7 +198,8 @@ class _Builder:
                     self.linear(x, f"{name}.{part}", HIDDEN, size)
                     for part, size in zip("qkv", sizes, strict=True)
                 ]
-            context, key, value = self.attend(parts, past)
+            looks_back = self.form.window > 0 and index % 2 == 0
+            context, key, value = self.attend(parts, past, looks_back=looks_back)
             grown.append((key, value))
             x = self.op("Add", x, self.linear(context, f"{name}.o", HIDDEN, HIDDEN))
             inner = self.op("Relu", self.linear(x, f"{name}.up", HIDDEN, INNER))

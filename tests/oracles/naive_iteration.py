@@ -38,7 +38,15 @@ def row_cost(row: IterationRow, members: Sequence[Member], array: NaiveArray, bl
         array: The NPU.
         block: Tokens of a block of the cache, which is read by whole blocks.
     """
-    longest = (max(member.new for member in members), max(member.past for member in members))
+    far = row.window or 10**9
+
+    def looks_at(member: Member) -> int:
+        return min(member.new + member.past, far) - member.new
+
+    def by_blocks(member: Member) -> int:
+        return block * len({token // block for token in range(max(0, member.past - far + 1), member.past)})
+
+    longest = (max(member.new for member in members), max(looks_at(member) for member in members))
     counted = [member for member in members if member.emits or row.by == "attention"]
 
     def count(term: Term, *, whole: bool = False) -> int:
@@ -46,9 +54,9 @@ def row_cost(row: IterationRow, members: Sequence[Member], array: NaiveArray, bl
         q, p = longest
         total = one[0] + one[1] * q + one[2] * p + one[3] * q * p + one[4] * q * q + one[5] * len(counted)
         for member in members:
-            q, p = member.new, member.past
+            q, p = member.new, looks_at(member)
             total += one[6] * q + one[8] * q * p + one[9] * q * q
-            total += one[7] * (ceil(p / block) * block if whole else p)
+            total += one[7] * (by_blocks(member) if whole else p)
         return total
 
     load, edge = array.rows, array.rows + array.columns - 2
@@ -57,7 +65,7 @@ def row_cost(row: IterationRow, members: Sequence[Member], array: NaiveArray, bl
         assert row.attention is not None
         for member in members:
             m, n, k = (
-                extent[0] + extent[1] * member.new + extent[2] * member.past
+                extent[0] + extent[1] * member.new + extent[2] * looks_at(member)
                 for extent in (row.attention.m, row.attention.n, row.attention.k)
             )
             products.append((row.attention.groups * ceil(k / array.rows) * ceil(n / array.columns), m))

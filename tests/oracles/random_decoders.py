@@ -37,6 +37,7 @@ def _row(rng: random.Random) -> IterationRow:
     if kind in ("tokens", "sequences"):
         weights = ((n * k * rng.randint(1, 3), 16),)
     cached = kind == "attention"
+    window = rng.choice([0, 0, 3, 8, 40]) if cached else 0
     return IterationRow(
         by=kind,
         n=n if weights else 0,
@@ -59,7 +60,13 @@ def _row(rng: random.Random) -> IterationRow:
             tuple(_term(rng, 90, (rng.choice([5, 6, 7]), 6), 0) for _ in range(rng.randint(1, 3)))
             for _ in range(rng.choice([0, 0, 1, 2]))
         ),
+        window=window,
+        seen=(_nothing(), _nothing()) if window else None,
     )
+
+
+def _nothing() -> Term:
+    return Term((0,) * FEATURES, 0)
 
 
 def random_rows(rng: random.Random) -> IterationRows:

@@ -10,6 +10,7 @@ import pytest
 from oracles.bound_decoders import agrees
 from oracles.foreign_decoders import FORMS, HEADS, WIDTH, Form, build, graph_of
 
+from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.costmodel import load_npu
 from layerweaver.ir import LayerweaverError
 from layerweaver.scheduler.compile.iterations import iteration_rows
@@ -48,6 +49,27 @@ def test_fused_and_spelled_out_attention_attend_alike(tmp_path: Path) -> None:
 def test_what_has_no_cache_is_refused(form: Form, message: str, tmp_path: Path) -> None:
     with pytest.raises(LayerweaverError, match=message) as refused:
         iteration_rows(_saved(form, tmp_path), {})
+    assert "\n" not in str(refused.value)
+
+
+def test_longer_contexts_than_a_graph_has_biases_for_are_refused(tmp_path: Path) -> None:
+    source = _saved(Form(known=701), tmp_path)
+    rows = iteration_rows(source, {})
+    assert rows.longest == 700
+    assert "contexts of 700 tokens at most; longer requests are refused" in rows.notes[-1]
+    chat = {
+        "name": "chat",
+        "model": source,
+        "llm": {"kv": {"blocks": 200}},
+        "lengths": {"prompt": 690, "output": 11},
+        "deadline": {"ttft_ms": 100, "tpot_ms": 20},
+        "arrival": {"kind": "poisson", "qps": 3, "seed": 3},
+    }
+    scenario = {"npu": "tpu-v6e", "min_queries": 2, "tenants": [chat]}
+    assert simulate(scenario, "edf")["tenants"][0]["completed"] >= 2
+    chat["lengths"] = {"prompt": 690, "output": 12}
+    with pytest.raises(LayerweaverError, match="counts hold for contexts of 700 tokens at most") as refused:
+        simulate(scenario, "edf")
     assert "\n" not in str(refused.value)
 
 

@@ -6,14 +6,17 @@ import pickle
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from oracles.bound_decoders import agrees
 from oracles.cost_models import FIXED_CYCLES
+from oracles.foreign_decoders import FORMS, build, graph_of
 from oracles.naive_iteration import Member
 from oracles.random_decoders import random_rows
 
@@ -71,6 +74,13 @@ def test_equal_members_cost_what_the_bound_graph_costs(name: str) -> None:
     agrees("zoo:gpt2", load_npu({**NPU, **STATED[name]}))
 
 
+@pytest.mark.parametrize("name", STATED)
+def test_behind_a_window_too(name: str, tmp_path: Path) -> None:
+    form, source = FORMS["window"], str(tmp_path / "decoder.onnx")
+    onnx.save(build(form), source)
+    agrees(source, load_npu({**NPU, **STATED[name]}), partial(graph_of, form, source))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STATED)
 def test_with_grouped_queries(name: str) -> None:
@@ -86,13 +96,22 @@ def _counted(terms: Sequence[Term], members: Sequence[Member]) -> int:
     )
 
 
+def _by_blocks(row: IterationRow, member: Member, block: int) -> int:
+    tokens = range(member.past)[-(row.window - 1) :] if row.window > 1 else range(member.past)
+    return block * len({token // block for token in tokens})
+
+
+def _looks_at(row: IterationRow, member: Member) -> int:
+    return min(member.new + member.past, row.window or 10**9) - member.new
+
+
 def _linear(row: IterationRow, members: Sequence[Member]) -> int:
     """A cycle per multiply-accumulate, two per operand, and the fixed ones."""
     macs = 0
     if row.attention is not None:
         shape = row.attention
         for member in members:
-            sizes = (1, member.new, member.past)
+            sizes = (1, member.new, _looks_at(row, member))
             m, n, k = (
                 sum(factor * size for factor, size in zip(extent, sizes, strict=True))
                 for extent in (shape.m, shape.n, shape.k)
@@ -129,7 +148,7 @@ def test_unequal_members_cost_what_the_formula_says() -> None:
                 row = rows.distinct[index][0]
                 moved = sum(2 * elements for elements, _ in row.weights)
                 moved += 2 * _counted((*row.gathers, *row.writes), members)
-                whole = [replace(one, past=-(-one.past // block) * block) for one in members]
+                whole = [replace(one, past=_by_blocks(row, one, block)) for one in members]
                 cache = 2 * _counted(row.reads, whole)
                 expected = [_linear(row, members), moved + cache, cache]
                 assert prices[place, [0, 1, 3]].tolist() == expected, (seed, row, members)

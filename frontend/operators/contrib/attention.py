@@ -7,7 +7,7 @@ from dataclasses import replace
 from layerweaver.frontend.node.registry import MATRIX, MICROSOFT, operator
 from layerweaver.frontend.node.values import Info, ShapeConflictError, text
 from layerweaver.frontend.node.view import Call
-from layerweaver.frontend.node.work import Step
+from layerweaver.frontend.node.work import WINDOW, Step
 from layerweaver.frontend.operators.attention import Heads, attention_steps, projected
 from layerweaver.frontend.operators.products import dense
 from layerweaver.ir import LayerKind, VectorCategory
@@ -211,7 +211,11 @@ def _group_query_attention_shape(call: Call) -> tuple[Info, ...]:
 
 @operator("GroupQueryAttention", domain=MICROSOFT, shape=_group_query_attention_shape, treatment=MATRIX)
 def group_query_attention(call: Call) -> tuple[Step, ...]:
-    """Attention with fewer key and value heads and its cache inside; a local window bounds the keys."""
+    """Attention with fewer key and value heads and its cache inside.
+
+    With a local window each query has so many keys at most, itself included, and those of all queries are
+    read: one fewer of the cache than the window, as the first query is new (*ours*).
+    """
     heads = max(1, call.integer("num_heads", 1))
     kv_heads = max(1, call.integer("kv_num_heads", heads))
     batch, queries, width = call.shape(0, least_rank=3)[:3]
@@ -221,11 +225,12 @@ def group_query_attention(call: Call) -> tuple[Step, ...]:
     keys = _stated_keys(call)
     if keys is None:
         keys = present if present > past else max(past, queries)
-    window = call.integer("local_window_size", -1)
-    if window > 0:
-        keys = min(keys, window)
     stored = call.shape(3)[3] if call.has(3) else size
     rows = batch * kv_heads * queries * stored
+    window, part = max(0, call.integer(WINDOW, 0)), None
+    if window:
+        keys = min(keys, window)
+        part = dict.fromkeys(call.input_names(3, 4), batch * kv_heads * min(past, window - 1) * stored)
     scores, context = attention_steps(
         call,
         Heads(batch, heads, queries, keys, size, size),
@@ -239,7 +244,7 @@ def group_query_attention(call: Call) -> tuple[Step, ...]:
         rotary = call.vector(VectorCategory.TRANSCENDENTAL, rotated, operator="RotaryEmbedding")
         tables = call.weights(7, 8, role="vector")
         scores = replace(scores, vector=(rotary, *scores.vector), weights=tables)
-    return scores, context
+    return replace(scores, partial=part, window=window), replace(context, partial=part, window=window)
 
 
 def _position_bias_shape(call: Call) -> tuple[Info]:
