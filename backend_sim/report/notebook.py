@@ -186,6 +186,7 @@ class PeakResult(_Result):
                 "peak_qps_low": row.get("peak_qps_low"),
                 "peak_qps_high": row.get("peak_qps_high"),
                 "share_of_bound": row.get("share_of_bound"),
+                "status": row.get("status"),
                 "bound_qps": peak["bound_qps"],
             }
             for peak in self.read.peaks

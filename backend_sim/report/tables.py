@@ -144,6 +144,7 @@ def peak_tables(documents: Documents) -> list[Table]:
                     row.get("peak_qps_low"),
                     row.get("peak_qps_high"),
                     row.get("share_of_bound"),
+                    row.get("status"),
                     *bracket,
                     count,
                 )
@@ -154,6 +155,7 @@ def peak_tables(documents: Documents) -> list[Table]:
             "95% from",
             "to",
             "share of bound",
+            "status",
             "met at 1/s",
             "lost at 1/s",
             "trials",

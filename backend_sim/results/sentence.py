@@ -131,6 +131,9 @@ def peak_sentence(document: Peak) -> str:
     text = f"{best['policy']} carries the highest load: {_figure(best['peak_qps'])} queries per second"
     if share:
         text += f", {_percent(share)} of the bound"
+    if best.get("status") == "too_short":
+        why = "".join(f" ({reason})" for reason in best.get("reasons", ())[:1])
+        text += f", as far as trials tell that are too short to be sure{why}"
     return f"{text}."
 
 

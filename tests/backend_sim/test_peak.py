@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from layerweaver.backend_sim.results.sentence import peak_sentence
 from layerweaver.backend_sim.study.peak.peak import peak
 from layerweaver.backend_sim.study.peak.plan import plan_peak
 from layerweaver.backend_sim.study.peak.search import search_peak
@@ -143,3 +144,47 @@ def test_a_deadline_below_the_time_alone_is_said(make_scenario: Any) -> None:
     assert said.endswith("its deadline is 0.001 ms: no rate can keep it")
     assert document["results"][0]["peak_qps"] == 0
     assert document["scenario"]["tenants"][0]["name"] == name
+
+
+def _beside_a_few(make_scenario: Any, few_qps: float = 1.0) -> dict[str, Any]:
+    keys: dict[str, Any] = make_scenario(duration_s=None, min_queries=100)
+    first = keys["tenants"][0]
+    rare = {**first, "name": "rare", "arrival": {"kind": "poisson", "qps": few_qps, "seed": 9}}
+    first["arrival"]["qps"] = 1000.0
+    keys["tenants"] = [first, rare]
+    return keys
+
+
+def test_a_peak_of_too_few_queries_says_so_in_its_row_and_how_many_would_do(make_scenario: Any) -> None:
+    keys = _beside_a_few(make_scenario)
+    (row,) = peak(keys, ["layerweaver+"], queries=4000)["results"]
+    assert row["status"] == "too_short"
+    assert "too few queries to be sure of the percentile (rare 4 of 459)" in row["reasons"][0]
+    needed = row["needed_queries"]
+    assert 459 * 1001 <= needed < 462 * 1001
+    told = peak_sentence({"bound_qps": 1.0, "results": [row]})
+    assert "too short to be sure (a trial has too few queries" in told
+    keys = _beside_a_few(make_scenario, few_qps=300.0)
+    (row,) = peak(keys, ["layerweaver+"], queries=4000)["results"]
+    assert row["status"] == "met"
+    assert "reasons" not in row
+    assert "too short" not in peak_sentence({"bound_qps": 1.0, "results": [row]})
+
+
+def test_a_trial_that_ends_before_a_backlog_is_late_is_too_short(make_scenario: Any) -> None:
+    keys = make_scenario(duration_s=None, min_queries=100)
+    for tenant in keys["tenants"]:
+        tenant["deadline_ms"] = 5000.0
+    (row,) = peak(keys, ["fcfs"], queries=2000)["results"]
+    assert row["status"] == "too_short"
+    assert "loads that no policy serves for long may pass" in row["reasons"][-1]
+    assert row["needed_queries"] >= 20 * 5 * row["peak_qps"] * 0.999
+
+
+def test_no_rate_at_all_is_late_however_few_queries(make_scenario: Any) -> None:
+    keys = make_scenario(duration_s=None, min_queries=100)
+    for tenant in keys["tenants"]:
+        tenant["deadline_ms"] = 1e-5
+    (row,) = peak(keys, ["fcfs"], queries=100)["results"]
+    assert row["peak_qps"] == 0
+    assert row["status"] == "late"

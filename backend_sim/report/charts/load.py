@@ -50,6 +50,7 @@ def load_charts(documents: Documents) -> list[Chart]:
                 row.get("peak_qps_low"),
                 row.get("peak_qps_high"),
                 row.get("share_of_bound"),
+                row.get("status"),
             ]
             for row in peak["results"]
         ]
@@ -62,7 +63,7 @@ def load_charts(documents: Documents) -> list[Chart]:
                 peak_figure(peak),
                 Table(
                     "Peak rates",
-                    ("policy", "peak 1/s", "95% from", "to", "share of bound"),
+                    ("policy", "peak 1/s", "95% from", "to", "share of bound", "status"),
                     rows,
                     frozenset({4}),
                 ),
@@ -282,7 +283,8 @@ def _peak_text(row: PeakRow) -> str:
     if row["peak_qps"] is None:
         return " no rate"
     share = f" ({row.get('share_of_bound'):.0%})" if row.get("share_of_bound") else ""
-    return f" {number(row['peak_qps'])}/s{share}"
+    unsure = ", too short" if row.get("status") == "too_short" else ""
+    return f" {number(row['peak_qps'])}/s{share}{unsure}"
 
 
 def _beyond(peak_qps: float | None, edge_qps: float | None) -> float:

@@ -45,7 +45,11 @@ class TrialPoint(TypedDict, total=False):
 
 @with_config(LENIENT)
 class PeakRow(TypedDict):
-    """Peak rate of one policy, in requests per second over all tenants; named by what differs, too."""
+    """Peak rate of one policy, in requests per second over all tenants; named by what differs, too.
+
+    ``status`` is ``met``, ``late`` (no rate keeps the deadlines) or ``too_short``: trials were too short to be
+    sure of the peak, for the ``reasons``; ``needed_queries`` per trial would do.
+    """
 
     policy: str
     peak_qps: float | None
@@ -53,6 +57,9 @@ class PeakRow(TypedDict):
     peak_qps_low: NotRequired[float | None]
     peak_qps_high: NotRequired[float | None]
     share_of_bound: NotRequired[float | None]
+    status: NotRequired[str]
+    reasons: NotRequired[list[str]]
+    needed_queries: NotRequired[int]
     bracket_qps: NotRequired[list[float | None] | None]
     trials: NotRequired[int | list[TrialPoint]]
     trial_points: NotRequired[list[TrialPoint]]

@@ -28,6 +28,7 @@ from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, policie
 from layerweaver.backend_sim.study.peak.plan import PeakPlan, peak_warnings, plan_peak
 from layerweaver.backend_sim.study.peak.points import trial_point
 from layerweaver.backend_sim.study.peak.search import Search, search_peak
+from layerweaver.backend_sim.study.peak.sure import shortage
 from layerweaver.backend_sim.study.processes import in_processes
 from layerweaver.ir import ScenarioError
 
@@ -179,6 +180,8 @@ def peak(
     Returns:
         ``{"bound_qps", "results": [...]}``; rates are totals over tenants. ``peak_qps`` is the mean over the
         seeds, ``peak_qps_low`` and ``peak_qps_high`` its 95% interval and ``peaks_qps`` every seed's;
+        ``status`` is ``met``, ``late`` if no rate keeps the deadlines, or ``too_short`` where trials are too
+        short to be sure of the peak (``reasons``; ``needed_queries`` would do);
         ``differences`` compares policies seed by seed. ``bracket_qps`` is the widest bracket, ``trials`` the
         number of runs, and ``trial_points`` what each trial of the first repetition measured, by load.
         Ctrl-C gives what was reached, with ``interrupted``.
@@ -231,7 +234,8 @@ def peak(
     }
     if seeds > 1 and len(results) > 1:
         document["differences"] = _differences(results)
-    if warnings := list(peak_warnings(plan, seeds)):
+    unsure = dict.fromkeys(reason for row in results for reason in row.get("reasons", ()))
+    if warnings := [*peak_warnings(plan, seeds), *unsure]:
         document["warnings"] = warnings
     if notes := prepared.notes:
         document["notes"] = list(notes)
@@ -273,6 +277,7 @@ def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> PeakRow:
     mean = math.fsum(peaks) / len(peaks)
     over_seeds = spread(peaks, most=bound)
     high = max(search.high for search in searches)
+    lacking = shortage(plan, max(search.low for search in searches)) if mean else None
     document: PeakRow = {
         "policy": policy,
         "peak_qps": mean,
@@ -280,12 +285,16 @@ def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> PeakRow:
         "peak_qps_low": over_seeds and over_seeds["low"],
         "peak_qps_high": over_seeds and over_seeds["high"],
         "share_of_bound": mean / bound,
+        "status": "late" if lacking is None else "too_short" if lacking.reasons else "met",
         "bracket_qps": [min(peaks), plan.total_qps(high) if math.isfinite(high) else None],
         "trials": sum(len(search.trials) for search in searches),
         "monotone": all(search.monotone for search in searches),
         "peaks_qps": peaks,
         "trial_points": sorted(searches[0].points, key=itemgetter("qps")),
     }
+    if lacking is not None and lacking.reasons:
+        document["reasons"] = list(lacking.reasons)
+        document["needed_queries"] = lacking.queries
     if any(search.interrupted for search in searches):
         document["interrupted"] = True
     return document

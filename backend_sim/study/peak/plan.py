@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from layerweaver.backend_sim.results.verdict import early_stopping_queries
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.scenario.checks import check_rates
@@ -14,12 +13,9 @@ from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
-from layerweaver.ir.text import first_of
 from layerweaver.scheduler.bounds import pool_bound
 
 __all__ = ["PeakPlan", "bound_factor", "peak_warnings", "plan_peak"]
-
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,30 +173,12 @@ def _bound_factor(prepared: PreparedScenario, rates: Sequence[float], only: int 
     return low
 
 
-def _unsure(plan: PeakPlan) -> Iterator[str]:
-    """Tenants of whom a trial has so few queries that early stopping would ask for more with none late."""
-    scenario = plan.prepared.scenario
-    few = []
-    for index, count in enumerate(plan.request(1.0, 0).queries or ()):
-        if scenario.deadline_ns(index) is None and not scenario.spec.tenants[index].is_llm:
-            continue
-        needed = early_stopping_queries(0, scenario.percentile(index))
-        if count < needed:
-            few.append(f"{scenario.spec.tenants[index].name} {count:,} of {needed:,}")
-    if few:
-        yield (
-            "a trial has too few queries to be sure of the percentile "
-            f"({first_of(few, _NAMED)}); give more --queries"
-        )
-
-
 def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
-    """What importing assumed, trials do not look at or cannot tell, and deadlines that no rate can keep."""
+    """What importing assumed, what trials do not look at, and deadlines that no rate can keep."""
     prepared = plan.prepared
     scenario = prepared.scenario
     yield from prepared.warnings
     yield from scenario.nothing_drawn(plan.seed, seeds)
-    yield from _unsure(plan)
     spec = scenario.spec
     if unused := [key for key in ("min_queries", "warmup_s", "cooldown_s", "groups") if getattr(spec, key)]:
         yield f"peak runs a fixed number of requests and measures them all: {', '.join(unused)} not used"

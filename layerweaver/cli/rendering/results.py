@@ -35,15 +35,18 @@ _SHAPE = ("latency\n(log)", "left")
 
 def _cells(metrics: Sequence[Metric], document: Document) -> list[RenderableType]:
     """A document's values, the status in colour."""
-    from rich.text import Text
-
     values = [(metric, metric.of(document)) for metric in metrics]
     return [
-        Text(metric.text(value), style=_COLOURS.get(str(value), ""))
-        if metric.key == "status"
-        else metric.text(value)
-        for metric, value in values
+        _status(value) if metric.key == "status" else metric.text(value) for metric, value in values
     ]
+
+
+def _status(value: object) -> RenderableType:
+    """A status in its colour."""
+    from rich.text import Text
+
+    word = "-" if value is None else str(value)
+    return Text(word.replace("_", " "), style=_COLOURS.get(word, ""))
 
 
 def _columns(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
@@ -199,7 +202,7 @@ def comparison_tables(document: Comparison) -> Iterator[RenderableType]:
 def peak_table(document: Peak) -> Table:
     """Peak rates with their brackets."""
     columns = [("policy", "left"), ("peak q/s", "right"), ("95% interval", "right"), ("of bound", "right")]
-    columns += [("bracket q/s", "right"), ("trials", "right")]
+    columns += [("status", "left"), ("bracket q/s", "right"), ("trials", "right")]
     bound = rate(document["bound_qps"])
     grid = table(f"peak rate; bound {bound} q/s at the mix as stated (of a run: as it arrived)", columns)
     for row in document["results"]:
@@ -209,6 +212,7 @@ def peak_table(document: Peak) -> Table:
             "-" if row["peak_qps"] is None else rate(row["peak_qps"]),
             span(row["peak_qps_low"], row["peak_qps_high"]),
             percent(row["share_of_bound"]),
+            _status(row.get("status")),
             span(low, high),
             str(row["trials"]),
         )

@@ -1,0 +1,68 @@
+"""Whether trials of a peak search are long enough to tell a peak."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from layerweaver.backend_sim.results.verdict import early_stopping_queries
+from layerweaver.backend_sim.study.peak.plan import PeakPlan
+from layerweaver.ir.text import first_of
+
+__all__ = ["Shortage", "shortage"]
+
+_NAMED = 3
+_MOST_HIDDEN = 0.05
+"""By so much a peak may be overstated because trials end before a backlog makes anybody late (*ours*)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What trials of a peak search lack.
+
+    Attributes:
+        reasons: Why the peak is not sure, in words; empty where it is.
+        queries: Queries per trial from which on it is.
+    """
+
+    reasons: tuple[str, ...]
+    queries: int
+
+
+def shortage(plan: PeakPlan, share: float) -> Shortage:
+    """What the trials around a peak lack to be sure of it.
+
+    Of a tenant with too few queries early stopping would ask for more even with none late. And a trial at a
+    load ``L`` above what a policy can serve, ``C``, ends after ``T`` with a backlog of ``(1 - C / L) T``, which
+    is late only beyond the deadline ``D``: loads up to ``C / (1 - D / T)`` pass.
+
+    Args:
+        plan: What was searched.
+        share: The peak as a share of the bound.
+    """
+    scenario, rates = plan.prepared.scenario, plan.scaled_qps(share)
+    total = math.fsum(rates)
+    few, reasons, needed = [], [], plan.queries
+    longest_ns, slowest = 0.0, ""
+    for index, count in enumerate(plan.request(share, 0).queries or ()):
+        tenant, limits = scenario.spec.tenants[index], scenario.token_limits(index)
+        due_ns = scenario.deadline_ns(index)
+        if due_ns is None and not (tenant.is_llm and limits.stated):
+            continue
+        least = early_stopping_queries(0, scenario.percentile(index))
+        if count < least:
+            few.append(f"{tenant.name} {count:,} of {least:,}")
+            needed = max(needed, math.ceil((least + 0.5) * total / rates[index]))
+        due_ns = max(due_ns or limits.ttft_ns or 0, 1e9 * plan.prepared.standalone_s(index))
+        if due_ns > longest_ns:
+            longest_ns, slowest = due_ns, tenant.name
+    if few:
+        reasons.append(f"a trial has too few queries to be sure of the percentile ({first_of(few, _NAMED)})")
+    lasted_ns = 1e9 * plan.queries / total
+    if longest_ns > _MOST_HIDDEN * lasted_ns:
+        reasons.append(
+            f"a trial lasts {lasted_ns / 1e6:.3g} ms, {slowest} may take {longest_ns / 1e6:.3g}: loads that "
+            "no policy serves for long may pass"
+        )
+        needed = max(needed, math.ceil(longest_ns / 1e9 * total / _MOST_HIDDEN))
+    return Shortage(tuple(reasons), needed)
