@@ -95,23 +95,22 @@ def calibrate(
     best = best_structure(problem, names, shipped, inform, say)
     problem, choice, found = best.problem, best.choice, best.found
     ratios = interval_of(measured, best.held_out)
-    validated = score_document([item.row.name for item in networks], measured, best.held_out, ratios)
+    validated = score_document([item.row for item in networks], measured, best.held_out, ratios)
     baselines = {name: float(error_document(measured, one)["mape"]) for name, one in best.baselines.items()}
     worst, shared = shared_by_worst([item.columns for item in networks], best.held_out / measured - 1)
     fitted = with_values(problem.config, found.values, dict(choice.changes))
     final = _recorded(fitted, measurements, len(set(names)), validated["mape"], ratios, sibling=sibling)
     predicted = np.array([latency_ms(item, final) for item in networks])
+    farthest = list(dict.fromkeys(networks[index].row.name for index in worst))
     document = {
         "npu": config.name,
-        **score_document([item.row.name for item in networks], measured, predicted, ratios),
+        **score_document([item.row for item in networks], measured, predicted, ratios),
         "parameters": _parameter_rows(problem, choice, found),
         "choices": {**best.changes, **dict(choice.changes)},
         "sibling": None if sibling is None else sibling[0].name,
         "cross_validated": validated,
         "baselines": baselines,
-        "verdict": verdict(
-            len(set(names)), validated["mape"], baselines, [networks[i].row.name for i in worst], shared
-        ),
+        "verdict": verdict(len(set(names)), validated["mape"], baselines, farthest, shared),
     }
     return Calibration(final, document)
 

@@ -51,7 +51,8 @@ def scatter_svg(document: Mapping[str, Any]) -> str:
         if row["low_ms"] is not None:
             parts.append(_line((x, up(row["low_ms"])), (x, up(row["high_ms"])), DOT, 1.0))
         name = escape(
-            f"{row['model']}: {row['measured_ms']:.4g} ms measured, {row['predicted_ms']:.4g} predicted"
+            f"{row['model']}, batch {row['batch']}: {row['measured_ms']:.4g} ms measured, "
+            f"{row['predicted_ms']:.4g} predicted"
         )
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{DOT}"><title>{name}</title></circle>')
     middle = SIDE / 2

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from layerweaver.costmodel.calibration.baselines import BASELINES
 from layerweaver.costmodel.calibration.choices import Choice, Problem, choose
 from layerweaver.costmodel.calibration.fit import Fit
+from layerweaver.costmodel.calibration.measurements import Measurement
 
 __all__ = ["Inform", "cross_validate", "error_document", "interval_of", "score_document"]
 
@@ -50,7 +51,7 @@ def _rank_correlation(one: FloatArray, other: FloatArray) -> float | None:
 
 
 def score_document(
-    models: Sequence[str],
+    rows: Sequence[Measurement],
     measured: FloatArray,
     predicted: FloatArray,
     ratios: tuple[float, float] | None,
@@ -58,22 +59,24 @@ def score_document(
     """Errors and one row per network.
 
     Args:
-        models: Names as in the file.
+        rows: What was measured: names, batches and dimensions as in the file.
         measured: Milliseconds per image.
         predicted: Milliseconds per image.
         ratios: Ends of the 80% interval as shares of a prediction; None before calibration.
     """
-    rows = [
+    told = [
         {
-            "model": model,
+            "model": row.name,
+            "batch": row.batch,
+            "dims": dict(row.dims),
             "measured_ms": real,
             "predicted_ms": guess,
             "low_ms": None if ratios is None else guess * ratios[0],
             "high_ms": None if ratios is None else guess * ratios[1],
         }
-        for model, real, guess in zip(models, measured.tolist(), predicted.tolist(), strict=True)
+        for row, real, guess in zip(rows, measured.tolist(), predicted.tolist(), strict=True)
     ]
-    return {**error_document(measured, predicted), "rows": rows}
+    return {**error_document(measured, predicted), "rows": told}
 
 
 def interval_of(measured: FloatArray, held_out: FloatArray) -> tuple[float, float]:

@@ -181,13 +181,23 @@ def _draw(context: typer.Context, document: dict[str, Any], plot: Path | None) -
 
 
 def _print_scores(title: str, document: dict[str, Any]) -> None:
+    bound = any(row["dims"] for row in document["rows"])
     grid = table(
         f"{title}, ms per image",
-        [("model", "left"), ("measured", "right"), ("predicted", "right"), ("off", "right")],
+        [
+            *(("model", "left"), ("batch", "right")),
+            *([("dims", "left")] if bound else []),
+            *(("measured", "right"), ("predicted", "right"), ("off", "right")),
+        ],
     )
     for row in document["rows"]:
         off = row["predicted_ms"] / row["measured_ms"] - 1
-        grid.add_row(row["model"], f"{row['measured_ms']:.4g}", f"{row['predicted_ms']:.4g}", f"{off:+.1%}")
+        dims = ", ".join(f"{name}={size}" for name, size in row["dims"].items())
+        grid.add_row(
+            *(row["model"], str(row["batch"])),
+            *([dims] if bound else []),
+            *(f"{row['measured_ms']:.4g}", f"{row['predicted_ms']:.4g}", f"{off:+.1%}"),
+        )
     console().print(grid)
     rank = document["rank_correlation"]
     console().print(

@@ -103,7 +103,7 @@ def score_npu(
     measured = np.array([item.row.latency_ms for item in networks])
     record = config.calibration
     ratios = None if record is None else (record.low_ratio, record.high_ratio)
-    document = score_document([item.row.name for item in networks], measured, predicted, ratios)
+    document = score_document([item.row for item in networks], measured, predicted, ratios)
     return {"npu": config.name, **document}, problems
 
 

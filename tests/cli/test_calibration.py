@@ -194,3 +194,31 @@ def test_a_sibling_is_named_in_the_config(run: Run, files: tuple[Path, Path]) ->
     kin = ("--sibling", other, "--sibling-measured", measured)
     assert run("npu", "calibrate", sheet, "--measured", measured, *kin, "-o", fitted).code == 0
     assert "priors from elder" in fitted.read_text().replace("\n    ", " ")
+
+
+def test_rows_of_a_score_say_of_which_batch_and_dimensions_they_are(
+    run: Run, files: tuple[Path, Path]
+) -> None:
+    sheet, measured = files
+    measured.write_text(HEAD + "zoo:resnet18,1,,8.1\nzoo:resnet18,8,,7.9\nzoo:bert-base,2,tokens=16,900\n")
+    words = ("npu", "score", sheet, "--measured", measured)
+    rows = run(*words, "--json").document["rows"]
+    assert [(row["model"], row["batch"], row["dims"]) for row in rows] == [
+        ("zoo:resnet18", 1, {}),
+        ("zoo:resnet18", 8, {}),
+        ("zoo:bert-base", 2, {"tokens": 16}),
+    ]
+    shown = [line.split() for line in run(*words).out.splitlines()]
+    assert ["zoo:resnet18", "8"] in [line[:2] for line in shown]
+    assert ["zoo:bert-base", "2", "tokens=16"] in [line[:3] for line in shown]
+    measured.write_text(HEAD + ROWS)
+    assert "dims" not in run(*words).out
+
+
+def test_a_drawn_point_says_of_which_batch_it_is(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
+    sheet, measured = files
+    measured.write_text(HEAD + "zoo:resnet18,1,,8.1\nzoo:resnet18,8,,7.9\n")
+    run("npu", "score", sheet, "--measured", measured, "--plot", tmp_path / "s.svg")
+    text = (tmp_path / "s.svg").read_text()
+    assert "zoo:resnet18, batch 1: 8.1 ms measured" in text
+    assert "zoo:resnet18, batch 8: 7.9 ms measured" in text

@@ -36,9 +36,7 @@ _SHAPE = ("latency\n(log)", "left")
 def _cells(metrics: Sequence[Metric], document: Document) -> list[RenderableType]:
     """A document's values, the status in colour."""
     values = [(metric, metric.of(document)) for metric in metrics]
-    return [
-        _status(value) if metric.key == "status" else metric.text(value) for metric, value in values
-    ]
+    return [_status(value) if metric.key == "status" else metric.text(value) for metric, value in values]
 
 
 def _status(value: object) -> RenderableType:
