@@ -11,6 +11,7 @@ from typing import NamedTuple
 from layerweaver.ir.csv_text import RowLines, TextReader
 from layerweaver.ir.errors import LayerweaverError
 from layerweaver.ir.files import read_bounded
+from layerweaver.ir.text import counted
 
 __all__ = ["CsvRow", "CsvTable"]
 
@@ -98,7 +99,7 @@ class CsvTable:
         for count, (where, cells) in enumerate(self._lines, start=1):
             if len(cells) != len(self.header):
                 raise self._refusal(
-                    f"has {len(cells)} columns", where=where, accepted=f"give {len(self.header)}"
+                    f"has {counted(len(cells), 'column')}", where=where, accepted=f"give {len(self.header)}"
                 )
             if count > self._most_rows:
                 raise self._refusal(f"has more than {self._most_rows} rows", where=where)

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from layerweaver.ir.errors import LayerweaverError
 from layerweaver.ir.spelling import nearest, nearest_of
+from layerweaver.ir.text import counted
 from layerweaver.ir.yaml_source import YamlSource
 
 __all__ = ["Section", "keys_at", "mistakes", "refusal", "validated"]
@@ -160,7 +161,9 @@ def _mistake(
         case "less_than_equal":
             message = f"{shown} is too large; give {context['le']:g} or less"
         case "too_long" if "max_length" in context:
-            message = f"has {context['actual_length']} values; give at most {context['max_length']}"
+            message = (
+                f"has {counted(context['actual_length'], 'value')}; give at most {context['max_length']}"
+            )
         case "model_type" | "dict_type":
             message = f"{shown} is not a mapping; keys here: {', '.join(keys_at(model, path))}"
         case "value":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-__all__ = ["first_of", "one_line", "printable", "printable_json"]
+__all__ = ["counted", "first_of", "one_line", "printable", "printable_json"]
 
 _LONGEST = 600
 
@@ -36,6 +36,11 @@ def one_line(text: str) -> str:
     """One printable line of bounded length."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """So many of something, in words: ``1 layer``, ``2 layers``; ``many`` where it does not end in an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def first_of(parts: Sequence[str], most: int, what: str = "") -> str:

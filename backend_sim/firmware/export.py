@@ -24,6 +24,7 @@ from layerweaver.backend_sim.traffic.stream import TimeStream
 from layerweaver.ir import OutputError, ScenarioError
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.files import check_writable, write_text
+from layerweaver.ir.text import counted
 from layerweaver.scheduler.policies.contract import Policy
 
 __all__ = [
@@ -202,7 +203,7 @@ def _given(prepared: PreparedScenario, policy: Policy) -> SimulationInput:
     scenario, spec = prepared.scenario, prepared.scenario.spec
     if len(prepared.machines) > 1:
         raise ScenarioError(
-            f"a pool of {len(prepared.machines)} NPUs is not exported",
+            f"a pool of {counted(len(prepared.machines), 'NPU')} is not exported",
             where=scenario.where("pool"),
             accepted="one NPU: export each of them by itself",
         )

@@ -9,6 +9,7 @@ from typing import Any
 from layerweaver.backend_sim.report.graph_layout import place
 from layerweaver.ir import Layer, LayerGraph, OutputError, write_text
 from layerweaver.ir.extras import need_extra
+from layerweaver.ir.text import counted
 
 __all__ = ["MAX_GRAPH_LAYERS", "graph_dot", "graph_html", "write_graph_picture"]
 
@@ -169,7 +170,7 @@ def graph_html(graph: LayerGraph, document: Mapping[str, Any] | None = None) -> 
     what = "size and fill: share of the time; border: kind" if costs else "colour: kind"
     figure.update_layout(
         title={
-            "text": plain(f"{graph.name}, batch {graph.batch}: {len(graph)} layers ({what})"),
+            "text": plain(f"{graph.name}, batch {graph.batch}: {counted(len(graph), 'layer')} ({what})"),
             "font": {"size": 16},
         },
         margin={"t": 80, "l": 16},

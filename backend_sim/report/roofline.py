@@ -12,6 +12,7 @@ from layerweaver.backend_sim.report.stills import drawing, picture
 from layerweaver.backend_sim.results.reading import ResultError
 from layerweaver.ir import OutputError, atomic_write, write_text
 from layerweaver.ir.extras import need_extra
+from layerweaver.ir.text import counted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -67,7 +68,8 @@ class RooflineFigure:
         parts = [f"{idle} without MACs"] if idle else []
         parts += [f"{resident} without DRAM traffic"] if resident else []
         every = idle + resident + len(self.points)
-        return f"{idle + resident} of {every} layers are not drawn: {', '.join(parts)}" if parts else ""
+        are = "layer is" if every == 1 else "layers are"
+        return f"{idle + resident} of {every} {are} not drawn: {', '.join(parts)}" if parts else ""
 
     @property
     def ridge(self) -> float:
@@ -212,7 +214,7 @@ def _still(roofline: RooflineFigure, kind: str) -> bytes:
                 alpha=0.75,
                 edgecolors="white",
                 linewidths=0.8,
-                label=f"bound by {bound} ({len(points)} layers)",
+                label=f"bound by {bound} ({counted(len(points), 'layer')})",
             )
         if roofline.whole:
             x, y = roofline.whole

@@ -13,7 +13,7 @@ from html import escape
 from typing import Any, Literal, NotRequired, TypedDict
 
 from layerweaver.backend_sim.report.shell import packed, page_html
-from layerweaver.ir.text import printable
+from layerweaver.ir.text import counted, printable
 
 __all__ = ["MOST_CELLS", "MOST_POINTS", "StudyPoints", "build_study_page"]
 
@@ -132,7 +132,7 @@ def _document(study: StudyPoints, rows: Sequence[Sequence[Any]], places: Sequenc
 
 
 def _lead(study: StudyPoints, shown: int, left_out: int) -> str:
-    said = f"{study.total:,} points"
+    said = f"{counted(study.total, 'point')}"
     if study.known < study.total:
         said += f", {study.known:,} of them run so far"
     said += f"; {study.failed:,} failed." if study.failed else "."

@@ -218,8 +218,9 @@ def judge(latency_ns: NDArray[np.int64], facts: RunFacts, *, interrupted: bool =
             found.missing_queries = max(found.missing_queries, needed - queries)
             known = f" with {over} late" if target_ns is not None else ""
             missing = "" if found.late else f", {needed - queries:,} missing"
+            asked = "query" if queries == 1 else "queries"
             found.reasons.append(
-                f"early stopping: {queries} queries{known}, needs {needed} at {name}{missing}"
+                f"early stopping: {queries} {asked}{known}, needs {needed} at {name}{missing}"
             )
     return found.judgement()
 

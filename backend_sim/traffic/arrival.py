@@ -17,6 +17,7 @@ from layerweaver.backend_sim.traffic.stream import Stopping
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.limits import MAX_QUERIES, MAX_SECONDS
 from layerweaver.ir.sections import Section, refusal
+from layerweaver.ir.text import counted
 
 __all__ = ["Arrival", "Asked", "Length", "check_queries", "some_rate"]
 
@@ -156,7 +157,8 @@ def _check_rate(rate_qps: float, length: Length, place: str) -> None:
     queries = length.min_queries
     if queries and queries / rate_qps > MAX_SECONDS:
         raise ScenarioError(
-            f"{queries} queries at {rate_qps:g} per second last {queries / rate_qps:.3g} s",
+            f"{counted(queries, 'query', 'queries')} at {rate_qps:g} per second "
+            f"last {queries / rate_qps:.3g} s",
             where=place,
             accepted=f"at most {MAX_SECONDS:g} s are simulated",
         )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from layerweaver.costmodel.calibration.choices import Choice, Problem
 from layerweaver.costmodel.calibration.fit import NOISE, Fit, Target
-from layerweaver.costmodel.calibration.measurements import FEWEST, Measurement, Measurements
+from layerweaver.costmodel.calibration.measurements import Measurement, Measurements
 from layerweaver.costmodel.calibration.parameters import parameters_of, rounded, with_values
 from layerweaver.costmodel.calibration.siblings import Sibling, uninformed
 from layerweaver.costmodel.calibration.structures import Tell, best_structure
@@ -28,10 +28,12 @@ from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import Evidence
 from layerweaver.costmodel.npu.sections import CalibrationConfig
 from layerweaver.ir import ConfigError
+from layerweaver.ir.text import counted
 
 __all__ = ["Calibration", "Measured", "calibrate", "check_peak"]
 
 FloatArray = NDArray[np.float64]
+FEWEST = 3
 IDENTIFIED = 0.5
 """A parameter is identified where the measurements leave less than this share of its prior's spread."""
 
@@ -139,10 +141,12 @@ def _second_half(say: Tell, share: float, text: str) -> None:
 def _check(config: NpuConfig, measurements: Measurements, networks: Sequence[Measured]) -> None:
     """Refuse what cannot be calibrated."""
     if len(networks) < FEWEST:
+        unread = len(measurements.rows) - len(networks)
+        left = f", {unread} more cannot be read" if unread else ""
         raise ConfigError(
-            f"only {len(networks)} of the models can be read",
+            f"has {counted(len(networks), 'measurement')}{left}",
             where=str(measurements.path),
-            accepted=f"give at least {FEWEST} networks",
+            accepted=f"give at least {FEWEST} networks or layers to fit a config to",
         )
     if len({item.row.held_out_with for item in networks}) == 1:
         raise ConfigError(
@@ -236,7 +240,7 @@ def _recorded(
         high_ratio=ratios[1],
     )
     source = (
-        f"fitted to {networks} networks: {measurements.path.name}, sha256 {measurements.sha256}, "
+        f"fitted to {counted(networks, 'network')}: {measurements.path.name}, sha256 {measurements.sha256}, "
         f"{measurements.date}; {held_out_mape:.1%} mean absolute error on networks held out"
     )
     if sibling is not None:

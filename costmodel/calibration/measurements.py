@@ -13,9 +13,8 @@ from layerweaver.ir import ConfigError
 from layerweaver.ir.csv_table import CsvTable
 from layerweaver.ir.csv_text import cell_text
 
-__all__ = ["FEWEST", "Measurement", "Measurements", "read_measurements"]
+__all__ = ["Measurement", "Measurements", "read_measurements"]
 
-FEWEST = 3
 MAX_FILE_BYTES = 16 << 20
 MAX_ROWS = 10_000
 MAX_MS = 1e9
@@ -88,7 +87,7 @@ def read_measurements(path: Path, *, throughput: bool = False, model: str | None
         model: The model of every row where the file has no column of that name.
 
     Raises:
-        ConfigError: If the file cannot be read, has an unknown or missing column, fewer than three rows, a
+        ConfigError: If the file cannot be read, has an unknown or missing column, no rows, a
             value out of range, a network or layer twice, or throughput rows without ``throughput``.
     """
     table = CsvTable(path, ConfigError, accepted=ACCEPTED, most_bytes=MAX_FILE_BYTES, most_rows=MAX_ROWS)
@@ -108,12 +107,8 @@ def read_measurements(path: Path, *, throughput: bool = False, model: str | None
             )
         seen[key] = f"line {where.rpartition(':')[2]}"
         rows.append(row)
-    if len(rows) < FEWEST:
-        raise ConfigError(
-            f"has {len(rows)} measurement{'' if len(rows) == 1 else 's'}",
-            where=str(path),
-            accepted=f"give at least {FEWEST} networks or layers; {ACCEPTED}",
-        )
+    if not rows:
+        raise ConfigError("has no measurements", where=str(path), accepted=ACCEPTED)
     return Measurements(path, hashlib.sha256(table.data).hexdigest(), changed.date().isoformat(), tuple(rows))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.costmodel.columns import LayerColumns
+from layerweaver.ir.text import counted
 
 __all__ = ["shared_by_worst", "verdict"]
 
@@ -32,7 +33,7 @@ def verdict(
         shared: What these have in common; empty where nothing stands out.
     """
     name, least = min(baselines.items(), key=lambda item: item[1])
-    few = f" {count} networks tell little of other networks." if count < FEW else ""
+    few = f" Measurements of {counted(count, 'network')} tell little of others." if count < FEW else ""
     tail = f"{few} Farthest off: {', '.join(worst)}" + (f"; they share {shared}." if shared else ".")
     if least < held_out_mape - CLEARLY:
         return (

@@ -16,6 +16,7 @@ from layerweaver.frontend.node.work import WeightRead
 from layerweaver.frontend.reader.model import Attribute, OnnxNode, TensorData
 from layerweaver.ir import BatchAxis, VectorCategory, VectorWork
 from layerweaver.ir.dtypes import DType
+from layerweaver.ir.text import counted
 
 __all__ = ["Call", "axis_for"]
 
@@ -166,7 +167,7 @@ class Call:
             ShapeConflictError: It is out of range.
         """
         if not -rank <= axis < rank:
-            raise ShapeConflictError(f"axis {axis} is out of range for {rank} axes")
+            raise ShapeConflictError(f"axis {axis} is out of range for {counted(rank, 'axis', 'axes')}")
         return axis + rank if axis < 0 else axis
 
     # For shape rules.

@@ -12,6 +12,7 @@ from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered, Step, View
 from layerweaver.frontend.operators.elementwise import ELEMENTWISE, vector_step
 from layerweaver.frontend.operators.movement import move_step
+from layerweaver.ir.text import counted
 
 _POINTS = {"linear": 2, "bilinear": 2, "cubic": 4, "bicubic": 4}
 
@@ -22,7 +23,9 @@ def _floats(value: Array | None) -> list[float] | None:
 
 def _scaled(shape: tuple[int, ...], scales: list[float], axes: list[int]) -> tuple[int, ...]:
     if len(scales) != len(axes):
-        raise ShapeConflictError(f"{len(scales)} scales are given for {len(axes)} axes of {text(shape)}")
+        raise ShapeConflictError(
+            f"{counted(len(scales), 'scale')} for {counted(len(axes), 'axis', 'axes')} of {text(shape)}"
+        )
     result = list(shape)
     for axis, scale in zip(axes, scales, strict=True):
         if not (math.isfinite(scale) and scale > 0):
@@ -38,7 +41,9 @@ def _resized(call: Call, shape: tuple[int, ...], scales: list[float] | None) -> 
         return _scaled(shape, scales, axes)
     sizes = call.integers(3)
     if len(sizes) != len(axes) or min(sizes, default=1) < 0:
-        raise ShapeConflictError(f"sizes {sizes} do not fit {len(axes)} axes of {text(shape)}")
+        raise ShapeConflictError(
+            f"sizes {sizes} do not fit {counted(len(axes), 'axis', 'axes')} of {text(shape)}"
+        )
     policy = call.text("keep_aspect_ratio_policy", "stretch")
     result = list(shape)
     if policy != "stretch" and sizes:

@@ -13,6 +13,7 @@ from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import Lowered, Step, View
 from layerweaver.frontend.operators.elementwise import fold, vector_step
 from layerweaver.ir import DType, LayerKind, VectorCategory
+from layerweaver.ir.text import counted
 
 MOVE = VectorCategory.MOVE
 
@@ -145,7 +146,9 @@ def _split_shape(call: Call) -> tuple[Info, ...]:
     if parts is None:
         count = call.integer("num_outputs", call.output_count)
         if not call.output_count <= count <= call.output_count + _UNUSED:
-            raise ShapeConflictError(f"it splits into {count} parts but names {call.output_count} outputs")
+            raise ShapeConflictError(
+                f"it splits into {counted(count, 'part')} but names {counted(call.output_count, 'output')}"
+            )
         parts = _even_parts(shape[axis], count)
     if sum(parts) != shape[axis] or min(parts, default=0) < 0 or len(parts) < call.output_count:
         raise ShapeConflictError(f"cannot split {text(shape)} along axis {axis} into {parts}")
@@ -175,7 +178,7 @@ def _center_crop_pad_shape(call: Call) -> tuple[Info]:
     axes = call.integer_list("axes")
     axes = list(range(len(shape))) if axes is None else [call.axis(axis, len(shape)) for axis in axes]
     if len(axes) != len(target):
-        raise ShapeConflictError(f"{len(target)} extents are given for {len(axes)} axes")
+        raise ShapeConflictError(f"{counted(len(target), 'extent')} for {counted(len(axes), 'axis', 'axes')}")
     for axis, extent in zip(axes, target, strict=True):
         shape[axis] = extent
     return (Info(call.dtype(0), tuple(shape)),)

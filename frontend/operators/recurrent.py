@@ -10,6 +10,7 @@ from layerweaver.frontend.node.view import Call, axis_for
 from layerweaver.frontend.node.work import Step, WeightRead
 from layerweaver.frontend.operators.products import inner_step
 from layerweaver.ir import BatchAxis, LayerKind, MatrixWork, VectorCategory
+from layerweaver.ir.text import counted
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1, "DynamicQuantizeLSTM": 4}
 
@@ -63,7 +64,7 @@ def recurrent(call: Call) -> Step:
     hidden = call.shape(2, least_rank=3)[2]
     if rows != _GATES[call.op] * hidden:
         raise ShapeConflictError(
-            f"the weights have {rows} rows for a hidden size of {hidden}",
+            f"the weights have {counted(rows, 'row')} for a hidden size of {hidden}",
             accepted=f"{_GATES[call.op]} gates of the hidden size",
         )
     return _recurrent(call, directions, hidden, size, call.weights(1, 2, 3, 7))

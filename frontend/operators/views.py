@@ -12,6 +12,7 @@ from layerweaver.frontend.node.view import Call
 from layerweaver.frontend.node.work import FREE, Free, View
 from layerweaver.frontend.reader.tensor import ONNX_TYPES
 from layerweaver.ir import DType
+from layerweaver.ir.text import counted
 
 
 def _shape(call: Call) -> tuple[Info]:
@@ -98,7 +99,7 @@ def _flatten_shape(call: Call) -> tuple[Info]:
     axis = call.integer("axis", 1)
     axis = axis + len(shape) if axis < 0 else axis
     if not 0 <= axis <= len(shape):
-        raise ShapeConflictError(f"axis {axis} is out of range for {len(shape)} axes")
+        raise ShapeConflictError(f"axis {axis} is out of range for {counted(len(shape), 'axis', 'axes')}")
     flat = (math.prod(shape[:axis]), math.prod(shape[axis:]))
     return (Info(found.dtype, flat, None if found.value is None else found.value.reshape(flat)),)
 

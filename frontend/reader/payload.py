@@ -23,6 +23,7 @@ from layerweaver.frontend.reader.wire import (
     packed_varints,
 )
 from layerweaver.ir.dtypes import DType, packed_bytes
+from layerweaver.ir.text import counted
 
 __all__ = ["TYPED_FIELDS", "Payload", "values_of"]
 
@@ -102,13 +103,17 @@ def _from_typed(buffer: Buffer, dtype: DType, shape: tuple[int, ...], payload: P
     per_entry = 8 // dtype.bits if dtype.bits in (2, 4) else 1
     expected = elements * 2 if dtype in (DType.COMPLEX64, DType.COMPLEX128) else -(-elements // per_entry)
     if sum(b - a for tag, a, b in spans if tag & 7 == LENGTH) > 10 * expected:
-        raise WireError(f"extents {list(shape)} promise {elements} values, but there are more", offset)
+        raise WireError(
+            f"extents {list(shape)} promise {counted(elements, 'value')}, but there are more", offset
+        )
     entries: list[Any] = []
     for tag, a, b in spans:
         entries += _numbers(buffer, number, tag, a, b)
     if len(entries) != expected:
         raise WireError(
-            f"extents {list(shape)} promise {expected} entries, but there are {len(entries)}", offset
+            f"extents {list(shape)} promise {counted(expected, 'entry', 'entries')}, "
+            f"but there are {len(entries)}",
+            offset,
         )
     if number in (FLOAT_DATA, DOUBLE_DATA):
         kind = np.dtype(np.float32 if number == FLOAT_DATA else np.float64)

@@ -12,6 +12,7 @@ from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.expressions import parse_dim, solve
 from layerweaver.frontend.resolve.names import nearest_name, without_placeholders
 from layerweaver.ir.errors import ModelError
+from layerweaver.ir.text import counted
 
 __all__ = ["Binding", "bind"]
 
@@ -127,7 +128,8 @@ class _Binder:
                     continue
                 if value.shape is not None and value.container == "tensor" and len(value.shape) != len(shape):
                     raise ModelError(
-                        f"input {value.name} has {len(value.shape)} axes, the shape given is {text(shape)}",
+                        f"input {value.name} has {counted(len(value.shape), 'axis', 'axes')}, "
+                        f"the shape given is {text(shape)}",
                         where=self.model.source,
                     )
                 for dim, extent in zip(value.shape or (), shape, strict=False):

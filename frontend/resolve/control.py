@@ -14,6 +14,7 @@ from layerweaver.frontend.resolve.scope import Scope, UnrollError
 from layerweaver.frontend.resolve.searches import SEARCHES, walk_search
 from layerweaver.frontend.resolve.walk import Inliner, Walker
 from layerweaver.ir.errors import ModelError
+from layerweaver.ir.text import counted
 
 __all__ = ["CONTROL"]
 
@@ -32,7 +33,9 @@ def _branch(walker: Walker, node: OnnxNode, name: str, scope: Scope) -> list[Inf
     )
     outputs = walker.graph(graph, inner)
     if len(outputs) < len(node.outputs):
-        raise walker.fail(node, f"its {name} has {len(outputs)} outputs, it names {len(node.outputs)}")
+        raise walker.fail(
+            node, f"its {name} has {counted(len(outputs), 'output')}, it names {len(node.outputs)}"
+        )
     return outputs
 
 

@@ -19,6 +19,7 @@ from layerweaver.frontend.resolve.regular import WALKED, Started, rest_of_loop
 from layerweaver.frontend.resolve.scope import Scope, TooLongError, UnrollError
 from layerweaver.frontend.resolve.walk import Walker
 from layerweaver.ir.dtypes import DType
+from layerweaver.ir.text import counted
 
 __all__ = ["walk_loop", "walk_scan", "walk_sequence_map"]
 
@@ -108,7 +109,9 @@ def walk_loop(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
     carried = [info for info in inputs[2:] if info is not None]
     if len(graph.inputs) != len(carried) + 2 or len(graph.outputs) < len(carried) + 1:
         raise walker.fail(
-            node, f"its body takes {len(graph.inputs)} inputs, it carries {len(carried)} values"
+            node,
+            f"its body takes {counted(len(graph.inputs), 'input')}, "
+            f"it carries {counted(len(carried), 'value')}",
         )
     trips = _Trips(walker, node, inputs, scope.prefix)
     maximum = inputs[0] if inputs else None
@@ -204,7 +207,9 @@ def walk_scan(walker: Walker, node: OnnxNode, inputs: Sequence[Info | None], sco
     raw = node.attributes.get("num_scan_inputs", 0)
     scanned = raw if isinstance(raw, int) else 0
     if not 0 < scanned <= len(present) or len(present) != len(graph.inputs):
-        raise walker.fail(node, f"its body takes {len(graph.inputs)} inputs, it is given {len(present)}")
+        raise walker.fail(
+            node, f"its body takes {counted(len(graph.inputs), 'input')}, it is given {len(present)}"
+        )
     carried, sources = present[:-scanned], present[-scanned:]
     batch = 1
     if old:
@@ -268,7 +273,9 @@ def walk_sequence_map(
     graph = _graph(walker, node)
     present = [info for info in inputs if info is not None]
     if not present or len(graph.inputs) != len(present):
-        raise walker.fail(node, f"its body takes {len(graph.inputs)} inputs, it is given {len(present)}")
+        raise walker.fail(
+            node, f"its body takes {counted(len(graph.inputs), 'input')}, it is given {len(present)}"
+        )
     sequences = [info for info in present if info.elements is not None]
     if present[0].elements is None:
         return _map_unknown(walker, node, graph, scope, present)

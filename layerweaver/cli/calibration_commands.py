@@ -14,6 +14,7 @@ from layerweaver.cli.outputs import named_file
 from layerweaver.cli.rendering.tables import number, percent
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
 from layerweaver.cli.strict import StrictTyper
+from layerweaver.ir.text import counted
 
 __all__ = ["register"]
 
@@ -201,7 +202,7 @@ def _print_scores(title: str, document: dict[str, Any]) -> None:
     console().print(grid)
     rank = document["rank_correlation"]
     console().print(
-        f"{document['count']} measurements: {percent(document['mape'])} off on average, "
+        f"{counted(document['count'], 'measurement')}: {percent(document['mape'])} off on average, "
         f"{percent(document['median_ape'])} at the median, {percent(document['p90_ape'])} at the 90th "
         "percentile; "
         f"bias {document['bias']:+.1%}, rank correlation {'-' if rank is None else f'{rank:.2f}'}"

@@ -10,6 +10,7 @@ import typer
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.serving import CodeOption, PolicyOption, ScenarioArgument, parse_policy
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
+from layerweaver.ir.text import counted
 
 __all__ = ["register"]
 
@@ -62,7 +63,7 @@ def _export(
             progress=progress,
         )
     document = export_document(exported)
-    session.note(f"wrote {len(exported.texts)} files to {output}")
+    session.note(f"wrote {counted(len(exported.texts), 'file')} to {output}")
     if as_json:
         print_document(document)
         return
@@ -74,11 +75,11 @@ def _export(
     console().print(listing)
     if exported.costs:
         numbers = [("mean", "right"), ("p99", "right"), ("max", "right")]
-        counted = table("Instructions of a decision", [("core", "left"), *numbers])
+        costs = table("Instructions of a decision", [("core", "left"), *numbers])
         for cost in exported.costs:
             row = cost.document(exported.tenants)
-            counted.add_row(cost.core.name, *(f"{row[key]:,}" for key in ("mean", "p99", "max")))
-        console().print(counted)
+            costs.add_row(cost.core.name, *(f"{row[key]:,}" for key in ("mean", "p99", "max")))
+        console().print(costs)
 
 
 def register(app: typer.Typer) -> None:

@@ -11,6 +11,7 @@ import typer
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.serving import CodeOption
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
+from layerweaver.ir.text import counted
 
 __all__ = ["register"]
 
@@ -65,7 +66,9 @@ def _print(document: dict[str, Any], output: Path) -> None:
     screen = console()
     failed = f", {document['failed']:,} failed" if document["failed"] else ""
     before = f" ({document['done_before']:,} were known)" if document["done_before"] else ""
-    screen.print(f"{document['points']:,} points{before}{failed}: {output / 'points.csv'}", markup=False)
+    screen.print(
+        f"{counted(document['points'], 'point')}{before}{failed}: {output / 'points.csv'}", markup=False
+    )
     front, effects = document["pareto"], document["sensitivity"]
     if effects:
         named = dict.fromkeys(["point", *(e["axis"] for e in effects), *(e["objective"] for e in effects)])

@@ -218,7 +218,8 @@ def test_rows_of_a_score_say_of_which_batch_and_dimensions_they_are(
 def test_a_drawn_point_says_of_which_batch_it_is(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
     sheet, measured = files
     measured.write_text(HEAD + "zoo:resnet18,1,,8.1\nzoo:resnet18,8,,7.9\n")
-    run("npu", "score", sheet, "--measured", measured, "--plot", tmp_path / "s.svg")
+    done = run("npu", "score", sheet, "--measured", measured, "--plot", tmp_path / "s.svg")
+    assert done.code == 0, done.err
     text = (tmp_path / "s.svg").read_text()
     assert "zoo:resnet18, batch 1: 8.1 ms measured" in text
     assert "zoo:resnet18, batch 8: 7.9 ms measured" in text

@@ -103,3 +103,20 @@ def test_written_recordings_are_named(run: Run, scenario: Callable[[str], Path])
     words = [word for pair in files.items() for word in pair]
     said = run("simulate", scenario("npu: memory-centric"), "--policy", "edf", *words).err
     assert all(f"wrote {name}" in said for name in files.values())
+
+
+def test_one_of_something_is_said_as_one(run: Run, tmp_path: Path) -> None:
+    import onnx
+
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 13]> g (float[1,2] x) => (float[1,2] y) '
+        "<float[2,2] w = {1, 2, 3, 4}> { y = MatMul(x, w) }"
+    )
+    onnx.save(model, tmp_path / "one.onnx")
+    shown = run("inspect", tmp_path / "one.onnx", "--npu", "memory-centric").out
+    assert "1 layer, 4 MACs, 4 parameters" in shown
+    (tmp_path / "s.yaml").write_text(
+        "scenario: {npu: memory-centric, tenants: [{name: a, model: 'zoo:ncf'}]}\n"
+        "axes: {tenants.a.batch: [1]}\nmeasure: cost\n"
+    )
+    assert "1 point:" in " ".join(run("sweep", tmp_path / "s.yaml", "-o", tmp_path / "s").out.split())

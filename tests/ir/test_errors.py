@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerweaver.ir import ModelError
-from layerweaver.ir.text import first_of
+from layerweaver.ir.text import counted, first_of
 
 
 def test_message_is_where_what_and_what_would_be_accepted() -> None:
@@ -21,6 +21,17 @@ def test_message_is_of_bounded_length() -> None:
     assert len(str(error)) < 1000
     assert str(error).startswith("net.onnx: xxx")
     assert str(error).endswith("; give less")
+
+
+def test_one_of_something_is_no_plural() -> None:
+    assert [counted(n, "layer") for n in (0, 1, 2, 1000)] == [
+        "0 layers",
+        "1 layer",
+        "2 layers",
+        "1,000 layers",
+    ]
+    assert counted(1, "query", "queries") == "1 query"
+    assert counted(3, "query", "queries") == "3 queries"
 
 
 def test_a_list_is_cut_in_words() -> None:

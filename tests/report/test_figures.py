@@ -118,6 +118,8 @@ def test_rooflines_are_written_in_three_formats_and_reproducibly(
         assert "operations per DRAM byte" in text
         assert "net, batch 1, on memory-centric" in text
         assert "1 of 3 layers are not drawn" in text
+        assert "(1 layer)" in text
+        assert "1 layers" not in text
     elif suffix == ".png":
         assert data.startswith(b"\x89PNG")
     else:

@@ -40,6 +40,7 @@ from layerweaver.backend_sim.traffic.stream import take_all
 from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.ir.extras import need_extra
+from layerweaver.ir.text import counted
 
 __all__ = ["certify"]
 
@@ -142,7 +143,7 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> Ce
     latency_ns = run.outcomes[0].tenants[index].latency_ns
     if not is_done(latency_ns).all():
         raise ScenarioError(
-            f"{int((~is_done(latency_ns)).sum())} requests were dropped, which LoadGen does not know",
+            f"drops {counted(int((~is_done(latency_ns)).sum()), 'request')}, which LoadGen does not know",
             where=scenario.where("tenants", index),
             accepted="leave queue out",
         )

@@ -13,6 +13,7 @@ from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
+from layerweaver.ir.text import counted
 from layerweaver.scheduler.bounds import pool_bound
 
 __all__ = ["PeakPlan", "bound_factor", "peak_warnings", "plan_peak"]
@@ -94,7 +95,8 @@ def plan_peak(
         )
     if queries < len(names):
         raise ScenarioError(
-            f"{queries} queries for {len(names)} tenants", accepted="give at least one per tenant"
+            f"{counted(queries, 'query', 'queries')} for {len(names)} tenants",
+            accepted="give at least one per tenant",
         )
     rates = _rates_qps(prepared)
     if not any(

@@ -33,8 +33,8 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
     """What the trials around a peak lack to be sure of it.
 
     Of a tenant with too few queries early stopping would ask for more even with none late. And a trial at a
-    load ``L`` above what a policy can serve, ``C``, ends after ``T`` with a backlog of ``(1 - C / L) T``, which
-    is late only beyond the deadline ``D``: loads up to ``C / (1 - D / T)`` pass.
+    load ``L`` above what a policy can serve, ``C``, ends after ``T`` with a backlog of ``(1 - C / L) T``,
+    which is late only beyond the deadline ``D``: loads up to ``C / (1 - D / T)`` pass.
 
     Args:
         plan: What was searched.
@@ -53,9 +53,9 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
         if count < least:
             few.append(f"{tenant.name} {count:,} of {least:,}")
             needed = max(needed, math.ceil((least + 0.5) * total / rates[index]))
-        due_ns = max(due_ns or limits.ttft_ns or 0, 1e9 * plan.prepared.standalone_s(index))
-        if due_ns > longest_ns:
-            longest_ns, slowest = due_ns, tenant.name
+        takes_ns = max(due_ns or limits.ttft_ns or 0, 1e9 * plan.prepared.standalone_s(index))
+        if takes_ns > longest_ns:
+            longest_ns, slowest = takes_ns, tenant.name
     if few:
         reasons.append(f"a trial has too few queries to be sure of the percentile ({first_of(few, _NAMED)})")
     lasted_ns = 1e9 * plan.queries / total

@@ -11,6 +11,7 @@ from layerweaver.frontend.node.work import WINDOW, Step
 from layerweaver.frontend.operators.attention import Heads, attention_steps, projected
 from layerweaver.frontend.operators.products import dense
 from layerweaver.ir import LayerKind, VectorCategory
+from layerweaver.ir.text import counted
 
 
 def _shares_buffer(call: Call) -> bool:
@@ -35,7 +36,9 @@ def _projected(call: Call, *, mask: int, past: int, packed: bool, quantized: boo
         raise ShapeConflictError(f"num_heads is {heads}", accepted="a positive number")
     sizes = tuple(call.integer_list("qkv_hidden_sizes") or (projection // 3,) * 3)
     if len(sizes) != 3:
-        raise ShapeConflictError(f"qkv_hidden_sizes has {len(sizes)} entries", accepted="three")
+        raise ShapeConflictError(
+            f"qkv_hidden_sizes has {counted(len(sizes), 'entry', 'entries')}", accepted="three"
+        )
     earlier = 0
     if not packed and call.has(past):
         earlier = call.shape(past, least_rank=5)[3]

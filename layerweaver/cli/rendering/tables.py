@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.cli.session import plain_terminal, table
+from layerweaver.ir.text import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -117,7 +118,8 @@ def totals_lines(document: Document) -> Iterator[str]:
     """The totals of an ``inspect`` document in words."""
     totals = document["totals"]
     yield (
-        f"{totals['layers']} layers, {totals['macs']:,} MACs, {totals['parameters']:,} parameters, "
+        f"{counted(totals['layers'], 'layer')}, {totals['macs']:,} MACs, "
+        f"{counted(totals['parameters'], 'parameter')}, "
         f"{number(totals['weight_bytes'])}B weights, "
         f"{number(totals['peak_activation_bytes'])}B peak activations"
     )
