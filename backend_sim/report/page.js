@@ -52,7 +52,11 @@
     }));
   }
 
-  function folded(source) { return source.closest("details.fold:not([open])") !== null; }
+  function shown(part) {
+    return Array.from(part.querySelectorAll("script[data-plot]")).filter(function (source) {
+      return source.closest("details.fold:not([open])") === null;
+    });
+  }
 
   function buttons() {
     document.querySelectorAll("button[data-zoom]").forEach(function (button) {
@@ -75,18 +79,16 @@
       });
     });
     await loadPlotly();
-    const sources = Array.from(document.querySelectorAll("script[data-plot]"));
-    await drawAll(sources.filter(function (source) { return !folded(source); }));
+    await drawAll(shown(document));
     buttons();
-    document.querySelectorAll("details.fold").forEach(function (fold) {
+    document.querySelectorAll("details:has(> script.packed)").forEach(function (fold) {
       fold.addEventListener("toggle", async function () {
-        await drawAll(sources.filter(function (source) { return fold.contains(source) && !folded(source); }));
+        await unfold(fold);
+        await drawAll(shown(fold));
         buttons();
       });
     });
-    document.documentElement.dataset.charts = String(sources.filter(function (source) {
-      return source.dataset.drawn;
-    }).length);
+    document.documentElement.dataset.charts = String(document.querySelectorAll("script[data-drawn]").length);
   }
 
   function resize() {

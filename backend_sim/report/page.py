@@ -14,7 +14,7 @@ from layerweaver.backend_sim.report.charts.machine import machine_charts
 from layerweaver.backend_sim.report.charts.tokens import token_charts, token_time_charts
 from layerweaver.backend_sim.report.markup import Chart, chart_markup, table_markup
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS
-from layerweaver.backend_sim.report.shell import page_html
+from layerweaver.backend_sim.report.shell import packed, page_html
 from layerweaver.backend_sim.report.tables import (
     changes_table,
     peak_tables,
@@ -33,6 +33,8 @@ __all__ = ["build_report", "headline"]
 
 _MAX_DETAILED_RUNS = 6
 _MAX_NOTES = 20
+_LONGEST_OPEN = 50_000
+"""Characters of a configuration from which on it is packed."""
 _FOOTER = (
     "Every number on this page is in the result documents; open “Numbers” under a chart for its values. "
     "Drag in a chart to zoom, double-click to zoom out."
@@ -157,7 +159,12 @@ def _folded(body: str, many: bool) -> str:
     if not many:
         return body
     said = f"Charts; of tenants, the {DRAWN_TENANTS} worst have some"
-    return f'<details class="fold"><summary>{said}</summary>{body}</details>'
+    return f'<details class="fold"><summary>{said}</summary>{_packed(body)}</details>'
+
+
+def _packed(body: str) -> str:
+    """What the page unpacks when the section around it is opened: a tenth of the size."""
+    return f'<script type="text/plain" class="packed">{packed(body)}</script>'
 
 
 def _of_search(peak: Peak) -> dict[str, object]:
@@ -178,8 +185,10 @@ def _configuration(documents: Documents) -> tuple[str, str, str]:
         before = raw
         text = json.dumps(told, indent=1, ensure_ascii=False, default=str)
         opened = " open" if not parts else ""
-        shown = f"<summary>{escape(title)}</summary><pre tabindex=0>{escape(text, quote=False)}</pre>"
-        parts.append(f"<details{opened}>{shown}</details>")
+        body = f"<pre tabindex=0>{escape(text, quote=False)}</pre>"
+        if len(body) > _LONGEST_OPEN:
+            opened, body = "", _packed(body)
+        parts.append(f"<details{opened}><summary>{escape(title)}</summary>{body}</details>")
     return _section("configuration", "Configuration and provenance", "".join(parts))
 
 

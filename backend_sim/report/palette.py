@@ -159,22 +159,30 @@ def plain(text: str) -> str:
 
 def styled(figure: go.Figure, *, height: int, x_title: str, y_title: str, **layout: Any) -> go.Figure:
     """Give a figure the common look: transparent ground, legend below, margins that fit a phone."""
-    figure.update_layout(
-        template=None,
-        height=height,
-        margin={"l": 56, "r": 16, "t": 28, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": "#5b6673"},
-        legend={"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top"},
-        hoverlabel={"font": {"family": FONT, "size": 13}, "align": "left"},
-        **layout,
-    )
-    axis = {
-        "gridcolor": "rgba(128,138,150,0.25)",
-        "zerolinecolor": "rgba(128,138,150,0.5)",
-        "automargin": True,
+    before: dict[str, Any] = figure.layout.to_plotly_json()
+    axes = {
+        name: {
+            **before.get(name, {}),
+            "title": {"text": title, "standoff": 8, "font": {"size": 13}},
+            "gridcolor": "rgba(128,138,150,0.25)",
+            "zerolinecolor": "rgba(128,138,150,0.5)",
+            "automargin": True,
+        }
+        for kind, title in (("xaxis", x_title), ("yaxis", y_title))
+        for name in {kind, *(name for name in before if name.startswith(kind))}
     }
-    figure.update_xaxes(title={"text": x_title, "standoff": 8, "font": {"size": 13}}, **axis)
-    figure.update_yaxes(title={"text": y_title, "standoff": 8, "font": {"size": 13}}, **axis)
+    figure.layout = {  # as a whole: plotly takes five times as long to update it
+        **before,
+        "template": {},
+        "height": height,
+        "margin": {"l": 56, "r": 16, "t": 28, "b": 48},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 13, "color": "#5b6673"},
+        "legend": {"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top"},
+        "hoverlabel": {"font": {"family": FONT, "size": 13}, "align": "left"},
+        **layout,
+        **axes,
+    }
+    figure.layout.template = None
     return figure

@@ -117,13 +117,25 @@ _MOST_DEEP = 64
 _LONGEST_TEXT, _LONGEST_OF_SCENARIO = 4096, 1 << 20
 
 
+def _are_usual(values: Sequence[object]) -> bool:
+    """Whether all are numbers that anything but a deadline may be; series have a hundred thousand."""
+    return set(map(type, values)) <= {int, float} and all(
+        0 <= value < _LARGEST  # type: ignore[operator]  # numbers, by their types
+        for value in values
+    )
+
+
 def _check_values(value: object, place: tuple[str, ...], where: str) -> None:
     """Refuse values that nothing can be drawn of: endless or impossible ones, and halves of characters."""
     key = next((part for part in reversed(place) if not part.isdecimal()), "")
     if isinstance(value, Mapping):
         items = [(str(name), inner) for name, inner in value.items()]
     elif isinstance(value, list):
-        items = [(str(number), inner) for number, inner in enumerate(value)]
+        items = (
+            []
+            if key != "deadline_ms" and _are_usual(value)
+            else [(str(number), inner) for number, inner in enumerate(value)]
+        )
     else:
         items = []
     wrong = len(place) > _MOST_DEEP

@@ -150,7 +150,7 @@ def test_documents_have_the_keys_of_the_contract(found: Calibration) -> None:
     assert set(document["baselines"]) == {"scale", "macs", "regression"}
     assert set(document["parameters"][0]) == {"name", "start", "fitted", "sd", "identified"}
     for row in document["rows"]:
-        assert set(row) == {"model", "measured_ms", "predicted_ms", "low_ms", "high_ms"}
+        assert set(row) == {"model", "batch", "dims", "measured_ms", "predicted_ms", "low_ms", "high_ms"}
         assert row["low_ms"] < row["predicted_ms"] < row["high_ms"]
     assert document["count"] == 12
 

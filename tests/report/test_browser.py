@@ -125,6 +125,28 @@ def test_hostile_names_stay_text(browser: Any, make_document: Make, tmp_path: Pa
     assert browser.ask("document.querySelectorAll('main img').length") == 0
 
 
+def test_what_is_folded_is_unpacked_and_drawn_when_it_is_opened(
+    browser: Any, make_document: Make, tmp_path: Path
+) -> None:
+    run = make_document("fcfs")
+    run["tenants"] += [run["tenants"][0] | {"name": f"tenant-{place:03d}"} for place in range(2, 20)]
+    run["scenario"] = {"tenants": [{"name": f"tenant <b>{place}</b>"} for place in range(4000)]}
+    path = tmp_path / "many.html"
+    path.write_text(build_report([run]), encoding="utf-8")
+    browser.view(1200, 900)
+    browser.open(path, until=READY)
+    assert browser.ask("document.getElementById('plot-timeline-0')") is None
+    browser.ask("document.querySelectorAll('details:has(> .packed)').forEach(d => { d.open = true; })")
+    browser.wait("document.getElementById('plot-timeline-0')?.layout && document.querySelector('pre')")
+    assert browser.ask("document.querySelectorAll('#plot-timeline-0 .bars path').length") > 0
+    assert browser.ask("document.querySelector('pre').textContent.includes('tenant <b>3999</b>')")
+    low, high = browser.ask("document.getElementById('plot-timeline-0').layout.xaxis.range.map(Number)")
+    browser.ask("document.querySelector('button[data-zoom=in]').click()")
+    inner = browser.ask("document.getElementById('plot-timeline-0').layout.xaxis.range.map(Number)")
+    assert low < inner[0] < inner[1] < high
+    assert browser.complaints == []
+
+
 @pytest.mark.slow
 def test_the_page_prints(browser: Any, page: Any, tmp_path: Path) -> None:
     browser.view(1200, 900, dark=True, media="print")
