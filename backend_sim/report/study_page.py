@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -24,6 +25,8 @@ MOST_CELLS = 1_500_000
 """And of more cells, large: it leaves metrics out that are neither axis nor objective."""
 
 _DIGITS = 6
+_SAID = ("warnings", "notes")
+_MOST_NOTES = 20
 _FOOTER = (
     "Every point is in points.csv. Drag in a chart to zoom, double-click to zoom out; drag along an axis of "
     "the parallel coordinates to keep only what lies there."
@@ -132,7 +135,7 @@ def _document(study: StudyPoints, rows: Sequence[Sequence[Any]], places: Sequenc
 
 
 def _lead(study: StudyPoints, shown: int, left_out: int) -> str:
-    said = f"{counted(study.total, 'point')}"
+    said = counted(study.total, "point")
     if study.known < study.total:
         said += f", {study.known:,} of them run so far"
     said += f"; {study.failed:,} failed." if study.failed else "."
@@ -166,7 +169,17 @@ def _figure(key: str, reading: str, tools: str, height: int) -> str:
     )
 
 
-def _sections(study: StudyPoints) -> list[tuple[str, str, str]]:
+def _noted(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """What the numbers of points do not explain, and of how many of them it is said; most of them first."""
+    places = [place for place, name in enumerate(columns) if name in _SAID]
+    found = Counter(str(row[place]) for place in places for row in rows if row[place])
+    lines = [f"{counted(many, 'point')}: {printable(note)}" for note, many in found.most_common(_MOST_NOTES)]
+    if (more := len(found) - _MOST_NOTES) > 0:
+        lines.append(f"{more:,} more stand in the columns {' and '.join(_SAID)}")
+    return lines
+
+
+def _sections(study: StudyPoints, rows: Sequence[Sequence[Any]]) -> list[tuple[str, str, str]]:
     sections = [
         (
             "front",
@@ -203,6 +216,9 @@ def _sections(study: StudyPoints) -> list[tuple[str, str, str]]:
     sections.append(
         ("parallel", "All axes", _figure("parallel", reading, _choice("parallel-colour", "colour"), 460))
     )
+    if noted := _noted(study.columns, rows):
+        items = "".join(f"<li>{escape(line)}</li>" for line in noted)
+        sections.append(("notes", "What the points note", f'<ul class="muted">{items}</ul>'))
     table = (
         '<p class="muted">A filter is a part of the text, or for numbers a comparison such as &lt;20, &gt;=3 '
         "or 5..10. A click on a heading sorts.</p>"
@@ -236,7 +252,7 @@ def build_study_page(study: StudyPoints, *, title: str = "A study") -> str:
     return page_html(
         title,
         _lead(study, len(rows), len(study.columns) - len(places)),
-        _sections(study),
+        _sections(study, rows),
         _FOOTER,
         scripts=("study.js",),
         data={"study": packed(text)},

@@ -158,3 +158,12 @@ def test_a_worker_with_other_plug_ins_is_refused(tmp_path: Path, monkeypatch: An
     with pytest.raises(ScenarioError, match=r"worker node7: plug-in odd of example 1\.0 is not installed"):
         measure_points(other, [])
     assert measure_points(job, []) == []
+
+
+def test_a_table_alone_says_how_its_points_were_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweep(write_study(tmp_path), tmp_path / "out")
+    rows = point_rows(tmp_path / "out")
+    assert list(rows[0])[-1] == "study"
+    assert json.loads(rows[0]["study"]) == json.loads((tmp_path / "out" / "study.json").read_text())
+    assert {row["study"] for row in rows[1:]} == {""}

@@ -63,6 +63,23 @@ def test_the_page_carries_every_point_and_asks_for_nothing() -> None:
     assert "default-src 'none'" in own
 
 
+def test_what_points_note_is_on_the_page_with_how_many_note_it() -> None:
+    study = _study(6, 1)
+    columns = [*study.columns[:-1], "warnings", "notes", "error"]
+    said = ["", "tenants share", "tenants share", "tenants share", "ends <early>", ""]
+    rows = [[*row[:-1], None, said[place], None] for place, row in enumerate(study.rows)]
+    rows[5][-3] = "vision waited for long"
+    page = build_study_page(_study(6, 1, columns=columns, rows=rows))
+    noted = re.search(r'aria-labelledby="notes">.*?</section>', page, re.DOTALL)
+    assert noted is not None
+    assert re.findall(r"<li>(.*?)</li>", noted.group(0)) == [
+        "3 points: tenants share",
+        "1 point: vision waited for long",
+        "1 point: ends &lt;early&gt;",
+    ]
+    assert 'aria-labelledby="notes"' not in build_study_page(study)
+
+
 @pytest.mark.slow
 def test_a_study_of_many_points_stays_below_ten_megabytes() -> None:
     count, metrics = 10_000, 120

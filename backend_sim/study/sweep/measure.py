@@ -48,7 +48,7 @@ _PREPARED = 64
 _LONGEST_REASON = 1000
 _OWN_POLICY = "layerweaver+"
 _LEFT_OUT = {
-    *("run", "details", "scenario", "warnings", "npus", "groups", "interrupted", "confidence"),
+    *("run", "details", "scenario", "npus", "groups", "interrupted", "confidence"),
     "rate_factor",
 }
 

@@ -18,6 +18,7 @@ from layerweaver.ir.csv_text import MARKED, CsvWriter
 
 __all__ = ["point_columns", "point_rows", "write_tables"]
 
+_ORIGIN = "study"
 _ROWS = 2048
 """Written at once."""
 
@@ -46,7 +47,8 @@ def point_rows(
 def write_tables(store: Store, axes: Sequence[str], folder: Path, origin: str = "") -> None:
     """Write the CSV and, where pyarrow is installed, the Parquet file; both atomically.
 
-    Tables that have all points are left as they are. The Parquet file has the origin in its metadata.
+    Tables that have all points are left as they are. The Parquet file has the origin in its metadata, the CSV
+    in a last column, where the first point has it, as results in CSV have theirs.
 
     Raises:
         OutputError: If a file cannot be written.
@@ -61,7 +63,7 @@ def write_tables(store: Store, axes: Sequence[str], folder: Path, origin: str = 
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(atomic_write(folder / "points.csv"))
         head = io.StringIO(newline="")
-        CsvWriter(head).writerow(columns)
+        CsvWriter(head).writerow([*columns, *([_ORIGIN] if origin else [])])
         stream.write(head.getvalue().encode())
         add = None
         if len(names) > 1:
@@ -69,13 +71,21 @@ def write_tables(store: Store, axes: Sequence[str], folder: Path, origin: str = 
             add = stack.enter_context(
                 _parquet(folder / "points.parquet", columns, store.kinds(columns), origin)
             )
-        lines = store.lines(columns)
+        lines, ends = store.lines(columns), _ends(origin)
         while piece := list(itertools.islice(lines, _ROWS)):
-            text = "".join(f"{line}\n" for line in piece).encode()
-            stream.write(text)
+            stream.write("".join(f"{line}{next(ends)}\n" for line in piece).encode())
             if add is not None:
-                add(text)
+                add("".join(f"{line}\n" for line in piece).encode())
     store.put_note(WRITTEN, {name: _hash(folder / name) for name in names})
+
+
+def _ends(origin: str) -> Iterator[str]:
+    """What stands behind each line: the origin behind the first, and an empty cell behind the others."""
+    if not origin:
+        return itertools.repeat("")
+    cell = io.StringIO(newline="")
+    CsvWriter(cell).writerow(["", origin])
+    return itertools.chain([cell.getvalue().rstrip("\r\n")], itertools.repeat(","))
 
 
 def _hash(path: Path) -> str:
