@@ -37,6 +37,10 @@ def csv_origins(text: str, where: str) -> list[Mapping[str, Any]]:
         raise ResultError(f"is not CSV ({failure})", where=where) from None
     finally:
         csv.field_size_limit(limit)
+    if not found and text.partition("\n")[0].strip().endswith(",study"):
+        raise ResultError(
+            "is the table of a study", where=where, accepted="give the whole folder that its sweep wrote"
+        )
     if not found:
         raise ResultError(
             "does not say how it was made", where=where, accepted="give a result with the column 'scenario'"

@@ -27,6 +27,19 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 
+_FILES_OF_STUDY = ("points.csv", "points.parquet", "study.json", "study.sqlite")
+
+
+def _study_folder(path: Path) -> Path | None:
+    """The folder of a sweep that is given by itself or by one of its files; None for other files."""
+    from layerweaver.ir.files import is_folder
+
+    if is_folder(path):
+        return path
+    beside = path.name in _FILES_OF_STUDY and (path.parent / _FILES_OF_STUDY[-1]).is_file()
+    return path.parent if beside else None
+
+
 def _report(
     context: typer.Context,
     result: Annotated[
@@ -43,10 +56,9 @@ def _report(
 
     need_extra("plotly", "a report", "report", str(output))
     from layerweaver.ir import write_text
-    from layerweaver.ir.files import is_folder
 
     session = session_of(context)
-    folders = [path for path in result if is_folder(path)]
+    folders = [folder for path in result if (folder := _study_folder(path)) is not None]
     if folders and len(result) > 1:
         raise typer.BadParameter(f"{folders[0]} is a folder: a page shows one study, or results")
     with session.progress("drawing"):
@@ -86,11 +98,10 @@ def _rerun(
     from layerweaver.backend_sim.study.repeat import RunOptions
     from layerweaver.backend_sim.study.rerun import differences, rerun, rerun_peak
     from layerweaver.backend_sim.study.simulate import comparison_of
-    from layerweaver.ir.files import is_folder
 
     session, where = session_of(context), str(result)
-    if is_folder(result):
-        _rerun_study(session, result, point, workers, output, allow_code=allow_code, as_json=as_json)
+    if (folder := _study_folder(result)) is not None:
+        _rerun_study(session, folder, point, workers, output, allow_code=allow_code, as_json=as_json)
         return
     for name, given in (("--point", point), ("--workers", workers)):
         if given is not None:

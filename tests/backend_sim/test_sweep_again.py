@@ -167,3 +167,5 @@ def test_a_table_alone_says_how_its_points_were_made(tmp_path: Path, monkeypatch
     assert list(rows[0])[-1] == "study"
     assert json.loads(rows[0]["study"]) == json.loads((tmp_path / "out" / "study.json").read_text())
     assert {row["study"] for row in rows[1:]} == {""}
+    with pytest.raises(ResultError, match="is the table of a study; give the whole folder"):
+        rerun_csv((tmp_path / "out" / "points.csv").read_text())

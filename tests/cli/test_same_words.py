@@ -120,3 +120,19 @@ def test_one_of_something_is_said_as_one(run: Run, tmp_path: Path) -> None:
         "axes: {tenants.a.batch: [1]}\nmeasure: cost\n"
     )
     assert "1 point:" in " ".join(run("sweep", tmp_path / "s.yaml", "-o", tmp_path / "s").out.split())
+
+
+def test_a_file_of_a_study_stands_for_its_folder(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "scenario: {npu: memory-centric, tenants: [{name: a, model: 'zoo:ncf'}]}\n"
+        "axes: {tenants.a.batch: [1, 4]}\nmeasure: cost\n"
+    )
+    out = tmp_path / "s"
+    run("sweep", tmp_path / "s.yaml", "-o", out)
+    for name in ("points.csv", "study.json"):
+        again = run("rerun", out / name)
+        assert (again.code, "the same as" in again.err) == (0, True), again.err
+        assert run("report", out / name, "-o", tmp_path / "p.html").code == 0
+    alone = tmp_path / "points.csv"
+    alone.write_bytes((out / "points.csv").read_bytes())
+    assert "is the table of a study; give the whole folder" in run("rerun", alone).err
