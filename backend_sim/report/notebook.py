@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from layerweaver.backend_sim.report.markup import Cell, Table, table_markup
+from layerweaver.backend_sim.report.markup import Cell, Table, number, table_markup
 from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, tenant_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema.metric import Shown, Value, shown
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["ComparisonResult", "PeakResult", "SimulationResult", "as_result", "data_frame"]
 
 
-def data_frame(rows: list[dict[str, Value]], library: str | None = None) -> Any:
+def data_frame(columns: Sequence[str], rows: Iterable[Sequence[Any]], library: str | None = None) -> Any:
     """Rows as a pandas or polars data frame, whichever is installed; pandas if both are.
 
     Args:
-        rows: One mapping per row, with the same keys.
+        columns: Their names.
+        rows: Cells, in the order of the columns.
         library: ``"pandas"`` or ``"polars"`` to insist.
 
     Raises:
@@ -34,13 +35,31 @@ def data_frame(rows: list[dict[str, Value]], library: str | None = None) -> Any:
         raise OutputError(f"{str(library)[:60]!r} is no library of data frames", accepted="pandas or polars")
     for name in (library,) if library else ("pandas", "polars"):
         if importlib.util.find_spec(name) is not None:
-            return importlib.import_module(name).DataFrame(rows)
+            made = importlib.import_module(name)
+            if name == "pandas":
+                return made.DataFrame(rows, columns=list(columns))
+            cells = zip(*rows, strict=True)
+            return made.DataFrame(dict(zip(columns, map(_of_one_type, cells), strict=False)), strict=False)
     raise OutputError(
         f"{library or 'neither pandas nor polars'} is not installed",
         accepted="pip install 'layerweaver[data]'",
     )
 
 
+def _of_one_type(cells: Sequence[Any]) -> Sequence[Any]:
+    """Cells of a column as polars takes them: numbers, truth values or texts, of one type beside None."""
+    kinds = {type(cell) for cell in cells} - {type(None)}
+    if len(kinds) <= 1:
+        return cells
+    one: Callable[[Any], Any] = float if kinds == {int, float} else str
+    return [None if cell is None else one(cell) for cell in cells]
+
+
+_IN_TEXT = {
+    *("policy", "tenant", "qps", "p50_ms", "p99_ms", "deadline_ms", "violation_rate", "status"),
+    *("peak_qps", "share_of_bound", "bound_qps"),
+}
+_MOST_LINES = 40
 _ORIGIN = ("policy_options", "seed", "seeds", "rate_factor", "scenario", "search")
 
 
@@ -67,15 +86,22 @@ class _Result(Mapping[str, Any]):
     def to_dataframe(self, library: str | None = None) -> Any:
         """The result as a data frame; see :func:`data_frame`.
 
-        Of pandas, ``attrs["origins"]`` says by run how it was made: scenario, options and seeds.
+        Of pandas, ``attrs["origins"]`` has :attr:`origins`; polars' frames have no place for them.
         """
-        frame = data_frame(self.rows(), library)
+        rows = self.rows()
+        columns = tuple(dict.fromkeys(name for row in rows for name in row))
+        frame = data_frame(columns, ([row.get(name) for name in columns] for row in rows), library)
         if hasattr(frame, "attrs"):
-            frame.attrs["origins"] = {
-                name: {key: made[key] for key in _ORIGIN if made.get(key) is not None}
-                for name, made in self._made()
-            }
+            frame.attrs["origins"] = self.origins
         return frame
+
+    @property
+    def origins(self) -> dict[str, dict[str, Any]]:
+        """How each run was made, by its name: scenario, options and seeds."""
+        return {
+            name: {key: made[key] for key in _ORIGIN if made.get(key) is not None}
+            for name, made in self._made()
+        }
 
     def _made(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """What a document holds, by name."""
@@ -83,6 +109,17 @@ class _Result(Mapping[str, Any]):
             yield run.label, cast("Mapping[str, Any]", run.document)
         for peak in self.read.peaks:
             yield "peak", cast("Mapping[str, Any]", peak)
+
+    def __repr__(self) -> str:
+        rows = self.rows()
+        columns = [name for name in (rows[0] if rows else ()) if name in _IN_TEXT]
+        lines = [columns, *([number(row[name]) for name in columns] for row in rows[:_MOST_LINES])]
+        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+        text = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
+        ]
+        more = [f"({len(rows) - _MOST_LINES:,} more)"] if len(rows) > _MOST_LINES else []
+        return "\n".join([type(self).__name__, *(line.rstrip() for line in text), *more])
 
     def _repr_html_(self) -> str:
         rows = self.rows()

@@ -169,3 +169,12 @@ def test_a_table_alone_says_how_its_points_were_made(tmp_path: Path, monkeypatch
     assert {row["study"] for row in rows[1:]} == {""}
     with pytest.raises(ResultError, match="is the table of a study; give the whole folder"):
         rerun_csv((tmp_path / "out" / "points.csv").read_text())
+
+
+def test_the_points_are_a_polars_frame_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("polars")
+    monkeypatch.chdir(tmp_path)
+    found = sweep(write_study(tmp_path), tmp_path / "out")
+    frame = found.to_dataframe("polars")
+    assert type(frame).__module__.split(".")[0] == "polars"
+    assert list(frame["point"]) == list(found.to_dataframe("pandas")["point"])

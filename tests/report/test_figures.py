@@ -17,6 +17,7 @@ from layerweaver.backend_sim.report.notebook import (
     PeakResult,
     SimulationResult,
     as_result,
+    data_frame,
 )
 from layerweaver.backend_sim.report.roofline import roofline_figure, write_figure
 from layerweaver.backend_sim.results.latency import latency_histogram
@@ -214,6 +215,31 @@ def test_results_become_data_frames(make_document: Make, library: str) -> None:
     assert frame.shape == (4, 17)
     assert list(frame["policy"]) == ["fcfs", "fcfs", "llf", "llf"]
     assert type(frame).__module__.split(".")[0] == library
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_of_many_rows_take_what_comes_late(library: str) -> None:
+    pytest.importorskip(library)
+    rows: list[list[Any]] = [[None, 0, None, 4] for _ in range(500)]
+    frame = data_frame(
+        ["deadline_ms", "late", "status", "batch"], [*rows, [2.5, 0.25, "met", "auto"]], library
+    )
+    assert frame.shape == (501, 4)
+    assert str(next(iter(frame["batch"]))) == "4"
+    assert list(frame["late"])[-1] == 0.25
+    assert list(frame["deadline_ms"])[-1] == 2.5
+
+
+def test_a_result_shows_itself_in_a_plain_prompt(make_document: Make, peak_document: dict[str, Any]) -> None:
+    shown = repr(as_result({"runs": [make_document("fcfs"), make_document("llf")]})).splitlines()
+    assert shown[0] == "ComparisonResult"
+    assert shown[1].split()[:3] == ["policy", "tenant", "qps"]
+    assert [line.split()[:2] for line in shown[2:4]] == [["fcfs", "vision"], ["fcfs", "language"]]
+    assert len(shown) == 6
+    assert "33,000" in repr(as_result(peak_document))
+    many = make_document()
+    many["tenants"] = [many["tenants"][0] | {"name": f"t{place}"} for place in range(300)]
+    assert repr(as_result(many)).endswith("(260 more)")
 
 
 def test_a_data_frame_says_how_it_was_made(make_document: Make) -> None:

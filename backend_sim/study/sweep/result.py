@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from layerweaver.backend_sim.report.notebook import data_frame
 from layerweaver.backend_sim.study.sweep.known import KnownPoints
 from layerweaver.backend_sim.study.sweep.origin import FILE
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows
-from layerweaver.ir.extras import need_extra
 from layerweaver.ir.json_text import parse_json
 
 __all__ = ["StudyResult"]
@@ -29,19 +29,20 @@ class StudyResult(dict[str, Any]):
         self._axes = tuple(axes)
         self._folder = folder
 
-    def to_dataframe(self) -> Any:
-        """Every point as a row of a pandas frame: its number, axes, metrics and error.
+    def to_dataframe(self, library: str | None = None) -> Any:
+        """Every point as a row of a data frame: its number, axes, metrics and error.
 
-        ``attrs["origin"]`` says how they were made, as ``study.json`` does.
+        Of pandas, ``attrs["origin"]`` says how they were made, as ``study.json`` does.
+
+        Args:
+            library: ``"pandas"`` or ``"polars"`` to insist; else whichever is installed, pandas if both are.
 
         Raises:
-            OutputError: If pandas is not installed, or the points are there no more.
+            OutputError: If neither is installed, or the points are there no more.
         """
-        need_extra("pandas", "a data frame", "data")
-        import pandas as pd  # noqa: PLC0415 - optional and heavy
-
         with KnownPoints(self._folder) as points:
             columns = point_columns(points, self._axes)
-            frame = pd.DataFrame(point_rows(points, self._axes, columns), columns=columns)
-        frame.attrs["origin"] = parse_json((self._folder / FILE).read_bytes())
+            frame = data_frame(columns, point_rows(points, self._axes, columns), library)
+        if hasattr(frame, "attrs"):
+            frame.attrs["origin"] = parse_json((self._folder / FILE).read_bytes())
         return frame
