@@ -141,10 +141,11 @@ def _second_half(say: Tell, share: float, text: str) -> None:
 def _check(config: NpuConfig, measurements: Measurements, networks: Sequence[Measured]) -> None:
     """Refuse what cannot be calibrated."""
     if len(networks) < FEWEST:
-        unread = len(measurements.rows) - len(networks)
-        left = f", {unread} more cannot be read" if unread else ""
+        every = len(measurements.rows)
         raise ConfigError(
-            f"has {counted(len(networks), 'measurement')}{left}",
+            f"only {len(networks)} of the models can be read"
+            if len(networks) < every
+            else f"has {counted(every, 'measurement')}",
             where=str(measurements.path),
             accepted=f"give at least {FEWEST} networks or layers to fit a config to",
         )

@@ -108,7 +108,7 @@ def read_measurements(path: Path, *, throughput: bool = False, model: str | None
         seen[key] = f"line {where.rpartition(':')[2]}"
         rows.append(row)
     if not rows:
-        raise ConfigError("has no measurements", where=str(path), accepted=ACCEPTED)
+        raise ConfigError("has 0 measurements", where=str(path), accepted=ACCEPTED)
     return Measurements(path, hashlib.sha256(table.data).hexdigest(), changed.date().isoformat(), tuple(rows))
 
 
