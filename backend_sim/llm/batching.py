@@ -15,10 +15,10 @@ from __future__ import annotations
 from layerweaver.backend_sim.llm.decoder import PREFILL_FIRST, VLLM, Decoder
 from layerweaver.backend_sim.llm.state import ITL_BITS, LlmState, Request
 from layerweaver.ir.clock import cycles_to_ns_up
-from layerweaver.scheduler.iterations.energy import SUMS
+from layerweaver.scheduler.iterations.energy import KINDS, SUMS
 from layerweaver.scheduler.iterations.rows import FEATURES, SEEN
 
-__all__ = ["emit", "freeze", "is_decoding", "is_finished", "plan", "waiting"]
+__all__ = ["emit", "freeze", "is_decoding", "is_finished", "kind_of", "plan", "waiting"]
 
 _EVERY, _PROMPTS, _TOKENS = range(3)
 _BLOCK_CYCLES = 1024
@@ -32,6 +32,11 @@ def is_finished(request: Request) -> bool:
 def is_decoding(request: Request, tokens: int) -> bool:
     """Whether a request that computes so many tokens next is behind its prompt and computes just one."""
     return tokens == 1 and request.computed >= request.prompt
+
+
+def kind_of(decoder: Decoder) -> int:
+    """Kind of the planned iteration (``IterationRows.kinds``): one new token of each, one member."""
+    return (decoder.tokens == decoder.members) + 2 * (decoder.members == 1)
 
 
 def waiting(decoder: Decoder) -> int:
@@ -213,7 +218,7 @@ def freeze(llm: LlmState, decoder: Decoder, now: int) -> None:
     decoder.most_used = max(decoder.most_used, decoder.blocks - decoder.free)
     decoder.iterations += 1
     for window in range(decoder.windows):
-        at = decoder.first_sum + 2 * SUMS * window + (SUMS if decoder.tokens == decoder.members else 0)
+        at = decoder.first_sum + SUMS * (KINDS * window + kind_of(decoder))
         for place in range(FEATURES):
             llm.sums[at + place] += llm.features[decoder.first_feature + SEEN * window + place]
         llm.sums[at + FEATURES] += decoder.sequences

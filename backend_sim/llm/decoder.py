@@ -26,7 +26,8 @@ class Decoder(Protocol):
         first_shape: Its first distinct row.
         shapes: Number of distinct rows.
         first_row: Its first row.
-        first_cost: Its first distinct row among the costs: for any members, then for one new token each.
+        first_cost: Its first distinct row among the costs.
+        kinds: Kinds of iterations by which these lie there (``IterationRows.kinds``).
         first_window: Start of its part of ``windows``.
         windows: Number of its windows.
         first_feature: Start of its part of ``features``.
@@ -129,6 +130,7 @@ class Decoder(Protocol):
     shapes: int
     first_row: int
     first_cost: int
+    kinds: int
     first_window: int
     windows: int
     first_feature: int

@@ -18,7 +18,7 @@ from layerweaver.ir import ScenarioError
 from layerweaver.ir.text import counted
 from layerweaver.scheduler.iterations.costed import CostedRows, IterationCosts, PricedCosts
 from layerweaver.scheduler.iterations.costs import RANGES
-from layerweaver.scheduler.iterations.energy import SUMS
+from layerweaver.scheduler.iterations.energy import KINDS, SUMS
 from layerweaver.scheduler.iterations.pricer import PRICES
 from layerweaver.scheduler.iterations.rows import BY, FEATURES, SEEN
 from layerweaver.scheduler.iterations.timings import Timings
@@ -153,7 +153,7 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         record.first_line, record.first_bucket = line, number * ITL_BUCKETS
         own = (0,) if isinstance(load.costs, Timings) else load.costs.windows
         record.first_window, record.windows = len(windows), len(own)
-        record.first_feature, record.first_sum = len(windows) * SEEN, len(windows) * 2 * SUMS
+        record.first_feature, record.first_sum = len(windows) * SEEN, len(windows) * KINDS * SUMS
         windows += own
         record.first_known = number * KNOWN
         record.first_shape, record.shapes = shape, load.distinct
@@ -183,7 +183,7 @@ def build_llm(loads: Sequence[DecoderLoad], *, compiled: bool = True) -> LlmStat
         seen_fetches=np.zeros(SEEN_FETCHES, np.int64),
         windows=np.array(windows, np.int64),
         features=np.zeros(len(windows) * SEEN, np.int64),
-        sums=np.zeros(len(windows) * 2 * SUMS, np.int64),
+        sums=np.zeros(len(windows) * KINDS * SUMS, np.int64),
         itl_counts=np.zeros(len(loads) * ITL_BUCKETS, np.int64),
         known=np.full(len(loads) * KNOWN, -1, np.int64),
         asked=asked,
@@ -266,7 +266,7 @@ def _row_parts(record: Any, load: DecoderLoad, parts: dict[str, list[Any]]) -> N
     costs = load.costs
     assert isinstance(costs, IterationCosts)
     record.costs = ROWS
-    record.first_cost = sum(len(part) for part in parts["by"])
+    record.first_cost, record.kinds = sum(len(part) for part in parts["by"]), len(costs.by) // costs.distinct
     for name, value in costs.settings.items():
         setattr(record, name, value)
     for name in (*_COLUMNS, "attention"):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.llm.state import ITL_BUCKETS, LlmState
-from layerweaver.scheduler.iterations.energy import SUMS
+from layerweaver.scheduler.iterations.energy import KINDS, SUMS
 
 __all__ = ["DecoderRun", "decoder_run"]
 
@@ -28,7 +28,7 @@ class DecoderRun:
         preemptions: Times a request lost its blocks.
         counts: Counters, by the names of ``state.Decoder``.
         itl_counts: Times between two tokens, in the buckets of ``state.ITL_BITS``.
-        sums: Sums over iterations that their energy is linear in, shape (windows, 2, SUMS).
+        sums: Sums over iterations that their energy is linear in, shape (windows, KINDS, SUMS).
     """
 
     scheduled_ns: IntArray
@@ -68,7 +68,7 @@ def decoder_run(llm: LlmState, number: int, end_cycles: int) -> DecoderRun:
         preemptions=column("preemptions"),
         counts={**counts, "block_cycles": used},
         itl_counts=np.array(llm.itl_counts[bucket : bucket + ITL_BUCKETS]),
-        sums=np.array(llm.sums[first_sum : first_sum + windows * 2 * SUMS]).reshape(windows, 2, SUMS),
+        sums=np.array(llm.sums[first_sum : first_sum + windows * KINDS * SUMS]).reshape(windows, KINDS, SUMS),
     )
 
 

@@ -10,6 +10,7 @@ from math import ceil, sqrt
 from typing import NamedTuple
 
 from layerweaver.backend_sim.llm.asking import cut
+from layerweaver.backend_sim.llm.batching import kind_of
 from layerweaver.backend_sim.llm.decoder import Decoder
 from layerweaver.backend_sim.llm.state import KNOWN, WAYS, LlmState
 from layerweaver.costmodel.spills import SMALLEST_TILE_BYTES
@@ -33,10 +34,10 @@ _PARTS = 1 << 20
 
 def price_rows(llm: LlmState, decoder: Decoder, machine: Machine) -> None:
     """Fill in the costs of every distinct row of the planned iteration, but for those that are as before."""
-    single = decoder.shapes if decoder.tokens == decoder.members else 0
-    same = _counts_as_before(llm, decoder, decoder.first_cost + single)
+    first = decoder.first_cost + kind_of(decoder) % decoder.kinds * decoder.shapes
+    same = _counts_as_before(llm, decoder, first)
     for shape in range(decoder.shapes):
-        cost = decoder.first_cost + shape + single
+        cost = first + shape
         if not same or llm.steady[cost] == 0:
             _price_row(llm, decoder, machine, shape, cost)
 
@@ -109,8 +110,7 @@ def _cached(llm: LlmState, decoder: Decoder, cost: int, sequences: int) -> int:
 def _price_row(llm: LlmState, decoder: Decoder, machine: Machine, shape_index: int, cost: int) -> None:
     features, by = _seen_by(llm, decoder, cost), llm.by[cost]
     members, sequences = llm.features[features + _TOTAL], llm.features[features + _TOTAL]
-    any_members = cost < decoder.first_cost + decoder.shapes
-    if by != _ATTENTION and (any_members or by == 2):
+    if by != _ATTENTION and (kind_of(decoder) % 2 == 0 or by == 2):
         sequences = decoder.sequences
     array = 0
     if by == 1:

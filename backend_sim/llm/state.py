@@ -123,8 +123,7 @@ class LlmState(NamedTuple):
         seen_fetches: Fetches at the beginning of a block, for :mod:`~layerweaver.backend_sim.engine.blocks`.
         windows: Windows of each model's rows, 0 for none first.
         features: Values of the polynomials' terms and cached tokens read, for each model and window.
-        sums: These terms and the sequences that emit, summed over the iterations of any members, then over
-            those of one new token each, for each model and window.
+        sums: These terms and the sequences that emit, summed over iterations by model, window and kind.
         by: What a row's cycles grow with, shape (costs,), as the arrays that follow
             (:class:`~layerweaver.scheduler.iterations.costs.IterationCosts`).
         window: Place of a row's window among those of its model.

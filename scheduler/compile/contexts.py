@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
-from layerweaver.ir import LayerGraph, ModelError
-from layerweaver.scheduler.compile.fitted import Bound, Fitted, Size
-from layerweaver.scheduler.compile.layer_counts import layer_counts
-from layerweaver.scheduler.compile.polynomials import FAR, Family, value_of
+from layerweaver.ir import Layer, LayerGraph, ModelError
+from layerweaver.scheduler.compile.fitted import Bound, Fitted, Polynomial, Size, refusal
+from layerweaver.scheduler.compile.layer_counts import LayerCounts, layer_counts
+from layerweaver.scheduler.compile.polynomials import FAR, Family, polynomial, value_of
 from layerweaver.scheduler.iterations.rows import IterationRows, features, looked_at
 
-__all__ = ["check_windows", "with_longest"]
+__all__ = ["Alone", "check_windows", "found_alone", "with_longest"]
 
 _SHORT = 4096
 """Windows up to which more new tokens than they hold are tried."""
@@ -46,28 +48,113 @@ def check_windows(bound: Bound, first: LayerGraph, fitted: tuple[Fitted, Fitted]
 
 def _differing(graph: LayerGraph, fitted: Fitted, size: Size) -> int | None:
     """First layer whose counts are not those of its polynomials."""
-    batch, new, past = size
     probe, (layers, polynomials) = layer_counts(graph), fitted
     if len(probe) != len(layers):
         return 0
     for index, layer in enumerate(graph.layers):
-        window = layer.window
-        seen = features(batch, new, looked_at(new, past, window))
-        read = features(batch, new, min(past, window - 1)) if window else seen
-        first = 5 + len(layer.vector) + len(layer.gathers)
-        cached = range(first, first + len(layer.state_reads))
-        *counts, own, elements, own_seen, elements_seen = polynomials[index]
-        expected = [
-            value_of(polynomial, read if place in cached else seen) for place, polynomial in enumerate(counts)
-        ]
-        whole = features(batch, new, past)
-        for beside, looked in ((own, own_seen), (elements, elements_seen)):
-            expected.append(value_of(beside, whole) + value_of(looked, seen))
-        if expected != [*probe[index].counts, *probe[index].live]:
+        found = probe[index]
+        if _counted(layer, polynomials[index], size) != [*found.counts, *found.live]:
             return index
-        if probe[index].structure != layers[index].structure:
+        if found.structure != layers[index].structure:
             return index
     return None
+
+
+def _counted(layer: Layer, polynomials: Sequence[Polynomial], size: Size) -> list[int]:
+    """A layer's counts at a size by its polynomials, live activations last."""
+    (batch, new, past), window = size, layer.window
+    seen = features(batch, new, looked_at(new, past, window))
+    read = features(batch, new, min(past, window - 1)) if window else seen
+    first = 5 + len(layer.vector) + len(layer.gathers)
+    cached = range(first, first + len(layer.state_reads))
+    *counts, own, elements, own_seen, elements_seen = polynomials
+    found = [value_of(one, read if place in cached else seen) for place, one in enumerate(counts)]
+    whole = features(batch, new, past)
+    for beside, looked in ((own, own_seen), (elements, elements_seen)):
+        found.append(value_of(beside, whole) + value_of(looked, seen))
+    return found
+
+
+Alone = list[tuple[Polynomial, Polynomial, tuple[bool, ...]] | None]
+"""Of one sequence alone bits and elements alive besides what windows bound, and which vector works there are.
+
+None where there is no layer."""
+
+
+def found_alone(bound: Bound, fitted: Fitted, family: Family, alone: Family, source: str) -> Alone | None:
+    """What differs for one sequence alone, where transposes may move nothing and are no layers.
+
+    Args:
+        bound: The decoder at a size, without windows.
+        fitted: Polynomials of its counts.
+        family: The sizes by which they were found.
+        alone: Sizes of one sequence.
+        source: What it was read from.
+
+    Returns:
+        Nothing where its counts hold for one sequence, too.
+
+    Raises:
+        ModelError: With a layer that counts something else then.
+    """
+    if family.holds_alone:
+        return None
+    if max(past for *_, past in family.sizes) < FAR:
+        alone = alone.near
+    graphs_of, graphs = bound(family.sizes[0]).layers, [*map(bound, alone.sizes)]
+    names = [layer.name for layer in graphs_of]
+    present = {layer.name for layer in graphs[0].layers}
+    left = [place for place, name in enumerate(names) if name in present]
+    alive: list[list[tuple[int, int]]] = [[] for _ in left]
+    works: list[set[tuple[bool, ...]]] = [set() for _ in left]
+    for graph, size in zip(graphs, alone.sizes, strict=True):
+        if [layer.name for layer in graph.layers] != [names[place] for place in left]:
+            raise refusal(source, graph.layers[0], "is followed by other layers for one sequence alone")
+        probes = layer_counts(graph)
+        for at, (layer, place) in enumerate(zip(graph.layers, left, strict=True)):
+            polynomials = fitted[1][place]
+            counts = _counted(replace(layer, vector=graphs_of[place].vector), polynomials, size)[:-2]
+            there = _works_there(probes[at], (fitted[0][place], counts), left)
+            if there is None:
+                raise refusal(source, layer, "counts something else for one sequence alone")
+            works[at].add(there)
+            seen = [value_of(one, features(*size)) for one in polynomials[-2:]]
+            alive[at].append((probes[at].live[0] - seen[0], probes[at].live[1] - seen[1]))
+    found: Alone = [None] * len(names)
+    for place, live, kept in zip(left, alive, works, strict=True):
+        own, elements = (polynomial(alone, counts) for counts in zip(*live, strict=True))
+        if own is None or elements is None or len(kept) > 1:
+            raise refusal(source, graphs_of[place], "keeps other activations alive for one sequence alone")
+        found[place] = own, elements, kept.pop()
+    return found
+
+
+Works = Sequence[tuple[object, ...]]
+
+
+def _works_there(
+    probe: LayerCounts, several: tuple[LayerCounts, Sequence[int]], places: Sequence[int]
+) -> tuple[bool, ...] | None:
+    """Which vector works of a layer of several sequences are there for one alone; None if more differs.
+
+    Args:
+        probe: The layer of one sequence.
+        several: That of several, and what it would count.
+        places: Places of the layers of one sequence among those of several.
+    """
+    known, counts = several
+    *before, ours, tensors, weights, joined = probe.structure
+    ours, theirs = cast(Works, ours), cast(Works, known.structure[3])
+    if isinstance(joined, list):
+        joined = [[places[reader] for reader in readers] for readers in joined]
+    left, there = list(zip(ours, probe.counts[5:], strict=False)), list[bool]()
+    for work, count in zip(theirs, counts[5:], strict=False):
+        there.append(left[:1] == [(work, count)])
+        left = left[1:] if there[-1] else left
+    rest = probe.counts[:5], probe.counts[5 + len(ours) :]
+    expected = tuple(counts[:5]), tuple(counts[5 + len(there) :])
+    agree = not left and rest == expected and (*before, theirs, tensors, weights, joined) == known.structure
+    return tuple(there) if agree else None
 
 
 def with_longest(

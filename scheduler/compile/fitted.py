@@ -13,7 +13,7 @@ from layerweaver.scheduler.compile.layer_counts import LayerCounts, layer_counts
 from layerweaver.scheduler.compile.polynomials import Family, polynomial, value_of
 from layerweaver.scheduler.iterations.rows import FEATURES, features
 
-__all__ = ["Bound", "Fitted", "Size", "fitted", "refusal"]
+__all__ = ["Bound", "Fitted", "Polynomial", "Size", "fitted", "refusal"]
 
 IntArray = NDArray[np.int64]
 
@@ -22,7 +22,9 @@ Size = tuple[int, int, int]
 
 Bound = Callable[[Size], LayerGraph]
 
-Fitted = tuple[list[LayerCounts], list[list[tuple[int, ...]]]]
+Polynomial = tuple[int, ...]
+
+Fitted = tuple[list[LayerCounts], list[list[Polynomial]]]
 """Every layer's structure, and the polynomials of its counts and of its live activations.
 
 The latter in bits and in elements, first of what no window bounds and then of what one does."""

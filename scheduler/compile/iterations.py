@@ -16,16 +16,18 @@ from numpy.typing import NDArray
 
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import Layer, LayerGraph, ModelError
-from layerweaver.scheduler.compile.contexts import check_windows, with_longest
+from layerweaver.scheduler.compile.contexts import Alone, check_windows, found_alone, with_longest
 from layerweaver.scheduler.compile.decoder_inputs import NEEDED, decoder_inputs
 from layerweaver.scheduler.compile.fitted import Fitted, Size, fitted, refusal
 from layerweaver.scheduler.compile.joined import Joined, joined_terms
 from layerweaver.scheduler.compile.kept_graphs import keep, kept
 from layerweaver.scheduler.compile.layer_counts import LayerCounts
-from layerweaver.scheduler.compile.polynomials import ANY, ONE
+from layerweaver.scheduler.compile.polynomials import ANY, ANY_ALONE, ONE, ONE_ALONE
 from layerweaver.scheduler.compile.sources import ModelSource
 from layerweaver.scheduler.iterations.rows import (
     CATEGORIES,
+    FEATURES,
+    NOTHING,
     AttentionRow,
     IterationRow,
     IterationRows,
@@ -60,7 +62,7 @@ def iteration_rows(source: str | Path, dims: Mapping[str, int]) -> IterationRows
 
 
 def _probed(model: ModelSource, dims: Mapping[str, int]) -> IterationRows:
-    source, inputs = model.ref, decoder_inputs(model.declared, dims)
+    source, inputs = str(model.ref), decoder_inputs(model.declared, dims)
 
     @functools.cache
     def bound(size: Size) -> LayerGraph:
@@ -74,25 +76,29 @@ def _probed(model: ModelSource, dims: Mapping[str, int]) -> IterationRows:
     if not any(layer.state_reads for layer in first.layers):
         raise ModelError(
             "has no cache of keys and values that grows with past",
-            where=str(source),
+            where=source,
             accepted=NEEDED,
         )
     fit = whole if any(layer.window for layer in first.layers) else bound
     windowed = frozenset(tensor.name for layer in first.layers if layer.window for tensor in layer.outputs)
     (every, family), (one, single) = (fitted(fit, families, source, windowed) for families in (ANY, ONE))
-    notes = []
-    if not (family.holds_alone and single.holds_alone):
-        notes.append("has other layers for one sequence alone; iterations count those for several")
+    alone = (
+        found_alone(fit, every, family, ANY_ALONE, source),
+        found_alone(fit, one, single, ONE_ALONE, source),
+    )
     if fit is whole:
-        check_windows(bound, first, (every, one), str(source))
-    rows = _assembled((first, bound(ONE[0].sizes[0])), every, one, notes)
+        check_windows(bound, first, (every, one), source)
+    rows = _assembled((first, bound(ONE[0].sizes[0])), every, one, alone)
     return with_longest(rows, fit, ((every, family), (one, single)))
 
 
 def _assembled(
-    graphs: tuple[LayerGraph, LayerGraph], every: Fitted, one: Fitted, notes: Sequence[str]
+    graphs: tuple[LayerGraph, LayerGraph],
+    every: Fitted,
+    one: Fitted,
+    alone: tuple[Alone | None, Alone | None],
 ) -> IterationRows:
-    """The rows, by a graph for any new tokens and one for a single one."""
+    """The rows, by a graph for any new tokens and one for a single one, each with what differs alone."""
     graph = graphs[0]
     if graph.lacking:
         # How to mend it is said for models of fixed cost; shapes of values are none of an iteration's.
@@ -106,15 +112,18 @@ def _assembled(
     if len(one[0]) != len(rows):
         raise refusal(graph.name, graph.layers[0], "has other layers for one new token")
     single = _rows(graphs[1], one)
-    notes = [*graph.warnings, *notes]
+    notes = [*graph.warnings]
     head = max((at for at, row in enumerate(rows) if row.by in ("tokens", "sequences")), default=-1)
     if head >= 0 and rows[head].by == "tokens" and rows[head].leaving:
         rows[head] = _by_sequence(rows[head])
         notes.append(
             f"{graph.layers[head].name} makes logits of every position; iterations count one a sequence"
         )
-    distinct: dict[tuple[IterationRow, IterationRow], int] = {}
-    places = [distinct.setdefault(pair, len(distinct)) for pair in zip(rows, single, strict=True)]
+    kinds = [rows, single]
+    if alone != (None, None):
+        kinds += [_alone(rows, alone[0]), _alone(single, alone[1])]
+    distinct: dict[tuple[IterationRow, ...], int] = {}
+    places = [distinct.setdefault(same, len(distinct)) for same in zip(*kinds, strict=True)]
     bits: dict[int, int] = {}
     tables: set[str] = set()
     for layer in graph.layers:
@@ -143,9 +152,30 @@ def _label(layer: Layer, single: Layer) -> RowLabel:
 
 
 def _rows(graph: LayerGraph, found: Fitted) -> list[IterationRow]:
-    layers, fitted = found
-    joined = joined_terms(graph, layers, fitted)
-    return [_row(graph, index, layer, fitted[index], joined[index]) for index, layer in enumerate(layers)]
+    layers, polynomials = found
+    joined = joined_terms(graph, layers, polynomials)
+    return [
+        _row(graph, index, layer, polynomials[index], joined[index]) for index, layer in enumerate(layers)
+    ]
+
+
+def _alone(rows: Sequence[IterationRow], found: Alone | None) -> list[IterationRow]:
+    """The rows for one sequence alone."""
+    if found is None:
+        return [*rows]
+    return [
+        NOTHING
+        if one is None
+        else replace(
+            row,
+            live=(Term(one[0], 0), Term(one[1], 0)),
+            vector=tuple(
+                work if there else Term((0,) * FEATURES, work.unit)
+                for work, there in zip(row.vector, one[2], strict=True)
+            ),
+        )
+        for row, one in zip(rows, found, strict=True)
+    ]
 
 
 def _row(

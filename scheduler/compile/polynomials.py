@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from layerweaver.scheduler.iterations.rows import FEATURES, features
 
-__all__ = ["ANY", "FAR", "ONE", "Family", "polynomial", "value_of"]
+__all__ = ["ANY", "ANY_ALONE", "FAR", "ONE", "ONE_ALONE", "Family", "polynomial", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,13 @@ ONE = (
     Family(((2, 1, 3), (3, 1, 5), (2, 1, 7), (3, 1, 8), (5, 1, FAR)), (Way((0, 2, 5, 7), (0, 1, 2, 3)),)),
 )
 """The same for one new token a sequence, where transposes and masks may fall away."""
+
+ANY_ALONE = Family(
+    ((1, 2, 3), (1, 3, 7), (1, 2, 5), (1, 5, 2), (1, 7, 11), (1, 4, 13), (1, 9, FAR)),
+    (Way(_SHARED, (0, 1, 2, 3, 4)),),
+)
+ONE_ALONE = Family(((1, 1, 3), (1, 1, 17), (1, 1, FAR)), (Way((0, 2), (0, 1)),))
+"""What is alive with one sequence alone, where other layers hold for several of them only."""
 
 
 def value_of(coefficients: Sequence[int], terms: Sequence[int]) -> int:

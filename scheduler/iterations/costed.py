@@ -60,18 +60,18 @@ class IterationCosts(CostedRows):
     """Rows whose costs compiled code counts.
 
     Attributes:
-        by: Index into :data:`~layerweaver.scheduler.iterations.rows.BY`, shape (2 distinct,), as all arrays:
-            distinct rows for any members first and then for members with one new token each.
+        by: Index into :data:`~layerweaver.scheduler.iterations.rows.BY`, shape (kinds x distinct,), as all
+            arrays: rows by ``IterationRows.kinds``.
         window: Place of each row's among ``windows``.
         table: First entry of a row's cycles in ``cycles``, by tokens or sequences from 0 on.
         cycles: Tabulated cycles.
         attention: Groups, then m, n and k, each as (constant, per new token, per cached token), and steps,
-            shape (2 distinct, 11).
+            shape (kinds x distinct, 11).
         weight_bytes: Weights as they lie in the buffer.
         weight_traffic: Channel bytes of fetching them.
         weight_chunks: Pieces in which they pass through the buffer.
         held: Weights that a product holds, for spills.
-        ranges: First term of every range of :data:`RANGES`, and the end, shape (2 distinct, 10).
+        ranges: First term of every range of :data:`RANGES`, and the end, shape (kinds x distinct, 10).
         terms: Scale and coefficients, shape (terms, 11): lane cycles times the denominator, or bits.
     """
 

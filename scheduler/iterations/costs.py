@@ -21,7 +21,7 @@ from layerweaver.ir import ceil_div
 from layerweaver.scheduler.iterations.costed import IterationCosts, PricedCosts
 from layerweaver.scheduler.iterations.energy import energy_rates
 from layerweaver.scheduler.iterations.pricer import RowPricer
-from layerweaver.scheduler.iterations.rows import BY, FEATURES, IterationRow, IterationRows, Term, single_row
+from layerweaver.scheduler.iterations.rows import BY, FEATURES, IterationRow, IterationRows, Term
 
 __all__ = ["RANGES", "iteration_costs"]
 
@@ -54,7 +54,7 @@ def iteration_costs(
     parameter_bits = sum(elements * (config.weight_bits or width) for elements, width in rows.parameter_bits)
     parameter_bytes = ceil_div(parameter_bits, 8)
     check_pinned({rows.name: parameter_bytes if pinned else 0}, config)
-    every = [pair[0] for pair in rows.distinct] + [single_row(*pair) for pair in rows.distinct]
+    every = [row for kind in rows.kinds for row in kind]
     resting, traffic = zip(*(_weights(row, config, pinned=pinned) for row in every), strict=True)
     weight_bytes = np.array(resting, np.int64)
     energy = None

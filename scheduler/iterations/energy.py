@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from layerweaver.costmodel.columns import CLIPS
 from layerweaver.costmodel.compute.vector import category_costs
 from layerweaver.costmodel.npu.config import NpuConfig
-from layerweaver.scheduler.iterations.rows import FEATURES, IterationRow, IterationRows, Term, single_row
+from layerweaver.scheduler.iterations.rows import FEATURES, IterationRow, IterationRows, Term
 
-__all__ = ["SUMS", "EnergyRates", "energy_rates"]
+__all__ = ["KINDS", "SUMS", "EnergyRates", "energy_rates"]
 
 FloatArray = NDArray[np.float64]
 
 SUMS = FEATURES + 1
 """What is summed over iterations: the features, and the sequences that emit."""
+
+KINDS = 4
+"""Kinds of iterations: of any members, of one new token each, and both again of a single member."""
 
 _ALONE, _TOKENS, _EMITTING = 5, 6, FEATURES
 _PRODUCTS = {(0, 0): 5, (0, 1): 6, (0, 2): 7, (1, 1): 9, (1, 2): 8}
@@ -31,8 +34,8 @@ class EnergyRates:
     """What iterations take besides their traffic, which a run counts itself.
 
     Attributes:
-        per_sum_pj: Picojoules per unit of each sum, for each window over iterations of any members and over
-            those of one new token each, shape (windows, 2, SUMS).
+        per_sum_pj: Picojoules per unit of each sum, for each window and kind of iteration, shape (windows,
+            KINDS, SUMS).
         dram_byte_pj: Picojoules per byte of traffic.
     """
 
@@ -43,7 +46,7 @@ class EnergyRates:
         """Energy of iterations.
 
         Args:
-            sums: Shape (windows, 2, SUMS).
+            sums: Shape (windows, KINDS, SUMS).
             dram_bytes: Their traffic.
         """
         return float((self.per_sum_pj * sums).sum()) + dram_bytes * self.dram_byte_pj
@@ -56,8 +59,7 @@ def energy_rates(
 
     Args:
         rows: The decoder.
-        weight_bytes: Weights in the buffer, of distinct rows for any members and then of those for one new
-            token each.
+        weight_bytes: Weights in the buffer, of distinct rows by kind.
         config: The NPU.
 
     Returns:
@@ -69,25 +71,26 @@ def energy_rates(
         return None
     lane_cycles, denominator = category_costs(config.vector)
     distinct, windows = len(rows.distinct), rows.windows
-    rates = np.zeros((len(windows), 2, SUMS))
-    for kind in (0, 1):
-        labels = [label.single_operators if kind else label.operators for label in rows.labels]
+    rates, kinds = np.zeros((len(windows), KINDS, SUMS)), rows.kinds
+    for kind, of_kind in enumerate(kinds):
+        labels = [label.single_operators if kind % 2 else label.operators for label in rows.labels]
         alike = Counter(zip(rows.row_index.tolist(), labels if free else itertools.repeat(()), strict=False))
         for (place, operators), times in alike.items():
-            pair = rows.distinct[place]
-            row = single_row(*pair) if kind else pair[0]
+            row = of_kind[place]
             macs = _products(row)
             if macs is None:
                 return None
             operations, moved = np.zeros(SUMS), np.zeros(SUMS)
-            for term, operator in itertools.zip_longest(row.vector, operators):
+            for term, operator in itertools.zip_longest(row.vector, operators if row.vector else ()):
                 if operator not in free:
-                    operations += _counts(row, term, kind) * (int(lane_cycles[term.unit]) / denominator)
+                    operations += _counts(row, term, kind % 2) * (int(lane_cycles[term.unit]) / denominator)
             for term in (*row.inputs, *row.outputs):
-                moved += _counts(row, term, kind) * ((config.activation_bits or term.unit) / 8)
+                moved += _counts(row, term, kind % 2) * ((config.activation_bits or term.unit) / 8)
             moved[0] += weight_bytes[place + kind * distinct]
             energy = macs * table.mac_pj + operations * table.vector_op_pj + moved * table.sram_byte_pj
             rates[windows.index(row.window), kind] += times * energy
+    if len(kinds) == 2:
+        rates[:, 2:] = rates[:, :2]
     return EnergyRates(rates, table.dram_byte_pj)
 
 

@@ -9,6 +9,7 @@ sizes, as the cost model is given the same columns.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +24,7 @@ from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.ir import ConfigError
 from layerweaver.ir.limits import MAX_MACS, MAX_QUANTITY
 from layerweaver.scheduler.iterations.columns import IterationColumns, RowLayout
-from layerweaver.scheduler.iterations.rows import BY, FEATURES, IterationRows, single_row
+from layerweaver.scheduler.iterations.rows import BY, FEATURES, IterationRow, IterationRows, RowLabel
 
 __all__ = ["PRICES", "RowPricer"]
 
@@ -70,12 +71,10 @@ class RowPricer:
             )
         self._config, self._cache_bits = config, cache_bits
         self._pinned = config.pin_of(rows.name) is not None
-        every = [rows.distinct[index] for index in rows.row_index]
-        singles = [
-            replace(label, operators=label.single_operators, listed=label.single_listed)
-            for label in rows.labels
+        kinds = [
+            _labelled([kind[index] for index in rows.row_index], rows.labels, single=place % 2 == 1)
+            for place, kind in enumerate(rows.kinds)
         ]
-        kinds = (([row for row, _ in every], rows.labels), ([single_row(*pair) for pair in every], singles))
         self._layouts = [RowLayout(rows.name, rows.layer_names, made, labels) for made, labels in kinds]
         self._attends = np.flatnonzero(self._layouts[0].by == _ATTENTION)
         self._products = [
@@ -132,7 +131,7 @@ class RowPricer:
     def _price(self, members: IntArray, budget: int | None, block: int) -> IntArray:
         new, past, emits = members.T
         tokens, emitting, count = int(new.sum()), int(emits.sum()), len(members)
-        kind = int(tokens == count)
+        kind = (int(tokens == count) + 2 * int(count == 1)) % len(self._layouts)
         layout, products = self._layouts[kind], self._products[kind]
         groups = np.array(
             [
@@ -142,7 +141,7 @@ class RowPricer:
             np.int64,
         )
         features = _by_row(layout, new, past, count)
-        emit = layout.by == _SEQUENCES if kind else layout.by != _ATTENTION
+        emit = layout.by == _SEQUENCES if kind % 2 else layout.by != _ATTENTION
         features[:, emit, 5] = emitting
         columns = layout.at(features, np.array([[count, *groups[0, 1:]]]), tokens, max(1, emitting))
         compute = compute_costs(columns, self._config)
@@ -230,6 +229,18 @@ class RowPricer:
 def _asks_what_is_joined(config: NpuConfig) -> bool:
     """Whether a config's costs may depend on concatenations that are written in place."""
     return config.cost_model != "analytical" or (config.host is not None and JOIN in config.host.operators)
+
+
+def _labelled(
+    rows: list[IterationRow], labels: Sequence[RowLabel], *, single: bool
+) -> tuple[list[IterationRow], list[RowLabel]]:
+    """Rows with what else there is to say of them."""
+    told = []
+    for row, label in zip(rows, labels, strict=True):
+        operators = label.single_operators if single else label.operators
+        listed = label.single_listed if single else label.listed
+        told.append(replace(label, operators=operators if row.vector else (), listed=listed))
+    return rows, told
 
 
 def _by_row(layout: RowLayout, new: IntArray, past: IntArray, count: int) -> IntArray:

@@ -20,6 +20,7 @@ __all__ = [
     "BY",
     "CATEGORIES",
     "FEATURES",
+    "NOTHING",
     "SEEN",
     "AttentionRow",
     "IterationRow",
@@ -142,6 +143,13 @@ class IterationRow:
     seen: tuple[Term, Term] | None = None
 
 
+_NONE = Term((0,) * FEATURES, 0)
+NOTHING = IterationRow(
+    "", 0, 0, 0, 0, 0, None, (), (), (), (), (), (), (), (), (), live=(_NONE, _NONE), joined=()
+)
+"""A row that costs nothing."""
+
+
 def single_row(row: IterationRow, single: IterationRow) -> IterationRow:
     """A row for one new token a sequence: what grows with sequences there may grow with tokens in general."""
     return replace(single, by=row.by) if row.by == "tokens" and single.by == "sequences" else single
@@ -176,7 +184,8 @@ class IterationRows:
     Attributes:
         name: Name of the graph.
         layer_names: Name of every row.
-        distinct: Rows that differ in cost, each for any members and for one new token of every member.
+        distinct: Rows that differ in cost, each for any members and for one new token of every member; where
+            these are others for one member alone, both for that as well.
         row_index: Index into ``distinct`` of every row.
         parameter_bits: Elements of all parameters by bits per element.
         cache_elements: Elements of keys and values that one token adds to the cache.
@@ -187,13 +196,21 @@ class IterationRows:
 
     name: str
     layer_names: tuple[str, ...]
-    distinct: tuple[tuple[IterationRow, IterationRow], ...]
+    distinct: tuple[tuple[IterationRow, ...], ...]
     row_index: IntArray
     parameter_bits: tuple[tuple[int, int], ...]
     cache_elements: int
     notes: tuple[str, ...] = ()
     labels: tuple[RowLabel, ...] = ()
     longest: int = 0
+
+    @property
+    def kinds(self) -> list[list[IterationRow]]:
+        """The distinct rows by kinds of iterations, as they are told of."""
+        kinds = [list(kind) for kind in zip(*self.distinct, strict=True)]
+        for single in range(1, len(kinds), 2):
+            kinds[single] = [*map(single_row, kinds[single - 1], kinds[single])]
+        return kinds
 
     @property
     def windows(self) -> tuple[int, ...]:

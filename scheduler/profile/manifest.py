@@ -99,7 +99,10 @@ class DecoderRecord(_OriginRecord):
 
     layer_names: Annotated[list[Text], Field(min_length=1, max_length=MAX_LAYERS)]
     row_index: Annotated[list[Count], Field(min_length=1, max_length=MAX_LAYERS)]
-    distinct: Annotated[list[tuple[IterationRow, IterationRow]], Field(min_length=1, max_length=10_000)]
+    distinct: Annotated[
+        list[Annotated[tuple[IterationRow, ...], Field(min_length=2, max_length=4)]],
+        Field(min_length=1, max_length=10_000),
+    ]
     parameter_bits: Annotated[list[tuple[Count, Bits]], Field(max_length=64)]
     cache_elements: Positive
     longest: Count = 0
@@ -111,12 +114,14 @@ class DecoderRecord(_OriginRecord):
         for pair in self.distinct:
             for row in pair:
                 check_row(row)
+        if {len(kinds) for kinds in self.distinct} not in ({2}, {4}):
+            raise ValueError("rows for other kinds of iterations")
         if len(self.row_index) != len(self.layer_names) or max(self.row_index) >= len(self.distinct):
             raise ValueError("rows that are not its layers")
         if self.labels and len(self.labels) != len(self.layer_names):
             raise ValueError("labels that are not those of its layers")
         for label, index in zip(self.labels, self.row_index, strict=False):
-            works = [len(row.vector) for row in self.distinct[index]]
+            works = [len(row.vector) for row in self.distinct[index][:2]]
             if works != [len(label.operators), len(label.single_operators)]:
                 raise ValueError("labels that are not those of its rows")
         return self

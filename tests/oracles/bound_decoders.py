@@ -48,9 +48,11 @@ def agrees(source: str, config: NpuConfig, bound: Bound | None = None) -> None:
         else:
             graph = bound(batch, seq, past)
         table = cost_graph(graph, config).table
-        expected = np.zeros((2, len(table.layer_names)), np.int64)
-        np.add.at(expected[0], table.layer_index, table.compute_cycles)
-        np.add.at(expected[1], table.layer_index, table.dram_bytes)
+        # For one sequence alone a graph may lack layers, which then cost nothing.
+        places = np.array([rows.layer_names.index(name) for name in table.layer_names])
+        expected = np.zeros((2, len(rows.layer_names)), np.int64)
+        np.add.at(expected[0], places[table.layer_index], table.compute_cycles)
+        np.add.at(expected[1], places[table.layer_index], table.dram_bytes)
         found = iteration_sums(load, config.machine(), [(seq, past, 1, batch)])[0][:2]
         if seq > 1 and last_only:
             # The graph makes logits of every position, an iteration of the last ones.

@@ -38,6 +38,8 @@ class Form:
         fused: Whether one product makes queries, keys and values.
         window: Tokens that the attention of every other layer looks at; 0 for all.
         known: Longest context for which the graph holds a bias; 0 where it has none.
+        crossed: How axes of the embeddings, (batch, tokens, heads, width), change places for a while, which
+            moves nothing where all but one axis that do have one entry; () for not at all.
     """
 
     attention: str = "products"
@@ -60,6 +62,7 @@ class Form:
     fused: bool = False
     window: int = 0
     known: int = 0
+    crossed: tuple[int, ...] = ()
 
 
 FORMS = {
@@ -86,6 +89,9 @@ FORMS = {
     "narrow-window": Form(attention="gqa", mask=True, window=4, layers=3),
     "wide-window-int4": Form(attention="gqa", mask=True, window=300, weights="blocked"),
     "merged-window": Form(merged=True, attention="gqa", mask=True, window=20),
+    "crossed": Form(crossed=(1, 0, 2, 3)),
+    "crossed-heads": Form(crossed=(2, 0, 1, 3)),
+    "crossed-window": Form(crossed=(2, 0, 1, 3), attention="gqa", mask=True, window=20),
     "stacked-rotary": Form(cache="stacked", past="past_{}", present="present_{}", rotary=True, fused=True),
 }
 
@@ -186,6 +192,11 @@ class _Builder:
             x = self.op(
                 "Add", x, self.op("Gather", self.weight("places", 4096, HIDDEN), "position_ids", axis=0)
             )
+        if self.form.crossed:
+            heads = self.op("Reshape", x, self.integers(0, 0, HEADS, WIDTH))
+            moved = self.op("Transpose", heads, perm=self.form.crossed)
+            most, mean = (self.op(kind, moved, keepdims=0) for kind in ("ReduceMax", "ReduceMean"))
+            x = self.op("Add", x, self.op("Mul", most, mean))
         grown = []
         for index, past in enumerate(pasts):
             name = f"layers.{index}"
