@@ -117,7 +117,7 @@ def peak_notes(document: Peak) -> list[str]:
         if (found := item["peak_qps"]) is not None
     ]
     if needed := max((row.get("needed_queries", 0) for row in document["results"]), default=0):
-        notes.append(f"no peak that is too short is sure: search with --queries {needed} or more")
+        notes.append(f"give --queries {needed} or more to be sure of what is too short")
     notes += [
         f"{row['policy']}: not monotone: a load below {rate(row['peak_qps'])} q/s failed too; "
         "trial_points of --json has every load tried"
