@@ -16,7 +16,7 @@ The decisions here are *ours*; no published text fixes them:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -26,7 +26,7 @@ from layerweaver.costmodel.columns import LayerColumns, TensorColumns
 from layerweaver.costmodel.compute.analytical import Passes
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ActivationsInDram
-from layerweaver.costmodel.spills import SpillColumns
+from layerweaver.costmodel.spills import LatencyColumns, SpillColumns
 from layerweaver.ir import ConfigError, LayerGraph
 
 __all__ = ["Traffic", "channel_bytes", "check_pinned", "pinned_bytes", "traffic"]
@@ -47,7 +47,12 @@ class Traffic:
         output_bytes: Activations written, without burst rounding.
         spills: What spills cost at other activation budgets.
         activation_bytes: Live activation bytes while the layer runs.
+        latency: What of it is no data but the latency of the DRAM; None without latency.
     """
+
+    def waited_bytes(self, budget_bytes: int | None) -> IntArray | int:
+        """Bytes per layer that stand for the DRAM's latency, at an activation budget."""
+        return 0 if self.latency is None else self.latency.waited_bytes(self.spills, budget_bytes)
 
     weight_bytes: IntArray
     fixed_bytes: IntArray
@@ -55,6 +60,7 @@ class Traffic:
     output_bytes: IntArray
     spills: SpillColumns
     activation_bytes: IntArray
+    latency: LatencyColumns | None = None
 
 
 def compressed_bytes(raw_bytes: IntArray, ratio: float) -> IntArray:
@@ -176,11 +182,26 @@ def traffic(
         groups=by_group,
         resting_bytes=_resting_bytes(columns, config, passes, read, written),
     )
-    return Traffic(
+    moved = Traffic(
         weight_bytes,
         fixed,
         columns.inputs.per_layer(inputs),
         columns.outputs.per_layer(outputs),
         spills,
         live,
+    )
+    if not config.request_bytes:
+        return moved
+    prompt = config.model_copy(update={"dram": config.dram.model_copy(update={"latency_ns": 0.0})})
+    return replace(moved, latency=_beyond(moved, traffic(columns, prompt, passes, pinned=pinned)))
+
+
+def _beyond(moved: Traffic, prompt: Traffic) -> LatencyColumns:
+    """What some traffic has more than that of a DRAM that answers at once."""
+    ours, theirs = moved.spills, prompt.spills
+    return LatencyColumns(
+        moved.fixed_bytes - prompt.fixed_bytes,
+        ours.input_bytes - theirs.input_bytes,
+        ours.output_bytes - theirs.output_bytes,
+        ours.resting_bytes - theirs.resting_bytes,
     )

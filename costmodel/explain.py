@@ -51,7 +51,7 @@ class CostedLayer:
         array_cycles: Cycles of the matrix unit.
         vector_cycles: Cycles of the vector unit.
         overhead_cycles: Fixed cycles.
-        dram_bytes: DRAM traffic.
+        dram_bytes: DRAM traffic in whole bursts.
         weight_bytes: Weights in the weight buffer.
         bound_by: The longest of array, vector, DRAM and overhead.
         unit: The unit that runs the layer's products, or its vector work if it has none.
@@ -109,7 +109,7 @@ def explain(costed: CostedModel) -> tuple[CostedLayer, ...]:
     columns, compute, config = costed.columns, costed.compute, costed.config
     memory = np.zeros(len(columns.graph), dtype=np.int64)
     np.add.at(memory, costed.table.layer_index, costed.table.memory_cycles)
-    operations = 2 * columns.macs
+    operations, moved = 2 * columns.macs, costed.moved_bytes
     accounts = []
     for index, layer in enumerate(columns.graph.layers):
         array, vector = int(compute.array_cycles[index]), int(compute.vector_cycles[index])
@@ -127,7 +127,7 @@ def explain(costed: CostedModel) -> tuple[CostedLayer, ...]:
         else:
             unit = Unit.VECTOR if vector else Unit.NONE
             used = _ratio(float(compute.vector_operations[index]), float(cycles) * config.vector.lanes)
-        dram = int(costed.dram_bytes[index])
+        dram = int(moved[index])
         accounts.append(
             CostedLayer(
                 name=layer.name,
@@ -152,7 +152,7 @@ def roofline(costed: CostedModel) -> Roofline:
     """The roofline position of the whole model."""
     config = costed.config
     operations = 2.0 * float(costed.columns.macs.sum())
-    dram = float(costed.dram_bytes.sum())
+    dram = float(costed.moved_bytes.sum())
     bandwidth = config.effective_bandwidth_bytes_per_s
     intensity = operations / dram if dram else None
     peak = config.computed_peak_tops
@@ -193,7 +193,7 @@ def costed_document(costed: CostedModel, *, pieces: bool = False) -> dict[str, A
     totals: dict[str, Any] = {
         "compute_cycles": int(table.compute_cycles.sum()),
         "memory_cycles": int(table.memory_cycles.sum()),
-        "dram_bytes": int(table.dram_bytes.sum()),
+        "dram_bytes": int(costed.moved_bytes.sum()),
         "energy_j": None if table.energy_pj is None else table.energy_pj * 1e-12,
         **({} if table.energy_pj is None else {"energy_counts": ENERGY_COUNTS}),
     }

@@ -157,14 +157,16 @@ def override_costs(costed: CostedModel, path: str | Path) -> CostTable:
         layers[:, index] = row.compute_cycles, row.dram_bytes, row.weight_bytes
         replaced[index] = True
     spills = None if table.spills is None else table.spills.without(replaced)
-    energy = table.energy_pj
+    energy, waited = table.energy_pj, table.waited_bytes[replaced].sum()
     if energy is not None:
-        energy += round((int(layers[1].sum()) - int(table.dram_bytes.sum())) * table.dram_byte_pj)
+        more = int(layers[1].sum()) - int(table.dram_bytes.sum()) + int(waited)
+        energy += round(more * table.dram_byte_pj)
     return replace(
         table,
         compute_cycles=split_into_rows(layers[0], pieces),
         dram_bytes=split_into_rows(layers[1], pieces),
         weight_bytes=split_into_rows(layers[2], pieces),
         spills=spills,
+        latency=None if table.latency is None else table.latency.without(replaced),
         energy_pj=energy,
     )

@@ -89,6 +89,11 @@ class CostedModel:
     energy_pj: IntArray | None
 
     @property
+    def moved_bytes(self) -> IntArray:
+        """Bytes per layer that DRAM moves, in whole bursts: the traffic without the latency of requests."""
+        return self.dram_bytes - self.table.waited_bytes
+
+    @property
     def layer_latency_cycles(self) -> IntArray:
         """Cold makespan of each layer alone, its pieces overlapping each other, shape (layers,)."""
         table = self.table
@@ -105,7 +110,10 @@ class CostedModel:
 def layer_energy_pj(
     columns: LayerColumns, config: NpuConfig, compute: ComputeCosts, moved: Traffic, dram_bytes: IntArray
 ) -> IntArray | None:
-    """Energy per layer from the config's table of picojoules, or None without one."""
+    """Energy per layer from the config's table of picojoules, or None without one.
+
+    ``dram_bytes`` are those of data, without what stands for the DRAM's latency.
+    """
     if config.energy is None:
         return None
     table = config.energy
@@ -162,7 +170,8 @@ def cost_columns(
     dram = moved.fixed_bytes + moved.spills.spilled_bytes(budget)
     if dram.size and int(dram.max()) > MAX_QUANTITY:
         raise ModelError(f"a layer moves more than {MAX_QUANTITY} bytes", where=graph.name)
-    energy = layer_energy_pj(columns, config, compute, moved, dram)
+    waited = moved.waited_bytes(budget)
+    energy = layer_energy_pj(columns, config, compute, moved, dram - waited)
     compute, pieces = in_rows(compute, moved.weight_bytes, dram, config)
     if int(pieces.sum()) > MAX_ROWS:
         raise ModelError(
@@ -200,6 +209,7 @@ def cost_columns(
         layer_names=tuple(layer.name for layer in graph.layers),
         activation_budget_bytes=budget,
         spills=moved.spills,
+        latency=moved.latency,
         energy_pj=None if energy is None else int(energy.sum()),
         dram_byte_pj=0.0 if config.energy is None else config.energy.dram_byte_pj,
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from layerweaver.ir import ModelError
 from layerweaver.ir.limits import MAX_QUANTITY
 
-__all__ = ["SpillColumns"]
+__all__ = ["LatencyColumns", "SpillColumns"]
 
 IntArray = NDArray[np.int64]
 SMALLEST_TILE_BYTES = 16_384
@@ -80,15 +80,7 @@ class SpillColumns:
             return self.resting_bytes
         budget = max(SMALLEST_TILE_BYTES, budget_bytes)
         one_pass = self.input_bytes + self.output_bytes
-        chunks = (self.weight_chunks - 1).astype(np.float64)
-        tiles = np.maximum(-(-self.input_bytes // budget) - 1, 0)
-        squares = np.maximum(np.ceil(np.sqrt(self.output_bytes / budget)) - 1, 0)
-        choices = (
-            chunks * self.input_bytes,
-            2.0 * chunks * self.output_bytes,
-            tiles.astype(np.float64) * self.weight_bytes,
-            squares * (self.input_bytes + self.weight_bytes),
-        )
+        choices = self.again(budget, self.input_bytes, self.output_bytes, self.weight_bytes)
         again_left = np.maximum(-(-self.right_bytes // budget) - 1, 0) * self.left_bytes.astype(np.float64)
         again_right = np.maximum(-(-self.left_bytes // budget) - 1, 0) * self.right_bytes.astype(np.float64)
         extra = functools.reduce(np.minimum, choices) + self.groups * np.minimum(again_left, again_right)
@@ -100,3 +92,53 @@ class SpillColumns:
             )
         spilled = one_pass + extra.astype(np.int64)
         return np.where(self.live_bytes > budget_bytes, spilled, self.resting_bytes)
+
+    def again(
+        self, budget_bytes: int, read: IntArray, written: IntArray, held: IntArray
+    ) -> tuple[NDArray[np.float64], ...]:
+        """What each tiling moves again, with so much for every pass over inputs, outputs and weights."""
+        chunks = (self.weight_chunks - 1).astype(np.float64)
+        tiles = np.maximum(-(-self.input_bytes // budget_bytes) - 1, 0)
+        squares = np.maximum(np.ceil(np.sqrt(self.output_bytes / budget_bytes)) - 1, 0)
+        return (
+            chunks * read,
+            2.0 * chunks * written,
+            tiles.astype(np.float64) * held,
+            squares * (read + held),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LatencyColumns:
+    """What of a layer's traffic is no data, but time that requests wait for the DRAM, counted as bytes.
+
+    All arrays have shape (layers,), int64, values >= 0.
+
+    Attributes:
+        fixed_bytes: Of what moves at any activation budget.
+        input_bytes: Of reading the inputs once.
+        output_bytes: Of writing the outputs once.
+        resting_bytes: Of the activation traffic of a layer that does not spill.
+    """
+
+    fixed_bytes: IntArray
+    input_bytes: IntArray
+    output_bytes: IntArray
+    resting_bytes: IntArray
+
+    def without(self, layers: NDArray[np.bool_]) -> Self:
+        """The columns with some layers taken out."""
+        return type(self)(*(np.where(layers, 0, getattr(self, field.name)) for field in fields(self)))
+
+    def waited_bytes(self, spills: SpillColumns, budget_bytes: int | None) -> IntArray:
+        """Such bytes per layer at an activation budget, in the tiling that the traffic is of."""
+        if budget_bytes is None:
+            return self.fixed_bytes + self.resting_bytes
+        budget = max(SMALLEST_TILE_BYTES, budget_bytes)
+        best = np.argmin(
+            spills.again(budget, spills.input_bytes, spills.output_bytes, spills.weight_bytes), axis=0
+        )
+        waits = spills.again(budget, self.input_bytes, self.output_bytes, np.zeros_like(self.input_bytes))
+        once = self.input_bytes + self.output_bytes
+        spilled = once + np.take_along_axis(np.stack(waits), best[None], axis=0)[0].astype(np.int64)
+        return self.fixed_bytes + np.where(spills.live_bytes > budget_bytes, spilled, self.resting_bytes)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.costmodel.machine import MachineSpec
-from layerweaver.costmodel.spills import SpillColumns
+from layerweaver.costmodel.spills import LatencyColumns, SpillColumns
 
 __all__ = ["CostTable", "overlapped_cycles", "row_pieces", "share_activation_buffer", "split_into_rows"]
 
@@ -33,6 +33,7 @@ class CostTable:
         layer_names: Names of the layers that the rows belong to.
         activation_budget_bytes: The activation budget that ``dram_bytes`` refers to; None: everything fits.
         spills: What re-costing for another budget needs, one entry per layer; None: unknown (own costs).
+        latency: What of the traffic stands for the DRAM's latency; None: nothing.
         energy_pj: Energy of one inference of the batch in picojoules; None without an energy table.
         dram_byte_pj: Energy per byte of DRAM traffic, contained in ``energy_pj``.
     """
@@ -48,6 +49,7 @@ class CostTable:
     layer_names: tuple[str, ...]
     activation_budget_bytes: int | None = None
     spills: SpillColumns | None = None
+    latency: LatencyColumns | None = None
     energy_pj: int | None = None
     dram_byte_pj: float = 0.0
 
@@ -55,6 +57,13 @@ class CostTable:
     def rows(self) -> int:
         """Number of rows."""
         return len(self.compute_cycles)
+
+    @property
+    def waited_bytes(self) -> NDArray[np.int64]:
+        """Bytes of every layer's traffic that stand for the DRAM's latency, shape (layers,)."""
+        if self.latency is None or self.spills is None:
+            return np.zeros(len(self.layer_names), dtype=np.int64)
+        return self.latency.waited_bytes(self.spills, self.activation_budget_bytes)
 
     @property
     def memory_cycles(self) -> NDArray[np.int64]:
@@ -81,7 +90,9 @@ class CostTable:
         pieces = np.bincount(self.layer_index, minlength=layers).astype(np.int64)
         energy = self.energy_pj
         if energy is not None:
-            energy += round(int(change.sum()) * self.dram_byte_pj)
+            after = replace(self, activation_budget_bytes=budget_bytes)
+            waited = int(after.waited_bytes.sum() - self.waited_bytes.sum())
+            energy += round((int(change.sum()) - waited) * self.dram_byte_pj)
         # Of a layer cut along its rows the first piece fetches all weights; what else moves is divided.
         heaviest = np.zeros(layers, dtype=np.int64)
         weights = np.zeros(layers, dtype=np.int64)

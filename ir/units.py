@@ -9,8 +9,8 @@ from fractions import Fraction
 __all__ = ["ENERGY_COUNTS", "QUANTITIES", "ceil_div", "parse_quantity"]
 
 ENERGY_COUNTS = (
-    "MACs, vector operations, DRAM bytes as they are timed (whole bursts, latency_ns as bytes) and, once a "
-    "layer, on-chip bytes, each times the config's constant; "
+    "MACs, vector operations, DRAM bytes in whole bursts and, once a layer, on-chip bytes, each times the "
+    "config's constant; "
     "not counted: leakage, control, and what the array fetches twice"
 )
 """What an energy counts, wherever one stands."""

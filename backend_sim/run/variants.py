@@ -208,5 +208,6 @@ def _joined(parts: list[CostTable]) -> CostTable:
         layer_index=layer_index,
         layer_names=every_name,
         spills=None,
+        latency=None,
         energy_pj=None if None in energy else sum(part or 0 for part in energy),
     )

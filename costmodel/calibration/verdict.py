@@ -34,7 +34,8 @@ def verdict(
     """
     name, least = min(baselines.items(), key=lambda item: item[1])
     few = f" Measurements of {counted(count, 'network')} tell little of others." if count < FEW else ""
-    tail = f"{few} Farthest off: {', '.join(worst)}" + (f"; {'it has' if len(worst) == 1 else 'they share'} {shared}." if shared else ".")
+    have = "it has" if len(worst) == 1 else "they share"
+    tail = f"{few} Farthest off: {', '.join(worst)}" + (f"; {have} {shared}." if shared else ".")
     if least < held_out_mape - CLEARLY:
         return (
             f"The structure of this config does not explain the chip: {_WORDS[name]} is {least:.1%} off on "

@@ -64,6 +64,8 @@ def iteration_costs(
     notes, windows = [*rows.notes], rows.windows
     if untold:
         notes.append("its energy is not counted")
+    elif energy is not None and config.request_bytes:
+        notes.append("its energy counts the DRAM's latency_ns as bytes that are moved")
     cached = rows.cache_elements * cache_bits
     if not _is_tabulated(config):
         return PricedCosts(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from layerweaver.costmodel.machine import MachineSpec
-from layerweaver.costmodel.spills import SpillColumns
+from layerweaver.costmodel.spills import LatencyColumns, SpillColumns
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ProfileError, atomic_write
 from layerweaver.ir.json_text import MAX_VALUES, values_in
@@ -57,6 +57,9 @@ OFFLINE_COLUMNS: Mapping[str, str] = {"remaining_cycles": "<i8", "inherent_idle_
 SPILL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(SpillColumns))
 """Columns for costing again at another activation budget, one number per layer, where they are known."""
 
+LATENCY_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(LatencyColumns))
+"""What of the traffic stands for the DRAM's latency, one number per layer, where there is any."""
+
 
 def _members(profile: Profile) -> Iterator[tuple[str, NDArray[Any]]]:
     for index, entry in enumerate(profile.entries):
@@ -67,6 +70,10 @@ def _members(profile: Profile) -> Iterator[tuple[str, NDArray[Any]]]:
         if entry.table.spills is not None:
             for column in SPILL_COLUMNS:
                 yield f"entries/{index}/spill_{column}.npy", getattr(entry.table.spills, column).astype("<i8")
+        if entry.table.latency is not None:
+            for column in LATENCY_COLUMNS:
+                name = f"entries/{index}/latency_{column}.npy"
+                yield name, getattr(entry.table.latency, column).astype("<i8")
     for index, weave in enumerate(profile.weaves):
         for column in ("prefix", "period", "requests_per_period"):
             yield f"weaves/{index}/{column}.npy", getattr(weave, column).astype("<i8")
@@ -92,6 +99,9 @@ def profile_bytes(profile: Profile, where: str) -> bytes:
     """
     try:
         manifest = manifest_of(profile).model_dump(mode="json")
+        for entry in manifest["entries"]:
+            if not entry["latency"]:
+                del entry["latency"]  # older readers do not know the key
     except ValidationError as error:
         raise ProfileError(f"cannot be stored: {complaint(error)}", where=where) from None
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -130,6 +140,7 @@ def _entry(reader: Container, index: int, record: EntryRecord, machine: MachineS
 
     layers = len(record.layer_names)
     spills = {name: stored(f"spill_{name}", "<i8", layers) for name in SPILL_COLUMNS if record.spills}
+    latency = {name: stored(f"latency_{name}", "<i8", layers) for name in LATENCY_COLUMNS if record.latency}
     columns = {name: stored(name, kind, record.rows) for name, kind in TABLE_COLUMNS.items()}
     table = CostTable(
         model=record.name,
@@ -139,6 +150,7 @@ def _entry(reader: Container, index: int, record: EntryRecord, machine: MachineS
         **columns,
         activation_budget_bytes=record.activation_budget_bytes,
         spills=SpillColumns(**spills) if record.spills else None,
+        latency=LatencyColumns(**latency) if record.latency else None,
         energy_pj=record.energy_pj,
         dram_byte_pj=record.dram_byte_pj,
     )
@@ -206,6 +218,7 @@ def _read(reader: Container) -> Profile:
     for index, record in enumerate(manifest.entries):
         expected.update(f"entries/{index}/{name}.npy" for name in (*TABLE_COLUMNS, *OFFLINE_COLUMNS))
         expected.update(f"entries/{index}/spill_{name}.npy" for name in SPILL_COLUMNS if record.spills)
+        expected.update(f"entries/{index}/latency_{name}.npy" for name in LATENCY_COLUMNS if record.latency)
     for index in range(len(manifest.weaves)):
         expected.update(f"weaves/{index}/{name}.npy" for name in ("prefix", "period", "requests_per_period"))
     if unknown := sorted(name for name in reader.names - expected if not _is_old(name)):

@@ -13,6 +13,7 @@ from layerweaver.scheduler.iterations.rows import IterationRow, RowLabel, check_
 from layerweaver.scheduler.offline import ModelKind
 
 __all__ = [
+    "DECODERS",
     "FORMAT",
     "MAX_LAYERS",
     "VERSION",
@@ -25,9 +26,12 @@ __all__ = [
 ]
 
 FORMAT = "layerweaver-profile"
-VERSION: Final = 6
+DECODERS: Final = 6
+"""What is written where there are decoders and no latency."""
+VERSION: Final = 7
 """Version 2 had decision tables, which are left out when such a file is read; 3 added decoders, 4 the labels
-of their rows, 5 what these join in place and all their operators, 6 windows and longest contexts."""
+of their rows, 5 what these join in place and all their operators, 6 windows and longest contexts, 7 what
+of the traffic is latency."""
 MAX_LAYERS = 1_000_000
 """Of all entries together."""
 
@@ -75,6 +79,7 @@ class EntryRecord(_OriginRecord):
     layer_names: Annotated[list[Text], Field(min_length=1, max_length=MAX_LAYERS)]
     activation_budget_bytes: Count | None
     spills: bool
+    latency: bool = False
     energy_pj: Annotated[int, Field(ge=0, le=2**62)] | None
     dram_byte_pj: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -131,7 +136,7 @@ class Manifest(_Record):
     """The whole document; ``decisions`` is what older versions had, and is read to be left out."""
 
     format: Literal["layerweaver-profile"] = "layerweaver-profile"
-    version: Literal[1, 2, 3, 4, 5, 6] = 2
+    version: Literal[1, 2, 3, 4, 5, 6, 7] = 2
     npu: dict[str, JsonValue]
     machine: MachineRecord
     entries: Annotated[list[EntryRecord], Field(max_length=4096)]

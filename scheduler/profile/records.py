@@ -9,6 +9,7 @@ import numpy as np
 
 from layerweaver.scheduler.iterations.rows import IterationRows
 from layerweaver.scheduler.profile.manifest import (
+    DECODERS,
     VERSION,
     DecoderRecord,
     EntryRecord,
@@ -27,6 +28,7 @@ def manifest_of(profile: Profile) -> Manifest:
     Raises:
         ValidationError: If the profile is outside what a file may hold.
     """
+    late = any(entry.table.latency is not None for entry in profile.entries)
     return Manifest(
         npu=dict(profile.npu),
         machine=MachineRecord(**asdict(profile.machine)),
@@ -40,6 +42,7 @@ def manifest_of(profile: Profile) -> Manifest:
                 layer_names=list(entry.table.layer_names),
                 activation_budget_bytes=entry.table.activation_budget_bytes,
                 spills=entry.table.spills is not None,
+                latency=entry.table.latency is not None,
                 energy_pj=entry.table.energy_pj,
                 dram_byte_pj=entry.table.dram_byte_pj,
                 **_origin(origin),
@@ -56,7 +59,7 @@ def manifest_of(profile: Profile) -> Manifest:
             )
             for weave in profile.weaves
         ],
-        version=VERSION if profile.decoders else 2,
+        version=VERSION if late else DECODERS if profile.decoders else 2,
         decoders=[
             DecoderRecord(
                 name=decoder.entry,
