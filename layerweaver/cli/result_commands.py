@@ -127,7 +127,8 @@ def _rerun(
             (run,) = rerun(before, options, where=where)
             after, parts, tables = run, [run], outcome_tables(run)
     warnings = chain.from_iterable(cast("list[str]", part.get("warnings", [])) for part in parts)
-    session.warn(list(dict.fromkeys(warnings)))
+    if as_json or "results" not in after:  # a search says them below its table
+        session.warn(list(dict.fromkeys(warnings)))
     deliver(session, after, output, as_json, details=True)
     if not as_json:
         for item in tables:
