@@ -25,7 +25,7 @@ MOST_CELLS = 1_500_000
 """And of more cells, large: it leaves metrics out that are neither axis nor objective."""
 
 _DIGITS = 6
-_SAID = ("warnings", "notes")
+_SAID = ("warnings", "notes", "reasons")
 _MOST_NOTES = 20
 _FOOTER = (
     "Every point is in points.csv. Drag in a chart to zoom, double-click to zoom out; drag along an axis of "

@@ -136,3 +136,17 @@ def test_a_file_of_a_study_stands_for_its_folder(run: Run, tmp_path: Path) -> No
     alone = tmp_path / "points.csv"
     alone.write_bytes((out / "points.csv").read_bytes())
     assert "is the table of a study; give the whole folder" in run("rerun", alone).err
+
+
+def test_peaks_of_a_study_that_are_not_sure_are_no_finding(run: Run, scenario: Callable[[str], Path]) -> None:
+    made = scenario("npu: memory-centric")
+    text = made.read_text().replace("{kind: trace, file: log.csv, tokens: ignore}", "{kind: poisson, qps: 20}")
+    made.write_text(text)
+    study = f"scenario: {made}\naxes: {{policy: [fcfs, edf]}}\nmeasure: peak\nqueries: 40\n"
+    Path("s.yaml").write_text(study + "objectives: {maximise: [peak_qps]}\n")
+    done = run("sweep", "s.yaml", "-o", "s")
+    assert done.code == 0, done.err
+    shown = " ".join(done.out.split())
+    assert "peaks are not sure, as trials were too short: give the study queries: " in shown
+    run("report", "s", "-o", "s.html")
+    assert "too few queries to be sure of the percentile" in Path("s.html").read_text()
