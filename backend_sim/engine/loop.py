@@ -37,7 +37,7 @@ from layerweaver.scheduler.machine.timelines import WITHOUT_ROOM
 from layerweaver.scheduler.machine.view import FETCH, Memory
 from layerweaver.scheduler.policies.contract import Policy
 
-__all__ = ["Progress", "ProgressCallback", "run"]
+__all__ = ["Progress", "ProgressCallback", "is_compiled", "run"]
 
 LOGGER = logging.getLogger("layerweaver")
 DECISIONS_PER_SLICE = 1_000_000
@@ -182,6 +182,12 @@ _ADVANCE = cast(FunctionType, engine_kernel.advance)
 def _loop(policy: Policy, compiled: bool, decoding: bool) -> Loop:
     choose = cast(FunctionType, policy.spec.choose)
     return _compiled_loop(choose, policy.name, decoding) if compiled else bind(_ADVANCE, {"choose": choose})
+
+
+def is_compiled(policy: Policy, *, decoding: bool) -> bool:
+    """Whether a compiled run of the policy need not compile anything first."""
+    loop = _loop(policy, True, decoding)
+    return has_cache(loop) or bool(getattr(loop, "signatures", True))
 
 
 @functools.lru_cache(maxsize=64)

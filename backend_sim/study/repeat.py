@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerweaver.backend_sim.engine.loop import is_compiled
 from layerweaver.backend_sim.results.confidence import confidence
 from layerweaver.backend_sim.results.document import run_document
 from layerweaver.backend_sim.results.schema import run as schema
@@ -82,10 +83,18 @@ class RunOptions:
 
 
 class _Repetition(NamedTuple):
-    """One run's document, without what depends on the clock, how long it took, and the files it wrote."""
+    """One run's document, without what depends on the clock, and what does.
+
+    Attributes:
+        document: The document.
+        seconds: How long it took.
+        compiles: Whether that includes compiling the engine.
+        written: The files it wrote.
+    """
 
     document: schema.Run
     seconds: float
+    compiles: bool
     written: tuple[Path, ...] = ()
 
 
@@ -142,6 +151,7 @@ def _repetition(
     """One run; the first of a policy also records what is asked for."""
     began = time.perf_counter()
     chosen = policy_of(prepared, policy)
+    compiles = asked.compiled and not is_compiled(chosen, decoding=any(prepared.decoders))
     run = run_once(
         prepared,
         chosen,
@@ -151,7 +161,7 @@ def _repetition(
     )
     document, seconds = run_document(run), time.perf_counter() - began
     written = _record(document, run, chosen, asked) if replica == 0 else ()
-    return _Repetition(document, seconds, written)
+    return _Repetition(document, seconds, compiles, written)
 
 
 def _tell_written(asked: RunOptions, repetition: _Repetition) -> None:
@@ -217,10 +227,12 @@ def _joined(
         document["confidence"] = confidence(documents)
     seconds = sum(item.seconds for item in repetitions)
     layers = sum(item["layers_executed"] for item in documents)
+    compiled = {"compiled": True} if any(item.compiles for item in repetitions) else {}
     document["run"] = {
         "wall_s": preparing_s + seconds,
         "simulation_s": seconds,
         "layers_per_s": layers / max(seconds, 1e-9),
+        **compiled,
         "version": metadata.version("layerweaver"),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -299,3 +299,31 @@ def test_energy_is_reported_per_inference_and_in_total(make_scenario: Any) -> No
     without = simulate(keys)
     assert "energy_j" not in without["system"]
     assert "energy_per_inference_mj" not in without["tenants"][0]
+
+
+def test_a_rate_that_holds_compiling_is_said_and_not_shown(
+    make_scenario: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from layerweaver.backend_sim.study import repeat
+    from layerweaver.cli.rendering.results import outcome_tables
+    from layerweaver.cli.session import console
+
+    def speed(run: Any) -> str:
+        for item in outcome_tables(run):
+            console().print(item)
+        lines = capsys.readouterr().out.splitlines()
+        place = next(number for number, line in enumerate(lines) if line.endswith("rows/s"))
+        return lines[place + 2].split()[-1]
+
+    asked = "fcfs"
+    first = simulate(make_scenario(), asked)
+    again = simulate(make_scenario(), asked)  # by now it is compiled
+    assert "compiled" not in again["run"]
+    assert speed(again) != "-"
+    monkeypatch.setattr(repeat, "is_compiled", lambda *_, **__: False)
+    compiled = simulate(make_scenario(), asked)
+    assert compiled["run"]["compiled"] is True
+    assert speed(compiled) == "-"
+    assert {key: value for key, value in compiled.items() if key != "run"} == {
+        key: value for key, value in first.items() if key != "run"
+    }

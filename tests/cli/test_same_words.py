@@ -140,7 +140,9 @@ def test_a_file_of_a_study_stands_for_its_folder(run: Run, tmp_path: Path) -> No
 
 def test_peaks_of_a_study_that_are_not_sure_are_no_finding(run: Run, scenario: Callable[[str], Path]) -> None:
     made = scenario("npu: memory-centric")
-    text = made.read_text().replace("{kind: trace, file: log.csv, tokens: ignore}", "{kind: poisson, qps: 20}")
+    text = made.read_text().replace(
+        "{kind: trace, file: log.csv, tokens: ignore}", "{kind: poisson, qps: 20}"
+    )
     made.write_text(text)
     study = f"scenario: {made}\naxes: {{policy: [fcfs, edf]}}\nmeasure: peak\nqueries: 40\n"
     Path("s.yaml").write_text(study + "objectives: {maximise: [peak_qps]}\n")

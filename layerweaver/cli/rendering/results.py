@@ -89,7 +89,8 @@ def _system_rows(names: Sequence[str], runs: Sequence[Run]) -> Table:
     columns = [("policy", "left"), *_columns(metrics), ("rows run", "right"), ("rows/s", "right")]
     grid = table("system", columns)
     for name, run in zip(names, runs, strict=True):
-        speed = run.get("run", {}).get("layers_per_s")
+        clock = run.get("run", {})
+        speed = None if clock.get("compiled") else clock.get("layers_per_s")  # compiling takes seconds
         grid.add_row(
             name,
             *_cells(metrics, run["system"]),
