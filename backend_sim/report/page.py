@@ -23,11 +23,13 @@ from layerweaver.backend_sim.report.tables import (
     tokens_table,
     verdicts_table,
 )
+from layerweaver.backend_sim.results.own_metrics import unknown_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
 from layerweaver.backend_sim.results.spans import span_notes
+from layerweaver.ir.text import first_of
 
 __all__ = ["build_report", "headline"]
 
@@ -143,6 +145,8 @@ def _said_of_runs(documents: Documents) -> Iterator[str]:
     for key in ("warnings", "notes"):
         for run in runs:
             yield from _said(run, key)
+    if unknown := unknown_metrics(part for run in runs for part in (*run["tenants"], run["system"])):
+        yield f"not shown, as no installed package says how: {first_of(unknown, _MAX_NOTES)}"
 
 
 def _notes(said: Iterable[str]) -> str:

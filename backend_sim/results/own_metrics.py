@@ -7,7 +7,7 @@ An entry point's name is the metric's key under ``own``, of every tenant or of t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cache
@@ -29,6 +29,7 @@ __all__ = [
     "measure_system",
     "measure_tenant",
     "own_metrics",
+    "unknown_metrics",
 ]
 
 _GROUP = PluginGroup(METRICS, "metric", ScenarioError, {})
@@ -116,6 +117,13 @@ def _registered() -> Mapping[str, OwnMetric]:
             )
         found[name] = metric
     return found
+
+
+def unknown_metrics(documents: Iterable[Mapping[str, object]]) -> list[str]:
+    """Names of metrics under ``own`` of tenants or systems that no installed package adds."""
+    found = (document.get("own") for document in documents)
+    names = {str(name) for own in found if isinstance(own, Mapping) for name in own}
+    return sorted(names.difference(_registered()))
 
 
 def has_own_metrics() -> bool:

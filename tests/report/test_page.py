@@ -350,3 +350,11 @@ def test_moments_that_differ_little_are_told_apart() -> None:
     assert ">53.2137<" in page
     assert ">53.2141<" in page
     assert ">–<" in page
+
+
+def test_metrics_of_packages_that_are_not_installed_are_named(make_document: Make) -> None:
+    run = make_document("fcfs", details=False)
+    run["tenants"][0]["own"] = {"spread_ms": 3.0}
+    run["system"]["own"] = {"<jain>": 0.5}
+    assert "not shown, as no installed package says how: &lt;jain&gt;, spread_ms" in build_report([run])
+    assert "not shown" not in build_report([make_document("fcfs", details=False)])
