@@ -188,3 +188,13 @@ def test_no_rate_at_all_is_late_however_few_queries(make_scenario: Any) -> None:
     (row,) = peak(keys, ["fcfs"], queries=100)["results"]
     assert row["peak_qps"] == 0
     assert row["status"] == "late"
+
+
+def test_who_has_no_deadline_is_part_of_the_load_and_not_judged(make_scenario: Any) -> None:
+    keys = make_scenario(duration_s=None, min_queries=100)
+    keys["tenants"][1].pop("deadline_ms")
+    name = keys["tenants"][1]["name"]
+    (warning,) = (line for line in peak(keys, ["fcfs"], queries=200)["warnings"] if "without a d" in line)
+    assert warning.startswith(f"without a deadline: {name}; a peak does not ask how long")
+    keys = make_scenario(duration_s=None, min_queries=100)
+    assert not any("without a d" in line for line in peak(keys, ["fcfs"], queries=200)["warnings"])

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.scenario.checks import check_rates
+from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
-from layerweaver.ir.text import counted
+from layerweaver.ir.text import counted, first_of
 from layerweaver.scheduler.bounds import pool_bound
 
-__all__ = ["PeakPlan", "bound_factor", "peak_warnings", "plan_peak"]
+__all__ = ["PeakPlan", "bound_factor", "judged", "peak_warnings", "plan_peak"]
+
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,10 +102,7 @@ def plan_peak(
             accepted="give at least one per tenant",
         )
     rates = _rates_qps(prepared)
-    if not any(
-        scenario.deadline_ns(index) is not None or (tenant.is_llm and scenario.token_limits(index).stated)
-        for index, tenant in enumerate(scenario.spec.tenants)
-    ):
+    if not any(judged(scenario, index) for index in range(len(names))):
         raise ScenarioError(
             "no tenant has a deadline, so every load passes",
             where=scenario.source.source,
@@ -111,6 +111,12 @@ def plan_peak(
     only = None if tenant is None else names.index(tenant)
     factor = _bound_factor(prepared, rates, only)
     return PeakPlan(prepared, rates, only, queries, factor, seed, resolution, curve)
+
+
+def judged(scenario: Scenario, index: int) -> bool:
+    """Whether a tenant has a limit that trials hold it to."""
+    tenant = scenario.spec.tenants[index]
+    return scenario.deadline_ns(index) is not None or (tenant.is_llm and scenario.token_limits(index).stated)
 
 
 def bound_factor(prepared: PreparedScenario) -> float:
@@ -184,6 +190,11 @@ def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
     spec = scenario.spec
     if unused := [key for key in ("min_queries", "warmup_s", "cooldown_s", "groups") if getattr(spec, key)]:
         yield f"peak runs a fixed number of requests and measures them all: {', '.join(unused)} not used"
+    if unjudged := [tenant.name for index, tenant in enumerate(spec.tenants) if not judged(scenario, index)]:
+        yield (
+            f"without a deadline: {first_of(unjudged, _NAMED, 'tenants')}; a peak does not ask how long "
+            "their requests wait, nor whether all of them are served in the end"
+        )
     for index, tenant in enumerate(spec.tenants):
         deadline_ns = scenario.deadline_ns(index)
         if deadline_ns is None or tenant.is_llm:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from layerweaver.backend_sim.results.verdict import early_stopping_queries
-from layerweaver.backend_sim.study.peak.plan import PeakPlan
+from layerweaver.backend_sim.study.peak.plan import PeakPlan, judged
 from layerweaver.ir.text import first_of
 
 __all__ = ["Shortage", "shortage"]
@@ -45,15 +45,16 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
     few, reasons, needed = [], [], plan.queries
     longest_ns, slowest = 0.0, ""
     for index, count in enumerate(plan.request(share, 0).queries or ()):
-        tenant, limits = scenario.spec.tenants[index], scenario.token_limits(index)
-        due_ns = scenario.deadline_ns(index)
-        if due_ns is None and not (tenant.is_llm and limits.stated):
+        if not judged(scenario, index):
             continue
+        tenant, due_ns = scenario.spec.tenants[index], scenario.deadline_ns(index)
         least = early_stopping_queries(0, scenario.percentile(index))
         if count < least:
             few.append(f"{tenant.name} {count:,} of {least:,}")
             needed = max(needed, math.ceil((least + 0.5) * total / rates[index]))
-        takes_ns = max(due_ns or limits.ttft_ns or 0, 1e9 * plan.prepared.standalone_s(index))
+        takes_ns = max(
+            due_ns or scenario.token_limits(index).ttft_ns or 0, 1e9 * plan.prepared.standalone_s(index)
+        )
         if takes_ns > longest_ns:
             longest_ns, slowest = takes_ns, tenant.name
     if few:
