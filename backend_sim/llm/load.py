@@ -15,7 +15,6 @@ from layerweaver.backend_sim.llm.decoder import DECODER, PRICED, ROWS, TIMINGS, 
 from layerweaver.backend_sim.llm.outside import ASKED, outside_of
 from layerweaver.backend_sim.llm.state import ITL_BUCKETS, KNOWN, REQUEST, SEEN_FETCHES, SHAPE, WAYS, LlmState
 from layerweaver.ir import ScenarioError
-from layerweaver.ir.text import counted
 from layerweaver.scheduler.iterations.costed import CostedRows, IterationCosts, PricedCosts
 from layerweaver.scheduler.iterations.costs import RANGES
 from layerweaver.scheduler.iterations.energy import KINDS, SUMS
@@ -108,7 +107,7 @@ class DecoderLoad:
         if len(longest) and int(longest.max()) > room:
             row = int(np.argmax(longest > room))
             raise ScenarioError(
-                f"{named(row)} with {counted(int(self.prompt[row]), 'token')} of prompt "
+                f"{named(row)} with {int(self.prompt[row])} {'token' if self.prompt[row] == 1 else 'tokens'} of prompt "
                 f"and {int(self.output[row])} of "
                 f"output needs room for {int(longest[row])}, and the cache holds {room}",
                 where=where,

@@ -23,7 +23,6 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.clock import ns_to_cycles_up, seconds_to_ns_nearest
 from layerweaver.ir.limits import MAX_TOKEN_REQUESTS
-from layerweaver.ir.text import counted
 from layerweaver.scheduler.compile.iterations import iteration_rows
 from layerweaver.scheduler.iterations.costed import CostedRows
 from layerweaver.scheduler.iterations.costs import iteration_costs
@@ -109,7 +108,7 @@ class DecoderModel:
         if self.most_len is not None and len(prompt) and int((prompt + output).max()) > self.most_len:
             row = int(np.argmax(prompt + output > self.most_len))
             raise ScenarioError(
-                f"{requests.named(row)} has {counted(int(prompt[row]), 'token')} of prompt "
+                f"{requests.named(row)} has {int(prompt[row])} {'token' if prompt[row] == 1 else 'tokens'} of prompt "
                 f"and {int(output[row])} of "
                 f"output, more than max_model_len, {self.most_len}",
                 where=self.where,

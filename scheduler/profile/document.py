@@ -25,14 +25,14 @@ def _layer_runs(layer_index: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 
 def _layer_rows(profile: ModelProfile) -> list[dict[str, Any]]:
     table = profile.table
-    memory_cycles = table.memory_cycles
+    memory_cycles, waited = table.memory_cycles, table.waited_bytes.tolist()
     return [
         {
             "name": table.layer_names[int(table.layer_index[first])],
             "rows": end - first,
             "compute_cycles": int(table.compute_cycles[first:end].sum()),
             "memory_cycles": int(memory_cycles[first:end].sum()),
-            "dram_bytes": int(table.dram_bytes[first:end].sum()),
+            "dram_bytes": int(table.dram_bytes[first:end].sum()) - waited[int(table.layer_index[first])],
             "weight_bytes": int(table.weight_bytes[first:end].sum()),
             "remaining_cycles": int(profile.offline.remaining_cycles[first]),
         }

@@ -14,6 +14,7 @@ from layerweaver.costmodel.explain import costed_document
 from layerweaver.costmodel.measured import override_costs
 from layerweaver.scheduler.compile.compiler import compile_models
 from layerweaver.scheduler.compile.sources import load_graph
+from layerweaver.scheduler.profile.document import profile_document
 from layerweaver.scheduler.profile.file import parse_profile, profile_bytes
 
 NPU: dict[str, Any] = {
@@ -74,6 +75,8 @@ def test_a_profile_keeps_what_is_latency() -> None:
         assert (b"latency_fixed_bytes" in data) == kept
         assert (b'"latency"' in data) == kept
         table = profile.entries[0].table
+        layers = profile_document(profile)["models"][0]["layers"]
+        assert [layer["dram_bytes"] for layer in layers] == _moved(table).tolist()
         for budget in BUDGETS:
             one, other = (item.with_activation_budget(budget) for item in (table, again))
             assert one.energy_pj == other.energy_pj

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from layerweaver.backend_sim.results.tenant import three_digits
 from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
@@ -30,6 +31,7 @@ from layerweaver.backend_sim.study.sweep.npu_changes import changed_npu
 from layerweaver.backend_sim.study.sweep.parcel import Parcel
 from layerweaver.ir import LayerGraph, LayerweaverError, ScenarioError
 from layerweaver.ir.plugin_hashes import changed_plugins, plugin_record
+from layerweaver.ir.units import ENERGY_COUNTS
 from layerweaver.scheduler.compile.given_graphs import give
 from layerweaver.scheduler.policies import Policy, load_policy
 from layerweaver.scheduler.policies.words import read_policy_words
@@ -310,7 +312,10 @@ def _cost(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield f"{name}.dram_bytes", int(table.dram_bytes.sum() - table.waited_bytes.sum())
         yield f"{name}.weight_bytes", int(table.weight_bytes.sum())
         yield f"{name}.peak_activation_bytes", table.peak_activation_bytes
-        yield f"{name}.energy_j", None if table.energy_pj is None else table.energy_pj / 1e12
+        energy_pj = table.energy_pj
+        yield f"{name}.energy_j", None if energy_pj is None else three_digits(energy_pj / 1e12)
+        if energy_pj is not None:
+            yield f"{name}.energy_counts", ENERGY_COUNTS
 
 
 _MEASURES = {"simulate": _simulate, "peak": _peak, "cost": _cost}
