@@ -107,7 +107,7 @@ class DecoderLoad:
         if len(longest) and int(longest.max()) > room:
             row = int(np.argmax(longest > room))
             raise ScenarioError(
-                f"{named(row)} with {int(self.prompt[row])} + {int(self.output[row])} tokens of prompt and "
+                f"{named(row)} with {int(self.prompt[row])} tokens of prompt and {int(self.output[row])} of "
                 f"output needs room for {int(longest[row])}, and the cache holds {room}",
                 where=where,
                 accepted="shorten it, or give more blocks or a larger dram.capacity_gb",

@@ -100,7 +100,7 @@ class DecoderModel:
         if known and len(prompt) and int((prompt + output).max()) - 1 > known:
             row = int(np.argmax(prompt + output - 1 > known))
             raise ScenarioError(
-                f"{requests.named(row)} has {int(prompt[row])} + {int(output[row])} tokens of prompt and "
+                f"{requests.named(row)} has {int(prompt[row])} tokens of prompt and {int(output[row])} of "
                 f"output, and this decoder's counts hold for contexts of {known} tokens at most",
                 where=self.where,
                 accepted="shorten it, or set llm.max_model_len for none that is longer",
@@ -108,7 +108,7 @@ class DecoderModel:
         if self.most_len is not None and len(prompt) and int((prompt + output).max()) > self.most_len:
             row = int(np.argmax(prompt + output > self.most_len))
             raise ScenarioError(
-                f"{requests.named(row)} has {int(prompt[row])} + {int(output[row])} tokens of prompt and "
+                f"{requests.named(row)} has {int(prompt[row])} tokens of prompt and {int(output[row])} of "
                 f"output, more than max_model_len, {self.most_len}",
                 where=self.where,
                 accepted="shorten it or raise llm.max_model_len",
