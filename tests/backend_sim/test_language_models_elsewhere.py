@@ -107,6 +107,12 @@ def test_energy_of_language_models_is_told_like_that_of_others() -> None:
 def test_peak_looks_at_tokens() -> None:
     found: Any = peak(SCENARIO, ["layerweaver+"], queries=60)["results"][0]
     assert found["peak_qps"] > 0
+    assert found["status"] == "too_short"
+    for point in found["trial_points"]:
+        chat, other = point["tenants"]
+        assert 0 < chat["ttft_p99_ms"] <= chat["p99_ms"]
+        assert 0 < chat["tpot_p99_ms"] < chat["p99_ms"]
+        assert "ttft_p99_ms" not in other
 
 
 def test_what_is_not_built_is_refused() -> None:

@@ -175,6 +175,7 @@ def test_the_points_are_a_polars_frame_too(tmp_path: Path, monkeypatch: pytest.M
     pytest.importorskip("polars")
     monkeypatch.chdir(tmp_path)
     found = sweep(write_study(tmp_path), tmp_path / "out")
+    assert repr(found).startswith("StudyResult(24 points, 0 failed, ")
     frame = found.to_dataframe("polars")
     assert type(frame).__module__.split(".")[0] == "polars"
     assert list(frame["point"]) == list(found.to_dataframe("pandas")["point"])

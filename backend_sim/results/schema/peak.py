@@ -30,6 +30,8 @@ class TrialTenant(TypedDict):
     name: str
     violation_rate: NotRequired[float | None]
     p99_ms: NotRequired[float | None]
+    ttft_p99_ms: NotRequired[float | None]
+    tpot_p99_ms: NotRequired[float | None]
     deadline_ms: NotRequired[float | None]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.latency import percentile_index
@@ -21,7 +22,8 @@ def trial_point(run: Run, qps: float, *, passed: bool) -> TrialPoint:
 
     Returns:
         ``qps``, ``passed``, ``stopped_early`` and ``tenants`` with ``name``, ``violation_rate`` (late or
-        dropped; None without a deadline) and ``p99_ms`` (of the completed ones; None if there are none).
+        dropped; None without a deadline) and ``p99_ms`` (of the completed ones; None if there are none), of
+        language models also ``ttft_p99_ms`` and ``tpot_p99_ms``.
     """
     scenario = run.prepared.scenario
     tenants: list[TrialTenant] = []
@@ -32,15 +34,25 @@ def trial_point(run: Run, qps: float, *, passed: bool) -> TrialPoint:
         lost = len(latency_ns) - (len(done) if due is None else int((~is_late(done, due)).sum()))
         decoder = decoder_of(run, index)
         missed = None if due is None else lost
+        tokens: TrialTenant = {"name": spec.name}
         if decoder is not None:
-            missed = token_times(run, index, decoder).late
-        place = percentile_index(len(done), 0.99)
+            times = token_times(run, index, decoder)
+            missed = times.late
+            tokens["ttft_p99_ms"], tokens["tpot_p99_ms"] = (
+                _p99_ms(times.ttft_ns),
+                _p99_ms(times.known_tpot_ns),
+            )
         tenants.append(
             {
-                "name": spec.name,
+                **tokens,
                 "violation_rate": None if missed is None or not len(latency_ns) else missed / len(latency_ns),
-                "p99_ms": float(np.partition(done, place)[place]) / 1e6 if len(done) else None,
+                "p99_ms": _p99_ms(done),
                 "deadline_ms": None if due is None else due / 1e6,
             }
         )
     return {"qps": qps, "passed": passed, "stopped_early": run.stopped, "tenants": tenants}
+
+
+def _p99_ms(times_ns: NDArray[np.int64]) -> float | None:
+    place = percentile_index(len(times_ns), 0.99)
+    return float(np.partition(times_ns, place)[place]) / 1e6 if len(times_ns) else None

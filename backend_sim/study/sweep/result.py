@@ -11,6 +11,7 @@ from layerweaver.backend_sim.study.sweep.known import KnownPoints
 from layerweaver.backend_sim.study.sweep.origin import FILE
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows
 from layerweaver.ir.json_text import parse_json
+from layerweaver.ir.text import counted
 
 __all__ = ["StudyResult"]
 
@@ -28,6 +29,10 @@ class StudyResult(dict[str, Any]):
         super().__init__(document)
         self._axes = tuple(axes)
         self._folder = folder
+
+    def __repr__(self) -> str:
+        front = f"{len(self['pareto']):,} on the Pareto front"
+        return f"StudyResult({counted(self['points'], 'point')}, {self['failed']:,} failed, {front})"
 
     def to_dataframe(self, library: str | None = None) -> Any:
         """Every point as a row of a data frame: its number, axes, metrics and error.
