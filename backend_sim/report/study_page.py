@@ -134,7 +134,8 @@ def _document(study: StudyPoints, rows: Sequence[Sequence[Any]], places: Sequenc
     }
 
 
-def _lead(study: StudyPoints, shown: int, left_out: int) -> str:
+def _lead(study: StudyPoints, rows: Sequence[Sequence[Any]], left_out: int) -> str:
+    shown = len(rows)
     said = counted(study.total, "point")
     if study.known < study.total:
         said += f", {study.known:,} of them run so far"
@@ -144,6 +145,9 @@ def _lead(study: StudyPoints, shown: int, left_out: int) -> str:
     for item in study.sensitivity[:1]:
         said += f" What matters most is {item['axis']}: {item['effect']:.0%} of the variance of "
         said += f"{item['objective']}."
+    short = study.columns.index("status") if "status" in study.columns else None
+    if short is not None and (unsure := sum(row[short] == "too_short" for row in rows)):
+        said += f" Trials were too short to be sure of the peak: {counted(unsure, 'point')}."
     if shown < study.known:
         said += f" The page shows {shown:,} of them: the front and evenly spaced others."
     if left_out:
@@ -251,7 +255,7 @@ def build_study_page(study: StudyPoints, *, title: str = "A study") -> str:
     )
     return page_html(
         title,
-        _lead(study, len(rows), len(study.columns) - len(places)),
+        _lead(study, rows, len(study.columns) - len(places)),
         _sections(study, rows),
         _FOOTER,
         scripts=("study.js",),

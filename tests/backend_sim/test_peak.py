@@ -177,7 +177,7 @@ def test_a_trial_that_ends_before_a_backlog_is_late_is_too_short(make_scenario: 
         tenant["deadline_ms"] = 5000.0
     row: Any = peak(keys, ["fcfs"], queries=2000)["results"][0]
     assert row["status"] == "too_short"
-    assert "loads that no policy serves for long may pass" in row["reasons"][-1]
+    assert "loads which no policy serves for long may pass" in row["reasons"][-1]
     assert row["needed_queries"] >= 20 * 5 * row["peak_qps"] * 0.999
 
 

@@ -151,4 +151,6 @@ def test_peaks_of_a_study_that_are_not_sure_are_no_finding(run: Run, scenario: C
     shown = " ".join(done.out.split())
     assert "peaks are not sure, as trials were too short: give the study queries: " in shown
     run("report", "s", "-o", "s.html")
-    assert "too few queries to be sure of the percentile" in Path("s.html").read_text()
+    page = Path("s.html").read_text()
+    assert "too few queries to be sure of the percentile" in page
+    assert "Trials were too short to be sure of the peak: 2 points." in page
