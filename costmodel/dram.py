@@ -47,12 +47,9 @@ class Traffic:
         output_bytes: Activations written, without burst rounding.
         spills: What spills cost at other activation budgets.
         activation_bytes: Live activation bytes while the layer runs.
+        resting_stores: Activations that a layer writes which does not spill, in bursts.
         latency: What of it is no data but the latency of the DRAM; None without latency.
     """
-
-    def waited_bytes(self, budget_bytes: int | None) -> IntArray | int:
-        """Bytes per layer that stand for the DRAM's latency, at an activation budget."""
-        return 0 if self.latency is None else self.latency.waited_bytes(self.spills, budget_bytes)
 
     weight_bytes: IntArray
     fixed_bytes: IntArray
@@ -60,7 +57,18 @@ class Traffic:
     output_bytes: IntArray
     spills: SpillColumns
     activation_bytes: IntArray
+    resting_stores: IntArray
     latency: LatencyColumns | None = None
+
+    def waited_bytes(self, budget_bytes: int | None) -> IntArray | int:
+        """Bytes per layer that stand for the DRAM's latency, at an activation budget."""
+        return 0 if self.latency is None else self.latency.waited_bytes(self.spills, budget_bytes)
+
+    def stored_bytes(self, budget_bytes: int | None) -> IntArray:
+        """Activations written to DRAM at an activation budget (None: everything fits), once, in bursts."""
+        if budget_bytes is None:
+            return self.resting_stores
+        return np.where(self.activation_bytes > budget_bytes, self.spills.output_bytes, self.resting_stores)
 
 
 def compressed_bytes(raw_bytes: IntArray, ratio: float) -> IntArray:
@@ -108,34 +116,36 @@ def channel_bytes(config: NpuConfig, tensors: TensorColumns, size: IntArray) -> 
     return tensors.per_layer(moved + np.where(moved > 0, config.request_bytes, 0))
 
 
-def _resting_bytes(
+def _resting(
     columns: LayerColumns, config: NpuConfig, passes: Passes, read: IntArray, written: IntArray
-) -> IntArray:
-    """Activation traffic of layers that do not spill."""
-    stated = _stated_bytes(columns, config, passes, read, written)
+) -> tuple[IntArray, IntArray]:
+    """Activation traffic of layers that do not spill, and what of it is written."""
+    reads, writes = _stated(columns, config, passes, read, written)
+    stated = reads + writes
     if config.activations_in_dram_share is None:
-        return stated
-    share: IntArray = np.ceil(config.activations_in_dram_share * (read + written)).astype(np.int64)
-    return np.where(share > stated, share, stated)
+        return stated, writes
+    share, of_written = (
+        np.ceil(config.activations_in_dram_share * moved).astype(np.int64)
+        for moved in (read + written, written)
+    )
+    return np.where(share > stated, share, stated), np.where(share > stated, of_written, writes)
 
 
-def _stated_bytes(
+def _stated(
     columns: LayerColumns, config: NpuConfig, passes: Passes, read: IntArray, written: IntArray
-) -> IntArray:
-    """Activation traffic of layers that do not spill, by ``activations_in_dram`` alone."""
+) -> tuple[IntArray, IntArray]:
+    """Activations read and written by layers that do not spill, by ``activations_in_dram`` alone."""
     if config.activations_in_dram is ActivationsInDram.SPILLED:
-        return np.zeros_like(read)
+        return np.zeros_like(read), np.zeros_like(read)
     if config.activations_in_dram is ActivationsInDram.ALL:
-        return read + written
-    if config.activations_in_dram is ActivationsInDram.PRODUCTS:
-        operands = columns.operands
-        size = operands.tensor_bytes(config.activation_bits)
-        reads = channel_bytes(config, operands, size)
-        again = (passes.inputs - 1) * operands.first_of_layer(size)
-        return np.where(columns.matrix, reads + again + written, 0)
-    bits = config.activation_bits
-    reads = channel_bytes(config, columns.graph_inputs, columns.graph_inputs.tensor_bytes(bits))
-    return reads + channel_bytes(config, columns.graph_outputs, columns.graph_outputs.tensor_bytes(bits))
+        return read, written
+    bits, of_products = config.activation_bits, config.activations_in_dram is ActivationsInDram.PRODUCTS
+    operands = columns.operands if of_products else columns.graph_inputs
+    size = operands.tensor_bytes(bits)
+    reads = channel_bytes(config, operands, size) + (passes.inputs - 1) * operands.first_of_layer(size)
+    if of_products:
+        return np.where(columns.matrix, reads, 0), np.where(columns.matrix, written, 0)
+    return reads, channel_bytes(config, columns.graph_outputs, columns.graph_outputs.tensor_bytes(bits))
 
 
 def traffic(
@@ -171,6 +181,7 @@ def traffic(
     read = channel_bytes(config, columns.inputs, inputs)
     read = read + (passes.inputs - 1) * columns.inputs.first_of_layer(inputs)
     written = channel_bytes(config, columns.outputs, outputs)
+    resting, stores = _resting(columns, config, passes, read, written)
     spills = SpillColumns(
         live_bytes=live,
         input_bytes=read,
@@ -180,7 +191,7 @@ def traffic(
         left_bytes=left,
         right_bytes=right,
         groups=by_group,
-        resting_bytes=_resting_bytes(columns, config, passes, read, written),
+        resting_bytes=resting,
     )
     moved = Traffic(
         weight_bytes,
@@ -189,6 +200,7 @@ def traffic(
         columns.outputs.per_layer(outputs),
         spills,
         live,
+        stores,
     )
     if not config.request_bytes:
         return moved

@@ -18,6 +18,7 @@ from layerweaver.costmodel.plugins import COST_MODELS
 from layerweaver.costmodel.table import CostTable, overlapped_cycles, row_pieces, split_into_rows
 from layerweaver.ir import ConfigError, LayerGraph, ModelError
 from layerweaver.ir.limits import MAX_QUANTITY
+from layerweaver.ir.units import ceil_div
 
 __all__ = ["CostedModel", "compute_costs", "cost_columns", "cost_graph", "cost_model", "in_rows"]
 
@@ -130,8 +131,26 @@ def layer_energy_pj(
     return rounded
 
 
+def _waiting(
+    compute: ComputeCosts, dram_bytes: IntArray, last_bytes: IntArray | None, config: NpuConfig
+) -> ComputeCosts:
+    """Compute costs with the transfers that a layer waits for; some of them may follow its computation."""
+    assert config.overlap is not None
+    fetch_cycles = config.machine().fetch_cycles
+    last = np.zeros_like(dram_bytes) if last_bytes is None else last_bytes
+    beside = fetch_cycles(dram_bytes - last)
+    least = ceil_div(round((config.shortest_load_us or 0.0) * config.clock_hz), 10**6)
+    beside = np.where(dram_bytes > last, np.maximum(beside, least), 0)
+    head = fetch_cycles(np.array([round((config.overlap_from_mb or 0.0) * 10**6)], np.int64))
+    return compute.waiting(beside, config.overlap, head_cycles=int(head[0]), tail_cycles=fetch_cycles(last))
+
+
 def in_rows(
-    compute: ComputeCosts, weight_bytes: IntArray, dram_bytes: IntArray, config: NpuConfig
+    compute: ComputeCosts,
+    weight_bytes: IntArray,
+    dram_bytes: IntArray,
+    stored_bytes: IntArray,
+    config: NpuConfig,
 ) -> tuple[ComputeCosts, IntArray]:
     """Compute costs with what a layer waits for its own transfers, and the rows that each layer takes.
 
@@ -139,12 +158,13 @@ def in_rows(
         compute: Compute costs per layer.
         weight_bytes: Weights per layer as they lie in the weight buffer.
         dram_bytes: Traffic per layer.
+        stored_bytes: Activations of it that are written.
         config: The NPU.
     """
     machine = config.machine()
     pieces = row_pieces(weight_bytes, machine.weight_buffer_bytes)
     if config.overlap is not None:
-        compute = compute.waiting(machine.fetch_cycles(dram_bytes), config.overlap)
+        compute = _waiting(compute, dram_bytes, stored_bytes if config.stores_last else None, config)
         # A layer waits for its transfers itself: rows small enough to follow each other without a wait more.
         pieces = np.maximum(1, -(-PIECES_PER_BUFFER * weight_bytes // machine.weight_buffer_bytes))
     return compute, np.maximum(pieces, config.overlapping_pieces(dram_bytes))
@@ -172,7 +192,7 @@ def cost_columns(
         raise ModelError(f"a layer moves more than {MAX_QUANTITY} bytes", where=graph.name)
     waited = moved.waited_bytes(budget)
     energy = layer_energy_pj(columns, config, compute, moved, dram - waited)
-    compute, pieces = in_rows(compute, moved.weight_bytes, dram, config)
+    compute, pieces = in_rows(compute, moved.weight_bytes, dram, moved.stored_bytes(budget), config)
     if int(pieces.sum()) > MAX_ROWS:
         raise ModelError(
             f"{graph.name} needs {int(pieces.sum())} rows, more than {MAX_ROWS}",

@@ -45,6 +45,8 @@ class NetworkWork:
         spilled_bytes: Activation traffic of layers that spill, 0 elsewhere.
         resting_bytes: Activation traffic of layers that do not.
         activation_bytes: Inputs read and outputs written once.
+        output_bytes: Outputs written once.
+        stored_bytes: Outputs that layers write to DRAM.
         weight_bytes: Weights.
         host_elements: Operands of operators that fall back to the host.
         host_calls: Calls of the host.
@@ -63,6 +65,8 @@ class NetworkWork:
     spilled_bytes: FloatArray
     resting_bytes: FloatArray
     activation_bytes: FloatArray
+    output_bytes: FloatArray
+    stored_bytes: FloatArray
     weight_bytes: FloatArray
     host_elements: FloatArray
     host_calls: FloatArray
@@ -118,11 +122,19 @@ class NetworkWork:
         share = _value(values, "activations_in_dram_share", config.activations_in_dram_share or 0.0)
         resting = np.maximum(self.resting_bytes, share * self.activation_bytes)
         moved = self.fixed_bytes + np.where(self.spilled_bytes > 0, self.spilled_bytes, resting)
-        memory = moved / (bytes_per_cycle * _value(values, "dram.efficiency", config.dram.efficiency))
-        hidden = np.minimum(busy, memory) * _value(
+        rate = bytes_per_cycle * _value(values, "dram.efficiency", config.dram.efficiency)
+        last = np.zeros_like(moved)
+        if config.stores_last:
+            by_share = (self.spilled_bytes == 0) & (share * self.activation_bytes > self.resting_bytes)
+            last = np.where(by_share, share * self.output_bytes, self.stored_bytes)
+        least = (config.shortest_load_us or 0.0) * config.clock_hz / 1e6
+        memory = np.where(moved > last, np.maximum((moved - last) / rate, least), 0.0)
+        shorter = np.minimum(busy, memory)
+        first = np.minimum(shorter, (config.overlap_from_mb or 0.0) * 1e6 / rate)
+        hidden = (shorter - first) * _value(
             values, "overlap", 1.0 if config.overlap is None else config.overlap
         )
-        cycles = busy + memory - hidden
+        cycles = busy + memory - hidden + last / rate
         fixed = _value(values, "overhead_cycles", config.overhead_cycles)
         fixed_cycles = fixed / self.abreast if config.shared_overheads else fixed
         cycles = cycles + np.where(busy > 0, fixed_cycles, 0.0)
@@ -193,6 +205,8 @@ def _part(columns: LayerColumns, bare: NpuConfig) -> dict[str, NDArray[Any]]:
         "spilled_bytes": np.where(spills.live_bytes > (budget or 0), spilled, 0).astype(np.float64),
         "resting_bytes": spills.resting_bytes.astype(np.float64),
         "activation_bytes": (spills.input_bytes + spills.output_bytes).astype(np.float64),
+        "output_bytes": spills.output_bytes.astype(np.float64),
+        "stored_bytes": moved.stored_bytes(budget).astype(np.float64),
         "weight_bytes": moved.weight_bytes.astype(np.float64),
         "host_elements": host.elements.astype(np.float64),
         "host_calls": host.calls.astype(np.float64),

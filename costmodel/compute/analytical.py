@@ -62,17 +62,27 @@ class ComputeCosts:
     products_on_vector: NDArray[np.bool_]
     passes: Passes | None = None
 
-    def waiting(self, memory_cycles: IntArray, overlap: float) -> Self:
+    def waiting(
+        self,
+        transfer_cycles: IntArray,
+        overlap: float,
+        *,
+        head_cycles: int = 0,
+        tail_cycles: IntArray | int = 0,
+    ) -> Self:
         """The same with each layer on the compute engine until its own transfers are done.
 
         Args:
-            memory_cycles: Cycles of each layer's transfers, shape (layers,).
+            transfer_cycles: Cycles of each layer's transfers beside its computation, shape (layers,).
             overlap: Share of the shorter of compute and transfers that runs beside the longer.
+            head_cycles: Transfers that are in before a layer computes.
+            tail_cycles: Transfers that follow the computation, shape (layers,).
         """
         busy = self.compute_cycles - self.overhead_cycles
-        shorter = np.minimum(busy, memory_cycles)
-        held = np.maximum(busy, memory_cycles) + np.ceil((1 - overlap) * shorter).astype(np.int64)
-        return replace(self, compute_cycles=held + self.overhead_cycles)
+        shorter = np.minimum(busy, transfer_cycles)
+        head = np.minimum(shorter, head_cycles)
+        alone = head + np.ceil((1 - overlap) * (shorter - head)).astype(np.int64) + tail_cycles
+        return replace(self, compute_cycles=np.maximum(busy, transfer_cycles) + alone + self.overhead_cycles)
 
 
 def array_work(columns: LayerColumns, config: NpuConfig) -> ArrayWork:
@@ -112,6 +122,23 @@ def _sound(cycles: IntArray, work: ArrayWork, config: NpuConfig) -> IntArray:
     return given.astype(np.int64)
 
 
+def _core_passes(columns: LayerColumns, config: NpuConfig) -> Passes | None:
+    """How often the cores together load operands: the smaller one of a product with weights once each.
+
+    Groups are divided among the cores, operands and all.
+    """
+    cores, once = config.array.cores, Passes.once(len(columns.graph))
+    if cores is None:
+        return None
+    streamed = columns.inputs.first_of_layer(columns.inputs.tensor_bytes(config.activation_bits))
+    held = columns.weights.per_layer(columns.weights.tensor_bytes(config.weight_bits))
+    divided = columns.matrix & columns.weighted & (columns.groups == 1)
+    return Passes(
+        np.where(divided & (streamed < held), cores, once.inputs),
+        np.where(divided & (held <= streamed), cores, once.weights),
+    )
+
+
 def product_cycles(work: ArrayWork, config: NpuConfig) -> IntArray:
     """Cycles of one step of every layer's products, without tiles, transposed where that is shorter."""
     model = array_model(config.array.dataflow)
@@ -142,7 +169,7 @@ def analytical(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
     """
     work = array_work(columns, config)
     host = HostWork.split(columns, config.host)
-    passes: Passes | None = None
+    passes = _core_passes(columns, config)
     if config.array.split is Split.TILES:
         tiles = tile_costs(work, config.array)
         per_step = tiles.cycles

@@ -131,13 +131,25 @@ def _on_arrays(work: ArrayWork, array: ArrayConfig, on_one: Callable[[ArrayWork,
     if array.count == 1:
         return on_one(work, 1)
     choices: list[IntArray] = []
-    if array.split in (Split.FOLDS, Split.BEST):
+    if array.split in (Split.FOLDS, Split.EVEN, Split.BEST):
         choices.append(on_one(work, array.count))
     if array.split in (Split.CHANNELS, Split.BEST):
         choices.append(on_one(replace(work, n=ceil_ratio(work.n, array.count)), 1))
     if array.split in (Split.ROWS, Split.BEST):
         choices.append(on_one(replace(work, m=ceil_ratio(work.m, array.count)), 1))
     return functools.reduce(np.minimum, choices)
+
+
+def _shared(folds: IntArray, each: IntArray, array: ArrayConfig, sharing: int) -> IntArray:
+    """Cycles of the busiest of the arrays that share folds of some cycles each.
+
+    Whole folds go to one array, or (split ``even``) all arrays work equally long, though no less than a fold:
+    what does not divide is shared along its stream.
+    """
+    if array.split is not Split.EVEN:
+        return checked_cycles(ceil_ratio(folds, sharing), each)
+    shared = np.where(folds > 0, np.maximum(folds, sharing), 0)
+    return ceil_ratio(checked_cycles(shared, each), sharing)
 
 
 def _systolic(work: ArrayWork, array: ArrayConfig, axes: tuple[str, str, str], *, held: bool) -> IntArray:
@@ -163,13 +175,12 @@ def _systolic(work: ArrayWork, array: ArrayConfig, axes: tuple[str, str, str], *
             ceil_ratio(getattr(part, on_rows), rows),
             ceil_ratio(getattr(part, on_columns), columns),
         )
-        folds = ceil_ratio(folds, sharing)
         stream: IntArray = getattr(part, streamed)
         edge = load + rows + columns - 2
         if not array.double_buffered:
-            return checked_cycles(folds, stream + edge)
-        middle = checked_cycles(np.maximum(folds - 1, 0), np.maximum(stream, swap_cycles))
-        return np.where(folds > 0, middle + stream + edge, 0)
+            return _shared(folds, stream + edge, array, sharing)
+        each = np.maximum(stream, swap_cycles)
+        return np.where(folds > 0, _shared(folds, each, array, sharing) - each + stream + edge, 0)
 
     return _on_arrays(work, array, on_one)
 
@@ -209,6 +220,6 @@ def mac_grid(work: ArrayWork, array: ArrayConfig) -> IntArray:
             ceil_ratio(part.k, array.rows),
             ceil_ratio(part.n, array.columns),
         )
-        return checked_cycles(ceil_ratio(blocks, sharing), ceil_ratio(part.m, array.pixels))
+        return _shared(blocks, ceil_ratio(part.m, array.pixels), array, sharing)
 
     return _on_arrays(work, array, on_one)

@@ -82,6 +82,12 @@ class NpuConfig(Section):
         overlap: Share of the shorter of a layer's compute and transfers that runs beside the longer; the
             layer occupies the compute engine until both are done. None: transfers run ahead as far as the
             weight buffer allows.
+        overlap_from_mb: Of a layer with ``overlap``, the loads (10^6 bytes) that are in before it computes;
+            only what follows them runs beside it. None: all of them may.
+        shortest_load_us: Of a layer with ``overlap``, what its loads take however small they are; None: as
+            the bandwidth says.
+        stores_last: True: what a layer with ``overlap`` writes to DRAM follows its computation; None: it runs
+            beside it as loads do.
         fits_activations: States that activations always fit, so nothing spills.
         activations_in_dram: What moves through DRAM even if it fits: ``spilled`` nothing, ``graph_io`` graph
             inputs and outputs, ``products`` operands and results of matrix products, ``all`` every layer's.
@@ -117,6 +123,9 @@ class NpuConfig(Section):
     shared_overheads: bool | None = None
     inference_overhead_us: Microseconds | None = None
     overlap: Part | None = None
+    overlap_from_mb: Megabytes | None = None
+    shortest_load_us: Microseconds | None = None
+    stores_last: bool | None = None
     fits_activations: bool = False
     activations_in_dram: ActivationsInDram = ActivationsInDram.SPILLED
     activations_in_dram_share: Part | None = None
@@ -157,6 +166,9 @@ class NpuConfig(Section):
             )
         if self.pipeline_from_mb is not None and self.pipeline_mb is None:
             raise refusal("no size of a piece; give pipeline_mb, too", "pipeline_from_mb")
+        for key in ("overlap_from_mb", "shortest_load_us", "stores_last"):
+            if getattr(self, key) is not None and self.overlap is None:
+                raise refusal("says how a layer waits for its own transfers; give overlap, too", key)
         if self.sram.activation_bytes is None and not self.fits_activations:
             what = "no activation buffer; give sram.activations_mb, or fits_activations: true"
             raise refusal(what, "sram")

@@ -74,7 +74,8 @@ array:
   load_rows_per_cycle: 1        # rows of the held operand filled per cycle
   conv_mapping: im2col          # im2col: kernel area folded into rows; kernel_passes: one pass per position
   pack_groups: false            # small groups share a fold block-diagonally
-  split: folds                  # how several arrays share a layer: folds, channels, rows, best, tiles
+  split: folds                  # how several arrays share a layer: folds, even, channels, rows, best, tiles
+  # cores: 2                    # a core fetches its part of a product's larger operand, all of the smaller
   depthwise: cheaper            # depthwise convolutions run on: array, vector, or the cheaper
   swap_operands: false          # a product may run transposed where that is shorter
   # scratchpad_kib: 32768       # operand memory of one array, both halves (split: tiles)
@@ -114,6 +115,9 @@ overhead_cycles: 0              # fixed cycles of every layer with work
 # shared_overheads: true        # true: layers that do not wait for one another share one overhead
 # inference_overhead_us: 200    # dispatch and transfer of one inference, after its last layer
 # overlap: 0.6                  # share of a layer's shorter part (compute, transfers) beside the longer
+# overlap_from_mb: 16           # ... of what follows the loads that are in before a layer computes
+# shortest_load_us: 0.2         # ... what the loads of a layer take however small
+# stores_last: true             # ... true: what a layer writes to DRAM follows its computation
 fits_activations: false         # true: activations never spill to DRAM
 activations_in_dram: spilled    # what moves even if it fits: spilled (nothing), graph_io, products, all
 # activations_in_dram_share: 0.2  # share of activations that moves through DRAM even if it fits

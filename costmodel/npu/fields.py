@@ -43,6 +43,7 @@ class Split(StrEnum):
     """How several identical arrays share a layer."""
 
     FOLDS = "folds"
+    EVEN = "even"
     CHANNELS = "channels"
     ROWS = "rows"
     BEST = "best"

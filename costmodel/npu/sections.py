@@ -86,6 +86,8 @@ class ArrayConfig(Section):
         conv_mapping: ``im2col`` folds the kernel area into rows, ``kernel_passes`` runs a pass per position.
         pack_groups: Whether small groups share a fold block-diagonally.
         split: How several arrays share a layer.
+        cores: Cores that the arrays belong to: of a product with weights each core fetches its part of the
+            larger operand and all of the smaller; None: one.
         depthwise: Which unit runs depthwise convolutions.
         scratchpad_kib: Operand memory of one array in KiB, both halves (split ``tiles``).
         accumulator_kib: Accumulators of one array in KiB, both halves (split ``tiles``).
@@ -109,6 +111,7 @@ class ArrayConfig(Section):
     conv_mapping: ConvMapping = ConvMapping.IM2COL
     pack_groups: bool = False
     split: Split = Split.FOLDS
+    cores: Count | None = None
     depthwise: Depthwise = Depthwise.CHEAPER
     swap_operands: bool = False
     scratchpad_kib: Count | None = None
@@ -124,6 +127,10 @@ class ArrayConfig(Section):
             raise refusal("split: tiles needs scratchpad_kib and accumulator_kib", "split")
         if self.split is not Split.TILES and self.port_bytes_per_cycle is not None:
             raise refusal("is for split tiles; leave it out", "port_bytes_per_cycle")
+        if self.cores is not None and self.split is Split.TILES:
+            raise refusal("is not for split tiles, which says what each array fetches; leave it out", "cores")
+        if self.cores is not None and self.count % self.cores:
+            raise refusal(f"do not divide {self.count} arrays; give a divisor of count", "cores")
         if self.pixels > 1 and self.dataflow in SYSTOLIC:
             what = f"pixels is for a MAC grid, not for dataflow {self.dataflow}; leave it out"
             raise refusal(what, "pixels")

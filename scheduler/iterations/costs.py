@@ -128,6 +128,7 @@ def _is_tabulated(config: NpuConfig) -> bool:
     stated = (
         array.efficiency,
         array.fold_losses,
+        array.cores,
         vector.speed,
         vector.beside_array,
         vector.free_clips,
@@ -139,7 +140,7 @@ def _is_tabulated(config: NpuConfig) -> bool:
     return (
         config.cost_model == "analytical"
         and array.dataflow in _FLOWS
-        and array.split is not Split.TILES
+        and array.split in (*_SPLITS, Split.BEST)
         and config.activations_in_dram in _RESTING
         and all(value is None for value in stated)
     )

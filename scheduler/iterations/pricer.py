@@ -177,7 +177,11 @@ class RowPricer:
         cache = self._cached(layout, "reads", features[2], beyond)
         dram = dram + cache + self._cached(layout, "writes", features[2], 0 * beyond)
         compute, pieces = in_rows(
-            replace(compute, compute_cycles=cycles), moved.weight_bytes, dram, self._config
+            replace(compute, compute_cycles=cycles),
+            moved.weight_bytes,
+            dram,
+            moved.stored_bytes(budget),
+            self._config,
         )
         prices = np.stack(
             [compute.compute_cycles, dram, moved.weight_bytes, cache, moved.activation_bytes, pieces], axis=1

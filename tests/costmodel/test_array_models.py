@@ -134,11 +134,30 @@ def test_sharing_arrays_never_hurts_and_best_is_the_least(
     alone = int(model(one(m, n, k), ArrayConfig(rows=8, columns=8))[0])
     by_split = {
         split: int(model(one(m, n, k), ArrayConfig(rows=8, columns=8, count=count, split=split))[0])
-        for split in (Split.FOLDS, Split.CHANNELS, Split.ROWS, Split.BEST)
+        for split in (Split.FOLDS, Split.EVEN, Split.CHANNELS, Split.ROWS, Split.BEST)
     }
+    assert by_split.pop(Split.EVEN) <= by_split[Split.FOLDS]
     assert by_split[Split.BEST] == min(by_split.values())
     assert max(by_split.values()) <= alone
     assert by_split[Split.BEST] * count * 64 >= m * n * k
+
+
+@pytest.mark.parametrize("overlapped", [True, False])
+def test_arrays_that_share_evenly_work_equally_long_though_no_less_than_a_fold(overlapped: bool) -> None:
+    even, folds = (
+        ArrayConfig(rows=8, columns=8, count=4, split=split, double_buffered=overlapped)
+        for split in (Split.EVEN, Split.FOLDS)
+    )
+
+    def cycles(array: ArrayConfig, blocks: int) -> int:
+        return int(weight_stationary(one(100, 8 * blocks, 8), array)[0])
+
+    assert all(cycles(even, blocks) == cycles(folds, blocks) for blocks in (1, 3, 4, 8, 12))
+    one_fold, two_folds = cycles(even, 4), cycles(even, 8)
+    assert cycles(even, 5) == one_fold + -(-(two_folds - one_fold) // 4)
+    assert cycles(folds, 5) == two_folds
+    grid = ArrayConfig(rows=8, columns=8, count=4, split=Split.EVEN, dataflow="mac_grid")
+    assert mac_grid(one(100, 8 * 5, 8), grid).tolist() == [125]
 
 
 def test_groups_pack_block_diagonally() -> None:

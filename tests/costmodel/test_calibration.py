@@ -22,6 +22,7 @@ from layerweaver.costmodel.calibration.suggest import suggest
 from layerweaver.costmodel.calibration.validation import error_document, interval_of
 from layerweaver.costmodel.calibration.work import NetworkWork
 from layerweaver.costmodel.columns import LayerColumns
+from layerweaver.costmodel.model import cost_columns
 from layerweaver.costmodel.npu.fields import ConvMapping
 from layerweaver.costmodel.npu.sections import HostConfig
 from layerweaver.ir import (
@@ -315,6 +316,30 @@ def test_closed_form_and_cost_model_agree(npu: MakeNpu, shared: bool | None) -> 
     closed = NetworkWork.collect([(columns, None) for columns in networks], config).latency_ms({})
     exact = [latency_ms(columns, config) for columns in networks]
     assert closed == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.parametrize("share", [None, 0.4])
+@pytest.mark.parametrize("buffer_mb", [1, 0.03])
+def test_closed_form_and_cost_model_agree_on_what_a_layer_waits_for(
+    npu: MakeNpu, share: float | None, buffer_mb: float
+) -> None:
+    config = npu(
+        overlap=0.3,
+        overlap_from_mb=0.02,
+        shortest_load_us=4.0,
+        stores_last=True,
+        array={"count": 4, "cores": 2, "split": "even"},
+        activations_in_dram="graph_io",
+        activations_in_dram_share=share,
+        sram={"activations_mb": buffer_mb},
+    )
+    networks = [_branches(number) for number in range(6)]
+    costed = [cost_columns(columns, config) for columns in networks]
+    closed = NetworkWork.collect([(columns, None) for columns in networks], config).latency_ms({})
+    exact = [int(model.layer_latency_cycles.sum()) * 1e3 / config.clock_hz for model in costed]
+    assert closed == pytest.approx(exact, rel=1e-3)
+    if buffer_mb < 1:
+        assert any((model.traffic.activation_bytes > buffer_mb * 1e6).any() for model in costed)
 
 
 def test_suggestions_differ_and_tell_something() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from layerweaver.costmodel import NpuConfig, cost_graph
-from layerweaver.ir import Layer, LayerGraph, LayerKind, MatrixWork, TensorSpec, VectorCategory
+from layerweaver.ir import ConfigError, Layer, LayerGraph, LayerKind, MatrixWork, TensorSpec, VectorCategory
 from layerweaver.scheduler.offline import build_offline
 
 MakeNpu = Callable[..., NpuConfig]
@@ -93,6 +93,75 @@ def test_overlap_holds_a_layer_until_its_own_transfers_are_done(
     expected = np.maximum(compute, memory) + np.ceil((1 - overlap) * np.minimum(compute, memory))
     assert held.layer_latency_cycles.tolist() == expected.tolist()
     assert held.table.compute_cycles.sum() == expected.sum()
+
+
+def test_what_overlaps_begins_after_the_head_and_ends_before_the_stores(npu: MakeNpu, chain: GraphOf) -> None:
+    """Loads of a layer are 64 x 64 weights and 64 x 64 inputs, 16384 bytes in all; it stores half as much."""
+    plain = cost_graph(chain(count=1), npu(activations_in_dram="all"))
+    machine, (busy,) = plain.table.machine, plain.compute.compute_cycles.tolist()
+    loads, head, stores = machine.fetch_cycles(np.array([16_384, 1_000, 8_192])).tolist()
+
+    def latency(**change: object) -> int:
+        costed = cost_graph(chain(count=1), npu(activations_in_dram="all", **change))
+        assert costed.dram_bytes.tolist() == plain.dram_bytes.tolist()
+        return int(costed.layer_latency_cycles[0])
+
+    assert latency(overlap=1) == max(busy, loads + stores)
+    assert latency(overlap=1, stores_last=True) == max(busy, loads) + stores
+    assert latency(overlap=1, stores_last=True, overlap_from_mb="1 KB") == max(busy, loads) + head + stores
+    assert latency(overlap=1, stores_last=True, overlap_from_mb=1) == busy + loads + stores
+    half = -(-(min(busy, loads) - head) // 2)
+    found = latency(overlap=0.5, stores_last=True, overlap_from_mb="1 KB")
+    assert found == max(busy, loads) + head + half + stores
+    assert latency(overlap=0, stores_last=True, shortest_load_us=50) == busy + 50_000 + stores
+    assert latency(overlap=0, stores_last=True, shortest_load_us=0.001) == busy + loads + stores
+
+
+def test_a_layer_without_loads_waits_for_none(npu: MakeNpu, single_vector: GraphOf) -> None:
+    graph = single_vector(VectorCategory.ELEMENTWISE, 800)
+    assert cost_graph(graph, npu(overlap=0, shortest_load_us=50)).layer_latency_cycles[0] == 100
+
+
+def test_spilled_results_are_stored_last_too(npu: MakeNpu, chain: GraphOf) -> None:
+    small = {"weights_mb": 1, "activations_mb": 0.001}
+    plain = cost_graph(chain(count=1), npu(overlap=0, sram=small))
+    last = cost_graph(chain(count=1), npu(overlap=1, overlap_from_mb=1, stores_last=True, sram=small))
+    assert plain.dram_bytes[0] >= 3 * 8_192
+    assert abs(int(last.layer_latency_cycles[0]) - int(plain.layer_latency_cycles[0])) <= 1
+
+
+@pytest.mark.parametrize("key", ["overlap_from_mb", "shortest_load_us", "stores_last"])
+def test_how_a_layer_waits_needs_an_overlap(npu: MakeNpu, key: str) -> None:
+    with pytest.raises(ConfigError, match="give overlap, too"):
+        npu(**{key: 1 if key != "stores_last" else True})
+
+
+@pytest.mark.parametrize(("m", "weights", "inputs"), [(16, 1, 2), (256, 2, 1)])
+def test_every_core_fetches_the_smaller_operand(npu: MakeNpu, m: int, weights: int, inputs: int) -> None:
+    layer = Layer(
+        "product",
+        LayerKind.MATRIX,
+        ("MatMul",),
+        inputs=(TensorSpec("a", m * 64),),
+        outputs=(TensorSpec("c", m * 64),),
+        weights=(TensorSpec("b", 64 * 64),),
+        matrix=MatrixWork(1, m, 64, 64),
+    )
+    graph = LayerGraph("product", (layer,), inputs=layer.inputs, outputs=layer.outputs)
+    for kept in ("graph_io", "all", "products"):
+        costed = cost_graph(graph, npu(array={"count": 4, "cores": 2}, activations_in_dram=kept))
+        assert costed.dram_bytes[0] == 2 * 64 * (64 * weights + m * inputs + m), kept
+    with pytest.raises(ConfigError, match="give a divisor of count"):
+        npu(array={"count": 4, "cores": 3})
+
+
+def test_groups_are_divided_among_cores_with_all_they_read(
+    npu: MakeNpu, one: GraphOf, depthwise: Layer
+) -> None:
+    alone, shared = (
+        cost_graph(one(depthwise), npu(array={"count": 2, **more})) for more in ({}, {"cores": 2})
+    )
+    assert shared.dram_bytes.tolist() == alone.dram_bytes.tolist()
 
 
 def test_a_network_that_waits_takes_the_sum_of_its_layers(npu: MakeNpu, chain: GraphOf) -> None:

@@ -47,6 +47,18 @@ STATED: dict[str, dict[str, Any]] = {
     "one after the other": {"vector": {"lanes": 16, "beside_array": False, "free_clips": True}},
     "overlap": {"overlap": 0.5},
     "overlap in pieces": {"overlap": 0.3, "pipeline_mb": 0.2},
+    "head and stores": {
+        "overlap": 0.8,
+        "overlap_from_mb": 0.01,
+        "shortest_load_us": 2,
+        "stores_last": True,
+        "activations_in_dram": "all",
+    },
+    "evenly": {"array": {"rows": 32, "columns": 16, "count": 6, "split": "even", "swap_operands": True}},
+    "cores": {
+        "array": {"rows": 32, "columns": 16, "count": 2, "cores": 2},
+        "activations_in_dram": "graph_io",
+    },
     "share": {"activations_in_dram_share": 0.5},
     "inference": {"inference_overhead_us": 7},
     "host": {"host": {"operators": ["Softmax", "Gather", "Add"], "ns_per_element": 1, "overhead_us": 3}},

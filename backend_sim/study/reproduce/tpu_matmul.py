@@ -1,9 +1,9 @@
 """Reproduce matrix products timed on a Cloud TPU with the config ``tpu-v4-measured``, or fit it again.
 
 The prediction is the latency of a one-layer graph under the ordinary cost model: operands of four bytes come
-from DRAM and the result goes back there. Four parameters of the config are fitted, one set for all products:
-the fixed overhead of a layer, the shares of the arrays' peak and of the DRAM bandwidth that are reached, and
-the traffic of the overlapping pieces into which larger products are cut.
+from DRAM and the result goes back there. Five parameters of the config are fitted, one set for all products:
+the fixed overhead of a layer, the shares of the arrays' peak and of the DRAM bandwidth that are reached, the
+loads that are in before a product computes, and the time that the smallest loads take.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ActivationsInDram
 from layerweaver.costmodel.npu.reading import load_npu
 from layerweaver.costmodel.npu.sections import Precision
-from layerweaver.costmodel.table import overlapped_cycles
 from layerweaver.ir import ConfigError, Layer, LayerGraph, LayerKind, MatrixWork, TensorSpec
 from layerweaver.ir.csv_table import CsvTable
 
@@ -101,39 +100,44 @@ def predict_us(config: NpuConfig, extents: IntArray) -> FloatArray:
 
 
 def fit_parameters(config: NpuConfig, extents: IntArray, times_us: FloatArray, seed: int) -> NpuConfig:
-    """The config with overhead, array and DRAM efficiency and pipeline depth fitted to measured times.
+    """The config with overhead, array and DRAM efficiency, head and least time of loads fitted to times.
 
     Minimises the mean absolute percentage error by differential evolution from ``seed``.
     """
     whole = config.array.model_copy(update={"efficiency": None})
-    bare = _as_measured(config).model_copy(update={"overhead_cycles": 0, "array": whole})
+    bare = _as_measured(config).model_copy(
+        update={"overhead_cycles": 0, "array": whole, "overlap": None, "pipeline_mb": None}
+    )
     costed = [cost_graph(_product_graph(*map(int, row)), bare) for row in extents]
-    compute = np.array([int(model.compute.compute_cycles[0]) for model in costed])
-    traffic = np.array([int(model.dram_bytes[0]) for model in costed])
-    per_cycle = config.dram.bandwidth_gb_s * 1e9 / config.clock_hz
-    measured_cycles = times_us * config.clock_hz / 1e6
+    busy = np.array([int(model.compute.compute_cycles[0]) for model in costed])
+    budget = config.activation_buffer_bytes
+    stored = np.array([int(model.traffic.stored_bytes(budget)[0]) for model in costed])
+    loaded = np.array([int(model.dram_bytes[0]) for model in costed]) - stored
+    bytes_per_us = config.dram.bandwidth_gb_s * 1e3
 
     def error(parameters: FloatArray) -> float:
-        overhead, reached, efficiency, pipeline_mb = parameters
-        memory = np.ceil(traffic / (per_cycle * efficiency)).astype(np.int64)
-        pieces = config.model_copy(update={"pipeline_mb": pipeline_mb}).overlapping_pieces(traffic)
-        cycles = overhead + overlapped_cycles(np.ceil(compute / reached).astype(np.int64), memory, pieces)
-        return float(np.mean(np.abs(cycles / measured_cycles - 1)))
+        overhead, reached, efficiency, from_mb, least_us = parameters
+        rate = bytes_per_us * efficiency
+        compute_us, load_us = busy / reached * 1e6 / config.clock_hz, np.maximum(loaded / rate, least_us)
+        shorter = np.minimum(compute_us, load_us)
+        found = np.maximum(compute_us, load_us) + np.minimum(shorter, from_mb * 1e6 / rate) + stored / rate
+        return float(np.mean(np.abs((found + overhead * 1e6 / config.clock_hz) / times_us - 1)))
 
     found = differential_evolution(
         error,
-        Bounds([0.0, 0.2, 0.2, 0.5], [5000.0, 1.0, 1.0, 60.0]),
+        Bounds([0.0, 0.2, 0.2, 0.5, 0.0], [5000.0, 1.0, 1.0, 120.0, 2.0]),
         rng=np.random.default_rng(seed),
         tol=1e-8,
         polish=False,
     )
-    overhead, reached, efficiency, pipeline_mb = (float(value) for value in found.x)
+    overhead, reached, efficiency, from_mb, least_us = (float(value) for value in found.x)
     return config.model_copy(
         update={
             "overhead_cycles": round(overhead),
             "array": config.array.model_copy(update={"efficiency": round(reached, 4)}),
             "dram": config.dram.model_copy(update={"efficiency": round(efficiency, 4)}),
-            "pipeline_mb": round(pipeline_mb, 2),
+            "overlap_from_mb": round(from_mb, 2),
+            "shortest_load_us": round(least_us, 4),
         }
     )
 
@@ -174,6 +178,7 @@ def reproduce_tpu_matmul(csv: Path, *, fit: bool = False, seed: int = 0) -> TpuP
             "overhead_cycles": fitted.overhead_cycles,
             "array_efficiency": fitted.array.efficiency,
             "dram_efficiency": fitted.dram.efficiency,
-            "pipeline_mb": fitted.pipeline_mb,
+            "overlap_from_mb": fitted.overlap_from_mb,
+            "shortest_load_us": fitted.shortest_load_us,
         },
     }
