@@ -47,6 +47,8 @@ def without_effect(spec: ScenarioSpec, deadlines_ns: Sequence[int | None]) -> It
 def _of_limit(tenant: TenantSpec) -> Iterator[str]:
     """MLPerf's name gives a limit and a percentile, unless both are stated or usual."""
     limit = "deadline_ms" if tenant.deadline_ms is not None else "deadline" if tenant.deadline else ""
+    if tenant.deadline is not None and tenant.deadline.itl_ms is not None and tenant.deadline.mode == "mean":
+        yield "deadline.itl_ms changes nothing in mode mean; it guides policies in mode strict"
     if tenant.mlperf_model is None:
         return
     if not tenant.arrival.bounded:

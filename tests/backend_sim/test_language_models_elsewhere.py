@@ -145,3 +145,10 @@ def test_stated_blocks_must_fit_the_dram() -> None:
             prepared(blocks, capacity_gb)
     alone, beside = prepared([None, 1], 1.0)[0], prepared([None, 101], 1.0)[0]
     assert alone - beside == 100
+
+
+@pytest.mark.parametrize(("mode", "said"), [("mean", True), ("strict", False)])
+def test_a_limit_between_tokens_without_effect_is_said(mode: str, said: bool) -> None:
+    chat = {**SCENARIO["tenants"][0], "deadline": {"ttft_ms": 200, "tpot_ms": 100, "itl_ms": 9, "mode": mode}}
+    warnings = prepare(load_scenario({**SCENARIO, "tenants": [chat]})).warnings
+    assert any("deadline.itl_ms changes nothing in mode mean" in line for line in warnings) == said
