@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from layerweaver.costmodel.model import CostedModel
+from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.ir.units import ENERGY_COUNTS
 
 __all__ = [
@@ -172,6 +173,11 @@ def roofline(costed: CostedModel) -> Roofline:
     )
 
 
+def _energy_counts(config: NpuConfig) -> str:
+    free = "" if config.energy is None else config.energy.free
+    return f"{ENERGY_COUNTS}; {free}" if free else ENERGY_COUNTS
+
+
 def _pieces(costed: CostedModel) -> list[dict[str, Any]]:
     """Compute and memory cycles of the rows of every layer, which run one after the other."""
     table = costed.table
@@ -195,7 +201,7 @@ def costed_document(costed: CostedModel, *, pieces: bool = False) -> dict[str, A
         "memory_cycles": int(table.memory_cycles.sum()),
         "dram_bytes": int(costed.moved_bytes.sum()),
         "energy_j": None if table.energy_pj is None else table.energy_pj * 1e-12,
-        **({} if table.energy_pj is None else {"energy_counts": ENERGY_COUNTS}),
+        **({} if table.energy_pj is None else {"energy_counts": _energy_counts(costed.config)}),
     }
     layers = [
         {key: value for key, value in asdict(layer).items() if key not in ("name", "weight_bytes")}

@@ -15,7 +15,7 @@ from layerweaver.backend_sim.run.decoders import (
 )
 from layerweaver.backend_sim.run.groups import Group, group_documents
 from layerweaver.backend_sim.run.mean_request import least_work
-from layerweaver.backend_sim.run.sharing import sharing_notes
+from layerweaver.backend_sim.run.sharing import sharing_notes, unheard_notes
 from layerweaver.backend_sim.run.variants import Menus, Npu
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.scenario.provenance import (
@@ -77,7 +77,8 @@ class PreparedScenario:
     def notes(self) -> tuple[str, ...]:
         """What was asked for and does not show in the numbers, or shows in them unexplained."""
         names = [tenant.name for tenant in self.scenario.spec.tenants]
-        return (*self.scenario.notes, *sharing_notes(self.npus, names))
+        unheard = unheard_notes(self.npus, self.configs)
+        return (*self.scenario.notes, *sharing_notes(self.npus, names), *unheard)
 
     @property
     def npu_name(self) -> str:

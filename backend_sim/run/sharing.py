@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.run.variants import Menus, Npu, largest_table
-from layerweaver.costmodel import share_activation_buffer
+from layerweaver.costmodel import NpuConfig, share_activation_buffer
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir.text import first_of
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 
-__all__ = ["share_activations", "sharing_notes"]
+__all__ = ["share_activations", "sharing_notes", "unheard_notes"]
 
 _NAMED = 3
 
@@ -57,6 +57,21 @@ def sharing_notes(npus: Sequence[Npu], names: Sequence[str]) -> Iterator[str]:
             f"traffic per batch of {first_of(parts, _NAMED, 'tenants')}, over what inspect and "
             "compile say of each model by itself"
         )
+
+
+def unheard_notes(npus: Sequence[Npu], configs: Sequence[NpuConfig]) -> Iterator[str]:
+    """What configs state or leave out and numbers do not show: too little DRAM, energies that count as 0."""
+    for config in configs:
+        if config.energy is not None and config.energy.free:
+            yield f"energy of {config.name}: {config.energy.free}"
+        capacity_gb = config.dram.capacity_gb
+        for npu in npus:
+            held = sum(int(menu[0].table.weight_bytes.sum()) for menu in npu.menus)
+            if capacity_gb is not None and npu.machine.name == config.name and held > capacity_gb * 1e9:
+                yield (
+                    f"the weights that one request of every tenant fetches, {held / 1e9:.3g} GB, exceed the "
+                    f"{capacity_gb:.3g} GB of {config.name}'s DRAM (dram.capacity_gb)"
+                )
 
 
 def _spilled_by_sharing(table: CostTable, buffer_bytes: int) -> int:

@@ -295,6 +295,12 @@ class EnergyConfig(Section):
     dram_byte_pj: Picojoules = 0.0
     sram_byte_pj: Picojoules = 0.0
 
+    @property
+    def free(self) -> str:
+        """What the section does not state and counts as nothing, in words; empty where it states all."""
+        missing = [name for name in type(self).model_fields if name not in self.model_fields_set]
+        return f"{', '.join(missing)} not stated, counted as 0" if missing else ""
+
 
 class CalibrationConfig(Section):
     """What a config was fitted to, and how right it is on networks that the fit did not see.

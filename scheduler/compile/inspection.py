@@ -82,6 +82,13 @@ def inspect_model(
         standalone = int(build_offline(costed.table).remaining_cycles[0])
         document["totals"]["standalone_cycles"] = standalone
         document["totals"]["latency_ms"] = 1e3 * standalone / config.clock_hz
+        held, capacity_gb = int(costed.table.weight_bytes.sum()), config.dram.capacity_gb
+        if capacity_gb is not None and held > capacity_gb * 1e9:
+            document["warnings"] = [
+                *document["warnings"],
+                f"the weights that are fetched, {held / 1e9:.3g} GB, exceed the {capacity_gb:.3g} GB of "
+                f"{config.name}'s DRAM (dram.capacity_gb)",
+            ]
         document["npu"] = costs["npu"]
         document["roofline"] = costs["roofline"]
     return Inspection(graph, document)

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.study.peak.peak import peak
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.rerun import differences, rerun
 from layerweaver.backend_sim.study.simulate import compare, simulate, simulate_with
 from layerweaver.backend_sim.study.traffic import traffic
 from layerweaver.ir import LayerweaverError, PolicyError, ScenarioError
+from layerweaver.scheduler.compile.inspection import inspect_model
 
 Keys = dict[str, Any]
 Make = Callable[..., Keys]
@@ -216,3 +220,32 @@ def test_tables_that_are_missing_are_one_line(make: Make, model: Any, batch: Any
 def test_a_table_of_the_largest_batch_serves_them_all(make: Make) -> None:
     document = simulate(make("poisson", {"batch": {"max": 8, "sizes": [8]}}), compiled=False)
     assert document["tenants"][0]["completed"]
+
+
+def test_a_small_dram_and_energies_that_count_nothing_are_said(tmp_path: Path) -> None:
+    npu: Keys = {
+        "name": "edge",
+        "clock_mhz": 800,
+        "precision_bytes": 1,
+        "array": {"rows": 64, "columns": 64, "dataflow": "ws"},
+        "dram": {"bandwidth_gb_s": 25.6, "capacity_gb": 0.001},
+        "sram": {"weights_mb": 2, "activations_mb": 8},
+        "energy": {"mac_pj": 1},
+    }
+    arrival = {"kind": "poisson", "qps": 100, "seed": 1}
+    keys = {
+        "npu": npu,
+        "min_queries": 5,
+        "tenants": [{"name": "a", "model": "zoo:resnet18", "arrival": arrival}],
+    }
+    notes = " ".join(prepare(load_scenario(keys)).notes)
+    assert "energy of edge: vector_op_pj, dram_byte_pj, sram_byte_pj not stated, counted as 0" in notes
+    assert "fetches, 0.0117 GB, exceed the 0.001 GB of edge's DRAM (dram.capacity_gb)" in notes
+    file = tmp_path / "edge.yaml"
+    file.write_text(yaml.safe_dump(npu))
+    inspected = inspect_model("zoo:resnet18", npu=str(file)).document
+    assert any("exceed the 0.001 GB of edge's DRAM" in line for line in inspected["warnings"])
+    assert inspected["totals"]["energy_counts"].endswith("sram_byte_pj not stated, counted as 0")
+    npu["energy"] = dict.fromkeys(("mac_pj", "vector_op_pj", "dram_byte_pj", "sram_byte_pj"), 1)
+    npu["dram"] = {"bandwidth_gb_s": 25.6, "capacity_gb": 1}
+    assert prepare(load_scenario(keys)).notes == ()
