@@ -16,6 +16,10 @@ from layerweaver.ir.text import counted
 __all__ = ["CsvRow", "CsvTable"]
 
 
+OTHER_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What spreadsheets put between cells where they put no comma."""
+
+
 class CsvRow(NamedTuple):
     """One line: its place, and its cells by column without the blanks around them."""
 
@@ -39,7 +43,8 @@ class CsvTable:
         where: File and line of the header.
 
     Raises:
-        LayerweaverError: Of that kind, if it cannot be read, is too large or no text, or has no header.
+        LayerweaverError: Of that kind, if it cannot be read, is too large or no text, or its header has no
+            commas but what other programs put in their place.
     """
 
     def __init__(
@@ -63,6 +68,13 @@ class CsvTable:
         self._lines = self._read(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""))
         self.where, cells = next(self._lines, (str(path), []))
         self.header = tuple(name.strip() for name in cells)
+        mark = next((mark for mark in OTHER_MARKS if len(cells) == 1 and mark in cells[0]), None)
+        if mark is not None:
+            raise refusal(
+                f"cells are divided by {OTHER_MARKS[mark]}",
+                where=self.where,
+                accepted=f"commas, and points in numbers; {accepted}",
+            )
 
     def _too_long(self, line: int) -> LayerweaverError:
         return self._refusal(

@@ -19,7 +19,15 @@ from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.compile.sources import load_graph
 from layerweaver.scheduler.offline import build_offline
 
-__all__ = ["calibrate_npu", "latency_ms", "measured_ms", "score_npu", "suggest_networks"]
+__all__ = [
+    "calibrate_npu",
+    "latency_ms",
+    "measured_ms",
+    "read_networks",
+    "score_networks",
+    "score_npu",
+    "suggest_networks",
+]
 
 Tell = Callable[[float, str], None]
 
@@ -48,10 +56,14 @@ def _layer_of(graph: LayerGraph, name: str) -> int | None:
     return names.index(name)
 
 
-def _read(
+def read_networks(
     path: Path, *, throughput: bool, model: str | None, tell: Tell
 ) -> tuple[Measurements, list[Measured], list[str]]:
-    """Measurements, the networks that can be read, and what is wrong with the others."""
+    """Measurements, the networks that can be read, and what is wrong with the others.
+
+    Raises:
+        ConfigError: If the file is wrong.
+    """
     measurements = read_measurements(path, throughput=throughput, model=model)
     networks, problems = [], []
     last: tuple[Measurement, LayerColumns] | None = None
@@ -95,16 +107,25 @@ def score_npu(
         ConfigError: If the file is wrong, no model of it can be read, or one is faster than the peak allows.
     """
     say = tell or _silent
-    _, networks, problems = _read(path, throughput=throughput, model=model, tell=say)
+    _, networks, problems = read_networks(path, throughput=throughput, model=model, tell=say)
     if not networks:
         raise ConfigError("no model can be read", where=str(path), accepted=problems[0])
+    return score_networks(config, networks), problems
+
+
+def score_networks(config: NpuConfig, networks: Sequence[Measured]) -> dict[str, Any]:
+    """Hold an NPU config against networks at hand: the document of ``npu score --json``.
+
+    Raises:
+        ConfigError: If one is faster than the peak allows.
+    """
     check_peak(config, networks)
     predicted = np.array([measured_ms(item, config) for item in networks])
     measured = np.array([item.row.latency_ms for item in networks])
     record = config.calibration
     ratios = None if record is None else (record.low_ratio, record.high_ratio)
     document = score_document([item.row for item in networks], measured, predicted, ratios)
-    return {"npu": config.name, **document}, problems
+    return {"npu": config.name, **document}
 
 
 def calibrate_npu(
@@ -135,12 +156,12 @@ def calibrate_npu(
         ConfigError: As there.
     """
     say = tell or _silent
-    measurements, networks, problems = _read(
+    measurements, networks, problems = read_networks(
         path, throughput=throughput, model=model, tell=lambda share, text: say(share / 10, text)
     )
     kin: tuple[NpuConfig, Measurements, list[Measured]] | None = None
     if sibling is not None:
-        theirs, relatives, others = _read(sibling[1], throughput=throughput, model=None, tell=_silent)
+        theirs, relatives, others = read_networks(sibling[1], throughput=throughput, model=None, tell=_silent)
         kin, problems = (sibling[0], theirs, relatives), [*problems, *others]
     found = calibrate(
         config,

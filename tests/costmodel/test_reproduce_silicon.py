@@ -50,6 +50,25 @@ def test_without_a_name_every_calibrated_npu_is_tried() -> None:
     assert document["mape"] == min(row["mape"] for row in document["npus"])
 
 
+def test_npus_whose_data_sheet_allows_no_such_times_are_left_out(tmp_path: Path) -> None:
+    """Times of a fast chip are held against the fast ones alone, unless a slow one is named."""
+    file = tmp_path / "fast.csv"
+    file.write_text("model,batch,dims,latency_ms\nzoo:resnet18,1,,0.6\nzoo:resnet50,1,,1.2\n")
+    document, problems = reproduce_silicon(file)
+    named = {row["npu"] for row in document["npus"]}
+    left_out = {problem.split(":")[0] for problem in problems}
+    assert "hexagon-8gen3-fp16" in named
+    assert {"dpu-b4096-kv260", "neural-art-14"} <= left_out
+    assert named | left_out >= MEASURED
+    assert not named & left_out
+    assert all("the data sheet's peak" in problem for problem in problems)
+    with pytest.raises(ConfigError, match="the data sheet's peak"):
+        reproduce_silicon(file, npu="dpu-b4096-kv260")
+    file.write_text("model,batch,dims,latency_ms\nzoo:resnet18,1,,0.0001\n")
+    with pytest.raises(ConfigError, match=r"fast\.csv:2: .* the data sheet's peak"):
+        reproduce_silicon(file)
+
+
 def test_an_npu_that_was_never_calibrated_is_refused() -> None:
     with pytest.raises(ConfigError, match="was never calibrated"):
         reproduce_silicon(DATA / "zcu102_zoo.csv", npu="tpu-v4")

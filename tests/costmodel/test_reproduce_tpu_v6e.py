@@ -60,5 +60,5 @@ def test_wrong_files_are_refused(tmp_path: Path, text: str, what: str) -> None:
 def test_too_few_rows_to_fit(tmp_path: Path) -> None:
     file = tmp_path / "times.csv"
     file.write_text("layer_name,input,latency(ns)\nq_proj,4,5\nq_proj,5,6\n")
-    with pytest.raises(ConfigError, match="fewer than 8"):
+    with pytest.raises(ConfigError, match="has 2 rows; give at least 8"):
         reproduce_tpu_v6e(file, fit=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +61,31 @@ def test_fit_recovers_the_machine_that_made_the_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "m,n,k\n1,2,3\n", "m,n,k,time_us\n", "m,n,k,time_us\n1,2,x,4\n", "m,n,k,time_us\n1,2,0,4\n"]
+    ("text", "told"),
+    [
+        ("", "bad.csv: column 'm' is missing"),
+        ("m,n,k\n1,2,3\n", "bad.csv:1: column 'time_us' is missing"),
+        ("m,n,k,time_us\n", "bad.csv: has no rows"),
+        ("m,n,k,time_us\n1,2,x,4\n", "bad.csv:2: k: 'x' is not accepted; a whole number from 1 to 1048576"),
+        ("m,n,k,time_us\n1,2,0,4\n", "bad.csv:2: k: '0'"),
+        ("m,n,k,time_us\n1,2,3,nan\n", "bad.csv:2: time_us: 'nan' is not accepted; a number from 1e-06"),
+        ("m,n,k,time_us\n" + "1048576," * 3 + "1\n", "bad.csv:2: 1048576 x 1048576 x 1048576 is too large"),
+        ("m;n;k;time_us\n1;2;3;4,5\n", "bad.csv:1: cells are divided by semicolons; commas"),
+        ("m\tn\tk\ttime_us\n1\t2\t3\t4\n", "bad.csv:1: cells are divided by tabs"),
+    ],
 )
-def test_wrong_measurements_are_refused(tmp_path: Path, text: str) -> None:
+def test_wrong_measurements_are_refused(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "bad.csv"
     file.write_text(text)
-    with pytest.raises(ConfigError, match=r"bad\.csv"):
+    with pytest.raises(ConfigError, match=re.escape(told)):
         reproduce_tpu_matmul(file)
+
+
+def test_too_few_products_to_fit_are_refused(tmp_path: Path) -> None:
+    sizes = extents(3)
+    file = write(tmp_path / "few.csv", sizes, np.ones(3))
+    with pytest.raises(ConfigError, match=r"few\.csv: has 3 rows; give at least 4 to fit"):
+        reproduce_tpu_matmul(file, fit=True)
 
 
 def test_onnxim_log() -> None:

@@ -8,6 +8,7 @@ loads that are in before a product computes, and the time that the smallest load
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,12 +24,16 @@ from layerweaver.costmodel.npu.reading import load_npu
 from layerweaver.costmodel.npu.sections import Precision
 from layerweaver.ir import ConfigError, Layer, LayerGraph, LayerKind, MatrixWork, TensorSpec
 from layerweaver.ir.csv_table import CsvTable
+from layerweaver.ir.limits import MAX_MACS
+from layerweaver.ir.text import counted
 
 __all__ = ["fit_parameters", "predict_us", "read_products", "reproduce_tpu_matmul"]
 
 MAX_ROWS = 100_000
 MAX_FILE_BYTES = 64 << 20
 MAX_EXTENT = 1 << 20
+TIMES_US = (1e-6, 1e12)
+FEWEST = 4
 OPERAND_BYTES = 4
 COLUMNS = ("m", "n", "k", "time_us")
 ACCEPTED = "columns m,n,k,time_us"
@@ -55,16 +60,36 @@ def read_products(path: Path) -> tuple[IntArray, FloatArray]:
 
 
 def _product(row: Mapping[str, str], where: str) -> tuple[int, int, int, float]:
-    try:
-        m, n, k = (int(row[name]) for name in COLUMNS[:3])
-        time_us = float(row["time_us"])
-    except ValueError:
-        raise ConfigError("a value is not a number", where=where, accepted=ACCEPTED) from None
-    if not all(1 <= extent <= MAX_EXTENT for extent in (m, n, k)) or not 0 < time_us < 1e12:
+    m, n, k = (int(_number(row, name, where, int, (1, MAX_EXTENT))) for name in COLUMNS[:3])
+    if m * n * k > MAX_MACS:
         raise ConfigError(
-            "a value is out of range", where=where, accepted=f"extents from 1 to {MAX_EXTENT}, times above 0"
+            f"{m} x {n} x {k} is too large a product",
+            where=where,
+            accepted=f"at most {MAX_MACS:.4g} multiply-accumulates",
         )
-    return m, n, k, time_us
+    return m, n, k, _number(row, "time_us", where, float, TIMES_US)
+
+
+def _number(
+    row: Mapping[str, str],
+    name: str,
+    where: str,
+    kind: type[int] | type[float],
+    span: tuple[float, float],
+) -> float:
+    least, most = span
+    try:
+        value = kind(row[name])
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        number = "a whole number" if kind is int else "a number"
+        raise ConfigError(
+            f"{row[name][:40]!r} is not accepted",
+            where=f"{where}: {name}",
+            accepted=f"{number} from {least:.10g} to {most:.10g}",
+        )
+    return value
 
 
 def _product_graph(m: int, n: int, k: int) -> LayerGraph:
@@ -165,8 +190,12 @@ def reproduce_tpu_matmul(csv: Path, *, fit: bool = False, seed: int = 0) -> TpuP
     extents, times = read_products(Path(csv))
     if not fit:
         return {"count": len(times), "mape": _mape(predict_us(config, extents), times)}
-    if len(times) < 4:
-        raise ConfigError("has fewer than 4 rows to fit", where=str(csv))
+    if len(times) < FEWEST:
+        raise ConfigError(
+            f"has {counted(len(times), 'row')}",
+            where=str(csv),
+            accepted=f"give at least {FEWEST} to fit, or leave out --fit",
+        )
     order = np.random.default_rng(seed).permutation(len(times))
     half, other = order[: len(order) // 2], order[len(order) // 2 :]
     fitted = fit_parameters(config, extents[half], times[half], seed)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.results.reproduced import TpuTokens
 from layerweaver.ir import ConfigError
 from layerweaver.ir.csv_table import CsvTable
+from layerweaver.ir.text import counted
 
 __all__ = ["fit_forms", "predict_ns", "read_times", "reproduce_tpu_v6e"]
 
@@ -201,7 +202,11 @@ def reproduce_tpu_v6e(csv: Path, *, fit: bool = False, seed: int = 0) -> TpuToke
         return document
     one, other = _halves(times, seed)
     if count < FEWEST or not other:
-        raise ConfigError(f"has fewer than {FEWEST} rows to fit", where=str(csv))
+        raise ConfigError(
+            f"has {counted(count, 'row')}",
+            where=str(csv),
+            accepted=f"give at least {FEWEST} to fit, or leave out --fit",
+        )
     forms = fit_forms(one)
     return {
         **document,
