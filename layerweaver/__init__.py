@@ -54,10 +54,10 @@ Every function mirrors a command: :func:`inspect_model`, :func:`compile_models`,
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from layerweaver.backend_sim.report.page import build_report
     from layerweaver.backend_sim.study.certify.certify import certify
     from layerweaver.backend_sim.study.peak.peak import peak
@@ -126,6 +126,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'layerweaver' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - so that importing the package costs nothing
+
     module = import_module(f"layerweaver.{home}")
     value = getattr(module, "load_graph" if name == "import_model" else name)
     globals()[name] = value

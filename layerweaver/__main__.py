@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+# Whatever else is needed loads within `main`, so that Ctrl-C is understood from the start.
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from io import TextIOWrapper
-from typing import TextIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
 
 __all__ = ["main"]
 
@@ -25,62 +26,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when done, 2 when the input is wrong (one line on stderr says what), 130 after Ctrl-C, 1 where a
         command says so (``certify`` when verdicts differ). A fault of the tool itself raises.
     """
+    heard: list[int] = []
+    stop_listening = None
     try:
-        # Loaded here, so that Ctrl-C is understood from the start.
+        stop_listening = _listen(heard)
         from layerweaver.cli.app import run  # noqa: PLC0415
+        from layerweaver.cli.streams import standard_output  # noqa: PLC0415
         from layerweaver.ir.errors import LayerweaverError  # noqa: PLC0415
 
         try:
-            with _standard_output():
+            with standard_output():
                 return run(list(sys.argv[1:] if arguments is None else arguments))
             return 0
         except LayerweaverError as error:
+            if heard:
+                raise
             _complain(str(error))
             return EXIT_WRONG_INPUT
-    except MemoryError:
-        _complain("there is not enough memory; ask for fewer or smaller requests, rows or files")
-        return EXIT_WRONG_INPUT
     except KeyboardInterrupt:
         _complain("interrupted")
         return EXIT_INTERRUPTED
-
-
-@contextmanager
-def _standard_output() -> Iterator[None]:
-    """Bear with a standard output that may be closed, full, or read by nobody any more.
-
-    Raises:
-        OutputError: If what was printed cannot be written.
-    """
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open to the end
-    if isinstance(sys.stdout, TextIOWrapper):
-        # A name that the terminal cannot show is no reason to fail.
-        sys.stdout.reconfigure(errors="replace")
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of our output went away (as `head` does): say nothing, not even at exit.
-        _drop(sys.stdout)
-    except OSError as error:
-        if error.filename is not None:
+    except Exception as error:
+        if heard:
+            # Where Ctrl-C comes while C code imports or calls back, that answers with a fault of its own.
+            _complain("interrupted")
+            return EXIT_INTERRUPTED
+        if not isinstance(error, MemoryError):
             raise
-        from layerweaver.ir.errors import OutputError  # noqa: PLC0415
+        _complain("there is not enough memory; ask for fewer or smaller requests, rows or files")
+        return EXIT_WRONG_INPUT
+    finally:
+        if stop_listening is not None:
+            stop_listening()
 
-        _drop(sys.stdout)
-        raise OutputError(f"cannot be written ({error.strerror})", where="standard output") from None
+
+def _listen(heard: list[int]) -> Callable[[], object] | None:
+    """Note every Ctrl-C in ``heard``; return what ends that, None where somebody else takes care of them."""
+    import signal  # noqa: PLC0415
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return None
+    try:
+        signal.signal(signal.SIGINT, interrupt)
+    except ValueError:  # not the main thread
+        return None
+    return lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _complain(text: str) -> None:
     try:
         print(f"layerweaver: {text}", file=sys.stderr, flush=True)
     except OSError:
-        _drop(sys.stderr)
+        from layerweaver.cli.streams import drop  # noqa: PLC0415
 
-
-def _drop(stream: TextIO) -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        drop(sys.stderr)
 
 
 if __name__ == "__main__":

@@ -231,3 +231,24 @@ def test_compiled_engines_are_found_by_the_next_process(scenario: Path, tmp_path
         documents.append(json.loads(done.stdout)["tenants"])
     assert notices == [True, False, True]
     assert documents[0] == documents[1]
+
+
+_AT_AN_IMPORT = """
+import signal, sys
+left = int(sys.argv[1])
+def heard(event, _):
+    global left
+    left -= event == "import"
+    if event == "import" and left == 0:
+        signal.raise_signal(signal.SIGINT)
+sys.addaudithook(heard)
+from layerweaver.__main__ import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("imports", [5, 9, 20, 45, 90, 160, 260, 400, 600])
+def test_ctrl_c_while_modules_load_is_one_line(imports: int) -> None:
+    words = [sys.executable, "-c", _AT_AN_IMPORT, str(imports), "inspect", "zoo:ncf", "--npu", "tpu-v4i"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "layerweaver: interrupted\n")
