@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, policy_labels
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import Run
+from layerweaver.backend_sim.results.schema.tenant import Tenant
 
 __all__ = ["answer", "compared", "peak_sentence", "verdict_sentence"]
 
@@ -29,17 +30,26 @@ def _violations(run: Run) -> float | None:
 
 
 def _tails(base: Run, other: Run) -> list[tuple[str, float, float]]:
-    """The 99th percentiles from the greatest gain to the greatest loss: tenant, before and after in ms.
+    """The 99th percentiles from the greatest gain to the greatest loss: of what, before and after in ms.
 
     They are of completed requests: tenants of whose requests many are dropped in one of the runs have none.
     """
     pairs = [
-        (one["name"], one["latency_ms"]["p99"], two["latency_ms"]["p99"])
+        (what, before, after)
         for one, two in zip(base["tenants"], other["tenants"], strict=True)
-        if one["latency_ms"]["p99"] and two["latency_ms"]["p99"]
         if all(run.get("dropped", 0) <= _MORE_LATE * run["arrived"] for run in (one, two))
+        for (what, before), (_, after) in zip(_judged(one), _judged(two), strict=False)
+        if before and after
     ]
     return sorted(pairs, key=lambda pair: pair[2] / pair[1])
+
+
+def _judged(tenant: Tenant) -> list[tuple[str, float | None]]:
+    """The 99th percentiles by which a tenant is judged: of a language model those of its tokens."""
+    name, tokens = tenant["name"], tenant.get("llm")
+    if tokens is None:
+        return [(name, tenant["latency_ms"]["p99"])]
+    return [(f"{name}'s TTFT", tokens["ttft_ms"]["p99"]), (f"{name}'s TPOT", tokens["tpot_ms"]["p99"])]
 
 
 def _worse(base: Run, other: Run) -> tuple[str, float, float] | None:
@@ -250,10 +260,20 @@ def _several(names: Sequence[str]) -> str:
 
 
 def _headroom(run: Run) -> str:
-    """The tenant that comes nearest to its limit."""
+    """The tenant that comes nearest to its limit, of language models by the nearest of both."""
     left = [
-        (1 - tail / limit, tenant["name"])
+        (1 - tail / limit, what)
         for tenant in run["tenants"]
-        if (tail := tenant.get("percentile_ms")) is not None and (limit := tenant.get("deadline_ms"))
+        for what, tail, limit in _limited(tenant)
+        if tail is not None and limit
     ]
     return f" (least headroom: {min(left)[1]}, {_percent(min(left)[0])})" if left else ""
+
+
+def _limited(tenant: Tenant) -> list[tuple[str, float | None, float | None]]:
+    """What of a tenant has a limit: its name, the percentile that is judged, and the limit."""
+    due, judged = tenant.get("deadline"), _judged(tenant)
+    if due is None:
+        return [(tenant["name"], tenant.get("percentile_ms"), tenant.get("deadline_ms"))]
+    limits = (due["ttft_ms"], due["tpot_ms"])
+    return [(what, tail, limit) for (what, tail), limit in zip(judged, limits, strict=False)]

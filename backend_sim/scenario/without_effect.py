@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from layerweaver.backend_sim.scenario.llm_schema import TimingsRef
 from layerweaver.backend_sim.scenario.model_refs import CostsRef
 from layerweaver.backend_sim.scenario.schema import BatchSpec, ScenarioSpec, TenantSpec
 from layerweaver.backend_sim.traffic.loops import ClosedLoopSpec
@@ -39,7 +40,13 @@ def without_effect(spec: ScenarioSpec, deadlines_ns: Sequence[int | None]) -> It
     if sum(member.count for member in spec.pool or ()) == 1 and spec.router != "round_robin":
         yield f"router {spec.router} changes nothing: the pool has one NPU"
     for tenant, due_ns in zip(spec.tenants, deadlines_ns, strict=True):
-        reasons = (*_of_limit(tenant), *_of_queue(tenant, due_ns), *_of_batch(tenant), *_of_arrival(tenant))
+        reasons = (
+            *_of_limit(tenant),
+            *_of_queue(tenant, due_ns),
+            *_of_batch(tenant),
+            *_of_arrival(tenant),
+            *_of_tokens(tenant),
+        )
         for reason in reasons:
             yield f"tenant {tenant.name!r}: {reason}"
 
@@ -96,3 +103,17 @@ def _of_arrival(tenant: TenantSpec) -> Iterator[str]:
         yield "arrival.qps changes nothing, since samples says how many"
     if isinstance(arrival, PeriodicSpec) and arrival.seed is not None and not arrival.draws:
         yield "arrival.seed changes nothing without jitter_ms"
+
+
+def _of_tokens(tenant: TenantSpec) -> Iterator[str]:
+    """Keys of how a language model's requests share iterations."""
+    llm = tenant.llm
+    if llm is None:
+        return
+    if llm.long_prefill_threshold >= llm.max_batched_tokens:
+        yield "llm.long_prefill_threshold changes nothing: no iteration has more tokens of anybody"
+    if llm.scheduling == "static" and not llm.kv.reserve_full:
+        yield "llm.kv.reserve_full changes nothing: a static batch has room for whole sequences"
+    if isinstance(tenant.model, TimingsRef):
+        for key in sorted({"dtype_bytes", "tile_mb"} & llm.kv.model_fields_set):
+            yield f"llm.kv.{key} changes nothing: a model of times has no traffic"

@@ -172,10 +172,7 @@ def with_longest(
         for (fitted, family), new in zip(found, (3, 1), strict=True)
         if all(past < FAR for _, _, past in family.sizes)
     ]
-    if not longest:
-        return rows
-    note = f"its counts hold for contexts of {min(longest)} tokens at most; longer requests are refused"
-    return replace(rows, longest=min(longest), notes=(*rows.notes, note))
+    return replace(rows, longest=min(longest, default=0))
 
 
 def _longest(bound: Bound, fitted: Fitted, new: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from layerweaver.backend_sim.results.document import run_document
+from layerweaver.backend_sim.results.sentence import answer, verdict_sentence
 from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.run.run import run_once
 from layerweaver.backend_sim.scenario.reading import load_scenario
@@ -113,6 +114,48 @@ def test_peak_looks_at_tokens() -> None:
         assert 0 < chat["ttft_p99_ms"] <= chat["p99_ms"]
         assert 0 < chat["tpot_p99_ms"] < chat["p99_ms"]
         assert "ttft_p99_ms" not in other
+        assert chat["deadline"] == {"itl_ms": None, "mode": "mean", **SCENARIO["tenants"][0]["deadline"]}
+        assert "deadline_ms" not in chat
+        assert other["deadline_ms"] is None
+
+
+def test_the_sentence_speaks_of_tokens() -> None:
+    def run(policy: str, ttft_ms: float, tpot_ms: float) -> Any:
+        latency = dict.fromkeys(("mean", "p50", "p90", "p99", "p999", "max"), 900.0)
+        tenant = {
+            "name": "chat",
+            "arrived": 10,
+            "qps": 10.0,
+            "violation_rate": 0.0,
+            "latency_ms": latency,
+            "percentile_ms": 900.0,
+            "status": "met",
+            "deadline": {"ttft_ms": 100.0, "tpot_ms": 20.0, "itl_ms": None, "mode": "mean"},
+            "llm": {"ttft_ms": {"p99": ttft_ms}, "tpot_ms": {"p99": tpot_ms}},
+        }
+        system = {"offered_qps": 10.0, "stp": 0.5, "bound_qps": 20.0}
+        return {"policy": policy, "npu": "n", "tenants": [tenant], "system": system}
+
+    runs = [run("fcfs", 80.0, 9.0), run("layerweaver+", 40.0, 12.0)]
+    said = verdict_sentence(runs)
+    assert "cut the 99th percentile of chat's TTFT from 80 to 40 ms" in said
+    assert "raised the 99th percentile of chat's TPOT from 9 to 12 ms" in said
+    assert "layerweaver+ (least headroom: chat's TPOT, 40%)" in answer(runs, ["fcfs", "layerweaver+"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"llm": {"long_prefill_threshold": 4096}}, "llm.long_prefill_threshold changes nothing"),
+        ({"llm": {"scheduling": "static", "kv": {"reserve_full": False}}}, "kv.reserve_full changes nothing"),
+        ({"deadline": {"ttft_ms": 90, "itl_ms": 5, "mode": "strict"}}, ""),
+    ],
+)
+def test_keys_without_effect_are_said(changes: dict[str, Any], said: str) -> None:
+    chat, vision = SCENARIO["tenants"]
+    warnings = load_scenario({**SCENARIO, "tenants": [{**chat, **changes}, vision]}).warnings
+    assert [line for line in warnings if "changes nothing" in line and said in line] or not said
+    assert said or not any("changes nothing" in line for line in warnings)
 
 
 def test_what_is_not_built_is_refused() -> None:

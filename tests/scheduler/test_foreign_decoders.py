@@ -56,7 +56,6 @@ def test_longer_contexts_than_a_graph_has_biases_for_are_refused(tmp_path: Path)
     source = _saved(Form(known=701), tmp_path)
     rows = iteration_rows(source, {})
     assert rows.longest == 700
-    assert "contexts of 700 tokens at most; longer requests are refused" in rows.notes[-1]
     chat = {
         "name": "chat",
         "model": source,

@@ -8,6 +8,7 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.results.schema.fields import LENIENT
+from layerweaver.backend_sim.results.schema.token import TokenDeadline
 
 __all__ = ["Peak", "PeakDifference", "PeakRow", "Spread", "TrialPoint", "TrialTenant"]
 
@@ -25,7 +26,10 @@ class Spread(TypedDict):
 
 @with_config(LENIENT)
 class TrialTenant(TypedDict):
-    """One tenant in a trial; shares of requests that were late or dropped."""
+    """One tenant in a trial; shares of requests that were late or dropped.
+
+    A language model has ``deadline`` as in any run; ``deadline_ms`` is of others.
+    """
 
     name: str
     violation_rate: NotRequired[float | None]
@@ -33,6 +37,7 @@ class TrialTenant(TypedDict):
     ttft_p99_ms: NotRequired[float | None]
     tpot_p99_ms: NotRequired[float | None]
     deadline_ms: NotRequired[float | None]
+    deadline: NotRequired[TokenDeadline]
 
 
 @with_config(LENIENT)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.latency import percentile_index
 from layerweaver.backend_sim.results.schema.peak import TrialPoint, TrialTenant
-from layerweaver.backend_sim.results.tokens import decoder_of, token_times
+from layerweaver.backend_sim.results.tokens import deadline_document, decoder_of, token_times
 from layerweaver.backend_sim.run.run import Run
 
 __all__ = ["trial_point"]
@@ -22,8 +22,9 @@ def trial_point(run: Run, qps: float, *, passed: bool) -> TrialPoint:
 
     Returns:
         ``qps``, ``passed``, ``stopped_early`` and ``tenants`` with ``name``, ``violation_rate`` (late or
-        dropped; None without a deadline) and ``p99_ms`` (of the completed ones; None if there are none), of
-        language models also ``ttft_p99_ms`` and ``tpot_p99_ms``.
+        dropped; None without a deadline), ``p99_ms`` (of the completed ones; None if there are none) and
+        ``deadline_ms``; a language model has ``ttft_p99_ms`` and ``tpot_p99_ms`` too, and ``deadline`` as in
+        any run instead of ``deadline_ms``.
     """
     scenario = run.prepared.scenario
     tenants: list[TrialTenant] = []
@@ -35,19 +36,21 @@ def trial_point(run: Run, qps: float, *, passed: bool) -> TrialPoint:
         decoder = decoder_of(run, index)
         missed = None if due is None else lost
         tokens: TrialTenant = {"name": spec.name}
-        if decoder is not None:
+        if decoder is None:
+            tokens["deadline_ms"] = None if due is None else due / 1e6
+        else:
             times = token_times(run, index, decoder)
             missed = times.late
             tokens["ttft_p99_ms"], tokens["tpot_p99_ms"] = (
                 _p99_ms(times.ttft_ns),
                 _p99_ms(times.known_tpot_ns),
             )
+            tokens["deadline"] = deadline_document(scenario.token_limits(index))
         tenants.append(
             {
                 **tokens,
                 "violation_rate": None if missed is None or not len(latency_ns) else missed / len(latency_ns),
                 "p99_ms": _p99_ms(done),
-                "deadline_ms": None if due is None else due / 1e6,
             }
         )
     return {"qps": qps, "passed": passed, "stopped_early": run.stopped, "tenants": tenants}
