@@ -145,6 +145,10 @@ def _calibrate(
         raise typer.BadParameter(
             "a sibling is a config and its latencies: --sibling NPU --sibling-measured CSV"
         )
+    if output is not None and any(_are_one_file(output, read) for read in (npu, sibling, measured)):
+        raise typer.BadParameter(
+            "is read here and would be lost; give the fitted config a file of its own", param_hint="-o"
+        )
     with session.progress("calibrating") as progress:
         found, problems = calibrate_npu(
             load_npu(npu),
@@ -169,6 +173,14 @@ def _calibrate(
         print_document({**found.document, "unreadable": problems})
     else:
         _print_calibration(found.document)
+
+
+def _are_one_file(output: Path, read: str | Path | None) -> bool:
+    """Whether what is written is what was read."""
+    try:
+        return read is not None and output.samefile(read)
+    except OSError:
+        return False
 
 
 def _draw(context: typer.Context, document: dict[str, Any], plot: Path | None) -> None:

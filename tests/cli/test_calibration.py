@@ -76,6 +76,21 @@ def test_calibrate_writes_a_config_that_scores_better(run: Run, files: tuple[Pat
     assert inspected["totals"]["latency_ms"] == pytest.approx(row["predicted_ms"])
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_fit_never_replaces_what_it_was_fitted_from(
+    run: Run, files: tuple[Path, Path], tmp_path: Path, link: bool
+) -> None:
+    sheet, measured = files
+    output = tmp_path / "linked.yaml" if link else sheet
+    if link:
+        output.symlink_to(sheet)
+    refused = run("npu", "calibrate", sheet, "--measured", measured, "-o", output)
+    assert refused.code == 2
+    assert "would be lost" in refused.err
+    assert refused.err.count("\n") == 1
+    assert sheet.read_text() == SHEET
+
+
 def test_tables_say_what_is_known(run: Run, files: tuple[Path, Path]) -> None:
     sheet, measured = files
     shown = run("npu", "calibrate", sheet, "--measured", measured, "--free", "array.efficiency,overlap")
