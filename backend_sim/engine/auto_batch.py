@@ -4,12 +4,15 @@ A larger batch fetches its weights once for more requests, and fills the array b
 all of them, and what is waited for costs slack.
 
 1. A batch is worth its requests, times their chance to be in time, per work that it takes. The *chance* is
-   ``left / (left + all)``: ``left`` is the slack of the oldest once the batch has taken its standalone time,
-   ``all`` the standalone times of one request of every tenant, which may come in between. *Work* counts the
-   cycles of each engine by how much that engine had to do so far: what the other one does is nearly free.
+   ``left / (left + between)``: ``left`` is the slack of the oldest once the batch is done, alone but behind
+   what is committed, and ``between``, what others may ask for meanwhile, a quarter of the standalone times of
+   one request of every tenant, or of the deadline if that is less. *Work* counts the cycles of each engine by
+   how much that engine had to do so far: what the other one does is nearly free.
 2. The queue takes the batch that is worth the most.
 3. It waits while a larger batch is worth more by at least what the oldest one's chance loses until so many
-   have come, at the mean rate so far; nobody is waited for who is not expected by the deadline.
+   have come, at the mean rate so far; nobody is waited for who is not expected within two deadlines. Waiting
+   is work too: a quarter of what the batch would do meanwhile, on either engine as far as no other tenant's
+   batch is there to keep it busy. Where rivals are, waiting is free.
 4. Without a deadline, or if nobody can be in time, the chance is 1 and nobody is waited for.
 
 Who can no longer be in time even alone steps aside for those who can. Until it begins, a batch is formed anew
@@ -21,17 +24,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from layerweaver.backend_sim.engine.state import OPEN, Profile, State, Tenant
-from layerweaver.scheduler.machine.view import NEVER
+from layerweaver.scheduler.machine.view import NEVER, Machine
 
 __all__ = ["Formed", "auto_batch"]
 
 _STEPS = 16
+_PART = 4
+"""Of what others ask for, one in so many comes in between; of what waiting leaves idle, it is missed later."""
 _SURE = 1 << 14
 """The chance of a request that is surely in time."""
 _TIME_BITS = 18
 """Times are shifted until the deadline, counted from arrival, has so many bits: products stay below 2^62."""
 _PRICES = 1024
-_MOST_LOST = 1 << 20
+_MOST_LOST = 1 << 19
+_MOST_IDLE = 1 << 29
+"""As much as the work of the largest batch can be."""
 
 
 class Formed(NamedTuple):
@@ -56,13 +63,13 @@ def auto_batch(state: State, index: int, deadline: int, queued: int, now: int) -
     shift = 0
     while timed and limit >> shift >= 1 << _TIME_BITS:
         shift += 1
-    others = min(limit, tenant.others_cycles + alone) >> shift
+    between = min(limit, tenant.others_cycles + alone) // _PART >> shift
     size, worth, work, left = 0, 0, 1, 0
     for k in range(first, last):
         profile = state.profiles[k]
         taken, takes = min(queued, profile.batch), _work(profile, compute_price)
-        spare = (slack - profile.standalone_cycles) >> shift
-        gain = taken * (_chance(spare, others) if timed else _SURE)
+        spare = (slack - _lasts(state.visible.machine, profile, now)) >> shift
+        gain = taken * (_chance(spare, between) if timed else _SURE)
         if size == 0 or gain * work > worth * takes:
             size, worth, work, left = taken, gain, takes, spare
         if profile.batch >= queued:
@@ -72,22 +79,33 @@ def auto_batch(state: State, index: int, deadline: int, queued: int, now: int) -
     changes = now + max(1, slack // _STEPS)
     if size < queued or not _may_come(tenant, changes):
         return Formed(size, changes)
+    left = max(0, left)
     gap = (now + tenant.others_cycles + alone) // (tenant.number + tenant.arrived)
+    compute_idle, fetch_idle = _idle(state, index)
     for k in range(first, last):
         profile = state.profiles[k]
-        spare = (slack - profile.standalone_cycles) >> shift
-        wait = (profile.batch - queued) * (min(2 * limit, gap) >> shift)
-        if profile.batch > queued and wait <= limit >> shift and spare > 0:
-            lost = min(_MOST_LOST, wait * (_SURE - _chance(left, others)) // (left + others + 1))
-            takes = _work(profile, compute_price)
-            if profile.batch * _chance(spare, others) * work > (worth + queued * lost) * takes:
+        spare = (slack - _lasts(state.visible.machine, profile, now)) >> shift
+        wait = (profile.batch - queued) * (min(4 * limit, gap) >> shift)
+        if profile.batch > queued and wait <= 2 * (limit >> shift) and spare > 0:
+            lost = min(_MOST_LOST, wait * (_SURE - _chance(left, between)) // (left + between + 1))
+            idle = profile.compute_work * compute_idle // _PRICES * compute_price
+            idle += profile.fetch_work * fetch_idle // _PRICES * (_PRICES - compute_price)
+            idle = idle // (2 * _PART) * wait // max(1, profile.standalone_cycles >> shift)
+            takes = _work(profile, compute_price) + min(_MOST_IDLE, idle)
+            if profile.batch * _chance(spare, between) * work > (worth + queued * lost) * takes:
                 return Formed(0, changes)
     return Formed(size, changes)
 
 
-def _chance(left: int, others: int) -> int:
-    """Chance to be in time with so much slack left, beside so much that others may ask for meanwhile."""
-    return max(0, left) * _SURE // (max(0, left) + others + 1)
+def _lasts(machine: Machine, profile: Profile, now: int) -> int:
+    """Time in which a batch is done that begins now, alone but for the rows that are committed."""
+    fetched = max(0, machine.fetch_end - now) + profile.standalone_cycles
+    return max(fetched, max(0, machine.compute_end - now) + profile.model_compute_cycles)
+
+
+def _chance(left: int, between: int) -> int:
+    """Chance to be in time with so much slack left, where others may ask for so much meanwhile."""
+    return max(0, left) * _SURE // (max(0, left) + between + 1)
 
 
 def _work(profile: Profile, compute_price: int) -> int:
@@ -103,9 +121,26 @@ def _compute_price(state: State) -> int:
         head = state.visible.heads[k]
         compute += head.served_compute_cycles
         fetch += head.served_fetch_cycles
-    while compute + fetch >= 1 << 50:
-        compute, fetch = compute >> 1, fetch >> 1
-    return compute * _PRICES // (compute + fetch)
+    return _share(compute, compute + fetch)
+
+
+def _idle(state: State, index: int) -> tuple[int, int]:
+    """Shares of the compute engine's and of the DMA's time, in 1/1024, that the others' heads would leave."""
+    compute, fetch = _PRICES, _PRICES
+    for k in range(state.visible.machine.tenant_count):
+        head = state.visible.heads[k]
+        if k != index and head.rows_left > 0:
+            longer = max(1, head.left_compute_cycles, head.left_fetch_cycles)
+            compute -= _share(head.left_compute_cycles, longer)
+            fetch -= _share(head.left_fetch_cycles, longer)
+    return max(0, compute), max(0, fetch)
+
+
+def _share(part: int, whole: int) -> int:
+    """In 1/1024."""
+    while whole >= 1 << 50:
+        part, whole = part >> 1, whole >> 1
+    return part * _PRICES // whole
 
 
 def _may_come(tenant: Tenant, by: int) -> bool:

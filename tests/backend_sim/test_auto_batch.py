@@ -23,6 +23,7 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ModelError, ScenarioError
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.policies import load_policy
+from layerweaver.scheduler.policies.contract import Policy
 from layerweaver.scheduler.profile.file import save_profile
 
 SIZES = (1, 2, 4, 8)
@@ -117,6 +118,36 @@ def test_work_counts_by_which_engine_is_short() -> None:
     # A pair fetches half as much per request and computes no less.
     assert _sizes_beside((10, 900)) == {2}
     assert _sizes_beside((900, 10)) == {1}
+
+
+def _sizes_among(policy: Policy, mine: TenantLoad, other: TenantLoad) -> dict[int, int]:
+    outcome = run(SimulationInput(UNIT, (mine, other)), policy, compiled=False)
+    counts = outcome.tenants[0].batch_counts.sum(axis=0)
+    return {size: int(count) for size, count in enumerate(counts) if count}
+
+
+@pytest.mark.parametrize(
+    ("rival", "sizes"), [((10, 900), {2: 8}), ((900, 10), {1: 16})], ids=["same engine", "other engine"]
+)
+def test_waiting_is_free_while_a_rival_keeps_the_engine_busy(
+    rival: tuple[int, int], sizes: dict[int, int]
+) -> None:
+    # A pair fetches half as much per request, but who waits for the next one leaves the DMA idle for long.
+    profiles = tuple(profile_of("m", UNIT, [(10 * size, 900, 900, 0)], size) for size in (1, 2))
+    source = OpenLoop(FixedArrivals([5_000 * k for k in range(1, 17)]))
+    load = TenantLoad("m", profiles, source, BatchRule((1, 2), auto=True), 20_000)
+    (compute, fetch), backlog = rival, OpenLoop(FixedArrivals([0] * 200))
+    other = TenantLoad("o", (profile_of("o", UNIT, [(compute, fetch, fetch, 0)]),), backlog)
+    assert _sizes_among(load_policy("edf"), load, other) == sizes
+
+
+def test_a_batch_ends_behind_what_is_committed() -> None:
+    # The rival computes until 3,001: one ends at 4,001, in time, and both would end at 4,101.
+    profiles = tuple(profile_of("m", UNIT, [(900 + 100 * size, 10, 10, 0)], size) for size in (1, 2))
+    load = TenantLoad("m", profiles, OpenLoop(FixedArrivals([10] * 2)), BatchRule((1, 2), auto=True), 4_050)
+    row = profile_of("o", UNIT, [(3_000, 1, 1, 0)])
+    other = TenantLoad("o", (row,), OpenLoop(FixedArrivals([0])))
+    assert _sizes_among(load_policy("edf:commit=early"), load, other) == {1: 2}
 
 
 def test_requests_without_a_deadline_are_taken_as_they_come() -> None:

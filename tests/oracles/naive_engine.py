@@ -37,6 +37,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
     for tenant in tenants:
         tenant.others = sum(t.load.profiles[0].standalone_cycles for t in tenants if t is not tenant)
         tenant.busy = tenants[0].busy
+        tenant.rivals = [other for other in tenants if other is not tenant]
     kinds = {profile.offline.kind for load in given.tenants for profile in load.profiles}
     limit = 2**58 // given.machine.bandwidth_numerator
     held = 0
@@ -58,6 +59,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
         while True:
             for tenant, drop, defer in zip(tenants, drops, defers, strict=True):
                 tenant.admit(now)
+                tenant.ends = (machine.tc, machine.tm)
                 tenant.form(now, drop, defer)
                 tenant.admit(now)  # what a drop issued at once
             ready = [k for k, tenant in enumerate(tenants) if tenant.batch]
@@ -168,6 +170,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
             _finish(tenant, placed.compute_end, now)
             if isinstance(tenant.load.source, Saturated):
                 tenant.admit(now)
+            tenant.ends = (machine.tc, machine.tm)
             tenant.form(now, drops[index], defers[index])
             work_since = work_since if any(tenant.batch for tenant in tenants) else None
 

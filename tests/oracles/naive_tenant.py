@@ -37,6 +37,8 @@ class Tenant:
         self.chosen: tuple[int, ...] = ()  # of how many that came, and which of them waited, it chose
         self.others = 0  # standalone times of the other tenants
         self.busy = [0, 0]  # what either engine was given to do so far, by all tenants
+        self.ends = (0, 0)  # when compute and DMA are done with what is committed
+        self.rivals: list[Tenant] = []
         self.since = 0  # cycle since which the head batch could have been formed
         self.began = 0
         self.service: dict[int, int] = {}
@@ -249,8 +251,10 @@ class Tenant:
         slack = end - now if timed else 0  # type: ignore[operator]
         limit = self.limit()
         grain = 2 ** max(0, limit.bit_length() - 18) if timed else 1
-        others = min(limit, self.others + alone[0]) // grain
-        left = [(slack - time) // grain for time in alone]
+        others = min(limit, self.others + alone[0]) // 4 // grain
+        behind, fetched = (max(0, end - now) for end in self.ends)
+        lasts = [max(fetched + time, behind + c) for time, (c, _) in zip(alone, sums, strict=True)]
+        left = [(slack - time) // grain for time in lasts]
         chance = [max(0, spare) * 2**14 // (max(0, spare) + others + 1) if timed else 2**14 for spare in left]
         padded = next((k for k, size in enumerate(sizes) if size >= len(queue)), len(sizes) - 1)
         worth = [Fraction(min(len(queue), sizes[k]) * chance[k], work[k]) for k in range(padded + 1)]
@@ -258,19 +262,30 @@ class Tenant:
         size = min(len(queue), sizes[best])
         changes = now + max(1, slack // 16) if timed else None
         if size == len(queue) and changes is not None and self.expects(changes):
-            gap = min(2 * limit, (now + self.others + alone[0]) // len(self.arrived)) // grain
+            gap = min(4 * limit, (now + self.others + alone[0]) // len(self.arrived)) // grain
+            taken = [rival.fills() for rival in self.rivals if rival.batch]
+            idle = [max(0, 1024 - sum(engine)) for engine in zip((0, 0), *taken, strict=True)]
             for k, larger in enumerate(sizes):
                 if larger <= size or left[k] <= 0:
                     continue
                 wait = (larger - size) * gap
-                if wait > limit // grain:
+                if wait > 2 * (limit // grain):
                     continue
-                lost = min(2**20, wait * (2**14 - chance[best]) // (left[best] + others + 1))
-                if Fraction(larger * chance[k], work[k]) > Fraction(size * (chance[best] + lost), work[best]):
+                lost = min(2**19, wait * (2**14 - chance[best]) // (max(0, left[best]) + others + 1))
+                unused = sums[k][0] // unit * idle[0] // 1024 * price
+                unused += sums[k][1] // unit * idle[1] // 1024 * (1024 - price)
+                unused = min(2**29, unused // 8 * wait // max(1, alone[k] // grain))
+                if Fraction(larger * chance[k], work[k] + unused) > Fraction(size * (chance[best] + lost), work[best]):
                     self.batch, self.profile = [], 0
                     return changes
         self.batch, self.profile = queue[:size], best
         return changes
+
+    def fills(self) -> tuple[int, int]:
+        """Of the time that the rest of the head takes, what it keeps compute and DMA busy for, in 1/1024."""
+        table = self.load.profiles[self.profile].table
+        compute, fetch = (int(c[self.row :].sum()) for c in (table.compute_cycles, table.memory_cycles))
+        return 1024 * compute // max(1, compute, fetch), 1024 * fetch // max(1, compute, fetch)
 
     def expects(self, by: int) -> bool:
         """Whether somebody may come by then who would be let in."""
