@@ -30,7 +30,7 @@ __all__ = ["Formed", "auto_batch"]
 
 _STEPS = 16
 _PART = 4
-"""Of what others ask for, one in so many comes in between; of what waiting leaves idle, it is missed later."""
+"""The part of what others ask for that comes in between, and of what waiting leaves idle that is missed."""
 _SURE = 1 << 14
 """The chance of a request that is surely in time."""
 _TIME_BITS = 18

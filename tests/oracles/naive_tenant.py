@@ -275,7 +275,8 @@ class Tenant:
                 unused = sums[k][0] // unit * idle[0] // 1024 * price
                 unused += sums[k][1] // unit * idle[1] // 1024 * (1024 - price)
                 unused = min(2**29, unused // 8 * wait // max(1, alone[k] // grain))
-                if Fraction(larger * chance[k], work[k] + unused) > Fraction(size * (chance[best] + lost), work[best]):
+                worth_now = Fraction(size * (chance[best] + lost), work[best])
+                if Fraction(larger * chance[k], work[k] + unused) > worth_now:
                     self.batch, self.profile = [], 0
                     return changes
         self.batch, self.profile = queue[:size], best
