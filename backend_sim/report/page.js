@@ -68,6 +68,13 @@
     });
   }
 
+  async function opened(fold) {
+    if (!fold.open) { return; }
+    await unfold(fold);
+    await drawAll(shown(fold));
+    buttons();
+  }
+
   async function start() {
     document.querySelectorAll("input[data-filter]").forEach(function (input) {
       const rows = document.getElementById(input.dataset.filter).tBodies[0].rows;
@@ -79,15 +86,11 @@
       });
     });
     await loadPlotly();
+    const folds = Array.from(document.querySelectorAll("details:has(> script.packed)"));
+    folds.forEach(function (fold) { fold.addEventListener("toggle", function () { return opened(fold); }); });
+    await Promise.all(folds.map(opened));  // some may have been opened by now
     await drawAll(shown(document));
     buttons();
-    document.querySelectorAll("details:has(> script.packed)").forEach(function (fold) {
-      fold.addEventListener("toggle", async function () {
-        await unfold(fold);
-        await drawAll(shown(fold));
-        buttons();
-      });
-    });
     document.documentElement.dataset.charts = String(document.querySelectorAll("script[data-drawn]").length);
   }
 
