@@ -62,7 +62,7 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
     lasted_ns = 1e9 * plan.queries / total
     if longest_ns > _MOST_HIDDEN * lasted_ns:
         reasons.append(
-            f"a trial lasts {lasted_ns / 1e6:.3g} ms and {slowest} may take {longest_ns / 1e6:.3g} ms, so "
+            f"a trial lasts {lasted_ns / 1e6:,.4g} ms and {slowest} may take {longest_ns / 1e6:,.4g} ms, so "
             "that loads which no policy serves for long may pass"
         )
         needed = max(needed, math.ceil(longest_ns / 1e9 * total / _MOST_HIDDEN))
