@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-__all__ = ["counted", "first_of", "one_line", "printable", "printable_json"]
+__all__ = ["counted", "figure", "first_of", "one_line", "printable", "printable_json"]
 
 _LONGEST = 600
 
@@ -41,6 +41,11 @@ def one_line(text: str) -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """So many of something, in words: ``1 layer``, ``2 layers``; ``many`` where it does not end in an s."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def figure(value: float, digits: int = 3) -> str:
+    """A number in so many digits, and in full where it has more before the point: 0.0123, 1.23, 12,345."""
+    return f"{value:,.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:.{digits}g}"
 
 
 def first_of(parts: Sequence[str], most: int, what: str = "") -> str:

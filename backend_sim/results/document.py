@@ -16,6 +16,7 @@ from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.backend_sim.results.system import npu_documents, system_document
 from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
 from layerweaver.backend_sim.run.run import Run
+from layerweaver.ir.text import figure
 
 __all__ = ["STARVING", "run_document"]
 
@@ -142,6 +143,6 @@ def _starving(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
         if len(tenants) > 1 and waited_ms > STARVING * round_ms:
             yield (
                 f"{run.policy.name} starves {tenant['name']}: a request at the head of its queue waited "
-                f"{waited_ms:.4g} ms for its next layer, {waited_ms / round_ms:.0f} times what one request "
-                "of every tenant takes"
+                f"{figure(waited_ms, 4)} ms for its next layer, {waited_ms / round_ms:.0f} times what one "
+                "request of every tenant takes"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.results.schema.run import Run
-from layerweaver.ir.text import first_of
+from layerweaver.ir.text import figure, first_of
 
 __all__ = ["span_notes"]
 
@@ -32,9 +32,9 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
         yield text if len(found) == len(runs) else f"{', '.join(found)}: {text}"
     longer = [
         (
-            f"{name} {run['system']['measured_s']:.3g} s"
+            f"{name} {figure(run['system']['measured_s'])} s"
             if len(runs) > 1
-            else f"{run['system']['measured_s']:.3g} s",
+            else f"{figure(run['system']['measured_s'])} s",
             run,
         )
         for name, run in known
@@ -44,7 +44,7 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
         times = first_of([text for text, _ in longer], _NAMED)
         yield (
             f"q/s is over the time until the last completion ({times}), of which requests come in "
-            f"{longer[0][1]['system']['offered_s']:.3g} s"
+            f"{figure(longer[0][1]['system']['offered_s'])} s"
         )
 
 
@@ -62,7 +62,7 @@ def _ended_early(run: Run) -> str:
         at = f" ({rate:,.4g} q/s until then)" if rate else ""
         when = "all at once" if tenant["arrived"] else "before the measured time"
         if offered_s:
-            when = f"after {offered_s:.3g} of {longest_s:.3g} s measured{at}"
+            when = f"after {figure(offered_s)} of {figure(longest_s)} s measured{at}"
         told.append(f"{tenant['name']} {when}")
     if not told:
         return ""

@@ -8,6 +8,7 @@ from layerweaver.backend_sim.run.variants import Npu
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import BatchSpec
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
+from layerweaver.ir.text import figure
 from layerweaver.scheduler.policies.registry import load_spec, policy_names
 
 __all__ = ["delay_warnings"]
@@ -31,7 +32,7 @@ def delay_warnings(scenario: Scenario, npus: Sequence[Npu]) -> Iterator[str]:
             early = ", ".join(_starting_early())
             lost = f"is late, except under policies that start a batch while it can be in time ({early})"
         yield (
-            f"tenant {tenant.name!r}: batch.delay_ms {batch.delay_ms:g} and the {alone_ms:.3g} ms of a "
+            f"tenant {tenant.name!r}: batch.delay_ms {batch.delay_ms:g} and the {figure(alone_ms)} ms of a "
             f"request alone exceed its deadline of {due_ns / 1e6:g} ms: whoever waits so long {lost}"
         )
 

@@ -10,6 +10,7 @@ from layerweaver.backend_sim.llm.cold import iteration_sums
 from layerweaver.backend_sim.run.decoders import DecoderModel
 from layerweaver.backend_sim.run.mean_request import sizes_of
 from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.ir.text import figure
 from layerweaver.scheduler.iterations.timings import Timings
 from layerweaver.scheduler.offline import ModelProfile
 
@@ -45,7 +46,7 @@ def long_row_warnings(
         if not isinstance(model.costs, Timings):
             what = f"row {model.costs.layer_names[int(np.argmax(tiles))]}"
         yield (
-            f"{tenant.name}: {what} takes {row_ns / 1e6:.3g} ms with {chunk * beside:,} tokens, and "
-            f"{waiting} can wait {max(0.0, spare_ns) / 1e6:.3g} ms; a smaller llm.max_batched_tokens or "
+            f"{tenant.name}: {what} takes {figure(row_ns / 1e6)} ms with {chunk * beside:,} tokens, and "
+            f"{waiting} can wait {figure(max(0.0, spare_ns) / 1e6)} ms; a smaller llm.max_batched_tokens or "
             "llm.long_prefill_threshold makes rows shorter"
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from layerweaver.backend_sim.run.variants import Menus, Npu, largest_table
 from layerweaver.costmodel import NpuConfig, share_activation_buffer
 from layerweaver.costmodel.table import CostTable
-from layerweaver.ir.text import first_of
+from layerweaver.ir.text import figure, first_of
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 
 __all__ = ["share_activations", "sharing_notes", "unheard_notes"]
@@ -49,12 +49,12 @@ def sharing_notes(npus: Sequence[Npu], names: Sequence[str]) -> Iterator[str]:
         told = sorted((found for found in more if found[0] > 0), reverse=True)
         if buffer_bytes is None or not told:
             continue
-        parts = [f"{name} by {spilled / 1e6:.3g} MB" for spilled, name in told]
+        parts = [f"{name} by {figure(spilled / 1e6)} MB" for spilled, name in told]
         peak = sum(table.peak_activation_bytes for table in tables)
         yield (
-            f"the tenants' activations, {peak / 1e6:.3g} MB at their largest, exceed the "
-            f"{buffer_bytes / 1e6:.3g} MB buffer of {npu.machine.name}, which they divide: that raises DRAM "
-            f"traffic per batch of {first_of(parts, _NAMED, 'tenants')}, over what inspect and "
+            f"the tenants' activations, {figure(peak / 1e6)} MB at their largest, exceed the "
+            f"{figure(buffer_bytes / 1e6)} MB buffer of {npu.machine.name}, which they divide: that raises "
+            f"DRAM traffic per batch of {first_of(parts, _NAMED, 'tenants')}, over what inspect and "
             "compile say of each model by itself"
         )
 
@@ -69,8 +69,8 @@ def unheard_notes(npus: Sequence[Npu], configs: Sequence[NpuConfig]) -> Iterator
             held = sum(int(menu[0].table.weight_bytes.sum()) for menu in npu.menus)
             if capacity_gb is not None and npu.machine.name == config.name and held > capacity_gb * 1e9:
                 yield (
-                    f"the weights that one request of every tenant fetches, {held / 1e9:.3g} GB, exceed the "
-                    f"{capacity_gb:.3g} GB of {config.name}'s DRAM (dram.capacity_gb)"
+                    f"the weights that one request of every tenant fetches, {figure(held / 1e9)} GB, exceed "
+                    f"the {figure(capacity_gb)} GB of {config.name}'s DRAM (dram.capacity_gb)"
                 )
 
 

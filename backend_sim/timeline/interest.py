@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome, is_late
+from layerweaver.ir.text import figure
 
 __all__ = ["Window", "window_of_interest"]
 
@@ -69,5 +70,5 @@ def window_of_interest(
     return (
         start,
         due_ns + latency_ns + latency_ns // 4 + 1,
-        f"{reason}: request {request} of {name}, {latency_ns / 1e6:.4g} ms",
+        f"{reason}: request {request} of {name}, {figure(latency_ns / 1e6, 4)} ms",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerweaver.ir import ModelError
-from layerweaver.ir.text import counted, first_of
+from layerweaver.ir.text import counted, figure, first_of
 
 
 def test_message_is_where_what_and_what_would_be_accepted() -> None:
@@ -32,6 +32,13 @@ def test_one_of_something_is_no_plural() -> None:
     ]
     assert counted(1, "query", "queries") == "1 query"
     assert counted(3, "query", "queries") == "3 queries"
+
+
+def test_large_figures_stand_in_full() -> None:
+    assert [figure(value) for value in (0, 0.01234, 9.996, 999.4, 999.6, 3600, -12345.6)] == [
+        *("0", "0.0123", "10", "999", "1,000", "3,600", "-12,346"),
+    ]
+    assert [figure(value, 4) for value in (3011.2, 9999.7, 14_320.0)] == ["3011", "10,000", "14,320"]
 
 
 def test_a_list_is_cut_in_words() -> None:

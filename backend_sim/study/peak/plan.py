@@ -14,7 +14,7 @@ from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
-from layerweaver.ir.text import counted, first_of
+from layerweaver.ir.text import counted, figure, first_of
 from layerweaver.scheduler.bounds import pool_bound
 
 __all__ = ["PeakPlan", "bound_factor", "judged", "peak_warnings", "plan_peak"]
@@ -202,6 +202,6 @@ def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
         alone_ms = 1e3 * prepared.standalone_s(index)
         if deadline_ns / 1e6 < alone_ms:
             yield (
-                f"{tenant.name}: one request alone takes {alone_ms:.3g} ms, its deadline is "
+                f"{tenant.name}: one request alone takes {figure(alone_ms)} ms, its deadline is "
                 f"{deadline_ns / 1e6:g} ms: no rate can keep it"
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from layerweaver.backend_sim.results.verdict import early_stopping_queries
 from layerweaver.backend_sim.study.peak.plan import PeakPlan, judged
-from layerweaver.ir.text import first_of
+from layerweaver.ir.text import figure, first_of
 
 __all__ = ["Shortage", "shortage"]
 
@@ -62,8 +62,8 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
     lasted_ns = 1e9 * plan.queries / total
     if longest_ns > _MOST_HIDDEN * lasted_ns:
         reasons.append(
-            f"a trial lasts {lasted_ns / 1e6:,.4g} ms and {slowest} may take {longest_ns / 1e6:,.4g} ms, so "
-            "that loads which no policy serves for long may pass"
+            f"a trial lasts {figure(lasted_ns / 1e6)} ms and {slowest} may take {figure(longest_ns / 1e6)} "
+            "ms, so that loads which no policy serves for long may pass"
         )
         needed = max(needed, math.ceil(longest_ns / 1e9 * total / _MOST_HIDDEN))
     return Shortage(tuple(reasons), needed)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.cli.session import plain_terminal, table
-from layerweaver.ir.text import counted
+from layerweaver.ir.text import counted, figure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -136,8 +136,8 @@ def totals_lines(document: Document) -> Iterator[str]:
         if (clock_hz := document.get("roofline", {}).get("clock_hz")) and totals["standalone_cycles"]:
             seconds = totals["standalone_cycles"] / clock_hz
             rate = document["batch"] / seconds
-            shown = f"{rate:,.0f}" if rate >= 1000 else f"{rate:.4g}"
-            yield f"{1e3 * seconds:.4g} ms alone, {shown} inferences/s"
+            shown = figure(rate, 3 if rate >= 1000 else 4)
+            yield f"{figure(1e3 * seconds, 4)} ms alone, {shown} inferences/s"
         if (energy_j := totals.get("energy_j")) is not None:
             each = f"batch of {document['batch']}" if document["batch"] > 1 else "inference"
             yield f"energy: {1e3 * energy_j:.3g} mJ per {each} ({totals['energy_counts']})"
