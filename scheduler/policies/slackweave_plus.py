@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from layerweaver.scheduler.machine.timelines import fetch_end_of
-from layerweaver.scheduler.machine.view import HOLD, Memory, View
+from layerweaver.scheduler.machine.view import HOLD, NEVER, Memory, View
 from layerweaver.scheduler.policies.contract import PolicySpec
 from layerweaver.scheduler.rules.commitment import (
     LATE,
@@ -52,7 +52,7 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
                 chosen = woven
             if chosen == first:
                 machine.mode = FIRST
-    if options.commit != LATE or has_full_queue(view.heads[chosen]):
+    if options.commit != LATE:
         return chosen
     ahead = machine.compute_end - machine.start
     if ahead <= lead_of(view.heads[chosen]):
@@ -102,10 +102,13 @@ def _lead(view: View, chosen: int) -> int:
         longest = max(longest, lead_of(head))
         if head.queued - head.passed > head.batch:
             longest = max(longest, head.full_standalone_cycles - head.full_compute_cycles)
+    full = has_full_queue(heads[chosen])
+    if full:
+        longest = NEVER // 4
     for tenant in range(machine.tenant_count):
         head = heads[tenant]
         spare = head.limit_cycles - head.full_standalone_cycles
-        if 0 <= spare < 4 * longest:
+        if 0 <= spare < 4 * longest and not (full and tenant == chosen):
             if arrived < 0:
                 arrived = _arrived(view)
             if 10 * head.arrived >= arrived:
