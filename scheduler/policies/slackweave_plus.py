@@ -6,10 +6,11 @@
    come, will be late that would not be otherwise? It divides by the work that saving them takes.
 3. The tenant with the highest answer goes first, unless it loses nothing by letting the one with the least
    slack go before; ties go to the least slack. Who cannot be in time goes last: a tenant, and of each tenant
-   the requests that cannot, behind its others.
+   the requests that cannot, behind its others; but before a longer row where nobody loses by that.
 4. A row that leaves less idle time goes before if it delays the first one by less than its own time.
-5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row. Nobody is
-   held who has a quarter of all others' time, if what is fetched meanwhile computes for long.
+5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row; for a full
+   queue, as early as the others can wait. Nobody is held who has a quarter of all others' time, if what is
+   fetched meanwhile computes for long.
 """
 
 from __future__ import annotations
@@ -93,18 +94,17 @@ def _lead(view: View, chosen: int) -> int:
     The rest of a request, alone, takes as long as its computes and the lead of its next row, by which that
     must be fetched ahead for the rest never to wait. The largest lead counts, of all heads and of what waits
     behind them, so that rows can be woven, up to a quarter of the slack of the tightest tenant that sends a
-    tenth of the requests: it waits for whatever is committed when it comes.
+    tenth of the requests: it waits for whatever is committed when it comes. Whoever comes to a full queue is
+    lost, so its head is fetched as early as the other tenants allow.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
-    longest, arrived = 0, -1
+    full = has_full_queue(heads[chosen])
+    longest, arrived = NEVER // 4 if full else 0, -1
     for k in range(machine.ready_count):
         head = heads[ready[k]]
         longest = max(longest, lead_of(head))
         if head.queued - head.passed > head.batch:
             longest = max(longest, head.full_standalone_cycles - head.full_compute_cycles)
-    full = has_full_queue(heads[chosen])
-    if full:
-        longest = NEVER // 4
     for tenant in range(machine.tenant_count):
         head = heads[tenant]
         spare = head.limit_cycles - head.full_standalone_cycles

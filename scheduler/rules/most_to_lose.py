@@ -49,6 +49,13 @@ def _work(head: Head) -> int:
 
 
 @inlined
+def _spare(head: Head) -> int:
+    """For how long whoever comes to a tenant next can wait at least, if its batches wait for company."""
+    spare = head.limit_cycles - head.full_standalone_cycles
+    return spare if head.full == 1 else spare - head.delay_cycles
+
+
+@inlined
 def _before_others(head: Head) -> tuple[int, int]:
     """Compute and fetch cycles that others wait for: what is left of the head, and a tenth of what waits."""
     compute, fetch = head.left_compute_cycles, head.left_fetch_cycles
@@ -73,10 +80,7 @@ def _has_time(view: View, head: Head, delay: int) -> bool:
     slack = head.deadline - _ends(head, max(machine.compute_end, machine.start), machine.start)
     if slack < 2 * delay:
         return False
-    spare = head.limit_cycles - head.full_standalone_cycles
-    spare -= delay + max(head.left_compute_cycles, head.left_fetch_cycles)
-    if head.full > 1:
-        spare -= head.delay_cycles
+    spare = _spare(head) - delay - max(head.left_compute_cycles, head.left_fetch_cycles)
     behind = head.queued - head.passed - head.batch
     if behind > 0:
         each = _divided(_work(head), head.full)
@@ -189,6 +193,9 @@ def most_to_lose(view: View) -> int:
     """The tenant that loses the most per work by waiting for the others' heads; ties go to the least slack.
 
     If it can wait for whoever has the least slack of those that have anything to lose, that one goes first.
+    If nobody has, a request that is late anyway goes first where it takes less time than the row that would,
+    and no more than whoever comes to its tenant next can wait: those that come have less to wait for, and
+    find room in the queue.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
     compute, fetch = 0, 0
@@ -201,6 +208,7 @@ def most_to_lose(view: View) -> int:
     time, load = -1, 0
     first, most, least = -1, 0, 0
     urgent, soonest = -1, 0
+    late, shortest = -1, 0
     for k in range(machine.ready_count):
         tenant = ready[k]
         head = heads[tenant]
@@ -218,10 +226,14 @@ def most_to_lose(view: View) -> int:
         rank = head.latest_start
         if index == HOPELESS:
             rank = head.remaining_cycles
+            if _spare(head) >= rank and (late < 0 or rank < shortest):
+                late, shortest = tenant, rank
         if first < 0 or index > most or (index == most and rank < least):
             first, most, least = tenant, index, rank
         if index > 0 and (urgent < 0 or head.latest_start < soonest):
             urgent, soonest = tenant, head.latest_start
     if urgent >= 0 and urgent != first and _may_wait(view, first, urgent):
         return urgent
+    if most == 0 and late >= 0 and shortest < max(heads[first].compute_cycles, heads[first].fetch_cycles):
+        return late
     return first

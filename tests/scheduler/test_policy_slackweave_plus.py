@@ -72,6 +72,36 @@ def test_a_hopeless_request_that_has_begun_is_finished_for_those_behind_it(desk:
     assert desk(POLICY, 2).decide(heads, **at) == 1
 
 
+def test_a_late_request_goes_before_a_longer_row_where_nobody_loses_by_that(desk: Any) -> None:
+    late = {"deadline": 250, "hopeless": 1, "passed": 1, "arrived": 1}
+    row = {"deadline": 10_000, "compute_cycles": 101, "remaining_cycles": 1000, "left_compute_cycles": 1000}
+    row |= {"full_compute_cycles": 1000, "full_standalone_cycles": 1000}
+    at = {"one_kind": 1, "now": 200, "start": 200, "compute_end": 200}
+    assert desk(POLICY, 2).decide({0: late, 1: row}, **at) == 0
+    # Not before a row that takes no longer, nor if the other would lose by it,
+    assert desk(POLICY, 2).decide({0: late, 1: row | {"compute_cycles": 100}}, **at) == 1
+    assert desk(POLICY, 2).decide({0: late, 1: row | {"deadline": 1250}}, **at) == 1
+    # nor if it keeps whoever comes to its own tenant next from being in time.
+    assert desk(POLICY, 2).decide({0: late | {"limit_cycles": 150}, 1: row}, **at) == 1
+    assert desk(POLICY, 2).decide({0: late | {"full": 2, "delay_cycles": 60}, 1: row}, **at) == 1
+
+
+def test_a_full_queue_is_emptied_as_early_as_the_others_can_wait(desk: Any) -> None:
+    head = {"deadline": 500, "limit_cycles": 500, "arrived": 10}
+    other = {"limit_cycles": 500, "deadline": 900, "arrived": 10}
+    at = {"one_kind": 1, "compute_end": 150, "ready_count": 1}
+    held = desk(POLICY, 2)
+    assert held.decide({0: head, 1: other}, **at) == HOLD
+    # What it leaves to the other tenant is a quarter of what that can wait: (500 - 100) / 4.
+    full = head | {"queue_limit": 1}
+    assert held.decide({0: full, 1: other}, **at) == HOLD
+    assert held.held_until == 50
+    assert held.decide({0: full, 1: other}, **at | {"compute_end": 100}) == 0
+    # Its own tenant's, and of those who send less than a tenth, do not count.
+    assert held.decide({0: full, 1: other | {"limit_cycles": NEVER}}, **at) == 0
+    assert held.decide({0: full, 1: other | {"arrived": 1}}, **at) == 0
+
+
 def test_nothing_is_fetched_before_compute_needs_it(desk: Any) -> None:
     # The compute engine is busy for 100 cycles; alone the rest takes 110 cycles, 100 of them computing, so
     # its next row must be fetched 10 cycles before.
