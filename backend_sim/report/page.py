@@ -27,6 +27,7 @@ from layerweaver.backend_sim.results.own_metrics import unknown_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import Run
+from layerweaver.backend_sim.results.searches import peak_notes
 from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
 from layerweaver.backend_sim.results.spans import span_notes
 from layerweaver.ir.text import first_of
@@ -101,9 +102,7 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
             table_markup(table, identifier=f"peak-{index}")
             for index, table in enumerate(peak_tables(documents))
         )
-        said = (
-            text for peak in documents.peaks for text in (*_said(peak, "warnings"), *_said(peak, "notes"))
-        )
+        said = (text for peak in documents.peaks for text in peak_notes(peak))
         sections.append(_section("peaks", "Peak rates", body + _notes(said)))
     tenants = {tenant["name"] for run in documents.runs for tenant in run.tenants}
     many = len(tenants) > DRAWN_TENANTS

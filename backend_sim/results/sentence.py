@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, policy_labels
-from layerweaver.backend_sim.results.schema.peak import Peak
+from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.tenant import Tenant
+from layerweaver.ir.text import first_of
 
 __all__ = ["answer", "compared", "peak_sentence", "verdict_sentence"]
 
@@ -144,7 +145,23 @@ def peak_sentence(document: Peak) -> str:
     if best.get("status") == "too_short":
         why = "".join(f" ({reason})" for reason in best.get("reasons", ())[:1])
         text += f", as far as trials tell that are too short to be sure{why}"
-    return f"{text}."
+    return f"{text}.{_undecided(document, best)}"
+
+
+def _undecided(document: Peak, best: PeakRow) -> str:
+    """From whom the seeds do not tell the best policy, in words."""
+    unsure: list[str] = []
+    for item in document.get("differences", []):
+        pair, found = (item["policy"], item["against"]), item["peak_qps"]
+        if found is not None and best["policy"] in pair and found["low"] <= 0 <= found["high"]:
+            unsure.extend(name for name in pair if name != best["policy"])
+    low, high = best.get("peak_qps_low"), best.get("peak_qps_high")
+    if not unsure or low is None or high is None:
+        return ""
+    return (
+        f" The seeds do not tell it from {first_of(unsure, _NAMED)} (95% interval {_figure(low)} to "
+        f"{_figure(high)})."
+    )
 
 
 def verdict_sentence(runs: Sequence[Run]) -> str:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from layerweaver.backend_sim.results.searches import peak_notes
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.model_commands import load_json, load_text
 from layerweaver.cli.outputs import named_file
-from layerweaver.cli.rendering.notes import peak_notes
 from layerweaver.cli.rendering.results import comparison_tables, outcome_tables, peak_table
 from layerweaver.cli.serving import CodeOption, OutputOption, deliver, finish
 from layerweaver.cli.session import JsonOption, Session, console, session_of

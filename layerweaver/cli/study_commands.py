@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from layerweaver.backend_sim.results.searches import peak_notes
 from layerweaver.cli.manual import epilog
-from layerweaver.cli.rendering.notes import peak_notes
 from layerweaver.cli.rendering.results import certify_tables, peak_table, policies_table
 from layerweaver.cli.serving import (
     CodeOption,

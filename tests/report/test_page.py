@@ -358,3 +358,19 @@ def test_metrics_of_packages_that_are_not_installed_are_named(make_document: Mak
     run["system"]["own"] = {"<jain>": 0.5}
     assert "not shown, as no installed package says how: &lt;jain&gt;, spread_ms" in build_report([run])
     assert "not shown" not in build_report([make_document("fcfs", details=False)])
+
+
+def test_what_a_search_does_not_tell_stands_on_its_page(peak_document: dict[str, Any]) -> None:
+    document = copy.deepcopy(peak_document)
+    first, second = document["results"]
+    second |= {"monotone": False, "peak_qps_low": 9000.0, "peak_qps_high": 40000.0}
+    spread = {"mean": 21000.0, "sd": 1.0, "low": -5.0, "high": 42000.0, "values": [1.0, 2.0]}
+    document["differences"] = [
+        {"policy": second["policy"], "against": first["policy"], "level": 0.95, "peak_qps": spread}
+    ]
+    page = unescape(build_report([document]))
+    assert "bound. The seeds do not tell it from fcfs (95% interval 9,000 to 40,000)." in page
+    assert "layerweaver+ less fcfs, seed by seed: 21,000 q/s, 95% interval -5 .. 42,000" in page
+    assert "layerweaver+: not monotone: a load below 33,000 q/s failed too" in page
+    document["differences"][0]["peak_qps"]["low"] = 5.0
+    assert "seeds do not tell it" not in build_report([document])

@@ -11,11 +11,10 @@ from layerweaver.ir.units import ENERGY_COUNTS
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.results.certified import CertifiedTenant
-    from layerweaver.backend_sim.results.schema.peak import Peak
     from layerweaver.backend_sim.results.schema.run import Run
     from layerweaver.backend_sim.results.schema.tenant import Tenant
 
-__all__ = ["comparison_notes", "missing_queries", "peak_notes", "rate", "run_notes", "span"]
+__all__ = ["comparison_notes", "missing_queries", "run_notes"]
 
 
 _MOST_REASONS = 20
@@ -93,38 +92,3 @@ def _too_short(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
         for reason, under in short.items():
             policies = "" if len(under) == len(runs) else f" under {', '.join(under)}"
             yield f"{tenant['name']}{policies}: {reason}"
-
-
-def rate(qps: float | None) -> str:
-    """Requests per second, in full."""
-    return "-" if qps is None else f"{qps:,.0f}" if abs(qps) >= 1000 else f"{qps:.4g}"
-
-
-def span(low: float | None, high: float | None) -> str:
-    """A range of rates."""
-    if low is None and high is None:
-        return "-"
-    return " .. ".join(rate(edge) for edge in (low, high))
-
-
-def peak_notes(document: Peak) -> list[str]:
-    """What a table of peak rates does not say: where passing is not monotone in the load, what is missing."""
-    notes = list(document.get("warnings", []))
-    notes += [
-        f"{item['policy']} less {item['against']}, seed by seed: {rate(found['mean'])} q/s, 95% interval "
-        f"{span(found['low'], found['high'])}"
-        for item in document.get("differences", [])
-        if (found := item["peak_qps"]) is not None
-    ]
-    if needed := max((row.get("needed_queries", 0) for row in document["results"]), default=0):
-        notes.append(f"give --queries {needed} or more to be sure of what is too short")
-    notes += [
-        f"{row['policy']}: not monotone: a load below {rate(row['peak_qps'])} q/s failed too; "
-        "trial_points of --json has every load tried"
-        for row in document["results"]
-        if not row["monotone"]
-    ]
-    notes += document.get("notes", [])
-    if document.get("interrupted"):
-        notes.append("interrupted: brackets are as wide as they were then, and later policies are missing")
-    return notes

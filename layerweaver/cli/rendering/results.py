@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, shown
 from layerweaver.backend_sim.results.schema.token import limits_text
+from layerweaver.backend_sim.results.searches import rate, span
 from layerweaver.backend_sim.results.spreads import spread_tables
-from layerweaver.cli.rendering.notes import comparison_notes, missing_queries, rate, run_notes, span
+from layerweaver.cli.rendering.notes import comparison_notes, missing_queries, run_notes
 from layerweaver.cli.rendering.tables import number, percent
 from layerweaver.cli.rendering.tokens import token_tables
 from layerweaver.cli.session import plain_terminal, table
