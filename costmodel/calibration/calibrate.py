@@ -141,11 +141,8 @@ def _second_half(say: Tell, share: float, text: str) -> None:
 def _check(config: NpuConfig, measurements: Measurements, networks: Sequence[Measured]) -> None:
     """Refuse what cannot be calibrated."""
     if len(networks) < FEWEST:
-        every = len(measurements.rows)
         raise ConfigError(
-            f"only {len(networks)} of the models can be read"
-            if len(networks) < every
-            else f"has {counted(every, 'measurement')}",
+            f"has {counted(len(networks), 'measurement')}",
             where=str(measurements.path),
             accepted=f"give at least {FEWEST} networks or layers to fit a config to",
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from layerweaver.costmodel import NpuConfig, cost_columns
-from layerweaver.costmodel.calibration.calibrate import Calibration, Measured, calibrate, check_peak
+from layerweaver.costmodel.calibration.calibrate import FEWEST, Calibration, Measured, calibrate, check_peak
 from layerweaver.costmodel.calibration.measurements import Measurement, Measurements, read_measurements
 from layerweaver.costmodel.calibration.suggest import suggest
 from layerweaver.costmodel.calibration.validation import score_document
@@ -81,6 +81,16 @@ def read_networks(
         except ModelError as error:
             problems.append(f"{row.where}: left out: {error}")
     return measurements, networks, problems
+
+
+def _check_enough(path: Path, networks: Sequence[Measured], problems: Sequence[str]) -> None:
+    """Refuse to fit where too few models can be read, and say what is wrong with the first of the others."""
+    if problems and len(networks) < FEWEST:
+        raise ConfigError(
+            f"only {len(networks)} of the models can be read, and a fit takes {FEWEST}",
+            where=str(path),
+            accepted=problems[0],
+        )
 
 
 def score_npu(
@@ -159,9 +169,11 @@ def calibrate_npu(
     measurements, networks, problems = read_networks(
         path, throughput=throughput, model=model, tell=lambda share, text: say(share / 10, text)
     )
+    _check_enough(path, networks, problems)
     kin: tuple[NpuConfig, Measurements, list[Measured]] | None = None
     if sibling is not None:
         theirs, relatives, others = read_networks(sibling[1], throughput=throughput, model=None, tell=_silent)
+        _check_enough(sibling[1], relatives, others)
         kin, problems = (sibling[0], theirs, relatives), [*problems, *others]
     found = calibrate(
         config,

@@ -197,7 +197,7 @@ def test_a_sibling_tells_what_few_networks_do_not() -> None:
     assert error(informed.config) < 0.85 * error(alone.config)
     assert (alone.document["sibling"], informed.document["sibling"]) == (None, "other")
     assert "priors from other" in informed.config.sources["calibration"]
-    with pytest.raises(ConfigError, match="only 2 of the models"):
+    with pytest.raises(ConfigError, match="has 2 measurements"):
         calibrate(sheet, file, few, measured_ms, sibling=(other, file, many[:2]))
 
 

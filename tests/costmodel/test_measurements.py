@@ -95,8 +95,14 @@ def test_a_model_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> No
     assert len(problems) == 1
     assert "m.csv:4" in problems[0]
     assert "none.onnx" in problems[0]
-    with pytest.raises(ConfigError, match="only 2 of the models can be read"):
+    with pytest.raises(
+        ConfigError, match=r"only 2 of the models can be read, and a fit takes 3; .*left out: "
+    ):
         calibrate_npu(config, file)
+    enough = tmp_path / "enough.csv"
+    enough.write_text(HEAD + "zoo:resnet18,1,,3\nzoo:mobilenetv2,1,,1\nzoo:mobilenetv1,1,,1\n")
+    with pytest.raises(ConfigError, match=r"m\.csv: only 2 of the models .*none\.onnx"):
+        calibrate_npu(config, enough, sibling=(config, file))
     file.write_text(HEAD + "zoo:resnet18,1,,3\nzoo:mobilenetv2,1,,1\n")
     assert score_npu(config, file)[0]["count"] == 2
     with pytest.raises(ConfigError, match="has 2 measurements; give at least 3"):
