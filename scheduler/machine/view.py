@@ -52,9 +52,6 @@ class Machine(Protocol):
         hidden_count: Tenants whose head may not be committed yet: the next ones in ``ready``, unordered.
         tenant_count: Tenants declared.
         one_kind: 1 when all declared models are compute-intensive or all are memory-intensive.
-        all_can_wait: 1 when every deadline is at least a quarter of the longest request of any tenant.
-        exempt_cycles: No head is to be held whose time from arrival to deadline is no longer
-            (:func:`layerweaver.scheduler.rules.patience.note_patience`).
         running: Tenant of the row scheduled last if its request has rows left, else -1.
         mode: Set by the policy: why it chose, an index into its ``modes`` (0 before each decision).
         hold_until: Set by a policy that returns :data:`HOLD`: cycle of the next decision, unless a request
@@ -70,6 +67,9 @@ class Machine(Protocol):
         window_last: Position after its last.
         appended_scaled: Bytes appended to the list since the origin.
         origin: Cycle from which keys count.
+        all_can_wait: 1 when every deadline is at least a quarter of the longest request of any tenant.
+        exempt_cycles: No head is to be held whose time from arrival to deadline is no longer
+            (:func:`layerweaver.scheduler.rules.patience.note_patience`).
     """
 
     now: int
@@ -86,8 +86,6 @@ class Machine(Protocol):
     hidden_count: int
     tenant_count: int
     one_kind: int
-    all_can_wait: int
-    exempt_cycles: int
     running: int
     mode: int
     hold_until: int
@@ -101,6 +99,8 @@ class Machine(Protocol):
     window_last: int
     appended_scaled: int
     origin: int
+    all_can_wait: int
+    exempt_cycles: int
 
 
 class Row(Protocol):
