@@ -87,7 +87,12 @@ class DecoderModel:
     @property
     def notes(self) -> tuple[str, ...]:
         """What had to be assumed of the model."""
-        return () if isinstance(self.costs, Timings) else self.costs.notes
+        if isinstance(self.costs, Timings):
+            return ()
+        if not self.costs.ends or not _longer(self.first_requests.lengths, self.costs.longest):
+            return self.costs.notes
+        ends = f"its graph takes contexts of {self.costs.longest} tokens at most"
+        return (*self.costs.notes, f"{ends}; longer ones are counted as if it went on")
 
     def load(self, requests: TokenRequests) -> DecoderLoad:
         """What the engine is given.
@@ -96,14 +101,14 @@ class DecoderModel:
             ScenarioError: If a request is longer than the model or the cache can hold.
         """
         prompt, output = requests.lengths.prompt, requests.lengths.output
-        known = 0 if isinstance(self.costs, Timings) else self.costs.longest
-        if known and len(prompt) and int((prompt + output).max()) - 1 > known:
+        known = 0 if isinstance(self.costs, Timings) or self.costs.ends else self.costs.longest
+        if known and _longer(requests.lengths, known):
             row = int(np.argmax(prompt + output - 1 > known))
             raise ScenarioError(
                 f"{requests.named(row)} has {int(prompt[row])} tokens of prompt and {int(output[row])} of "
                 f"output, and this decoder's counts hold for contexts of {known} tokens at most",
                 where=self.where,
-                accepted="shorten it, or set llm.max_model_len for none that is longer",
+                accepted="shorten it",
             )
         if self.most_len is not None and len(prompt) and int((prompt + output).max()) > self.most_len:
             row = int(np.argmax(prompt + output > self.most_len))
@@ -210,6 +215,11 @@ def decoder_model(
     return DecoderModel(
         machine, mean.rules, costs, requests, stand_in(tenant.name, machine, mean), spec.max_model_len, where
     )
+
+
+def _longer(lengths: Pairs, tokens: int) -> bool:
+    """Whether any request's context grows beyond so many tokens."""
+    return bool((lengths.prompt + lengths.output - 1 > tokens).any())
 
 
 _ANY_BLOCKS = 1 << 20

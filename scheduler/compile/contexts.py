@@ -172,7 +172,14 @@ def with_longest(
         for (fitted, family), new in zip(found, (3, 1), strict=True)
         if all(past < FAR for _, _, past in family.sizes)
     ]
-    return replace(rows, longest=min(longest, default=0))
+    if not longest:
+        return rows
+    try:
+        # One more than the first that differs: a table that is read whole may be a layer less.
+        bound((2, 1, min(longest) + 1))
+    except ModelError:
+        return replace(rows, longest=min(longest), ends=True)
+    return replace(rows, longest=min(longest))
 
 
 def _longest(bound: Bound, fitted: Fitted, new: int) -> int:

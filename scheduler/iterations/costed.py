@@ -29,6 +29,7 @@ class CostedRows:
         notes: What was assumed.
         windows: Windows of its rows, 0 for none first.
         longest: As ``IterationRows.longest``.
+        ends: As ``IterationRows.ends``.
         energy: What iterations take; None without an energy table, or where it cannot be told.
     """
 
@@ -41,6 +42,7 @@ class CostedRows:
     notes: tuple[str, ...]
     windows: tuple[int, ...]
     longest: int
+    ends: bool
     energy: EnergyRates | None = None
 
 

@@ -78,6 +78,7 @@ def iteration_costs(
             notes=tuple(notes),
             windows=windows,
             longest=rows.longest,
+            ends=rows.ends,
             energy=energy,
             pricer=RowPricer(rows, config, cache_bits),
         )
@@ -118,6 +119,7 @@ def iteration_costs(
         notes=tuple(notes),
         windows=windows,
         longest=rows.longest,
+        ends=rows.ends,
         energy=energy,
     )
 

@@ -192,6 +192,7 @@ class IterationRows:
         notes: What was assumed.
         labels: What else there is to say of every row.
         longest: Most tokens of a context for which its counts hold; 0 for no limit that was found.
+        ends: Whether its graph cannot be bound to longer ones, such as by a table of positions.
     """
 
     name: str
@@ -203,6 +204,7 @@ class IterationRows:
     notes: tuple[str, ...] = ()
     labels: tuple[RowLabel, ...] = ()
     longest: int = 0
+    ends: bool = False
 
     @property
     def kinds(self) -> list[list[IterationRow]]:

@@ -111,6 +111,7 @@ class DecoderRecord(_OriginRecord):
     parameter_bits: Annotated[list[tuple[Count, Bits]], Field(max_length=64)]
     cache_elements: Positive
     longest: Count = 0
+    ends: bool = False
     notes: Annotated[list[Text], Field(max_length=1024)]
     labels: Annotated[list[RowLabel], Field(max_length=MAX_LAYERS)] = []
 

@@ -69,6 +69,7 @@ def manifest_of(profile: Profile) -> Manifest:
                 parameter_bits=list(decoder.rows.parameter_bits),
                 cache_elements=decoder.rows.cache_elements,
                 longest=decoder.rows.longest,
+                ends=decoder.rows.ends,
                 notes=list(decoder.rows.notes),
                 labels=list(decoder.rows.labels),
                 **_origin(decoder.origin),
@@ -113,6 +114,7 @@ def decoder_of(record: DecoderRecord) -> DecoderEntry:
         parameter_bits=tuple(record.parameter_bits),
         cache_elements=record.cache_elements,
         longest=record.longest,
+        ends=record.ends,
         notes=tuple(record.notes),
         labels=tuple(record.labels),
     )

@@ -38,6 +38,7 @@ class Form:
         fused: Whether one product makes queries, keys and values.
         window: Tokens that the attention of every other layer looks at; 0 for all.
         known: Longest context for which the graph holds a bias; 0 where it has none.
+        kept: Tokens of which the graph keeps keys and values, at most; 0 for all.
         crossed: How axes of the embeddings, (batch, tokens, heads, width), change places for a while, which
             moves nothing where all but one axis that do have one entry; () for not at all.
     """
@@ -62,6 +63,7 @@ class Form:
     fused: bool = False
     window: int = 0
     known: int = 0
+    kept: int = 0
     crossed: tuple[int, ...] = ()
 
 
@@ -156,6 +158,9 @@ class _Builder:
             new[:2] = [self.turned(one) for one in new[:2]]
         query = new[0]
         key, value = (self.op("Concat", old, one, axis=2) for old, one in zip(past, new[1:], strict=True))
+        if self.form.kept:
+            last = self.integers(-self.form.kept), self.integers(2**62), self.integers(2)
+            key, value = (self.op("Slice", one, *last) for one in (key, value))
         query = self.op("Reshape", query, self.integers(0, kv_heads, -1, WIDTH))
         scores = self.op("MatMul", query, self.op("Transpose", key, perm=[0, 1, 3, 2]))
         if self.form.known:
