@@ -166,6 +166,8 @@ def _mistake(
             )
         case "model_type" | "dict_type":
             message = f"{shown} is not a mapping; keys here: {', '.join(keys_at(model, path))}"
+        case "string_type" if isinstance(given, bool):
+            message = f"{shown} is no text; quote it, as YAML takes on, off, yes and no for truth values"
         case "value":
             message = item["msg"]
         case _:

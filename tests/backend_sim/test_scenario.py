@@ -52,6 +52,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "no single latency limit for llama2-70b",
     ),
     "warm-up": ({"warmup_s": 2}, "the warm-up leaves nothing"),
+    "a truth value as a name": (
+        {"tenants": [{"name": True}]},
+        r"name: True is no text; quote it, as YAML takes on",
+    ),
     "npu and pool": ({"pool": [{"npu": "tpu-v3"}]}, "give either npu or pool"),
     "router alone": ({"router": "least_work"}, "a router needs a pool"),
     "batch": ({"tenants": [{"batch": {"max": 4, "preferred": [8]}}]}, "8 is above the maximum batch of 4"),
