@@ -141,7 +141,7 @@ def _lead(study: StudyPoints, rows: Sequence[Sequence[Any]], left_out: int) -> s
         said += f", {study.known:,} of them run so far"
     said += f"; {study.failed:,} failed." if study.failed else "."
     if study.front:
-        said += f" {len(study.front):,} are on the Pareto front."
+        said += f" {len(study.front):,} {'is' if len(study.front) == 1 else 'are'} on the Pareto front."
     for item in study.sensitivity[:1]:
         said += f" What matters most is {item['axis']}: {item['effect']:.0%} of the variance of "
         said += f"{item['objective']}."

@@ -78,6 +78,8 @@ def test_what_points_note_is_on_the_page_with_how_many_note_it() -> None:
         "1 point: ends &lt;early&gt;",
     ]
     assert 'aria-labelledby="notes"' not in build_study_page(study)
+    assert "2 are on the Pareto front" in page
+    assert "1 is on the Pareto front" in build_study_page(_study(6, 1, front=[3]))
 
 
 @pytest.mark.slow
