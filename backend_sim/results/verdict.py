@@ -187,6 +187,10 @@ def _length(queries: int, facts: RunFacts, *, interrupted: bool) -> _Findings:
     return found
 
 
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
 def judge(latency_ns: NDArray[np.int64], facts: RunFacts, *, interrupted: bool = False) -> Judgement:
     """Judge as LoadGen does, and tell a late tenant from a short run.
 
@@ -208,9 +212,11 @@ def judge(latency_ns: NDArray[np.int64], facts: RunFacts, *, interrupted: bool =
         over = int(np.count_nonzero(is_late(latency_ns, target_ns))) + facts.dropped
         found.late = queries - over <= percentile_index(queries, facts.share)
         if found.late:
-            never = f", {facts.dropped} of them as they were never served" if facts.dropped else ""
+            they = "it was" if facts.dropped == 1 else "they were"
+            never = f", {facts.dropped} of them as {they} never served" if facts.dropped else ""
             found.reasons.append(
-                f"{name} latency is above {target_ns / 1e6:g} ms: {over} of {queries} were late{never}"
+                f"{name} latency is above {target_ns / 1e6:g} ms: {over} of {queries} {_were(over)} late"
+                + never
             )
     if target_ns is None or not may_stop_early(queries, over, facts.share):
         needed = early_stopping_queries(over, facts.share) + over
@@ -262,7 +268,7 @@ def judge_tokens(
         if len(times) - over <= percentile_index(len(times), facts.share):
             found.late = True
             found.reasons.append(
-                f"{share} {name} is above {limit_ns / 1e6:g} ms: {over} of {len(times)} were late"
+                f"{share} {name} is above {limit_ns / 1e6:g} ms: {over} of {len(times)} {_were(over)} late"
             )
         if not early and not may_stop_early(len(times), over, facts.share):
             needed = early_stopping_queries(over, facts.share) + over

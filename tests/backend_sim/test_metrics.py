@@ -95,6 +95,13 @@ NEVER_SERVED = "p99 latency is above 0.0001 ms: 100 of 1000 were late, 100 of th
         (0, 458, {"dropped": 1}, ["early stopping: 459 queries with 1 late, needs 662"]),
         (50, 1000, {}, ["p99 latency is above", "early stopping"]),
         (0, 900, {"dropped": 100}, [NEVER_SERVED, "early stopping"]),
+        (1, 3, {"min_queries": 3}, ["p99 latency is above 0.0001 ms: 1 of 3 was late", "early"]),
+        (
+            0,
+            3,
+            {"min_queries": 3, "dropped": 1},
+            ["p99 latency is above 0.0001 ms: 1 of 4 was late, 1 of", "early"],
+        ),
         (0, 1000, {"last_scheduled_ns": 5}, ["too short"]),
         (0, 1000, {"min_queries": 2000}, ["too few queries: 1000 of 2000"]),
     ],
