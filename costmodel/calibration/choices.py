@@ -54,6 +54,8 @@ class Problem:
         target: Their latencies.
         parameters: Every parameter by name.
         asked: The free parameters if the user named them; None: :data:`BASE` and what pays of the rest.
+        ahead: Whether transfers run ahead as far as the weight buffer allows, so that no layer waits for its
+            own and ``overlap`` is no parameter.
     """
 
     config: NpuConfig
@@ -61,6 +63,7 @@ class Problem:
     target: Target
     parameters: dict[str, Parameter]
     asked: tuple[str, ...] | None
+    ahead: bool = False
     _works: dict[tuple[tuple[str, Any], ...], NetworkWork] = field(default_factory=dict, init=False)
 
     def work(self, choice: Choice) -> NetworkWork:
@@ -82,7 +85,9 @@ class Problem:
         if self.asked is not None:
             return Choice((), self.asked)
         depthwise = any(bool(columns.depthwise.any()) for columns, _ in self.networks)
-        unused = () if depthwise else ("array.depthwise_macs_per_cycle",)
+        unused = {"overlap"} if self.ahead else set()
+        if not depthwise:
+            unused.add("array.depthwise_macs_per_cycle")
         host = () if self.config.host is None else HOST
         return Choice((), tuple(name for name in BASE + host if name not in unused))
 
@@ -106,18 +111,19 @@ def _neighbours(problem: Problem, choice: Choice) -> Iterator[Choice]:
     beside = None if config.vector.beside_array is False else False
     yield _with_change(choice, "vector.beside_array", beside)
     yield _with_change(choice, "shared_overheads", not config.shared_overheads)
-    for factor in (0.25, 4.0):
-        sram = _scaled_activations(config, factor)
-        if sram is not None and _allowed(problem.config, sram):
-            yield _with_change(choice, *sram)
+    for buffer in ("activations", "weights") if problem.ahead else ("activations",):
+        for factor in (0.25, 4.0):
+            sram = _scaled(config, buffer, factor)
+            if sram is not None and _allowed(problem.config, sram):
+                yield _with_change(choice, *sram)
     for name in EXTRAS:
         free = tuple(other for other in choice.free if other != name)
         yield replace(choice, free=free if name in choice.free else (*choice.free, name))
 
 
-def _scaled_activations(config: NpuConfig, factor: float) -> tuple[str, float] | None:
-    """The activation buffer's field and its size times a factor; None where it is not one of its own."""
-    for name in ("activations_mb", "activations_mib"):
+def _scaled(config: NpuConfig, buffer: str, factor: float) -> tuple[str, float] | None:
+    """A buffer's field and its size times a factor; None where it is not one of its own."""
+    for name in (f"{buffer}_mb", f"{buffer}_mib"):
         size = getattr(config.sram, name)
         if size is not None:
             return f"sram.{name}", float(f"{size * factor:.6g}")

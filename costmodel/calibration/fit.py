@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +15,18 @@ from layerweaver.costmodel.calibration.work import NetworkWork
 __all__ = ["Fit", "Target", "fit", "fit_point"]
 
 FloatArray = NDArray[np.float64]
+Loss = Callable[[FloatArray], FloatArray]
 NOISE = 0.03
 """Spread of the logarithm of measured over predicted that the model does not have to explain."""
 ROBUST = 2.0
 """Residuals beyond so many spreads count by their size, not by their square (pseudo-Huber)."""
+STRANGE = 4.0
+"""Residuals beyond so many spreads count by the logarithm of their size (Cauchy): a compiler's quirk with one
+network says nothing of the others. Such a loss has several minima: the pseudo-Huber one says where to begin.
+"""
 MAX_EVALUATIONS = 60
+ROUGH, EXACT = 1e-4, 1e-7
+"""Relative changes below which the first search, and the second, end."""
 STEP = 1e-4
 """Of central differences, on the axes of the priors."""
 
@@ -52,7 +59,7 @@ class Fit:
     Attributes:
         parameters: The free ones.
         positions: Where they came to lie, on the axes of their priors, shape (parameters,).
-        objective: Half the sum of robust squares and of squared distances from the priors' middles.
+        objective: Half the sum of robust squares (Cauchy) and of squared distances from the priors' middles.
         losses: What each network adds to it, 0 where it is held out, shape (networks,).
         jacobian: Change of the logarithm of each prediction with each position, shape (networks, parameters).
     """
@@ -70,10 +77,14 @@ class Fit:
         return {parameter.name: parameter.value(position) for parameter, position in pairs}
 
 
-def robust_root(residuals: FloatArray) -> FloatArray:
-    """Square roots of pseudo-Huber losses, with the sign of the residuals."""
-    loss = 2 * ROBUST**2 * (np.sqrt(1 + (residuals / ROBUST) ** 2) - 1)
-    return np.sign(residuals) * np.sqrt(loss)
+def _huber(residuals: FloatArray) -> FloatArray:
+    """Twice the pseudo-Huber losses."""
+    return 2 * ROBUST**2 * (np.sqrt(1 + (residuals / ROBUST) ** 2) - 1)
+
+
+def _cauchy(residuals: FloatArray) -> FloatArray:
+    """Twice the Cauchy losses."""
+    return STRANGE**2 * np.log1p((residuals / STRANGE) ** 2)
 
 
 def fit(
@@ -94,22 +105,26 @@ def fit(
     used = target.weight > 0
     scale = np.sqrt(target.weight[used]) / np.hypot(NOISE, target.sd[used])
 
-    def residuals(positions: FloatArray) -> FloatArray:
+    def residuals(positions: FloatArray, loss: Loss) -> FloatArray:
         errors = (_log_ms(work, free, positions)[used] - measured[used]) * scale
-        return np.concatenate([robust_root(errors), (positions - middles) / spreads])
+        return np.concatenate([np.sign(errors) * np.sqrt(loss(errors)), (positions - middles) / spreads])
 
-    found = least_squares(
-        residuals,
-        middles if start is None else start,
-        x_scale=spreads,
-        max_nfev=MAX_EVALUATIONS,
-        xtol=1e-7,
-        ftol=1e-7,
-        diff_step=[1e-6] * len(free),
-    )
+    at, cost = middles if start is None else start, 0.0
+    for loss, tolerance in ((_huber, ROUGH), (_cauchy, EXACT)):
+        found = least_squares(
+            residuals,
+            at,
+            args=(loss,),
+            x_scale=spreads,
+            max_nfev=MAX_EVALUATIONS,
+            xtol=tolerance,
+            ftol=tolerance,
+            diff_step=[1e-6] * len(free),
+        )
+        at, cost = found.x, float(found.cost)
     losses = np.zeros(len(used))
-    losses[used] = residuals(found.x)[: int(used.sum())] ** 2 / 2
-    return Fit(free, found.x, float(found.cost), losses, _sensitivities(work, free, found.x))
+    losses[used] = residuals(at, _cauchy)[: int(used.sum())] ** 2 / 2
+    return Fit(free, at, cost, losses, _sensitivities(work, free, at))
 
 
 def fit_point(work: NetworkWork, parameters: Sequence[Parameter]) -> Fit:

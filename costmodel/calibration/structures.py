@@ -22,10 +22,13 @@ Tell = Callable[[float, str], None]
 UNEXPLAINED = 0.2
 """Held-out error above which operators are looked for that run on the host."""
 CLEAR_GAIN = 0.9
-"""Share of the held-out error that may be left for an operator to be taken for one of the host's."""
+"""Share of the held-out error that may be left for an operator to be taken for one of the host's, and for
+transfers to be taken to run ahead."""
 MOST_HOSTED = 3
 FEWEST_TO_SEARCH = 10
 """Networks below which operators of the host are not looked for: six of them find what is not there."""
+FEWEST_AHEAD = 8
+"""Networks below which they are not asked whether transfers run ahead, likewise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +65,8 @@ def best_structure(
     Fits with and without free clips are as good on what they see (ten parameters explain fifteen networks
     either way) and differ by half on what they do not, so the choice is left to cross-validation. Where
     neither explains the chip, operators are tried on the host, the most telling first, for as long as
-    networks that the fit did not see clearly gain by it.
+    networks that the fit did not see clearly gain by it. Whether layers wait for their own transfers or
+    transfers run ahead is asked of the better of these, where the config does not say.
     """
 
     def tried(one: Problem, changes: Mapping[str, Any], begin: float) -> Structure:
@@ -75,7 +79,7 @@ def best_structure(
             (choice, found),
             shipped_ms,
             inform=inform,
-            tell=lambda share: say(begin + share / 4, "cross-validating"),
+            tell=lambda share: say(begin + share / 5, "cross-validating"),
         )
         return Structure(changes, informed, choice, found, held_out, baselines)
 
@@ -87,11 +91,16 @@ def best_structure(
     if problem.asked is None and problem.config.vector.free_clips is None:
         changes = {**start, "vector.free_clips": True}
         one = replace(problem, config=with_values(problem.config, {}, changes))
-        found.append(tried(one, changes, 0.25))
+        found.append(tried(one, changes, 0.2))
     searches = problem.asked is None and problem.config.host is None and len(set(names)) >= FEWEST_TO_SEARCH
     if searches and all(one.error > UNEXPLAINED for one in found):
         found = [_with_host(one, tried) for one in found]
-    return min(found, key=lambda one: one.error)
+    best = min(found, key=lambda one: one.error)
+    asks = problem.asked is None and problem.config.overlap is None
+    if asks and len(set(names)) >= FEWEST_AHEAD:
+        ahead = tried(replace(best.problem, ahead=True), {**best.changes, "overlap": None}, 0.8)
+        best = ahead if ahead.error < CLEAR_GAIN * best.error else best
+    return best
 
 
 def _with_host(best: Structure, tried: Callable[[Problem, Mapping[str, Any], float], Structure]) -> Structure:
@@ -101,7 +110,7 @@ def _with_host(best: Structure, tried: Callable[[Problem, Mapping[str, Any], flo
         if proposed is None or proposed.config.host is None:
             break
         changes = {**best.changes, "host.operators": list(proposed.config.host.operators)}
-        found = tried(proposed, changes, 0.5)
+        found = tried(proposed, changes, 0.4)
         if found.error > CLEAR_GAIN * best.error:
             break
         best = found

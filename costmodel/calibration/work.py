@@ -1,7 +1,8 @@
 """What networks ask of a machine, flat over the layers of all of them, so that a fit costs them in one go.
 
-The prediction here is the cost model's in closed form: a config with ``overlap`` holds a layer until its own
-transfers are done, so a network takes the sum over its layers. Rounding to whole cycles is left out.
+The prediction here is the cost model's, without rounding to whole cycles: a config with ``overlap`` holds a
+layer until its own transfers are done, so a network takes the sum over its layers; without it transfers run
+ahead (:mod:`layerweaver.costmodel.calibration.ahead`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.costmodel.calibration.ahead import ahead_cycles
 from layerweaver.costmodel.columns import CATEGORIES, LayerColumns
 from layerweaver.costmodel.compute.analytical import analytical
 from layerweaver.costmodel.compute.host import HostWork
@@ -21,6 +23,7 @@ from layerweaver.costmodel.compute.vector import charged_works, cycles_per_opera
 from layerweaver.costmodel.dram import traffic
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.sections import VectorConfig
+from layerweaver.costmodel.table import row_pieces
 
 __all__ = ["NetworkWork"]
 
@@ -48,6 +51,7 @@ class NetworkWork:
         output_bytes: Outputs written once.
         stored_bytes: Outputs that layers write to DRAM.
         weight_bytes: Weights.
+        pieces: Rows of each layer whose transfers run ahead (int).
         host_elements: Operands of operators that fall back to the host.
         host_calls: Calls of the host.
         abreast: Layers that share an overhead where the config says so.
@@ -68,6 +72,7 @@ class NetworkWork:
     output_bytes: FloatArray
     stored_bytes: FloatArray
     weight_bytes: FloatArray
+    pieces: NDArray[np.int64]
     host_elements: FloatArray
     host_calls: FloatArray
     abreast: FloatArray
@@ -119,32 +124,39 @@ class NetworkWork:
         else:
             busy = np.maximum(array, vector_cycles)
         bytes_per_cycle = config.dram.bandwidth_gb_s * 1e9 / config.clock_hz
+        bytes_per_cycle = bytes_per_cycle * _value(values, "dram.efficiency", config.dram.efficiency)
         share = _value(values, "activations_in_dram_share", config.activations_in_dram_share or 0.0)
         resting = np.maximum(self.resting_bytes, share * self.activation_bytes)
         moved = self.fixed_bytes + np.where(self.spilled_bytes > 0, self.spilled_bytes, resting)
-        rate = bytes_per_cycle * _value(values, "dram.efficiency", config.dram.efficiency)
-        last = np.zeros_like(moved)
-        if config.stores_last:
-            by_share = (self.spilled_bytes == 0) & (share * self.activation_bytes > self.resting_bytes)
-            last = np.where(by_share, share * self.output_bytes, self.stored_bytes)
-        least = (config.shortest_load_us or 0.0) * config.clock_hz / 1e6
-        memory = np.where(moved > last, np.maximum((moved - last) / rate, least), 0.0)
-        shorter = np.minimum(busy, memory)
-        first = np.minimum(shorter, (config.overlap_from_mb or 0.0) * 1e6 / rate)
-        hidden = (shorter - first) * _value(
-            values, "overlap", 1.0 if config.overlap is None else config.overlap
-        )
-        cycles = busy + memory - hidden + last / rate
         fixed = _value(values, "overhead_cycles", config.overhead_cycles)
         fixed_cycles = fixed / self.abreast if config.shared_overheads else fixed
-        cycles = cycles + np.where(busy > 0, fixed_cycles, 0.0)
+        after = np.where(busy > 0, fixed_cycles, 0.0)
         if config.host is not None:
             per_element = _value(values, "host.ns_per_element", config.host.ns_per_element)
             per_call = _value(values, "host.overhead_us", config.host.overhead_us)
             seconds = self.host_elements * per_element * 1e-9 + self.host_calls * per_call * 1e-6
-            cycles = cycles + seconds * config.clock_hz
+            after = after + seconds * config.clock_hz
+        overlap = values.get("overlap", config.overlap)
+        if overlap is None:
+            room = self.weight_bytes / bytes_per_cycle
+            buffer = config.machine().weight_buffer_bytes / bytes_per_cycle
+            cycles = np.stack([moved / bytes_per_cycle, busy + after])
+            total = ahead_cycles(self.first, self.pieces, cycles, room, buffer)
+        else:
+            stored = self._stored_last(share) if config.stores_last else np.zeros_like(moved)
+            loads, stores = (moved - stored) / bytes_per_cycle, stored / bytes_per_cycle
+            least = (config.shortest_load_us or 0.0) * config.clock_hz / 1e6
+            loads = np.where(loads > 0, np.maximum(loads, least), 0.0)
+            shorter = np.minimum(busy, loads)
+            first = np.minimum(shorter, (config.overlap_from_mb or 0.0) * 1e6 / bytes_per_cycle)
+            total = self.per_network(busy + loads - (shorter - first) * overlap + stores + after)
         overhead_ms = _value(values, "inference_overhead_us", config.inference_overhead_us or 0.0) / 1e3
-        return self.per_network(cycles) * (1e3 / config.clock_hz) + np.where(self.whole, overhead_ms, 0.0)
+        return total * (1e3 / config.clock_hz) + np.where(self.whole, overhead_ms, 0.0)
+
+    def _stored_last(self, share: float) -> FloatArray:
+        """Bytes that layers write to DRAM when they have computed, where that share of activations moves."""
+        by_share = (self.spilled_bytes == 0) & (share * self.activation_bytes > self.resting_bytes)
+        return np.where(by_share, share * self.output_bytes, self.stored_bytes)
 
 
 def _value(values: Mapping[str, float], name: str, otherwise: float) -> float:
@@ -208,6 +220,10 @@ def _part(columns: LayerColumns, bare: NpuConfig) -> dict[str, NDArray[Any]]:
         "output_bytes": spills.output_bytes.astype(np.float64),
         "stored_bytes": moved.stored_bytes(budget).astype(np.float64),
         "weight_bytes": moved.weight_bytes.astype(np.float64),
+        "pieces": np.maximum(
+            row_pieces(moved.weight_bytes, bare.machine().weight_buffer_bytes),
+            bare.overlapping_pieces(moved.fixed_bytes + spilled),
+        ),
         "host_elements": host.elements.astype(np.float64),
         "host_calls": host.calls.astype(np.float64),
         "abreast": columns.abreast.astype(np.float64),

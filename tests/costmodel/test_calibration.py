@@ -300,11 +300,17 @@ def _branches(number: int) -> LayerColumns:
     return LayerColumns.from_graph(graph)
 
 
-@pytest.mark.parametrize("shared", [None, True])
-def test_closed_form_and_cost_model_agree(npu: MakeNpu, shared: bool | None) -> None:
+@pytest.mark.parametrize(
+    ("shared", "overlap", "weights_mb"),
+    [(None, 0.3, 1.0), (True, 0.3, 1.0), (True, None, 0.04), (None, None, 0.2), (True, None, 4.0)],
+)
+def test_prediction_and_cost_model_agree(
+    npu: MakeNpu, shared: bool | None, overlap: float | None, weights_mb: float
+) -> None:
     config = npu(
         shared_overheads=shared,
-        overlap=0.3,
+        overlap=overlap,
+        sram={"weights_mb": weights_mb, "activations_mb": 1},
         array={"efficiency": 0.7},
         vector={"speed": 0.5},
         overhead_cycles=100,
