@@ -259,7 +259,9 @@ def _shared_cycles(llm: LlmState, decoder: Decoder, way: int) -> int:
         return 0
     sharing = decoder.arrays if way % _SWAPPED == 0 else 1
     parts = _PARTS * longest * sharing
-    busy = (work + _PARTS - 1) // _PARTS if sharing == 1 else (work + parts - 1) // parts * longest
+    # Packed products of equal folds leave the last fold partly empty, which takes as long.
+    whole = sharing > 1 or (decoder.pack != 0 and work % longest == 0)
+    busy = (work + parts - 1) // parts * longest if whole else (work + _PARTS - 1) // _PARTS
     if serial or flow == _GRID:
         return busy  # type: ignore[no-any-return]
     return busy - longest + longest_stream + edge  # type: ignore[no-any-return]

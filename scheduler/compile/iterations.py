@@ -6,7 +6,6 @@ A decoder has the symbolic dimensions ``batch``, ``seq`` (new tokens) and ``past
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.costmodel.depths import layers_abreast
 from layerweaver.frontend.options import ImportOptions
-from layerweaver.ir import Layer, LayerGraph, ModelError
+from layerweaver.ir import LayerGraph, ModelError
 from layerweaver.scheduler.compile.contexts import Alone, check_windows, found_alone, with_longest
 from layerweaver.scheduler.compile.decoder_inputs import NEEDED, decoder_inputs
 from layerweaver.scheduler.compile.fitted import Fitted, Size, fitted, refusal
@@ -142,13 +142,19 @@ def _assembled(
         parameter_bits=tuple((elements, width) for width, elements in sorted(bits.items())),
         cache_elements=cached,
         notes=tuple(notes),
-        labels=tuple(itertools.starmap(_label, zip(*(graph.layers for graph in graphs), strict=True))),
+        labels=_labels(*graphs),
     )
 
 
-def _label(layer: Layer, single: Layer) -> RowLabel:
-    operators, of_single = (tuple(work.operator for work in one.vector) for one in (layer, single))
-    return RowLabel(layer.kind, layer.role, operators, of_single, layer.operators, single.operators)
+def _labels(graph: LayerGraph, single: LayerGraph) -> tuple[RowLabel, ...]:
+    labels = []
+    abreast = zip(layers_abreast(graph).tolist(), layers_abreast(single).tolist(), strict=True)
+    for layer, one, beside in zip(graph.layers, single.layers, abreast, strict=True):
+        works, of_single = (tuple(work.operator for work in each.vector) for each in (layer, one))
+        labels.append(
+            RowLabel(layer.kind, layer.role, works, of_single, layer.operators, one.operators, *beside)
+        )
+    return tuple(labels)
 
 
 def _rows(graph: LayerGraph, found: Fitted) -> list[IterationRow]:

@@ -160,6 +160,7 @@ class RowLayout:
         self._clips = np.array(
             [operator in CLIPS for label in labels for operator in label.operators], np.bool_
         )
+        self._abreast = np.array([label.abreast for label in labels], np.int64)
         self._graphs: dict[int, LayerGraph] = {}
         self._tiled: dict[int, dict[str, TermColumns]] = {1: self._terms}
 
@@ -257,7 +258,7 @@ class RowLayout:
                 np.tile(self._clips, copies),
                 len(seen),
             ),
-            abreast=one,
+            abreast=np.tile(self._abreast, copies),
             joined=self._joins.elements(terms["joined"].counts(seen), copies),
             graph_inputs=terms["entering"].tensors(seen),
             graph_outputs=terms["leaving"].tensors(seen),

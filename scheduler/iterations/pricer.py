@@ -243,7 +243,8 @@ def _labelled(
     for row, label in zip(rows, labels, strict=True):
         operators = label.single_operators if single else label.operators
         listed = label.single_listed if single else label.listed
-        told.append(replace(label, operators=operators if row.vector else (), listed=listed))
+        abreast = label.single_abreast if single else label.abreast
+        told.append(replace(label, operators=operators if row.vector else (), listed=listed, abreast=abreast))
     return rows, told
 
 

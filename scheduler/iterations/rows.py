@@ -167,6 +167,8 @@ class RowLabel:
         listed: All its operators, those without work of their own included; empty where a profile of an older
             version does not tell them.
         single_listed: The same for one new token of every member.
+        abreast: Layers that wait for no other of them, itself included: they may share an overhead.
+        single_abreast: The same for one new token of every member.
     """
 
     kind: LayerKind
@@ -175,6 +177,8 @@ class RowLabel:
     single_operators: tuple[str, ...]
     listed: tuple[str, ...] = ()
     single_listed: tuple[str, ...] = ()
+    abreast: int = 1
+    single_abreast: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,6 +30,14 @@ def test_iterations_cost_what_the_bound_graph_costs(name: str, tmp_path: Path) -
     agrees(source, load_npu("tpu-v6e"), partial(graph_of, form, source))
 
 
+@pytest.mark.parametrize("npu", ["memory-centric", "hexagon-8gen3-fp16", "dpu-b4096-kv260", "neural-art-14"])
+@pytest.mark.parametrize("name", ["products", "gqa", "crossed-window"])
+def test_on_packing_arrays_and_where_overheads_are_shared(npu: str, name: str, tmp_path: Path) -> None:
+    form = FORMS[name]
+    source = _saved(form, tmp_path)
+    agrees(source, load_npu(npu), partial(graph_of, form, source))
+
+
 def test_fused_and_spelled_out_attention_attend_alike(tmp_path: Path) -> None:
     macs = set()
     for name in ("products", "gqa", "attention-23"):
