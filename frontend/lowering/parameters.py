@@ -12,7 +12,7 @@ not count, nor does the constant initial state of a recurrent layer.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from layerweaver.frontend.node.values import Info, elements_of
@@ -126,6 +126,9 @@ class Parameters:
             return ()
         roots = self._roots(value)
         if read.role == "vector":
+            if value.shaped:
+                # Nothing filled to the length of the inputs, as masks are, is stored.
+                roots = tuple(self._stored_roots(value))
             roots = tuple(root for root in roots if root.elements > 1 and root.dtype not in _NOT_ELEMENTWISE)
         elif len(roots) > 1:
             stored = tuple(root for root in roots if root.elements > 1 and root.dtype not in _NEVER)
@@ -138,14 +141,16 @@ class Parameters:
             roots = (TensorSpec(roots[0].name, read.elements, dtype, batched=False),)
         return roots
 
-    def _roots(self, value: Info) -> tuple[TensorSpec, ...]:
-        roots = []
+    def _stored_roots(self, value: Info) -> Iterator[TensorSpec]:
         for name in value.roots:
             root = self._values.get(name)
             if root is not None and root.shape is not None:
-                roots.append(TensorSpec(name, math.prod(root.shape), root.dtype, batched=False))
+                yield TensorSpec(name, math.prod(root.shape), root.dtype, batched=False)
+
+    def _roots(self, value: Info) -> tuple[TensorSpec, ...]:
+        roots = tuple(self._stored_roots(value))
         integers = value.dtype not in _NEVER and all(root.dtype in _NEVER for root in roots)
         if not roots or integers:
             # Made from nothing but a shape (ConstantOfShape): what is made is what is stored.
             return (TensorSpec(value.name, elements_of(value), value.dtype, batched=False),)
-        return tuple(roots)
+        return roots

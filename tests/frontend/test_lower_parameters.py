@@ -36,6 +36,12 @@ COUNTED = {
         0,
         0,
     ),
+    "masks filled to the length of the inputs": (
+        "(float[2,4] x) => (float[2,4] y) { s = Shape(x) "
+        "f = ConstantOfShape<value = float[1] {-9.0}>(s) m = Trilu<upper=1>(f) y = Add(x, m) }",
+        0,
+        0,
+    ),
     "shared weights, once": (
         "(float[2,4] x) => (float[2,4] y) <float[4,4] w> { a = MatMul(x, w) y = MatMul(a, w) }",
         16,

@@ -41,6 +41,7 @@ class Form:
         kept: Tokens of which the graph keeps keys and values, at most; 0 for all.
         crossed: How axes of the embeddings, (batch, tokens, heads, width), change places for a while, which
             moves nothing where all but one axis that do have one entry; () for not at all.
+        filled: Whether the graph fills a causal mask to the length of its inputs.
     """
 
     attention: str = "products"
@@ -65,6 +66,7 @@ class Form:
     known: int = 0
     kept: int = 0
     crossed: tuple[int, ...] = ()
+    filled: bool = False
 
 
 FORMS = {
@@ -80,13 +82,17 @@ FORMS = {
     "gqa-int4": Form(attention="gqa", mask=True, weights="blocked"),
     "other-names": Form(past="kv_{}_{}_in", present="kv_{}_{}_out", sizes=("N", "S", "P", "T")),
     "no-names": Form(past="a{}{}", present="b{}{}", sizes=("batch", "seq", "past", "past + seq")),
+    "numbered": Form(sizes=("s23", "s27", "s41", "s27 + s41")),
     "stacked": Form(cache="stacked", past="past_{}", present="present_{}"),
+    "stacked-numbered": Form(cache="stacked", past="p{}", present="q{}", sizes=("s0", "s1", "s2", "s1+s2")),
     "stacked-gqa": Form(cache="stacked", past="past_{}", present="present_{}", attention="gqa", mask=True),
     "merged": Form(merged=True),
     "merged-gqa": Form(merged=True, attention="gqa", mask=True),
     "one-kv-head": Form(kv_heads=1, rotary=True),
     "rotary": Form(rotary=True, mask=True),
     "fused": Form(fused=True, rotary=True),
+    "filled": Form(filled=True),
+    "merged-filled": Form(filled=True, merged=True, kv_heads=1),
     "window": Form(attention="gqa", mask=True, window=20),
     "narrow-window": Form(attention="gqa", mask=True, window=4, layers=3),
     "wide-window-int4": Form(attention="gqa", mask=True, window=300, weights="blocked"),
@@ -168,6 +174,11 @@ class _Builder:
             table = self.weight("bias", 1, 1, 1, self.form.known)
             bias = self.op("Slice", table, self.integers(0), total, self.integers(3))
             scores = self.op("Add", scores, bias)
+        if self.form.filled:
+            sizes = self.op("Slice", self.op("Shape", scores), self.integers(2), self.integers(4))
+            lowest = numpy_helper.from_array(np.array([-65504], np.float32))
+            mask = self.op("Trilu", self.op("ConstantOfShape", sizes, value=lowest), upper=1)
+            scores = self.op("Add", scores, mask)
         context = self.op("MatMul", self.op("Softmax", scores, axis=-1), value)
         context = self.op("Reshape", context, self.integers(0, HEADS, -1, WIDTH))
         context = self.op("Transpose", context, perm=[0, 2, 1, 3])
