@@ -8,7 +8,7 @@ with and one without a cache is set to the cache.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from layerweaver.frontend.options import ImportOptions
@@ -74,11 +74,12 @@ def decoder_inputs(model: OnnxModel, dims: Mapping[str, int]) -> DecoderInputs:
                 where=model.source,
                 accepted="leave batch, seq and past to iterations",
             )
-    new = dict.fromkeys(name for value in tokens for name in _names(value, dims))
+    settled = {*dims, *_batches(tokens)}
+    new = dict.fromkeys(name for value in tokens for name in _names(value, settled))
     cached = dict.fromkeys(
-        name for value in caches for name in _names(value, dims) if name not in new and "total" not in name
+        name for value in caches for name in _names(value, settled) if name not in new and "total" not in name
     )
-    every = dict.fromkeys(name for value in inputs for name in _names(value, dims))
+    every = dict.fromkeys(name for value in inputs for name in _names(value, settled))
     if "seq" in every:
         new = {"seq": None}
     if "past" in every:
@@ -130,9 +131,17 @@ def _counted(value: ValueInfo) -> Iterator[str]:
                     yield name
 
 
-def _names(value: ValueInfo, dims: Mapping[str, int]) -> Iterator[str]:
+def _batches(tokens: Iterable[ValueInfo]) -> Iterator[str]:
+    """First axes of tokens, which are the batch however an exporter calls them."""
+    for value in tokens:
+        first, *others = value.shape or (None,)
+        if isinstance(first, str) and first not in (*_OWN, *others):
+            yield first
+
+
+def _names(value: ValueInfo, settled: Container[str]) -> Iterator[str]:
     """Open dimensions of an input besides its batch, and besides what an encoder says."""
     for dim in value.shape or ():
         for name in parse_dim(dim).names if isinstance(dim, str) else ():
-            if name not in dims and not _BATCH.search(name) and "encoder" not in name:
+            if name not in settled and not _BATCH.search(name) and "encoder" not in name:
                 yield name
