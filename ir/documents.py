@@ -24,6 +24,7 @@ __all__ = [
     "Rate",
     "Seconds",
     "Seed",
+    "whole",
 ]
 
 
@@ -67,17 +68,19 @@ def _rate(value: object) -> float:
     return qps
 
 
-def _count(least: int) -> Callable[[object], int]:
+def whole(least: int, most: int = MAX_COUNT) -> BeforeValidator:
+    """Whole numbers from ``least`` to ``most``."""
+
     def read(value: object) -> int:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_COUNT:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise refusal(
-                f"{str(value)[:40]!r} is not accepted; give a whole number from {least} to {MAX_COUNT:,}"
+                f"{str(value)[:40]!r} is not accepted; give a whole number from {least} to {most:,}"
             )
         return value
 
-    return read
+    return BeforeValidator(read)
 
 
 def _seed(value: object) -> int:
@@ -99,6 +102,6 @@ Milliseconds = Annotated[float, BeforeValidator(_time("ms", positive=False))]
 LongestRow = Annotated[float | Literal["auto"], BeforeValidator(_longest_row)]
 PositiveMilliseconds = Annotated[float, BeforeValidator(_time("ms", positive=True))]
 Rate = Annotated[float, BeforeValidator(_rate)]
-Count = Annotated[int, BeforeValidator(_count(0))]
-PositiveCount = Annotated[int, BeforeValidator(_count(1))]
+Count = Annotated[int, whole(0)]
+PositiveCount = Annotated[int, whole(1)]
 Seed = Annotated[int, BeforeValidator(_seed)]

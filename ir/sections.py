@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from layerweaver.ir.errors import LayerweaverError
@@ -57,7 +58,7 @@ def mistakes(
             error(
                 "is not a mapping",
                 where=source.where(),
-                accepted=f"keys here: {', '.join(model.model_fields)}",
+                accepted=f"keys here: {', '.join(_written(model))}",
             )
         ]
     try:
@@ -89,15 +90,20 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(part)
 
 
+def _written(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Fields by their keys as documents write them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def keys_at(model: type[BaseModel], path: Sequence[str | int]) -> tuple[str, ...]:
     """Keys of the section at a path, empty when it is none; steps that choose an alternative are followed."""
-    return tuple(dict.fromkeys(key for one in _sections_at(model, path) for key in one.model_fields))
+    return tuple(dict.fromkeys(key for one in _sections_at(model, path) for key in _written(one)))
 
 
 def _sections_at(model: type[BaseModel], path: Sequence[str | int]) -> list[type[BaseModel]]:
     candidates: list[type[BaseModel]] = [model]
     for step in path:
-        fields = [one.model_fields[str(step)] for one in candidates if str(step) in one.model_fields]
+        fields = [keys[str(step)] for keys in map(_written, candidates) if str(step) in keys]
         if fields:
             candidates = [inner for field in fields for inner in _models(field.annotation)]
         elif not isinstance(step, int):
@@ -117,8 +123,8 @@ def _excluded_by(key: str, model: type[BaseModel], path: KeyPath, document: Any)
         if listed or (isinstance(document, dict) and step in document):
             document = document[step]
     sections = _sections_at(model, path)
-    known = {other for one in sections for other in one.model_fields}
-    beside = {other for one in sections if key in one.model_fields for other in one.model_fields}
+    known = {other for one in sections for other in _written(one)}
+    beside = {other for one in sections if key in _written(one) for other in _written(one)}
     if key not in known or not isinstance(document, dict):
         return []
     return [repr(other) for other in document if other in known - beside]

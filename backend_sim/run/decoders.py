@@ -23,6 +23,7 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.clock import ns_to_cycles_up, seconds_to_ns_nearest
 from layerweaver.ir.limits import MAX_TOKEN_REQUESTS
+from layerweaver.scheduler.compile.decoder_inputs import NoDecoderError
 from layerweaver.scheduler.compile.iterations import iteration_rows
 from layerweaver.scheduler.iterations.costed import CostedRows
 from layerweaver.scheduler.iterations.costs import iteration_costs
@@ -279,7 +280,7 @@ def _rows(scenario: Scenario, index: int, profile: Profile | None) -> IterationR
                 where=where,
                 accepted=f"entry: {', '.join(entries)}" if entries else "compile one with --llm NAME",
             )
-        with scenario.place("tenants", index, "model"):
+        with scenario.place("tenants", index, "model", file=ref.profile):
             return profile.decoder(ref.entry or entries[0]).rows
     if not isinstance(ref, str):
         raise ScenarioError(
@@ -287,4 +288,11 @@ def _rows(scenario: Scenario, index: int, profile: Profile | None) -> IterationR
             where=where,
             accepted="zoo:NAME, a path, {profile: FILE.lwp} or {timings: FILE.yaml}",
         )
-    return iteration_rows(ref if ref.startswith("zoo:") else str(scenario.path_of(ref)), tenant.dims)
+    try:
+        return iteration_rows(ref if ref.startswith("zoo:") else str(scenario.path_of(ref)), tenant.dims)
+    except NoDecoderError as error:
+        raise ScenarioError(
+            f"the model of tenant {tenant.name!r} is no language model: {error.where}: {error.what}",
+            where=scenario.where("tenants", index, "llm"),
+            accepted=f"{error.accepted}; or leave llm out",
+        ) from None

@@ -102,7 +102,8 @@ def tenant_menus(
         if isinstance(ref, CostsRef):
             menu = _from_costs(scenario, tenant, machine, where, room)
         elif isinstance(ref, ProfileRef):
-            menu = _from_profile(profiles[ref.profile], ref, tenant, machine, where)
+            with scenario.place("tenants", index, "model", file=ref.profile):
+                menu = _from_profile(profiles[ref.profile], ref, tenant, machine, where)
         else:
             sizes = tenant.batch_sizes()
             menu = tuple(compiled.find(keys[index], size) for size in sizes) if compiled else ()

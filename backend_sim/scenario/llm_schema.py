@@ -11,6 +11,7 @@ from layerweaver.ir.documents import (
     Number,
     PositiveCount,
     PositiveMilliseconds,
+    whole,
 )
 from layerweaver.ir.sections import Section, refusal
 
@@ -26,7 +27,7 @@ class TimingsRef(Section):
 class KvSpec(Section):
     """The cache of keys and values, in blocks."""
 
-    block: Annotated[PositiveCount, Field(le=1_000_000)] = 16
+    block: Annotated[int, whole(1, 1_000_000)] = 16
     blocks: PositiveCount | None = None
     watermark: Number = 0.0
     dtype_bytes: Number = 2
@@ -67,8 +68,8 @@ class TensorParallel(Section):
 class LlmSpec(Section):
     """How a language model's requests share iterations."""
 
-    max_num_seqs: Annotated[PositiveCount, Field(le=100_000)] = 256
-    max_batched_tokens: Annotated[PositiveCount, Field(le=1_000_000)] = 2048
+    max_num_seqs: Annotated[int, whole(1, 100_000)] = 256
+    max_batched_tokens: Annotated[int, whole(1, 1_000_000)] = 2048
     max_model_len: PositiveCount | None = None
     scheduling: Literal["vllm-v1", "prefill-first", "static"] = "vllm-v1"
     long_prefill_threshold: Count = 0

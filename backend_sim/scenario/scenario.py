@@ -85,15 +85,20 @@ class Scenario:
         return path
 
     @contextmanager
-    def place(self, *path: str | int) -> Iterator[None]:
-        """Errors that do not say where they are get the place of a key; those of an inline mapping too."""
+    def place(self, *path: str | int, file: str = "") -> Iterator[None]:
+        """Errors that do not say where they are get the place of a key; those of an inline mapping too.
+
+        Args:
+            path: The key.
+            file: What the key names, if that is what they are of.
+        """
         try:
             yield
         except LayerweaverError as error:
             inline = error.where.removeprefix(INLINE_NPU)
             if inline and inline == error.where:
                 raise
-            where = f"{self.where(*path)}{inline}"
+            where = f"{self.where(*path)}{inline}" + (f": {file}" if file else "")
             raise type(error)(error.what, where=where, accepted=error.accepted) from None
 
     def deadline_ns(self, index: int) -> int | None:

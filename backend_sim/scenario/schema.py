@@ -22,6 +22,7 @@ from layerweaver.ir.documents import (
     PositiveSeconds,
     Seconds,
     Seed,
+    whole,
 )
 from layerweaver.ir.limits import MAX_BATCH, MAX_TENANTS
 from layerweaver.ir.sections import Section, refusal
@@ -61,7 +62,7 @@ class BatchSpec(Section):
     """
 
     auto: bool = False
-    max: Annotated[PositiveCount, Field(le=MAX_BATCH)] = _AUTO_MAX
+    max: Annotated[int, whole(1, MAX_BATCH)] = _AUTO_MAX
     delay_ms: Milliseconds = 0.0
     preferred: list[PositiveCount] = Field(default_factory=list)
     sizes: list[PositiveCount] | None = None
@@ -255,14 +256,14 @@ class PoolMember(Section):
     """NPUs of one kind in a pool."""
 
     npu: str | dict[str, Any]
-    count: Annotated[PositiveCount, Field(le=_MAX_NPUS)] = 1
+    count: Annotated[int, whole(1, _MAX_NPUS)] = 1
 
 
 class DecisionSpec(Section):
     """The core that decides, and how many instructions a decision has."""
 
     core_mhz: Annotated[Number, Field(ge=0.1, le=1e5)]
-    instructions: Annotated[PositiveCount, Field(le=10**7)] | None = None
+    instructions: Annotated[int, whole(1, 10**7)] | None = None
 
 
 class ScenarioSpec(Section):
@@ -278,8 +279,8 @@ class ScenarioSpec(Section):
     min_queries: Count = 0
     warmup_s: Seconds = 0.0
     cooldown_s: Seconds = 0.0
-    dispatch_ahead: Annotated[Count, Field(le=1000)] = 0
-    decision_cycles: Annotated[Count, Field(le=10**6)] = 0
+    dispatch_ahead: Annotated[int, whole(0, 1000)] = 0
+    decision_cycles: Annotated[int, whole(0, 10**6)] = 0
     decision: DecisionSpec | None = None
     groups: list[list[str]] = Field(default_factory=list)
     tenants: Annotated[list[TenantSpec], Field(max_length=MAX_TENANTS)]

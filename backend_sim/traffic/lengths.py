@@ -15,10 +15,10 @@ from pydantic import BeforeValidator, Field, model_validator
 from layerweaver.backend_sim.traffic.sample_order import MAX_SAMPLES, issued_samples
 from layerweaver.ir import TrafficError
 from layerweaver.ir.csv_text import RowLines
-from layerweaver.ir.documents import Number, PositiveCount, Seed
+from layerweaver.ir.documents import Number, Seed, whole
 from layerweaver.ir.sections import Section, refusal
 
-__all__ = ["MAX_TOKENS", "LengthsSpec", "Pairs", "read_pairs", "token_count"]
+__all__ = ["MAX_TOKENS", "LengthsSpec", "Pairs", "read_pairs", "token_count", "token_mistake"]
 
 MAX_TOKENS = 10_000_000
 """Longest prompt or output that is accepted."""
@@ -31,12 +31,12 @@ class Lognormal(Section):
 
     mean: Number
     cv: Number = 1.0
-    most: Annotated[PositiveCount, Field(le=MAX_TOKENS)] = 131_072
+    most: Annotated[int, whole(1, MAX_TOKENS)] = 131_072
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if not 1 <= self.mean <= MAX_TOKENS:
-            raise refusal(f"a mean of {self.mean:g} tokens is not accepted; give 1 to {MAX_TOKENS}", "mean")
+            raise refusal(f"a mean of {self.mean:g} tokens is not accepted; give 1 to {MAX_TOKENS:,}", "mean")
         if not 0 <= self.cv <= 100:
             raise refusal(f"a coefficient of variation of {self.cv:g} is not accepted; give 0 to 100", "cv")
         if self.mean > self.most:
@@ -63,10 +63,11 @@ def _length(value: Any) -> Any:
         return Lognormal.model_validate(inner)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_TOKENS:
+    whole_number = isinstance(value, int) and not isinstance(value, bool)
+    if not whole_number or not 1 <= value <= MAX_TOKENS:
+        what = "too large" if whole_number and value > 0 else "not a number of tokens"
         raise refusal(
-            f"{str(value)[:40]!r} is not a number of tokens; give 1 to {MAX_TOKENS}, or "
-            "{lognormal: {mean: 512, cv: 1}}"
+            f"{str(value)[:40]!r} is {what}; give 1 to {MAX_TOKENS:,}, or {{lognormal: {{mean: 512, cv: 1}}}}"
         )
     return value
 
@@ -149,13 +150,23 @@ class Pairs:
 
 
 def token_count(text: str) -> int | None:
-    """A number of tokens as text; None if it is none."""
-    text = text.strip()
-    if text.endswith(".0"):
-        text = text[:-2]
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > MAX_TOKENS:
+    """A number of tokens as text, of those beyond the limit the first; None if it is none."""
+    text = text.strip().removesuffix(".0")
+    if not text.isascii() or not text.isdigit():
         return None
-    return int(text)
+    text = text.lstrip("0") or "0"
+    return min(int(text[:9]), MAX_TOKENS + 1)
+
+
+def token_mistake(text: str) -> tuple[str, str] | None:
+    """What is wrong with the length of a prompt or an output, and what is accepted; None if nothing is."""
+    count = token_count(text)
+    if count and count <= MAX_TOKENS:
+        return None
+    shown, accepted = repr(text.strip()[:40]), f"give 1 to {MAX_TOKENS:,}"
+    if not text.strip():
+        return "has no number of tokens", accepted
+    return f"{shown} is too large" if count else f"{shown} is not a number of tokens of 1 or more", accepted
 
 
 def read_pairs(path: Path) -> Pairs:
@@ -177,9 +188,9 @@ def read_pairs(path: Path) -> Pairs:
             reader = csv.reader(lines)
             names = [name.strip() for name in next(reader, [])]
             for column in ("prompt", "output"):
-                if column not in names:
+                if names.count(column) != 1:
                     raise TrafficError(
-                        "the column is missing",
+                        "the column appears twice" if column in names else "the column is missing",
                         where=f"{path}:1, column {column!r}",
                         accepted="give prompt,output",
                     )
@@ -188,16 +199,13 @@ def read_pairs(path: Path) -> Pairs:
                 lines.row_ended()
                 if not fields:
                     continue
-                lengths = [token_count(fields[place]) if place < len(fields) else None for place in places]
-                for column, length in zip(("prompt", "output"), lengths, strict=True):
-                    if not length:
-                        raise TrafficError(
-                            "is not a number of tokens",
-                            where=f"{path}:{reader.line_num}, column {column!r}",
-                            accepted=f"give 1 to {MAX_TOKENS}",
-                        )
-                prompts.append(lengths[0] or 0)
-                outputs.append(lengths[1] or 0)
+                counts = [fields[place] if place < len(fields) else "" for place in places]
+                for column, count in zip(("prompt", "output"), counts, strict=True):
+                    if wrong := token_mistake(count):
+                        where = f"{path}:{reader.line_num}, column {column!r}"
+                        raise TrafficError(wrong[0], where=where, accepted=wrong[1])
+                prompts.append(token_count(counts[0]) or 0)
+                outputs.append(token_count(counts[1]) or 0)
                 if len(prompts) > MAX_SAMPLES:
                     raise TrafficError(
                         f"more than {MAX_SAMPLES} pairs", where=str(path), accepted="split the file"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
-
 from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, Length
 from layerweaver.backend_sim.traffic.source import ClosedLoop, Saturated
 from layerweaver.ir.clock import seconds_to_ns_nearest
-from layerweaver.ir.documents import Milliseconds, PositiveCount
+from layerweaver.ir.documents import Milliseconds, PositiveCount, whole
 from layerweaver.ir.limits import MAX_BATCH
 
 __all__ = ["ClosedLoopSpec", "MultiStreamSpec", "SaturatedSpec", "SingleStreamSpec"]
@@ -88,4 +86,4 @@ class MultiStreamSpec(_Stream):
 
     kind: Literal["multi_stream"]
     queries: PositiveCount | None = None
-    samples: Annotated[PositiveCount, Field(le=MAX_BATCH)] = 8
+    samples: Annotated[int, whole(1, MAX_BATCH)] = 8

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from layerweaver.backend_sim.traffic.lengths import token_count
+from layerweaver.backend_sim.traffic.lengths import token_count, token_mistake
 from layerweaver.backend_sim.traffic.trace_columns import TraceColumns
 from layerweaver.backend_sim.traffic.trace_formats import FORMATS, Parse, TraceRow, named_format
 from layerweaver.backend_sim.traffic.trace_parquet import parquet_rows
@@ -86,7 +86,7 @@ class TraceFile:
 
     def refusal(self, line: int, column: str, what: str, accepted: str) -> TrafficError:
         """The error about a row."""
-        where = f"{self.path}:{line}" + (f", column {column!r}" if column else "")
+        where = str(self.path) + (f":{line}" if line else "") + (f", column {column!r}" if column else "")
         return TrafficError(what, where=where, accepted=accepted)
 
     def bad_row(self, line: int, column: str, what: str, accepted: str) -> None:
@@ -129,7 +129,7 @@ class TraceFile:
             if not fields or (comment and (names is None or len(fields) < width)):
                 continue
             if names is None:
-                names = [name.strip() for name in fields]
+                names = self.format.names_in([name.strip() for name in fields])
                 parse, used = self._choose(names, reader.line_num)
                 counted = self._token_columns(names, reader.line_num)
                 width = max(position for position, _ in used) + 1
@@ -152,19 +152,23 @@ class TraceFile:
 
     def _token_columns(self, names: Sequence[str], line: int) -> tuple[int, ...]:
         if self._tokens_if_any:
-            return tuple(names.index(column) for column in self.format.tokens if column in names)
+            return tuple(self._place(names, column, line) for column in self.format.tokens if column in names)
         if not self.with_tokens:
             return ()
         if not self.format.tokens:
             raise self.refusal(
                 line, "", "columns names no tokens", "lengths need columns: {prompt: ..., output: ...}"
             )
+        accepted = f"lengths need {' and '.join(self.format.tokens)}"
         for column in self.format.tokens:
             if column not in names:
-                raise self.refusal(
-                    line, column, "the column is missing", f"lengths need {' and '.join(self.format.tokens)}"
-                )
-        return tuple(names.index(column) for column in self.format.tokens)
+                raise self.refusal(line, column, "the column is missing", accepted)
+        return tuple(self._place(names, column, line) for column in self.format.tokens)
+
+    def _place(self, names: Sequence[str], column: str, line: int) -> int:
+        if names.count(column) > 1:
+            raise self.refusal(line, column, "the column appears twice", "give it once")
+        return names.index(column)
 
     def _counted(
         self, line: int, time_ns: int, tenant: str | None, counts: Sequence[Any]
@@ -176,17 +180,12 @@ class TraceFile:
         if self._tokens_if_any:
             yield TraceRow(line, time_ns, tenant, sum(token_count(count) or 0 for count in counts))
             return
-        prompt, output = map(token_count, counts)
-        if self._sound_tokens(line, prompt, output):
-            yield TraceRow(line, time_ns, tenant, prompt or 0, output or 0)
-
-    def _sound_tokens(self, line: int, prompt: int | None, output: int | None) -> bool:
-        """Whether a row has a prompt and an output; one without is bad."""
-        for column, count in zip(self.format.tokens, (prompt, output), strict=True):
-            if not count:
-                self.bad_row(line, column, "is not a number of tokens of 1 or more", "give whole numbers")
-                return False
-        return True
+        for column, count in zip(self.format.tokens, counts, strict=True):
+            if wrong := token_mistake(count):
+                self.bad_row(line, column, *wrong)
+                return
+        prompt, output = (token_count(count) or 0 for count in counts)
+        yield TraceRow(line, time_ns, tenant, prompt, output)
 
     def _accepted(self) -> str:
         return " or ".join(",".join(columns) for columns in self.format.columns)
@@ -196,7 +195,7 @@ class TraceFile:
             if all(column in names for column in columns):
                 if not self._named:
                     self.time_column = next(name for name in _TIME_COLUMNS if name in columns)
-                return parse, [(names.index(column), column) for column in columns]
+                return parse, [(self._place(names, column, line), column) for column in columns]
         missing = next(column for column in self.format.columns[0] if column not in names)
         accepted = f"{self.kind} files have {self._accepted()}"
         if self._named:
@@ -206,17 +205,19 @@ class TraceFile:
         raise self.refusal(line, missing, "the column is missing", accepted)
 
     def _parquet_rows(self, clock: TraceClock) -> Iterator[TraceRow]:
-        parse, counted = self.format.parse[0], list[str]()
+        parse, counted, used = self.format.parse[0], list[str](), dict[str, str]()
 
-        def choose(names: Sequence[str]) -> list[str]:
+        def choose(stored: Sequence[str]) -> list[str]:
             nonlocal parse
-            parse, used = self._choose(names, 0)
-            counted.extend(names[place] for place in self._token_columns(names, 0))
-            return [name for _, name in used] + counted
+            names = self.format.names_in(stored)
+            parse, places = self._choose(names, 0)
+            used.update((column, stored[place]) for place, column in places)
+            counted.extend(stored[place] for place in self._token_columns(names, 0))
+            return [*used.values(), *counted]
 
         for line, row in parquet_rows(self.path, choose):
             try:
-                time_ns, tenant = parse(row, clock)
+                time_ns, tenant = parse({column: row[name] for column, name in used.items()}, clock)
             except BadValueError as bad:
                 self.bad_row(line, bad.column, bad.what, bad.accepted)
                 continue
@@ -250,4 +251,4 @@ class TraceFile:
 
 
 def _json_count(value: object) -> str:
-    return "" if isinstance(value, bool) or not isinstance(value, int) else str(value)
+    return "" if value is None else json.dumps(value)[:40]

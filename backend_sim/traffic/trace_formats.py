@@ -10,8 +10,9 @@ is read. Lines of a CSV that begin with ``#`` are comments, unless they are rows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from layerweaver.backend_sim.traffic.trace_columns import UNITS_NS, TraceColumns
 from layerweaver.backend_sim.traffic.trace_times import BadValueError, TraceClock, number_ns, whole_ns
@@ -64,6 +65,20 @@ class TraceFormat:
     json_lines: bool = False
     parquet: bool = False
     tokens: tuple[str, ...] = ()
+
+    def names_in(self, header: Sequence[str]) -> list[str]:
+        """The names of a header, those that differ from a column's only in capitals as that column.
+
+        A name stays as it is where the column is there as well, or another name is as like it.
+        """
+        known = dict.fromkeys((*chain.from_iterable(self.columns), *self.tokens))
+        folded = [name.casefold() for name in header]
+        meant = {
+            column.casefold(): column
+            for column in known
+            if column not in header and folded.count(column.casefold()) == 1
+        }
+        return [meant.get(fold, name) for fold, name in zip(folded, header, strict=True)]
 
 
 def _at(column: str, tenant: str | None = None) -> Parse:

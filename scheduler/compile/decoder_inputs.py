@@ -16,7 +16,7 @@ from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.expressions import parse_dim
 from layerweaver.ir import DType, ModelError
 
-__all__ = ["NEEDED", "DecoderInputs", "decoder_inputs"]
+__all__ = ["NEEDED", "DecoderInputs", "NoDecoderError", "decoder_inputs"]
 
 NEEDED = "a decoder with dimensions batch, seq and past whose cache is an input and an output"
 
@@ -26,6 +26,10 @@ _BESIDE = re.compile(r"mask|bias|position", re.IGNORECASE)
 _OWN = ("batch", "seq", "past")
 _CACHE_AXES = 3
 """A cache has at least so many axes: the batch, heads or channels, and tokens."""
+
+
+class NoDecoderError(ModelError):
+    """A model whose inputs or layers are not those of a decoder with a cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def decoder_inputs(model: OnnxModel, dims: Mapping[str, int]) -> DecoderInputs:
         cached = {"past": None}
     for found, name, what, fixed in ((new, "seq", "new", tokens), (cached, "past", "cached", caches)):
         if not found:
-            raise ModelError(
+            raise NoDecoderError(
                 _fixed(fixed, dims)
                 + f"no input has a dimension named {name}, or another that counts {what} tokens",
                 where=model.source,

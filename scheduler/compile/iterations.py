@@ -17,7 +17,7 @@ from layerweaver.costmodel.depths import layers_abreast
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError
 from layerweaver.scheduler.compile.contexts import Alone, check_windows, found_alone, with_longest
-from layerweaver.scheduler.compile.decoder_inputs import NEEDED, decoder_inputs
+from layerweaver.scheduler.compile.decoder_inputs import NEEDED, NoDecoderError, decoder_inputs
 from layerweaver.scheduler.compile.fitted import Fitted, Size, fitted, refusal
 from layerweaver.scheduler.compile.joined import Joined, joined_terms
 from layerweaver.scheduler.compile.kept_graphs import keep, kept
@@ -74,7 +74,7 @@ def _probed(model: ModelSource, dims: Mapping[str, int]) -> IterationRows:
 
     first = bound(ANY[0].sizes[0])
     if not any(layer.state_reads for layer in first.layers):
-        raise ModelError(
+        raise NoDecoderError(
             "has no cache of keys and values that grows with past",
             where=source,
             accepted=NEEDED,

@@ -138,7 +138,7 @@ class Profile:
         if not found and any(decoder.entry == name for decoder in self.decoders):
             raise ProfileError(
                 f"entry {name!r} is a language model",
-                accepted="a tenant with llm, or compile it without --llm",
+                accepted="give the tenant llm, or compile it without --llm",
             )
         if not found:
             raise ProfileError(f"has no entry {name!r}", accepted=nearest(name, self.names, "it has"))

@@ -15,7 +15,9 @@ import yaml
 from layerweaver.backend_sim.results.verdict import Judgement, RunFacts, judge_tokens
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.simulate import simulate_with
+from layerweaver.backend_sim.traffic.lengths import read_pairs
 from layerweaver.backend_sim.traffic.sample_order import issued_samples
+from layerweaver.backend_sim.traffic.trace_file import TraceFile
 from layerweaver.ir import LayerweaverError
 
 DATA = Path(__file__).parent.parent / "data"
@@ -188,6 +190,62 @@ def test_a_request_that_is_too_long_is_named_by_its_row(
         simulate_with(chat(lengths=None, arrival=arrival, llm=llm))
 
 
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        ("99999999", "'99999999' is too large; give 1 to 10,000,000"),
+        ("9" * 20, "'9{20}' is too large"),
+        ("0" * 20 + "1", None),
+        ("10000000", None),
+        ("10000001", "too large"),
+        ("0", "'0' is not a number of tokens"),
+        ("many", "'many' is not a number of tokens"),
+        ("", "has no number of tokens"),
+    ],
+)
+@pytest.mark.parametrize("pairs", [False, True])
+def test_counts_of_files_are_refused_with_their_value(
+    count: str, said: str | None, pairs: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "lengths.csv"
+    file.write_text(f"timestamp,tenant,prompt,output\n0,chat,{count},3\n")
+    trace = TraceFile(file, "csv", with_tokens=True)
+
+    def prompt() -> int:
+        return int(read_pairs(file).prompt[0]) if pairs else next(trace.rows()).prompt
+
+    if said is None:
+        assert prompt() == int(count)
+        return
+    with pytest.raises(LayerweaverError, match=rf"lengths.csv:2, column 'prompt': .*{said}"):
+        prompt()
+
+
+def test_a_column_of_lengths_that_appears_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "lengths.csv"
+    file.write_text("timestamp,tenant,prompt,prompt,output\n0,chat,5,9,3\n")
+    for read in (lambda: read_pairs(file), lambda: next(TraceFile(file, "csv", with_tokens=True).rows())):
+        with pytest.raises(LayerweaverError, match=r"csv:1, column 'prompt': the column appears twice"):
+            read()
+
+
+def test_capitals_of_columns_do_not_matter_unless_names_differ_in_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "trace.csv"
+    for header, prompt in (
+        ("timestamp,contexttokens,GENERATEDTOKENS,other", 7),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens,contexttokens", 7),
+        ("TIMESTAMP,contexttokens,GeneratedTokens,CONTEXTTOKENS", None),
+    ):
+        file.write_text(f"{header}\n5,7,2,9\n")
+        rows = TraceFile(file, "azure-llm", with_tokens=True).rows()
+        if prompt is None:
+            with pytest.raises(LayerweaverError, match="column 'ContextTokens': the column is missing"):
+                next(rows)
+        else:
+            assert (row := next(rows)).prompt == prompt, header
+            assert row.output == 2
+
+
 def test_lengths_come_from_pairs_and_distributions(chat: Make, tmp_path: Path) -> None:
     file = tmp_path / "pairs.csv"
     file.write_text("prompt,output\n10,2\n20,3\n")
@@ -223,11 +281,20 @@ def test_samples_come_in_the_order_of_loadgen() -> None:
         ({"lengths": {"from": "trace"}}, "kind: trace"),
         ({"lengths": {"prompt": 5}}, "both prompt and output"),
         ({"lengths": {"prompt": 5, "output": 0}}, "number of tokens"),
+        ({"lengths": {"prompt": 99_999_999, "output": 1}}, "'99999999' is too large; give 1 to 10,000,000"),
+        ({"lengths": {"source": "trace"}}, r"lengths\.source: unknown key 'source'; accepted: .* from, file"),
+        ({"lengths": {"from": "trade"}}, r"lengths\.from: 'trade' is not accepted"),
         ({"lengths": {"file": "x.csv", "order": "loadgen", "qsl_seed": 1}}, "sample_seed"),
         ({"lengths": {"prompt": 1600, "output": 10}}, "request 0 with 1600"),
         ({"llm": {}}, "kv: {blocks"),
         ({"llm": {"kv": {"blocks": 0}}}, "blocks"),
-        ({"llm": {"max_batched_tokens": 0}}, "max_batched_tokens"),
+        ({"llm": {"max_batched_tokens": 0}}, "max_batched_tokens: .* from 1 to 1,000,000$"),
+        ({"llm": {"max_num_seqs": 0}}, "max_num_seqs: .* from 1 to 100,000$"),
+        ({"llm": {"max_num_seqs": 200_000}}, "max_num_seqs: .* from 1 to 100,000$"),
+        (
+            {"model": "zoo:ncf"},
+            r"tenants\[0\]\.llm: the model of tenant 'chat' is no language model: zoo:ncf",
+        ),
         ({"llm": {"kv": {"blocks": 9, "prefix_cache": True}}}, "not built"),
         ({"llm": {"kv": {"blocks": 9}, "buckets": {"tokens": [8]}}}, "not built"),
         ({"llm": {"kv": {"blocks": 9}, "tensor_parallel": {"chips": 2}}}, "not built"),

@@ -54,6 +54,7 @@ def test_a_changed_study_says_what_no_longer_fits(tmp_path: Path) -> None:
         ({"tenants.other.deadline_ms": [1, "soon"]}, "refused for every point"),
         ({"npu.array.rows": {"from": 32, "to": 64, "points": 500}}, "refused for every point"),
         ({"seed": []}, "without values"),
+        ({"npu.array.rows": {"form": 32, "to": 64}}, r"unknown key 'form'; did you mean 'from'\?"),
         ({"seed": [1.5]}, r"axes\.seed: '1\.5' is no seed"),
         ({"seed": {"from": 1, "to": 2, "points": 4}}, "is no seed"),
         ({"load": ["high"]}, r"axes\.load: load 'high' is no share"),

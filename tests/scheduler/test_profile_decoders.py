@@ -65,14 +65,18 @@ def test_serves_without_its_graph(stored: Path, npu: str | None) -> None:
     [
         ({"model": {"profile": "PATH", "entry": "vision"}}, "--llm vision"),
         ({"model": {"profile": "PATH", "entry": "chta"}}, "chat"),
-        ({"model": {"profile": "PATH", "entry": "chat"}, "llm": None, "lengths": None}, "a tenant with llm"),
+        (
+            {"model": {"profile": "PATH", "entry": "chat"}, "llm": None, "lengths": None},
+            "give the tenant llm",
+        ),
     ],
 )
 def test_wrong_entries(stored: Path, tenant: dict[str, Any], message: str) -> None:
     tenant["model"]["profile"] = str(stored)
     changed = {key: value for key, value in {**CHAT, **tenant}.items() if value is not None}
-    with pytest.raises(LayerweaverError, match=message):
+    with pytest.raises(LayerweaverError, match=message) as refused:
         simulate({"npu": "tpu-v6e", "min_queries": 2, "tenants": [changed]}, "edf")
+    assert f"tenants[0].model: {stored}: " in str(refused.value)
 
 
 Edit = Callable[[dict[str, Any]], Any]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from layerweaver.ir.documents import Number, PositiveCount, Seed
+from layerweaver.ir.documents import Number, Seed, whole
 from layerweaver.ir.sections import Section, refusal
 
 __all__ = ["MAX_POINTS", "Axis", "Range", "Repeats", "SampleSpec", "StudySpec"]
@@ -23,7 +23,7 @@ class Range(Section):
 
     from_: Number = Field(alias="from")
     to: Number
-    points: Annotated[PositiveCount, Field(le=_MAX_VALUES)] | None = None
+    points: Annotated[int, whole(1, _MAX_VALUES)] | None = None
     scale: Literal["linear", "log"] = "linear"
 
     @model_validator(mode="after")
@@ -52,7 +52,7 @@ class Range(Section):
 class Repeats(Section):
     """So many seeds, from 1 on."""
 
-    count: Annotated[PositiveCount, Field(le=_MAX_VALUES)]
+    count: Annotated[int, whole(1, _MAX_VALUES)]
 
 
 Axis = Range | Repeats | list[Any]
@@ -66,8 +66,8 @@ class SampleSpec(Section):
     """
 
     kind: Literal["grid", "random", "sobol", "search"] = "grid"
-    points: Annotated[PositiveCount, Field(le=10**7)] | None = None
-    trials: Annotated[PositiveCount, Field(le=10**6)] | None = None
+    points: Annotated[int, whole(1, 10**7)] | None = None
+    trials: Annotated[int, whole(1, 10**6)] | None = None
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -96,7 +96,7 @@ class StudySpec(Section):
     sample: SampleSpec = SampleSpec()
     measure: Literal["simulate", "peak", "cost"] = "simulate"
     objectives: ObjectivesSpec = ObjectivesSpec()
-    queries: Annotated[PositiveCount, Field(le=10**9)] = 20_000
+    queries: Annotated[int, whole(1, 10**9)] = 20_000
 
     @model_validator(mode="after")
     def _searched(self) -> Self:
