@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from layerweaver.ir import ProfileError
 from layerweaver.ir.cache import Cache
 from layerweaver.ir.plugins import others_add
-from layerweaver.scheduler.compile.kept_graphs import GRAPHS, code_of, is_in_memory, remember
+from layerweaver.scheduler.compile.kept_graphs import GRAPHS, code_of, is_current, is_in_memory, remember
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.profile.profile import Profile, Provenance
 
@@ -85,7 +85,7 @@ def keep_costs(name: str, graph: str | None, costed: Costed, npu: NpuConfig) -> 
         npu: The NPU.
     """
     remember(_memory, name, costed)
-    if graph is None or GRAPHS.size_of(graph) < _LEAST_GRAPH_BYTES:
+    if graph is None or GRAPHS.size_of(graph) < _LEAST_GRAPH_BYTES or not is_current(_ROOMS):
         return
     from layerweaver.costmodel import npu_document  # noqa: PLC0415 - loads on first use
     from layerweaver.scheduler.profile.file import profile_bytes  # noqa: PLC0415

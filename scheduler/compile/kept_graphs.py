@@ -30,6 +30,7 @@ __all__ = [
     "code_of",
     "content_of",
     "graph_name",
+    "is_current",
     "is_in_memory",
     "keep",
     "kept",
@@ -96,7 +97,16 @@ def _others_operators() -> bool:
 
 @cache
 def code_of(rooms: tuple[str, ...]) -> str:
-    """Digest of the code of some packages of ours, and of what it stands on."""
+    """Digest of the code of some packages of ours, and of what it stands on, when first asked for."""
+    return _code_on_disk(rooms)
+
+
+def is_current(rooms: tuple[str, ...]) -> bool:
+    """Whether that code is still on disk; else what this process makes is kept for nobody."""
+    return _code_on_disk(rooms) == code_of(rooms)
+
+
+def _code_on_disk(rooms: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for distribution in ("layerweaver", "onnx", "numpy"):
         digest.update(metadata.version(distribution).encode() + b"\0")
@@ -116,7 +126,12 @@ def kept(name: str, kind: type[Kept]) -> Kept | None:
         entry = GRAPHS.read(name)
         if entry is None:
             return None
-        found = pickle.loads(entry)  # noqa: S301 - of our own folder
+        try:
+            found = pickle.loads(entry)  # noqa: S301 - of our own folder
+        except Exception:  # noqa: BLE001 - an entry of other code may break anything
+            return None
+        if not isinstance(found, kind):
+            return None
         remember(_memory, name, found)
     assert isinstance(found, kind)
     return found
@@ -130,7 +145,8 @@ def is_in_memory(name: str) -> bool:
 def keep(name: str, made: object) -> None:
     """Keep what was made."""
     remember(_memory, name, made)
-    GRAPHS.write(name, pickle.dumps(made))
+    if is_current(_ROOMS):
+        GRAPHS.write(name, pickle.dumps(made))
 
 
 def remember(memory: dict[str, Any], name: str, made: object) -> None:

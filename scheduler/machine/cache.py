@@ -48,8 +48,13 @@ class Kept:
     def load_overload(self, signature: Any, target: Any) -> Any:
         """The code for the given types; None where it must be compiled."""
         entry = COMPILED.read(self.entry(signature, target.codegen()))
-        if entry is None:
+        try:
+            return None if entry is None else self._rebuilt(entry, target)
+        except Exception:  # noqa: BLE001 - an entry of other code may break anything
             return None
+
+    def _rebuilt(self, entry: bytes, target: Any) -> Any:
+        """The code of an entry, and what it calls."""
         from numba.core import compiler  # noqa: PLC0415 - half a second
 
         needed, made = pickle.loads(entry)  # noqa: S301 - of our own folder

@@ -4,8 +4,8 @@ A loop such as the engine's calls a policy's ``choose``, and both call other pla
 makes a copy of the loop whose globals lead to the policy; :func:`compile_bound` does the same and compiles
 it, callees included. The sources stay plain Python: uncompiled, the very same code runs for debugging.
 
-An entry on disk is named by a digest of the source of every file that takes part, and of the versions of
-Python, numba, llvmlite and NumPy: a stale entry can never be found.
+An entry on disk is named by a digest of the code that takes part as this process loaded it, of its files, and
+of the versions of Python, numba, llvmlite and NumPy: a stale entry can never be found.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from layerweaver.ir import PolicyError
 from layerweaver.ir.elsewhere import import_elsewhere
 from layerweaver.scheduler.machine.cache import Kept, Linked
+from layerweaver.scheduler.machine.loaded import code_of_function, source_of
 from layerweaver.scheduler.machine.outside import call_out, call_out_compiled
 
 __all__ = [
@@ -168,23 +169,20 @@ _OF_OTHERS = {"error_model": "python"}
 
 
 def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> str:
-    """Digest of the source files of a function and of everything it calls, and of the tools' versions."""
+    """Digest of a function and everything it calls, of their source files, and of the tools' versions."""
     numba = load_numba()
     import llvmlite  # noqa: PLC0415
     import numpy  # noqa: PLC0415
 
     every = _reachable(function, replacements)
-    files = {__file__, _HANDED, *(reached.__code__.co_filename for reached in every)}
     digest = hashlib.sha256()
     for version in (platform.python_version(), numba.__version__, llvmlite.__version__, numpy.__version__):
         digest.update(version.encode() + b"\0")
-    for file in sorted(files):
-        try:
-            digest.update(file.encode() + b"\0" + Path(file).read_bytes())
-        except OSError as error:
-            raise PolicyError(
-                f"its source cannot be read: {error.strerror}", where=file, accepted="a policy needs a file"
-            ) from error
+    modules = {reached.__code__.co_filename: reached.__globals__ for reached in every}
+    modules |= dict.fromkeys((__file__, _HANDED), globals())
+    for file in sorted(modules):
+        digest.update(f"{file}={source_of(file, modules[file])}\0".encode())
+    digest.update("\0".join(sorted(map(code_of_function, every))).encode())
     names = sorted(f"{name}={target.__qualname__}" for name, target in replacements.items())
     # Compiled code imports its module by name, and that of a policy's file is made of its whole path.
     names += sorted({str(reached.__module__) for reached in every})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
@@ -136,6 +137,37 @@ def test_equal_policy_files_in_two_folders_are_kept_apart(
         monkeypatch.chdir(folder)
         digests.add(source_digest(cast(FunctionType, load_policy("first.py").spec.choose), {}))
     assert len(digests) == 2
+
+
+def _loaded(file: Path) -> FunctionType:
+    """The function of a file, in a module of one name whatever is in the file."""
+    module: dict[str, Any] = {"__name__": "served"}
+    exec(compile(file.read_bytes(), file, "exec"), module)
+    return cast(FunctionType, module["served"])
+
+
+@pytest.mark.parametrize("change", [("x + 1", "x + 2"), ("ONE = 1", "ONE = 2"), ("{1, 2}", "{1, 3}")])
+def test_a_file_that_changed_lends_no_name_to_what_was_loaded_before(
+    tmp_path: Path, change: tuple[str, str]
+) -> None:
+    """An update while a process runs: the next process must not find what this one compiles."""
+    file = tmp_path / "served.py"
+    file.write_text("ONE = 1\n\n\ndef served(x):\n    return x + 1 + ONE if x in {1, 2} else x\n")
+    named, late = _loaded(file), _loaded(file)
+    before = source_digest(named, {})
+    assert source_digest(_loaded(file), {}) == before
+    file.write_text(file.read_text().replace(*change))
+    assert source_digest(named, {}) == before
+    assert len({before, source_digest(late, {}), source_digest(_loaded(file), {})}) == 3
+
+
+@pytest.mark.parametrize("foreign", [((("of_others", ()),), ()), ((), ()), "text"])
+def test_an_entry_of_other_code_is_compiled_anew(folder: Path, foreign: object) -> None:
+    _run(21)
+    (entry,) = folder.iterdir()
+    cache.COMPILED.write(entry.name, pickle.dumps(foreign))
+    assert _run(21) == (True, 42, 0, 1)
+    assert _run(21) == (True, 42, 1, 0)
 
 
 def _step() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import onnx
@@ -84,6 +85,33 @@ def test_damaged_entries_are_imported_anew(
     (entry,) = folder.iterdir()
     entry.write_bytes(entry.read_bytes()[:-1])
     assert load_graph(path, dims={"n": 2}).macs == 64
+    assert len(imports) == 2
+
+
+def test_entries_of_other_code_are_imported_anew(
+    tmp_path: Path, imports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _write(tmp_path / "small.onnx")
+    load_graph(path, dims={"n": 2})
+    folder = kept_graphs.GRAPHS.folder
+    assert folder is not None
+    (entry,) = folder.iterdir()
+    for foreign in (b"", b"\x80\x04garbage", pickle.dumps("text")):
+        monkeypatch.setattr(kept_graphs, "_memory", {})
+        kept_graphs.GRAPHS.write(entry.name, foreign)
+        assert load_graph(path, dims={"n": 2}).macs == 64
+    assert len(imports) == 4
+
+
+def test_nothing_is_kept_once_the_code_has_changed(
+    tmp_path: Path, imports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _write(tmp_path / "small.onnx")
+    kept_graphs.code_of(kept_graphs._ROOMS)
+    monkeypatch.setattr(kept_graphs, "_code_on_disk", lambda _rooms: "updated meanwhile")
+    for _ in range(2):
+        monkeypatch.setattr(kept_graphs, "_memory", {})
+        load_graph(path, dims={"n": 2})
     assert len(imports) == 2
 
 
