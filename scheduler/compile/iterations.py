@@ -23,6 +23,7 @@ from layerweaver.scheduler.compile.joined import Joined, joined_terms
 from layerweaver.scheduler.compile.kept_graphs import keep, kept
 from layerweaver.scheduler.compile.layer_counts import LayerCounts
 from layerweaver.scheduler.compile.polynomials import ANY, ANY_ALONE, ONE, ONE_ALONE
+from layerweaver.scheduler.compile.position_tables import within_tables
 from layerweaver.scheduler.compile.sources import ModelSource
 from layerweaver.scheduler.iterations.rows import (
     CATEGORIES,
@@ -89,7 +90,8 @@ def _probed(model: ModelSource, dims: Mapping[str, int]) -> IterationRows:
     if fit is whole:
         check_windows(bound, first, (every, one), source)
     rows = _assembled((first, bound(ONE[0].sizes[0])), every, one, alone)
-    return with_longest(rows, fit, ((every, family), (one, single)))
+    rows = with_longest(rows, fit, ((every, family), (one, single)))
+    return within_tables(rows, model.declared)
 
 
 def _assembled(

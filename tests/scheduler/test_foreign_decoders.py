@@ -60,15 +60,23 @@ def test_what_has_no_cache_is_refused(form: Form, message: str, tmp_path: Path) 
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("form", "longest"), [(Form(known=701), 700), (Form(kept=600), 600)])
+@pytest.mark.parametrize(
+    ("form", "longest"),
+    [
+        (Form(known=701), 700),
+        (Form(kept=600), 600),
+        (Form(positions=True), 4096),
+        (Form(positions=True, kept=600), 600),
+    ],
+)
 def test_contexts_for_which_counts_do_not_hold(form: Form, longest: int, tmp_path: Path) -> None:
     source = _saved(form, tmp_path)
     rows = iteration_rows(source, {})
-    assert (rows.longest, rows.ends) == (longest, form.known > 0)
+    assert (rows.longest, rows.ends) == (longest, not form.kept)
     chat = {
         "name": "chat",
         "model": source,
-        "llm": {"kv": {"blocks": 200}},
+        "llm": {"kv": {"blocks": 700}},
         "lengths": {"prompt": longest - 10, "output": 11},
         "deadline": {"ttft_ms": 100, "tpot_ms": 20},
         "arrival": {"kind": "poisson", "qps": 3, "seed": 3},
@@ -76,8 +84,10 @@ def test_contexts_for_which_counts_do_not_hold(form: Form, longest: int, tmp_pat
     scenario = {"npu": "tpu-v6e", "min_queries": 2, "tenants": [chat]}
     assert not any("contexts" in line for line in simulate(scenario, "edf")["warnings"])
     chat["lengths"] = {"prompt": longest - 10, "output": 12}
-    if form.known:
-        assert any("contexts of 700 tokens at most" in line for line in simulate(scenario, "edf")["warnings"])
+    if not form.kept:
+        assert any(
+            f"contexts of {longest} tokens at most" in line for line in simulate(scenario, "edf")["warnings"]
+        )
         return
     with pytest.raises(LayerweaverError, match="counts hold for contexts of 600 tokens at most") as refused:
         simulate(scenario, "edf")
