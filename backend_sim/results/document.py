@@ -17,6 +17,7 @@ from layerweaver.backend_sim.results.system import npu_documents, system_documen
 from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.ir.text import figure
+from layerweaver.scheduler.iterations.timings import Timings
 
 __all__ = ["STARVING", "run_document"]
 
@@ -123,7 +124,11 @@ def _busy_below_the_bound(run: Run, system: System) -> Iterator[str]:
     """Why language models keep the NPU busier than their share of the bound on rates says, in words."""
     busiest = max(system["compute_utilization"] or 0.0, system["dram_utilization"] or 0.0)
     offered_share = system.get("offered_share")
-    models = [tenant.name for tenant in run.prepared.scenario.spec.tenants if tenant.is_llm]
+    models = [
+        tenant.name
+        for tenant, model in zip(run.prepared.scenario.spec.tenants, run.prepared.decoders, strict=False)
+        if model is not None and not isinstance(model.costs, Timings)
+    ]
     if models and offered_share and busiest > _BUSIER * offered_share:
         yield (
             f"the bound takes iterations of {', '.join(models[:_NAMED])} as full, which move the weights "

@@ -46,12 +46,14 @@ class TokenRequests:
         lengths: Tokens.
         skipped: Bad rows of the trace that were left out.
         rows: File and lines of the trace that has their lengths; None where they come from elsewhere.
+        ignored: Whether the trace that they arrive by has other lengths than they.
     """
 
     scheduled_ns: NDArray[np.int64]
     lengths: Pairs
     skipped: int = 0
     rows: tuple[str, NDArray[np.int64]] | None = None
+    ignored: bool = False
 
     def named(self, request: int) -> str:
         """A request's number and, of a trace, its file and line."""
@@ -140,7 +142,14 @@ def token_requests(scenario: Scenario, index: int, request: TrafficRequest) -> T
         return TokenRequests(times, source.lengths(len(times)), source.skipped, source.rows(len(times)))
     assert lengths is not None
     seed = tenant_seed(scenario, index, request)
-    return TokenRequests(times, lengths.draw(len(times), seed), getattr(source, "skipped", 0))
+    return _by_clock(source, times, lengths.draw(len(times), seed))
+
+
+def _by_clock(source: object, times: NDArray[np.int64], lengths: Pairs) -> TokenRequests:
+    """Requests that only arrive as a source says."""
+    if isinstance(source, TraceArrivals):
+        return TokenRequests(times, lengths, source.skipped, ignored=source.counts_tokens)
+    return TokenRequests(times, lengths)
 
 
 def _from_pairs(scenario: Scenario, index: int, request: TrafficRequest, pairs: Pairs) -> TokenRequests:
@@ -149,7 +158,7 @@ def _from_pairs(scenario: Scenario, index: int, request: TrafficRequest, pairs: 
     if lengths.order == "file" or lengths.qsl_seed is None or lengths.sample_seed is None:
         source = make_source(scenario, index, request)
         times = take_all(source, MAX_TOKEN_REQUESTS)  # type: ignore[arg-type]
-        return TokenRequests(times, pairs.in_file_order(len(times)), getattr(source, "skipped", 0))
+        return _by_clock(source, times, pairs.in_file_order(len(times)))
     samples, least = len(pairs.prompt), scenario.spec.min_queries
     padded = -(-max(least, 1) // samples) * samples
     duration_ns = seconds_to_ns_nearest(scenario.spec.duration_s or 0)
@@ -164,7 +173,7 @@ def _from_pairs(scenario: Scenario, index: int, request: TrafficRequest, pairs: 
         if len(more) < samples:
             break
     drawn = pairs.in_loadgen_order(len(times), least, lengths.qsl_seed, lengths.sample_seed)
-    return TokenRequests(times, drawn, getattr(source, "skipped", 0))
+    return _by_clock(source, times, drawn)
 
 
 _MANY = 10**9

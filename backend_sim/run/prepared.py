@@ -78,7 +78,12 @@ class PreparedScenario:
         """What was asked for and does not show in the numbers, or shows in them unexplained."""
         names = [tenant.name for tenant in self.scenario.spec.tenants]
         unheard = unheard_notes(self.npus, self.configs)
-        return (*self.scenario.notes, *sharing_notes(self.npus, names), *unheard)
+        stated = (
+            f"tenant {name!r} has the lengths that the scenario states: its trace's tokens are ignored"
+            for name, model in zip(names, self.decoders, strict=False)
+            if model is not None and model.first_requests.ignored
+        )
+        return (*self.scenario.notes, *stated, *sharing_notes(self.npus, names), *unheard)
 
     @property
     def npu_name(self) -> str:

@@ -84,14 +84,15 @@ class TraceSpec(Arrival):
         most = asked.max_queries
         if self.loop and asked.duration_ns is None and most is None:
             most = asked.min_queries
-        uncounted = asked.fixed_costs and self.counts_tokens is not False and self.tokens is None
+        met = self.counts_tokens is not False and not asked.with_tokens
+        uncounted = asked.fixed_costs and met and self.tokens is None
         return TraceArrivals(
             TraceFile(
                 asked.path_of(self.file),
                 self.format,
                 skip_bad_rows=asked.skip_bad_rows,
                 with_tokens=asked.with_tokens,
-                tokens_if_any=uncounted,
+                tokens_if_any=uncounted or (met and not asked.fixed_costs),
                 tenants=wanted,
                 columns=self.columns,
             ),

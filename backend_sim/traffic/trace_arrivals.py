@@ -45,6 +45,9 @@ class TraceArrivals(TimeStream):
         uncounted: Refuse rows that count tokens, since every request will cost the same.
         stopping: When to end.
 
+    Attributes:
+        counts_tokens: Whether any row so far had tokens, of a trace opened to read them.
+
     Raises:
         TrafficError: Also while times are taken: a row that goes back in time or is otherwise bad (file, line
             and column), no row for the tenant, or a loop over rows that all have one time.
@@ -72,6 +75,7 @@ class TraceArrivals(TimeStream):
         self._numerator, self._denominator = scale.numerator, scale.denominator
         self._others: set[str] = set()
         self._offset_ns = 0
+        self.counts_tokens = False
         self._file_rows, self._file_ns = 0, 0
         self._prompts, self._outputs, self._lines = array("q"), array("q"), array("q")
         self._spread_ns = spread_ns
@@ -111,8 +115,9 @@ class TraceArrivals(TimeStream):
             self._others.add(tenant[:60])
         return False
 
-    def _check_uncounted(self, row: TraceRow) -> None:
-        if row.prompt:
+    def _meet_tokens(self, row: TraceRow) -> None:
+        self.counts_tokens = True
+        if self._uncounted:
             raise self._trace.refusal(
                 row.line,
                 "",
@@ -156,8 +161,8 @@ class TraceArrivals(TimeStream):
                 )
                 continue
             before = row.time_ns
-            if self._uncounted:
-                self._check_uncounted(row)
+            if row.prompt:
+                self._meet_tokens(row)
             if self._keep_tokens:
                 self._prompts.append(row.prompt)
                 self._outputs.append(row.output)
@@ -173,8 +178,8 @@ class TraceArrivals(TimeStream):
             self._file_rows += 1
             if self._wanted(row.tenant):
                 times.append(row.time_ns)
-                if self._uncounted:
-                    self._check_uncounted(row)
+                if row.prompt:
+                    self._meet_tokens(row)
                 if self._keep_tokens:
                     prompts.append(row.prompt)
                     outputs.append(row.output)

@@ -318,6 +318,44 @@ def test_refusals(change: dict[str, Any], message: str, chat: Make) -> None:
     assert "\n" not in str(refused.value)
 
 
+NAMED = {"columns": {"time": "timestamp", "prompt": "prompt", "output": "output"}}
+
+
+@pytest.mark.parametrize("source", ["lengths", "file"])
+@pytest.mark.parametrize("arrival", [{}, {"tokens": "ignore"}, {"sort": True}, NAMED])
+@pytest.mark.parametrize("counted", [True, False])
+def test_lengths_of_a_trace_that_others_replace_are_noted(
+    source: str, arrival: dict[str, Any], counted: bool, chat: Make, tmp_path: Path
+) -> None:
+    rows = ("0,chat,5,6", "0.001,chat,7,8") if counted else ("0,chat,,", "0.001,chat,,", "0.002,other,9,9")
+    if arrival == NAMED and not counted:
+        rows = rows[:2]
+    file, pairs = tmp_path / "trace.csv", tmp_path / "pairs.csv"
+    file.write_text("\n".join(("timestamp,tenant,prompt,output", *rows)))
+    pairs.write_text("prompt,output\n50,3\n")
+    lengths = {"file": str(pairs)} if source == "file" else {"prompt": 50, "output": 3}
+    replay = {"kind": "trace", "file": str(file), **arrival}
+    scenario = chat(lengths=lengths, arrival=replay)
+    del scenario["min_queries"]
+    document = simulate_with(scenario)
+    said = [note for note in document.get("notes", ()) if "its trace's tokens are ignored" in note]
+    assert len(said) == counted
+    assert document["tenants"][0]["llm"]["tokens_in"] == 100
+
+
+def test_what_a_model_of_times_lacks_is_not_told_of_it(chat: Make) -> None:
+    documents = [
+        simulate_with(chat(llm={"kv": {"blocks": 100}, "max_batched_tokens": 512})),
+        simulate_with(chat(model="zoo:gpt2", llm={"kv": {"blocks": 100}})),
+    ]
+    for document in documents:
+        system = document["system"]
+        busy = max(system["compute_utilization"], system["dram_utilization"])
+        assert busy > 1.5 * system["offered_share"], "the note has nothing to explain"
+    timed, costed = ("move the weights" in " ".join(item.get("notes", ())) for item in documents)
+    assert (timed, costed) == (False, True)
+
+
 def test_token_traces_are_not_replayed_on_fixed_costs(chat: Make, tmp_path: Path) -> None:
     file = tmp_path / "trace"
     file.write_text(FORMATS["azure-llm"])

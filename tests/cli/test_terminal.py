@@ -330,6 +330,25 @@ def test_certify_shows_the_status_and_what_is_missing() -> None:
     assert next(line for line in lines if "vision" in line).split()[:4] == ["vision", "met", "VALID", "VALID"]
     assert next(line for line in lines if "speech" in line).split()[1:4] == ["too", "short", "INVALID"]
     assert f"speech: {missing}" in lines
+    assert not any("TTFT" in line for line in lines)
+
+
+def test_certify_shows_both_times_of_a_language_model() -> None:
+    vision = {"name": "vision", "status": "met", "verdict": "VALID", "loadgen_verdict": "VALID"}
+    vision |= {"p99_ns": 5, "loadgen_p99_ns": 5, "agree": True, "reasons": []}
+    times = {"ttft_p99_ns": 1_234, "loadgen_ttft_p99_ns": 1_235, "tpot_p99_ns": 67_890}
+    chat = {**vision, "name": "chat", **times, "loadgen_tpot_p99_ns": None}
+    document: Any = {"policy": "fcfs", "tenants": [vision, chat]}
+    screen = Console(file=io.StringIO(), width=80)
+    for item in certify_tables(document):
+        screen.print(item)
+    text = screen.file.getvalue()  # type: ignore[attr-defined]
+    first, second = text.split("tokens\n")
+    assert "chat" in first
+    assert "vision" not in second
+    assert next(line for line in second.splitlines() if "chat" in line).split() == [
+        *("chat", "1,234", "1,235", "67,890", "-"),
+    ]
 
 
 def test_latencies_that_are_all_but_equal_are_one_bar() -> None:

@@ -231,12 +231,31 @@ def certify_tables(document: Certificate) -> Iterator[RenderableType]:
             *_cells([status], row),
             row["verdict"],
             row["loadgen_verdict"],
-            f"{row['p99_ns']:,}",
-            "-" if row["loadgen_p99_ns"] is None else f"{row['loadgen_p99_ns']:,}",
+            _whole_ns(row["p99_ns"]),
+            _whole_ns(row["loadgen_p99_ns"]),
             "yes" if row["agree"] else "NO",
         )
     yield grid
+    if any("ttft_p99_ns" in row for row in document["tenants"]):
+        yield _certified_tokens(document)
     yield from missing_queries(document["tenants"])
+
+
+def _certified_tokens(document: Certificate) -> Table:
+    """Language models' times to the first and per further token, each beside LoadGen's."""
+    columns = [("tenant", "left"), ("TTFT\np99 ns", "right"), ("LoadGen\nTTFT p99 ns", "right")]
+    columns += [("TPOT\np99 ns", "right"), ("LoadGen\nTPOT p99 ns", "right")]
+    grid = table("tokens", columns)
+    for row in document["tenants"]:
+        if "ttft_p99_ns" in row:
+            ours, theirs = row["ttft_p99_ns"], row["loadgen_ttft_p99_ns"]
+            rest, their_rest = row["tpot_p99_ns"], row["loadgen_tpot_p99_ns"]
+            grid.add_row(row["name"], *map(_whole_ns, (ours, theirs, rest, their_rest)))
+    return grid
+
+
+def _whole_ns(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
 
 
 def policies_table(rows: Sequence[Document]) -> Table:

@@ -195,7 +195,7 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
         yield grid
     if document["decoders"]:
         columns = [("language model", "left"), ("rows", "right"), ("parameters", "right")]
-        grid = table("language models", [*columns, ("cached per token", "right")])
+        grid = table("language models", [*columns, ("cached elements\nper token", "right")])
         for decoder in document["decoders"]:
             numbers = (decoder["parameters"], decoder["cache_elements_per_token"])
             grid.add_row(decoder["name"], str(len(decoder["layers"])), *(f"{value:,}" for value in numbers))
