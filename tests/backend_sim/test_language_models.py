@@ -349,7 +349,7 @@ def test_what_a_model_of_times_lacks_is_not_told_of_it(chat: Make) -> None:
         simulate_with(chat(model="zoo:gpt2", llm={"kv": {"blocks": 100}})),
     ]
     for document in documents:
-        system = document["system"]
+        system: Any = document["system"]
         busy = max(system["compute_utilization"], system["dram_utilization"])
         assert busy > 1.5 * system["offered_share"], "the note has nothing to explain"
     timed, costed = ("move the weights" in " ".join(item.get("notes", ())) for item in documents)

@@ -334,7 +334,12 @@ def test_certify_shows_the_status_and_what_is_missing() -> None:
 
 
 def test_certify_shows_both_times_of_a_language_model() -> None:
-    vision = {"name": "vision", "status": "met", "verdict": "VALID", "loadgen_verdict": "VALID"}
+    vision: dict[str, Any] = {
+        "name": "vision",
+        "status": "met",
+        "verdict": "VALID",
+        "loadgen_verdict": "VALID",
+    }
     vision |= {"p99_ns": 5, "loadgen_p99_ns": 5, "agree": True, "reasons": []}
     times = {"ttft_p99_ns": 1_234, "loadgen_ttft_p99_ns": 1_235, "tpot_p99_ns": 67_890}
     chat = {**vision, "name": "chat", **times, "loadgen_tpot_p99_ns": None}
