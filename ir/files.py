@@ -31,6 +31,7 @@ __all__ = [
     "is_file",
     "is_folder",
     "is_stream",
+    "open_file",
     "read_bounded",
     "write_text",
 ]
@@ -54,14 +55,25 @@ def at_home(text: str) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for it
 
 
-def read_bounded(path: Path, most_bytes: int) -> bytes | None:
-    """Read a file of at most ``most_bytes``; None when it holds more (devices and pipes may never end).
+def open_file(path: Path) -> IO[bytes]:
+    """Open a file for reading; a pipe must be open already (``/dev/stdin``), else this waits for a writer.
 
     Raises:
         OSError: If the file cannot be read.
     """
+    if stat.S_ISFIFO(Path(path).stat().st_mode) and not _is_open(path):
+        raise OSError(errno.EINVAL, "a pipe, not a regular file", str(path))
+    return Path(path).open("rb")
+
+
+def read_bounded(path: Path, most_bytes: int) -> bytes | None:
+    """Read a file of at most ``most_bytes``; None when it holds more (devices and pipes may never end).
+
+    Raises:
+        OSError: As :func:`open_file`.
+    """
     try:
-        with Path(path).open("rb") as stream:
+        with open_file(path) as stream:
             data = stream.read(most_bytes + 1)
     except ValueError:  # no file can be called that
         raise OSError(errno.EINVAL, "not a file name", str(path)) from None
@@ -159,9 +171,13 @@ def is_stream(path: Path) -> bool:
         status = Path(path).stat()
     except (OSError, ValueError):
         return False
-    place = Path(path).absolute().parts[1:3]
-    opened = place[:1] == ("proc",) or place in {("dev", "stdout"), ("dev", "stderr"), ("dev", "fd")}
-    return opened or not stat.S_ISREG(status.st_mode)
+    return _is_open(path) or not stat.S_ISREG(status.st_mode)
+
+
+def _is_open(path: Path) -> bool:
+    """Whether a path is a name of what this process has open."""
+    top, *names = Path(path).absolute().parts[1:3] or ("",)
+    return top == "proc" or (top == "dev" and names in (["stdin"], ["stdout"], ["stderr"], ["fd"]))
 
 
 def _check_access(path: Path, status: os.stat_result | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from layerweaver.backend_sim.traffic.sample_order import MAX_SAMPLES, issued_sam
 from layerweaver.ir import TrafficError
 from layerweaver.ir.csv_text import RowLines
 from layerweaver.ir.documents import Number, Seed, whole
+from layerweaver.ir.files import open_file
 from layerweaver.ir.sections import Section, refusal
 
 __all__ = ["MAX_TOKENS", "LengthsSpec", "Pairs", "read_pairs", "token_count", "token_mistake"]
@@ -183,7 +185,7 @@ def read_pairs(path: Path) -> Pairs:
 
     prompts, outputs = array("q"), array("q")
     try:
-        with path.open("r", encoding="utf-8-sig", errors="replace", newline="") as stream:
+        with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", errors="replace", newline="") as stream:
             lines = RowLines(stream, too_long)
             reader = csv.reader(lines)
             names = [name.strip() for name in next(reader, [])]

@@ -18,6 +18,7 @@ from layerweaver.backend_sim.traffic.trace_parquet import parquet_rows
 from layerweaver.backend_sim.traffic.trace_times import BadValueError, TraceClock
 from layerweaver.ir import TrafficError
 from layerweaver.ir.csv_text import RowLines
+from layerweaver.ir.files import open_file
 
 __all__ = ["TraceFile"]
 
@@ -72,7 +73,7 @@ class TraceFile:
             yield from self._parquet_rows(TraceClock(self.path, foreign=self._named))
             return
         try:
-            stream = self.path.open("rb")
+            stream = open_file(self.path)
         except OSError as failure:
             raise TrafficError(
                 f"cannot be read ({failure.strerror})", where=str(self.path), accepted="give a trace file"

@@ -8,6 +8,7 @@ from typing import Any
 
 from layerweaver.ir import TrafficError
 from layerweaver.ir.extras import need_extra
+from layerweaver.ir.files import open_file
 
 __all__ = ["parquet_rows"]
 
@@ -42,6 +43,7 @@ def parquet_rows(
 
     number = 0
     try:
+        open_file(path).close()  # else Arrow waits for whoever writes a pipe
         with parquet.ParquetFile(path) as file:
             wanted = list(dict.fromkeys(choose(file.schema_arrow.names)))
             texts = _checked(file, wanted, path)

@@ -132,6 +132,10 @@ def _calibrate(
         with session.progress("reading") as progress:
             document, problems = suggest_networks(load_npu(npu), candidates, suggest, tell=progress)
         session.warn(problems)
+        if len(document["suggested"]) < suggest:
+            session.note(
+                f"--suggest {suggest}: there are only {counted(document['candidates'], 'candidate')}"
+            )
         if as_json:
             print_document({**document, "unreadable": problems})
         else:
@@ -145,7 +149,9 @@ def _calibrate(
         raise typer.BadParameter(
             "a sibling is a config and its latencies: --sibling NPU --sibling-measured CSV"
         )
-    if output is not None and any(_are_one_file(output, read) for read in (npu, sibling, measured)):
+    if output is not None and any(
+        _are_one_file(output, read) for read in (npu, sibling, measured, sibling_measured)
+    ):
         raise typer.BadParameter(
             "is read here and would be lost; give the fitted config a file of its own", param_hint="-o"
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,8 +17,6 @@ from layerweaver.cli.session import JsonOption, console, data_stream, print_docu
 from layerweaver.cli.strict import StrictTyper
 
 __all__ = ["name_standard_output", "register"]
-
-MAX_DOCUMENT_BYTES = 1 << 26
 
 ModelArgument = Annotated[
     str,
@@ -232,45 +230,3 @@ def register(app: typer.Typer) -> None:
     models.command("list", epilog=epilog("models list"))(_list_models)
     models.command("export", epilog=epilog("models export"))(_export_model)
     app.add_typer(models, name="models")
-
-
-def _load(path: Path) -> bytes:
-    from layerweaver.ir import read_bounded
-
-    try:
-        data = read_bounded(path, MAX_DOCUMENT_BYTES)
-    except OSError as error:
-        raise typer.BadParameter(f"{path} is not readable ({error})") from None
-    if data is None:
-        raise typer.BadParameter(f"{path} is larger than {number(MAX_DOCUMENT_BYTES)} bytes")
-    return data
-
-
-def load_text(path: Path) -> str:
-    """Read a text file.
-
-    Raises:
-        typer.BadParameter: If it is missing, too large, or no UTF-8.
-    """
-    try:
-        return _load(path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{path} is not text in UTF-8 ({error.reason})") from None
-
-
-def load_json(path: Path) -> Mapping[str, Any]:
-    """Read a result document.
-
-    Raises:
-        typer.BadParameter: If the file is missing or is not a JSON object.
-    """
-    from layerweaver.ir.json_text import parse_json
-
-    data = _load(path)
-    try:
-        document = parse_json(data)
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is not a readable JSON document ({error})") from None
-    if not isinstance(document, dict):
-        raise typer.BadParameter(f"{path} is not a JSON object; give a result of simulate, compare or peak")
-    return document

@@ -12,9 +12,9 @@ import typer
 
 from layerweaver.backend_sim.results.searches import peak_notes
 from layerweaver.cli.manual import epilog
-from layerweaver.cli.model_commands import load_json, load_text
 from layerweaver.cli.outputs import named_file
 from layerweaver.cli.rendering.results import comparison_tables, outcome_tables, peak_table
+from layerweaver.cli.result_files import load_json, load_text
 from layerweaver.cli.serving import CodeOption, OutputOption, deliver, finish
 from layerweaver.cli.session import JsonOption, Session, console, session_of
 
@@ -183,6 +183,8 @@ def _rerun_study(
         shown = ", ".join(map(str, lines[:5]))
         _compare(session, folder / "points.csv", f" in line {shown}" if lines else "")
         return
+    if workers is not None:
+        raise typer.BadParameter("--workers changes nothing: --point runs one point")
     with session.progress("running again"):
         found = rerun_point(folder, point, allow_code=allow_code)
     if found.document is None and (as_json or output is not None):

@@ -30,6 +30,7 @@ __all__ = [
     "WorkersOption",
     "deliver",
     "finish",
+    "note_idle",
     "parse_policies",
     "parse_policy",
     "scenario_or_example",
@@ -187,6 +188,12 @@ def deliver(
         session.note(f"wrote {output}")
     if as_json:
         print_document(document if details else _without_details(document))
+
+
+def note_idle(session: Session, workers: int, runs: int, what: str) -> None:
+    """Say that further processes had nothing to do."""
+    if workers > 1 and runs == 1:
+        session.note(f"--workers {workers} changes nothing: there is one {what}")
 
 
 def finish(documents: Sequence[Mapping[str, Any]]) -> None:

@@ -25,6 +25,7 @@ from layerweaver.cli.serving import (
     WorkersOption,
     deliver,
     finish,
+    note_idle,
     parse_policies,
     parse_policy,
     scenario_or_example,
@@ -107,6 +108,7 @@ def _simulate(
             replace(options, progress=progress, compiling=compiling),
         )
     session.warn(document.get("warnings", []))
+    note_idle(session, workers, seeds, "run")
     deliver(session, document, output, as_json, details)
     if not as_json:
         screen = console()
@@ -130,6 +132,8 @@ def _run_comparison(
         document = compare_with(scenario, policies, replace(options, progress=progress, compiling=compiling))
     runs = document["runs"]
     session.warn(list(dict.fromkeys(text for run in runs for text in run.get("warnings", []))))
+    if not any(run.get("interrupted") for run in runs):
+        note_idle(session, options.workers, len(runs) * options.seeds, "run")
     deliver(session, document, output, as_json, details)
     if not as_json:
         screen = console()

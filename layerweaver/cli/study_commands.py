@@ -22,6 +22,7 @@ from layerweaver.cli.serving import (
     SkipOption,
     deliver,
     finish,
+    note_idle,
     parse_policies,
     parse_policy,
     wants_details,
@@ -86,6 +87,8 @@ def _peak(
             allow_code=allow_code,
             progress=progress,
         )
+    if not document.get("interrupted"):
+        note_idle(session, workers, len(document["results"]) * seeds, "search")
     deliver(session, document, output, as_json)
     if not as_json:
         screen = console()

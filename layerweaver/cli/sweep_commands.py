@@ -43,6 +43,8 @@ def _sweep(
     """Run a study: every combination of its axes once, into one table; again to go on."""
     from layerweaver.backend_sim.study.sweep.sweep import sweep
 
+    if cluster is not None and workers is not None:
+        raise typer.BadParameter("--workers changes nothing: with --cluster the processes are the cluster's")
     session = session_of(context)
     with session.progress("sweeping") as progress:
         document = sweep(

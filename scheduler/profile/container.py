@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from layerweaver.ir import ProfileError
+from layerweaver.ir.files import open_file
 from layerweaver.ir.json_text import parse_json
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.profile.manifest import FORMAT, VERSION, Manifest, complaint
@@ -71,7 +72,7 @@ class Container:
 
     def _bytes(self, path: Path) -> bytes:
         try:
-            with path.open("rb") as stream:
+            with open_file(path) as stream:
                 data = stream.read(2)
                 if data == b"PK":
                     data += stream.read(MAX_FILE_BYTES - 1)

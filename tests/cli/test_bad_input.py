@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,44 @@ def test_endless_files_are_refused(run: Run, words: str) -> None:
     assert "/dev/zero" in ran.err
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "inspect PIPE",
+        "npu score memory-centric --measured PIPE.csv",
+        "npu check PIPE",
+        "inspect zoo:ncf --npu PIPE",
+        "show PIPE.lwp",
+        "simulate PIPE",
+        "simulate --policy PIPE.py",
+        "sweep PIPE -o study",
+        "report PIPE -o out.html",
+        "rerun PIPE.csv",
+    ],
+)
+def test_pipes_that_nobody_writes_are_refused(run: Run, words: str, tmp_path: Path) -> None:
+    for name in ("pipe", "pipe.csv", "pipe.lwp", "pipe.py"):
+        os.mkfifo(tmp_path / name)
+    ran = run(*(word.replace("PIPE", str(tmp_path / "pipe")) for word in words.split()))
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "not a regular file" in ran.err
+
+
+@pytest.mark.parametrize("file", ["t.csv", "t.jsonl", "t.parquet", "t.csv.gz"])
+def test_a_trace_that_is_a_pipe_is_refused(run: Run, file: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / file)
+    kind = "mooncake" if file.endswith("jsonl") else "csv"
+    arrival = f"{{kind: trace, file: {file}, format: {kind}}}"
+    (tmp_path / "s.yaml").write_text(
+        "npu: memory-centric\nduration_s: 1\n"
+        f"tenants: [{{name: a, model: zoo:ncf, deadline_ms: 5, arrival: {arrival}}}]\n"
+    )
+    ran = run("simulate", tmp_path / "s.yaml", "--policy", "fcfs")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "not a regular file" in ran.err
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -192,6 +231,7 @@ def test_details_do_not_go_into_a_table(tmp_path: Path, capsys: pytest.CaptureFi
     ("words", "says"),
     [
         ("simulate --details", "--details are in no table; give -o FILE.json or --json"),
+        ("sweep SCENARIO -o s --cluster tcp://a:1 --workers 2", "the processes are the cluster's"),
         ("peak SCENARIO --curve 3", "--curve is in no table; give -o FILE.json or --json"),
         *(
             (f"npu calibrate memory-centric --suggest 1 --models zoo:ncf {option}", "--suggest fits nothing")

@@ -91,6 +91,19 @@ def test_a_fit_never_replaces_what_it_was_fitted_from(
     assert sheet.read_text() == SHEET
 
 
+def test_a_fit_never_replaces_what_its_sibling_was_fitted_from(
+    run: Run, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    sheet, measured = files
+    other = tmp_path / "other.yaml"
+    other.write_text(measured.read_text())
+    sibling = ("--sibling", sheet, "--sibling-measured", other)
+    refused = run("npu", "calibrate", sheet, "--measured", measured, *sibling, "-o", other)
+    assert refused.code == 2
+    assert "would be lost" in refused.err
+    assert other.read_text() == measured.read_text()
+
+
 def test_tables_say_what_is_known(run: Run, files: tuple[Path, Path]) -> None:
     sheet, measured = files
     shown = run("npu", "calibrate", sheet, "--measured", measured, "--free", "array.efficiency,overlap")
@@ -107,6 +120,9 @@ def test_suggest(run: Run, files: tuple[Path, Path]) -> None:
     assert document["candidates"] == 2
     assert len(document["suggested"]) == 1
     assert "to measure next" in run(*words).out
+    assert "candidate" not in run(*words).err
+    few = run("npu", "calibrate", files[0], "--suggest", 6, "--models", "zoo:resnet18", "zoo:mobilenetv1")
+    assert "--suggest 6: there are only 2 candidates" in few.err
 
 
 @pytest.mark.parametrize(

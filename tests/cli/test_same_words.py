@@ -136,6 +136,29 @@ def test_a_file_of_a_study_stands_for_its_folder(run: Run, tmp_path: Path) -> No
     alone = tmp_path / "points.csv"
     alone.write_bytes((out / "points.csv").read_bytes())
     assert "is the table of a study; give the whole folder" in run("rerun", alone).err
+    assert "is the table of a study; give the whole folder" in run("report", alone, "-o", "p.html").err
+
+
+def test_a_page_of_a_table_names_the_file_to_give(run: Run, scenario: Callable[[str], Path]) -> None:
+    made = scenario("npu: memory-centric")
+    for name in ("r.csv", "r.parquet"):
+        assert run("simulate", made, "--policy", "fcfs", "-o", name).code == 0
+        refused = run("report", name, "-o", "p.html")
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert f"{name} is a table" in refused.err
+        assert "the same run with -o r.json" in refused.err
+    Path("r.json").write_text("{}")
+    assert "give r.json, which lies beside it" in run("report", "r.csv", "-o", "p.html").err
+
+
+def test_processes_that_have_nothing_to_do_are_said(run: Run, scenario: Callable[[str], Path]) -> None:
+    made = scenario("npu: memory-centric")
+    said = "--workers 2 changes nothing: there is one"
+    assert said in run("simulate", made, "--policy", "fcfs", "--workers", 2).err
+    assert said in run("compare", made, "--policies", "fcfs", "--workers", 2).err
+    assert said not in run("simulate", made, "--policy", "fcfs").err
+    assert said not in run("simulate", made, "--policy", "fcfs", "--workers", 2, "--seeds", 2).err
+    assert said not in run("compare", made, "--policies", "fcfs,edf", "--workers", 2).err
 
 
 def test_peaks_of_a_study_that_are_not_sure_are_no_finding(run: Run, scenario: Callable[[str], Path]) -> None:
