@@ -59,10 +59,14 @@ def _requests(  # noqa: PLR0917 - compiled code is called by position
         total = decode[prompt[index] + output[index] - 2] - decode[prompt[index] - 1]
         if output[index] == 1:
             total = 0
+        # The host prepares the first iteration before its request comes, and the others as with ``sync``.
+        total += (output[index] - 1) * decoder.gap_cycles
         computed = 0
         while computed < prompt[index]:
             tokens = min(chunk, prompt[index] - computed)
             emits = 1 if computed + tokens == prompt[index] else 0
+            if computed > 0:
+                total += decoder.gap_cycles
             total += _iteration(llm, machine, tokens, computed, emits, 1)
             computed += tokens
         cycles[index] = total
@@ -92,7 +96,11 @@ def _scratch(load: DecoderLoad, members: int) -> LlmState:
 def cold_request_cycles(
     load: DecoderLoad, machine: MachineSpec, prompt: IntArray, output: IntArray
 ) -> IntArray:
-    """Cycles of every request's own iterations, alone on the machine, shape (requests,)."""
+    """Cycles of every request's own iterations, alone on the machine, shape (requests,).
+
+    Each begins when the one before is done and the host's overhead has passed, whatever the boundary: how
+    much of an iteration is hidden behind the one before depends on the policy. No fetch waits for room.
+    """
     cycles = np.zeros(len(prompt), np.int64)
     if len(prompt):
         longest = int((prompt + output).max())

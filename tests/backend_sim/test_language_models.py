@@ -155,6 +155,21 @@ def test_one_request_takes_what_its_iterations_take(chat: Make) -> None:
     assert served["llm"]["kv_occupancy"]["max"] == 10 / 100
 
 
+@pytest.mark.parametrize("overhead_us", [0, 500])
+def test_time_alone_is_that_of_iterations_one_after_the_other(overhead_us: float, chat: Make) -> None:
+    antt = {}
+    for boundary in ("sync", "async"):
+        llm = {"boundary": boundary, "step_overhead_us": overhead_us, "max_batched_tokens": 64}
+        llm["kv"] = {"blocks": 100}
+        arrival = {"kind": "poisson", "qps": 1, "seed": 1}
+        scenario = chat(model="zoo:gpt2", llm=llm, lengths={"prompt": 100, "output": 4}, arrival=arrival)
+        scenario |= {"min_queries": 3, "npu": {**CARD, "sram": {"weights_mb": 400}}}
+        document: Any = simulate_with(scenario, "layerweaver+")
+        antt[boundary] = document["system"]["antt"]
+    assert antt["sync"] == pytest.approx(1, abs=1e-5)
+    assert 0.5 < antt["async"] < 0.999
+
+
 FORMATS = {
     "azure-llm": "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00.009930+00:00,10,2\n"
     "2024-05-10 00:00:01.01+00:00,20,3\n",

@@ -42,7 +42,8 @@ class System(TypedDict):
                 "ANTT",
                 Form.RATIO,
                 _T | _P | _S,
-                "Average normalized turnaround time: mean over tenants of mean latency by the time alone.",
+                "Average normalized turnaround time: mean over tenants of mean latency by the time alone; "
+                "below 1 where a language model's next iteration is fetched while one ends.",
             ),
         ]
     ]
