@@ -159,8 +159,8 @@ def test_one_request_takes_what_its_iterations_take(chat: Make) -> None:
 def test_time_alone_is_that_of_iterations_one_after_the_other(overhead_us: float, chat: Make) -> None:
     antt = {}
     for boundary in ("sync", "async"):
-        llm = {"boundary": boundary, "step_overhead_us": overhead_us, "max_batched_tokens": 64}
-        llm["kv"] = {"blocks": 100}
+        llm: dict[str, Any] = {"boundary": boundary, "step_overhead_us": overhead_us, "kv": {"blocks": 100}}
+        llm["max_batched_tokens"] = 64
         arrival = {"kind": "poisson", "qps": 1, "seed": 1}
         scenario = chat(model="zoo:gpt2", llm=llm, lengths={"prompt": 100, "output": 4}, arrival=arrival)
         scenario |= {"min_queries": 3, "npu": {**CARD, "sram": {"weights_mb": 400}}}
