@@ -9,9 +9,7 @@ from pathlib import Path
 from layerweaver.backend_sim.run.auto_sizes import useful_sizes
 from layerweaver.backend_sim.run.batch_delays import delay_warnings
 from layerweaver.backend_sim.run.cache_room import with_room
-from layerweaver.backend_sim.run.decoders import (
-    decoder_model,
-)
+from layerweaver.backend_sim.run.decoders import decoder_model
 from layerweaver.backend_sim.run.long_rows import long_row_warnings
 from layerweaver.backend_sim.run.longest import AUTO, chosen_lengths, whole
 from layerweaver.backend_sim.run.prepared import PreparedScenario

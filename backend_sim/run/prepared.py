@@ -8,14 +8,11 @@ from functools import cached_property
 from typing import Any, cast
 
 from layerweaver.backend_sim.engine.input import BatchRule, TenantLoad
-from layerweaver.backend_sim.run.decoders import (
-    DecoderModel,
-    TokenRequests,
-    token_requests,
-)
+from layerweaver.backend_sim.run.decoders import DecoderModel
 from layerweaver.backend_sim.run.groups import Group, group_documents
 from layerweaver.backend_sim.run.mean_request import least_work
 from layerweaver.backend_sim.run.sharing import sharing_notes, unheard_notes
+from layerweaver.backend_sim.run.token_requests import TokenRequests, token_requests
 from layerweaver.backend_sim.run.variants import Menus, Npu
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.scenario.provenance import (

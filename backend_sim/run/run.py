@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.engine.outcome import SimulationOutcome
 from layerweaver.backend_sim.run.decision_time import decision_cycles
-from layerweaver.backend_sim.run.decoders import TokenRequests
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.progress import share_done
 from layerweaver.backend_sim.run.router import ArrayArrivals, route_requests
+from layerweaver.backend_sim.run.token_requests import TokenRequests
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.traffic.source import Arrivals, OpenLoop
 from layerweaver.backend_sim.traffic.stream import Tap

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from layerweaver.backend_sim.run.decoders import TokenRequests
+from layerweaver.backend_sim.run.token_requests import TokenRequests
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
 from layerweaver.backend_sim.traffic.source import ClosedLoop, Saturated

@@ -151,13 +151,18 @@ class Pairs:
         return Pairs(self.prompt[places], self.output[places])
 
 
+_MOST_DIGITS = 9
+"""So many digits of a longer number of tokens tell that it is beyond the limit."""
+
+
 def token_count(text: str) -> int | None:
     """A number of tokens as text, of those beyond the limit the first; None if it is none."""
     text = text.strip().removesuffix(".0")
     if not text.isascii() or not text.isdigit():
         return None
-    text = text.lstrip("0") or "0"
-    return min(int(text[:9]), MAX_TOKENS + 1)
+    if len(text) > _MOST_DIGITS:
+        text = text.lstrip("0")[:_MOST_DIGITS] or "0"
+    return min(int(text), MAX_TOKENS + 1)
 
 
 def token_mistake(text: str) -> tuple[str, str] | None:

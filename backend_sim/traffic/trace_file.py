@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from layerweaver.backend_sim.traffic.lengths import token_count, token_mistake
+from layerweaver.backend_sim.traffic.lengths import MAX_TOKENS, token_count, token_mistake
 from layerweaver.backend_sim.traffic.trace_columns import TraceColumns
 from layerweaver.backend_sim.traffic.trace_formats import FORMATS, Parse, TraceRow, named_format
 from layerweaver.backend_sim.traffic.trace_parquet import parquet_rows
@@ -181,12 +181,14 @@ class TraceFile:
         if self._tokens_if_any:
             yield TraceRow(line, time_ns, tenant, sum(token_count(count) or 0 for count in counts))
             return
+        prompt, output = token_count(counts[0]), token_count(counts[1])
+        if prompt and output and max(prompt, output) <= MAX_TOKENS:
+            yield TraceRow(line, time_ns, tenant, prompt, output)
+            return
         for column, count in zip(self.format.tokens, counts, strict=True):
             if wrong := token_mistake(count):
                 self.bad_row(line, column, *wrong)
                 return
-        prompt, output = (token_count(count) or 0 for count in counts)
-        yield TraceRow(line, time_ns, tenant, prompt, output)
 
     def _accepted(self) -> str:
         return " or ".join(",".join(columns) for columns in self.format.columns)

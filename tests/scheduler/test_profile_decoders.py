@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from layerweaver.backend_sim.study.simulate import simulate
+from layerweaver.cli.rendering.tables import profile_tables
 from layerweaver.ir import LayerweaverError
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.compile.iterations import iteration_rows
@@ -45,7 +46,10 @@ def test_comes_back_as_it_was(stored: Path, tmp_path: Path) -> None:
     assert (kept.cache_elements, kept.parameter_bits) == (found.cache_elements, found.parameter_bits)
     save_profile(profile, tmp_path / "again.lwp")
     assert (tmp_path / "again.lwp").read_bytes() == stored.read_bytes()
-    (decoder,) = profile_document(profile)["decoders"]
+    document = profile_document(profile)
+    shown = [column.header for table in profile_tables(document, layers=False) for column in table.columns]
+    assert "cached elements\nper token" in shown
+    (decoder,) = document["decoders"]
     assert (decoder["parameters"], decoder["cache_elements_per_token"]) == (163_037_184, 18_432)
 
 

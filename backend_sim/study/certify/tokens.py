@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.results.tokens import decoder_of
 from layerweaver.backend_sim.results.verdict import Judgement, RunFacts, judge_tokens
-from layerweaver.backend_sim.run.decoders import token_requests
 from layerweaver.backend_sim.run.run import Run
+from layerweaver.backend_sim.run.token_requests import token_requests
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.certify.replay import TokenSettings
