@@ -10,6 +10,7 @@ from layerweaver.costmodel.explain import CostedLayer, costed_document, roofline
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.measured import load_cost_csv, override_costs
 from layerweaver.costmodel.model import CostedModel, cost_columns, cost_graph
+from layerweaver.costmodel.npu.calibrated import change_note
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.document import (
     npu_document,
@@ -27,6 +28,7 @@ __all__ = [
     "CostedModel",
     "MachineSpec",
     "NpuConfig",
+    "change_note",
     "check_npu",
     "cost_columns",
     "cost_graph",

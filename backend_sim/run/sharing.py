@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.run.variants import Menus, Npu, largest_table
-from layerweaver.costmodel import NpuConfig, share_activation_buffer
+from layerweaver.costmodel import NpuConfig, change_note, share_activation_buffer
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir.text import figure, first_of
 from layerweaver.scheduler.offline import ModelProfile, build_offline
@@ -62,6 +62,8 @@ def sharing_notes(npus: Sequence[Npu], names: Sequence[str]) -> Iterator[str]:
 def unheard_notes(npus: Sequence[Npu], configs: Sequence[NpuConfig]) -> Iterator[str]:
     """What configs state or leave out and numbers do not show: too little DRAM, energies that count as 0."""
     for config in configs:
+        if changed := change_note(config):
+            yield changed
         if config.energy is not None and config.energy.free:
             yield f"energy of {config.name}: {config.energy.free}"
         capacity_gb = config.dram.capacity_gb

@@ -24,6 +24,7 @@ from layerweaver.costmodel.calibration.validation import (
 )
 from layerweaver.costmodel.calibration.verdict import shared_by_worst, verdict
 from layerweaver.costmodel.columns import LayerColumns
+from layerweaver.costmodel.npu.calibrated import figures_sha256
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import Evidence
 from layerweaver.costmodel.npu.sections import CalibrationConfig
@@ -236,6 +237,7 @@ def _recorded(
         held_out_mape=float(f"{held_out_mape:.4g}"),
         low_ratio=ratios[0],
         high_ratio=ratios[1],
+        figures_sha256=figures_sha256(config),
     )
     source = (
         f"fitted to {counted(networks, 'network')}: {measurements.path.name}, sha256 {measurements.sha256}, "

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from layerweaver.costmodel.npu.calibrated import calibration_of, change_note
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import Evidence
 from layerweaver.costmodel.npu.reading import load_npu, npu_names
@@ -18,14 +19,15 @@ def npu_rows() -> list[dict[str, Any]]:
     rows = []
     for name in npu_names():
         config = load_npu(name)
+        record, changed = calibration_of(config), bool(change_note(config))
         rows.append(
             {
                 "name": name,
                 "peak_tops": round(config.computed_peak_tops, 4),
                 "dram_gb_s": config.dram.bandwidth_gb_s,
                 "ridge_ops_per_byte": round(config.ridge_ops_per_byte, 3),
-                "evidence": str(config.evidence or Evidence.DATA_SHEET),
-                "held_out_mape": None if config.calibration is None else config.calibration.held_out_mape,
+                "evidence": f"{config.evidence or Evidence.DATA_SHEET}{', changed since' * changed}",
+                "held_out_mape": None if record is None else record.held_out_mape,
             }
         )
     return rows

@@ -312,6 +312,7 @@ class CalibrationConfig(Section):
         held_out_mape: Mean absolute error of predictions in cross-validation over networks, as a fraction.
         low_ratio: Where the 80% interval of a prediction begins, as a share of it.
         high_ratio: Where it ends.
+        figures_sha256: Hash of the figures that were fitted, which tells a later change; None: not recorded.
     """
 
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -320,3 +321,4 @@ class CalibrationConfig(Section):
     held_out_mape: Annotated[float, Number, Field(ge=0, le=1e6)]
     low_ratio: Share
     high_ratio: Annotated[float, Number, Field(ge=1, le=1e6)]
+    figures_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None

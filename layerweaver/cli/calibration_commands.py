@@ -54,17 +54,15 @@ def _score(
     as_json: JsonOption = False,
 ) -> None:
     """Hold an NPU config against latencies measured on the chip."""
-    from layerweaver.costmodel import load_npu
+    from layerweaver.costmodel import change_note, load_npu
     from layerweaver.scheduler.compile.measured import score_npu
 
     if measured is None:
         raise typer.BadParameter("give the measured latencies: --measured FILE.csv")
-    session = session_of(context)
+    session, config = session_of(context), load_npu(npu)
     with session.progress("scoring") as progress:
-        document, problems = score_npu(
-            load_npu(npu), measured, throughput=throughput, model=model, tell=progress
-        )
-    session.warn(problems)
+        document, problems = score_npu(config, measured, throughput=throughput, model=model, tell=progress)
+    session.warn([*problems, *filter(None, [change_note(config)])])
     _draw(context, document, plot)
     if as_json:
         print_document({**document, "unreadable": problems})

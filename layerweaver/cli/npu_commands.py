@@ -32,13 +32,15 @@ def _list(as_json: JsonOption = False) -> None:
 
 
 def _show(
+    context: typer.Context,
     npu: Annotated[str, typer.Argument(help="Shipped name or YAML file.", autocompletion=complete_npu)],
     as_json: JsonOption = False,
 ) -> None:
     """Print an NPU config in the form that 'npu check' accepts."""
-    from layerweaver.costmodel import load_npu, npu_document, npu_yaml
+    from layerweaver.costmodel import change_note, load_npu, npu_document, npu_yaml
 
     config = load_npu(npu)
+    session_of(context).warn([*filter(None, [change_note(config)])])
     if as_json:
         print_document(npu_document(config))
     else:
@@ -55,7 +57,7 @@ def _check(
 
     problems = check_npu(file)
     if not problems:
-        session_of(context).warn(_unknown_operators(file))
+        session_of(context).warn([*_changed(file), *_unknown_operators(file)])
     if as_json:
         print_document({"file": str(file), "valid": not problems, "problems": list(problems)})
     else:
@@ -65,6 +67,14 @@ def _check(
             typer.echo(f"{printable(str(file))}: fine")
     if problems:
         raise typer.Exit(2)
+
+
+def _changed(file: Path) -> list[str]:
+    """The warning about a sound config that was changed since it was calibrated."""
+    from layerweaver.costmodel import change_note, load_npu
+
+    note = change_note(load_npu(str(file)))
+    return [f"{file}: {note}"] if note else []
 
 
 def _unknown_operators(file: Path) -> list[str]:

@@ -84,6 +84,7 @@ def _compile(
 
     --dim, --shape, --value and --trip-count with NAME: before apply to that entry only.
     """
+    from layerweaver.costmodel import change_note, load_npu
     from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
     from layerweaver.scheduler.profile.document import profile_document
     from layerweaver.scheduler.profile.file import save_profile
@@ -121,7 +122,7 @@ def _compile(
     with session.progress("compiling") as progress:
         profile = compile_models(requests, npu, groups=groups, progress=progress)
     save_profile(profile, output)
-    session.warn(profile.warnings)
+    session.warn([*profile.warnings, *filter(None, [change_note(load_npu(profile.npu))])])
     document = profile_document(profile)
     if as_json:
         print_document(document)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from layerweaver import models
-from layerweaver.costmodel import cost_graph, costed_document, load_npu
+from layerweaver.costmodel import change_note, cost_graph, costed_document, load_npu
 from layerweaver.ir import LayerGraph, atomic_write
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.export import graph_document
@@ -82,6 +82,8 @@ def inspect_model(
         standalone = int(build_offline(costed.table).remaining_cycles[0])
         document["totals"]["standalone_cycles"] = standalone
         document["totals"]["latency_ms"] = 1e3 * standalone / config.clock_hz
+        if changed := change_note(config):
+            document["warnings"] = [*document["warnings"], changed]
         held, capacity_gb = int(costed.table.weight_bytes.sum()), config.dram.capacity_gb
         if capacity_gb is not None and held > capacity_gb * 1e9:
             document["warnings"] = [

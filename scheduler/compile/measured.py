@@ -14,6 +14,7 @@ from layerweaver.costmodel.calibration.measurements import Measurement, Measurem
 from layerweaver.costmodel.calibration.suggest import suggest
 from layerweaver.costmodel.calibration.validation import score_document
 from layerweaver.costmodel.columns import LayerColumns
+from layerweaver.costmodel.npu.calibrated import calibration_of
 from layerweaver.ir import ConfigError, LayerGraph, ModelError
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.compile.sources import load_graph
@@ -132,7 +133,7 @@ def score_networks(config: NpuConfig, networks: Sequence[Measured]) -> dict[str,
     check_peak(config, networks)
     predicted = np.array([measured_ms(item, config) for item in networks])
     measured = np.array([item.row.latency_ms for item in networks])
-    record = config.calibration
+    record = calibration_of(config)
     ratios = None if record is None else (record.low_ratio, record.high_ratio)
     document = score_document([item.row for item in networks], measured, predicted, ratios)
     return {"npu": config.name, **document}

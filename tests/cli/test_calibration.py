@@ -114,6 +114,22 @@ def test_tables_say_what_is_known(run: Run, files: tuple[Path, Path]) -> None:
     assert "bias" in run("npu", "score", sheet, "--measured", measured).out
 
 
+def test_an_edited_fit_says_that_its_error_is_not_known(run: Run, files: tuple[Path, Path]) -> None:
+    said = "was changed since it was calibrated"
+    sheet, measured = files
+    fitted = sheet.with_name("fitted.yaml")
+    assert run("npu", "calibrate", sheet, "--measured", measured, "-o", fitted).code == 0
+    assert said not in run("npu", "check", fitted).err
+    fitted.write_text(fitted.read_text().replace("lanes: 128", "lanes: 96"))
+    checked = run("npu", "check", fitted)
+    assert (checked.code, said in checked.err) == (0, True)
+    assert said in run("npu", "show", fitted).err
+    assert said in run("compile", "zoo:ncf", "--npu", fitted, "-o", fitted.with_suffix(".lwp")).err
+    scored = run("npu", "score", fitted, "--measured", measured, "--json")
+    assert said in scored.err
+    assert {row["low_ms"] for row in scored.document["rows"]} == {None}
+
+
 def test_suggest(run: Run, files: tuple[Path, Path]) -> None:
     words = ("npu", "calibrate", files[0], "--suggest", 1, "--models", "zoo:resnet18", "zoo:mobilenetv1")
     document = run(*words, "--json").document

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from layerweaver.backend_sim.results.reproduced import Silicon, SiliconNpu
 from layerweaver.costmodel import NpuConfig, load_npu, npu_names
+from layerweaver.costmodel.npu.calibrated import calibration_of
 from layerweaver.ir import ConfigError
 from layerweaver.scheduler.compile.measured import read_networks, score_networks
 
@@ -15,7 +16,7 @@ __all__ = ["calibrated_npus", "reproduce_silicon"]
 
 def calibrated_npus() -> list[NpuConfig]:
     """The NPUs that are shipped or plugged in and were calibrated to measurements of networks."""
-    return [config for config in map(load_npu, npu_names()) if config.calibration is not None]
+    return [config for config in map(load_npu, npu_names()) if calibration_of(config) is not None]
 
 
 def reproduce_silicon(
@@ -36,8 +37,8 @@ def reproduce_silicon(
         NPU that fits best, and ``npus`` with the same for each.
 
     Raises:
-        ConfigError: If the file is wrong, no model can be read, the NPU was never calibrated, or no data
-            sheet allows such times.
+        ConfigError: If the file is wrong, no model can be read, the NPU was never calibrated or was changed
+            since, or no data sheet allows such times.
     """
     say = tell or _silent
     measurements, networks, problems = read_networks(
@@ -47,9 +48,10 @@ def reproduce_silicon(
         raise ConfigError("no model can be read", where=str(csv), accepted=problems[0])
     sha256 = measurements.sha256
     configs = calibrated_npus() if npu is None else [load_npu(npu)]
-    if not configs or configs[0].calibration is None:
+    if not configs or calibration_of(configs[0]) is None:
+        changed = bool(configs and configs[0].calibration)
         raise ConfigError(
-            "was never calibrated",
+            "was changed since it was calibrated" if changed else "was never calibrated",
             where=npu or "NPUs",
             accepted=", ".join(config.name for config in calibrated_npus()) or "npu calibrate",
         )
