@@ -66,6 +66,11 @@ class CostTable:
         return self.latency.waited_bytes(self.spills, self.activation_budget_bytes)
 
     @property
+    def data_bytes(self) -> int:
+        """DRAM traffic of all rows without what stands for the DRAM's latency."""
+        return int(self.dram_bytes.sum() - self.waited_bytes.sum())
+
+    @property
     def memory_cycles(self) -> NDArray[np.int64]:
         """Cycles of the DMA engine per row, without stalls."""
         return self.machine.fetch_cycles(self.dram_bytes)

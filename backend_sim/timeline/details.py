@@ -129,7 +129,7 @@ def _configuration(prepared: PreparedScenario) -> Configuration:
                 "standalone_cycles": profile.standalone_cycles,
                 "compute_cycles": int(profile.table.compute_cycles.sum()),
                 "memory_cycles": int(profile.table.memory_cycles.sum()),
-                "dram_bytes": int(profile.table.dram_bytes.sum()),
+                "dram_bytes": profile.table.data_bytes,
             }
             for npu in prepared.npus
             for tenant, menu in zip(spec.tenants, npu.menus, strict=True)

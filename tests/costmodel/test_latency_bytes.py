@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layerweaver.costmodel import cost_graph, load_npu
+from layerweaver.backend_sim.study.repeat import RunOptions
+from layerweaver.backend_sim.study.simulate import simulate_with
+from layerweaver.costmodel import cost_graph, load_npu, npu_document
 from layerweaver.costmodel.explain import costed_document
 from layerweaver.costmodel.measured import override_costs
 from layerweaver.scheduler.compile.compiler import compile_models
@@ -65,6 +67,20 @@ def test_time_counts_the_latency(graph: Any) -> None:
     assert late["roofline"]["arithmetic_intensity"] >= 0.8 * prompt["roofline"]["arithmetic_intensity"]
     moved = sum(layer["dram_bytes"] for layer in late["layers"])
     assert moved == late["totals"]["dram_bytes"] == pytest.approx(prompt["totals"]["dram_bytes"], rel=0.2)
+
+
+def test_details_of_a_result_count_data() -> None:
+    tenant = {"name": "eye", "model": "zoo:mobilenetv2", "arrival": {"kind": "periodic", "period_ms": 50}}
+    scenario = {"duration_s": 0.1, "tenants": [tenant]}
+    counted = []
+    for ns in (0, 1):
+        npu = npu_document(_npu(ns))
+        options = RunOptions(details=True, compiled=False)
+        details = simulate_with({**scenario, "npu": npu}, "fcfs", options)["details"]
+        assert details is not None
+        (row,) = details["configuration"]["models"]
+        counted.append(row["dram_bytes"])
+    assert counted[0] == counted[1]
 
 
 def test_a_profile_keeps_what_is_latency() -> None:

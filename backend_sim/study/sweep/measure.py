@@ -309,7 +309,7 @@ def _cost(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield f"{name}.standalone_cycles", profile.standalone_cycles
         yield f"{name}.compute_cycles", int(table.compute_cycles.sum())
         yield f"{name}.memory_cycles", int(table.memory_cycles.sum())
-        yield f"{name}.dram_bytes", int(table.dram_bytes.sum() - table.waited_bytes.sum())
+        yield f"{name}.dram_bytes", table.data_bytes
         yield f"{name}.weight_bytes", int(table.weight_bytes.sum())
         yield f"{name}.peak_activation_bytes", table.peak_activation_bytes
         energy_pj = table.energy_pj

@@ -97,7 +97,7 @@ def read_study(
     parts |= {f"axes.{axis.name}": _digest([label(value) for value in axis.values]) for axis in axes}
     parts |= {f"npu {key}": _digest(npu) for key, npu in job.npus.items()}
     named = named_files(values, home) | called
-    parts |= {f"file {name}": _hash(path) for name, path in named.items()}
+    parts |= {f"file {name}": (file_hash(path) or "")[:16] for name, path in named.items()}
     parts |= {f"plug-in {name}": one["sha256"] for name, one in plugins.items()}
     study = Study(spec, document, axes, job, folder, parts)
     if spec.sample.kind == "grid" and study.total > MAX_POINTS and not many:
@@ -189,11 +189,3 @@ def _npu_path(text: str, folder: Path) -> str | Path:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _hash(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
-    except OSError:
-        return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import io
 import itertools
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from layerweaver.backend_sim.scenario.provenance import file_hash
 from layerweaver.backend_sim.study.sweep.known import KnownPoints
 from layerweaver.backend_sim.study.sweep.store import WRITTEN, Store
 from layerweaver.ir import atomic_write
@@ -57,7 +57,7 @@ def write_tables(store: Store, axes: Sequence[str], folder: Path, origin: str = 
     if importlib.util.find_spec("pyarrow") is not None:
         names.append("points.parquet")
     written = store.note(WRITTEN)
-    if written is not None and written == {name: _hash(folder / name) for name in names}:
+    if written is not None and written == {name: file_hash(folder / name) or "" for name in names}:
         return
     columns = point_columns(store, axes)
     with contextlib.ExitStack() as stack:
@@ -76,7 +76,7 @@ def write_tables(store: Store, axes: Sequence[str], folder: Path, origin: str = 
             stream.write("".join(f"{line}{next(ends)}\n" for line in piece).encode())
             if add is not None:
                 add("".join(f"{line}\n" for line in piece).encode())
-    store.put_note(WRITTEN, {name: _hash(folder / name) for name in names})
+    store.put_note(WRITTEN, {name: file_hash(folder / name) or "" for name in names})
 
 
 def _ends(origin: str) -> Iterator[str]:
@@ -86,14 +86,6 @@ def _ends(origin: str) -> Iterator[str]:
     cell = io.StringIO(newline="")
     CsvWriter(cell).writerow(["", origin])
     return itertools.chain([cell.getvalue().rstrip("\r\n")], itertools.repeat(","))
-
-
-def _hash(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return ""
 
 
 @contextlib.contextmanager
