@@ -55,15 +55,25 @@ def _spelt(unit: str) -> str:
     return _SPELLING.get(base, base) + slash + per
 
 
+def _misread(unit: str, dimension: str) -> str:
+    """What a unit says that would be read as another if its case did not matter; "" for nothing."""
+    if dimension in ("bytes", "bandwidth") and "b" in unit:
+        return "a small b is a bit"
+    if dimension in ("energy", "time") and unit.startswith("M"):
+        return "a capital M is 10^6"
+    return ""
+
+
 def parse_quantity(value: float | str, dimension: str, unit: str) -> float:
     """Read a quantity and return it in ``unit``.
 
     A bare number is already in ``unit``; text carries its own unit, such as ``"68 GB/s"`` or ``"700 MHz"``.
+    Case does not matter where it changes nothing: ``"68 Gb/s"`` would be bits.
 
     Args:
         value: Number or text.
         dimension: One of :data:`QUANTITIES`.
-        unit: Unit of the result, for example ``"mhz"`` or ``"gb/s"`` (case does not matter).
+        unit: Unit of the result, for example ``"mhz"`` or ``"gb/s"``, in lower case.
 
     Raises:
         ValueError: If the text is not a number with one of the dimension's units, or is not finite.
@@ -82,8 +92,9 @@ def parse_quantity(value: float | str, dimension: str, unit: str) -> float:
         if match is None:
             raise ValueError(refusal)
         number, given = match.group(1), match.group(2).lower() or unit.lower()
-        if given not in units:
-            raise ValueError(refusal)
+        misread = _misread(match.group(2), dimension)
+        if given not in units or misread:
+            raise ValueError(f"{refusal}; {misread}" if misread else refusal)
         try:
             result = float(Fraction(number.replace("_", "")) * units[given] / units[unit.lower()])
         except OverflowError:
