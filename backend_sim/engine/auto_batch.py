@@ -5,9 +5,10 @@ all of them, and what is waited for costs slack.
 
 1. A batch is worth its requests, times their chance to be in time, per work that it takes. The *chance* is
    ``left / (left + between)``: ``left`` is the slack of the oldest once the batch is done, alone but behind
-   what is committed, and ``between``, what others may ask for meanwhile, a quarter of the standalone times of
-   one request of every tenant, or of the deadline if that is less. *Work* counts the cycles of each engine by
-   how much that engine had to do so far: what the other one does is nearly free.
+   what is committed, and ``between`` what may come in between: of the batch's standalone time, the share that
+   the other tenants took so far of the engine that they took most of, and a quarter of the tenant's own next
+   request. *Work* counts the cycles of each engine by how much that engine had to do so far: what the other
+   one does is nearly free.
 2. The queue takes the batch that is worth the most.
 3. It waits while a larger batch is worth more by at least what the oldest one's chance loses until so many
    have come, at the mean rate so far; nobody is waited for who is not expected within two deadlines. Waiting
@@ -30,7 +31,7 @@ __all__ = ["Formed", "auto_batch"]
 
 _STEPS = 16
 _PART = 4
-"""The part of what others ask for that comes in between, and of what waiting leaves idle that is missed."""
+"""The part of the own next request that comes in between, and of what waiting leaves idle that is missed."""
 _SURE = 1 << 14
 """The chance of a request that is surely in time."""
 _TIME_BITS = 18
@@ -63,15 +64,16 @@ def auto_batch(state: State, index: int, deadline: int, queued: int, now: int) -
     shift = 0
     while timed and limit >> shift >= 1 << _TIME_BITS:
         shift += 1
-    between = min(limit, tenant.others_cycles + alone) // _PART >> shift
-    size, worth, work, left = 0, 0, 1, 0
+    rivals, own = _rivals(state, index, now), alone // _PART >> shift
+    size, worth, work, left, between = 0, 0, 1, 0, 0
     for k in range(first, last):
         profile = state.profiles[k]
         taken, takes = min(queued, profile.batch), _work(profile, compute_price)
         spare = (slack - _lasts(state.visible.machine, profile, now)) >> shift
-        gain = taken * (_chance(spare, between) if timed else _SURE)
+        meanwhile = own + _taken(profile.standalone_cycles >> shift, rivals)
+        gain = taken * (_chance(spare, meanwhile) if timed else _SURE)
         if size == 0 or gain * work > worth * takes:
-            size, worth, work, left = taken, gain, takes, spare
+            size, worth, work, left, between = taken, gain, takes, spare, meanwhile
         if profile.batch >= queued:
             break
     if not timed:
@@ -92,7 +94,8 @@ def auto_batch(state: State, index: int, deadline: int, queued: int, now: int) -
             idle += profile.fetch_work * fetch_idle // _PRICES * (_PRICES - compute_price)
             idle = idle // (2 * _PART) * wait // max(1, profile.standalone_cycles >> shift)
             takes = _work(profile, compute_price) + min(_MOST_IDLE, idle)
-            if profile.batch * _chance(spare, between) * work > (worth + queued * lost) * takes:
+            meanwhile = own + _taken(profile.standalone_cycles >> shift, rivals)
+            if profile.batch * _chance(spare, meanwhile) * work > (worth + queued * lost) * takes:
                 return Formed(0, changes)
     return Formed(size, changes)
 
@@ -101,6 +104,22 @@ def _lasts(machine: Machine, profile: Profile, now: int) -> int:
     """Time in which a batch is done that begins now, alone but for the rows that are committed."""
     fetched = max(0, machine.fetch_end - now) + profile.standalone_cycles
     return max(fetched, max(0, machine.compute_end - now) + profile.model_compute_cycles)
+
+
+def _rivals(state: State, index: int, now: int) -> int:
+    """Share of the time so far, in 1/1024, that other tenants took of the engine that they took most of."""
+    compute, fetch = 0, 0
+    for k in range(state.visible.machine.tenant_count):
+        if k != index:
+            compute += state.visible.heads[k].served_compute_cycles
+            fetch += state.visible.heads[k].served_fetch_cycles
+    time = max(1, now)
+    return _share(min(time, max(compute, fetch)), time)
+
+
+def _taken(time: int, share: int) -> int:
+    """So many 1/1024 of a time; beyond the deadline its length makes no difference."""
+    return min(1 << _TIME_BITS, time) * share // _PRICES
 
 
 def _chance(left: int, between: int) -> int:

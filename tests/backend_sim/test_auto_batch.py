@@ -150,6 +150,17 @@ def test_a_batch_ends_behind_what_is_committed() -> None:
     assert _sizes_among(load_policy("edf:commit=early"), load, other) == {1: 2}
 
 
+@pytest.mark.parametrize(("every", "sizes"), [(200, {1: 20}), (50_000, {2: 10})], ids=["often", "seldom"])
+def test_rivals_count_by_the_share_of_the_engine_that_they_took(every: int, sizes: dict[int, int]) -> None:
+    # One takes 310, both take 510: half of it comes in between, where 100 cycles are asked for every 200.
+    profiles = tuple(profile_of("m", UNIT, [(100 + 200 * size, 10, 10, 0)], size) for size in (1, 2))
+    pairs = OpenLoop(FixedArrivals([50_150 + 5_000 * (k // 2) for k in range(20)]))
+    load = TenantLoad("m", profiles, pairs, BatchRule((1, 2), auto=True), 1_000)
+    times = OpenLoop(FixedArrivals([every * k for k in range(100_000 // every)]))
+    other = TenantLoad("o", (profile_of("o", UNIT, [(100, 1, 1, 0)]),), times)
+    assert _sizes_among(load_policy("edf"), load, other) == sizes
+
+
 def test_requests_without_a_deadline_are_taken_as_they_come() -> None:
     _, sizes = _batches((10, 900), [0, 0, 0, 5_000], None)
     assert sizes == {3: 1, 1: 1}

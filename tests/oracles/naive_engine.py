@@ -152,8 +152,9 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
         placed = machine.commit(row, start)
         fetch_ends.append(placed.fetch_end)
         out.compute_busy += row.compute
-        tenant.busy[0] += row.compute
-        tenant.busy[1] += machine.fetch_cycles(row)
+        for counted in (tenant.busy, tenant.served):
+            counted[0] += row.compute
+            counted[1] += machine.fetch_cycles(row)
         place = (placed.start, placed.fetch_end, placed.compute_start, placed.compute_end)
         out.entries.append(
             (index, tenant.batch[0], len(tenant.batch), tenant.profile, tenant.row, *place, now, held)

@@ -37,6 +37,7 @@ class Tenant:
         self.chosen: tuple[int, ...] = ()  # of how many that came, and which of them waited, it chose
         self.others = 0  # standalone times of the other tenants
         self.busy = [0, 0]  # what either engine was given to do so far, by all tenants
+        self.served = [0, 0]  # and by this one
         self.ends = (0, 0)  # when compute and DMA are done with what is committed
         self.rivals: list[Tenant] = []
         self.since = 0  # cycle since which the head batch could have been formed
@@ -251,11 +252,16 @@ class Tenant:
         slack = end - now if timed else 0  # type: ignore[operator]
         limit = self.limit()
         grain = 2 ** max(0, limit.bit_length() - 18) if timed else 1
-        others = min(limit, self.others + alone[0]) // 4 // grain
+        served = [sum(rival.served[engine] for rival in self.rivals) for engine in (0, 1)]
+        rivals = 1024 * min(max(1, now), max(served)) // max(1, now)
+        between = [alone[0] // 4 // grain + min(2**18, time // grain) * rivals // 1024 for time in alone]
         behind, fetched = (max(0, end - now) for end in self.ends)
         lasts = [max(fetched + time, behind + c) for time, (c, _) in zip(alone, sums, strict=True)]
         left = [(slack - time) // grain for time in lasts]
-        chance = [max(0, spare) * 2**14 // (max(0, spare) + others + 1) if timed else 2**14 for spare in left]
+        chance = [2**14] * len(sizes)
+        if timed:
+            spares = [max(0, spare) for spare in left]
+            chance = [t * 2**14 // (t + more + 1) for t, more in zip(spares, between, strict=True)]
         padded = next((k for k, size in enumerate(sizes) if size >= len(queue)), len(sizes) - 1)
         worth = [Fraction(min(len(queue), sizes[k]) * chance[k], work[k]) for k in range(padded + 1)]
         best = worth.index(max(worth))
@@ -271,7 +277,7 @@ class Tenant:
                 wait = (larger - size) * gap
                 if wait > 2 * (limit // grain):
                     continue
-                lost = min(2**19, wait * (2**14 - chance[best]) // (max(0, left[best]) + others + 1))
+                lost = min(2**19, wait * (2**14 - chance[best]) // (max(0, left[best]) + between[best] + 1))
                 unused = sums[k][0] // unit * idle[0] // 1024 * price
                 unused += sums[k][1] // unit * idle[1] // 1024 * (1024 - price)
                 unused = min(2**29, unused // 8 * wait // max(1, alone[k] // grain))
