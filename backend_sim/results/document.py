@@ -25,6 +25,8 @@ STARVING = 50
 """A head that waits for so many times what all tenants' requests take alone is called starving (*ours*)."""
 
 
+_LATE = 1.1
+"""Times the duration up to which a last row of a trace changes no rate much."""
 _NAMED = 5
 _BUSIER = 1.5
 """From so many times the share of the bound on, the busier engine calls for an explanation."""
@@ -69,6 +71,7 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         *run.prepared.notes,
         *_energy_unknown(run, [tenant.document for tenant in tenants]),
         *_busy_below_the_bound(run, system),
+        *_late_last_rows(run, [tenant.document for tenant in tenants]),
     ]
     if notes:
         document["notes"] = notes
@@ -135,6 +138,18 @@ def _busy_below_the_bound(run: Run, system: System) -> Iterator[str]:
             "once for all members; at this load fewer share one, so that an engine is busier than the share "
             "of the bound says"
         )
+
+
+def _late_last_rows(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
+    """Whose first row past the duration comes so late that rates are over another time, in words."""
+    duration_s = run.prepared.scenario.spec.duration_s
+    for spec, tenant in zip(run.prepared.scenario.spec.tenants, tenants, strict=False):
+        offered_s = tenant.get("offered_s") or 0.0
+        if duration_s and spec.arrival.kind == "trace" and offered_s > _LATE * duration_s:
+            yield (
+                f"{tenant['name']}: the first row of its trace past the duration of {figure(duration_s)} s "
+                f"counts, and comes at {figure(offered_s)} s; rates are over the time until then"
+            )
 
 
 def _starving(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +51,23 @@ def test_who_moves_more_because_the_activation_buffer_is_shared_is_said() -> Non
     assert peak(both, ["fcfs"], queries=50)["notes"] == [note]
     assert note in build_report([run]).replace("&#x27;", "'")
     assert "notes" not in simulate({**both, "tenants": tenants[:1]}, "fcfs")
+
+
+@pytest.mark.parametrize("last_s", [1.01, 30])
+def test_a_last_row_of_a_trace_that_comes_late_is_said(
+    last_s: float, make_scenario: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text(f"time\n0.0\n0.5\n{last_s}\n{last_s + 1}\n")
+    rows = {"kind": "trace", "file": str(tmp_path / "rows.csv"), "columns": {"time": "time"}}
+    run: Any = simulate(make_scenario(duration_s=1, min_queries=0, tenants=[{"arrival": rows}]))
+    said = [note for note in run.get("notes", ()) if "past the duration of 1 s counts" in note]
+    assert run["tenants"][0]["offered_s"] == last_s
+    assert said == [
+        f"vision: the first row of its trace past the duration of 1 s counts, and comes at {late} s; "
+        "rates are over the time until then"
+        for late in (30,)
+        if last_s == late
+    ]
 
 
 def test_a_source_that_ends_early_offers_over_the_whole_time(make_scenario: Any) -> None:

@@ -151,7 +151,8 @@ class Tenant(TypedDict):
                 Form.NUMBER,
                 Shown.NOWHERE,
                 "Seconds of the measured time in which the tenant's source offers requests: to the end of "
-                "`duration_s`, or to its last request where queries or a trace end it.",
+                "`duration_s`, or to its last request where queries or a trace end it; that of a CSV trace "
+                "is the first row at or past the duration, as LoadGen's last query is.",
             ),
         ]
     ]
