@@ -35,7 +35,9 @@ def without_effect(spec: ScenarioSpec, deadlines_ns: Sequence[int | None]) -> It
         spec: The scenario's keys.
         deadlines_ns: Of every tenant, stated or MLPerf's.
     """
-    if spec.router_seed and spec.router != "power_of_two":
+    if spec.router_seed and spec.pool is None:
+        yield "router_seed changes nothing: there is no pool"
+    elif spec.router_seed and spec.router != "power_of_two":
         yield f"router_seed changes nothing: router {spec.router} does not draw"
     if sum(member.count for member in spec.pool or ()) == 1 and spec.router != "round_robin":
         yield f"router {spec.router} changes nothing: the pool has one NPU"

@@ -1,4 +1,4 @@
-"""The decision log: every scheduled row with when, among whom and why it was chosen, as CSV."""
+"""The decision log: every row with when, among whom and why it was chosen, and every time-out, as CSV."""
 
 from __future__ import annotations
 

@@ -125,8 +125,9 @@ class ArrayConfig(Section):
     def _capacities(self) -> Self:
         if self.split is Split.TILES and (self.scratchpad_kib is None or self.accumulator_kib is None):
             raise refusal("split: tiles needs scratchpad_kib and accumulator_kib", "split")
-        if self.split is not Split.TILES and self.port_bytes_per_cycle is not None:
-            raise refusal("is for split tiles; leave it out", "port_bytes_per_cycle")
+        for key in ("scratchpad_kib", "accumulator_kib", "port_bytes_per_cycle"):
+            if self.split is not Split.TILES and getattr(self, key) is not None:
+                raise refusal("is for split tiles; leave it out", key)
         if self.cores is not None and self.split is Split.TILES:
             raise refusal("is not for split tiles, which says what each array fetches; leave it out", "cores")
         if self.cores is not None and self.count % self.cores:

@@ -8,6 +8,9 @@ from layerweaver.ir import PolicyError
 
 __all__ = ["read_policy_words"]
 
+_FORM = "NAME[:OPTION=VALUE...]"
+_PARTED = "options are parted by colons, NAME:ONE=1:OTHER=2"
+
 
 def read_policy_words(text: str) -> str | dict[str, Any]:
     """A policy's name, or a mapping of ``name`` and options where the words have some.
@@ -18,11 +21,15 @@ def read_policy_words(text: str) -> str | dict[str, Any]:
     if text.endswith(".py"):  # a path, which may hold colons
         return text
     name, *words = text.strip().split(":")
+    if "=" in name and not words:  # an option that a comma parted from its policy
+        raise PolicyError(f"policy {text[:80]!r} is not of the form {_FORM}", accepted=_PARTED)
     options: dict[str, Any] = {}
     for word in words:
         option, equals, value = word.partition("=")
         if not (equals and option and value):
-            raise PolicyError(f"policy {text[:80]!r} is not of the form NAME[:OPTION=VALUE...]")
+            raise PolicyError(f"policy {text[:80]!r} is not of the form {_FORM}")
+        if "=" in value:
+            raise PolicyError(f"policy {text[:80]!r} is not of the form {_FORM}", accepted=_PARTED)
         options[option] = _option_value(value)
     return {"name": name, **options} if options else name
 

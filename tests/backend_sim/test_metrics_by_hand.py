@@ -268,8 +268,9 @@ def test_what_changes_nothing_is_said(serve: Serve) -> None:
         (
             {"npu": None, "pool": [{"npu": NPU, "count": 2}], "router_seed": 3},
             {},
-            "router_seed changes nothing",
+            "router_seed changes nothing: router round_robin does not draw",
         ),
+        ({"router_seed": 3}, {}, "router_seed changes nothing: there is no pool"),
         ({}, {"batch": {"max": 1, "delay_ms": 2}}, "batch.delay_ms changes nothing, since batch.max is 1"),
     ],
 )

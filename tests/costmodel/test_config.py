@@ -64,6 +64,8 @@ def test_units_as_text_are_understood(check: Check, tmp_path: Path) -> None:
         ("columns: 16", "columns: 16, dataflow: wz", 4, ["array.dataflow", "is, mac_grid, os, ws"]),
         ("columns: 16", "columns: 16, split: half", 4, ["array.split", "folds"]),
         ("columns: 16", "columns: 16, split: tiles", 4, ["array", "scratchpad_kib"]),
+        ("columns: 16", "columns: 16, scratchpad_kib: 64", 4, ["array.scratchpad_kib", "for split tiles"]),
+        ("columns: 16", "columns: 16, accumulator_kib: 64", 4, ["array.accumulator_kib", "for split tiles"]),
         ("clock_mhz: 700", "clock_mhz: .inf", 2, ["clock_mhz"]),
         ("clock_mhz: 700", "clock_mhz: 1 parsec", 2, ["clock_mhz", "MHz"]),
         ("68 GB/s", "68 GBps per core", 5, ["dram.bandwidth_gb_s", "GB/s", "MiB/s"]),

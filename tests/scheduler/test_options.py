@@ -10,6 +10,7 @@ import pytest
 
 from layerweaver.ir import PolicyError
 from layerweaver.scheduler.machine.view import Memory, View
+from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.policies.contract import PolicySpec
 from layerweaver.scheduler.policies.options import within
 
@@ -116,3 +117,9 @@ def test_what_is_no_set_of_options() -> None:
     ):
         with pytest.raises(PolicyError, match=message):
             PolicySpec("mine", choose, "mine", options=options).configure()
+
+
+@pytest.mark.parametrize("words", ["fcfs:a=100,b=true", "fcfs:a=1=2", "b=true"])
+def test_options_that_are_not_parted_by_colons_are_told_so(words: str) -> None:
+    with pytest.raises(PolicyError, match=r"is not of the form NAME.*options are parted by colons"):
+        load_policy(words)
