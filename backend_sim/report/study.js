@@ -132,8 +132,8 @@
     const wanted = el("effects-objective").value;
     const effects = study.sensitivity.filter(function (item) { return item.objective === wanted; }).reverse();
     const bars = { type: "bar", orientation: "h", marker: { color: BLUE },
-      x: effects.map(function (item) { return item.effect; }),
-      y: effects.map(function (item) { return plain(item.axis); }),
+      x: effects.map(function (item) { return item.effect || 0; }),
+      y: effects.map(function (item) { return plain("note" in item ? item.axis + " (" + item.note + ")" : item.axis); }),
       hovertemplate: "%{x:.1%}<extra></extra>",
       error_x: { type: "data", symmetric: false, color: GREY, visible: true,
         array: effects.map(function (item) { return "high" in item ? item.high - item.effect : 0; }),

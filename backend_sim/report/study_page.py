@@ -44,7 +44,8 @@ class StudyPoints:
         maximise: Columns that shall be large.
         minimise: Columns that shall be small.
         front: Numbers of the points on the Pareto front.
-        sensitivity: ``axis``, ``objective``, ``effect`` and, over seeds, ``low`` and ``high``.
+        sensitivity: ``axis``, ``objective``, ``effect`` and, over seeds, ``low`` and ``high``; where the
+            effect is None, ``note`` says why.
         total: Points that the study has.
         known: Those that were run.
         failed: Those of them that failed.
@@ -142,7 +143,7 @@ def _lead(study: StudyPoints, rows: Sequence[Sequence[Any]], left_out: int) -> s
     said += f"; {study.failed:,} failed." if study.failed else "."
     if study.front:
         said += f" {len(study.front):,} {'is' if len(study.front) == 1 else 'are'} on the Pareto front."
-    for item in study.sensitivity[:1]:
+    for item in [item for item in study.sensitivity[:1] if item["effect"]]:
         said += f" What matters most is {item['axis']}: {item['effect']:.0%} of the variance of "
         said += f"{item['objective']}."
     short = study.columns.index("status") if "status" in study.columns else None

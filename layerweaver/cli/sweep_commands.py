@@ -98,6 +98,8 @@ def _print(document: dict[str, Any], output: Path) -> None:
 
 
 def _effect(item: dict[str, Any]) -> str:
+    if "note" in item:
+        return str(item["note"])
     over_seeds = f" ({item['low']:.1%} to {item['high']:.1%})" if "low" in item else ""
     return f"{item['effect']:.1%}{over_seeds}"
 

@@ -74,13 +74,67 @@ def test_sensitivity_finds_the_axis_that_matters(tmp_path: Path) -> None:
     assert all("low" not in item for item in document["sensitivity"] if item["axis"] == "seed")
 
 
-def test_the_interval_of_an_effect_is_that_of_leaving_seeds_out() -> None:
+@pytest.mark.parametrize("sample", [{"kind": "random", "seed": 1}, {"kind": "sobol", "seed": 1}])
+@pytest.mark.parametrize("points", [8, 12, 16, 64])
+def test_of_samples_only_the_axis_with_an_effect_has_one(
+    tmp_path: Path, sample: dict[str, object], points: int
+) -> None:
+    axes = {
+        "npu.dram.bandwidth_gb_s": {"from": 10, "to": 40},
+        "npu.dram.capacity_gb": {"from": 8, "to": 16},
+        "seed": {"count": 4},
+    }
+    aims = {"minimise": ["models.other.standalone_ms"]}
+    path = write_study(
+        tmp_path, axes=axes, sample={**sample, "points": points}, measure="cost", objectives=aims
+    )
+    found = {item["axis"]: item for item in sweep(path, tmp_path / "out")["sensitivity"]}
+    known, none = found["npu.dram.bandwidth_gb_s"], found["npu.dram.capacity_gb"]
+    assert known["effect"] > (0.7 if points == 64 else 0.4)
+    assert none["effect"] < 0.3 < known["effect"]
+    assert all(item["low"] < item["high"] for item in found.values() if "low" in item)
+    if points < 16:
+        assert found["seed"] == {
+            "axis": "seed",
+            "objective": aims["minimise"][0],
+            "effect": None,
+            "note": "too few points",
+        }
+
+
+@pytest.mark.parametrize("points", [8, 12, 24, 100])
+def test_chance_gives_an_axis_no_effect_on_the_mean(points: int) -> None:
+    random = np.random.default_rng(points)
+    without, known = [], []
+    for _ in range(400):
+        level = summary._Levels()
+        level.extend(values := random.random(points).tolist())
+        groups = level.drawn_groups(np.ones(points, dtype=np.bool_), have_order=True)
+        assert groups is not None
+        assert np.bincount(groups).min() >= 4
+        noise = random.normal(size=points)
+        without.append(summary._correlation_ratio(groups, noise, drawn=True))
+        slope = np.array(values) * np.sqrt(12) + noise  # half of its variance is the axis'
+        known.append(summary._correlation_ratio(groups, slope, drawn=True))
+    assert abs(np.mean(without)) < 0.02
+    assert 0.25 < np.mean(known) < 0.52  # bins hide some of a slope
+
+
+def test_groups_that_are_too_small_say_nothing() -> None:
+    level = summary._Levels()
+    level.extend(["a", "b", "c"] * 3)
+    assert level.drawn_groups(np.ones(9, dtype=np.bool_), have_order=True) is None
+    level.extend("abc")
+    assert level.drawn_groups(np.ones(12, dtype=np.bool_), have_order=True) is not None
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_the_interval_of_an_effect_is_that_of_leaving_seeds_out(drawn: bool) -> None:
     random = np.random.default_rng(2)
     groups, seeds = random.integers(0, 3, 240), random.integers(0, 4, 240)
     values = groups + random.normal(size=240) * (1 + seeds)
-    found = summary._effect(groups, values, seeds)
-    assert found is not None
-    without = [summary._correlation_ratio(groups[seeds != s], values[seeds != s]) for s in range(4)]
+    found = summary._effect(groups, values, seeds, drawn)
+    without = [summary._correlation_ratio(groups[seeds != s], values[seeds != s], drawn) for s in range(4)]
     known = np.array(without, dtype=np.float64)
     half = 3.182 * np.sqrt(3 / 4 * ((known - known.mean()) ** 2).sum())
     assert found["low"] == pytest.approx(max(0.0, found["effect"] - half))

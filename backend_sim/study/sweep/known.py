@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 FORMAT = 2
-STUDY, SUMMARY = "study", "summary"
+STUDY, SUMMARY = "study", "said"
 _MOST_BYTES = 1 << 26
 """Of one value, and of the names of all layouts together."""
 FILE = "study.sqlite"
@@ -46,13 +46,19 @@ _PIECE = 2048
 
 
 class Effect(Section):
-    """How much an axis matters to an objective; with repeated seeds, within what."""
+    """How much an axis matters to an objective; with repeated seeds, within what; or why nobody can tell."""
 
     axis: str
     objective: str
-    effect: float
+    effect: float | None = None
     low: float | None = None
     high: float | None = None
+    note: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Its JSON, which always has the effect."""
+        found = self.model_dump()
+        return {key: value for key, value in found.items() if value is not None or key == "effect"}
 
 
 class SummaryNote(Section):
@@ -64,11 +70,12 @@ class SummaryNote(Section):
 
 
 class StudyNote(Section):
-    """What study the points are of: its axes, its aims and its number of points."""
+    """What study the points are of: its axes, its aims, its number of points and how they are chosen."""
 
     axes: list[str]
     aims: ObjectivesSpec
     points: int
+    sample: str = ""
 
 
 def distrust(db: sqlite3.Connection) -> None:

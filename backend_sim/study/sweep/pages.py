@@ -36,7 +36,7 @@ def study_page(folder: Path, *, title: str) -> str:
             maximise=study.aims.maximise,
             minimise=study.aims.minimise,
             front=said.pareto,
-            sensitivity=[item.model_dump(exclude_none=True) for item in said.sensitivity],
+            sensitivity=[item.document() for item in said.sensitivity],
             total=study.points,
             known=points.count,
             failed=points.failed,

@@ -22,16 +22,23 @@ __all__ = ["summary"]
 
 _MOST_LEVELS = 12
 _BINS = 6
+_LEAST_PER_GROUP = 4
+"""Points that a group of a sample has on average, below which nothing is said of its mean."""
+_NO_SPREAD = 1e-12
+"""What rounding leaves of the width of an interval that has none."""
 _MOST_CELLS = 10**7
 
 
 def summary(points: KnownPoints, axes: Sequence[str], aims: ObjectivesSpec) -> SummaryNote:
     """Numbers of the points on the Pareto front, and the ``sensitivity`` of objectives to axes.
 
-    The effect of an axis on an objective is the share of the objective's variance over all points that lies
-    between the axis' values (the correlation ratio, 0 to 1); values of long axes are taken in six bins. With
+    The effect of an axis on an objective is the share of the objective's variance over all points that
+    lies between the axis' values (the correlation ratio, 0 to 1); of axes with many numbers, between six
+    bins. That is exact for a whole grid. Of a sample, or a grid with points missing, groups differ by chance
+    even where the axis changes nothing: numbers are taken in bins of at least four points, the share expected
+    by chance is taken off (epsilon squared), and where groups would be smaller a note stands instead. With
     an axis ``seed``, ``low`` and ``high`` are its 95% interval over the seeds (a jackknife: the study as it
-    would be without each of them), which never leaves 0 to 1.
+    would be without each of them), which never leaves 0 to 1; left out where no seed makes a difference.
     """
     names = [*aims.maximise, *aims.minimise]
     numbers, reached = array("q"), [array("d") for _ in names]
@@ -48,16 +55,22 @@ def summary(points: KnownPoints, axes: Sequence[str], aims: ObjectivesSpec) -> S
     sign = np.array([-1.0] * len(aims.maximise) + [1.0] * len(aims.minimise))
     known = np.frombuffer(numbers, dtype=np.int64)
     seeds = levels[list(axes).index("seed")].levels() if "seed" in axes else None
+    study = points.study
+    drawn = study is None or study.sample != "grid" or len(known) < study.points
     effects: list[Effect] = []
     for axis, level in zip(axes, levels, strict=True):
-        groups = level.groups()
         for column, name in enumerate(names):
-            if name == axis:
+            reaching = ~np.isnan(table[:, column])
+            if name == axis or reaching.sum() < 2:
                 continue
-            effect = _effect(groups, table[:, column], None if axis == "seed" else seeds)
-            if effect is not None:
-                effects.append(Effect(axis=axis, objective=name, **effect))
-    effects.sort(key=lambda item: -item.effect)
+            groups = level.drawn_groups(reaching, axis != "seed") if drawn else level.groups()[reaching]
+            if groups is None:
+                effects.append(Effect(axis=axis, objective=name, effect=None, note="too few points"))
+                continue
+            others = None if seeds is None or axis == "seed" else seeds[reaching]
+            found = _effect(groups, table[reaching, column], others, drawn)
+            effects.append(Effect(axis=axis, objective=name, **found))
+    effects.sort(key=lambda item: math.inf if item.effect is None else -item.effect)
     return SummaryNote(aims=aims, pareto=known[front(table * sign)].tolist(), sensitivity=effects)
 
 
@@ -83,33 +96,45 @@ class _Levels:
     def groups(self) -> NDArray[np.int64]:
         """The same with long numeric axes in bins of about equal size."""
         codes = self.levels()
-        if len(self.known) <= _MOST_LEVELS or not all(
-            isinstance(value, (int, float)) for value in self.known
-        ):
-            return codes
+        return self._binned(codes, _BINS) if len(self.known) > _MOST_LEVELS and self._are_numbers else codes
+
+    def drawn_groups(self, chosen: NDArray[np.bool_], have_order: bool) -> NDArray[np.int64] | None:
+        """The same for some points of a sample; None if groups would be too small.
+
+        Args:
+            chosen: Which points.
+            have_order: Whether neighbouring numbers have something in common, so that they may share a bin.
+        """
+        codes = np.unique(self.levels()[chosen], return_inverse=True)[1]
+        count, room = int(codes.max()) + 1, len(codes) // _LEAST_PER_GROUP
+        if have_order and self._are_numbers and (count > _MOST_LEVELS or count > room):
+            return self._binned(self.levels()[chosen], min(_BINS, room)) if room > 1 else None
+        return codes if count <= room else None
+
+    @property
+    def _are_numbers(self) -> bool:
+        return all(isinstance(value, (int, float)) for value in self.known)
+
+    def _binned(self, codes: NDArray[np.int64], bins: int) -> NDArray[np.int64]:
+        """Bins of about equal size that points with these values are in."""
         values = np.array([*self.known], dtype=np.float64)[codes]
-        binned: NDArray[np.int64] = np.searchsorted(np.sort(values), values) * _BINS // len(values)
+        binned: NDArray[np.int64] = np.searchsorted(np.sort(values), values) * bins // len(values)
         return binned
 
 
 def _effect(
-    groups: NDArray[np.int64], values: NDArray[np.float64], seeds: NDArray[np.int64] | None
-) -> dict[str, float] | None:
-    known = ~np.isnan(values)
-    groups, values = groups[known], values[known]
-    effect = _correlation_ratio(groups, values)
-    if effect is None:
-        return None
-    found = {"effect": effect}
-    if seeds is not None:
-        half = _half_width(groups, values, seeds[known])
-        if half is not None:
-            found |= {"low": max(0.0, effect - half), "high": min(1.0, effect + half)}
-    return found
+    groups: NDArray[np.int64], values: NDArray[np.float64], seeds: NDArray[np.int64] | None, drawn: bool
+) -> dict[str, float]:
+    """The effect, and what bounds it; points that were drawn lose what chance gives."""
+    effect = max(0.0, _correlation_ratio(groups, values, drawn))
+    half = None if seeds is None else _half_width(groups, values, seeds, drawn)
+    if half is None or half <= _NO_SPREAD:
+        return {"effect": effect}
+    return {"effect": effect, "low": max(0.0, effect - half), "high": min(1.0, effect + half)}
 
 
 def _half_width(
-    groups: NDArray[np.int64], values: NDArray[np.float64], seeds: NDArray[np.int64]
+    groups: NDArray[np.int64], values: NDArray[np.float64], seeds: NDArray[np.int64], drawn: bool
 ) -> float | None:
     """Half of the 95% interval of the correlation ratio: a jackknife that leaves every seed out once."""
     _, seeds = np.unique(seeds, return_inverse=True)
@@ -126,16 +151,22 @@ def _half_width(
     total = squares - mean_part
     between = (sums**2 / np.maximum(points, 1)).sum(1) - mean_part
     ratios = np.where(total > 0, between / np.where(total > 0, total, 1.0), 0.0)
+    if drawn:
+        free = points.sum(1) - (points > 0).sum(1)
+        if not free.all():
+            return None
+        ratios = 1 - (1 - ratios) * (points.sum(1) - 1) / free
     spread = float(((ratios - ratios.mean()) ** 2).sum()) * (count - 1) / count
     return t95(count - 1) * math.sqrt(spread)
 
 
-def _correlation_ratio(groups: NDArray[np.int64], values: NDArray[np.float64]) -> float | None:
-    if len(values) < 2:
-        return None
+def _correlation_ratio(groups: NDArray[np.int64], values: NDArray[np.float64], drawn: bool) -> float:
     total = float(((values - values.mean()) ** 2).sum())
     if total == 0.0:
         return 0.0
     counts = np.bincount(groups)
     means = np.bincount(groups, weights=values) / np.maximum(counts, 1)
-    return float((counts * (means - values.mean()) ** 2).sum() / total)
+    ratio = float((counts * (means - values.mean()) ** 2).sum() / total)
+    if not drawn:
+        return ratio
+    return 1 - (1 - ratio) * (len(values) - 1) / (len(values) - np.count_nonzero(counts))

@@ -91,7 +91,8 @@ def run_study(
     axes = [axis.name for axis in study.axes]
     with Store(folder) as store:
         store.claim(study.parts, study.job.version)
-        store.begin(StudyNote(axes=axes, aims=study.spec.objectives, points=study.total))
+        spec = study.spec
+        store.begin(StudyNote(axes=axes, aims=spec.objectives, points=study.total, sample=spec.sample.kind))
         write_origin(study, folder)
         done = store.done(study.total)
         before = sum(done)
@@ -144,7 +145,7 @@ def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, object]:
     pareto = [dict(zip(columns[:-1], row[:-1], strict=True)) for row in rows]
     return {
         "pareto": pareto,
-        "sensitivity": [item.model_dump(exclude_none=True) for item in said.sensitivity],
+        "sensitivity": [item.document() for item in said.sensitivity],
     }
 
 
