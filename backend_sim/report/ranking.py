@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from layerweaver.backend_sim.results.reading import LabelledRun
+from layerweaver.backend_sim.results.repetitions import STATUSES
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 
 __all__ = ["DRAWN_TENANTS", "drawn_names", "worst_first"]
@@ -12,7 +13,7 @@ __all__ = ["DRAWN_TENANTS", "drawn_names", "worst_first"]
 DRAWN_TENANTS = 12
 """Up to so many tenants have charts; tables have all."""
 
-_RANK = {"late": 0, "too_short": 1, "met": 2}
+_RANK = {status: rank for rank, status in enumerate(STATUSES)}
 
 
 def _badness(tenant: Tenant) -> tuple[float, float, float]:

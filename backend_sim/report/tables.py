@@ -11,6 +11,7 @@ from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS, worst_first
 from layerweaver.backend_sim.results.confidence import differences
 from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.reading import Documents
+from layerweaver.backend_sim.results.repetitions import averaged
 from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, shown
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.token import limits_text
@@ -65,12 +66,13 @@ def tokens_table(documents: Documents) -> Table | None:
 
 
 def changes_table(documents: Documents) -> Table | None:
-    """What changes for each tenant between the two runs that the headline compares; None for one run."""
+    """What changes for each tenant between the two runs that the headline compares, of seeds the means."""
     before, after = compared([run.document for run in documents.runs])
     if before is after:
         return None
     names = {id(run.document): run.label for run in documents.runs}
     first, second = names[id(before)], names[id(after)]
+    before, after = averaged(before), averaged(after)
     pairs = {
         tenant["name"]: (tenant, other)
         for tenant, other in zip(before["tenants"], after["tenants"], strict=True)

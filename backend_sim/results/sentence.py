@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, policy_labels
+from layerweaver.backend_sim.results.repetitions import averaged, slowest
 from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.tenant import Tenant
@@ -90,7 +91,7 @@ def _load(run: Run) -> float:
     return float(sum(tenant["qps"] for tenant in run["tenants"]))
 
 
-def _pick(runs: Sequence[Run]) -> tuple[Run, Run]:
+def compared(runs: Sequence[Run]) -> tuple[Run, Run]:
     """The run to compare with and the run that speaks; the same one if nothing can be compared.
 
     Where one policy ran at several loads, its highest load speaks, beside the nearest load of the other; of
@@ -168,16 +169,18 @@ def verdict_sentence(runs: Sequence[Run]) -> str:
     """One sentence on what weaving bought in a ``compare`` document.
 
     Below saturation every policy completes what is offered, so the sentence speaks of violations and tails;
-    above it, of the throughput too.
+    above it, of the throughput too. Of several seeds it speaks of the means.
     """
-    base, woven = _pick(runs)
+    base, woven = compared(runs)
     one, other = (_setting(run, runs) for run in (woven, base))
+    alone = base is woven
+    base, woven = averaged(base), averaged(woven)
     offered = _load(woven)
     bound = woven["system"].get("bound_qps")
-    load = f"{_at(runs)} {_figure(offered)} queries per second"
+    load = f"{_at(runs, 'On average over')} {_figure(offered)} queries per second"
     if bound:
         load += f" ({offered / bound:.2f} of the bound)"
-    if base is woven:
+    if alone:
         return f"{load}, {_alone(woven, one)}"
     gains = []
     before, after = _violations(base), _violations(woven)
@@ -223,11 +226,6 @@ def _changed(verb: str, tenant: str, before_ms: float, after_ms: float) -> str:
     return f"{verb} the 99th percentile of {tenant} from {_figure(before_ms)} to {_figure(after_ms)} ms"
 
 
-def compared(runs: Sequence[Run]) -> tuple[Run, Run]:
-    """The run to compare with and the run that speaks; twice the same if nothing can be compared."""
-    return _pick(runs)
-
-
 def answer(runs: Sequence[Run], names: Sequence[str]) -> str:
     """Under which runs every tenant keeps its limit, with how much headroom, and what the others lose.
 
@@ -256,16 +254,16 @@ def answer(runs: Sequence[Run], names: Sequence[str]) -> str:
     ]
     parts += [f"{_all(names)} ran too short to tell of {whom}" for whom, names in unsure.items()]
     text = "; ".join(parts)
-    rates = {_figure(_load(run)) for run in runs if _load(run)}
+    rates = {_figure(load) for run in runs if (load := _load(averaged(run)))}
     if len(rates) == 1:
-        return f"{_at(runs)} {min(rates)} queries per second {text}."
+        return f"{_at(runs, 'By the worst of')} {min(rates)} queries per second {text}."
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _at(runs: Sequence[Run]) -> str:
-    """How a sentence begins; of repetitions it speaks of the first, as tables do."""
+def _at(runs: Sequence[Run], how: str) -> str:
+    """How a sentence begins; of repetitions it says how it speaks of them."""
     seeds = max(run.get("seeds", 1) for run in runs)
-    return f"With the first of {seeds} seeds, at" if seeds > 1 else "At"
+    return f"{how} {seeds} seeds, at" if seeds > 1 else "At"
 
 
 def _all(names: Sequence[str]) -> str:
@@ -280,7 +278,7 @@ def _headroom(run: Run) -> str:
     """The tenant that comes nearest to its limit, of language models by the nearest of both."""
     left = [
         (1 - tail / limit, what)
-        for tenant in run["tenants"]
+        for tenant in slowest(run)["tenants"]
         for what, tail, limit in _limited(tenant)
         if tail is not None and limit
     ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerweaver.backend_sim.engine.loop import is_compiled
 from layerweaver.backend_sim.results.confidence import confidence
 from layerweaver.backend_sim.results.document import run_document
+from layerweaver.backend_sim.results.repetitions import judge_by_worst
 from layerweaver.backend_sim.results.schema import run as schema
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.progress import as_part
@@ -213,7 +214,7 @@ def _named(policy: PolicyRef | Policy | None) -> PolicyRef | None:
 def _joined(
     prepared: PreparedScenario, repetitions: Sequence[_Repetition], asked: RunOptions, preparing_s: float
 ) -> schema.Run:
-    """The first repetition's document, with what the others say of its spread."""
+    """The first repetition's document, with the spread over all and the status of the worst."""
     documents = [item.document for item in repetitions]
     document = documents[0]
     if any(item.get("interrupted") for item in documents):
@@ -225,6 +226,7 @@ def _joined(
     if asked.seeds > 1:
         document["seeds"] = len(documents)
         document["confidence"] = confidence(documents)
+        judge_by_worst(documents, document)
     seconds = sum(item.seconds for item in repetitions)
     layers = sum(item["layers_executed"] for item in documents)
     compiled = {"compiled": True} if any(item.compiles for item in repetitions) else {}

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import betainc
 
+from layerweaver.backend_sim.results.confidence import confidence
 from layerweaver.backend_sim.results.files import result_csv, save_result
 from layerweaver.backend_sim.results.latency import SKETCH_ERROR, summarise
+from layerweaver.backend_sim.results.repetitions import judge_by_worst
 from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
 from layerweaver.backend_sim.results.verdict import (
     RunFacts,
@@ -155,9 +157,49 @@ def test_the_sentence_speaks_of_what_changed() -> None:
     assert "raised missed deadlines" in worse
 
 
-def test_the_sentence_says_that_it_is_of_the_first_repetition() -> None:
-    runs: list[Any] = [{**_run(policy, 0.2, 20.0), "seeds": 3} for policy in ("fcfs", "edf")]
-    assert verdict_sentence(runs).startswith("With the first of 3 seeds, at 10 queries per second (0.50 of")
+def _repeated(
+    policy: str, rates: tuple[float, ...], tails: tuple[float, ...], statuses: tuple[str, ...]
+) -> Any:
+    documents = [_run(policy, rate, tail) for rate, tail in zip(rates, tails, strict=True)]
+    for number, (document, status) in enumerate(zip(documents, statuses, strict=True)):
+        reasons = [f"{status}, {number}"] if status != "met" else []
+        document["tenants"][0] |= {"status": status, "reasons": reasons, "deadline_ms": 40.0}
+        document["tenants"][0]["percentile_ms"] = tails[number]
+    document = documents[0] | {"tenants": [dict(documents[0]["tenants"][0])], "seeds": len(documents)}
+    document["confidence"] = confidence(documents)
+    judge_by_worst(documents, document)
+    return document
+
+
+def test_of_repetitions_the_worst_decides_and_the_sentence_speaks_of_the_mean() -> None:
+    fcfs = _repeated("fcfs", (0.5, 0.4, 0.6), (400.0, 500.0, 600.0), ("late", "late", "late"))
+    woven = _repeated(
+        "layerweaver+", (0.0, 0.009, 0.06), (30.0, 36.0, 114.0), ("too_short", "too_short", "late")
+    )
+    tenant = woven["tenants"][0]
+    assert (tenant["status"], tenant["violation_rate"]) == ("late", 0.0)
+    assert tenant["reasons"] == ["seed 3 of 3: late, 2"]
+    assert woven["confidence"]["tenants"][0]["status"] == ["too_short", "too_short", "late"]
+    said = verdict_sentence([fcfs, woven])
+    assert said.startswith(
+        "On average over 3 seeds, at 10 queries per second (0.50 of the bound), layerweaver+ cut"
+    )
+    assert "missed deadlines from 50% to 2.3% of all requests" in said
+    assert "from 500 to 60 ms against fcfs" in said
+    assert "fcfs and layerweaver+ lose v." in answer([fcfs, woven], ["fcfs", "layerweaver+"])
+
+
+def test_headroom_is_that_of_the_slowest_repetition() -> None:
+    met = _repeated("edf", (0.0, 0.0), (20.0, 30.0), ("met", "met"))
+    assert answer([met], ["edf"]) == (
+        "By the worst of 2 seeds, at 10 queries per second every tenant keeps its limit under edf "
+        "(least headroom: v, 25%)."
+    )
+    short = _repeated("edf", (0.0, 0.0), (20.0, 30.0), ("met", "too_short"))
+    assert (short["tenants"][0]["status"], short["tenants"][0]["reasons"]) == (
+        "too_short",
+        ["seed 2 of 2: too_short, 1"],
+    )
 
 
 def test_the_sentence_says_who_lost_and_which_setting_is_meant() -> None:

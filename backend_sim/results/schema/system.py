@@ -95,7 +95,7 @@ class System(TypedDict):
             Said(
                 "offered q/s",
                 Form.NUMBER,
-                _P,
+                _P | _S,
                 "Requests scheduled, of all tenants, per second of `offered_s`; where all offer some for as "
                 "long, the sum of what they offer.",
             ),
@@ -136,7 +136,7 @@ class System(TypedDict):
             Said(
                 "bound q/s",
                 Form.NUMBER,
-                _P,
+                _P | _S,
                 "What no policy can exceed at the mix that arrived (of `peak`: as stated): one engine "
                 "never idles.",
             ),

@@ -87,7 +87,8 @@ class Tenant(TypedDict):
                 _T | _P | _F,
                 "`met`: the percentile keeps the deadline, for sure. `late`: it does not. "
                 "`too_short`: it does, but there were too few queries or seconds to be sure. None "
-                "without a deadline, but for offline and streams, of which only enough is asked.",
+                "without a deadline, but for offline and streams, of which only enough is asked. Of several "
+                "seeds the worst.",
             ),
         ]
     ]
@@ -169,7 +170,7 @@ class Tenant(TypedDict):
         ]
     ]
     percentile_ms: NotRequired[
-        Annotated[float | None, Said("at it ms", Form.NUMBER, Shown.NOWHERE, "Latency at that percentile.")]
+        Annotated[float | None, Said("at it ms", Form.NUMBER, _S, "Latency at that percentile.")]
     ]
     early_stopping_ms: NotRequired[
         Annotated[

@@ -1,0 +1,94 @@
+"""What repetitions with other seeds say together: a tenant's worst status, and one run of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+from layerweaver.backend_sim.results.schema.run import Run
+from layerweaver.backend_sim.results.schema.system import System
+from layerweaver.backend_sim.results.schema.tenant import Tenant
+
+__all__ = ["STATUSES", "averaged", "judge_by_worst", "slowest"]
+
+STATUSES = ("late", "too_short", "met")
+"""From the worst on."""
+
+
+def judge_by_worst(repetitions: Sequence[Run], document: Run) -> None:
+    """Give each tenant the status of its worst repetition with its reasons, and ``confidence`` those of all.
+
+    Args:
+        repetitions: The documents of the repetitions, in the order of the seeds.
+        document: Their common document, with ``confidence``, which is changed.
+    """
+    spreads = document["confidence"]["tenants"]
+    for index, (tenant, spread) in enumerate(zip(document["tenants"], spreads, strict=True)):
+        judged = [run["tenants"][index] for run in repetitions]
+        spread["status"] = [each.get("status") for each in judged]
+        place = min(range(len(judged)), key=lambda number: _badness(judged[number]))
+        worst = judged[place]
+        tenant["status"], tenant["verdict"] = worst.get("status"), worst.get("verdict")
+        tenant["missing_queries"], tenant["missing_s"] = worst.get("missing_queries"), worst.get("missing_s")
+        reasons = list(worst.get("reasons", ()))
+        tenant["reasons"] = (
+            [f"seed {place + 1} of {len(judged)}: {reasons[0]}", *reasons[1:]] if reasons else []
+        )
+
+
+def _badness(tenant: Tenant) -> tuple[int, float, int, float]:
+    """Ascending: by status, then by requests lost, then by what is missing."""
+    status = tenant.get("status")
+    rank = STATUSES.index(status) if status in STATUSES else len(STATUSES)
+    missing = tenant.get("missing_queries") or 0, tenant.get("missing_s") or 0.0
+    return rank, -(tenant["violation_rate"] or 0.0), -missing[0], -missing[1]
+
+
+def averaged(run: Run) -> Run:
+    """A run with the means over its seeds wherever it has them; without repetitions the run itself."""
+    return _pooled(run, lambda spread: spread.get("mean"))
+
+
+def slowest(run: Run) -> Run:
+    """The same with the highest value of any seed."""
+    return _pooled(run, _highest)
+
+
+def _highest(spread: Mapping[str, object]) -> object:
+    values = spread["values"]
+    known = [value for value in values if _is_number(value)] if isinstance(values, list) else []
+    return max(known, default=None)
+
+
+def _pooled(run: Run, pick: Callable[[Mapping[str, object]], object]) -> Run:
+    found = run.get("confidence")
+    if found is None or len(found["tenants"]) != len(run["tenants"]):
+        return run
+    pairs = zip(run["tenants"], found["tenants"], strict=True)
+    return {
+        **run,
+        "tenants": [cast("Tenant", _with(tenant, spread, pick)) for tenant, spread in pairs],
+        "system": cast("System", _with(run["system"], found["system"], pick)),
+    }
+
+
+def _with(
+    document: Mapping[str, object],
+    spreads: Mapping[str, object],
+    pick: Callable[[Mapping[str, object]], object],
+) -> dict[str, object]:
+    """A document with what is picked of its spreads, which are nested as it is."""
+    result = dict(document)
+    for key, spread in spreads.items():
+        own = document.get(key)
+        if not isinstance(spread, Mapping):
+            continue
+        if isinstance(own, Mapping):
+            result[key] = _with(own, spread, pick)
+        elif _is_number(own) and "values" in spread and _is_number(value := pick(spread)):
+            result[key] = value
+    return result
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
