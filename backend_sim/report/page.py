@@ -49,8 +49,8 @@ def headline(documents: Documents) -> str:
     if not documents.runs:
         return peak_sentence(documents.peaks[0])
     runs = [run.document for run in documents.runs]
-    said = answer(runs, [run.label for run in documents.runs])
-    return " ".join(filter(None, (said, verdict_sentence(runs))))
+    labels = [run.label for run in documents.runs]
+    return " ".join(filter(None, (answer(runs, labels), verdict_sentence(runs, labels))))
 
 
 def _provenance(run: Run) -> dict[str, object]:

@@ -13,22 +13,33 @@ NOT_OF_THE_MIX = ("policy", "policies", "files", "plugins", "folder")
 """Keys of a scenario that say nothing of what is served."""
 
 
-def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
-    """A name per run: the policy, and of several runs of one policy what differs between them.
+_MOST = 3
+"""So many of the keys that differ are told, and more only where it takes them to tell runs apart."""
+_LAST = ("offered", "file")
+"""What follows from other things, or says nothing of the run."""
 
-    What differs is looked for in the policy's options, the seed, the scenario's keys, the offered rate and
-    at last the files; only runs that are equal in all of these get a number.
+
+def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
+    """A name per run: the policy, and what differs between the runs.
+
+    Options are those that differ between runs of one policy; seeds, NPUs, the scenario's keys and the hashes
+    of its files are compared between all. The offered rate and at last the result's file are told where
+    nothing else tells two apart; only runs that are equal in all of these get a number.
     """
-    facts = [_facts(run) for run in runs]
-    for fact, file in zip(facts, files or [""] * len(runs), strict=True):
-        fact["file"] = file
-    return _apart([run["policy"] for run in runs], facts)
+    options = [
+        {key: _text(value) for key, value in (run.get("policy_options") or {}).items()} for run in runs
+    ]
+    shared = [_shared(run, versions) for run, versions in zip(runs, _versions(runs), strict=True)]
+    for fact, run, file in zip(shared, runs, files or [""] * len(runs), strict=True):
+        rate = run.get("system", {}).get("offered_qps")
+        fact |= {"offered": "" if rate is None else f"at {rate:.4g} q/s", "file": file}
+    return _apart([run["policy"] for run in runs], options, shared)
 
 
 def setting_names(policies: Sequence[Mapping[str, object]]) -> list[str]:
     """The same for policies before they run, each given by its ``name`` and options."""
     facts = [{key: _text(value) for key, value in policy.items() if key != "name"} for policy in policies]
-    return _apart([str(policy["name"]) for policy in policies], facts)
+    return _apart([str(policy["name"]) for policy in policies], facts, [{} for _ in policies])
 
 
 def policy_labels(runs: Sequence[Run], peaks: Sequence[Peak]) -> tuple[list[str], list[list[str]]]:
@@ -64,38 +75,94 @@ def _searched(peak: Peak) -> list[Mapping[str, object]]:
     ]
 
 
-def _apart(policies: Sequence[str], facts: Sequence[Mapping[str, str]]) -> list[str]:
+def _apart(
+    policies: Sequence[str], options: Sequence[Mapping[str, str]], shared: Sequence[Mapping[str, str]]
+) -> list[str]:
+    """Names by policies, their options, and what runs of different policies share."""
+    facts = [{**own, **others} for own, others in zip(options, shared, strict=True)]
+    varied = {
+        key for key in {key for fact in shared for key in fact} if _differs(key, shared[0].get(key), shared)
+    }
     names = []
-    for policy, fact in zip(policies, facts, strict=True):
-        rivals = [other for one, other in zip(policies, facts, strict=True) if one == policy]
-        told: list[str] = []
+    for policy, fact, others in zip(policies, facts, shared, strict=True):
+        rivals = [rival for one, rival in zip(policies, facts, strict=True) if one == policy]
+        differing = [
+            key
+            for key in fact
+            if key not in _LAST and (key in varied if key in others else _differs(key, fact[key], rivals))
+        ]
+        if "npu" in differing:  # the name says it; the rest only tells NPUs of one name apart
+            differing = [key for key in differing if not key.startswith(("scenario.npu", "npu.", "pool."))]
+        if f"{_VERSION}{fact.get('scenario.npu')}" in differing:
+            differing = [key for key in differing if key != "scenario.npu"]
+        told = differing[:_MOST]
+        rivals = [rival for rival in rivals if all(rival.get(key) == fact[key] for key in told)]
         for key in fact:
-            if all(rival.get(key) == fact[key] for rival in rivals):
-                continue
-            told.append(f"{key}={fact[key]}" if key not in ("offered", "file") else fact[key])
-            rivals = [rival for rival in rivals if rival.get(key) == fact[key]]
-            if len(rivals) == 1:
-                break
-        names.append(" ".join([policy, *told]))
+            if len(rivals) > 1 and _differs(key, fact[key], rivals):
+                told.append(key)
+                rivals = [rival for rival in rivals if rival.get(key) == fact[key]]
+        more = len(set(differing) - set(told))
+        names.append(
+            " ".join([policy, *(_told(key, fact[key]) for key in told), *[f"+{more} more"] * (more > 0)])
+        )
     return [
         name if names.count(name) == 1 else f"{name} #{names[: place + 1].count(name)}"
         for place, name in enumerate(names)
     ]
 
 
-def _facts(run: Run) -> dict[str, str]:
-    """What may tell a run from others of its policy, most telling first."""
-    facts = {key: _text(value) for key, value in (run.get("policy_options") or {}).items()}
-    facts["seed"] = str(run.get("seed"))
-    facts["npu"] = str(run.get("npu"))
+def _differs(key: str, value: str | None, facts: Sequence[Mapping[str, str]]) -> bool:
+    return any(fact.get(key) != value for fact in facts)
+
+
+def _told(key: str, value: str) -> str:
+    if key in _LAST or key.startswith(_VERSION):
+        return value
+    return "own seeds" if (key, value) == ("seed", "None") else f"{key}={value}"
+
+
+def _shared(run: Run, versions: Mapping[str, str]) -> dict[str, str]:
+    """What may tell a run from others of any policy, most telling first."""
+    facts = {"seed": str(run.get("seed")), "npu": str(run.get("npu")), **versions}
     scenario = {key: value for key, value in run.get("scenario", {}).items() if key not in NOT_OF_THE_MIX}
     if isinstance(stated := scenario.get("npu"), str):  # a file or a name; the run's own name is shorter
-        scenario["scenario.npu"] = stated
+        facts["scenario.npu"] = stated
         del scenario["npu"]
-    facts |= dict(leaves(scenario))
-    rate = run.get("system", {}).get("offered_qps")
-    facts["offered"] = "" if rate is None else f"at {rate:.4g} q/s"
-    return facts
+    return facts | dict(leaves(scenario))
+
+
+_VERSION = "version of "
+
+
+def _versions(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Of files and plug-ins that changed between the runs, which version each run had."""
+    recorded = [
+        {
+            str(path): str(found)
+            for key in ("files", "plugins")
+            if isinstance(hashes := run.get("scenario", {}).get(key), Mapping)
+            for path, found in hashes.items()
+        }
+        for run in runs
+    ]
+    seen: dict[str, list[str]] = {}
+    for found in recorded:
+        for path, version in found.items():
+            if version not in seen.setdefault(path, []):
+                seen[path].append(version)
+    return [
+        {
+            f"{_VERSION}{path}": f"{path}{_change(seen[path].index(version), len(seen[path]))}"
+            for path, version in found.items()
+            if len(seen[path]) > 1
+        }
+        for found in recorded
+    ]
+
+
+def _change(place: int, versions: int) -> str:
+    """What stands behind a file's name: nothing behind the first version."""
+    return "" if not place else " (changed)" if versions == 2 else f" (changed, version {place + 1})"
 
 
 def leaves(value: object, place: str = "") -> Iterable[tuple[str, str]]:

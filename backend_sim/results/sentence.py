@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, policy_labels
+from layerweaver.backend_sim.results.naming import run_names
 from layerweaver.backend_sim.results.repetitions import averaged, slowest
 from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow
 from layerweaver.backend_sim.results.schema.run import Run
@@ -165,14 +165,19 @@ def _undecided(document: Peak, best: PeakRow) -> str:
     )
 
 
-def verdict_sentence(runs: Sequence[Run]) -> str:
+def verdict_sentence(runs: Sequence[Run], names: Sequence[str] = ()) -> str:
     """One sentence on what weaving bought in a ``compare`` document.
 
     Below saturation every policy completes what is offered, so the sentence speaks of violations and tails;
     above it, of the throughput too. Of several seeds it speaks of the means.
+
+    Args:
+        runs: One or more.
+        names: What they are called; by default by what differs between them.
     """
     base, woven = compared(runs)
-    one, other = (_setting(run, runs) for run in (woven, base))
+    named = {id(run): name for run, name in zip(runs, names or run_names(runs), strict=True)}
+    one, other = named[id(woven)], named[id(base)]
     alone = base is woven
     base, woven = averaged(base), averaged(woven)
     offered = _load(woven)
@@ -206,20 +211,9 @@ def verdict_sentence(runs: Sequence[Run]) -> str:
 
 
 def _elsewhere(woven: Run, base: Run) -> str:
-    """In what the run that is compared with was another one than the policy: its scenario, its load."""
-    here, there = (
-        {key: value for key, value in (run.get("scenario") or {}).items() if key not in NOT_OF_THE_MIX}
-        for run in (woven, base)
-    )
-    text = " in another scenario" if here != there or woven.get("npu") != base.get("npu") else ""
+    """The load of the run that is compared with, where it is another."""
     rate, other = _figure(_load(woven)), _figure(_load(base))
-    return f"{text}, at {other} queries per second" if rate != other else text
-
-
-def _setting(run: Run, runs: Sequence[Run]) -> str:
-    """A run's policy, with the options by which its settings among these runs differ."""
-    labels, _ = policy_labels(runs, ())
-    return next(label for label, each in zip(labels, runs, strict=True) if each is run)
+    return f", at {other} queries per second" if rate != other else ""
 
 
 def _changed(verb: str, tenant: str, before_ms: float, after_ms: float) -> str:

@@ -243,8 +243,10 @@ def test_the_sentence_compares_equal_loads_only() -> None:
     assert swept.startswith("At 20 queries")
     assert "from 60% to 3%" in swept
     unlike = verdict_sentence(runs[:3])
-    assert unlike == "At 20 queries per second (1.00 of the bound), layerweaver+ misses the deadlines of " + (
-        "3% of all requests."
+    assert (
+        unlike
+        == "At 20 queries per second (1.00 of the bound), layerweaver+ #2 misses the deadlines of "
+        + ("3% of all requests.")
     )
 
 
@@ -253,9 +255,10 @@ def test_the_sentence_says_where_the_other_run_was_another_than_the_policy() -> 
     assert verdict_sentence([before, after]).endswith("against fcfs, at 20 queries per second.")
     before["scenario"], after["scenario"] = {"npu": "a", "policy": "fcfs"}, {"npu": "b", "policy": "edf"}
     said = verdict_sentence([before, after])
-    assert said.endswith("against fcfs in another scenario, at 20 queries per second.")
+    assert ", layerweaver+ scenario.npu=b cut missed" in said
+    assert said.endswith("against fcfs scenario.npu=a, at 20 queries per second.")
     after["scenario"] = {"npu": "a", "policy": "edf"}
-    assert "another" not in verdict_sentence([before, after])
+    assert "scenario" not in verdict_sentence([before, after])
 
 
 def test_before_and_after_of_one_policy_are_compared_at_any_load() -> None:
@@ -263,9 +266,9 @@ def test_before_and_after_of_one_policy_are_compared_at_any_load() -> None:
     before["scenario"], after["scenario"] = {"npu": "a"}, {"npu": "b"}
     said = verdict_sentence([before, after])
     assert said.startswith(
-        "At 20 queries per second (1.00 of the bound), edf raised missed deadlines from 1% to"
+        "At 20 queries per second (1.00 of the bound), edf scenario.npu=b raised missed deadlines"
     )
-    assert said.endswith("against edf in another scenario, at 10 queries per second.")
+    assert said.endswith("against edf scenario.npu=a, at 10 queries per second.")
     assert "against" not in verdict_sentence([before, after, _at_load(_run("edf", 0.3, 30.0), 3)])
 
 

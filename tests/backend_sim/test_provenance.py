@@ -13,6 +13,7 @@ from layerweaver.__main__ import main
 from layerweaver.backend_sim.results.files import result_rows
 from layerweaver.backend_sim.results.naming import run_names, setting_names
 from layerweaver.backend_sim.results.reading import ResultError
+from layerweaver.backend_sim.results.sentence import verdict_sentence
 from layerweaver.backend_sim.scenario.provenance import scenario_record, stated_keys
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.study.repeat import RunOptions
@@ -183,11 +184,11 @@ def test_runs_are_named_by_what_differs() -> None:
             "system": {},
         }
 
-    fcfs = {"policy": "fcfs", "npu": "unit", "policy_options": {}, "seed": 1, "system": {}}
-    named = run_names([fcfs, run(50, 1), run(100, 1), run(100, 2)])  # type: ignore[list-item]
+    fcfs: Any = {**run(50, 1), "policy": "fcfs", "policy_options": {}}
+    named = run_names([fcfs, run(50, 1), run(100, 1), run(100, 2)])
     assert named == [
-        "fcfs",
-        "layerweaver+ margin_us=50",
+        "fcfs seed=1",
+        "layerweaver+ margin_us=50 seed=1",
         "layerweaver+ margin_us=100 seed=1",
         "layerweaver+ margin_us=100 seed=2",
     ]
@@ -210,6 +211,48 @@ def test_runs_are_named_by_what_differs() -> None:
         "layerweaver+ a.json",
         "layerweaver+ b.json",
     ]
+
+
+def test_files_that_changed_between_runs_are_told() -> None:
+    def run(sha256: str, policy: str = "edf", **scenario: Any) -> Any:
+        made = {"npu": "edge.yaml", "files": {"edge.yaml": sha256, "same.csv": "0"}, **scenario}
+        tenant = {"name": "a", "arrived": 10, "qps": 5.0, "violation_rate": int(sha256, 16) / 100}
+        tenant["latency_ms"] = {"p99": 2.0}
+        return {
+            "policy": policy,
+            "npu": "edge",
+            "seed": None,
+            "scenario": made,
+            "tenants": [tenant],
+            "system": {},
+        }
+
+    before, after = run("a"), run("2")
+    assert run_names([before, after], ["b1.json", "b2.json"]) == ["edf edge.yaml", "edf edge.yaml (changed)"]
+    assert verdict_sentence([before, after]) == (
+        "At 5 queries per second, edf edge.yaml (changed) cut missed deadlines from 10% to 2% of all "
+        "requests against edf edge.yaml."
+    )
+    assert run_names([before, run("2", "fcfs"), run("3", "llf")]) == [
+        "edf edge.yaml",
+        "fcfs edge.yaml (changed, version 2)",
+        "llf edge.yaml (changed, version 3)",
+    ]
+    assert run_names([before, run("a", "fcfs")]) == ["edf", "fcfs"]
+
+
+def test_runs_are_named_by_all_that_differs_up_to_a_few() -> None:
+    def run(seed: int | None, **scenario: Any) -> Any:
+        return {"policy": "edf", "npu": "edge", "seed": seed, "scenario": scenario, "system": {}}
+
+    assert run_names([run(None, duration_s=3.0), run(7, duration_s=1.0)]) == [
+        "edf own seeds duration_s=3",
+        "edf seed=7 duration_s=1",
+    ]
+    many = run_names([run(1, a=1, b=1, c=1, d=1), run(2, a=2, b=2, c=2, d=2)])
+    assert many == ["edf seed=1 a=1 b=1 +2 more", "edf seed=2 a=2 b=2 +2 more"]
+    last = run_names([run(1, a=1, b=1, c=1), run(2, a=2, b=2, c=2), run(1, a=1, b=1, c=3)])
+    assert last == ["edf seed=1 a=1 b=1 c=1", "edf seed=2 a=2 b=2 +1 more", "edf seed=1 a=1 b=1 c=3"]
 
 
 def test_a_peak_is_searched_again_from_its_result(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:

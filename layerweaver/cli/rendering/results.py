@@ -196,7 +196,7 @@ def comparison_tables(document: Comparison) -> Iterator[RenderableType]:
     yield from lines
     if lines:
         yield ""
-    yield verdict_sentence(runs)
+    yield verdict_sentence(runs, names)
 
 
 def peak_table(document: Peak) -> Table:
