@@ -14,9 +14,11 @@ from layerweaver.costmodel.compute.analytical import ComputeCosts
 from layerweaver.costmodel.cutting import cut_layers, cut_rows
 from layerweaver.costmodel.dram import Traffic, check_pinned, pinned_bytes, traffic
 from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.reading import NpuRef, load_npu
 from layerweaver.costmodel.plugins import COST_MODELS
 from layerweaver.costmodel.table import CostTable, overlapped_cycles, row_pieces, split_into_rows
 from layerweaver.ir import ConfigError, LayerGraph, ModelError
+from layerweaver.ir.given import check_given
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.ir.units import ceil_div
 
@@ -238,7 +240,7 @@ def cost_columns(
 
 def cost_graph(
     graph: LayerGraph,
-    npu: NpuConfig,
+    npu: NpuRef,
     *,
     activation_budget_bytes: int | None = None,
     longest_us: float | None = None,
@@ -247,18 +249,19 @@ def cost_graph(
 
     Args:
         graph: The layers, at their batch size.
-        npu: The NPU.
+        npu: The NPU: a config, a shipped name, the path of a YAML file, or a mapping.
         activation_budget_bytes: Activation buffer to assume instead of the whole one (tenants share it);
             ignored when the config states that activations fit.
         longest_us: Layers whose rows take longer are cut (:mod:`layerweaver.costmodel.cutting`); None: none.
 
     Raises:
-        ModelError: If a layer is too large for 64-bit arithmetic.
-        ConfigError: If the config names an array or cost model that does not exist, or pins more weights
-            than the weight buffer holds.
+        ModelError: If it is no graph, or a layer is too large for 64-bit arithmetic.
+        ConfigError: If the config is wrong, names an array or cost model that does not exist, or pins more
+            weights than the weight buffer holds.
     """
+    check_given(graph, LayerGraph, ModelError, "give a layer graph, as import_model makes")
     return cost_columns(
-        _columns(graph), npu, activation_budget_bytes=activation_budget_bytes, longest_us=longest_us
+        _columns(graph), load_npu(npu), activation_budget_bytes=activation_budget_bytes, longest_us=longest_us
     )
 
 

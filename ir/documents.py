@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
@@ -14,6 +14,7 @@ from layerweaver.ir.sections import refusal
 from layerweaver.ir.units import parse_quantity
 
 __all__ = [
+    "SEEDS",
     "Count",
     "LongestRow",
     "Milliseconds",
@@ -24,6 +25,7 @@ __all__ = [
     "Rate",
     "Seconds",
     "Seed",
+    "is_seed",
     "whole",
 ]
 
@@ -83,10 +85,19 @@ def whole(least: int, most: int = MAX_COUNT) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def _seed(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64:
-        raise refusal(f"{str(value)[:40]!r} is not a seed; give a whole number from 0 to 2^64 - 1")
-    return value
+SEEDS = "give a whole number from 0 to 2^64 - 1"
+"""What a seed may be, in words."""
+
+
+def is_seed(value: object) -> bool:
+    """Whether random numbers may be drawn by it."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**64
+
+
+def _seed(value: Any) -> int:
+    if not is_seed(value):
+        raise refusal(f"{str(value)[:40]!r} is not a seed; {SEEDS}")
+    return int(value)
 
 
 def _longest_row(value: object) -> float | str:

@@ -15,6 +15,7 @@ from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.system import System
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.ir import LayerweaverError
+from layerweaver.ir.given import check_given
 
 __all__ = ["Documents", "LabelledRun", "ResultError", "checked", "mix_of", "read_documents"]
 
@@ -173,6 +174,7 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
     """
     runs: list[tuple[Run, str]] = []
     peaks: list[Peak] = []
+    check_given(documents, Iterable, ResultError, "give a list of documents")
     for number, document in enumerate(documents, start=1):
         where = names[number - 1] if number <= len(names) else f"result {number}"
         if "runs" in document:

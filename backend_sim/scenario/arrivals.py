@@ -8,7 +8,9 @@ from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.traffic.arrival import Asked
 from layerweaver.backend_sim.traffic.source import Source
 from layerweaver.backend_sim.traffic.stream import derive_seed
+from layerweaver.ir import ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
+from layerweaver.ir.documents import SEEDS, is_seed
 
 __all__ = ["TrafficRequest", "make_source", "tenant_seed"]
 
@@ -30,6 +32,11 @@ class TrafficRequest:
     seed: int | None = None
     replica: int = 0
     queries: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no seed, from wherever it comes."""
+        if self.seed is not None and not is_seed(self.seed):
+            raise ScenarioError(f"{str(self.seed)[:40]!r} is not a seed", accepted=SEEDS)
 
 
 def tenant_seed(scenario: Scenario, index: int, request: TrafficRequest) -> int:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from layerweaver.backend_sim.scenario.checks import _check_limits, _check_names, check_tokens
+from layerweaver.backend_sim.scenario.plain import plain
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.scenario.schema import ScenarioSpec
 from layerweaver.ir import ScenarioError
+from layerweaver.ir.given import PATHS, check_given
 from layerweaver.ir.sections import validated
 from layerweaver.ir.spelling import nearest
 from layerweaver.ir.yaml_source import YamlSource, parse_yaml, read_yaml
@@ -27,7 +29,8 @@ def load_scenario(
     """Read a scenario.
 
     Args:
-        source: Path of a YAML file, or the same keys as a mapping.
+        source: Path of a YAML file, or the same keys as a mapping; objects (NPU configs, graphs, policies,
+            paths, NumPy numbers) are taken as values, too.
         folder: Where the paths of a mapping start; those of a file start where it lies.
         skip_bad_rows: Leave bad rows of traces out, and count them, instead of stopping.
 
@@ -35,8 +38,9 @@ def load_scenario(
         ScenarioError: If the file or a key is wrong; the message has file, line, field and what is accepted.
     """
     if isinstance(source, Mapping):
-        document = YamlSource(dict(source), "scenario", {})
+        document = YamlSource(plain(source), "scenario", {})
     else:
+        check_given(source, PATHS, ScenarioError, "give the path of a scenario file, or its keys")
         path = Path(source)
         document, folder = read_yaml(path, ScenarioError), path.parent
     return _checked(document, folder, skip_bad_rows)

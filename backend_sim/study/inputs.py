@@ -81,6 +81,8 @@ def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | No
     Raises:
         PolicyError: If one of the scenario's is a program that it may not run, or one stands twice.
     """
+    if isinstance(references, (str, Path, Mapping)):
+        raise PolicyError(f"{str(references)[:40]!r} is one policy", accepted="give a list of them")
     if references:
         return _different(list(references))
     scenario, own = prepared.scenario, list[PolicyRef]()

@@ -107,7 +107,8 @@ def simulate(
     """Simulate a scenario under a policy.
 
     Args:
-        source: Path or keys of a scenario; None is the built-in one.
+        source: Path or keys of a scenario, whose values may be objects, such as NPU configs; None is the
+            built-in one.
         policy: Name, path or mapping of a policy; None is the scenario's.
         seed: Replaces all seeds by ones derived from it.
         seeds: Number of repetitions with derived seeds; above 1 the document has 95% confidence intervals.

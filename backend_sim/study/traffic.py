@@ -33,9 +33,9 @@ def traffic(
     if skip_bad_rows:
         scenario = scenario.with_skipping(True)
 
+    request = TrafficRequest(seed=seed)
     for line in (*scenario.warnings, *scenario.nothing_drawn(seed)):
         LOGGER.warning("warning: %s", line)
-    request = TrafficRequest(seed=seed)
     sources = [make_source(scenario, index, request) for index in range(len(scenario.spec.tenants))]
     names = [tenant.name for tenant in scenario.spec.tenants]
     return _arrivals(

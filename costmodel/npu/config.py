@@ -42,6 +42,7 @@ from layerweaver.costmodel.npu.sections import (
     registered,
 )
 from layerweaver.costmodel.plugins import COST_MODELS
+from layerweaver.ir.files import at_home
 from layerweaver.ir.limits import MAX_CLOCK_HZ
 from layerweaver.ir.sections import Section, refusal
 from layerweaver.ir.units import ceil_div
@@ -196,6 +197,14 @@ class NpuConfig(Section):
         copy = self.model_copy()
         copy._folder = folder
         return copy
+
+    def with_whole_paths(self) -> Self:
+        """The same config with paths that mean the same from every folder."""
+        if self._folder is None:
+            return self
+        home = self._folder.absolute()
+        pins = tuple(str(home / at_home(pin)) if is_path(pin) else pin for pin in self.pinned_models)
+        return self.model_copy(update={"pinned_models": pins})
 
     def pin_of(self, source: str) -> str | None:
         """The pin that means a model: ``zoo:NAME``, a path, or the name of a graph made by hand."""

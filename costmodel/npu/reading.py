@@ -13,11 +13,14 @@ from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.plugins import NPU_LIBRARIES
 from layerweaver.ir import ConfigError, LayerweaverError
 from layerweaver.ir.files import is_file
+from layerweaver.ir.given import PATHS, check_given
 from layerweaver.ir.sections import keys_at, mistakes, validated
 from layerweaver.ir.spelling import nearest
 from layerweaver.ir.yaml_source import YamlSource, parse_yaml, read_yaml
 
-__all__ = ["INLINE_NPU", "check_npu", "load_npu", "npu_files", "npu_names"]
+__all__ = ["INLINE_NPU", "NpuRef", "check_npu", "load_npu", "npu_files", "npu_names"]
+
+NpuRef = str | Path | Mapping[str, Any] | NpuConfig
 
 
 @functools.cache
@@ -56,11 +59,12 @@ def npu_names() -> tuple[str, ...]:
     return tuple(sorted(npu_files()))
 
 
-def load_npu(npu: str | Path | Mapping[str, Any], *, folder: Path | None = None) -> NpuConfig:
+def load_npu(npu: NpuRef, *, folder: Path | None = None) -> NpuConfig:
     """Load an NPU config.
 
     Args:
-        npu: A shipped name, the path of a YAML file (anything with a suffix or a folder), or a mapping.
+        npu: A shipped name, the path of a YAML file (anything with a suffix or a folder), a mapping,
+            or a config.
         folder: Folder that paths in a mapping are relative to; None is the present one. Those of a file are
             relative to its own.
 
@@ -68,6 +72,8 @@ def load_npu(npu: str | Path | Mapping[str, Any], *, folder: Path | None = None)
         ConfigError: If the name is unknown, the file cannot be read, or a field is wrong (the first mistake,
             with line and field; :func:`check_npu` lists all).
     """
+    if isinstance(npu, NpuConfig):
+        return npu
     if isinstance(npu, Mapping):
         return _accepted(YamlSource(dict(npu), INLINE_NPU, {})).in_folder(folder or Path())
     if isinstance(npu, str):
@@ -78,6 +84,7 @@ def load_npu(npu: str | Path | Mapping[str, Any], *, folder: Path | None = None)
                 f"there is no NPU {npu[:80]!r}",
                 accepted=f"{nearest(npu, npu_names())}, or the path of a YAML file",
             )
+    check_given(npu, PATHS, ConfigError, "give an NPU's name, the path of a YAML file, a mapping or a config")
     return _accepted(read_yaml(Path(npu), ConfigError)).in_folder(Path(npu).parent)
 
 
@@ -91,6 +98,7 @@ def check_npu(path: str | Path) -> list[str]:
 
     Of mistaken fields the first 200 are listed.
     """
+    check_given(path, PATHS, ConfigError, "give the path of a YAML file")
     problems: list[LayerweaverError] = []
     try:
         source = read_yaml(Path(path), ConfigError, problems)

@@ -43,7 +43,8 @@ ExampleOption = Annotated[
     typer.Option("--example", help="A built-in scenario instead: vision (default) or llm.", metavar="NAME"),
 ]
 SeedOption = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Replace every tenant's seed by one derived from this.")
+    int | None,
+    typer.Option("--seed", help="Replace every tenant's seed by one derived from this (0 or more)."),
 ]
 SeedsOption = Annotated[
     int, typer.Option("--seeds", min=1, max=1000, help="Repetitions with derived seeds, for intervals.")

@@ -16,6 +16,7 @@ from layerweaver.costmodel.table import CostTable
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError, ProfileError
 from layerweaver.ir.files import is_file
+from layerweaver.ir.given import check_given
 from layerweaver.ir.limits import MAX_QUANTITY, MAX_ROWS, MAX_VARIANTS
 from layerweaver.scheduler.compile.kept_costs import called, costs_name, keep_costs, kept_costs
 from layerweaver.scheduler.compile.kept_graphs import is_in_memory
@@ -151,6 +152,7 @@ def _checked(requests: Iterable[ModelRequest]) -> tuple[ModelRequest, ...]:
         raise ProfileError("no model is given", accepted="name at least one model")
     seen: dict[str, str] = {}
     for request in checked:
+        check_given(request, ModelRequest, ProfileError, "give [NAME=]MODEL as text, or a ModelRequest")
         if request.entry in seen:
             raise ProfileError(
                 f"two models would have the entry name {request.entry!r}",
@@ -287,15 +289,13 @@ def compile_models(
         ModelError: If a model cannot be imported.
         ConfigError: If the NPU config is wrong, or pins more than the weight buffer holds.
     """
-    from layerweaver.costmodel import (  # noqa: PLC0415 - loads on first use
-        NpuConfig,
-        load_npu,
-        npu_document,
-    )
+    from layerweaver.costmodel import load_npu, npu_document  # noqa: PLC0415 - loads on first use
     from layerweaver.costmodel.dram import check_pinned  # noqa: PLC0415
 
+    if isinstance(requests, str):
+        raise ProfileError(f"{requests[:40]!r} is one model", accepted="give a list of them")
     checked = _checked(parse_request(item) if isinstance(item, str) else item for item in requests)
-    config = npu if isinstance(npu, NpuConfig) else load_npu(npu)
+    config = load_npu(npu)
     total = sum(len(request.batches) for request in checked)
     compiled: list[tuple[ModelProfile, Provenance]] = []
     decoders: list[DecoderEntry] = []

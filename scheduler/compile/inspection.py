@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from layerweaver import models
-from layerweaver.costmodel import change_note, cost_graph, costed_document, load_npu
+from layerweaver.costmodel import NpuConfig, change_note, cost_graph, costed_document, load_npu
 from layerweaver.ir import LayerGraph, atomic_write
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.export import graph_document
@@ -30,7 +30,7 @@ class Inspection:
 def inspect_model(
     source: str,
     *,
-    npu: str | None = None,
+    npu: str | Path | Mapping[str, Any] | NpuConfig | None = None,
     dims: Mapping[str, int] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     values: Mapping[str, tuple[float, ...]] | None = None,
@@ -45,7 +45,7 @@ def inspect_model(
 
     Args:
         source: Path of an ONNX file or ``zoo:NAME``.
-        npu: Shipped name or path of an NPU config; None leaves costs out.
+        npu: Shipped name or path of an NPU config, a mapping, or a config; None leaves costs out.
         dims: Bound symbolic dimensions.
         shapes: Bound or overridden input shapes.
         values: Values of inputs, or of values inside, that shapes depend on.

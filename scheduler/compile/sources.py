@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerweaver.ir import LayerGraph, ModelError
+from layerweaver.ir.given import PATHS, check_given
 from layerweaver.scheduler.compile.given_graphs import GRAPH_PREFIX, given
 from layerweaver.scheduler.compile.kept_graphs import Imported, content_of, graph_name, keep, kept
 
@@ -53,6 +54,7 @@ class ModelSource:
     """
 
     def __init__(self, ref: str | Path) -> None:
+        check_given(ref, PATHS, ModelError, "give the path of an ONNX file or zoo:NAME")
         self.ref = ref
         self._zoo = str(ref)[len(ZOO_PREFIX) :] if str(ref).startswith(ZOO_PREFIX) else None
 

@@ -23,7 +23,8 @@ from pydantic import ValidationError
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.spills import LatencyColumns, SpillColumns
 from layerweaver.costmodel.table import CostTable
-from layerweaver.ir import ProfileError, atomic_write
+from layerweaver.ir import OutputError, ProfileError, atomic_write
+from layerweaver.ir.given import PATHS, check_given
 from layerweaver.ir.json_text import MAX_VALUES, values_in
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.offline import ModelProfile, OfflineTables, StaticWeave, fits_rows
@@ -86,6 +87,8 @@ def save_profile(profile: Profile, path: Path | str) -> None:
         OutputError: If the file cannot be written.
         ProfileError: If the profile is outside what a file may hold.
     """
+    check_given(profile, Profile, ProfileError, "give a profile, such as compile_models makes")
+    check_given(path, PATHS, OutputError, "give the path of a .lwp file")
     data = profile_bytes(profile, str(path))
     with atomic_write(Path(path)) as stream:
         stream.write(data)
@@ -203,6 +206,7 @@ def load_profile(path: Path | str) -> Profile:
     Raises:
         ProfileError: If the file is missing, damaged, of a newer version or not a profile.
     """
+    check_given(path, PATHS, ProfileError, "give the path of a .lwp file")
     return _read(Container(Path(path), str(path)))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from layerweaver.backend_sim.scenario.plain import plain
 from layerweaver.backend_sim.scenario.provenance import file_hash
 from layerweaver.backend_sim.study.inputs import own_policy
 from layerweaver.backend_sim.study.sweep.axes import (
@@ -22,13 +23,13 @@ from layerweaver.backend_sim.study.sweep.checks import check_values, with_whole_
 from layerweaver.backend_sim.study.sweep.measure import Job, npu_key
 from layerweaver.backend_sim.study.sweep.objectives import check_stated
 from layerweaver.backend_sim.study.sweep.parcel import named_files, texts_of
-from layerweaver.backend_sim.study.sweep.plain import plain
 from layerweaver.backend_sim.study.sweep.schema import MAX_POINTS, StudySpec
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.costmodel import load_npu, npu_document, npu_names
 from layerweaver.costmodel.plugins import ARRAY_MODELS, COST_MODELS
 from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.ir.files import at_home
+from layerweaver.ir.given import PATHS, check_given
 from layerweaver.ir.plugin_hashes import plugin_record
 from layerweaver.ir.plugins import ARRIVALS, METRICS, OPERATORS
 from layerweaver.ir.sections import validated
@@ -61,6 +62,7 @@ def read_study(
     if isinstance(source, Mapping):
         document = YamlSource(plain(source), "study", {})
     else:
+        check_given(source, PATHS, ScenarioError, "give the path of a study file, or its keys")
         document, folder = read_yaml(Path(source), ScenarioError), Path(source).parent
     spec = validated(StudySpec, document, ScenarioError)
     base, home = _base(spec, document, folder)
