@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from layerweaver.costmodel.model import CostedModel
-from layerweaver.costmodel.npu.config import NpuConfig
-from layerweaver.ir.units import ENERGY_COUNTS
 
 __all__ = [
     "Bound",
@@ -173,11 +171,6 @@ def roofline(costed: CostedModel) -> Roofline:
     )
 
 
-def _energy_counts(config: NpuConfig) -> str:
-    free = "" if config.energy is None else config.energy.free
-    return f"{ENERGY_COUNTS}; {free}" if free else ENERGY_COUNTS
-
-
 def _pieces(costed: CostedModel) -> list[dict[str, Any]]:
     """Compute and memory cycles of the rows of every layer, which run one after the other."""
     table = costed.table
@@ -195,13 +188,13 @@ def costed_document(costed: CostedModel, *, pieces: bool = False) -> dict[str, A
     With ``pieces`` every layer has the cycles of its rows, too. Totals leave ``standalone_cycles`` to the
     caller, who has the offline tables.
     """
-    table = costed.table
+    table, energy = costed.table, costed.config.energy
     totals: dict[str, Any] = {
         "compute_cycles": int(table.compute_cycles.sum()),
         "memory_cycles": int(table.memory_cycles.sum()),
         "dram_bytes": int(costed.moved_bytes.sum()),
         "energy_j": None if table.energy_pj is None else table.energy_pj * 1e-12,
-        **({} if table.energy_pj is None else {"energy_counts": _energy_counts(costed.config)}),
+        **({} if table.energy_pj is None or energy is None else {"energy_counts": energy.counts}),
     }
     layers = [
         {key: value for key, value in asdict(layer).items() if key not in ("name", "weight_bytes")}

@@ -125,7 +125,9 @@ def system_document(run: Run, tenants: Sequence[TenantResult], window_s: float) 
     _add_bounds(document, run, tenants)
     if len(energy_j) == len(tenants):
         document["energy_j"] = three_digits(sum(energy_j))
-        document["energy_counts"] = ENERGY_COUNTS
+        energies = [(config.name, config.energy) for config in run.prepared.configs]
+        free = [f"{name}: {energy.free}" for name, energy in energies if energy is not None and energy.free]
+        document["energy_counts"] = "; ".join([ENERGY_COUNTS, *free])
     return document
 
 

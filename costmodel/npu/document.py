@@ -34,8 +34,14 @@ def npu_rows() -> list[dict[str, Any]]:
 
 
 def npu_document(config: NpuConfig) -> dict[str, Any]:
-    """The config as plain data, as it would be written in YAML; :func:`load_npu` accepts it."""
-    return config.model_dump(mode="json", exclude_none=True)
+    """The config as plain data, as it would be written in YAML; :func:`load_npu` accepts it.
+
+    Energies that the config does not state stay unstated: a 0 would say that they are known to be nothing.
+    """
+    document = config.model_dump(mode="json", exclude_none=True)
+    if config.energy is not None:
+        document["energy"] = config.energy.model_dump(mode="json", exclude_unset=True)
+    return document
 
 
 def npu_yaml(config: NpuConfig) -> str:

@@ -26,6 +26,7 @@ from layerweaver.costmodel.plugins import ARRAY_MODELS
 from layerweaver.ir.plugins import PluginGroup
 from layerweaver.ir.sections import Section, refusal
 from layerweaver.ir.spelling import nearest
+from layerweaver.ir.units import ENERGY_COUNTS
 
 __all__ = [
     "ArrayConfig",
@@ -301,6 +302,11 @@ class EnergyConfig(Section):
         """What the section does not state and counts as nothing, in words; empty where it states all."""
         missing = [name for name in type(self).model_fields if name not in self.model_fields_set]
         return f"{', '.join(missing)} not stated, counted as 0" if missing else ""
+
+    @property
+    def counts(self) -> str:
+        """What an energy by these figures counts, in words."""
+        return f"{ENERGY_COUNTS}; {self.free}" if self.free else ENERGY_COUNTS
 
 
 class CalibrationConfig(Section):

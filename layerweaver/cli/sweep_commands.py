@@ -56,6 +56,7 @@ def _sweep(
             allow_code=allow_code,
             progress=progress,
         )
+    session.warn(document.get("warnings", []))
     if as_json:
         print_document(document)
     else:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from small_study import point_rows
 
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.results.sentence import verdict_sentence
@@ -14,6 +16,9 @@ from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.study.peak.peak import peak
 from layerweaver.backend_sim.study.simulate import compare, simulate
+from layerweaver.backend_sim.study.sweep.again import rerun_point
+from layerweaver.backend_sim.study.sweep.sweep import sweep
+from layerweaver.costmodel import load_npu, npu_document
 
 EDGE: dict[str, Any] = {
     "name": "edge",
@@ -175,3 +180,53 @@ def test_language_models_that_are_busy_far_below_the_bound_say_why() -> None:
     busiest = max(run["system"]["compute_utilization"], run["system"]["dram_utilization"])
     assert busiest > 5 * run["system"]["offered_share"]
     assert [note[:36] for note in run["notes"]] == ["the bound takes iterations of chat a"]
+
+
+@pytest.mark.parametrize("measure", ["simulate", "peak", "cost"])
+def test_points_of_a_study_note_what_runs_alone_note(tmp_path: Path, measure: str) -> None:
+    npu = {**EDGE, "energy": {"mac_pj": 0.5, "dram_byte_pj": 30}}
+    (tmp_path / "rows.csv").write_text("timestamp,tenant\n0.0,front\n0.01,front\n0.03,front\n")
+    trace = {"kind": "trace", "file": "rows.csv", "format": "csv"}
+    scenario = {
+        "npu": npu,
+        "policy": "fcfs",
+        "min_queries": 2,
+        "tenants": [_tenant("front", 1, arrival=trace)],
+    }
+    if measure == "peak":
+        scenario["tenants"] = [_tenant("front", 1)]
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(scenario))
+    axes = {"npu.dram.bandwidth_gb_s": [20, 25.6], "seed": [7]}
+    study = {"scenario": "scenario.yaml", "axes": axes, "measure": measure, "queries": 50}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    document = sweep(tmp_path / "study.yaml", tmp_path / "out")
+    rows = point_rows(tmp_path / "out")
+    assert document["failed"] == 0, rows
+    free = "vector_op_pj, sram_byte_pj not stated, counted as 0"
+    assert [row["notes"] for row in rows] == [f"energy of edge: {free}"] * 2
+    if measure == "cost":
+        assert rows[0]["models.front.energy_counts"].endswith(f"; {free}")
+        assert "warnings" not in document
+        return
+    path = tmp_path / "scenario.yaml"
+    alone: Any = simulate(path, seed=7) if measure == "simulate" else peak(path, ["fcfs"], queries=50, seed=7)
+    assert rows[1]["notes"] == "; ".join(alone["notes"])
+    again = rerun_point(tmp_path / "out", 1)
+    assert again.apart == []
+    assert again.document is not None
+    assert again.document["notes"] == alone["notes"]
+    if measure == "simulate":
+        said = "seed 7 changes nothing: no tenant's arrivals are drawn"
+        assert alone["warnings"] == again.document["warnings"] == [said]
+        assert [row["warnings"] for row in rows] == [said] * 2
+        assert document["warnings"] == [f"2 points: {said}"]
+        assert rows[0]["system.energy_counts"].endswith(f"; edge: {free}")
+
+
+def test_a_config_states_no_energy_that_it_was_not_given() -> None:
+    given = load_npu({**EDGE, "energy": {"mac_pj": 0.5}})
+    again = load_npu(npu_document(given))
+    assert npu_document(given)["energy"] == {"mac_pj": 0.5}
+    assert again == given
+    assert again.energy is not None
+    assert again.energy.free == "vector_op_pj, dram_byte_pj, sram_byte_pj not stated, counted as 0"

@@ -280,6 +280,8 @@ def point_document(job: Job, values: Mapping[str, Any], *, histograms: bool = Tr
         from layerweaver.backend_sim.run.run import run_once  # noqa: PLC0415
 
         document = run_document(run_once(prepared, policy, request), histograms=histograms)
+        if said := prepared.scenario.nothing_drawn(request.seed):
+            document["warnings"] = [*document.get("warnings", []), *said]
     if document.get("interrupted"):
         raise KeyboardInterrupt
     return document
@@ -293,12 +295,23 @@ def _simulate(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _peak(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     document = point_document(job, values)
     yield "bound_qps", document["bound_qps"]
-    yield from flat({key: value for key, value in document["results"][0].items() if key not in _LEFT_OUT})
+    (row,) = document["results"]
+    yield from flat({key: value for key, value in row.items() if key not in _LEFT_OUT})
+    known = row.get("reasons", ())
+    yield from _said(
+        [line for line in document.get("warnings", ()) if line not in known], document.get("notes")
+    )
+
+
+def _said(warnings: Sequence[str], notes: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
+    """What the numbers do not explain, where there is something."""
+    yield from flat({key: said for key, said in (("warnings", warnings), ("notes", notes)) if said})
 
 
 def _cost(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     scenario = scenario_of(job, values)
-    npu = prepare(scenario, shared=False).npus[0]
+    prepared = prepare(scenario, shared=False)
+    npu, config = prepared.npus[0], next(iter(prepared.configs), None)
     machine, menus = npu.machine, npu.menus
     yield "npu", machine.name
     for tenant, menu in zip(scenario.spec.tenants, menus, strict=True):
@@ -315,7 +328,10 @@ def _cost(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         energy_pj = table.energy_pj
         yield f"{name}.energy_j", None if energy_pj is None else three_digits(energy_pj / 1e12)
         if energy_pj is not None:
-            yield f"{name}.energy_counts", ENERGY_COUNTS
+            counts = None if config is None or config.energy is None else config.energy.counts
+            yield f"{name}.energy_counts", counts or ENERGY_COUNTS
+    traffic = scenario.warnings  # of no concern to costs
+    yield from _said([line for line in prepared.warnings if line not in traffic], prepared.notes)
 
 
 _MEASURES = {"simulate": _simulate, "peak": _peak, "cost": _cost}

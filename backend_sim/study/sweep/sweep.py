@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -29,10 +30,12 @@ from layerweaver.backend_sim.study.sweep.summary import summary
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows, write_tables
 from layerweaver.backend_sim.study.sweep.workers import workers
 from layerweaver.ir import OutputError
+from layerweaver.ir.text import counted
 
 __all__ = ["run_study", "sweep"]
 
 _MOST_AT_ONCE = 64
+_MOST_WARNINGS = 20
 _TASK_S = 0.25
 """Points are sent in pieces that take about so long, so that sending them costs little."""
 
@@ -60,7 +63,8 @@ def sweep(
         progress: Told the share done and what is being done.
 
     Returns:
-        ``{"points", "done_before", "failed", "pareto", "sensitivity"}``, with ``to_dataframe()``.
+        ``{"points", "done_before", "failed", "pareto", "sensitivity"}``, with ``to_dataframe()``; also
+        ``warnings`` where points warn of something.
 
     Raises:
         LayerweaverError: If the study is wrong, has changed since the folder was begun, or the folder is in
@@ -135,7 +139,7 @@ def _command(study: Study, folder: Path, count: int, cluster: str | None) -> str
 
 
 def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, object]:
-    """The rows of the Pareto front, and the sensitivity."""
+    """The rows of the Pareto front, the sensitivity, and what points warn of."""
     said, aims = store.summary, study.spec.objectives
     if said is None or said.aims != aims:
         said = summary(store, axes, aims)
@@ -143,10 +147,20 @@ def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, object]:
     columns = point_columns(store, axes)
     rows = point_rows(store, axes, columns, said.pareto)
     pareto = [dict(zip(columns[:-1], row[:-1], strict=True)) for row in rows]
+    warned = _warned(store)
     return {
         "pareto": pareto,
         "sensitivity": [item.document() for item in said.sensitivity],
+        **({"warnings": warned} if warned else {}),
     }
+
+
+def _warned(store: Store) -> list[str]:
+    """What points warn of most often, and how many."""
+    if "warnings" not in store.columns():
+        return []
+    found = Counter(cell for (cells,) in store.picked(["warnings"]) for cell in cells if cell)
+    return [f"{counted(many, 'point')}: {said}" for said, many in found.most_common(_MOST_WARNINGS)]
 
 
 class _Runner:
