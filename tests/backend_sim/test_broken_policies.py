@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,15 @@ def test_a_function_without_a_way_out_is_refused(make_scenario: Any, tmp_path: P
         simulate(make_scenario(duration_s=0.1), policy=str(path))
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_a_loop_that_does_not_end_is_told_from_a_slow_slice(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = load_policy("edf")
     monkeypatch.setattr(guarded, "is_of_others", lambda _: True)
