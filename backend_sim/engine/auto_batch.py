@@ -108,11 +108,7 @@ def _lasts(machine: Machine, profile: Profile, now: int) -> int:
 
 def _rivals(state: State, index: int, now: int) -> int:
     """Share of the time so far, in 1/1024, that other tenants took of the engine that they took most of."""
-    compute, fetch = 0, 0
-    for k in range(state.visible.machine.tenant_count):
-        if k != index:
-            compute += state.visible.heads[k].served_compute_cycles
-            fetch += state.visible.heads[k].served_fetch_cycles
+    compute, fetch = _served(state, index)
     time = max(1, now)
     return _share(min(time, max(compute, fetch)), time)
 
@@ -135,12 +131,18 @@ def _work(profile: Profile, compute_price: int) -> int:
 
 def _compute_price(state: State) -> int:
     """The compute engine's share of what both engines had to do so far, in 1/1024."""
-    compute, fetch = 1, 1
+    compute, fetch = _served(state, -1)
+    return _share(compute + 1, compute + fetch + 2)
+
+
+def _served(state: State, but: int) -> tuple[int, int]:
+    """Cycles of the compute engine and of the DMA that all tenants but one had so far."""
+    compute, fetch = 0, 0
     for k in range(state.visible.machine.tenant_count):
-        head = state.visible.heads[k]
-        compute += head.served_compute_cycles
-        fetch += head.served_fetch_cycles
-    return _share(compute, compute + fetch)
+        if k != but:
+            compute += state.visible.heads[k].served_compute_cycles
+            fetch += state.visible.heads[k].served_fetch_cycles
+    return compute, fetch
 
 
 def _idle(state: State, index: int) -> tuple[int, int]:
