@@ -6,6 +6,7 @@
 48000000
 """
 
+from layerweaver.costmodel.dram import dram_note
 from layerweaver.costmodel.explain import CostedLayer, costed_document, roofline
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.measured import load_cost_csv, override_costs
@@ -33,6 +34,7 @@ __all__ = [
     "cost_columns",
     "cost_graph",
     "costed_document",
+    "dram_note",
     "load_cost_csv",
     "load_npu",
     "npu_document",

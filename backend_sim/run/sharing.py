@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.run.variants import Menus, Npu, largest_table
-from layerweaver.costmodel import NpuConfig, change_note, share_activation_buffer
+from layerweaver.costmodel import NpuConfig, change_note, dram_note, share_activation_buffer
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir.text import figure, first_of
 from layerweaver.scheduler.offline import ModelProfile, build_offline
@@ -66,14 +66,11 @@ def unheard_notes(npus: Sequence[Npu], configs: Sequence[NpuConfig]) -> Iterator
             yield changed
         if config.energy is not None and config.energy.free:
             yield f"energy of {config.name}: {config.energy.free}"
-        capacity_gb = config.dram.capacity_gb
         for npu in npus:
-            held = sum(int(menu[0].table.weight_bytes.sum()) for menu in npu.menus)
-            if capacity_gb is not None and npu.machine.name == config.name and held > capacity_gb * 1e9:
-                yield (
-                    f"the weights that one request of every tenant fetches, {figure(held / 1e9)} GB, exceed "
-                    f"the {figure(capacity_gb)} GB of {config.name}'s DRAM (dram.capacity_gb)"
-                )
+            held_bytes = sum(int(menu[0].table.weight_bytes.sum()) for menu in npu.menus)
+            beyond = dram_note(config, "the weights that one request of every tenant fetches", held_bytes)
+            if beyond and npu.machine.name == config.name:
+                yield beyond
 
 
 def _spilled_by_sharing(table: CostTable, buffer_bytes: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from layerweaver import models
-from layerweaver.costmodel import NpuConfig, change_note, cost_graph, costed_document, load_npu
+from layerweaver.costmodel import NpuConfig, change_note, cost_graph, costed_document, dram_note, load_npu
 from layerweaver.ir import LayerGraph, atomic_write
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.export import graph_document
@@ -82,15 +82,9 @@ def inspect_model(
         standalone = int(build_offline(costed.table).remaining_cycles[0])
         document["totals"]["standalone_cycles"] = standalone
         document["totals"]["latency_ms"] = 1e3 * standalone / config.clock_hz
-        if changed := change_note(config):
-            document["warnings"] = [*document["warnings"], changed]
-        held, capacity_gb = int(costed.table.weight_bytes.sum()), config.dram.capacity_gb
-        if capacity_gb is not None and held > capacity_gb * 1e9:
-            document["warnings"] = [
-                *document["warnings"],
-                f"the weights that are fetched, {held / 1e9:.3g} GB, exceed the {capacity_gb:.3g} GB of "
-                f"{config.name}'s DRAM (dram.capacity_gb)",
-            ]
+        held_bytes = int(costed.table.weight_bytes.sum())
+        said = (change_note(config), dram_note(config, "the weights that are fetched", held_bytes))
+        document["warnings"] = [*document["warnings"], *filter(None, said)]
         document["npu"] = costs["npu"]
         document["roofline"] = costs["roofline"]
     return Inspection(graph, document)
