@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from oracles.timed_chat import chat_scenario
 
 Keys = dict[str, Any]
 MakeScenario = Callable[..., Keys]
@@ -53,3 +55,9 @@ def make_scenario(tmp_path: Path) -> MakeScenario:
         return {key: value for key, value in keys.items() if value is not None}
 
     return make
+
+
+@pytest.fixture
+def chat(tmp_path: Path) -> MakeScenario:
+    """Keys of a scenario with a language model that is known by its times; see ``chat_scenario``."""
+    return partial(chat_scenario, tmp_path / "timings.yaml")

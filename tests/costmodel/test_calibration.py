@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from oracles.known_chips import SHEET, chip, measured, network
 
 from layerweaver.costmodel import NpuConfig, load_npu, npu_document
 from layerweaver.costmodel.calibration.calibrate import Calibration, Measured, calibrate
-from layerweaver.costmodel.calibration.choices import Problem, choose
-from layerweaver.costmodel.calibration.fit import Fit, Target
-from layerweaver.costmodel.calibration.measurements import Measurement, Measurements
-from layerweaver.costmodel.calibration.parameters import BASE, free_parameters, parameters_of, with_values
+from layerweaver.costmodel.calibration.parameters import BASE, free_parameters, with_values
 from layerweaver.costmodel.calibration.plot import scatter_svg
-from layerweaver.costmodel.calibration.siblings import Sibling
 from layerweaver.costmodel.calibration.suggest import suggest
 from layerweaver.costmodel.calibration.validation import error_document, interval_of
 from layerweaver.costmodel.calibration.work import NetworkWork
@@ -27,97 +23,18 @@ from layerweaver.costmodel.npu.fields import ConvMapping
 from layerweaver.costmodel.npu.sections import HostConfig
 from layerweaver.ir import (
     ConfigError,
-    Layer,
     LayerGraph,
-    LayerKind,
-    MatrixWork,
-    TensorSpec,
-    VectorCategory,
-    VectorWork,
 )
 from layerweaver.scheduler.compile.measured import latency_ms, measured_ms
 
 MakeNpu = Callable[..., NpuConfig]
-CHIP = {"array": {"efficiency": 0.6}, "overhead_cycles": 20_000, "inference_overhead_us": 150, "overlap": 0.5}
 TRUE = {"array.efficiency": 0.6, "overhead_cycles": 20_000.0, "inference_overhead_us": 150.0}
-
-
-def product(name: str, source: str, extents: tuple[int, int, int]) -> Layer:
-    m, n, k = extents
-    return Layer(
-        name,
-        LayerKind.MATRIX,
-        ("MatMul",),
-        inputs=(TensorSpec(source, m * k),),
-        outputs=(TensorSpec(name, m * n),),
-        weights=(TensorSpec(f"{name}.w", k * n),),
-        matrix=MatrixWork(1, m, n, k),
-    )
-
-
-def network(number: int, operator: str = "Add") -> LayerColumns:
-    """A chain of products and elementwise layers whose mix varies with the number."""
-    random = np.random.default_rng(number)
-    layers: list[Layer] = []
-    source = "x"
-    largest = int(random.integers(32, 500))
-    for index in range(int(random.integers(4, 40))):
-        m, n, k = (int(random.integers(16, largest)) for _ in range(3))
-        layers.append(product(f"l{index}", source, (m, n, k)))
-        source = f"l{index}"
-        if random.random() < 0.4:
-            elements = int(random.integers(1000, 200_000))
-            layers.append(
-                Layer(
-                    f"v{index}",
-                    LayerKind.VECTOR,
-                    (operator,),
-                    inputs=(TensorSpec(source, elements),),
-                    outputs=(TensorSpec(f"v{index}", elements),),
-                    vector=(VectorWork(operator, VectorCategory.ELEMENTWISE, elements),),
-                )
-            )
-            source = f"v{index}"
-    graph = LayerGraph(f"net{number}", layers, inputs=layers[0].inputs, outputs=layers[-1].outputs)
-    return LayerColumns.from_graph(graph)
-
-
-def measured(
-    chip: NpuConfig, count: int, *, noise: float = 0.0, operators: tuple[str, ...] = ("Add",)
-) -> tuple[Measurements, list[Measured]]:
-    random = np.random.default_rng(0)
-    items = []
-    for number in range(count):
-        columns = network(number, operators[number % len(operators)])
-        ms = latency_ms(columns, chip) * float(np.exp(noise * random.standard_normal()))
-        row = Measurement(f"n{number}.onnx", f"n{number}.onnx", 1, {}, ms, 0.0, 1.0, f"m.csv:{number + 2}")
-        items.append(Measured(row, columns))
-    rows = tuple(item.row for item in items)
-    return Measurements(Path("m.csv"), "0" * 64, "2026-01-31", rows), items
 
 
 @pytest.fixture(name="found", scope="module")
 def found_fixture() -> Calibration:
     sheet = load_npu(SHEET)
     return calibrate(sheet, *measured(chip(sheet), 12), measured_ms)
-
-
-SHEET = {
-    "name": "sheet",
-    "clock_mhz": 1000,
-    "precision_bytes": 1,
-    "array": {"rows": 16, "columns": 16},
-    "vector": {"lanes": 16},
-    "dram": {"bandwidth_gb_s": 8},
-    "sram": {"weights_mb": 0.5, "activations_mb": 1},
-}
-
-
-def chip(sheet: NpuConfig) -> NpuConfig:
-    document = npu_document(sheet)
-    for key, value in CHIP.items():
-        document[key] = {**document[key], **value} if isinstance(value, dict) else value
-    return load_npu(document)
 
 
 def test_operators_of_the_host_are_found() -> None:
@@ -177,86 +94,6 @@ def test_what_is_shown_of_a_parameter_is_what_is_written(found: Calibration) -> 
 def test_the_same_measurements_give_the_same_document(found: Calibration) -> None:
     sheet = load_npu(SHEET)
     assert calibrate(sheet, *measured(chip(sheet), 12), measured_ms).document == found.document
-
-
-def test_a_sibling_tells_what_few_networks_do_not() -> None:
-    sheet = load_npu(SHEET)
-    other = load_npu({**npu_document(sheet), "name": "other", "clock_mhz": 500})
-    document = npu_document(chip(other))
-    relative = load_npu({**document, "overhead_cycles": 10_000})
-    _, few = measured(chip(sheet), 4, noise=0.1)
-    file, many = measured(relative, 16)
-    alone = calibrate(sheet, file, few, measured_ms)
-    informed = calibrate(sheet, file, few, measured_ms, sibling=(other, file, many))
-    _, unseen = measured(chip(sheet), 30)
-
-    def error(config: NpuConfig) -> float:
-        sizes = [abs(latency_ms(item.columns, config) / item.row.latency_ms - 1) for item in unseen]
-        return float(np.mean(sizes))
-
-    assert error(informed.config) < 0.85 * error(alone.config)
-    assert (alone.document["sibling"], informed.document["sibling"]) == (None, "other")
-    assert "priors from other" in informed.config.sources["calibration"]
-    with pytest.raises(ConfigError, match="has 2 measurements"):
-        calibrate(sheet, file, few, measured_ms, sibling=(other, file, many[:2]))
-
-
-def test_a_sibling_does_not_tell_of_networks_that_are_held_out() -> None:
-    sheet = load_npu(SHEET)
-    config = with_values(sheet, {}, {"shared_overheads": True})
-    _, items = measured(chip(sheet), 6)
-    names = [item.row.held_out_with for item in items]
-    ms = np.array([item.row.latency_ms for item in items])
-    parameters = parameters_of(config, float(np.median(ms)))
-
-    def problem(latencies: np.ndarray[Any, np.dtype[np.float64]]) -> Problem:
-        one = np.ones(len(items))
-        target = Target(latencies, one, one, 0 * one)
-        return Problem(config, [(item.columns, None) for item in items], target, parameters, None)
-
-    def informed(latencies: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
-        theirs = problem(latencies)
-        choice = theirs.start()
-        free = [parameters[name] for name in choice.free]
-        middles = np.array([one.position(one.middle) for one in free])
-        blank = Fit(tuple(free), middles, 0.0, np.zeros(len(items)), np.zeros((len(items), len(free))))
-        told = Sibling(theirs, choice, blank, names).inform(problem(ms), names[:2]).parameters
-        return [told[one.name].middle for one in free]
-
-    assert informed(ms) == informed(ms * np.array([5.0, 0.2, 1, 1, 1, 1]))
-    assert informed(ms) != informed(ms * np.array([1, 1, 5.0, 1, 1, 1]))
-
-
-@pytest.mark.parametrize("odd", [{5}, {2, 5, 8, 9}])
-def test_a_further_parameter_is_not_taken_for_one_odd_network(odd: set[int]) -> None:
-    real = chip(load_npu(SHEET))
-    real = real.model_copy(update={"vector": real.vector.model_copy(update={"normalization_passes": 60.0})})
-    networks = [_with_norms(number) if number in odd else network(number) for number in range(12)]
-    ms = np.array([latency_ms(columns, real) for columns in networks])
-    sheet, one = load_npu(SHEET), np.ones(len(ms))
-    parameters = parameters_of(sheet, float(np.median(ms)))
-    target = Target(ms, one, one, 0 * one)
-    problem = Problem(sheet, [(columns, None) for columns in networks], target, parameters, None)
-    choice, _ = choose(problem, target)
-    assert ("vector.normalization_passes" in choice.free) == (len(odd) > 1)
-
-
-def _with_norms(number: int) -> LayerColumns:
-    """A network whose element work is normalisation."""
-    graph = network(number).graph
-    layers = [
-        dataclasses.replace(
-            layer,
-            vector=tuple(
-                dataclasses.replace(work, category=VectorCategory.NORMALIZATION, elements=50_000)
-                for work in layer.vector
-            ),
-        )
-        for layer in graph.layers
-    ]
-    return LayerColumns.from_graph(
-        LayerGraph(graph.name, layers, inputs=layers[0].inputs, outputs=layers[-1].outputs)
-    )
 
 
 def test_a_verdict_doubts_a_structure_that_explains_nothing() -> None:
