@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from layerweaver.ir import ModelError
 from layerweaver.ir.limits import MAX_QUANTITY
 
-__all__ = ["LatencyColumns", "SpillColumns"]
+__all__ = ["LatencyColumns", "SpillColumns", "one_behind_the_other"]
 
 IntArray = NDArray[np.int64]
 SMALLEST_TILE_BYTES = 16_384
@@ -126,13 +127,19 @@ class LatencyColumns:
     output_bytes: IntArray
     resting_bytes: IntArray
 
+    @classmethod
+    def of_any_budget(cls, waited_bytes: IntArray) -> Self:
+        """Columns of layers that wait for so much whatever the activation budget."""
+        none = np.zeros_like(waited_bytes)
+        return cls(waited_bytes, none, none, none)
+
     def without(self, layers: NDArray[np.bool_]) -> Self:
         """The columns with some layers taken out."""
         return type(self)(*(np.where(layers, 0, getattr(self, field.name)) for field in fields(self)))
 
-    def waited_bytes(self, spills: SpillColumns, budget_bytes: int | None) -> IntArray:
+    def waited_bytes(self, spills: SpillColumns | None, budget_bytes: int | None) -> IntArray:
         """Such bytes per layer at an activation budget, in the tiling that the traffic is of."""
-        if budget_bytes is None:
+        if budget_bytes is None or spills is None:
             return self.fixed_bytes + self.resting_bytes
         budget = max(SMALLEST_TILE_BYTES, budget_bytes)
         best = np.argmin(
@@ -142,3 +149,15 @@ class LatencyColumns:
         once = self.input_bytes + self.output_bytes
         spilled = once + np.take_along_axis(np.stack(waits), best[None], axis=0)[0].astype(np.int64)
         return self.fixed_bytes + np.where(spills.live_bytes > budget_bytes, spilled, self.resting_bytes)
+
+
+_Columns = TypeVar("_Columns", SpillColumns, LatencyColumns)
+
+
+def one_behind_the_other(parts: Sequence[_Columns | None]) -> _Columns | None:
+    """The columns of several models' layers one behind the other; None unless all have some."""
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    kind = type(known[0])
+    return kind(*(np.concatenate([getattr(part, field.name) for part in known]) for field in fields(kind)))

@@ -61,7 +61,7 @@ class CostTable:
     @property
     def waited_bytes(self) -> NDArray[np.int64]:
         """Bytes of every layer's traffic that stand for the DRAM's latency, shape (layers,)."""
-        if self.latency is None or self.spills is None:
+        if self.latency is None:
             return np.zeros(len(self.layer_names), dtype=np.int64)
         return self.latency.waited_bytes(self.spills, self.activation_budget_bytes)
 

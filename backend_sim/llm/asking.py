@@ -35,6 +35,7 @@ def ask_for_prices(llm: LlmState, decoder: Decoder, machine: Machine) -> bool:
             tiles = max(tiles, (cache + decoder.tile_bytes - 1) // decoder.tile_bytes)
             weights += cache
         cut(llm, decoder, machine, row, (price[0], price[1], weights, price[4], tiles))
+        llm.shapes[decoder.first_shape + row].data_bytes = price[6]
     return True
 
 

@@ -217,6 +217,7 @@ def freeze(llm: LlmState, decoder: Decoder, now: int) -> None:
             decoder.tokens_computed += tokens
     decoder.most_used = max(decoder.most_used, decoder.blocks - decoder.free)
     decoder.iterations += 1
+    decoder.data_bytes += decoder.plan_data_bytes
     for window in range(decoder.windows):
         at = decoder.first_sum + SUMS * (KINDS * window + kind_of(decoder))
         for place in range(FEATURES):

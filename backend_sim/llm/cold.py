@@ -73,7 +73,7 @@ def _requests(  # noqa: PLR0917 - compiled code is called by position
 
 
 def _sums(llm: LlmState, machine: Machine, asked: IntArray, found: IntArray) -> None:
-    """Compute, traffic, live activations, resident bytes, longest tile: per row, for each of ``asked``."""
+    """Compute, traffic, live, resident bytes, longest tile, data: per row, for each of ``asked``."""
     decoder = llm.decoders[0]
     for index in range(len(asked)):
         _iteration(llm, machine, asked[index, 0], asked[index, 1], asked[index, 2], asked[index, 3])
@@ -84,6 +84,7 @@ def _sums(llm: LlmState, machine: Machine, asked: IntArray, found: IntArray) -> 
             found[index, 2, row] = shape.live_bytes
             found[index, 3, row] = shape.weight_bytes + min(1, shape.rest_weights)
             found[index, 4, row] = shape.compute_cycles + min(1, shape.rest_cycles)
+            found[index, 5, row] = shape.data_bytes
 
 
 def _scratch(load: DecoderLoad, members: int) -> LlmState:
@@ -123,12 +124,12 @@ def iteration_sums(
             number of members.
 
     Returns:
-        Shape (iterations, 5, rows): compute cycles, traffic, live activations, what a tile keeps resident,
-        and the compute cycles of its longest tile.
+        Shape (iterations, 6, rows): compute cycles, traffic, live activations, what a tile keeps resident,
+        the compute cycles of its longest tile, and what of the traffic is data and not the DRAM's latency.
     """
     members = max(count for *_, count in asked)
     scratch = _scratch(load, members)
-    found = np.zeros((len(asked), 5, len(scratch.row_shape)), np.int64)
+    found = np.zeros((len(asked), 6, len(scratch.row_shape)), np.int64)
     run = compile_bound(cast(FunctionType, _sums), {}, "sums")
     run(hand_over(scratch), machine_at_rest(machine), np.array(asked, np.int64), found)
     raise_failure(load.costs)

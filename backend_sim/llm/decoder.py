@@ -72,6 +72,7 @@ class Decoder(Protocol):
         plan_running: Requests that go on running in the iteration being prepared.
         plan_admitted: Requests that it admits.
         plan_free: Blocks that it leaves free.
+        plan_data_bytes: What its rows move, without the DRAM's latency.
         tokens: Tokens that it computes.
         sequences: Requests that emit a token in it.
         members: Requests in it.
@@ -119,6 +120,7 @@ class Decoder(Protocol):
         tile_bytes: Traffic of the cache that is fetched as one row.
         compute_cycles: Compute of all rows scheduled.
         dram_bytes: Traffic of all rows scheduled.
+        data_bytes: What the iterations begun move, without the DRAM's latency.
         itl_sum_ns: Sum of the times between two tokens.
         itl_max_ns: The longest.
     """
@@ -175,6 +177,7 @@ class Decoder(Protocol):
     plan_running: int
     plan_admitted: int
     plan_free: int
+    plan_data_bytes: int
     tokens: int
     sequences: int
     members: int
@@ -221,6 +224,7 @@ class Decoder(Protocol):
     tile_bytes: int
     compute_cycles: int
     dram_bytes: int
+    data_bytes: int
     itl_sum_ns: int
     itl_max_ns: int
 

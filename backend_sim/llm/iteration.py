@@ -119,6 +119,7 @@ class _Sums(NamedTuple):
         fetch_cycles: Of all of them, each row's as long as its longest.
         longest_cycles: The longest fetch.
         left: Cold makespan; meaningful if something follows the rows, or the iteration ends with them.
+        data_bytes: What all of them move, without the DRAM's latency.
     """
 
     rows: int
@@ -126,6 +127,7 @@ class _Sums(NamedTuple):
     fetch_cycles: int
     longest_cycles: int
     left: int
+    data_bytes: int
 
 
 def _sum_up(llm: LlmState, decoder: Decoder) -> tuple[int, int, int, int]:
@@ -134,13 +136,13 @@ def _sum_up(llm: LlmState, decoder: Decoder) -> tuple[int, int, int, int]:
     A block makes of the cold makespan Q and the computes C after it ``max(K + C, F + Q)``, F its fetches:
     over n blocks that is ``max(n F + Q, K + C + (n - 1) max(F, block's computes))``.
     """
-    sums = _sum_rows(llm, decoder, decoder.rows, decoder.blocks_end, _Sums(0, 0, 0, 0, 0))
+    sums = _sum_rows(llm, decoder, decoder.rows, decoder.blocks_end, _Sums(0, 0, 0, 0, 0, 0))
     first, end = decoder.first_repeated, decoder.blocks_end
     count = (end - first) // decoder.block_rows - 1
     decoder.summed = 1
     if count > 0:
         end = first + decoder.block_rows
-        block = _sum_rows(llm, decoder, end, first, _Sums(0, 0, 0, 0, -NEVER))
+        block = _sum_rows(llm, decoder, end, first, _Sums(0, 0, 0, 0, -NEVER, 0))
         step = max(block.fetch_cycles, block.compute_cycles)
         sums = _Sums(
             sums.rows + count * block.rows,
@@ -150,15 +152,17 @@ def _sum_up(llm: LlmState, decoder: Decoder) -> tuple[int, int, int, int]:
             max(
                 sums.left + count * block.fetch_cycles, block.left + sums.compute_cycles + (count - 1) * step
             ),
+            sums.data_bytes + count * block.data_bytes,
         )
         decoder.summed = 0
     sums = _sum_rows(llm, decoder, end, 0, sums)
+    decoder.plan_data_bytes = sums.data_bytes
     return sums.rows, sums.compute_cycles, sums.fetch_cycles, sums.longest_cycles
 
 
 def _sum_rows(llm: LlmState, decoder: Decoder, end: int, begin: int, after: _Sums) -> _Sums:
     """Fill in what is left after each row of a part, last row first; the sums of it and what follows."""
-    rows, compute_cycles, fetch_cycles, longest, left = after
+    rows, compute_cycles, fetch_cycles, longest, left, data_bytes = after
     for row in range(decoder.first_row + end - 1, decoder.first_row + begin - 1, -1):
         llm.after_compute[row], llm.after_cycles[row] = compute_cycles, left
         shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]
@@ -168,7 +172,8 @@ def _sum_rows(llm: LlmState, decoder: Decoder, end: int, begin: int, after: _Sum
         compute_cycles += shape.tiles * shape.compute_cycles + shape.rest_cycles
         fetch_cycles += shape.tiles * fetch
         longest = max(longest, fetch)
-    return _Sums(rows, compute_cycles, fetch_cycles, longest, left)
+        data_bytes += shape.data_bytes
+    return _Sums(rows, compute_cycles, fetch_cycles, longest, left, data_bytes)
 
 
 @inlined
@@ -212,7 +217,7 @@ def set_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> No
     """Copy the costs of the iteration's next tile into the head."""
     summed_until = decoder.first_repeated + decoder.block_rows
     if decoder.summed == 0 and summed_until <= decoder.table_row < decoder.blocks_end:
-        _sum_rows(llm, decoder, decoder.rows, decoder.first_repeated, _Sums(0, 0, 0, 0, 0))
+        _sum_rows(llm, decoder, decoder.rows, decoder.first_repeated, _Sums(0, 0, 0, 0, 0, 0))
         decoder.summed = 1
     row = decoder.first_row + decoder.table_row
     shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]

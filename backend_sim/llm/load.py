@@ -208,7 +208,7 @@ def _rooms(decoders: Any, loads: Sequence[DecoderLoad]) -> tuple[IntArray, IntAr
     return asked, prices
 
 
-_COLUMNS = ("by", "window", "weight_bytes", "weight_traffic", "weight_chunks", "held")
+_COLUMNS = ("by", "window", "weight_bytes", "weight_traffic", "weight_requests", "weight_chunks", "held")
 _EMPTY: dict[str, tuple[tuple[int, ...], type]] = {
     **dict.fromkeys((*_COLUMNS, "row_shape", "table", "cycles", "works", "steady"), ((0,), np.int64)),
     "attention": ((0, 11), np.int64),

@@ -82,7 +82,7 @@ _COUNTERS = (
     "recomputed",
     "most_used",
     "compute_cycles",
-    "dram_bytes",
+    "data_bytes",
     "itl_sum_ns",
     "itl_max_ns",
 )

@@ -86,6 +86,7 @@ class Shape(Protocol):
         weight_bytes: What one tile keeps resident.
         rest_weights: Last tiles, which keep one byte more.
         live_bytes: Activations alive.
+        data_bytes: What of the traffic of all tiles is data and not the DRAM's latency.
         tiles: Rows that it is cut into.
         fetch_cycles: Cycles of fetching a tile.
         longest_fetch_cycles: Cycles of fetching the last one.
@@ -98,6 +99,7 @@ class Shape(Protocol):
     weight_bytes: int
     rest_weights: int
     live_bytes: int
+    data_bytes: int
     tiles: int
     fetch_cycles: int
     longest_fetch_cycles: int
@@ -134,6 +136,7 @@ class LlmState(NamedTuple):
         attention: Extents of products of two activations.
         weight_bytes: Weights.
         weight_traffic: Channel bytes of fetching them.
+        weight_requests: Transfers of them.
         weight_chunks: Pieces of them.
         held: Weights that a product holds.
         ranges: First terms.
@@ -172,6 +175,7 @@ class LlmState(NamedTuple):
     attention: NDArray[np.int64]
     weight_bytes: NDArray[np.int64]
     weight_traffic: NDArray[np.int64]
+    weight_requests: NDArray[np.int64]
     weight_chunks: NDArray[np.int64]
     held: NDArray[np.int64]
     ranges: NDArray[np.int64]

@@ -123,7 +123,7 @@ def iterations_energy_pj(run: Run, index: int) -> float | None:
     model, decoder = run.prepared.decoders[index], decoder_of(run, index)
     if model is None or decoder is None or isinstance(model.costs, Timings) or model.costs.energy is None:
         return None
-    return model.costs.energy.energy_pj(decoder.sums, decoder.counts["dram_bytes"])
+    return model.costs.energy.energy_pj(decoder.sums, decoder.counts["data_bytes"])
 
 
 def deadline_document(limits: TokenLimits) -> TokenDeadline:

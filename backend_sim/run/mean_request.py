@@ -12,6 +12,7 @@ from layerweaver.backend_sim.llm.decoder import VLLM
 from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
 from layerweaver.backend_sim.traffic.lengths import Pairs
 from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.spills import LatencyColumns
 from layerweaver.costmodel.table import CostTable
 from layerweaver.scheduler.iterations.costed import CostedRows
 from layerweaver.scheduler.iterations.timings import Timings
@@ -66,9 +67,9 @@ def stand_in(name: str, machine: MachineSpec, mean: DecoderLoad) -> ModelProfile
         mean, machine, [(chunk, (prompt - chunk) // 2, 1, beside), (1, context, 1, together)]
     )
     share = prompt / (chunk * beside)
-    compute, dram = (
-        np.rint(prefill * share + decode * ((output - 1) / together)).astype(np.int64)
-        for prefill, decode in zip(filling[:2], decoding[:2], strict=True)
+    compute, dram, data = (
+        np.rint(filling[part] * share + decoding[part] * ((output - 1) / together)).astype(np.int64)
+        for part in (0, 1, 5)
     )
     count = len(compute)
     names = ("iteration",) if isinstance(mean.costs, Timings) else mean.costs.layer_names
@@ -83,6 +84,7 @@ def stand_in(name: str, machine: MachineSpec, mean: DecoderLoad) -> ModelProfile
         decoding[2],
         np.arange(count, dtype=np.int64),
         names,
+        latency=LatencyColumns.of_any_budget(dram - data) if (dram > data).any() else None,
     )
     return ModelProfile(name, table, build_offline(table))
 
@@ -124,6 +126,7 @@ def least_work(usual: ModelProfile, mean: DecoderLoad) -> ModelProfile:
         dram_bytes=np.floor(dram).astype(np.int64),
         weight_bytes=np.zeros(len(dram), np.int64),
         spills=None,
+        latency=None,
     )
     least = ModelProfile(usual.entry, table, build_offline(table))
     return min(least, usual, key=_busiest)

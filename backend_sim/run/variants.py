@@ -13,6 +13,7 @@ from layerweaver.backend_sim.scenario.schema import BatchSpec, TenantSpec
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
 from layerweaver.costmodel import load_cost_csv
 from layerweaver.costmodel.machine import MachineSpec
+from layerweaver.costmodel.spills import one_behind_the_other
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.limits import MAX_ROWS
@@ -208,7 +209,7 @@ def _joined(parts: list[CostTable]) -> CostTable:
         live_bytes=np.concatenate([part.live_bytes for part in parts]),
         layer_index=layer_index,
         layer_names=every_name,
-        spills=None,
-        latency=None,
+        spills=one_behind_the_other([part.spills for part in parts]),
+        latency=one_behind_the_other([part.latency for part in parts]),
         energy_pj=None if None in energy else sum(part or 0 for part in energy),
     )

@@ -71,6 +71,7 @@ class IterationCosts(CostedRows):
             shape (kinds x distinct, 11).
         weight_bytes: Weights as they lie in the buffer.
         weight_traffic: Channel bytes of fetching them.
+        weight_requests: Transfers of them.
         weight_chunks: Pieces in which they pass through the buffer.
         held: Weights that a product holds, for spills.
         ranges: First term of every range of :data:`RANGES`, and the end, shape (kinds x distinct, 10).
@@ -84,6 +85,7 @@ class IterationCosts(CostedRows):
     attention: IntArray
     weight_bytes: IntArray
     weight_traffic: IntArray
+    weight_requests: IntArray
     weight_chunks: IntArray
     held: IntArray
     ranges: IntArray

@@ -55,7 +55,7 @@ def iteration_costs(
     parameter_bytes = ceil_div(parameter_bits, 8)
     check_pinned({rows.name: parameter_bytes if pinned else 0}, config)
     every = [row for kind in rows.kinds for row in kind]
-    resting, traffic = zip(*(_weights(row, config, pinned=pinned) for row in every), strict=True)
+    resting, traffic, requests = zip(*(_weights(row, config, pinned=pinned) for row in every), strict=True)
     weight_bytes = np.array(resting, np.int64)
     energy = None
     if config.cost_model == "analytical":
@@ -64,8 +64,6 @@ def iteration_costs(
     notes, windows = [*rows.notes], rows.windows
     if untold:
         notes.append("its energy is not counted")
-    elif energy is not None and config.request_bytes:
-        notes.append("its energy counts the DRAM's latency_ns as bytes that are moved")
     cached = rows.cache_elements * cache_bits
     if not _is_tabulated(config):
         return PricedCosts(
@@ -109,6 +107,7 @@ def iteration_costs(
         attention=np.array([_attention(row) for row in every], np.int64),
         weight_bytes=weight_bytes,
         weight_traffic=np.array(traffic, np.int64),
+        weight_requests=np.array(requests, np.int64),
         weight_chunks=chunks,
         held=np.where([row.by in most for row in every], weight_bytes, 0),
         ranges=ranges,
@@ -162,15 +161,16 @@ def _grouped(work: ArrayWork, groups: IntArray) -> ArrayWork:
     return ArrayWork(work.m, work.n, work.k, groups, one, one, one, one, np.ones(groups.shape, np.bool_))
 
 
-def _weights(row: IterationRow, config: NpuConfig, *, pinned: bool) -> tuple[int, int]:
-    """Bytes of a row's weights in the buffer, and of channel time to fetch them."""
-    resting, traffic = 0, 0
+def _weights(row: IterationRow, config: NpuConfig, *, pinned: bool) -> tuple[int, int, int]:
+    """Bytes of a row's weights in the buffer, and of channel time to fetch them; transfers."""
+    resting, traffic, requests = 0, 0, 0
     for elements, width in row.weights:
         size = np.array([ceil_div(elements * (config.weight_bits or width), 8)])
         compressed = int(compressed_bytes(size, config.weight_compression)[0])
         resting += compressed
         traffic += _on_channel(compressed, config)
-    return (0, 0) if pinned else (resting, traffic)
+        requests += 1 if compressed else 0
+    return (0, 0, 0) if pinned else (resting, traffic, requests)
 
 
 def _on_channel(size: int, config: NpuConfig) -> int:

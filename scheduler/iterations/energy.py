@@ -36,20 +36,20 @@ class EnergyRates:
     Attributes:
         per_sum_pj: Picojoules per unit of each sum, for each window and kind of iteration, shape (windows,
             KINDS, SUMS).
-        dram_byte_pj: Picojoules per byte of traffic.
+        dram_byte_pj: Picojoules per byte that moves.
     """
 
     per_sum_pj: FloatArray
     dram_byte_pj: float
 
-    def energy_pj(self, sums: NDArray[np.int64], dram_bytes: int) -> float:
+    def energy_pj(self, sums: NDArray[np.int64], data_bytes: int) -> float:
         """Energy of iterations.
 
         Args:
             sums: Shape (windows, KINDS, SUMS).
-            dram_bytes: Their traffic.
+            data_bytes: What they move through DRAM, without its latency.
         """
-        return float((self.per_sum_pj * sums).sum()) + dram_bytes * self.dram_byte_pj
+        return float((self.per_sum_pj * sums).sum()) + data_bytes * self.dram_byte_pj
 
 
 def energy_rates(

@@ -30,9 +30,9 @@ __all__ = ["PRICES", "RowPricer"]
 
 IntArray = NDArray[np.int64]
 
-PRICES = ("compute_cycles", "dram_bytes", "weight_bytes", "cache_bytes", "live_bytes", "tiles")
+PRICES = ("compute_cycles", "dram_bytes", "weight_bytes", "cache_bytes", "live_bytes", "tiles", "data_bytes")
 """What is told of a row: its compute, its traffic, what of it are weights, and what are keys and values read,
-the activations alive, and the tiles it is cut into."""
+the activations alive, the tiles it is cut into, and what of its traffic is data, not the DRAM's latency."""
 
 _CACHED = 5 + 2
 """Place of the cached tokens of all members among the terms."""
@@ -174,8 +174,10 @@ class RowPricer:
         if budget is not None:
             dram = dram + np.where(moved.activation_bytes > budget, again, 0)
         beyond = _read(layout, past, block) - features[2, :, _CACHED]
-        cache = self._cached(layout, "reads", features[2], beyond)
-        dram = dram + cache + self._cached(layout, "writes", features[2], 0 * beyond)
+        cache, waits = self._cached(layout, "reads", features[2], beyond)
+        kept, waits_of_kept = self._cached(layout, "writes", features[2], 0 * beyond)
+        dram = dram + cache + kept
+        data = dram - moved.waited_bytes(budget) - waits - waits_of_kept
         compute, pieces = in_rows(
             replace(compute, compute_cycles=cycles),
             moved.weight_bytes,
@@ -184,7 +186,16 @@ class RowPricer:
             self._config,
         )
         prices = np.stack(
-            [compute.compute_cycles, dram, moved.weight_bytes, cache, moved.activation_bytes, pieces], axis=1
+            [
+                compute.compute_cycles,
+                dram,
+                moved.weight_bytes,
+                cache,
+                moved.activation_bytes,
+                pieces,
+                data,
+            ],
+            axis=1,
         )
         if not 0 <= int(prices.min(initial=0)) <= int(prices.max(initial=0)) <= MAX_QUANTITY:
             raise ConfigError(f"a row costs less than 0 or more than {MAX_QUANTITY}", where=self._config.name)
@@ -196,12 +207,16 @@ class RowPricer:
         without = replace(columns, state=TensorColumns(none, none, none, len(columns.graph)))
         return traffic(without, self._config, passes, pinned=self._pinned)
 
-    def _cached(self, layout: RowLayout, name: str, features: IntArray, beyond: IntArray) -> IntArray:
-        """Channel bytes of keys and values per row, with so many tokens beyond the cached ones."""
+    def _cached(
+        self, layout: RowLayout, name: str, features: IntArray, beyond: IntArray
+    ) -> tuple[IntArray, IntArray]:
+        """Channel bytes of keys and values per row, with so many tokens beyond the cached ones; latency."""
         terms = layout.terms(name)
         elements = terms.counts(features) + terms.coefficients[:, _CACHED] * beyond[terms.layer]
         tensors = TensorColumns(terms.layer, elements, terms.unit, len(layout))
-        return channel_bytes(self._config, tensors, tensors.tensor_bytes(self._cache_bits))
+        size = tensors.tensor_bytes(self._cache_bits)
+        waits = tensors.per_layer(np.where(size > 0, self._config.request_bytes, 0))
+        return channel_bytes(self._config, tensors, size), waits
 
     def _attention(
         self, products: RowLayout, groups: IntArray, budget: int | None

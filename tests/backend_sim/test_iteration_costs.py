@@ -28,7 +28,9 @@ def _members(rng: random.Random) -> list[Member]:
 def test_unequal_members_cost_what_the_formulas_say() -> None:
     for seed in range(200):
         rng = random.Random(seed)
-        array = NaiveArray(rng.choice([4, 16, 64]), rng.choice([4, 16, 64]), rng.choice([8, 128]))
+        array = NaiveArray(
+            *(rng.choice(sizes) for sizes in ([4, 16, 64], [4, 16, 64], [8, 128], [1, 64], [0, 300]))
+        )
         config = load_npu(
             {
                 "name": "random",
@@ -36,7 +38,11 @@ def test_unequal_members_cost_what_the_formulas_say() -> None:
                 "precision_bytes": 2,
                 "array": {"rows": array.rows, "columns": array.columns},
                 "vector": {"lanes": array.lanes},
-                "dram": {"bandwidth_gb_s": 10},
+                "dram": {
+                    "bandwidth_gb_s": 10,
+                    "burst_bytes": array.burst_bytes,
+                    "latency_ns": array.waited_bytes / 10,
+                },
                 "sram": {"weights_mb": 8, "activations_mb": 8},
             }
         )
@@ -61,5 +67,6 @@ def test_unequal_members_cost_what_the_formulas_say() -> None:
                 found = (
                     shape.tiles * shape.compute_cycles + shape.rest_cycles,
                     shape.tiles * shape.dram_bytes + shape.rest_bytes,
+                    shape.data_bytes,
                 )
                 assert found == row_cost(pair[0], members, array, rules.block), (seed, pair[0], members)

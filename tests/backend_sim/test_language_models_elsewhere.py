@@ -100,7 +100,7 @@ def test_energy_of_language_models_is_told_like_that_of_others() -> None:
 
     by_bytes, counts = told(dram_byte_pj=10.0)
     chat, vision = by_bytes["tenants"]
-    assert chat["energy_j"] == pytest.approx(counts["dram_bytes"] * 10e-12, rel=0.01)
+    assert chat["energy_j"] == pytest.approx(counts["data_bytes"] * 10e-12, rel=0.01)
     assert by_bytes["system"]["energy_j"] == pytest.approx(chat["energy_j"] + vision["energy_j"], rel=0.01)
     assert told(dram_byte_pj=10.0, mac_pj=1.0)[0]["tenants"][0]["energy_j"] > chat["energy_j"]
 

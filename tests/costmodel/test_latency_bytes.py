@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.simulate import simulate_with
 from layerweaver.costmodel import cost_graph, load_npu, npu_document
@@ -69,18 +71,43 @@ def test_time_counts_the_latency(graph: Any) -> None:
     assert moved == late["totals"]["dram_bytes"] == pytest.approx(prompt["totals"]["dram_bytes"], rel=0.2)
 
 
-def test_details_of_a_result_count_data() -> None:
-    tenant = {"name": "eye", "model": "zoo:mobilenetv2", "arrival": {"kind": "periodic", "period_ms": 50}}
+CHAT = {"llm": {"max_num_seqs": 2, "kv": {"blocks": 20}}, "lengths": {"prompt": 20, "output": 3}}
+
+
+@pytest.mark.parametrize(
+    ("model", "arrival", "more"),
+    [
+        ("zoo:mobilenetv2", {"kind": "periodic", "period_ms": 50}, {}),
+        ("zoo:mobilenetv2", {"kind": "multi_stream", "samples": 3, "queries": 2}, {"batch": 2}),
+        ("zoo:gpt2", {"kind": "periodic", "period_ms": 50}, CHAT),
+    ],
+    ids=["alone", "multi-stream", "language model"],
+)
+def test_details_of_a_result_count_data(model: str, arrival: dict[str, Any], more: dict[str, Any]) -> None:
+    tenant = {"name": "eye", "model": model, "arrival": arrival, **more}
     scenario = {"duration_s": 0.1, "tenants": [tenant]}
     counted = []
     for ns in (0, 1):
         npu = npu_document(_npu(ns))
-        options = RunOptions(details=True, compiled=False)
-        details = simulate_with({**scenario, "npu": npu}, "fcfs", options)["details"]
+        result = simulate_with({**scenario, "npu": npu}, "fcfs", RunOptions(details=True))
+        details = result["details"]
         assert details is not None
-        (row,) = details["configuration"]["models"]
-        counted.append(row["dram_bytes"])
+        rows = [row["dram_bytes"] for row in details["configuration"]["models"]]
+        counted.append((rows, result["system"]["energy_j"]))
     assert counted[0] == counted[1]
+
+
+def test_several_samples_of_a_query_share_the_buffer_as_one_does() -> None:
+    beside = {"name": "b", "model": "zoo:mobilenetv2", "arrival": {"kind": "saturated"}}
+    counted = []
+    for samples in (1, 3):
+        stream = {"kind": "multi_stream", "samples": samples, "queries": 2}
+        tenant = {"name": "a", "model": "zoo:mobilenetv2", "arrival": stream}
+        prepared = prepare(load_scenario({"duration_s": 0.1, "npu": _npu(30), "tenants": [tenant, beside]}))
+        (table,) = (profile.table for profile in prepared.npus[0].menus[0])
+        assert table.activation_budget_bytes == 300_000
+        counted.append((int(table.dram_bytes.sum()), table.data_bytes, table.energy_pj or 0))
+    assert counted[1] == tuple(3 * value for value in counted[0])
 
 
 def test_a_profile_keeps_what_is_latency() -> None:

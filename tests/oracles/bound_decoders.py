@@ -22,7 +22,7 @@ SIZES = ((1, 1, 16), (7, 1, 480), (2, 16, 32), (1, 64, 0), (3, 33, 64))
 
 
 def agrees(source: str, config: NpuConfig, bound: Bound | None = None) -> None:
-    """Compare compute and traffic of every row.
+    """Compare compute, traffic and what of it is data of every row.
 
     Args:
         source: The decoder.
@@ -47,15 +47,17 @@ def agrees(source: str, config: NpuConfig, bound: Bound | None = None) -> None:
             graph = load_graph(source, dims={"seq": seq, "past": past}, batch=batch)
         else:
             graph = bound(batch, seq, past)
-        table = cost_graph(graph, config).table
+        costed = cost_graph(graph, config)
+        table = costed.table
         # For one sequence alone a graph may lack layers, which then cost nothing.
         places = np.array([rows.layer_names.index(name) for name in table.layer_names])
-        expected = np.zeros((2, len(rows.layer_names)), np.int64)
+        expected = np.zeros((3, len(rows.layer_names)), np.int64)
         np.add.at(expected[0], places[table.layer_index], table.compute_cycles)
         np.add.at(expected[1], places[table.layer_index], table.dram_bytes)
-        found = iteration_sums(load, config.machine(), [(seq, past, 1, batch)])[0][:2]
+        np.add.at(expected[2], places, costed.moved_bytes)
+        found = iteration_sums(load, config.machine(), [(seq, past, 1, batch)])[0][[0, 1, 5]]
         if seq > 1 and last_only:
             # The graph makes logits of every position, an iteration of the last ones.
-            assert found[0, heads[0]] <= expected[0, heads[0]]
+            assert (found[:, heads[0]] <= expected[:, heads[0]]).all()
             found[:, heads[0]] = expected[:, heads[0]]
         assert found.tolist() == expected.tolist(), (config.name, batch, seq, past)

@@ -22,15 +22,19 @@ class Member:
 
 @dataclass(frozen=True)
 class NaiveArray:
-    """A double-buffered array, a vector unit of one cycle an operand, and DRAM without bursts."""
+    """A double-buffered array, a vector unit of one cycle an operand, and DRAM with bursts and a latency."""
 
     rows: int
     columns: int
     lanes: int
+    burst_bytes: int
+    waited_bytes: int
 
 
-def row_cost(row: IterationRow, members: Sequence[Member], array: NaiveArray, block: int) -> tuple[int, int]:
-    """Cycles and bytes of a row: 16 bits each, without spills.
+def row_cost(
+    row: IterationRow, members: Sequence[Member], array: NaiveArray, block: int
+) -> tuple[int, int, int]:
+    """Cycles of a row, bytes that its transfers take as time, and those that move: 16 bits, without spills.
 
     Args:
         row: The row, its weights fetched once.
@@ -80,7 +84,9 @@ def row_cost(row: IterationRow, members: Sequence[Member], array: NaiveArray, bl
         cycles += edge + most - max(most, load)
     vector = sum(count(term) for term in row.vector)
     compute = max(cycles * max(1, row.steps), ceil(vector / array.lanes))
-    moved = sum(2 * elements for elements, _ in row.weights)
-    moved += sum(2 * count(term) for term in (*row.gathers, *row.writes))
-    moved += sum(2 * count(term, whole=True) for term in row.reads)
-    return compute, moved
+    sizes = [2 * elements for elements, _ in row.weights]
+    sizes += [2 * count(term) for term in (*row.gathers, *row.writes)]
+    sizes += [2 * count(term, whole=True) for term in row.reads]
+    bursts = [ceil(size / array.burst_bytes) for size in sizes if size > 0]
+    data = array.burst_bytes * sum(bursts)
+    return compute, data + array.waited_bytes * len(bursts), data

@@ -145,9 +145,8 @@ def test_unequal_members_cost_what_the_formula_says() -> None:
     for seed in range(200):
         rng = random.Random(seed)
         rows, block = random_rows(rng), rng.choice([1, 4, 16])
-        config = load_npu(
-            {**NPU, "precision_bytes": 2, "dram": {"bandwidth_gb_s": 9}, "cost_model": "linear"}
-        )
+        dram, waited = {"bandwidth_gb_s": 9, "latency_ns": 100}, 900
+        config = load_npu({**NPU, "precision_bytes": 2, "dram": dram, "cost_model": "linear"})
         pricer = RowPricer(rows, config, 16)
         for _ in range(3):
             members = [
@@ -158,12 +157,14 @@ def test_unequal_members_cost_what_the_formula_says() -> None:
             prices = pricer.price(asked, None, block)
             for place, index in enumerate(rows.row_index):
                 row = rows.distinct[index][0]
-                moved = sum(2 * elements for elements, _ in row.weights)
-                moved += 2 * _counted((*row.gathers, *row.writes), members)
+                moved = [2 * elements for elements, _ in row.weights]
+                moved += [2 * _counted([term], members) for term in (*row.gathers, *row.writes)]
                 whole = [replace(one, past=_by_blocks(row, one, block)) for one in members]
-                cache = 2 * _counted(row.reads, whole)
-                expected = [_linear(row, members), moved + cache, cache]
-                assert prices[place, [0, 1, 3]].tolist() == expected, (seed, row, members)
+                read = [2 * _counted([term], whole) for term in row.reads]
+                requests, cached = (sum(size > 0 for size in sizes) for sizes in (moved + read, read))
+                data, cache = sum(moved + read), sum(read) + cached * waited
+                expected = [_linear(row, members), data + requests * waited, cache, data]
+                assert prices[place, [0, 1, 3, 6]].tolist() == expected, (seed, row, members)
 
 
 CHAT: dict[str, Any] = {
