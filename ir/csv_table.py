@@ -13,11 +13,19 @@ from layerweaver.ir.errors import LayerweaverError
 from layerweaver.ir.files import read_bounded
 from layerweaver.ir.text import counted
 
-__all__ = ["CsvRow", "CsvTable"]
+__all__ = ["COMMAS", "CsvRow", "CsvTable", "other_marks"]
 
+COMMAS = "commas, and points in numbers"
+"""What is accepted in place of :func:`other_marks`."""
 
-OTHER_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_OTHER_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """What spreadsheets put between cells where they put no comma."""
+
+
+def other_marks(header: Sequence[str]) -> str:
+    """That what divides the cells of a header is no comma, in words; empty where nothing says so."""
+    found = (name for mark, name in _OTHER_MARKS.items() if len(header) == 1 and mark in header[0])
+    return next((f"cells are divided by {name}" for name in found), "")
 
 
 class CsvRow(NamedTuple):
@@ -68,13 +76,8 @@ class CsvTable:
         self._lines = self._read(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""))
         self.where, cells = next(self._lines, (str(path), []))
         self.header = tuple(name.strip() for name in cells)
-        mark = next((mark for mark in OTHER_MARKS if len(cells) == 1 and mark in cells[0]), None)
-        if mark is not None:
-            raise refusal(
-                f"cells are divided by {OTHER_MARKS[mark]}",
-                where=self.where,
-                accepted=f"commas, and points in numbers; {accepted}",
-            )
+        if marks := other_marks(cells):
+            raise refusal(marks, where=self.where, accepted=f"{COMMAS}; {accepted}")
 
     def _too_long(self, line: int) -> LayerweaverError:
         return self._refusal(

@@ -1,4 +1,4 @@
-"""JSON from strangers: bounded in what it expands to, finite numbers, whole characters."""
+"""JSON from strangers: bounded in what it expands to, finite numbers, whole characters, no key twice."""
 
 from __future__ import annotations
 
@@ -6,10 +6,35 @@ import json
 import math
 from typing import Any
 
-__all__ = ["MAX_VALUES", "parse_json", "values_in"]
+__all__ = ["MAX_VALUES", "RepeatedKeyError", "object_of", "parse_json", "values_in"]
 
 MAX_VALUES = 2_000_000
 """Values of one document: some 100 bytes each in memory."""
+
+
+class RepeatedKeyError(ValueError):
+    """An object has a key twice.
+
+    Args:
+        key: The key.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"the key {key[:60]!r} appears twice")
+
+
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of its keys and values, as ``object_pairs_hook`` of the json module.
+
+    Raises:
+        RepeatedKeyError: If a key appears twice: the json module takes the last one.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise RepeatedKeyError(next(key for key in keys if keys.count(key) > 1))
+    return found
 
 
 def parse_json(data: bytes) -> Any:
@@ -17,12 +42,14 @@ def parse_json(data: bytes) -> Any:
 
     Raises:
         ValueError: If it is none, nests too deeply, holds more than :data:`MAX_VALUES` values, a number that
-            is not finite or half a character; says which.
+            is not finite, half a character or a key twice in one object; says which.
     """
     if values_in(data) > MAX_VALUES:
         raise ValueError(f"it holds more than {MAX_VALUES:,} values")
     try:
-        document = json.loads(data.decode(), parse_constant=_number, parse_float=_number)
+        document = json.loads(
+            data.decode(), parse_constant=_number, parse_float=_number, object_pairs_hook=object_of
+        )
     except RecursionError:
         raise ValueError("it nests too deeply") from None
     if b"\\u" in data:

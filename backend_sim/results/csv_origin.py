@@ -9,6 +9,7 @@ from typing import Any
 
 from layerweaver.backend_sim.results.files import ORIGIN
 from layerweaver.backend_sim.results.reading import ResultError
+from layerweaver.ir.csv_table import COMMAS, other_marks
 from layerweaver.ir.csv_text import cell_text
 from layerweaver.ir.json_text import MAX_VALUES, parse_json, values_in
 
@@ -41,6 +42,8 @@ def csv_origins(text: str, where: str) -> list[Mapping[str, Any]]:
         raise ResultError(
             "is the table of a study", where=where, accepted="give the whole folder that its sweep wrote"
         )
+    if not found and (marks := other_marks([text.partition("\n")[0]])):
+        raise ResultError(marks, where=f"{where}:1", accepted=COMMAS)
     if not found:
         raise ResultError(
             "does not say how it was made", where=where, accepted="give a result with the column 'scenario'"

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from layerweaver.backend_sim.traffic.sample_order import MAX_SAMPLES, issued_samples
 from layerweaver.ir import TrafficError
+from layerweaver.ir.csv_table import COMMAS, other_marks
 from layerweaver.ir.csv_text import RowLines
 from layerweaver.ir.documents import Number, Seed, whole
 from layerweaver.ir.files import open_file
@@ -194,6 +195,8 @@ def read_pairs(path: Path) -> Pairs:
             lines = RowLines(stream, too_long)
             reader = csv.reader(lines)
             names = [name.strip() for name in next(reader, [])]
+            if marks := other_marks(names):
+                raise TrafficError(marks, where=f"{path}:1", accepted=f"{COMMAS}; give prompt,output")
             for column in ("prompt", "output"):
                 if names.count(column) != 1:
                     raise TrafficError(

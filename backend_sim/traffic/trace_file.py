@@ -17,8 +17,10 @@ from layerweaver.backend_sim.traffic.trace_formats import FORMATS, Parse, TraceR
 from layerweaver.backend_sim.traffic.trace_parquet import parquet_rows
 from layerweaver.backend_sim.traffic.trace_times import BadValueError, TraceClock
 from layerweaver.ir import TrafficError
+from layerweaver.ir.csv_table import COMMAS, other_marks
 from layerweaver.ir.csv_text import RowLines
 from layerweaver.ir.files import open_file
+from layerweaver.ir.json_text import RepeatedKeyError, object_of
 
 __all__ = ["TraceFile"]
 
@@ -199,6 +201,8 @@ class TraceFile:
                 if not self._named:
                     self.time_column = next(name for name in _TIME_COLUMNS if name in columns)
                 return parse, [(self._place(names, column, line), column) for column in columns]
+        if not self.format.parquet and (marks := other_marks(names)):
+            raise self.refusal(line, "", marks, COMMAS)
         missing = next(column for column in self.format.columns[0] if column not in names)
         accepted = f"{self.kind} files have {self._accepted()}"
         if self._named:
@@ -233,8 +237,11 @@ class TraceFile:
             if not text.strip():
                 continue
             try:
-                record = json.loads(text)
+                record = json.loads(text, object_pairs_hook=object_of)
                 stamp = record["timestamp"] if isinstance(record, dict) else None
+            except RepeatedKeyError as twice:
+                self.bad_row(line, twice.key[:60], "the key appears twice", "give it once")
+                continue
             except (ValueError, RecursionError):
                 self.bad_row(line, "", "is not a JSON object", "give one object a line")
                 continue

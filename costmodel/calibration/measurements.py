@@ -185,5 +185,7 @@ def _dims(text: str, where: str) -> dict[str, int]:
         name, equals, size = (part.strip() for part in pair.partition("="))
         if not (name and equals and size.isascii() and size.isdigit() and len(size) < 10):
             raise ConfigError(f"{pair[:60]!r} is not accepted", where=where, accepted="name=1;name=2")
+        if name in dims:
+            raise ConfigError(f"dimension {name[:60]!r} appears twice", where=where, accepted="give it once")
         dims[name] = int(size)
     return dims

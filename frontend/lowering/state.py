@@ -103,6 +103,10 @@ def state_pairs(graph: ResolvedGraph, given: Sequence[tuple[str, str]] = ()) -> 
     pairs: dict[str, str] = {}
     grown = list(grown_caches(graph))
     for source, target in given:
+        if source in pairs:
+            raise ModelError(
+                f"state {source!r} is fed by two outputs", where=graph.source, accepted="one of them"
+            )
         pairs[_stated(graph, source, graph.inputs, "input")] = outputs[
             _stated(graph, target, graph.output_aliases, "output")
         ]

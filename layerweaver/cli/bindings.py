@@ -38,6 +38,11 @@ def _split(option: str, text: str, form: str) -> tuple[str, str]:
     return name, value
 
 
+def _check_new(known: Mapping[str, object], option: str, text: str, name: str) -> None:
+    if name in known:
+        raise typer.BadParameter(f"{option} {text!r}: {name!r} is given twice; give it once")
+
+
 def _owner(name: str, entries: Iterable[str]) -> tuple[str | None, str]:
     """Split a leading ``ENTRY:`` off; ONNX names may contain colons, so only known entries count."""
     for entry in sorted(entries, key=len, reverse=True):
@@ -57,26 +62,30 @@ def parse_bindings(
     """Read the options; the key None holds what applies to every model.
 
     Raises:
-        typer.BadParameter: If an option has the wrong form.
+        typer.BadParameter: If an option has the wrong form or binds again what another one bound.
     """
     names = tuple(entries)
     bound: dict[str | None, Bindings] = {None: Bindings()} | {entry: Bindings() for entry in names}
     for text in dims:
         name, value = _split("--dim", text, "NAME=NUMBER, for example --dim seq=384")
         entry, name = _owner(name, names)
+        _check_new(bound[entry].dims, "--dim", text, name)
         bound[entry].dims[name] = _number(value, "--dim", text, 0)
     for text in shapes:
         name, value = _split("--shape", text, "INPUT=1x3x224x224")
         entry, name = _owner(name, names)
+        _check_new(bound[entry].shapes, "--shape", text, name)
         extents = [] if value in {"()", "scalar"} else _SEPARATOR.split(value.strip("[]()").lower())
         bound[entry].shapes[name] = tuple(_number(extent, "--shape", text, 0) for extent in extents)
     for text in trip_counts:
         name, value = _split("--trip-count", text, "NODE=NUMBER")
         entry, name = _owner(name, names)
+        _check_new(bound[entry].trip_counts, "--trip-count", text, name)
         bound[entry].trip_counts[name] = _number(value, "--trip-count", text, 0)
     for text in values:
         name, value = _split("--value", text, "NAME=NUMBER, for example --value frames=20")
         entry, name = _owner(name, names)
+        _check_new(bound[entry].values, "--value", text, name)
         numbers = [number.strip() for number in value.split(",")]
         if wrong := [number for number in numbers if not _REAL.fullmatch(number)]:
             raise typer.BadParameter(f"--value {text!r}: {wrong[0]!r} is not a number")

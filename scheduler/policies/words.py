@@ -30,6 +30,8 @@ def read_policy_words(text: str) -> str | dict[str, Any]:
             raise PolicyError(f"policy {text[:80]!r} is not of the form {_FORM}")
         if "=" in value:
             raise PolicyError(f"policy {text[:80]!r} is not of the form {_FORM}", accepted=_PARTED)
+        if option in options:
+            raise PolicyError(f"policy {text[:80]!r} has {option} twice", accepted="give it once")
         options[option] = _option_value(value)
     return {"name": name, **options} if options else name
 

@@ -294,6 +294,9 @@ def test_a_csv_carries_what_it_takes_to_run_it_again(
     Path("r.csv").write_text("policy,qps\nfcfs,3\n")
     assert main(["rerun", "r.csv"]) == 2
     assert "does not say how it was made" in capsys.readouterr().err
+    Path("r.csv").write_text("policy;scenario;qps\nfcfs;{};3\n")
+    assert main(["rerun", "r.csv"]) == 2
+    assert "r.csv:1: cells are divided by semicolons; commas" in capsys.readouterr().err
 
 
 _TENANT: dict[str, Any] = {"name": "a", "model": "zoo:ncf", "arrival": {"kind": "poisson", "qps": 10}}

@@ -93,6 +93,27 @@ def test_a_column_of_lengths_that_appears_twice_is_refused(tmp_path: Path) -> No
             read()
 
 
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_cells_that_are_not_divided_by_commas_are_told_so(tmp_path: Path, mark: str, name: str) -> None:
+    file = tmp_path / "lengths.csv"
+    file.write_text("timestamp,tenant,prompt,output\n0,chat,5,3\n".replace(",", mark))
+    told = rf"csv:1: cells are divided by {name}; commas, and points in numbers"
+    for read in (lambda: read_pairs(file), lambda: next(TraceFile(file, "csv").rows())):
+        with pytest.raises(LayerweaverError, match=told):
+            read()
+
+
+def test_a_key_that_a_line_of_json_has_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "trace.jsonl"
+    good = '{"timestamp": 5, "input_length": 2, "output_length": 3}\n'
+    file.write_text(good + good.replace("{", '{"timestamp": 1, '))
+    with pytest.raises(LayerweaverError, match=r"jsonl:2, column 'timestamp': the key appears twice; give"):
+        list(TraceFile(file, "mooncake").rows())
+    skipping = TraceFile(file, "mooncake", skip_bad_rows=True)
+    assert [row.time_ns for row in skipping.rows()] == [5_000_000]
+    assert skipping.skipped == 1
+
+
 def test_capitals_of_columns_do_not_matter_unless_names_differ_in_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "trace.csv"
     for header, prompt in (

@@ -110,3 +110,19 @@ def test_empty_lists_of_attributes_fit_no_axes(run: Run, operator: str, name: st
     assert ran.code == 2
     assert ran.err.count("\n") == 1
     assert f"{name} []" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("option", "first", "second"),
+    [
+        ("--dim", "n=3", "n=4"),
+        ("--shape", "x=1x3x10x12", "x=2x3x10x12"),
+        ("--value", "n=20", "n=20"),
+        ("--trip-count", "loop=2", "loop=3"),
+    ],
+)
+def test_what_is_stated_twice_is_refused(run: Run, place: Path, option: str, first: str, second: str) -> None:
+    found = run("inspect", place / "frames.onnx", option, first, option, second)
+    assert found.code == 2
+    assert f"{option} {second!r}: {first.partition('=')[0]!r} is given twice; give it once" in found.err
+    assert found.err.count("\n") == 1

@@ -54,6 +54,7 @@ def test_rows_are_read(tmp_path: Path) -> None:
         (HEAD + "a.onnx,1,,1\n" + ROWS, "was measured at line 2 already"),
         ("model,batch,dims\n", "column 'latency_ms' is missing"),
         ("model,model,latency_ms\n", "column 'model' appears twice"),
+        ("model,dims,latency_ms\nzoo:resnet18,a=1;a=2,3\n", "dimension 'a' appears twice"),
         ("model,latency_ms,latency_us\n", "column 'latency_us' is not known"),
         ("model,latency_ms,metric\na.onnx,1,throughput\n", "inverse throughput"),
         ("model,latency_ms,metric\na.onnx,1,speed\n", "'speed' is no metric"),

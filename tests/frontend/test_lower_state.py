@@ -84,6 +84,12 @@ def test_state_can_be_given(import_text: Import) -> None:
     assert (_reads(graph), _writes(graph)) == (6, 6)
 
 
+def test_a_state_with_two_outputs_is_refused(import_text: Import) -> None:
+    text = RECURRENT.format(h="alpha", c="beta", hn="gamma", cn="delta")
+    with pytest.raises(ModelError, match="state 'alpha' is fed by two outputs"):
+        import_text(text, state=[("alpha", "gamma"), ("alpha", "delta")])
+
+
 @pytest.mark.parametrize("pair", [("alfa", "gamma"), ("alpha", "gama")])
 def test_wrong_names_are_refused(import_text: Import, pair: tuple[str, str]) -> None:
     text = RECURRENT.format(h="alpha", c="beta", hn="gamma", cn="delta")

@@ -20,6 +20,7 @@ from layerweaver.ir.json_text import MAX_VALUES, parse_json
         (b"1" * 5000, "digits"),
         (b"\xff", "decode"),
         (b"{", "Expecting"),
+        (b'{"a": [{"b": 1, "c": 2, "\\u0062": 1}]}', "the key 'b' appears twice"),
     ],
 )
 def test_refused(data: bytes, reason: str) -> None:

@@ -123,3 +123,8 @@ def test_what_is_no_set_of_options() -> None:
 def test_options_that_are_not_parted_by_colons_are_told_so(words: str) -> None:
     with pytest.raises(PolicyError, match=r"is not of the form NAME.*options are parted by colons"):
         load_policy(words)
+
+
+def test_an_option_that_is_given_twice_is_told_so() -> None:
+    with pytest.raises(PolicyError, match=r"'layerweaver\+:margin_us=1:margin_us=2' has margin_us twice"):
+        load_policy("layerweaver+:margin_us=1:margin_us=2")
