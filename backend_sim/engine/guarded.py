@@ -14,7 +14,8 @@ from types import FunctionType
 from typing import Any, cast
 
 from layerweaver.ir import PolicyError
-from layerweaver.scheduler.policies.chance import find_divisions
+from layerweaver.scheduler.machine.jit import load_numba
+from layerweaver.scheduler.policies.chance import find_divisions, find_lookups, find_prints
 from layerweaver.scheduler.policies.contract import Policy
 
 __all__ = ["guarded", "is_of_others"]
@@ -35,10 +36,11 @@ def guarded(advance: Callable[..., int], arguments: tuple[Any, ...], policy: Pol
     """Run a slice; a policy that numba cannot compile, or that fails, becomes a PolicyError.
 
     Raises:
-        PolicyError: If the policy does not compile, fails, or does not come to an end before Ctrl-C.
+        PolicyError: If the policy prints, does not compile, fails, or does not come to an end before Ctrl-C.
     """
     if not compiled:
         return advance(*arguments)
+    _refuse_prints(policy)
     from numba.core.errors import NumbaError, NumbaWarning  # noqa: PLC0415
 
     try:
@@ -106,17 +108,40 @@ def _wait(over: threading.Event) -> None:
             over.wait(left)
 
 
+def _refuse_prints(policy: Policy) -> None:
+    """Compiled code would print between the lines of a result, and millions of times."""
+    choose = cast("FunctionType", policy.spec.choose)
+    if not is_of_others(choose) or load_numba().config.DISABLE_JIT or (place := find_prints(choose)) is None:
+        return
+    raise PolicyError(
+        "prints, which compiled code does not",
+        where=f"policy {policy.name}, {Path(place[0]).name} line {place[1]}",
+        accepted="take it out, or layerweaver.simulate(..., compiled=False)",
+    )
+
+
+_FINDERS: dict[type[Exception], tuple[Callable[[FunctionType], list[tuple[str, int]]], str]] = {
+    ZeroDivisionError: (find_divisions, ""),
+    IndexError: (
+        find_lookups,
+        "of view.ready the first machine.ready_count + hidden_count, of view.heads and memory.tenants the "
+        "first machine.tenant_count",
+    ),
+}
+"""How the places are found that may have failed, and what would do."""
+
+
 def _failed(policy: Policy, error: Exception) -> PolicyError:
-    """A policy that went wrong while it ran; compiled code does not say where, its divisions are known."""
-    choose, said = cast(FunctionType, policy.spec.choose), f"{type(error).__name__}: {error}"
-    places = find_divisions(choose) if isinstance(error, ZeroDivisionError) and is_of_others(choose) else []
+    """A policy that went wrong while it ran; compiled code does not say where, what may fail is known."""
+    choose, said = cast("FunctionType", policy.spec.choose), f"{type(error).__name__}: {error}"
+    find, accepted = _FINDERS.get(type(error), (None, ""))
     lines: dict[str, list[str]] = {}
-    for file, line in dict.fromkeys(places):
+    for file, line in dict.fromkeys(find(choose) if find is not None and is_of_others(choose) else ()):
         lines.setdefault(Path(file).name, []).append(str(line))
     if lines:
         files = (f"line {' or '.join(found)} of {file}" for file, found in lines.items())
         said = f"{said} in {' or '.join(files)}"
-    return PolicyError(f"fails: {said}", where=policy.name)
+    return PolicyError(f"fails: {said}", where=policy.name, accepted=accepted)
 
 
 def _not_compiled(policy: Policy, text: str) -> PolicyError:

@@ -34,6 +34,7 @@ __all__ = [
     "hand_over",
     "has_cache",
     "inlined",
+    "load_numba",
     "mentions",
     "modules_of",
     "source_digest",
@@ -164,8 +165,8 @@ _OPTIONS = {"error_model": "numpy", "_nrt": False}
 _INNER = _OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """Of a function that only compiled code calls."""
 
-_OF_OTHERS = {"error_model": "python"}
-"""A division by zero in a policy of others is said, as it would be uncompiled; ours have none."""
+_OF_OTHERS = {"error_model": "python", "boundscheck": True}
+"""What a policy of others divides by zero or reads outside of an array is said, as it would be uncompiled."""
 
 
 def source_digest(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> str:

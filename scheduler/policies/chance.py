@@ -1,20 +1,22 @@
 """Where a policy does what it must not, or what may fail, read from its code.
 
-That is to ask for chance, never to return, to change what it is shown, and to divide.
+That is to ask for chance, never to return, to change what it is shown, to print, to divide, and to index.
 """
 
 from __future__ import annotations
 
+import builtins
 import dis
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import FunctionType
 from typing import cast
 
-__all__ = ["find_chance", "find_divisions", "find_endless", "find_writes"]
+__all__ = ["find_chance", "find_divisions", "find_endless", "find_lookups", "find_prints", "find_writes"]
 
 _WAYS_OUT = ("RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR", "RAISE_VARARGS")
 _DIVISIONS = ("/", "//", "%")
+_LOOKUPS = ("BINARY_SUBSCR", "STORE_SUBSCR")
 _MODULES = ("random", "numpy.random", "secrets", "time", "uuid")
 
 
@@ -46,14 +48,34 @@ def find_writes(function: FunctionType, own: Collection[str]) -> tuple[str, str,
     return None
 
 
+def find_prints(function: FunctionType) -> tuple[str, int] | None:
+    """Where a function, or one that it calls, prints: file and line."""
+    for reached in _called(function):
+        for _, found, line in _names(reached):
+            if found is print:
+                return reached.__code__.co_filename, line
+    return None
+
+
 def find_divisions(function: FunctionType) -> list[tuple[str, int]]:
     """Where a function, or one that it calls, divides: files and lines, in the order of its code."""
+    return _places(
+        function,
+        lambda step: step.opname == "BINARY_OP" and step.argrepr.removesuffix("=") in _DIVISIONS,
+    )
+
+
+def find_lookups(function: FunctionType) -> list[tuple[str, int]]:
+    """Where a function, or one that it calls, takes something by an index: as :func:`find_divisions`."""
+    return _places(function, lambda step: step.opname in _LOOKUPS)
+
+
+def _places(function: FunctionType, asked: Callable[[dis.Instruction], bool]) -> list[tuple[str, int]]:
     return [
         (reached.__code__.co_filename, step.positions.lineno)
         for reached in _called(function)
         for step in dis.get_instructions(reached)
-        if step.opname == "BINARY_OP" and step.argrepr.removesuffix("=") in _DIVISIONS
-        if step.positions is not None and step.positions.lineno is not None
+        if asked(step) and step.positions is not None and step.positions.lineno is not None
     ]
 
 
@@ -80,7 +102,8 @@ def _names(function: FunctionType) -> Iterator[tuple[str, object, int]]:
     for step in dis.get_instructions(function):
         line = step.positions.lineno or line if step.positions is not None else line
         if step.opname == "LOAD_GLOBAL":
-            name, found = str(step.argval), function.__globals__.get(str(step.argval))
+            name = str(step.argval)
+            found = function.__globals__.get(name, getattr(builtins, name, None))
         elif step.opname == "LOAD_DEREF" and step.argval in function.__code__.co_freevars:
             cell = (function.__closure__ or ())[function.__code__.co_freevars.index(step.argval)]
             name, found = str(step.argval), cell.cell_contents

@@ -21,6 +21,12 @@ _MOST_EXACT = 2**53
 
 _NS_PER_UNIT = {"_ns": 1.0, "_us": 1e3, "_ms": 1e6}
 
+_WORDS_FOR: dict[type | None, str] = {
+    bool: "true or false",
+    int: "a whole number below 2^53",
+    float: "a number",
+}
+
 _KINDS = "an int, float, bool, IntEnum or Literal of strings, with a default"
 
 
@@ -63,7 +69,9 @@ class Option:
         found = self._read(value)
         if found is None:
             raise PolicyError(
-                f"{str(value)[:40]!r} is not accepted", where=where, accepted=f"give {self.type_text}"
+                f"{str(value)[:40]!r} is not accepted",
+                where=where,
+                accepted=f"give {_WORDS_FOR.get(self.kind, self.type_text)}",
             )
         if self.kind is not None and not self.least <= found <= self.most:
             upto = "or more" if self.most >= _MOST else f"to {self.most:g}"

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -90,7 +91,8 @@ def load_spec(reference: str | Path) -> PolicySpec:
     if text not in _POLICIES.entries:
         hint = nearest(text, policy_names(), "known")
         raise PolicyError(f"no policy is called {text[:60]!r}", accepted=f"{hint}, or ./file.py")
-    return _as_spec(_POLICIES.load(text), f"policy {text} ({_POLICIES.entries[text].value})")
+    found = _as_spec(_POLICIES.load(text), f"policy {text} ({_POLICIES.entries[text].value})")
+    return found if found.name == text else replace(found, name=text)  # what results say can be run again
 
 
 class _SourceLoader(SourceFileLoader):
@@ -126,7 +128,7 @@ def _from_file(path: Path) -> PolicySpec:
         sys.modules[name] = module
         try:
             loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[name]
             kind = type(error).__name__
             raise PolicyError(f"does not load: {kind}: {error}", where=str(path)) from error

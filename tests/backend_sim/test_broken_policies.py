@@ -185,6 +185,62 @@ def test_an_error_while_it_runs(make_scenario: Any, tmp_path: Path) -> None:
     assert "mine: fails: ValueError: boo" in text
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return view.ready[500]",
+        "return view.ready[0] * min(1, view.heads[10**7].deadline)",
+        "if view.machine.ready_count:\n        memory.tenants[99].taken = 1\n    return view.ready[0]",
+    ],
+)
+def test_what_is_read_outside_of_an_array_is_no_number(make_scenario: Any, tmp_path: Path, body: str) -> None:
+    text = FILE.format(body=body, arguments="view: View, options: Any, memory: Memory")
+    text = text.replace('"a policy")', '"a policy", memory=Kept)') + "\n"
+    path = tmp_path / "p.py"
+    path.write_text(f"class Kept:\n    taken: int\n\n{text}", encoding="utf-8")
+    with pytest.raises(
+        PolicyError, match=r"fails: IndexError.* in line 1\d.* of p\.py; of view\.ready the first"
+    ):
+        simulate(make_scenario(duration_s=0.1), policy=str(path))
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["", "say = print\n", "def shown(n):\n    print(n)\n    return n\n"],
+    ids=["itself", "alias", "helper"],
+)
+def test_what_a_policy_prints_is_no_part_of_a_result(
+    make_scenario: Any, tmp_path: Path, heading: str
+) -> None:
+    call = {"": "print(1)", "say": "say(1)"}.get(heading[:3], "shown(1)")
+    text = FILE.format(body=f"{call}\n    return view.ready[0]", arguments="view, options, memory")
+    path = tmp_path / "p.py"
+    path.write_text(heading + text, encoding="utf-8")
+    with pytest.raises(
+        PolicyError, match=r"p\.py line \d+: prints, which compiled code does not; .*compiled=False"
+    ):
+        simulate(make_scenario(duration_s=0.1), policy=str(path))
+
+
+def test_a_policy_prints_uncompiled(
+    make_scenario: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "p.py"
+    body = "print(view.machine.now)\n    return view.ready[0]"
+    path.write_text(FILE.format(body=body, arguments="view, options, memory"), encoding="utf-8")
+    simulate(make_scenario(duration_s=0.1), policy=str(path), compiled=False)
+    assert capsys.readouterr().out.startswith("0\n")
+
+
+@pytest.mark.parametrize("ends", ["raise SystemExit(3)", "exit()"])
+def test_a_file_that_ends_the_program_is_told(tmp_path: Path, ends: str) -> None:
+    path = tmp_path / "p.py"
+    path.write_text(ends, encoding="utf-8")
+    with pytest.raises(PolicyError, match=r"p\.py: does not load: SystemExit"):
+        load_policy(str(path))
+
+
 REMEMBERS = """from layerweaver.scheduler.policies.contract import PolicySpec
 
 

@@ -171,3 +171,30 @@ def test_a_study_does_not_go_on_with_a_plug_in_that_changed(tmp_path: Path) -> N
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "since its points were run, these changed: plug-in layerweaver.metrics:odd;" in done.stderr
+
+
+def test_a_policy_goes_by_the_name_that_it_is_installed_under(tmp_path: Path) -> None:
+    package = tmp_path / "made" / "own"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "from layerweaver.scheduler.policies.contract import PolicySpec\n"
+        "def choose(view, options, memory):\n    return view.ready[0]\n"
+        "POLICY = PolicySpec('mine', choose, 'a policy')\n"
+    )
+    environment = _installed(tmp_path, package, "[layerweaver.policies]\nfirst-ready = own:POLICY\n")
+    arrival = {"kind": "poisson", "qps": 300, "seed": 4}
+    done = _run(environment, tmp_path, "--policy", "first-ready", "-q", "-o", "r.json", **arrival)
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "r.json").read_text())
+    assert document["policy"] == "first-ready"
+    assert list(document["scenario"]["plugins"]) == ["layerweaver.policies:first-ready"]
+    again = subprocess.run(
+        [sys.executable, "-m", "layerweaver", "rerun", "r.json"],
+        cwd=tmp_path,
+        env={**environment, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert (again.returncode, "the same as r.json" in again.stderr) == (0, True), again.stderr

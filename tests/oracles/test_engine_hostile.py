@@ -145,7 +145,7 @@ def test_no_tenants_and_times_that_go_back_are_refused() -> None:
     [
         ("layerweavr", "did you mean 'layerweaver'"),
         ({"name": "layerweaver+", "margin": 3}, "did you mean 'margin_us'"),
-        ({"name": "layerweaver+", "margin_us": True}, "give float"),
+        ({"name": "layerweaver+", "margin_us": True}, "give a number"),
         ({"name": "layerweaver+", "hopeless": "forget"}, "leave|last|drop"),
         ("./no_such_policy.py", "cannot be read"),
         ({}, "has no name"),
