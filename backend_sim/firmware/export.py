@@ -20,7 +20,7 @@ from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, as_prepared, policy_of
 from layerweaver.backend_sim.study.traffic import traffic
-from layerweaver.backend_sim.traffic.stream import TimeStream
+from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import OutputError, ScenarioError
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.files import check_writable, write_text
@@ -225,7 +225,7 @@ def _given(prepared: PreparedScenario, policy: Policy) -> SimulationInput:
             )
         loads.append(load)
     for index, source in enumerate(prepared.sources(TrafficRequest())):
-        if not isinstance(source, TimeStream):
+        if not isinstance(source, Arrivals):
             raise ScenarioError(
                 f"arrivals of kind {spec.tenants[index].arrival.kind} wait for the NPU, and are not exported",
                 where=scenario.where("tenants", index, "arrival"),

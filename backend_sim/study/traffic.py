@@ -10,7 +10,7 @@ from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_sourc
 from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.inputs import ScenarioRef
-from layerweaver.backend_sim.traffic.stream import TimeStream
+from layerweaver.backend_sim.traffic.source import Arrivals
 
 __all__ = ["traffic"]
 LOGGER = logging.getLogger("layerweaver")
@@ -39,11 +39,11 @@ def traffic(
     sources = [make_source(scenario, index, request) for index in range(len(scenario.spec.tenants))]
     names = [tenant.name for tenant in scenario.spec.tenants]
     return _arrivals(
-        (name, source) for name, source in zip(names, sources, strict=True) if isinstance(source, TimeStream)
+        (name, source) for name, source in zip(names, sources, strict=True) if isinstance(source, Arrivals)
     )
 
 
-def _arrivals(streams: Iterable[tuple[str, TimeStream]]) -> Iterator[tuple[str, int, int]]:
+def _arrivals(streams: Iterable[tuple[str, Arrivals]]) -> Iterator[tuple[str, int, int]]:
     for name, stream in streams:
         number = 0
         while len(times := stream.take(1 << 16)):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, Union, get_args
 from pydantic import Field
 
 from layerweaver.backend_sim.traffic.arrival import Arrival
+from layerweaver.backend_sim.traffic.guarded import guarded
 from layerweaver.backend_sim.traffic.loops import (
     ClosedLoopSpec,
     MultiStreamSpec,
@@ -63,7 +64,7 @@ def _added() -> Sequence[type[Arrival]]:
                 accepted=f"a class derived from Arrival with kind: Literal[{name!r}], not one of "
                 f"{', '.join(sorted(ours))}",
             )
-        found.append(kind)
+        found.append(guarded(name, kind))
     return found
 
 

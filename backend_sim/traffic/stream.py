@@ -112,6 +112,10 @@ class TimeStream(ABC):
         times = self._more()
         keep = len(times)
         rule = self._stopping
+        if keep and (times[0] < self._before or bool(np.any(times[1:] < times[:-1]))):
+            raise TrafficError(
+                "scheduled times go back", where=rule.place, accepted="they must ascend from 0"
+            )
         if rule.duration_ns is not None and keep:
             if rule.past_the_end:
                 within = 1 + int(np.searchsorted(times, rule.duration_ns))

@@ -114,6 +114,68 @@ def test_a_package_that_is_wrong_is_one_line_that_names_it(
     assert message in said[0]
 
 
+KIND = """from typing import Literal
+import numpy as np
+from pydantic import model_validator
+from layerweaver.backend_sim.traffic.arrival import Arrival
+from layerweaver.backend_sim.traffic.stream import TimeStream
+
+class Steps(TimeStream):
+    def _more(self):
+        times = np.arange(self._emitted, self._emitted + 1000) * 10**7
+        return {more}
+
+class Own(Arrival):
+    kind: Literal["own"]
+
+    @model_validator(mode="after")
+    def read(self):
+        return {read}
+
+    def mean_rate_qps(self, duration_s):
+        return {rate}
+
+    def source(self, asked):
+        return {source}
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({}, ""),
+        ({"more": "times[::-1]"}, "scenario.yaml:1: tenants[0].arrival: scheduled times go back; they must"),
+        ({"more": "times - 10**9"}, "scheduled times go back; they must ascend from 0"),
+        ({"more": "times * 1.0"}, "arrivals 'own': take gives an array of float64; an array of int64"),
+        ({"more": "1 / 0"}, "arrivals 'own': take fails: ZeroDivisionError: division by zero"),
+        ({"rate": "[][1]"}, "arrivals 'own': mean_rate_qps fails: IndexError: list index"),
+        ({"rate": "float('nan')"}, "mean_rate_qps gives nan; a finite number above 0, or None"),
+        ({"source": "{}['a']"}, "arrivals 'own': source fails: KeyError: 'a'"),
+        ({"source": "7"}, "arrivals 'own': source gives 7; a TimeStream, ClosedLoop or Saturated"),
+        ({"read": "{}['a']"}, "scenario.yaml:1: tenants[0].arrival: arrivals 'own' fails: KeyError: 'a'"),
+    ],
+)
+def test_a_kind_of_arrivals_that_fails_is_one_line(
+    tmp_path: Path, wrong: dict[str, str], message: str
+) -> None:
+    right = {"more": "times", "read": "self", "rate": "100.0", "source": "Steps(asked.stopping)"}
+    code = KIND
+    for name, text in (right | wrong).items():
+        code = code.replace("{" + name + "}", text)
+    package = tmp_path / "made" / "own"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(code)
+    environment = _installed(tmp_path, package, "[layerweaver.arrivals]\nown = own:Own\n")
+    done = _run(environment, tmp_path, "--json", kind="own")
+    said = [line for line in done.stderr.splitlines() if "compiling the engine" not in line]
+    if not message:
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["tenants"][0]["arrived"] == 100
+        return
+    assert (done.returncode, done.stdout, len(said)) == (2, "", 1), done.stderr
+    assert message in said[0]
+
+
 def test_a_result_names_its_plug_ins_and_does_not_run_again_with_others(tmp_path: Path) -> None:
     environment = _installed(tmp_path, EXAMPLE / "layerweaver_example_research", _entry_points())
     tides = {"kind": "tides", "qps": 300, "swing": 1, "period_s": 1, "seed": 4}
