@@ -25,6 +25,7 @@ except ImportError:  # elsewhere than on Unix nothing is locked, and nothing lef
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
+    "are_one_file",
     "at_home",
     "atomic_write",
     "check_writable",
@@ -78,6 +79,20 @@ def read_bounded(path: Path, most_bytes: int) -> bytes | None:
     except ValueError:  # no file can be called that
         raise OSError(errno.EINVAL, "not a file name", str(path)) from None
     return data if len(data) <= most_bytes else None
+
+
+def are_one_file(path: str | Path, other: str | Path) -> bool:
+    """Whether two paths lead to one file, there or not; what is no file, such as a device, is never one."""
+    if is_stream(Path(path)) or is_stream(Path(other)):
+        return False
+    try:
+        return os.path.samefile(path, other)  # noqa: PTH121
+    except (OSError, ValueError):
+        pass
+    try:
+        return os.path.realpath(path) == os.path.realpath(other)
+    except (OSError, ValueError):
+        return False
 
 
 def check_writable(path: Path) -> None:
@@ -154,7 +169,10 @@ def _refusal(path: Path, reason: str) -> OutputError:
 def _target(path: Path) -> tuple[Path, os.stat_result | None]:
     """Where the path leads, links followed, and what is there."""
     try:
-        target = Path(os.path.realpath(path))
+        target = Path(os.path.realpath(path))  # raises in a working folder that was removed
+    except ValueError:  # no file can be called that
+        raise _refusal(path, "not a file name") from None
+    try:
         status = Path(path).stat()  # of the path: what an open pipe is called leads nowhere
     except FileNotFoundError:
         return target, None

@@ -27,6 +27,8 @@ __all__ = [
     "SKIPPING",
     "changed_files",
     "file_hash",
+    "named_files",
+    "scenario_files",
     "scenario_record",
     "stated_keys",
 ]
@@ -41,7 +43,9 @@ def scenario_record(scenario: Scenario, configs: Collection[NpuConfig] = ()) -> 
     record = scenario.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     _leave_out_refused(record, scenario.spec)
     record[FOLDER] = str(scenario.folder)
-    record[HASHES] = {text: file_hash(scenario.path_of(text)) for text in dict.fromkeys(_files(scenario))}
+    record[HASHES] = {
+        text: file_hash(scenario.path_of(text)) for text in dict.fromkeys(scenario_files(scenario))
+    }
     if plugins := plugin_record(_plugins(scenario, configs)):
         record[PLUGINS] = plugins
     return record
@@ -105,7 +109,16 @@ def changed_files(record: Mapping[str, object]) -> list[str]:
     return found
 
 
-def _files(scenario: Scenario) -> Iterator[str]:
+def named_files(result: Mapping[str, Any]) -> Iterator[Path]:
+    """Where the files lie that the scenarios of a result name, as far as it says."""
+    for run in result.get("runs", [result]):
+        record = run.get("scenario") if isinstance(run, Mapping) else None
+        hashes = record.get(HASHES) if isinstance(record, Mapping) else None
+        if isinstance(record, Mapping) and isinstance(hashes, Mapping):
+            yield from (Path(str(record.get(FOLDER, ""))) / at_home(str(text)) for text in hashes)
+
+
+def scenario_files(scenario: Scenario) -> Iterator[str]:
     """Every path that the scenario names, as it does."""
     spec = scenario.spec
     for npu in (spec.npu, *(member.npu for member in spec.pool or ())):

@@ -10,7 +10,7 @@ import typer
 
 from layerweaver.cli.completion import complete_npu
 from layerweaver.cli.manual import epilog
-from layerweaver.cli.outputs import named_file
+from layerweaver.cli.outputs import named_file, spare
 from layerweaver.cli.rendering.tables import number, percent
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
 from layerweaver.cli.strict import StrictTyper
@@ -147,12 +147,7 @@ def _calibrate(
         raise typer.BadParameter(
             "a sibling is a config and its latencies: --sibling NPU --sibling-measured CSV"
         )
-    if output is not None and any(
-        _are_one_file(output, read) for read in (npu, sibling, measured, sibling_measured)
-    ):
-        raise typer.BadParameter(
-            "is read here and would be lost; give the fitted config a file of its own", param_hint="-o"
-        )
+    spare(context, (npu, sibling, measured, sibling_measured))
     with session.progress("calibrating") as progress:
         found, problems = calibrate_npu(
             load_npu(npu),
@@ -177,14 +172,6 @@ def _calibrate(
         print_document({**found.document, "unreadable": problems})
     else:
         _print_calibration(found.document)
-
-
-def _are_one_file(output: Path, read: str | Path | None) -> bool:
-    """Whether what is written is what was read."""
-    try:
-        return read is not None and output.samefile(read)
-    except OSError:
-        return False
 
 
 def _draw(context: typer.Context, document: dict[str, Any], plot: Path | None) -> None:

@@ -11,7 +11,7 @@ import typer
 from layerweaver.cli.bindings import parse_batches, parse_bindings
 from layerweaver.cli.completion import complete_model, complete_npu, complete_zoo_name
 from layerweaver.cli.manual import epilog
-from layerweaver.cli.outputs import STANDARD_OUTPUT, named_file, output_file, picture_file
+from layerweaver.cli.outputs import STANDARD_OUTPUT, named_file, output_file, picture_file, spare
 from layerweaver.cli.rendering.tables import layers_table, models_table, number, totals_lines
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
 from layerweaver.cli.strict import StrictTyper
@@ -153,6 +153,7 @@ def _inspect(
     sizes = parse_batches(batch) if batch is not None else (None,)
     if len(sizes) > 1:
         raise typer.BadParameter("inspect takes one batch size")
+    spare(context, (model, npu))
     with session.progress("importing"):
         inspection = inspect_model(
             model,

@@ -12,7 +12,7 @@ import typer
 
 from layerweaver.backend_sim.results.searches import peak_notes
 from layerweaver.cli.manual import epilog
-from layerweaver.cli.outputs import named_file
+from layerweaver.cli.outputs import named_file, spare
 from layerweaver.cli.rendering.results import comparison_tables, outcome_tables, peak_table
 from layerweaver.cli.result_files import load_json, load_text
 from layerweaver.cli.serving import CodeOption, OutputOption, deliver, finish
@@ -95,6 +95,7 @@ def _rerun(
     as_json: JsonOption = False,
 ) -> None:
     """Run a result again, with the scenario, policies, options and seeds that it names."""
+    from layerweaver.backend_sim.scenario.provenance import named_files
     from layerweaver.backend_sim.study.repeat import RunOptions
     from layerweaver.backend_sim.study.rerun import differences, rerun, rerun_peak
     from layerweaver.backend_sim.study.simulate import comparison_of
@@ -109,9 +110,11 @@ def _rerun(
     if result.suffix == ".parquet":
         raise typer.BadParameter(f"{result}: a result in Parquet is not read; give it as .json or .csv")
     if result.suffix == ".csv":
+        spare(context, [result])
         _rerun_csv(session, result, output, allow_code=allow_code, as_json=as_json)
         return
     before = load_json(result)
+    spare(context, [result, *named_files(before)])
     with session.simulation_progress("running again") as (compiling, progress):
         options = RunOptions(progress=progress, compiling=compiling, allow_code=allow_code)
         after: Mapping[str, object]

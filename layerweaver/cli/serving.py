@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from layerweaver.cli.completion import complete_policies, complete_policy
-from layerweaver.cli.outputs import named_file
+from layerweaver.cli.outputs import named_file, note_output, spare, writes_files
 from layerweaver.cli.session import Session, print_document
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ __all__ = [
     "parse_policies",
     "parse_policy",
     "scenario_or_example",
+    "sparing",
     "wants_details",
 ]
 
@@ -55,11 +56,12 @@ WorkersOption = Annotated[
 SkipOption = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip and count bad rows of traces.")]
 
 
-def _result_file(path: Path | None) -> Path | None:
+def _result_file(context: typer.Context, option: typer.CallbackParam, path: Path | None) -> Path | None:
     if path is not None:
         from layerweaver.backend_sim.results.files import check_result_path
 
         check_result_path(path)
+        note_output(context, option, path)
     return path
 
 
@@ -128,6 +130,23 @@ def scenario_or_example(scenario: Path | None, example: str | None) -> ScenarioR
     from layerweaver.backend_sim.scenario.reading import builtin_scenario
 
     return builtin_scenario(example)
+
+
+def sparing(context: typer.Context, scenario: ScenarioRef) -> ScenarioRef:
+    """A scenario that is read before the work, where files of it might be written over.
+
+    Raises:
+        OutputError: If an option writes the scenario, or a file that it names.
+    """
+    if not writes_files(context):
+        return scenario
+    from layerweaver.backend_sim.scenario.provenance import scenario_files
+    from layerweaver.backend_sim.study.inputs import as_scenario
+
+    checked = as_scenario(scenario)
+    own = scenario if isinstance(scenario, (str, Path)) else None
+    spare(context, [own, *(checked.path_of(text) for text in scenario_files(checked))])
+    return checked
 
 
 def parse_policy(text: str) -> PolicyRef:

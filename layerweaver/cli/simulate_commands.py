@@ -29,6 +29,7 @@ from layerweaver.cli.serving import (
     parse_policies,
     parse_policy,
     scenario_or_example,
+    sparing,
     wants_details,
 )
 from layerweaver.cli.session import JsonOption, Session, console, session_of
@@ -78,9 +79,9 @@ def _simulate(
 ) -> None:
     """Simulate a scenario; without one, compare policies on a built-in example."""
     session = session_of(context)
-    chosen = scenario_or_example(scenario, example)
     if trace_window is not None and trace is None and log is None:
         raise typer.BadParameter("--trace-window needs --trace or --log")
+    chosen = sparing(context, scenario_or_example(scenario, example))
     from layerweaver.backend_sim.study.repeat import RunOptions
     from layerweaver.backend_sim.study.simulate import simulate_with
 
@@ -172,7 +173,7 @@ def _compare(
         details=wants_details(details, output, as_json),
         wrote=lambda path: session.note(f"wrote {path}"),
     )
-    chosen = scenario_or_example(scenario, example)
+    chosen = sparing(context, scenario_or_example(scenario, example))
     _run_comparison(session, chosen, names, options, output, as_json, details)
 
 

@@ -25,6 +25,7 @@ from layerweaver.cli.serving import (
     note_idle,
     parse_policies,
     parse_policy,
+    sparing,
     wants_details,
 )
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
@@ -76,7 +77,7 @@ def _peak(
     names = parse_policies(policies)
     with session.progress("searching") as progress:
         document = peak(
-            scenario,
+            sparing(context, scenario),
             names,
             queries=queries,
             seeds=seeds,
