@@ -30,6 +30,7 @@ __all__ = [
     "named_files",
     "scenario_files",
     "scenario_record",
+    "start_of_paths",
     "stated_keys",
 ]
 
@@ -90,6 +91,14 @@ def _leave_out_refused(record: dict[str, Any], spec: ScenarioSpec) -> None:
 def stated_keys(record: Mapping[str, object]) -> dict[str, object]:
     """The scenario's own keys of such a record."""
     return {key: value for key, value in record.items() if key not in (FOLDER, HASHES, PLUGINS, SKIPPING)}
+
+
+def start_of_paths(folder: Path) -> str:
+    """Where the paths of what is run again start, in words: its folder may be relative."""
+    if folder.is_absolute():
+        return str(folder)
+    present = "the folder that this is run in"
+    return present if folder == Path() else f"{folder} in {present}"
 
 
 def changed_files(record: Mapping[str, object]) -> list[str]:

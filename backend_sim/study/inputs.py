@@ -121,8 +121,8 @@ def own_policy(own: PolicyRef, allow_code: bool, path_of: Callable[[str], Path])
         return own
     if not allow_code:
         raise PolicyError(
-            f"{name[:80]!r} is a program, and a scenario runs none unasked",
-            accepted="--allow-code, or --policy with the file",
+            f"{name[:80]!r} is a program, and none runs unasked",
+            accepted="--allow-code (in Python allow_code=True) runs it",
         )
     file = path_of(name)
     return {**own, "name": str(file)} if isinstance(own, Mapping) else file

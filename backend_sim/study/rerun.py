@@ -16,7 +16,14 @@ from layerweaver.backend_sim.results.reading import ResultError, checked, read_d
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import MAX_RATE_FACTOR, Run
 from layerweaver.backend_sim.scenario.checks import check_rates
-from layerweaver.backend_sim.scenario.provenance import FOLDER, PLUGINS, SKIPPING, changed_files, stated_keys
+from layerweaver.backend_sim.scenario.provenance import (
+    FOLDER,
+    PLUGINS,
+    SKIPPING,
+    changed_files,
+    start_of_paths,
+    stated_keys,
+)
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.inputs import own_policy
@@ -128,14 +135,14 @@ def _scenario(document: Mapping[str, Any], where: str) -> Scenario:
             "does not say how it was made", where=where, accepted="give a result that has the key 'scenario'"
         )
     plugins = checked(record.get(PLUGINS, {}), _PLUGINS, where, f"scenario.{PLUGINS}")
+    folder, skipping = Path(str(record.get(FOLDER, ""))), bool(record.get(SKIPPING))
     if changed := [*changed_files(record), *changed_plugins(plugins)]:
         also = ", and install its plug-ins as they were" if plugins else ""
         raise ResultError(
             f"since this result was made: {', '.join(changed)}",
             where=where,
-            accepted=f"give the files that it read, in {record.get(FOLDER)}{also}",
+            accepted=f"give the files that it read; their paths start in {start_of_paths(folder)}{also}",
         )
-    folder, skipping = Path(str(record.get(FOLDER, ""))), bool(record.get(SKIPPING))
     return load_scenario(stated_keys(record), folder=folder, skip_bad_rows=skipping)
 
 

@@ -10,9 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from layerweaver.backend_sim.results.reading import ResultError
+from layerweaver.backend_sim.scenario.provenance import start_of_paths
 from layerweaver.backend_sim.study.sweep.reading import read_study
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.ir import read_bounded, write_text
+from layerweaver.ir.files import at_home, is_file
 from layerweaver.ir.json_text import parse_json
 from layerweaver.ir.plugin_hashes import plugin_record
 from layerweaver.ir.sections import Section
@@ -81,18 +83,22 @@ def study_again(folder: Path, *, allow_code: bool = False) -> Study:
         raise ResultError(f"is damaged ({said[:120]})", where=str(path)) from None
     # Without its plug-ins a study may not even be read.
     _refuse(folder, [part for part, digest in origin.parts.items() if _other_plugin(part, digest)])
-    study = read_study(origin.study, many=True, allow_code=allow_code, folder=Path(origin.folder))
+    home, scenario = Path(origin.folder), origin.study.get("scenario")
+    if isinstance(scenario, str) and not is_file(home / at_home(scenario)):
+        _refuse(folder, [f"{scenario} is not there"], home)
+    study = read_study(origin.study, many=True, allow_code=allow_code, folder=home)
     parts = dict.fromkeys([*origin.parts, *study.parts])
-    _refuse(folder, [part for part in parts if origin.parts.get(part) != study.parts.get(part)])
+    _refuse(folder, [part for part in parts if origin.parts.get(part) != study.parts.get(part)], home)
     return study
 
 
-def _refuse(folder: Path, changed: Sequence[str]) -> None:
+def _refuse(folder: Path, changed: Sequence[str], home: Path | None = None) -> None:
     if changed:
+        paths = f"; paths start in {start_of_paths(home)}" if home is not None else ""
         raise ResultError(
             f"since its points were run, these changed: {first_of(changed, _NAMED)}",
             where=str(folder),
-            accepted="give files and plug-ins as they were",
+            accepted=f"give files and plug-ins as they were{paths}",
         )
 
 
