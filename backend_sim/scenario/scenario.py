@@ -150,29 +150,33 @@ class Scenario:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but probably not meant."""
-        seen: dict[int, str] = {}
         deadlines_ns = [self.deadline_ns(index) for index in range(len(self.spec.tenants))]
         found = list(without_effect(self.spec, deadlines_ns))
         if self.skip_bad_rows and not any(reads_trace(tenant) for tenant in self.spec.tenants):
             found.append("skipping bad rows changes nothing: no tenant reads a trace")
-        for tenant in self.spec.tenants:
-            seed = getattr(tenant.arrival, "seed", None)
-            if seed is None:
-                continue
-            if seed % 2**32 in seen:
-                found.append(
-                    f"tenants {seen[seed % 2**32]!r} and {tenant.name!r} share the seed {seed}: "
-                    "their arrivals are scaled copies of each other"
-                )
-            seen.setdefault(seed % 2**32, tenant.name)
         return tuple(found)
 
-    def nothing_drawn(self, seed: int | None, seeds: int = 1) -> tuple[str, ...]:
-        """What is said of seeds that no tenant's arrivals are drawn by; nothing where some are."""
-        if (seed is None and seeds == 1) or any(tenant.arrival.draws for tenant in self.spec.tenants):
+    def of_seeds(self, seed: int | None, seeds: int = 1) -> tuple[str, ...]:
+        """What a run's seeds do not do: nothing is drawn by them, or tenants share theirs."""
+        drawn = [tenant for tenant in self.spec.tenants if tenant.arrival.draws]
+        if not drawn and (seed is not None or seeds > 1):
+            stated = "repeating" if seed is None else f"seed {seed}"
+            return (f"{stated} changes nothing: no tenant's arrivals are drawn",)
+        if seed is not None:  # every tenant's own is derived from it
             return ()
-        stated = "repeating" if seed is None else f"seed {seed}"
-        return (f"{stated} changes nothing: no tenant's arrivals are drawn",)
+        seen: dict[tuple[str, int], str] = {}
+        found = list[str]()
+        for tenant in drawn:
+            own = getattr(tenant.arrival, "seed", None)
+            if own is None:
+                continue
+            first = seen.setdefault((tenant.arrival.kind, own % 2**32), tenant.name)
+            if first != tenant.name:
+                found.append(
+                    f"tenants {first!r} and {tenant.name!r} share the seed {own}: "
+                    "their arrivals are scaled copies of each other"
+                )
+        return tuple(found)
 
     @property
     def group_indices(self) -> tuple[tuple[int, ...], ...]:

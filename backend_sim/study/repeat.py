@@ -221,7 +221,7 @@ def _joined(
         documents = [item for item in documents if not item.get("interrupted")] or documents[:1]
         document["interrupted"] = True
     details = document.pop("details", None)
-    if said := prepared.scenario.nothing_drawn(asked.seed, asked.seeds):
+    if said := prepared.scenario.of_seeds(asked.seed, asked.seeds):
         document["warnings"] = [*document.get("warnings", []), *said]
     if asked.seeds > 1:
         document["seeds"] = len(documents)

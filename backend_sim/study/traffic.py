@@ -34,7 +34,7 @@ def traffic(
         scenario = scenario.with_skipping(True)
 
     request = TrafficRequest(seed=seed)
-    for line in (*scenario.warnings, *scenario.nothing_drawn(seed)):
+    for line in (*scenario.warnings, *scenario.of_seeds(seed)):
         LOGGER.warning("warning: %s", line)
     sources = [make_source(scenario, index, request) for index in range(len(scenario.spec.tenants))]
     names = [tenant.name for tenant in scenario.spec.tenants]

@@ -159,12 +159,18 @@ def test_every_name_of_mlperf_is_one_models() -> None:
     assert all(limits[found.model] is found for found in limits.values())
 
 
-def test_equal_seeds_are_warned_of(make_scenario: Any) -> None:
-    scenario = load_scenario(
-        make_scenario(tenants=[{"arrival": POISSON}, {"arrival": {**POISSON, "qps": 9}}])
-    )
-    assert "share the seed 1" in scenario.warnings[0]
-    assert load_scenario(make_scenario()).warnings == ()
+def test_equal_seeds_are_warned_of_where_they_make_copies(make_scenario: Any) -> None:
+    def said(*arrivals: dict[str, Any], seed: int | None = None) -> tuple[str, ...]:
+        scenario = load_scenario(make_scenario(tenants=[{"arrival": arrival} for arrival in arrivals]))
+        return scenario.of_seeds(seed)
+
+    (copies,) = said(POISSON, {**POISSON, "qps": 9})
+    assert "share the seed 1" in copies
+    assert said(POISSON) == said(POISSON, {**POISSON, "seed": 2}) == ()
+    assert said(POISSON, {**POISSON, "qps": 9}, seed=4) == ()  # each has one of its own, made of it
+    jittered = {"kind": "periodic", "period_ms": 1, "jitter_ms": 0.1, "seed": 1}
+    assert said(POISSON, jittered) == said(POISSON, {**jittered, "jitter_ms": 0}) == ()
+    assert len(said(jittered, jittered)) == 1
 
 
 @pytest.mark.parametrize(

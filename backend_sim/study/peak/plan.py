@@ -186,7 +186,7 @@ def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
     prepared = plan.prepared
     scenario = prepared.scenario
     yield from prepared.warnings
-    yield from scenario.nothing_drawn(plan.seed, seeds)
+    yield from scenario.of_seeds(plan.seed, seeds)
     spec = scenario.spec
     if unused := [key for key in ("min_queries", "warmup_s", "cooldown_s", "groups") if getattr(spec, key)]:
         yield f"peak runs a fixed number of requests and measures them all: {', '.join(unused)} not used"

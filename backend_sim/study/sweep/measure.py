@@ -280,7 +280,7 @@ def point_document(job: Job, values: Mapping[str, Any], *, histograms: bool = Tr
         from layerweaver.backend_sim.run.run import run_once  # noqa: PLC0415
 
         document = run_document(run_once(prepared, policy, request), histograms=histograms)
-        if said := prepared.scenario.nothing_drawn(request.seed):
+        if said := prepared.scenario.of_seeds(request.seed):
             document["warnings"] = [*document.get("warnings", []), *said]
     if document.get("interrupted"):
         raise KeyboardInterrupt
