@@ -66,6 +66,12 @@ class CostTable:
         return self.latency.waited_bytes(self.spills, self.activation_budget_bytes)
 
     @property
+    def waited_bytes_of_rows(self) -> NDArray[np.int64]:
+        """The same of every row, shape (rows,)."""
+        pieces = np.bincount(self.layer_index, minlength=len(self.layer_names)).astype(np.int64)
+        return split_into_rows(self.waited_bytes, pieces)
+
+    @property
     def data_bytes(self) -> int:
         """DRAM traffic of all rows without what stands for the DRAM's latency."""
         return int(self.dram_bytes.sum() - self.waited_bytes.sum())

@@ -13,7 +13,14 @@ from layerweaver.backend_sim.engine.events import set_event
 from layerweaver.backend_sim.engine.queues import _ask_for_refill, _longest_fetch, _set_ready
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.backend_sim.llm.batching import emit, freeze, plan
-from layerweaver.backend_sim.llm.iteration import count_members, deadline_of, next_row, price, set_row
+from layerweaver.backend_sim.llm.deadlines import deadline_of
+from layerweaver.backend_sim.llm.iteration import (
+    count_members,
+    next_row,
+    next_row_bytes,
+    price,
+    set_row,
+)
 from layerweaver.ir.clock import ns_to_cycles_up
 from layerweaver.ir.limits import MAX_END_SECONDS
 from layerweaver.scheduler.machine.jit import inlined
@@ -25,6 +32,7 @@ __all__ = [
     "begin_iteration",
     "finish_iteration",
     "form_iteration",
+    "iteration_row_bytes",
     "load_iteration_row",
     "show_iteration_row",
 ]
@@ -117,6 +125,12 @@ def show_iteration_row(state: State, index: int) -> None:
         head.latest_start = head.deadline - head.remaining_cycles
 
 
+def iteration_row_bytes(state: State, index: int) -> int:
+    """Bytes that the head's row moves through DRAM, without its latency."""
+    decoder = state.llm.decoders[state.tenants[index].decoder]
+    return next_row_bytes(state.llm, decoder)
+
+
 def begin_iteration(state: State, index: int) -> None:
     """The head's first row is about to be scheduled: freeze its members."""
     freeze(state.llm, state.llm.decoders[state.tenants[index].decoder], state.visible.machine.now)
@@ -156,6 +170,10 @@ def _no_rows(state: State, index: int, most: int) -> int:  # noqa: ARG001
     return 0
 
 
+def _no_bytes(state: State, index: int) -> int:  # noqa: ARG001
+    return 0
+
+
 def _no_end(state: State, index: int, done: int, now: int) -> None:
     pass
 
@@ -165,6 +183,7 @@ WITHOUT_DECODERS: Mapping[str, Callable[..., Any]] = {
     "begin_iteration": _no_row,
     "finish_iteration": _no_end,
     "form_iteration": _no_head,
+    "iteration_row_bytes": _no_bytes,
     "load_iteration_row": _no_row,
     "run_on": _no_rows,
 }

@@ -13,6 +13,7 @@ from layerweaver.backend_sim.engine.decoding import begin_iteration
 from layerweaver.backend_sim.engine.events import EARLIEST, set_event
 from layerweaver.backend_sim.engine.lone import run_on
 from layerweaver.backend_sim.engine.queues import begin_waiting, next_event
+from layerweaver.backend_sim.engine.recording import record_row
 from layerweaver.backend_sim.engine.state import State, Totals
 from layerweaver.scheduler.machine.jit import apart, counted, inlined
 from layerweaver.scheduler.machine.timelines import append_fetch, fetch_end_of, rebase, release
@@ -184,7 +185,7 @@ def _schedule(state: State, index: int, recording: bool) -> None:
     append_fetch(view, head.weight_scaled, done)
     machine.fetch_end, machine.compute_end = fetch_end, done
     if recording:
-        _record(state, index, compute_start)
+        record_row(state, index, compute_start)
     totals.held_cycles = 0
     state.recent[counted(totals.recent)] = fetch_end
     if totals.recent < totals.dispatch_ahead:
@@ -310,33 +311,3 @@ def _leave_out(state: State, head: Head, at: _Moments) -> None:
 def _outside(totals: Totals, begin: int, end: int) -> int:
     """How much of an interval lies before or after the measured time."""
     return max(0, min(totals.measured_from, end) - begin) + max(0, end - max(totals.measured_until, begin))
-
-
-@apart
-def _record(state: State, index: int, compute_start: int) -> None:
-    """Write the row just scheduled into the log."""
-    machine, totals = state.visible.machine, state.totals
-    head = state.visible.heads[index]
-    entry = state.log[totals.recorded]
-    entry.tenant = index
-    entry.request = head.request
-    entry.batch = head.batch
-    entry.profile = head.profile - state.tenants[index].first_profile
-    entry.row = head.row
-    entry.fetch_start = machine.start
-    entry.fetch_end = machine.fetch_end
-    entry.compute_start = compute_start
-    entry.compute_end = machine.compute_end
-    entry.decided_at = machine.now
-    entry.mode = machine.mode
-    entry.candidates = machine.ready_count
-    resident = head.weight_scaled
-    for position in range(machine.first, machine.last - 1):
-        live = state.visible.fetches[position & machine.mask]
-        if live.done > machine.fetch_end:
-            following = state.visible.fetches[(position + 1) & machine.mask]
-            resident += following.before_scaled - live.before_scaled
-    entry.resident_bytes = resident // machine.scale
-    entry.queued = machine.queued
-    entry.held_cycles = totals.held_cycles
-    totals.recorded += 1

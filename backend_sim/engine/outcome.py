@@ -81,6 +81,9 @@ class ScheduleLog:
         resident_bytes: Weight bytes resident when the fetch ended, this row included.
         queued: Requests waiting in all queues at the decision.
         held_cycles: How long the policy had held the DMA for this decision, although requests were waiting.
+        dram_bytes: Bytes that the fetch moves, without the DRAM's latency.
+        weight_bytes: Bytes that the row keeps in the weight buffer.
+        fetch_cycles: Cycles of the fetch without stalls.
         mode_names: The policy's reasons (throughput, deadline, starvation rules, failsafe, ...).
     """
 
@@ -99,6 +102,9 @@ class ScheduleLog:
     resident_bytes: NDArray[np.int64]
     queued: NDArray[np.int64]
     held_cycles: NDArray[np.int64]
+    dram_bytes: NDArray[np.int64]
+    weight_bytes: NDArray[np.int64]
+    fetch_cycles: NDArray[np.int64]
     mode_names: tuple[str, ...]
 
 

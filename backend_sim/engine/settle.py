@@ -78,7 +78,7 @@ def collect(
         idle,
         dict(zip(modes, state.mode_counts.tolist(), strict=True)),
         interrupted,
-        None if log is None else _schedule_log(log, modes),
+        None if log is None else _schedule_log(given, log, modes),
         int(totals.pre_emptions),
         saving,
         tuple(int(tenant.late) for tenant in state.tenants),
@@ -113,7 +113,14 @@ def _busy(given: SimulationInput, state: State) -> tuple[int, int]:
     return compute, dram
 
 
-def _schedule_log(pieces: list[NDArray[np.void]], modes: tuple[str, ...]) -> ScheduleLog:
+def _schedule_log(
+    given: SimulationInput, pieces: list[NDArray[np.void]], modes: tuple[str, ...]
+) -> ScheduleLog:
     entries = np.concatenate(pieces) if pieces else np.zeros(0, LOG)
     columns = {name: np.ascontiguousarray(entries[name]) for name in LOG.names or ()}
+    for index, tenant in enumerate(given.tenants):
+        for place, table in enumerate(profile.table for profile in tenant.profiles):
+            if tenant.decoder is None and table.latency is not None:
+                mine = np.flatnonzero((columns["tenant"] == index) & (columns["profile"] == place))
+                columns["dram_bytes"][mine] -= table.waited_bytes_of_rows[columns["row"][mine]]
     return ScheduleLog(**columns, mode_names=modes)

@@ -1,4 +1,4 @@
-"""What the iteration being prepared costs, row by row, and by when it has to be done.
+"""What the iteration being prepared costs, row by row.
 
 Plain functions that numba compiles. All members are counted at once by :func:`count_members`;
 :func:`price` then fills in the distinct rows.
@@ -13,7 +13,6 @@ from layerweaver.backend_sim.llm.batching import is_decoding, is_finished
 from layerweaver.backend_sim.llm.decoder import PRICED, TIMINGS, Decoder
 from layerweaver.backend_sim.llm.pricing import price_rows
 from layerweaver.backend_sim.llm.state import LlmState, Shape
-from layerweaver.ir.clock import ns_to_cycles_down
 from layerweaver.scheduler.iterations.rows import FEATURES, SEEN
 from layerweaver.scheduler.machine.jit import apart, inlined
 from layerweaver.scheduler.machine.view import NEVER, Head, Machine
@@ -22,9 +21,9 @@ __all__ = [
     "Tile",
     "cold_cycles",
     "count_members",
-    "deadline_of",
     "go_on",
     "next_row",
+    "next_row_bytes",
     "price",
     "set_row",
     "tile_of",
@@ -235,6 +234,14 @@ def set_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> No
     )
 
 
+def next_row_bytes(llm: LlmState, decoder: Decoder) -> int:
+    """What the iteration's next tile moves without the DRAM's latency."""
+    row = decoder.first_row + decoder.table_row
+    shape = llm.shapes[decoder.first_shape + llm.row_shape[row]]
+    more = 1 if decoder.tile >= shape.tiles - shape.data_bytes % shape.tiles else 0
+    return shape.data_bytes // shape.tiles + more  # type: ignore[no-any-return]
+
+
 @inlined
 def next_row(llm: LlmState, decoder: Decoder, head: Head, machine: Machine) -> None:
     """Count the tile that was scheduled and go on to the one after it."""
@@ -270,37 +277,3 @@ def _timed(llm: LlmState, decoder: Decoder) -> int:
             cycles += rates[at + PER_PAIR] * new * request.computed
             cycles += rates[at + PER_SQUARE] * new * new
     return int(cycles) + decoder.overhead_cycles
-
-
-def deadline_of(llm: LlmState, decoder: Decoder, standalone_cycles: int, clock_hz: int) -> int:
-    """Cycle by which the planned iteration should be done: the least deadline of its members.
-
-    A first token is due ``ttft`` after the request, and a prompt that needs r more iterations after this one
-    as long before that as r of them take. Further tokens are due ``tpot`` each after the first, or ``itl``
-    after the one before where every gap counts.
-    """
-    least = NEVER
-    first = decoder.first_line
-    for place in range(first, first + decoder.plan_running + decoder.plan_admitted):
-        new = llm.new[place]
-        request = llm.requests[llm.line[place]]
-        if new == 0 or is_finished(request):
-            continue
-        due_ns = -1
-        if request.generated == 0:
-            if decoder.ttft_ns >= 0:
-                due_ns = request.scheduled_ns + decoder.ttft_ns
-        elif decoder.strict != 0:
-            if decoder.itl_ns >= 0:
-                due_ns = request.last_ns + decoder.itl_ns
-        elif decoder.tpot_ns >= 0:
-            due_ns = request.first_ns + request.generated * decoder.tpot_ns
-        if due_ns < 0:
-            continue
-        left = request.prompt + request.generated - request.computed - new
-        chunk = decoder.budget
-        if decoder.long_prefill > 0:
-            chunk = min(chunk, decoder.long_prefill)
-        more = (left + chunk - 1) // chunk
-        least = min(least, ns_to_cycles_down(due_ns, clock_hz) - more * standalone_cycles)
-    return least

@@ -158,13 +158,12 @@ def _timeline(
     from_ms = window_ns[0] / 1e6
     if len(kept) < total:
         from_ms = max(from_ms, float(log.fetch_start[kept].min()) * ms)
-    names, dram_bytes = [], []
+    names = []
     for entry in kept.tolist():
         tenant = simulation_input.tenants[int(log.tenant[entry])]
         table = tenant.profiles[int(log.profile[entry])].table
         row = int(log.row[entry])
         names.append(table.layer_names[int(table.layer_index[row])])
-        dram_bytes.append(int(table.dram_bytes[row]))
     return {
         "from_ms": from_ms,
         "to_ms": window_ns[1] / 1e6,
@@ -174,7 +173,7 @@ def _timeline(
         "request": log.request[kept].tolist(),
         "batch": log.batch[kept].tolist(),
         "layer": names,
-        "dram_bytes": dram_bytes,
+        "dram_bytes": log.dram_bytes[kept].tolist(),
         "fetch_start_ms": (log.fetch_start[kept] * ms).tolist(),
         "fetch_end_ms": (log.fetch_end[kept] * ms).tolist(),
         "compute_start_ms": (log.compute_start[kept] * ms).tolist(),

@@ -77,12 +77,6 @@ class MachineTracks:
             for p, profile in enumerate(tenant.profiles)
         }
 
-        self.memory_cycles = {
-            (t, p): profile.table.memory_cycles
-            for t, tenant in enumerate(self.tenants)
-            for p, profile in enumerate(tenant.profiles)
-        }
-
     def events(self) -> Iterator[Event]:
         """All events of the machine, track after track, each in ascending time."""
         yield from self._metadata()
@@ -102,8 +96,8 @@ class MachineTracks:
         for entry in np.argsort(starts, kind="stable").tolist():
             t, p, row = int(log.tenant[entry]), int(log.profile[entry]), int(log.row[entry])
             table = self.tenants[t].profiles[p].table
-            dram_bytes = int(table.dram_bytes[row])
-            if tid == DRAM and dram_bytes == 0:
+            fetch_cycles = int(log.fetch_cycles[entry])
+            if tid == DRAM and fetch_cycles == 0:
                 yield from self._held(entry)
                 continue
             cycles = int(ends[entry] - starts[entry])
@@ -116,12 +110,12 @@ class MachineTracks:
                 "request": int(log.request[entry]),
                 "batch": int(log.batch[entry]),
                 "cycles": cycles,
-                "bytes": dram_bytes,
-                "weight_bytes": int(table.weight_bytes[row]),
+                "bytes": int(log.dram_bytes[entry]),
+                "weight_bytes": int(log.weight_bytes[entry]),
             }
             if tid == DRAM:
                 yield from self._held(entry)
-                arguments["stalled_cycles"] = max(0, cycles - int(self.memory_cycles[t, p][row]))
+                arguments["stalled_cycles"] = cycles - fetch_cycles
             yield {
                 "name": self.labels[t],
                 "cat": "fetch" if tid == DRAM else "compute",
@@ -193,8 +187,7 @@ class MachineTracks:
             if position < count:
                 current = int(log.resident_bytes[entry])
             else:
-                table = self.tenants[int(log.tenant[entry])].profiles[int(log.profile[entry])].table
-                current = max(0, current - int(table.weight_bytes[int(log.row[entry])]))
+                current = max(0, current - int(log.weight_bytes[entry]))
             yield int(times[position]), current
 
     def _queue_points(self) -> Iterator[tuple[int, int]]:

@@ -125,8 +125,7 @@ class RequestTracks:
 
     def _first_slice(self, entry: int) -> tuple[int, int, int]:
         log = self.run.log
-        table = self.tenants[int(log.tenant[entry])].profiles[int(log.profile[entry])].table
-        if table.dram_bytes[int(log.row[entry])]:
+        if log.fetch_cycles[entry]:
             return self.machine.ns(log.fetch_start[entry]), self.machine.pid, DRAM
         return self.machine.ns(log.compute_start[entry]), self.machine.pid, COMPUTE
 

@@ -108,7 +108,18 @@ def _run(given: SimulationInput, times_ns: list[NDArray[np.int64]]) -> Simulatio
         resident = [(size, done) for size, done in resident if done > end] + [(weights, compute_end)]
         queued = sum(int((arrive[i][nxt[i] :] <= tm).sum()) for i in (0, 1))
         row_of_log = [t, nxt[t], 1, 0, r, start, end, compute_start, compute_end, tm, int(queued > 3)]
-        entries.append([*row_of_log, len(waiting), sum(size for size, _ in resident), queued, 0])
+        entries.append(
+            [
+                *row_of_log,
+                len(waiting),
+                sum(size for size, _ in resident),
+                queued,
+                0,
+                weights,
+                weights,
+                fetched,
+            ]
+        )
         tm, tc = end, compute_end
         row[t] += 1
         if row[t] == table.rows:
