@@ -105,6 +105,10 @@ class Arrival(Section):
         """Mean arrival rate in queries per second; None where it is not known beforehand."""
         return None
 
+    def shape_s(self, duration_s: float | None) -> float | None:  # noqa: ARG002
+        """Seconds that show all its rates in their shares; None where it is steady or goes by requests."""
+        return None
+
     @property
     def draws(self) -> bool:
         """Whether its times are drawn, so that another seed gives others."""

@@ -32,6 +32,9 @@ __all__ = [
     "two_state_phases",
 ]
 
+_DRAWN_CYCLES = 10
+"""So many changes there and back make their drawn times about as long as they are on average (*ours*)."""
+
 
 class MmppSpec(Arrival):
     """Two-state Markov-modulated Poisson arrivals."""
@@ -52,6 +55,10 @@ class MmppSpec(Arrival):
         """Both states' rates, weighted by their mean times."""
         low_s, high_s = self.mean_s
         return (self.qps[0] * low_s + self.qps[1] * high_s) / (low_s + high_s)
+
+    def shape_s(self, duration_s: float | None) -> float:  # noqa: ARG002
+        """Several times both states: how long each lasts is drawn."""
+        return _DRAWN_CYCLES * sum(self.mean_s)
 
     def check(self, length: Length, place: str) -> None:
         """The states' times must also be in proportion to the whole."""
@@ -87,6 +94,10 @@ class RampSpec(Arrival):
             return mean * ramp_s / duration_s + self.qps[1] * (1 - ramp_s / duration_s)
         return self.qps[0] + (self.qps[1] - self.qps[0]) * duration_s / ramp_s / 2
 
+    def shape_s(self, duration_s: float | None) -> float | None:
+        """What the mean rate is taken over: a faster ramp is above what can be served for less time."""
+        return duration_s or self.over_s
+
     def check(self, length: Length, place: str) -> None:
         """A ramp also needs a length."""
         if self.over_s is None and length.duration_s is None and not self.endless(length):
@@ -96,10 +107,13 @@ class RampSpec(Arrival):
         super().check(length, place)
 
     def source(self, asked: Asked) -> RampedPoisson:
-        """One rate growing into the other."""
+        """One rate growing into the other, over a number of queries where these are the length of a run."""
         ramp_ns = asked.duration_ns or 10**9
         if self.over_s is not None:
             ramp_ns = seconds_to_ns_nearest(self.over_s)
+        elif asked.duration_ns is None and asked.max_queries is not None:
+            mean_qps = asked.factor * (self.qps[0] + self.qps[1]) / 2
+            ramp_ns = max(1, min(MAX_ARRIVAL_NS, round(1e9 * asked.max_queries / mean_qps)))
         return RampedPoisson(_scaled(self.qps, asked), ramp_ns, asked.seed, asked.stopping)
 
 
@@ -125,6 +139,10 @@ class BurstsSpec(Arrival):
         """Both rates, weighted by their shares of the period."""
         share = self.burst_s / self.period_s
         return self.qps[0] * (1 - share) + self.qps[1] * share
+
+    def shape_s(self, duration_s: float | None) -> float:  # noqa: ARG002
+        """One period."""
+        return self.period_s
 
     def check(self, length: Length, place: str) -> None:
         """The period must also be in proportion to the whole."""

@@ -47,6 +47,7 @@ class TraceArrivals(TimeStream):
 
     Attributes:
         counts_tokens: Whether any row so far had tokens, of a trace opened to read them.
+        pass_queries: Requests of one pass; None before it began again.
 
     Raises:
         TrafficError: Also while times are taken: a row that goes back in time or is otherwise bad (file, line
@@ -76,6 +77,8 @@ class TraceArrivals(TimeStream):
         self._others: set[str] = set()
         self._offset_ns = 0
         self.counts_tokens = False
+        self.pass_queries: int | None = None
+        self._given = 0
         self._file_rows, self._file_ns = 0, 0
         self._prompts, self._outputs, self._lines = array("q"), array("q"), array("q")
         self._spread_ns = spread_ns
@@ -216,6 +219,7 @@ class TraceArrivals(TimeStream):
                 return np.empty(0, np.int64)
             self._begin_again()
             piece = list(islice(self._times, CHUNK))
+        self._given += len(piece)
         if piece[-1] + self._offset_ns > _MAX_SPAN_NS:
             raise TrafficError(
                 f"spans more than {_MAX_SPAN_NS / 1e9:.2g} s",
@@ -225,6 +229,8 @@ class TraceArrivals(TimeStream):
         return self._scaled(np.array(piece, np.int64) + self._offset_ns)
 
     def _begin_again(self) -> None:
+        if self.pass_queries is None:
+            self.pass_queries = self._given
         gap = self._gap_ns()
         if gap <= 0:
             raise TrafficError(

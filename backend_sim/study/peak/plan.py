@@ -11,6 +11,7 @@ from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_sourc
 from layerweaver.backend_sim.scenario.checks import check_rates
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
+from layerweaver.backend_sim.traffic.modulated import RampSpec
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
@@ -29,6 +30,7 @@ class PeakPlan:
     Attributes:
         prepared: The scenario.
         rates_qps: Mean arrival rate per tenant as the scenario states it.
+        trace_queries: Per tenant, requests of its trace, once through; None without a trace.
         only: Index of the tenant whose rate is scaled; None for all.
         queries: Queries per trial, over all tenants.
         bound_factor: Factor at which the two-resource bound is reached.
@@ -39,6 +41,7 @@ class PeakPlan:
 
     prepared: PreparedScenario
     rates_qps: tuple[float, ...]
+    trace_queries: tuple[int | None, ...]
     only: int | None
     queries: int
     bound_factor: float
@@ -101,7 +104,7 @@ def plan_peak(
             f"{counted(queries, 'query', 'queries')} for {len(names)} tenants",
             accepted="give at least one per tenant",
         )
-    rates = _rates_qps(prepared)
+    rates, whole = _rates_qps(prepared)
     if not any(judged(scenario, index) for index in range(len(names))):
         raise ScenarioError(
             "no tenant has a deadline, so every load passes",
@@ -110,7 +113,7 @@ def plan_peak(
         )
     only = None if tenant is None else names.index(tenant)
     factor = _bound_factor(prepared, rates, only)
-    return PeakPlan(prepared, rates, only, queries, factor, seed, resolution, curve)
+    return PeakPlan(prepared, rates, whole, only, queries, factor, seed, resolution, curve)
 
 
 def judged(scenario: Scenario, index: int) -> bool:
@@ -125,21 +128,22 @@ def bound_factor(prepared: PreparedScenario) -> float:
     Raises:
         ScenarioError: If a tenant has no rate to scale, or requests take no time.
     """
-    return _bound_factor(prepared, _rates_qps(prepared), None)
+    return _bound_factor(prepared, _rates_qps(prepared)[0], None)
 
 
-def _rates_qps(prepared: PreparedScenario) -> tuple[float, ...]:
-    """Mean arrival rate of every tenant."""
+def _rates_qps(prepared: PreparedScenario) -> tuple[tuple[float, ...], tuple[int | None, ...]]:
+    """Mean arrival rate of every tenant, and of traces the requests that it is taken over."""
     check_rates(prepared.scenario)
-    return tuple(_rate_qps(prepared, index) for index in range(len(prepared.scenario.spec.tenants)))
+    found = [_rate_qps(prepared, index) for index in range(len(prepared.scenario.spec.tenants))]
+    return tuple(rate for rate, _ in found), tuple(whole for _, whole in found)
 
 
-def _rate_qps(prepared: PreparedScenario, index: int) -> float:
-    """Mean arrival rate of one tenant; a trace is read for it."""
+def _rate_qps(prepared: PreparedScenario, index: int) -> tuple[float, int | None]:
+    """The same of one tenant; a trace is read for it."""
     spec = prepared.scenario.spec
     rate = spec.tenants[index].arrival.mean_rate_qps(spec.duration_s)
     if rate is not None:
-        return rate
+        return rate, None
     source = make_source(prepared.scenario, index, TrafficRequest())
     count, first_ns, last_ns = 0, None, 0
     while isinstance(source, Arrivals) and len(times := source.take(1 << 16)):
@@ -150,7 +154,8 @@ def _rate_qps(prepared: PreparedScenario, index: int) -> float:
             "the trace is too short to have a rate",
             where=prepared.scenario.where("tenants", index, "arrival"),
         )
-    return (count - 1) * 1e9 / (last_ns - first_ns)
+    once = getattr(source, "pass_queries", None) or count
+    return (count - 1) * 1e9 / (last_ns - first_ns), min(once, count)
 
 
 def _bound_factor(prepared: PreparedScenario, rates: Sequence[float], only: int | None) -> float:
@@ -195,6 +200,7 @@ def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
             f"without a deadline: {first_of(unjudged, _NAMED, 'tenants')}; a peak does not ask how long "
             "their requests wait, nor whether all of them are served in the end"
         )
+    yield from _other_rates(plan)
     for index, tenant in enumerate(spec.tenants):
         deadline_ns = scenario.deadline_ns(index)
         if deadline_ns is None or tenant.is_llm:
@@ -204,4 +210,23 @@ def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
             yield (
                 f"{tenant.name}: one request alone takes {figure(alone_ms)} ms, its deadline is "
                 f"{deadline_ns / 1e6:g} ms: no rate can keep it"
+            )
+
+
+def _other_rates(plan: PeakPlan) -> Iterator[str]:
+    """Tenants whose rate in a trial may be another than the one that it stands for."""
+    spec = plan.prepared.scenario.spec
+    for tenant, count, whole in zip(
+        spec.tenants, plan.request(1.0, 0).queries or (), plan.trace_queries, strict=True
+    ):
+        arrival = tenant.arrival
+        if whole is not None and count > whole and not arrival.lasts():
+            yield (
+                f"{tenant.name}: the trace has {whole:,} requests and a trial asks for {count:,}; it ends "
+                "before the other tenants do; say loop: true, or fewer --queries"
+            )
+        if isinstance(arrival, RampSpec) and arrival.over_s is not None and spec.duration_s is not None:
+            yield (
+                f"{tenant.name}: the rate of its ramp is the mean over duration_s ({spec.duration_s:g} s); "
+                "a trial that lasts longer stays at the last rate"
             )

@@ -34,7 +34,8 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
 
     Of a tenant with too few queries early stopping would ask for more even with none late. And a trial at a
     load ``L`` above what a policy can serve, ``C``, ends after ``T`` with a backlog of ``(1 - C / L) T``,
-    which is late only beyond the deadline ``D``: loads up to ``C / (1 - D / T)`` pass.
+    which is late only beyond the deadline ``D``: loads up to ``C / (1 - D / T)`` pass. Where the rate of a
+    tenant changes, a trial that ends before it has been through may have seen none but its low ones.
 
     Args:
         plan: What was searched.
@@ -44,7 +45,8 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
     total = math.fsum(rates)
     few, reasons, needed = [], [], plan.queries
     longest_ns, slowest = 0.0, ""
-    for index, count in enumerate(plan.request(share, 0).queries or ()):
+    counts = plan.request(share, 0).queries or ()
+    for index, count in enumerate(counts):
         if not judged(scenario, index):
             continue
         tenant, due_ns = scenario.spec.tenants[index], scenario.deadline_ns(index)
@@ -66,4 +68,25 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
             "ms, so that loads which no policy serves for long may pass"
         )
         needed = max(needed, math.ceil(longest_ns / 1e9 * total / _MOST_HIDDEN))
+    parts = [part for index, count in enumerate(counts) if (part := _part_seen(plan, index, count, share))]
+    if parts:
+        reasons.append(
+            f"a trial sees a part of rates that change: {first_of([text for text, _ in parts], _NAMED)}"
+        )
+        needed = max(needed, *(queries for _, queries in parts))
     return Shortage(tuple(reasons), needed)
+
+
+def _part_seen(plan: PeakPlan, index: int, count: int, share: float) -> tuple[str, int] | None:
+    """What a trial sees of a tenant's changing rate, and the queries that see all; None where these do."""
+    spec, rates = plan.prepared.scenario.spec, plan.scaled_qps(share)
+    tenant, total = spec.tenants[index], math.fsum(rates)
+    whole, shape_s = plan.trace_queries[index], tenant.arrival.shape_s(spec.duration_s)
+    if whole is not None and count < whole:
+        return f"{count:,} of {whole:,} requests of {tenant.name}", math.ceil(
+            (whole + 0.5) * total / rates[index]
+        )
+    if shape_s is not None and plan.queries < math.floor(shape_s * total):
+        lasted_s = plan.queries / total
+        return f"{figure(lasted_s)} of {figure(shape_s)} s of {tenant.name}", math.ceil(shape_s * total)
+    return None
