@@ -91,7 +91,21 @@ def _axis(name: str, given: Any, base: Mapping[str, Any], source: YamlSource) ->
     axis = _read(name, given, where)
     for value in axis.values if axis.range is None or axis.range.points is not None else ():
         check_value(name, value, where)
+    _refuse_twice(axis, where)
     return axis
+
+
+def _refuse_twice(axis: AxisValues, where: str) -> None:
+    """Points that are run twice would count as two."""
+    seen: set[Any] = set()
+    for value in axis.values if axis.range is None or axis.range.points is not None else ():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        key = value if number else json.dumps(value, sort_keys=True, default=str)
+        if key in seen:
+            raise ScenarioError(
+                f"{str(label(value))[:60]} stands twice", where=where, accepted="give every value once"
+            )
+        seen.add(key)
 
 
 def check_value(name: str, value: Any, where: str) -> None:

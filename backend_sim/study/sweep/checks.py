@@ -23,7 +23,7 @@ from layerweaver.backend_sim.study.sweep.measure import npu_key, scenario_of, wi
 from layerweaver.backend_sim.study.sweep.npu_changes import changed_npu
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.costmodel import load_npu
-from layerweaver.ir import LayerweaverError
+from layerweaver.ir import LayerweaverError, PolicyError
 from layerweaver.scheduler.compile.given_graphs import names_file
 from layerweaver.scheduler.compile.sources import ModelSource
 from layerweaver.scheduler.policies import load_policy
@@ -62,6 +62,23 @@ def check_values(study: Study) -> None:
     """Refuse a value that config, policy or scenario refuse whatever the other axes have."""
     for axes, attempt in _parts(study):
         _check_group(study, axes, attempt)
+    _check_policies(study)
+
+
+def _check_policies(study: Study) -> None:
+    """Refuse one setting of a policy in two spellings."""
+    for axis in study.axes:
+        seen: list[object] = []
+        for value in axis.values if axis.name == "policy" else ():
+            policy = load_policy(own_policy(value, study.job.allow_code, Path(study.job.folder).joinpath))
+            setting = (policy.file, policy.as_dict())
+            if setting in seen:
+                raise PolicyError(
+                    "is a setting that stands twice",
+                    where=f"{study.source.where(('axes', axis.name))} = {label(value)}",
+                    accepted="give every setting once",
+                )
+            seen.append(setting)
 
 
 def with_whole_axes(study: Study) -> Study:

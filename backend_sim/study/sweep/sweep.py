@@ -28,6 +28,7 @@ from layerweaver.backend_sim.study.sweep.store import Store
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.backend_sim.study.sweep.summary import summary
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows, write_tables
+from layerweaver.backend_sim.study.sweep.without_effect import without_effect
 from layerweaver.backend_sim.study.sweep.workers import workers
 from layerweaver.ir import OutputError
 from layerweaver.ir.text import counted
@@ -64,7 +65,7 @@ def sweep(
 
     Returns:
         ``{"points", "done_before", "failed", "pareto", "sensitivity"}``, with ``to_dataframe()``; also
-        ``warnings`` where points warn of something.
+        ``warnings`` where points warn of something, or something that is stated changes nothing.
 
     Raises:
         LayerweaverError: If the study is wrong, has changed since the folder was begun, or the folder is in
@@ -147,7 +148,7 @@ def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, object]:
     columns = point_columns(store, axes)
     rows = point_rows(store, axes, columns, said.pareto)
     pareto = [dict(zip(columns[:-1], row[:-1], strict=True)) for row in rows]
-    warned = _warned(store)
+    warned = [*without_effect(study, store), *_warned(store)]
     return {
         "pareto": pareto,
         "sensitivity": [item.document() for item in said.sensitivity],

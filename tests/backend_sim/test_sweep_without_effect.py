@@ -1,0 +1,91 @@
+"""What a study states and what changes nothing is said; what it states twice is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_study import study_scenario, write_study
+
+from layerweaver.backend_sim.study.sweep.sweep import sweep
+from layerweaver.ir import LayerweaverError
+
+NO_AIMS: dict[str, Any] = {}
+
+
+def _warnings(folder: Path, **changes: Any) -> list[str]:
+    study = write_study(folder, objectives=NO_AIMS, **changes)
+    result = sweep(study, folder / "out")
+    assert not result["failed"]
+    found: list[str] = result.get("warnings", [])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ({"seed": [1, 2], "load": [0.3, 0.6]}, []),
+        ({"tenants.a.b.arrival.seed": [5, 6], "seed": [1, 2]}, ["tenants.a.b.arrival.seed"]),
+        ({"load": [0.3, 0.6], "tenants.a.b.queue.limit": [900, 1000]}, ["tenants.a.b.queue.limit"]),
+        ({"policy": ["fcfs", "edf"], "dispatch_ahead": [0]}, []),
+    ],
+)
+def test_an_axis_that_changes_no_figure_is_said(
+    tmp_path: Path, axes: dict[str, Any], said: list[str]
+) -> None:
+    assert _warnings(tmp_path, axes=axes) == [f"axis {name}: no figure differs" for name in said]
+
+
+def test_one_pair_that_differs_is_enough(tmp_path: Path) -> None:
+    deadlines = {"tenants.a.b.deadline_ms": [0.5, 5], "policy": ["fcfs", "edf", "fair", "llf"]}
+    assert _warnings(tmp_path, axes=deadlines) == []
+
+
+@pytest.mark.parametrize(
+    ("measure", "axes", "said"),
+    [
+        ("cost", {"seed": [1, 2], "npu.dram.bandwidth_gb_s": [100, 200]}, ["axis seed: no figure differs"]),
+        ("cost", {"tenants.a.b.deadline_ms": [1, 2]}, ["axis tenants.a.b.deadline_ms: no figure differs"]),
+        ("peak", {"duration_s": [1, 2]}, ["axis duration_s: no figure differs"]),
+    ],
+)
+def test_axes_that_a_measure_does_not_know(
+    tmp_path: Path, measure: str, axes: dict[str, Any], said: list[str]
+) -> None:
+    scenario = study_scenario(policy="fcfs")
+    found = _warnings(tmp_path, scenario=scenario, measure=measure, axes=axes, queries=1000)
+    assert [line for line in found if line.startswith("axis")] == said
+    assert any(line.startswith("queries changes nothing") for line in found) == (measure == "cost")
+
+
+def test_keys_of_samples_and_grids(tmp_path: Path) -> None:
+    (said,) = _warnings(tmp_path, axes={"load": [0.3, 0.6]}, sample={"kind": "grid", "seed": 3})
+    assert said == "sample.seed changes nothing: a grid draws nothing"
+    drawn = {"load": {"from": 0.3, "to": 0.6, "points": 3}}
+    other = tmp_path / "other"
+    other.mkdir()
+    (said,) = _warnings(other, axes=drawn, sample={"kind": "random", "points": 2})
+    assert said == "axes.load.points changes nothing: random draws from the whole range"
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"seed": [1, 2, 1]}, "axes.seed: 1 stands twice; give every value once"),
+        ({"load": [0.5, 0.50]}, "axes.load: 0.5 stands twice"),
+        ({"load": {"from": 0.5, "to": 0.5, "points": 3}}, "axes.load: 0.5 stands twice"),
+        ({"tenants.a.b.batch": [1, 1.0]}, "axes.tenants.a.b.batch: 1.0 stands twice"),
+        ({"npu": ["memory-centric", "memory-centric"]}, "axes.npu: memory-centric stands twice"),
+        (
+            {"policy": ["edf", "edf:commit=late"]},
+            "axes.policy = edf:commit=late: is a setting that stands twice",
+        ),
+        ({"policy": ["edf", {"name": "edf", "commit": "late"}]}, "is a setting that stands twice"),
+    ],
+)
+def test_a_value_that_stands_twice_is_refused(tmp_path: Path, axes: dict[str, Any], message: str) -> None:
+    with pytest.raises(LayerweaverError) as caught:
+        sweep(write_study(tmp_path, objectives=NO_AIMS, axes=axes), tmp_path / "out")
+    assert message in str(caught.value)
+    assert not (tmp_path / "out").exists()
