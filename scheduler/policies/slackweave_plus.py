@@ -24,13 +24,15 @@ from layerweaver.scheduler.rules.commitment import (
     LATE,
     MARK,
     has_full_queue,
-    hide_early,
+    hide,
     lead_of,
     show_all,
+    some_are_late,
 )
 from layerweaver.scheduler.rules.deadline_guard import GUARDED_MODES, guard
 from layerweaver.scheduler.rules.least_idle import BY_SLACK, weave
 from layerweaver.scheduler.rules.most_to_lose import most_to_lose
+from layerweaver.scheduler.rules.patience import NOBODY
 
 __all__ = ["POLICY", "choose"]
 
@@ -45,14 +47,7 @@ def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
     machine.mode = FIRST
     chosen = view.ready[0]
     if machine.ready_count > 1:
-        first = most_to_lose(view)
-        chosen = first
-        if machine.one_kind == 0:
-            woven = weave(view, BY_SLACK, False)
-            if woven != first and _fits_in(view, woven, first):
-                chosen = woven
-            if chosen == first:
-                machine.mode = FIRST
+        chosen = _first(view)
     if options.commit != LATE:
         return chosen
     ahead = machine.compute_end - machine.start
@@ -69,14 +64,35 @@ def _woven(view: View, options: Any) -> int:
     """Layerweaver+'s choice among the heads that may be committed now, or nobody yet."""
     machine, shown = view.machine, view
     ahead = machine.compute_end - machine.start
-    early = options.commit == LATE and ahead > MARK * machine.longest_fetch_cycles
-    exempt_cycles = machine.exempt_cycles
-    if early:
-        if hide_early(view, ahead, exempt_cycles) == 0:
+    if options.commit != LATE or ahead <= MARK * machine.longest_fetch_cycles:
+        ahead = 0
+    late, exempt_cycles = some_are_late(view), machine.exempt_cycles
+    hides = late or ahead > 0
+    if hides:
+        if hide(view, ahead, exempt_cycles, late) == 0:
             return show_all(view, HOLD, ahead, exempt_cycles)
         shown = View(machine, view.heads, view.spare, view.fetches, view.ready)
     chosen = guard(shown, weave(shown, BY_SLACK, True), 0, True, True)
-    return show_all(view, chosen, ahead, exempt_cycles) if early else chosen
+    return show_all(view, chosen, ahead, exempt_cycles) if hides else chosen
+
+
+def _first(view: View) -> int:
+    """The tenant with the most to lose, or one whose row fits in before it."""
+    machine = view.machine
+    first = most_to_lose(view)
+    if machine.one_kind != 0:
+        return first
+    chosen, shown = first, view
+    late = some_are_late(view)
+    if late:
+        hide(view, 0, NOBODY, True)
+        shown = View(machine, view.heads, view.spare, view.fetches, view.ready)
+    woven = weave(shown, BY_SLACK, False)
+    if woven != first and _fits_in(view, woven, first):
+        chosen = woven
+    else:
+        machine.mode = FIRST
+    return show_all(view, chosen, 0, NOBODY) if late else chosen
 
 
 def _fits_in(view: View, woven: int, first: int) -> bool:

@@ -26,9 +26,10 @@ __all__ = [
     "begins_at",
     "decide",
     "has_full_queue",
-    "hide_early",
+    "hide",
     "lead_of",
     "show_all",
+    "some_are_late",
 ]
 
 LATE, EARLY = 0, 1
@@ -72,12 +73,29 @@ def _too_early(head: Head, ahead: int, exempt_cycles: int) -> bool:
 
 
 @inlined
-def hide_early(view: View, ahead: int, exempt_cycles: int) -> int:
+def _is_late(head: Head) -> bool:
+    """Whether a request cannot be in time, need not be finished and takes nobody's room in the queue."""
+    return head.hopeless != 0 and head.row == 0 and not has_full_queue(head)
+
+
+@inlined
+def some_are_late(view: View) -> bool:
+    """Whether some heads, but not all, cannot be in time and have not begun."""
+    count = 0
+    for k in range(view.machine.ready_count):
+        if _is_late(view.heads[view.ready[k]]):
+            count += 1
+    return count > 0 and count < view.machine.ready_count
+
+
+@inlined
+def hide(view: View, ahead: int, exempt_cycles: int, late: bool) -> int:
     """Write heads that may be committed now into ``view.spare``, the others behind them; return how many may.
 
-    Heads whose deadline is no more than ``exempt_cycles`` after their arrival are not held.
-    Sets ``machine.hold_until`` to the cycle at which one of the others may, and the counts of both in
-    ``machine``: :func:`show_all` undoes that.
+    Heads may not that are too early for a backlog of ``ahead`` cycles (none if it is 0), unless their deadline
+    is no more than ``exempt_cycles`` after their arrival; and, if ``late``, those that cannot be in time and
+    have not begun. Sets ``machine.hold_until`` to the cycle at which one of those that are too early may, and
+    the counts of both in ``machine``: :func:`show_all` undoes that.
     """
     machine, heads = view.machine, view.heads
     count = machine.ready_count
@@ -85,13 +103,15 @@ def hide_early(view: View, ahead: int, exempt_cycles: int) -> int:
     kept, hidden = 0, count
     for k in range(count):
         head = heads[view.ready[k]]
-        if _too_early(head, ahead, exempt_cycles):
-            mark = max(mark, MARK * lead_of(head))
+        early = _too_early(head, ahead, exempt_cycles)
+        if early or (late and _is_late(head)):
             hidden -= 1
             view.spare[hidden] = view.ready[k]  # type: ignore[index]
         else:
             view.spare[kept] = view.ready[k]  # type: ignore[index]
             kept += 1
+        if early:
+            mark = max(mark, MARK * lead_of(head))
     machine.hold_until = machine.compute_end - mark - machine.decision_cycles
     machine.ready_count = kept
     machine.hidden_count = count - kept
@@ -120,7 +140,7 @@ def decide(view: View, options: Any, memory: Memory) -> int:
     ahead = machine.compute_end - machine.start
     early = options.hides != 0 and ahead > MARK * machine.longest_fetch_cycles
     if early:
-        if hide_early(view, ahead, NOBODY) == 0:
+        if hide(view, ahead, NOBODY, False) == 0:
             return show_all(view, HOLD, ahead, NOBODY)
         shown = View(machine, view.heads, view.spare, view.fetches, view.ready)
     chosen = choose(shown, options, memory)
