@@ -7,7 +7,8 @@
 3. The tenant with the highest answer goes first, unless it loses nothing by letting the one with the least
    slack go before; ties go to the least slack. Who cannot be in time goes last: a tenant, and of each tenant
    the requests that cannot, behind its others; but before a longer row where nobody loses by that.
-4. A row that leaves less idle time goes before if it delays the first one by less than its own time.
+4. A row that leaves less idle time goes before if it delays the first one by less than its own time. What
+   cannot be in time and has not begun is not woven, here or in 1, while anything else can be served.
 5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row; for a full
    queue, as early as the others can wait. Nobody is held who has a quarter of all others' time, if what is
    fetched meanwhile computes for long.
@@ -67,13 +68,12 @@ def _woven(view: View, options: Any) -> int:
     if options.commit != LATE or ahead <= MARK * machine.longest_fetch_cycles:
         ahead = 0
     late, exempt_cycles = some_are_late(view), machine.exempt_cycles
-    hides = late or ahead > 0
-    if hides:
+    if late or ahead > 0:
         if hide(view, ahead, exempt_cycles, late) == 0:
             return show_all(view, HOLD, ahead, exempt_cycles)
         shown = View(machine, view.heads, view.spare, view.fetches, view.ready)
     chosen = guard(shown, weave(shown, BY_SLACK, True), 0, True, True)
-    return show_all(view, chosen, ahead, exempt_cycles) if hides else chosen
+    return show_all(view, chosen, ahead, exempt_cycles)
 
 
 def _first(view: View) -> int:
@@ -92,7 +92,7 @@ def _first(view: View) -> int:
         chosen = woven
     else:
         machine.mode = FIRST
-    return show_all(view, chosen, 0, NOBODY) if late else chosen
+    return show_all(view, chosen, 0, NOBODY)
 
 
 def _fits_in(view: View, woven: int, first: int) -> bool:

@@ -92,9 +92,9 @@ def some_are_late(view: View) -> bool:
 def hide(view: View, ahead: int, exempt_cycles: int, late: bool) -> int:
     """Write heads that may be committed now into ``view.spare``, the others behind them; return how many may.
 
-    Heads may not that are too early for a backlog of ``ahead`` cycles (none if it is 0), unless their deadline
-    is no more than ``exempt_cycles`` after their arrival; and, if ``late``, those that cannot be in time and
-    have not begun. Sets ``machine.hold_until`` to the cycle at which one of those that are too early may, and
+    Those may not that are too early for a backlog of ``ahead`` cycles (nobody is if it is 0) and whose
+    deadline is more than ``exempt_cycles`` after their arrival; and, if ``late``, those that cannot be in
+    time and have not begun. Sets ``machine.hold_until`` to the cycle at which one that is too early may, and
     the counts of both in ``machine``: :func:`show_all` undoes that.
     """
     machine, heads = view.machine, view.heads

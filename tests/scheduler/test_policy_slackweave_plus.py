@@ -86,6 +86,25 @@ def test_a_late_request_goes_before_a_longer_row_where_nobody_loses_by_that(desk
     assert desk(POLICY, 2).decide({0: late | {"full": 2, "delay_cycles": 60}, 1: row}, **at) == 1
 
 
+@pytest.mark.parametrize(("limit", "mode"), [(9000, "single"), (20, "most to lose")])
+def test_a_late_request_is_woven_in_nowhere_while_another_can_be_served(
+    desk: Any, limit: int, mode: str
+) -> None:
+    # The compute engine would idle while tenant 1's row is fetched, so weaving takes tenant 0's.
+    late = {"deadline": 250, "limit_cycles": limit, "fetch_cycles": 1, "hopeless": 1, "passed": 1}
+    other = {"deadline": 20_000, "limit_cycles": 9000, "compute_intensive": 0, "fetch_cycles": 50}
+    other |= {"left_compute_cycles": 50, "full_compute_cycles": 50}
+    at = {"now": 200, "start": 200, "compute_end": 200}
+    served = desk(POLICY, 2)
+    assert served.decide({0: late, 1: other}, **at) == 1
+    assert served.mode == mode
+    # One that has begun is in the way of those behind it, and whoever comes to a full queue is lost.
+    assert desk(POLICY, 2).decide({0: late | {"row": 1}, 1: other}, **at) == 0
+    assert desk(POLICY, 2).decide({0: late | {"queue_limit": 1}, 1: other}, **at) == 0
+    # Where nobody can be in time, all are woven.
+    assert desk(POLICY, 2).decide({0: late, 1: other | {"hopeless": 1, "passed": 1}}, **at) == 0
+
+
 def test_a_full_queue_is_emptied_as_early_as_the_others_can_wait(desk: Any) -> None:
     head = {"deadline": 500, "limit_cycles": 500, "arrived": 10}
     other = {"limit_cycles": 500, "deadline": 900, "arrived": 10}
