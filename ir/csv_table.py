@@ -13,7 +13,7 @@ from layerweaver.ir.errors import LayerweaverError
 from layerweaver.ir.files import read_bounded
 from layerweaver.ir.text import counted
 
-__all__ = ["COMMAS", "CsvRow", "CsvTable", "other_marks"]
+__all__ = ["COMMAS", "CsvRow", "CsvTable", "beyond_header", "other_marks"]
 
 COMMAS = "commas, and points in numbers"
 """What is accepted in place of :func:`other_marks`."""
@@ -26,6 +26,16 @@ def other_marks(header: Sequence[str]) -> str:
     """That what divides the cells of a header is no comma, in words; empty where nothing says so."""
     found = (name for mark, name in _OTHER_MARKS.items() if len(header) == 1 and mark in header[0])
     return next((f"cells are divided by {name}" for name in found), "")
+
+
+def beyond_header(header: Sequence[str], cells: Sequence[str]) -> str:
+    """That a row has something behind the last column, in words; empty where it has not.
+
+    So has a number with a comma in it, whose other part nobody would read.
+    """
+    if not any(cell.strip() for cell in cells[len(header) :]):
+        return ""
+    return f"the row has {counted(len(cells), 'value')} for {counted(len(header), 'column')}"
 
 
 class CsvRow(NamedTuple):

@@ -15,7 +15,7 @@ from layerweaver.backend_sim.results.repetitions import averaged
 from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, shown
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.token import limits_text
-from layerweaver.backend_sim.results.sentence import compared
+from layerweaver.backend_sim.results.sentence import compared, tails_tell
 from layerweaver.backend_sim.results.spreads import spread_tables
 from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
 
@@ -66,7 +66,10 @@ def tokens_table(documents: Documents) -> Table | None:
 
 
 def changes_table(documents: Documents) -> Table | None:
-    """What changes for each tenant between the two runs that the headline compares, of seeds the means."""
+    """What changes for each tenant between the two runs that the headline compares, of seeds the means.
+
+    Where many requests were dropped the change of p99 is left out: those that completed may be faster for it.
+    """
     before, after = compared([run.document for run in documents.runs])
     if before is after:
         return None
@@ -81,7 +84,9 @@ def changes_table(documents: Documents) -> Table | None:
     for name in (name for name in worst_first(documents.runs) if name in pairs):
         one, two = pairs[name]
         tails = one["latency_ms"]["p99"], two["latency_ms"]["p99"]
-        change = tails[1] / tails[0] - 1 if tails[0] and tails[1] is not None else None
+        change = None
+        if tails[0] and tails[1] is not None and tails_tell(one, two):
+            change = tails[1] / tails[0] - 1
         rows.append(
             [
                 name,

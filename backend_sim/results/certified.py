@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from layerweaver.backend_sim.results.schema.metric import Value
 
@@ -47,3 +47,4 @@ class Certificate(TypedDict):
     scenario: Mapping[str, object]
     unofficial: Literal[True]
     tenants: list[CertifiedTenant]
+    warnings: NotRequired[list[str]]

@@ -11,7 +11,7 @@ from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.ir.text import first_of
 
-__all__ = ["answer", "compared", "peak_sentence", "verdict_sentence"]
+__all__ = ["answer", "compared", "peak_sentence", "tails_tell", "verdict_sentence"]
 
 _WEAVING = ("layerweaver+", "layerweaver", "slackweave+")
 _VISIBLE = 0.02
@@ -31,6 +31,11 @@ def _violations(run: Run) -> float | None:
     return sum(rate * count for rate, count in rates) / arrived if arrived else None
 
 
+def tails_tell(one: Tenant, two: Tenant) -> bool:
+    """Whether percentiles say what changed: they are of completed requests, so of few dropped ones only."""
+    return all(run.get("dropped", 0) <= _MORE_LATE * run["arrived"] for run in (one, two))
+
+
 def _tails(base: Run, other: Run) -> list[tuple[str, float, float]]:
     """The 99th percentiles from the greatest gain to the greatest loss: of what, before and after in ms.
 
@@ -39,7 +44,7 @@ def _tails(base: Run, other: Run) -> list[tuple[str, float, float]]:
     pairs = [
         (what, before, after)
         for one, two in zip(base["tenants"], other["tenants"], strict=True)
-        if all(run.get("dropped", 0) <= _MORE_LATE * run["arrived"] for run in (one, two))
+        if tails_tell(one, two)
         for (what, before), (_, after) in zip(_judged(one), _judged(two), strict=False)
         if before and after
     ]
@@ -276,7 +281,7 @@ def _headroom(run: Run) -> str:
         for what, tail, limit in _limited(tenant)
         if tail is not None and limit
     ]
-    return f" (least headroom: {min(left)[1]}, {_percent(min(left)[0])})" if left else ""
+    return f" (least headroom: {min(left)[1]}, {_percent(min(left)[0])} of its limit left)" if left else ""
 
 
 def _limited(tenant: Tenant) -> list[tuple[str, float | None, float | None]]:

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from layerweaver.backend_sim.traffic.sample_order import MAX_SAMPLES, issued_samples
 from layerweaver.ir import TrafficError
-from layerweaver.ir.csv_table import COMMAS, other_marks
+from layerweaver.ir.csv_table import COMMAS, beyond_header, other_marks
 from layerweaver.ir.csv_text import RowLines
 from layerweaver.ir.documents import Number, Seed, whole
 from layerweaver.ir.files import open_file
@@ -209,6 +209,8 @@ def read_pairs(path: Path) -> Pairs:
                 lines.row_ended()
                 if not fields:
                     continue
+                if extra := beyond_header(names, fields):
+                    raise TrafficError(extra, where=f"{path}:{reader.line_num}", accepted=f"give {COMMAS}")
                 counts = [fields[place] if place < len(fields) else "" for place in places]
                 for column, count in zip(("prompt", "output"), counts, strict=True):
                     if wrong := token_mistake(count):

@@ -17,7 +17,7 @@ from layerweaver.backend_sim.traffic.trace_formats import FORMATS, Parse, TraceR
 from layerweaver.backend_sim.traffic.trace_parquet import parquet_rows
 from layerweaver.backend_sim.traffic.trace_times import BadValueError, TraceClock
 from layerweaver.ir import TrafficError
-from layerweaver.ir.csv_table import COMMAS, other_marks
+from layerweaver.ir.csv_table import COMMAS, beyond_header, other_marks
 from layerweaver.ir.csv_text import RowLines
 from layerweaver.ir.files import open_file
 from layerweaver.ir.json_text import RepeatedKeyError, object_of
@@ -140,6 +140,9 @@ class TraceFile:
             line = reader.line_num
             if len(fields) < width:
                 self.bad_row(line, names[len(fields)], "the row has too few values", "give every column")
+                continue
+            if not comment and (extra := beyond_header(names, fields)):
+                self.bad_row(line, "", extra, f"give {COMMAS}")
                 continue
             try:
                 time_ns, tenant = parse({name: fields[position] for position, name in used}, clock)

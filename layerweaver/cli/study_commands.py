@@ -129,13 +129,15 @@ def _certify(
     """Replay the simulated completions through the official LoadGen and compare verdicts (unofficial)."""
     from layerweaver.backend_sim.study.certify.certify import certify
 
-    with session_of(context).progress("certifying") as progress:
+    session = session_of(context)
+    with session.progress("certifying") as progress:
         document = certify(
             scenario,
             parse_policy(policy) if policy is not None else None,
             progress=progress,
             allow_code=allow_code,
         )
+    session.warn(document.get("warnings", []))
     if as_json:
         print_document(document)
     else:

@@ -37,6 +37,15 @@ def test_server_verdicts_and_percentiles_agree(make_scenario: Any) -> None:
 
 
 @needs_loadgen
+def test_that_warm_up_and_cool_down_are_judged_too_is_said(make_scenario: Any) -> None:
+    tenants = [{"deadline_ms": 9, "arrival": {"kind": "poisson", "qps": 300, "seed": 7}}]
+    assert "warnings" not in certify(make_scenario(tenants=tenants))
+    keys = {"warmup_s": 0.1, "cooldown_s": 0.1}
+    found: Any = certify(make_scenario(tenants=tenants, **keys))
+    assert found["warnings"] == ["LoadGen judges all requests: warmup_s, cooldown_s not used"]
+
+
+@needs_loadgen
 def test_the_other_scenarios_agree(make_scenario: Any) -> None:
     arrivals = [
         {"kind": "single_stream", "queries": 70},

@@ -140,7 +140,9 @@ def test_the_sentence_speaks_of_tokens() -> None:
     said = verdict_sentence(runs)
     assert "cut the 99th percentile of chat's TTFT from 80 to 40 ms" in said
     assert "raised the 99th percentile of chat's TPOT from 9 to 12 ms" in said
-    assert "layerweaver+ (least headroom: chat's TPOT, 40%)" in answer(runs, ["fcfs", "layerweaver+"])
+    assert "layerweaver+ (least headroom: chat's TPOT, 40% of its limit left)" in answer(
+        runs, ["fcfs", "layerweaver+"]
+    )
 
 
 @pytest.mark.parametrize(

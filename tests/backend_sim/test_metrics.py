@@ -193,7 +193,7 @@ def test_headroom_is_that_of_the_slowest_repetition() -> None:
     met = _repeated("edf", (0.0, 0.0), (20.0, 30.0), ("met", "met"))
     assert answer([met], ["edf"]) == (
         "By the worst of 2 seeds, at 10 queries per second every tenant keeps its limit under edf "
-        "(least headroom: v, 25%)."
+        "(least headroom: v, 25% of its limit left)."
     )
     short = _repeated("edf", (0.0, 0.0), (20.0, 30.0), ("met", "too_short"))
     assert (short["tenants"][0]["status"], short["tenants"][0]["reasons"]) == (

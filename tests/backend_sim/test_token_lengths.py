@@ -93,6 +93,14 @@ def test_a_column_of_lengths_that_appears_twice_is_refused(tmp_path: Path) -> No
             read()
 
 
+def test_counts_with_a_comma_in_them_are_refused(tmp_path: Path) -> None:
+    """Of 1,234 only the 1 would be read, and 234 as the output."""
+    file = tmp_path / "lengths.csv"
+    file.write_text("prompt,output\n5,3\n1,234,100\n")
+    with pytest.raises(LayerweaverError, match=r"csv:3: the row has 3 values for 2 columns; give commas"):
+        read_pairs(file)
+
+
 @pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
 def test_cells_that_are_not_divided_by_commas_are_told_so(tmp_path: Path, mark: str, name: str) -> None:
     file = tmp_path / "lengths.csv"

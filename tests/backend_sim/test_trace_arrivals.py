@@ -133,6 +133,8 @@ def test_bad_rows_are_skipped_and_counted_if_asked(tmp_path: Path) -> None:
     path.write_bytes(b"timestamp,tenant\n1,a\nsoon,a\n0.5,a\n3\n\xff\xff,a\n4,a\n")
     assert _read(path, "csv", "a", skip=True) == ([0, 3_000_000_000], 4)
     assert _read(path, "csv", "a", skip=True, sort=True) == ([0, 500_000_000, 3_500_000_000], 3)
+    path.write_text("timestamp,tenant\n0,a,\n1,5,a\n2,a,b\n3,a\n")
+    assert _read(path, "csv", "a", skip=True) == ([0, 3_000_000_000], 2)
     path.write_text('{"timestamp": 1}\n[]\n{"timestamp": true}\n' + "[" * 10_000 + '\n{"timestamp": 2}\n')
     assert _read(path, "mooncake", skip=True) == ([0, 1_000_000], 3)
 

@@ -239,11 +239,15 @@ def test_the_first_screen_is_an_answer(make_document: Make) -> None:
     page = build_report([{"runs": [run("fcfs", "late", 20.0), run("layerweaver+", "met", 6.0)]}])
     assert (
         "At 902 queries per second every tenant keeps its limit under layerweaver+ "
-        "(least headroom: vision, 40%); fcfs loses vision."
+        "(least headroom: vision, 40% of its limit left); fcfs loses vision."
     ) in unescape(page)
     rows = table_cells(page, "changes")
     assert rows[0][0] == "vision"
     assert rows[0][3:6] == [20.0, 6.0, pytest.approx(-0.7)]
+    dropping = run("layerweaver+", "late", 6.0)
+    dropping["tenants"][0] |= {"arrived": 100, "completed": 60, "dropped": 40}
+    page = build_report([{"runs": [run("fcfs", "late", 20.0), dropping]}])
+    assert table_cells(page, "changes")[0][3:6] == [20.0, 6.0, "–"]
     short = build_report([run("fcfs", "too_short", 6.0)])
     assert "fcfs ran too short to tell of vision." in unescape(short)
 

@@ -71,9 +71,9 @@ def certify(
     Returns:
         ``{"tenants": [{"name", "status", "verdict", "loadgen_verdict", "p99_ns", "loadgen_p99_ns", "agree",
         ...}]}``; ``reasons``, ``missing_queries`` and ``missing_s`` say what a tenant lacks.
-        Language models have ``ttft_p99_ns``, ``tpot_p99_ns`` and LoadGen's beside them. The warm-up is judged
-        too. ``unofficial`` is always true. ``policy``, ``policy_options``, ``seed`` and ``scenario`` say how
-        it was made, as in other results.
+        Language models have ``ttft_p99_ns``, ``tpot_p99_ns`` and LoadGen's beside them. Warm-up and cool-down
+        are judged too, which ``warnings`` say. ``unofficial`` is always true. ``policy``, ``policy_options``,
+        ``seed`` and ``scenario`` say how it was made, as in other results.
 
     Raises:
         OutputError: If LoadGen is missing.
@@ -97,7 +97,7 @@ def certify(
         for index, name in enumerate(names):
             tell((1 + index) / (1 + len(names)), f"LoadGen replays {name}")
             tenants.append(_certified(run, index, request, clock))
-    return {
+    document: Certificate = {
         "policy": chosen.name,
         "policy_options": chosen.as_options(),
         "seed": seed,
@@ -105,6 +105,12 @@ def certify(
         "unofficial": True,
         "tenants": tenants,
     }
+    spec = prepared.scenario.spec
+    unused = [key for key in ("warmup_s", "cooldown_s") if getattr(spec, key)]
+    said = [f"LoadGen judges all requests: {', '.join(unused)} not used"] if unused else []
+    if warnings := [*prepared.warnings, *said]:
+        document["warnings"] = warnings
+    return document
 
 
 def _say_nothing(share: float, text: str) -> None:
