@@ -49,7 +49,7 @@ def metrics_page() -> str:
         "",
         "Rates are per second and refer to the *measured time*, from the end of `warmup_s` to the last "
         "completion, or to the beginning of `cooldown_s`; requests scheduled outside of it are left out of "
-        "everything. Ratios are fractions, "
+        "everything but, with a cool-down, the rates of completion. Ratios are fractions, "
         "and a value that does not apply is `null`. Everything outside of the key `run` is the same for the "
         "same input. This page is written from `backend_sim/results/metrics.py`.",
     ]

@@ -83,7 +83,7 @@ def _throughput(run: Run, tenants: Sequence[TenantResult], window_s: float) -> f
     if window_s <= 0:
         return 0.0
     return sum(
-        tenant.completed / window_s * tenant.standalone_s * run.prepared.request_share(index)
+        tenant.finished / window_s * tenant.standalone_s * run.prepared.request_share(index)
         for index, tenant in enumerate(tenants)
     )
 

@@ -48,11 +48,11 @@ LOADGEN_KINDS = ("poisson", "offline", "single_stream", "multi_stream")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TenantResult:
-    """Intermediate results of one tenant."""
+    """Intermediate results of one tenant; ``finished`` counts the completions that rates are of."""
 
     document: Tenant
     arrived: int
-    completed: int
+    finished: int
     mean_ns: float | None
     standalone_s: float
     slowdown: float | None = None
@@ -88,6 +88,7 @@ def tenant_result(run: Run, index: int, window_s: float, *, histogram: bool = Tr
     arrived = len(everything)
     completed_ns = everything if is_done(everything).all() else everything[is_done(everything)]
     completed = len(completed_ns)
+    finished = completed if run.finished is None else run.finished[index]
     share = scenario.percentile(index)
     summary = summarise(completed_ns, sorted({*SHARES.values(), share}))
     deadline_ns = scenario.deadline_ns(index)
@@ -112,7 +113,7 @@ def tenant_result(run: Run, index: int, window_s: float, *, histogram: bool = Tr
         "completed": completed,
         "dropped": dropped,
         "timed_out": int(np.count_nonzero(everything == TIMED_OUT)),
-        "qps": completed / window_s if window_s > 0 else 0.0,
+        "qps": finished / window_s if window_s > 0 else 0.0,
         "standalone_ms": standalone_s * 1e3,
         "latency_ms": latency_document(summary),
         "deadline_ms": milliseconds(deadline_ns),
@@ -133,7 +134,7 @@ def tenant_result(run: Run, index: int, window_s: float, *, histogram: bool = Tr
         document["percentiles_within"] = 2.0**-11
     if run.skipped_rows[index]:
         document["skipped_rows"] = run.skipped_rows[index]
-    result = TenantResult(document, arrived, completed, summary.mean_ns, standalone_s)
+    result = TenantResult(document, arrived, finished, summary.mean_ns, standalone_s)
     decoder = decoder_of(run, index)
     return (
         result

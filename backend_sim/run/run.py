@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.backend_sim.engine.input import SimulationInput
-from layerweaver.backend_sim.engine.outcome import SimulationOutcome
+from layerweaver.backend_sim.engine.outcome import SimulationOutcome, is_done
 from layerweaver.backend_sim.run.decision_time import decision_cycles
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.progress import share_done
@@ -40,6 +40,8 @@ class Run:
         request: What was asked of its arrivals.
         outcomes: One per NPU.
         measured: Per NPU and tenant, which of its requests were scheduled between warm-up and cool-down.
+        finished: Per tenant, how many requests completed between warm-up and cool-down, whenever they were
+            scheduled; None without a cool-down, where measuring ends with the last completion.
         last_scheduled_ns: Per tenant, the last scheduled time.
         skipped_rows: Per tenant, bad rows of its trace that were left out.
         stopped: Whether ``progress`` asked to stop (and not Ctrl-C).
@@ -50,6 +52,7 @@ class Run:
     request: TrafficRequest
     outcomes: tuple[SimulationOutcome, ...]
     measured: tuple[tuple[slice, ...], ...]
+    finished: tuple[int, ...] | None
     last_scheduled_ns: tuple[int, ...]
     skipped_rows: tuple[int, ...]
     stopped: bool = False
@@ -131,11 +134,12 @@ def run_once(
     listener = None if progress is None else functools.partial(watch, tell=progress)
     last_ns = [0] * len(spec.tenants)
     skipped = [0] * len(spec.tenants)
+    finished = [0] * len(spec.tenants)
     for (machine, menus), sources in zip(prepared.machines, sources_by_npu(prepared, asked), strict=True):
         taps: list[Tap | None] = []
         loads = []
         for index, source in enumerate(sources):
-            tap = Tap(source, warmup_ns, cooldown_ns or MAX_TIME_NS) if isinstance(source, Arrivals) else None
+            tap = Tap(source, warmup_ns, cooldown_ns) if isinstance(source, Arrivals) else None
             taps.append(tap)
             loads.append(prepared.tenant_load(index, menus, OpenLoop(tap) if tap else source))
         given = SimulationInput(
@@ -169,6 +173,9 @@ def run_once(
                 last_ns[index] = max(last_ns[index], int(scheduled_ns[-1]))
             else:
                 kept.append(slice(0, 0))
+            if cooldown_ns is not None:
+                due_ns = tap.times() if scheduled_ns is None and tap is not None else scheduled_ns
+                finished[index] += _finished(due_ns, tenant.latency_ns, warmup_ns, cooldown_ns)
         outcomes.append(outcome)
         measured.append(tuple(kept))
         if outcome.interrupted:
@@ -179,10 +186,25 @@ def run_once(
         request=asked,
         outcomes=tuple(outcomes),
         measured=tuple(measured),
+        finished=None if cooldown_ns is None else tuple(finished),
         last_scheduled_ns=tuple(last_ns),
         skipped_rows=tuple(skipped),
         stopped=stopped,
     )
+
+
+def _finished(
+    scheduled_ns: NDArray[np.int64] | None,
+    latency_ns: NDArray[np.int64],
+    warmup_ns: int,
+    cooldown_ns: int,
+) -> int:
+    """How many requests completed from the end of the warm-up to the beginning of the cool-down."""
+    if scheduled_ns is None:
+        return 0
+    done = is_done(latency_ns)
+    completed_ns = scheduled_ns[: len(latency_ns)][done] + latency_ns[done]
+    return int(np.count_nonzero((completed_ns >= warmup_ns) & (completed_ns <= cooldown_ns)))
 
 
 def sources_by_npu(prepared: PreparedScenario, request: TrafficRequest) -> Iterator[Sequence[Any]]:

@@ -149,8 +149,10 @@ class Tap:
         last_ns: The latest of them.
     """
 
-    def __init__(self, source: Arrivals, warmup_ns: int = 0, cooldown_ns: int = MAX_ARRIVAL_NS + 1) -> None:
-        self._source, self._warmup_ns, self._cooldown_ns = source, warmup_ns, cooldown_ns
+    def __init__(self, source: Arrivals, warmup_ns: int = 0, cooldown_ns: int | None = None) -> None:
+        self._source, self._warmup_ns = source, warmup_ns
+        self._cooldown_ns = MAX_ARRIVAL_NS + 1 if cooldown_ns is None else cooldown_ns
+        self._pieces: list[NDArray[np.int64]] | None = None if cooldown_ns is None else []
         self.count, self.warm, self.kept, self.last_ns = 0, 0, 0, 0
 
     def take(self, count: int) -> NDArray[np.int64]:
@@ -161,7 +163,13 @@ class Tap:
             self.warm += int(np.searchsorted(times, self._warmup_ns))
             self.kept += int(np.searchsorted(times, self._cooldown_ns))
             self.last_ns = int(times[-1])
+            if self._pieces is not None:
+                self._pieces.append(times)
         return times
+
+    def times(self) -> NDArray[np.int64]:
+        """The times that went by; kept where measuring ends before the run does, which needs them."""
+        return np.concatenate(self._pieces) if self._pieces else np.empty(0, np.int64)
 
 
 def take_all(source: Arrivals, most: int | None = None) -> NDArray[np.int64]:

@@ -106,7 +106,9 @@ def test_the_cool_down_is_left_out_of_every_metric(serve: Serve) -> None:
     tenant, system = _tenant(document), document["system"]
     span = 1_999_000
     assert (tenant["arrived"], tenant["completed"]) == (2, 2)
-    assert tenant["qps"] == tenant["offered_qps"] == pytest.approx(2e9 / span)
+    assert tenant["offered_qps"] == pytest.approx(2e9 / span)
+    assert tenant["qps"] == pytest.approx(1e9 / span)
+    assert system["stp"] == pytest.approx(1e9 / span * 1.5e-6)
     assert tenant["latency_ms"]["max"] == pytest.approx(0.0015)
     assert system["compute_utilization"] == system["dram_utilization"] == pytest.approx(1000 / span)
     assert system["idle"]["waiting_for_memory"] == pytest.approx(1000 / span / 2)

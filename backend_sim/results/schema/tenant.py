@@ -33,7 +33,8 @@ class Tenant(TypedDict):
             Form.NUMBER,
             _T | _P | _F | _S,
             "Requests completed per second of the measured time (`system.measured_s`), which ends with the "
-            "last completion of any tenant, not of this one.",
+            "last completion of any tenant, not of this one; with `cooldown_s` those that completed in it, "
+            "whenever they were scheduled.",
         ),
     ]
     latency_ms: Annotated[
