@@ -10,7 +10,6 @@ from layerweaver.backend_sim.llm.decoder import PREFILL_FIRST, STATIC, VLLM
 from layerweaver.backend_sim.llm.load import DecoderLoad, DecoderRules
 from layerweaver.backend_sim.run.mean_request import mean_load, stand_in
 from layerweaver.backend_sim.run.token_requests import TokenRequests, token_requests
-from layerweaver.backend_sim.run.variants import check_machine
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.scenario.llm_schema import LlmSpec, TimingsRef
 from layerweaver.backend_sim.scenario.model_refs import ProfileRef
@@ -183,8 +182,6 @@ def _costs(  # noqa: PLR0917
                 accepted="give kv: {blocks: ...}",
             )
         return costs
-    if profile is not None:
-        check_machine(profile, machine, scenario.where("tenants", index, "model"))
     if config is None:
         raise ScenarioError(
             "has a language model to cost but no NPU", where=scenario.source.source, accepted="give npu"

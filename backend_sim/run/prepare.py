@@ -13,6 +13,7 @@ from layerweaver.backend_sim.run.decoders import decoder_model
 from layerweaver.backend_sim.run.long_rows import long_row_warnings
 from layerweaver.backend_sim.run.longest import AUTO, chosen_lengths, whole
 from layerweaver.backend_sim.run.prepared import PreparedScenario
+from layerweaver.backend_sim.run.profile_fit import check_profiles, profile_warnings
 from layerweaver.backend_sim.run.sharing import share_activations
 from layerweaver.backend_sim.run.variants import Npu, RowRoom, tenant_menus
 from layerweaver.backend_sim.scenario.model_refs import ProfileRef
@@ -48,7 +49,9 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
     requests, keys = _model_requests(scenario)
     _check_variants(scenario, len(kinds))
     npus, warnings, room = [], dict.fromkeys(scenario.warnings), RowRoom()
+    warnings.update(dict.fromkeys(profile_warnings(scenario, profiles)))
     for config, machine, count in kinds:
+        check_profiles(scenario, profiles, config, machine)
         compiled = _compiled(scenario, whole(requests), config, progress)
         if compiled is not None:
             warnings.update(dict.fromkeys(compiled.warnings))

@@ -20,7 +20,7 @@ from layerweaver.ir.limits import MAX_ROWS
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile.profile import Profile
 
-__all__ = ["Menus", "Npu", "RowRoom", "check_machine", "largest_table", "tenant_menus"]
+__all__ = ["Menus", "Npu", "RowRoom", "largest_table", "tenant_menus"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +90,7 @@ def tenant_menus(
         room: Room for rows, of which they take theirs.
 
     Raises:
-        ScenarioError: If a profile is for another NPU, an entry, batch size or cost table is missing, or
+        ScenarioError: If an entry, batch size or cost table is missing, or
             there are more rows than there is room for.
     """
     menus: list[tuple[ModelProfile, ...]] = []
@@ -104,7 +104,7 @@ def tenant_menus(
             menu = _from_costs(scenario, tenant, machine, where, room)
         elif isinstance(ref, ProfileRef):
             with scenario.place("tenants", index, "model", file=ref.profile):
-                menu = _from_profile(profiles[ref.profile], ref, tenant, machine, where)
+                menu = _from_profile(profiles[ref.profile], ref, tenant, where)
         else:
             sizes = tenant.batch_sizes()
             menu = tuple(compiled.find(keys[index], size) for size in sizes) if compiled else ()
@@ -116,24 +116,9 @@ def tenant_menus(
     return menus
 
 
-def check_machine(profile: Profile, machine: MachineSpec, where: str) -> None:
-    """Refuse a profile that was compiled for another NPU.
-
-    Raises:
-        ScenarioError: Naming both.
-    """
-    if replace(profile.machine, name="") != replace(machine, name=""):
-        raise ScenarioError(
-            f"the profile was compiled for {profile.machine.name}, not for {machine.name}",
-            where=where,
-            accepted="compile it for the scenario's NPU",
-        )
-
-
 def _from_profile(
-    profile: Profile, ref: ProfileRef, tenant: TenantSpec, machine: MachineSpec, where: str
+    profile: Profile, ref: ProfileRef, tenant: TenantSpec, where: str
 ) -> tuple[ModelProfile, ...]:
-    check_machine(profile, machine, where)
     entry = ref.entry
     if entry is None:
         if len(profile.names) != 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,7 +29,10 @@ from layerweaver.cli.model_commands import (
 )
 from layerweaver.cli.outputs import named_file
 from layerweaver.cli.rendering.tables import profile_tables
-from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
+from layerweaver.cli.session import JsonOption, Session, console, data_stream, print_document, session_of
+
+if TYPE_CHECKING:
+    from layerweaver.scheduler.profile.profile import Profile
 
 __all__ = ["register"]
 
@@ -84,7 +87,6 @@ def _compile(
 
     --dim, --shape, --value and --trip-count with NAME: before apply to that entry only.
     """
-    from layerweaver.costmodel import change_note, load_npu
     from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
     from layerweaver.scheduler.profile.document import profile_document
     from layerweaver.scheduler.profile.file import save_profile
@@ -122,7 +124,7 @@ def _compile(
     with session.progress("compiling") as progress:
         profile = compile_models(requests, npu, groups=groups, progress=progress)
     save_profile(profile, output)
-    session.warn([*profile.warnings, *filter(None, [change_note(load_npu(profile.npu))])])
+    _warn(session, profile)
     document = profile_document(profile)
     if as_json:
         print_document(document)
@@ -130,6 +132,13 @@ def _compile(
         for table in profile_tables(document, layers=False):
             console().print(table)
     session.note(f"wrote {output}")
+
+
+def _warn(session: Session, profile: Profile) -> None:
+    """What was assumed of the entries, and whether the NPU is still the one that was calibrated."""
+    from layerweaver.costmodel import change_note, load_npu
+
+    session.warn([*profile.warnings, *filter(None, [change_note(load_npu(profile.npu))])])
 
 
 def _show(
@@ -142,7 +151,8 @@ def _show(
     from layerweaver.scheduler.profile.document import profile_csv, profile_document
     from layerweaver.scheduler.profile.file import load_profile
 
-    loaded = load_profile(profile)
+    loaded, session = load_profile(profile), session_of(context)
+    _warn(session, loaded)
     if csv:
         data_stream().write(profile_csv(loaded))
         return
@@ -150,7 +160,7 @@ def _show(
     if as_json:
         print_document(document)
         return
-    for table in profile_tables(document, layers=session_of(context).verbose):
+    for table in profile_tables(document, layers=session.verbose):
         console().print(table)
 
 

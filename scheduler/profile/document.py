@@ -92,6 +92,7 @@ def profile_document(profile: Profile) -> dict[str, Any]:
             }
             for weave in profile.weaves
         ],
+        "warnings": list(profile.warnings),
     }
 
 

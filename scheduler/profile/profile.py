@@ -101,13 +101,20 @@ class Profile:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the importer had to assume, each sentence once, with the entry it is about."""
-        said = [
-            *zip((entry.entry for entry in self.entries), self.provenance, strict=True),
-            *((decoder.entry, decoder.origin) for decoder in self.decoders),
+        names = dict.fromkeys([*self.names, *(decoder.entry for decoder in self.decoders)])
+        return tuple(f"{name}: {text}" for name in names for text in self.warnings_of(name))
+
+    def warnings_of(self, name: str) -> tuple[str, ...]:
+        """The same of one entry, without its name."""
+        origins = [
+            *(
+                origin
+                for entry, origin in zip(self.entries, self.provenance, strict=True)
+                if entry.entry == name
+            ),
+            *(decoder.origin for decoder in self.decoders if decoder.entry == name),
         ]
-        return tuple(
-            dict.fromkeys(f"{entry}: {warning}" for entry, origin in said for warning in origin.warnings)
-        )
+        return tuple(dict.fromkeys(text for origin in origins for text in origin.warnings))
 
     def decoder(self, name: str) -> DecoderEntry:
         """The language model of a name.

@@ -34,6 +34,7 @@ def test_no_rate_exceeds_the_bound_when_measuring_ends_before_the_work(
     if not tenant["arrived"]:
         pytest.skip("all came in the warm-up")
     npus, bound_qps, stp = 2 if pool else 1, system["bound_qps"], system["stp"]
-    assert bound_qps is not None and stp is not None
+    assert bound_qps is not None
+    assert stp is not None
     assert 0.7 * bound_qps < tenant["qps"] <= 1.05 * bound_qps
     assert 0.8 * npus < stp <= 1.1 * npus
