@@ -272,6 +272,15 @@ class _Binder:
         return extent
 
 
+def _guessed(name: str, shape: tuple[int, ...], batch: int | None) -> str:
+    """That a fixed extent is taken as the batch, which nothing in the file says."""
+    return (
+        f"input {name}, {text(shape)}: its first extent is taken as the batch, so batch {batch} is "
+        f"{batch} / {shape[0]} of the file's work; if it is another axis, name it in the file "
+        "(tokens, steps) and bind it with --dim"
+    )
+
+
 def check_names(model: OnnxModel, options: ImportOptions) -> None:
     """Refuse dimensions and shapes of what the model does not have.
 
@@ -311,7 +320,9 @@ def bind(model: OnnxModel, options: ImportOptions) -> Binding:
             )
         actual = 1
     if actual is None:
-        ranked = [shape for shape in bound.values() if shape and len(shape) > 1]
-        ranked = ranked or [shape for shape in bound.values() if shape]
-        actual = ranked[0][0] if ranked else 1
+        ranked = [(name, shape) for name, shape in bound.items() if shape]
+        ranked = [(name, shape) for name, shape in ranked if len(shape) > 1] or ranked
+        actual = ranked[0][1][0] if ranked else 1
+        if actual > 1 and options.batch not in {None, actual}:
+            binder.warnings.append(_guessed(*ranked[0], options.batch))
     return Binding(bound, binder.known, pinned, max(actual, 1), tuple(binder.warnings))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from layerweaver.frontend.importer import import_model
 from layerweaver.frontend.options import ImportOptions
@@ -99,3 +101,27 @@ def test_the_axis_that_grows(import_text: Import, case: str) -> None:
     assert one.layers[0].matrix is not None
     assert one.layers[0].matrix.batch_axis is axis
     _same(one.with_batch(6), many)
+
+
+@pytest.mark.parametrize(
+    ("batch", "share"), [(None, None), (1, "batch 1 is 1 / 20 of"), (4, "4 / 20"), (20, None)]
+)
+def test_a_fixed_first_extent_that_is_taken_as_the_batch_is_told(
+    batch: int | None, share: str | None, tmp_path: Path
+) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "fixed",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [20, 2, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [20, 2, 4])],
+        [helper.make_tensor("w", TensorProto.FLOAT, [8, 4], [0.0] * 32)],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "fixed.onnx")
+    imported = import_model(tmp_path / "fixed.onnx", ImportOptions(batch=batch))
+    told = [text for text in imported.warnings if "taken as the batch" in text]
+    if share is None:
+        assert told == []
+    else:
+        assert len(told) == 1
+        assert "input x, 20x2x8: its first extent is taken as the batch" in told[0]
+        assert share in told[0]
