@@ -81,7 +81,8 @@ class Roofline:
     Attributes:
         arithmetic_intensity: Operations per DRAM byte; None without traffic.
         ridge_ops_per_byte: Intensity at which the machine is balanced.
-        bound: ``compute`` or ``memory``.
+        bound: ``compute`` or ``memory``: which roof is above the model's intensity. What it waits for on this
+            NPU, whose arrays lose some of their peak, its cycles tell.
         attainable_tops: Roof at the model's intensity, 10^12 operations per second.
         achieved_tops: Operations over the longer of total compute and total memory time.
         peak_tops: The flat roof.
@@ -155,7 +156,7 @@ def roofline(costed: CostedModel) -> Roofline:
     bandwidth = config.effective_bandwidth_bytes_per_s
     intensity = operations / dram if dram else None
     peak = config.computed_peak_tops
-    ridge = peak * 1e12 / bandwidth
+    ridge = config.ridge_ops_per_byte
     attainable = peak if intensity is None else min(peak, intensity * bandwidth / 1e12)
     compute, memory = int(costed.table.compute_cycles.sum()), int(costed.table.memory_cycles.sum())
     seconds = max(compute, memory) / config.clock_hz

@@ -50,7 +50,8 @@ class RooflineFigure:
         peak_tops: The flat roof.
         dram_gb_s: The slope.
         points: Layers.
-        whole: The whole model's intensity and achieved operations; None without traffic.
+        whole: The whole model's intensity, and its operations by the time it takes alone; None without
+            traffic.
         left_out: Layers without multiply-accumulates, and those without DRAM traffic.
     """
 
@@ -133,9 +134,9 @@ def roofline_figure(document: Mapping[str, Any]) -> RooflineFigure:
         if layer["macs"] and layer["dram_bytes"] and cycles
     )
     whole = None
-    if roof["arithmetic_intensity"] and roof["achieved_tops"]:
-        whole = (roof["arithmetic_intensity"], roof["achieved_tops"])
-    title = f"{Path(document['model']).name}, batch {document['batch']}, on {document['npu']}"
+    if roof["arithmetic_intensity"] and roof["alone_tops"]:
+        whole = (roof["arithmetic_intensity"], roof["alone_tops"])
+    title = f"{Path(document['model']).name}, {document['bound_to']}, on {document['npu']}"
     idle = sum(not layer["macs"] for layer in layers)
     left_out = idle, len(layers) - idle - len(points)
     return RooflineFigure(title, roof["peak_tops"], roof["dram_gb_s"], points, whole, left_out)
@@ -176,7 +177,7 @@ def _interactive(roofline: RooflineFigure) -> go.Figure:
     if roofline.whole:
         x, y = roofline.whole
         star = {"color": DANGER, "symbol": "star", "size": 16, "line": {"width": 1, "color": "#ffffff"}}
-        figure.add_scatter(x=[x], y=[y], mode="markers", name="whole model", marker=star)
+        figure.add_scatter(x=[x], y=[y], mode="markers", name="whole model, alone", marker=star)
     styled(figure, height=520, x_title="operations per DRAM byte", y_title="10^12 operations per second")
     low, high, bottom, top = roofline.limits
     figure.update_xaxes(type="log", range=[log10(low), log10(high)], dtick=1)
@@ -219,7 +220,14 @@ def _still(roofline: RooflineFigure, kind: str) -> bytes:
         if roofline.whole:
             x, y = roofline.whole
             axes.scatter(
-                [x], [y], s=220, marker="*", color=DANGER, edgecolors="white", label="whole model", zorder=5
+                [x],
+                [y],
+                s=220,
+                marker="*",
+                color=DANGER,
+                edgecolors="white",
+                label="whole model, alone",
+                zorder=5,
             )
         low, high, bottom, top = roofline.limits
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, top))

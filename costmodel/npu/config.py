@@ -228,8 +228,8 @@ class NpuConfig(Section):
 
     @property
     def ridge_ops_per_byte(self) -> float:
-        """Arithmetic intensity at which compute and DRAM are balanced."""
-        return self.computed_peak_tops * 1e12 / (self.dram.bandwidth_gb_s * 1e9)
+        """Intensity at which the peak and the share of the bandwidth that transfers reach are balanced."""
+        return self.computed_peak_tops * 1e12 / self.effective_bandwidth_bytes_per_s
 
     @property
     def weight_bits(self) -> int | None:

@@ -15,7 +15,10 @@ __all__ = ["npu_document", "npu_json_schema", "npu_rows", "npu_template", "npu_y
 
 
 def npu_rows() -> list[dict[str, Any]]:
-    """Name, peak, bandwidth, ridge point and evidence of every NPU that is shipped or plugged in."""
+    """Name, peak, bandwidth, ridge point and evidence of every NPU that is shipped or plugged in.
+
+    The ridge is where the peak meets the bandwidth that transfers reach, as in the roofline of ``inspect``.
+    """
     rows = []
     for name in npu_names():
         config = load_npu(name)
@@ -25,6 +28,7 @@ def npu_rows() -> list[dict[str, Any]]:
                 "name": name,
                 "peak_tops": round(config.computed_peak_tops, 4),
                 "dram_gb_s": config.dram.bandwidth_gb_s,
+                "dram_reached_gb_s": round(config.effective_bandwidth_bytes_per_s / 1e9, 4),
                 "ridge_ops_per_byte": round(config.ridge_ops_per_byte, 3),
                 "evidence": f"{config.evidence or Evidence.DATA_SHEET}{', changed since' * changed}",
                 "held_out_mape": None if record is None else record.held_out_mape,

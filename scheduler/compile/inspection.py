@@ -10,10 +10,12 @@ from typing import Any
 
 from layerweaver import models
 from layerweaver.costmodel import NpuConfig, change_note, cost_graph, costed_document, dram_note, load_npu
+from layerweaver.costmodel.npu.document import npu_document
 from layerweaver.ir import LayerGraph, atomic_write
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.export import graph_document
-from layerweaver.scheduler.compile.sources import load_graph, zoo_bytes
+from layerweaver.scheduler.compile.given_graphs import names_file
+from layerweaver.scheduler.compile.sources import ZOO_PREFIX, ModelSource, load_graph, zoo_bytes
 from layerweaver.scheduler.offline import build_offline
 
 __all__ = ["Inspection", "export_zoo_model", "inspect_model", "layers_csv", "zoo_rows"]
@@ -73,21 +75,62 @@ def inspect_model(
         fuse=fuse,
     )
     document = graph_document(graph)
+    stated: dict[str, Any] = {
+        "dims": {**({} if shapes else _defaults(source)), **(dims or {})},
+        "shapes": {name: list(shape) for name, shape in (shapes or {}).items()},
+        "values": {name: list(value) for name, value in (values or {}).items()},
+        "trip_counts": dict(trip_counts or {}),
+        "state": None if state is None else [list(pair) for pair in state],
+        "strict": strict,
+        "fuse": fuse,
+        "longest_us": longest_us,
+    }
+    document["stated"] = stated
+    document["sha256"] = ModelSource(source).sha256 if names_file(str(source)) else None
+    document["bound_to"] = _bound_text(graph.batch, stated)
     if config is not None:
         costed = cost_graph(graph, config, longest_us=longest_us)
         costs = costed_document(costed, pieces=longest_us is not None)
         for layer, extra in zip(document["layers"], costs["layers"], strict=True):
             layer.update(extra)
         document["totals"].update(costs["totals"])
-        standalone = int(build_offline(costed.table).remaining_cycles[0])
+        offline = build_offline(costed.table)
+        standalone = int(offline.remaining_cycles[0])
+        document["totals"]["kind"] = str(offline.kind)
+        document["totals"]["npu_peak_activation_bytes"] = costed.table.peak_activation_bytes
         document["totals"]["standalone_cycles"] = standalone
         document["totals"]["latency_ms"] = 1e3 * standalone / config.clock_hz
         held_bytes = int(costed.table.weight_bytes.sum())
         said = (change_note(config), dram_note(config, "the weights that are fetched", held_bytes))
         document["warnings"] = [*document["warnings"], *filter(None, said)]
         document["npu"] = costs["npu"]
+        document["npu_config"] = npu_document(config)
         document["roofline"] = costs["roofline"]
+        alone_s = standalone / config.clock_hz
+        document["roofline"]["alone_tops"] = 2e-12 * graph.macs / alone_s if alone_s else 0.0
     return Inspection(graph, document)
+
+
+def _defaults(source: str) -> dict[str, int]:
+    """What a zoo model is bound to unless told otherwise, but for the batch."""
+    if not str(source).startswith(ZOO_PREFIX):
+        return {}
+    known = models.defaults(str(source).removeprefix(ZOO_PREFIX))
+    return {name: extent for name, extent in known.items() if name != "batch"}
+
+
+def _bound_text(batch: int, stated: Mapping[str, Any]) -> str:
+    """What the model was bound to and how it was read, for headings: ``batch 1, tokens=16``."""
+    parts = [f"batch {batch}"]
+    parts += [f"{name}={extent}" for name, extent in stated["dims"].items() if name != "batch"]
+    parts += [f"{name} {'x'.join(map(str, shape))}" for name, shape in stated["shapes"].items()]
+    parts += [f"{name}={','.join(map(str, value))}" for name, value in stated["values"].items()]
+    parts += [f"{name} {count} times" for name, count in stated["trip_counts"].items()]
+    if not stated["fuse"]:
+        parts.append("not fused")
+    if stated["longest_us"] is not None:
+        parts.append(f"rows of at most {stated['longest_us']:g} us")
+    return ", ".join(parts)
 
 
 def layers_csv(document: Mapping[str, Any]) -> str:

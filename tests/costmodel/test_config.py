@@ -206,6 +206,7 @@ def test_the_library_is_there() -> None:
         "name": "memory-centric",
         "peak_tops": pytest.approx(22.94, rel=1e-3),
         "dram_gb_s": 225,
+        "dram_reached_gb_s": 225,
         "ridge_ops_per_byte": pytest.approx(101.9, rel=1e-3),
         "evidence": "reproduced",
         "held_out_mape": None,

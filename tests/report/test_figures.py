@@ -82,10 +82,10 @@ def inspected() -> dict[str, Any]:
             "bound_by": "vector",
         },
     ]
-    roofline = {"arithmetic_intensity": 100.5, "achieved_tops": 15.0, "peak_tops": 22.9, "dram_gb_s": 225.0}
+    roofline = {"arithmetic_intensity": 100.5, "alone_tops": 15.0, "peak_tops": 22.9, "dram_gb_s": 225.0}
     return {
         "model": "net",
-        "batch": 1,
+        "bound_to": "batch 1",
         "npu": "memory-centric",
         "layers": layers,
         "roofline": roofline | {"clock_hz": 700_000_000},

@@ -87,7 +87,7 @@ def layers_table(document: Document, *, full: bool, width: int = 80) -> Table:
         else [("kind", "left"), ("M x N x K", "right")]
     )
     units = " (weights in the model's own types; compute and memory in cycles)" if costed else ""
-    grid = table(f"{document['model']}, batch {document['batch']}{units}", columns)
+    grid = table(f"{document['model']}, {document['bound_to']}{units}", columns)
     hidden = 0 if full else max(0, len(layers) - _LAYERS_SHOWN)
     names = _told_apart([layer["name"] for layer in layers], max(20, width - 60))
     for position, layer in enumerate(layers):
@@ -122,14 +122,14 @@ def totals_lines(document: Document) -> Iterator[str]:
         f"{counted(totals['parameters'], 'parameter')}, "
         f"{number(totals['weight_bytes'])}B weights, "
         f"{number(totals['peak_activation_bytes'])}B peak activations"
+        + (f" ({number(own)}B in the NPU's types)" if (own := _own_peak(totals)) else "")
     )
     if not totals.get("complete", True):
         yield "incomplete: work is missing from these totals; the first warnings say why"
     if "compute_cycles" in totals:
-        compute, memory = totals["compute_cycles"], totals["memory_cycles"]
-        longer = "compute" if compute > memory else "memory"
         yield (
-            f"{compute:,} compute cycles, {memory:,} memory cycles ({longer}-intensive), "
+            f"{totals['compute_cycles']:,} compute cycles, {totals['memory_cycles']:,} memory cycles "
+            f"({totals['kind']}), "
             f"{totals['standalone_cycles']:,} alone, "
             f"{number(totals['dram_bytes'])}B through the DRAM in the NPU's types"
         )
@@ -141,6 +141,12 @@ def totals_lines(document: Document) -> Iterator[str]:
         if (energy_j := totals.get("energy_j")) is not None:
             each = f"batch of {document['batch']}" if document["batch"] > 1 else "inference"
             yield f"energy: {1e3 * energy_j:.3g} mJ per {each} ({totals['energy_counts']})"
+
+
+def _own_peak(totals: Document) -> int | None:
+    """The largest activation footprint in the NPU's types, where these are others than the model's."""
+    own: int | None = totals.get("npu_peak_activation_bytes")
+    return None if own == totals["peak_activation_bytes"] else own
 
 
 def models_table(rows: Sequence[Document]) -> Table:
@@ -156,13 +162,15 @@ def models_table(rows: Sequence[Document]) -> Table:
 
 def npus_table(rows: Sequence[Document]) -> Table:
     """NPUs with their roofline."""
-    columns = [("name", "left"), ("peak TOP/s", "right"), ("DRAM GB/s", "right"), ("ridge op/B", "right")]
+    columns = [("name", "left"), ("TOP/s", "right"), ("DRAM GB/s", "right"), ("reached", "right")]
+    columns.append(("ridge op/B", "right"))
     grid = table("NPUs", [*columns, ("figures are", "left")])
     for row in rows:
         grid.add_row(
             row["name"],
             f"{row['peak_tops']:.4g}",
             f"{row['dram_gb_s']:.4g}",
+            f"{row['dram_reached_gb_s']:.4g}",
             f"{row['ridge_ops_per_byte']:.4g}",
             row["evidence"]
             if row["held_out_mape"] is None
