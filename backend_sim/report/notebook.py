@@ -13,6 +13,7 @@ from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, tenant_metric
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema.metric import Shown, Value, shown
 from layerweaver.ir import OutputError, write_text
+from layerweaver.ir.spelling import nearest
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -179,6 +180,11 @@ class ComparisonResult(_Result):
         """Share of a tenant's requests slower than a latency, a line per policy."""
         from layerweaver.backend_sim.report.charts.latency import latency_figure  # noqa: PLC0415
 
+        names = list(dict.fromkeys(str(one["name"]) for run in self.read.runs for one in run.tenants))
+        if tenant not in names:
+            raise ResultError(
+                f"there is no tenant {str(tenant)[:60]!r}", accepted=nearest(str(tenant), names)
+            )
         return _needed(latency_figure(self.read.runs, tenant), f"latencies of {tenant!r}")
 
     def plot_utilization(self) -> go.Figure:

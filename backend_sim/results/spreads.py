@@ -80,6 +80,9 @@ def spread_tables(
         of_tokens = shown(TOKEN_METRICS, Shown.TERMINAL | Shown.SPREAD)
         yield by_tenant(f"Tokens over {seeds} seeds", of_tokens, language, spreads)
     if differences:
-        title = f"Less {differences[0]['against']}, seed by seed: where an interval leaves 0 out, they differ"
+        title = (
+            f"Less {differences[0]['against']}, seed by seed, shares in points: "
+            "where an interval leaves 0 out, they differ"
+        )
         named = [(name, item["tenants"]) for (name, _), item in zip(repeated[1:], differences, strict=False)]
         yield by_tenant(title, metrics, every, named)

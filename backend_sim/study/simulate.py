@@ -21,7 +21,7 @@ from layerweaver.backend_sim.study.inputs import (
 from layerweaver.backend_sim.study.repeat import RunOptions, run_repeated
 from layerweaver.backend_sim.timeline.window import parse_window
 from layerweaver.ir import ScenarioError
-from layerweaver.ir.text import counted
+from layerweaver.ir.given import check_counts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,11 +78,7 @@ def comparison_of(runs: list[schema.Run]) -> schema.Comparison:
 
 
 def _prepared(source: ScenarioRef, asked: RunOptions) -> PreparedScenario:
-    if asked.seeds < 1 or asked.workers < 1:
-        raise ScenarioError(
-            f"{counted(asked.seeds, 'seed')} and {counted(asked.workers, 'worker')}",
-            accepted="give 1 or more",
-        )
+    check_counts(ScenarioError, seeds=asked.seeds, workers=asked.workers)
     return as_prepared(
         source,
         skip_bad_rows=asked.skip_bad_rows,

@@ -81,7 +81,7 @@ def test_every_table_shows_mean_and_interval(make_scenario: Any) -> None:
     shown = spread_text(p99, document["runs"][1]["confidence"]["tenants"][0])
     means, _, apart = spread_tables(document["runs"], ["fcfs", "layerweaver+"], document["differences"])
     assert shown in next(row for row in means.rows if row[:2] == (name, "layerweaver+"))
-    assert apart.title.startswith("Less fcfs, seed by seed")
+    assert apart.title.startswith("Less fcfs, seed by seed, shares in points")
     page = build_report([document])
     assert shown in page
     assert "Less fcfs, seed by seed" in page

@@ -113,3 +113,29 @@ def test_what_is_no_seed_is_refused_by_every_study(seed: Any) -> None:
     ):
         with pytest.raises(lw.LayerweaverError, match="is not a seed; give a whole number from 0"):
             study()
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "message"),
+    [
+        (API.simulate, {"seeds": 1.5}, "seeds '1.5' is not accepted; give a whole number of 1 or more"),
+        (API.simulate, {"workers": 0}, "workers '0' is not accepted; give a whole number of 1 or more"),
+        (API.compare, {"seeds": True}, "seeds 'True' is not accepted; give a whole number"),
+        (API.peak, {"seeds": "2"}, "seeds '2' is not accepted; give a whole number of 1 or more"),
+        (API.peak, {"queries": 2.5}, "queries '2.5' is not accepted; give a whole number of 1 or more"),
+        (API.peak, {"curve": -1}, "curve '-1' is not accepted; give a whole number of 0 or more"),
+        (API.peak, {"resolution": 0}, "resolution 0 is not accepted; give a number between 0 and 1"),
+        (API.peak, {"resolution": "fine"}, "'fine' .*is not accepted; give a number between 0 and 1"),
+    ],
+)
+def test_counts_of_other_kinds_are_refused_by_name(
+    function: Any, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(lw.LayerweaverError, match=message):
+        function(SCENARIO, **given)
+
+
+def test_a_study_takes_one_worker_or_more() -> None:
+    study = {"scenario": SCENARIO, "axes": {"seed": [1]}}
+    with pytest.raises(lw.LayerweaverError, match=r"workers '1\.5' is not accepted"):
+        API.sweep(study, workers=1.5)

@@ -242,6 +242,13 @@ def test_a_result_shows_itself_in_a_plain_prompt(make_document: Make, peak_docum
     assert repr(as_result(many)).endswith("(260 more)")
 
 
+def test_latencies_of_nobody_say_who_there_is(make_document: Make) -> None:
+    result: Any = as_result({"runs": [make_document("fcfs"), make_document("llf")]})
+    names = [tenant["name"] for tenant in result.document["runs"][0]["tenants"]]
+    with pytest.raises(ResultError, match=rf"there is no tenant 'nobody'; .*{names[0]}"):
+        result.plot_latency("nobody")
+
+
 def test_a_data_frame_says_how_it_was_made(make_document: Make) -> None:
     pytest.importorskip("pandas")
     document = make_document()

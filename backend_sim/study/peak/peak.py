@@ -31,6 +31,7 @@ from layerweaver.backend_sim.study.peak.search import Search, search_peak
 from layerweaver.backend_sim.study.peak.sure import shortage
 from layerweaver.backend_sim.study.processes import in_processes
 from layerweaver.ir import ScenarioError
+from layerweaver.ir.given import check_counts, check_given
 
 __all__ = ["PeakPlan", "peak", "plan_peak", "search_one"]
 
@@ -189,8 +190,12 @@ def peak(
     Raises:
         LayerweaverError: If the scenario is wrong or has no peak to search for.
     """
-    if seeds < 1 or workers < 1 or curve < 0 or not 0 < resolution < 1:
-        raise ScenarioError("seeds and workers are 1 or more, the resolution lies between 0 and 1")
+    check_counts(ScenarioError, seeds=seeds, workers=workers, queries=queries)
+    check_counts(ScenarioError, 0, curve=curve)
+    share = "give a number between 0 and 1"
+    check_given(resolution, (int, float), ScenarioError, share)
+    if not 0 < resolution < 1:
+        raise ScenarioError(f"resolution {resolution} is not accepted", accepted=share)
     plan = plan_peak(
         source,
         queries=queries,

@@ -30,7 +30,8 @@ from layerweaver.backend_sim.study.sweep.summary import summary
 from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows, write_tables
 from layerweaver.backend_sim.study.sweep.without_effect import without_effect
 from layerweaver.backend_sim.study.sweep.workers import workers
-from layerweaver.ir import OutputError
+from layerweaver.ir import OutputError, ScenarioError
+from layerweaver.ir.given import check_counts
 from layerweaver.ir.text import counted
 
 __all__ = ["run_study", "sweep"]
@@ -72,6 +73,7 @@ def sweep(
             use; what is known by then stays.
         KeyboardInterrupt: After Ctrl-C; the tables have what was known by then.
     """
+    check_counts(ScenarioError, workers=workers)
     found = read_study(study, many=many, allow_code=allow_code)
     if folder is not None:
         return run_study(found, Path(folder), workers, cluster, progress)
