@@ -23,6 +23,7 @@ from layerweaver.backend_sim.report.tables import (
     tokens_table,
     verdicts_table,
 )
+from layerweaver.backend_sim.results.mixes import peak_labels
 from layerweaver.backend_sim.results.own_metrics import unknown_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema.peak import Peak
@@ -47,7 +48,11 @@ _FOOTER = (
 def headline(documents: Documents) -> str:
     """What the runs say, in one sentence."""
     if not documents.runs:
-        return peak_sentence(documents.peaks[0])
+        labels = peak_labels([], documents.peaks)
+        return " ".join(
+            f"{label}: {peak_sentence(peak)}" if label else peak_sentence(peak)
+            for label, peak in zip(labels, documents.peaks, strict=True)
+        )
     runs = [run.document for run in documents.runs]
     labels = [run.label for run in documents.runs]
     return " ".join(filter(None, (answer(runs, labels), verdict_sentence(runs, labels))))
@@ -177,12 +182,11 @@ def _of_search(peak: Peak) -> dict[str, object]:
 def _configuration(documents: Documents) -> tuple[str, str, str]:
     parts: list[str] = []
     before: dict[str, object] = {}
+    scenarios = [run.document.get("scenario") for run in documents.runs]
+    searches = zip(peak_labels(scenarios, documents.peaks), documents.peaks, strict=True)
     for title, raw in (
         *((run.label, _provenance(run.document)) for run in documents.runs),
-        *(
-            (f"peak search {number}", _of_search(peak))
-            for number, peak in enumerate(documents.peaks, start=1)
-        ),
+        *((f"peak search {label}".rstrip(), _of_search(peak)) for label, peak in searches),
     ):
         told = {key: value for key, value in raw.items() if key not in before or before[key] != value}
         before = raw

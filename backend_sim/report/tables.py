@@ -10,6 +10,7 @@ from layerweaver.backend_sim.report.markup import Cell, Table
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS, worst_first
 from layerweaver.backend_sim.results.confidence import differences
 from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
+from layerweaver.backend_sim.results.mixes import peak_labels
 from layerweaver.backend_sim.results.reading import Documents
 from layerweaver.backend_sim.results.repetitions import averaged
 from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, shown
@@ -138,7 +139,8 @@ def _traffic(run: Run) -> str:
 def peak_tables(documents: Documents) -> list[Table]:
     """Peak rates, one table per search."""
     tables = []
-    for peak in documents.peaks:
+    scenarios = [run.document.get("scenario") for run in documents.runs]
+    for peak, label in zip(documents.peaks, peak_labels(scenarios, documents.peaks), strict=True):
         rows = []
         told = any("status" in row for row in peak["results"])  # results of before have none
         for row in peak["results"]:
@@ -168,5 +170,5 @@ def peak_tables(documents: Documents) -> list[Table]:
             "lost at 1/s",
             "trials",
         )
-        tables.append(Table("Peak rates", columns, rows, frozenset({4})))
+        tables.append(Table(f"Peak rates{label and f', {label}'}", columns, rows, frozenset({4})))
     return tables

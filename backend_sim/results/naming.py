@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import Run
 
-__all__ = ["NOT_OF_THE_MIX", "leaves", "policy_labels", "run_names", "setting_names"]
+__all__ = ["NOT_OF_THE_MIX", "apart", "leaves", "policy_labels", "run_names", "setting_names"]
 
 NOT_OF_THE_MIX = ("policy", "policies", "files", "plugins", "folder")
 """Keys of a scenario that say nothing of what is served."""
@@ -33,13 +33,13 @@ def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
     for fact, run, file in zip(shared, runs, files or [""] * len(runs), strict=True):
         rate = run.get("system", {}).get("offered_qps")
         fact |= {"offered": "" if rate is None else f"at {rate:.4g} q/s", "file": file}
-    return _apart([run["policy"] for run in runs], options, shared)
+    return apart([run["policy"] for run in runs], options, shared)
 
 
 def setting_names(policies: Sequence[Mapping[str, object]]) -> list[str]:
     """The same for policies before they run, each given by its ``name`` and options."""
     facts = [{key: _text(value) for key, value in policy.items() if key != "name"} for policy in policies]
-    return _apart([str(policy["name"]) for policy in policies], facts, [{} for _ in policies])
+    return apart([str(policy["name"]) for policy in policies], facts, [{} for _ in policies])
 
 
 def policy_labels(runs: Sequence[Run], peaks: Sequence[Peak]) -> tuple[list[str], list[list[str]]]:
@@ -75,10 +75,10 @@ def _searched(peak: Peak) -> list[Mapping[str, object]]:
     ]
 
 
-def _apart(
+def apart(
     policies: Sequence[str], options: Sequence[Mapping[str, str]], shared: Sequence[Mapping[str, str]]
 ) -> list[str]:
-    """Names by policies, their options, and what runs of different policies share."""
+    """Names by policies, their options, and what runs of different policies share, most telling first."""
     facts = [{**own, **others} for own, others in zip(options, shared, strict=True)]
     varied = {
         key for key in {key for fact in shared for key in fact} if _differs(key, shared[0].get(key), shared)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, leaves, run_names
+from layerweaver.backend_sim.results.naming import run_names
 from layerweaver.backend_sim.results.schema.details import Details
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import Run
@@ -17,7 +17,7 @@ from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.ir import LayerweaverError
 from layerweaver.ir.given import check_given
 
-__all__ = ["Documents", "LabelledRun", "ResultError", "checked", "mix_of", "read_documents"]
+__all__ = ["Documents", "LabelledRun", "ResultError", "checked", "read_documents"]
 
 _LARGEST = 1e30
 
@@ -198,30 +198,3 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
     return Documents(
         tuple(LabelledRun(label, run) for label, (run, _) in zip(labels, runs, strict=True)), tuple(peaks)
     )
-
-
-_NO_MIX = (*NOT_OF_THE_MIX, "duration_s", "min_queries", "warmup_s", "cooldown_s", "skip_bad_rows")
-
-
-def mix_of(scenario: Mapping[str, object] | None) -> str:
-    """What two runs share if they differ in load, length and policy only: a line over load may join them."""
-    if scenario is None:
-        return ""
-    stated = dict(leaves({key: value for key, value in scenario.items() if key not in _NO_MIX}))
-    rates = {
-        key: float(value)
-        for key, value in stated.items()
-        if key.endswith("arrival.qps") and _is_number(value)
-    }
-    whole = sum(rates.values())
-    shares = {key: f"{rate / whole:.3g}" if whole else "" for key, rate in rates.items()}
-    seeds = {key: "" for key in stated if key.endswith("arrival.seed")}
-    return repr(sorted({**stated, **seeds, **shares}.items()))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

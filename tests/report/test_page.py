@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from layerweaver.backend_sim.report.charts.latency import latency_figure
-from layerweaver.backend_sim.report.charts.load import points_of_tenants, violations_over_load_figure
+from layerweaver.backend_sim.report.charts.load import violations_over_load_figure
+from layerweaver.backend_sim.report.charts.load_points import points_of_tenants
 from layerweaver.backend_sim.report.markup import Table, table_markup
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.report.palette import DANGER, IDLE_COLOURS, MARK, MOVING, SERIES
@@ -345,7 +346,10 @@ def test_lines_over_load_join_one_mix_only(make_document: Make) -> None:
     read = read_documents([{"runs": [*sweep, run((50, 300), 1)]}])
     figure = violations_over_load_figure(read, points_of_tenants(read)["vision"])
     assert figure is not None
-    assert [(line.name, len(line.x)) for line in figure.data] == [("fcfs, mix 1", 2), ("fcfs, mix 2", 1)]
+    assert [(line.name, len(line.x)) for line in figure.data] == [
+        ("fcfs, tenants.vision.arrival.qps=66.7% of all tenants.language.arrival.qps=33.3% of all", 2),
+        ("fcfs, tenants.vision.arrival.qps=14.3% of all tenants.language.arrival.qps=85.7% of all", 1),
+    ]
 
 
 def test_moments_that_differ_little_are_told_apart() -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from layerweaver.backend_sim.report.charts.load_points import (
+    LoadPoint,
+    load_points,
+    points_of_tenants,
+    recorded_trials,
+)
 from layerweaver.backend_sim.report.markup import Cell, Chart, Table, number
 from layerweaver.backend_sim.report.palette import (
     DANGER,
@@ -21,14 +26,12 @@ from layerweaver.backend_sim.report.palette import (
     styled,
 )
 from layerweaver.backend_sim.report.ranking import drawn_names
-from layerweaver.backend_sim.results.naming import policy_labels
-from layerweaver.backend_sim.results.reading import Documents, mix_of
-from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow, TrialPoint
+from layerweaver.backend_sim.results.mixes import peak_labels
+from layerweaver.backend_sim.results.reading import Documents
+from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow
 
 __all__ = [
-    "LoadPoint",
     "load_charts",
-    "load_points",
     "p99_over_load_figure",
     "peak_figure",
     "violations_over_load_figure",
@@ -42,7 +45,10 @@ def _tenants(documents: Documents) -> list[str]:
 def load_charts(documents: Documents) -> list[Chart]:
     """Violation rate and p99 over load per tenant, and the peak rates."""
     charts = []
-    for index, peak in enumerate(documents.peaks):
+    scenarios = [run.document.get("scenario") for run in documents.runs]
+    for index, (peak, label) in enumerate(
+        zip(documents.peaks, peak_labels(scenarios, documents.peaks), strict=True)
+    ):
         rows: list[list[Cell]] = [
             [
                 row["policy"],
@@ -57,12 +63,12 @@ def load_charts(documents: Documents) -> list[Chart]:
         charts.append(
             Chart(
                 f"peak-rates-{index}",
-                "Peak rate of every policy",
+                f"Peak rate of every policy{label and f', {label}'}",
                 "The highest load at which every tenant meets its deadline often enough. No policy can pass "
                 "the bound, which one of the two engines sets when it never idles.",
                 peak_figure(peak),
                 Table(
-                    "Peak rates",
+                    f"Peak rates{label and f', {label}'}",
                     ("policy", "peak 1/s", "95% from", "to", "share of bound", "status"),
                     rows,
                     frozenset({4}),
@@ -72,12 +78,7 @@ def load_charts(documents: Documents) -> list[Chart]:
     points = points_of_tenants(documents)
     for index, tenant in enumerate(_tenants(documents)):
         mine = points.get(tenant, [])
-        table = Table(
-            f"{tenant} over load",
-            ("policy", "offered 1/s", "violation rate", "p99 ms"),
-            [(point.policy, point.offered_qps, point.violation_rate, point.p99_ms) for point in mine],
-            frozenset({2}),
-        )
+        table = _points_table(tenant, mine)
         violations = violations_over_load_figure(documents, mine)
         if violations is not None:
             charts.append(
@@ -105,84 +106,25 @@ def load_charts(documents: Documents) -> list[Chart]:
     return charts
 
 
+def _points_table(tenant: str, points: Sequence[LoadPoint]) -> Table:
+    """The points of a tenant, with their mixes where there are several."""
+    several = any(point.mix for point in points)
+    columns = ("policy", *(["of"] if several else []), "offered 1/s", "violation rate", "p99 ms")
+    rows: list[list[Cell]] = [
+        [
+            point.policy,
+            *([point.mix] if several else []),
+            point.offered_qps,
+            point.violation_rate,
+            point.p99_ms,
+        ]
+        for point in points
+    ]
+    return Table(f"{tenant} over load", columns, rows, frozenset({columns.index("violation rate")}))
+
+
 _APART = 1.03
 """Bounds closer than this are drawn as one: runs differ a little in what happened to arrive."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadPoint:
-    """One run at one load.
-
-    Attributes:
-        policy: The policy, with the options by which its settings on the page differ.
-        mix: What tells its tenants and their shares of the requests from those of other runs.
-        tenant: A tenant's name.
-        offered_qps: Arrivals per second over all tenants.
-        violation_rate: Share of the tenant's requests that were late or dropped; None without a deadline.
-        p99_ms: The tenant's 99th percentile.
-    """
-
-    policy: str
-    mix: str
-    tenant: str
-    offered_qps: float
-    violation_rate: float | None
-    p99_ms: float | None
-
-
-def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
-    """Every run as a point, and the trials of peak searches that recorded theirs; ascending in load."""
-    mixes = [mix_of(run.document.get("scenario")) for run in documents.runs]
-    of_runs, of_peaks = policy_labels([run.document for run in documents.runs], documents.peaks)
-    points = [
-        LoadPoint(
-            policy,
-            mix,
-            tenant["name"],
-            run.offered_qps,
-            tenant["violation_rate"],
-            tenant["latency_ms"]["p99"],
-        )
-        for run, policy, mix in zip(documents.runs, of_runs, mixes, strict=True)
-        for tenant in run.tenants
-    ]
-    for peak, labels in zip(documents.peaks, of_peaks, strict=True):
-        mix = mix_of(peak.get("scenario"))
-        for row, policy in zip(peak["results"], labels, strict=True):
-            for trial in _recorded_trials(row):
-                points += [
-                    LoadPoint(
-                        policy,
-                        mix,
-                        tenant["name"],
-                        trial["qps"],
-                        tenant.get("violation_rate"),
-                        tenant.get("p99_ms"),
-                    )
-                    for tenant in trial["tenants"]
-                ]
-    place = {policy: index for index, policy in enumerate(dict.fromkeys(point.policy for point in points))}
-    return tuple(sorted(points, key=lambda point: (place[point.policy], point.tenant, point.offered_qps)))
-
-
-def points_of_tenants(documents: Documents) -> dict[str, list[LoadPoint]]:
-    """The points of each tenant; ascending in load."""
-    found: dict[str, list[LoadPoint]] = {}
-    for point in load_points(documents):
-        found.setdefault(point.tenant, []).append(point)
-    return found
-
-
-def _recorded_trials(row: PeakRow) -> list[TrialPoint]:
-    recorded = row.get("trial_points", row.get("trials"))
-    if not isinstance(recorded, list):
-        return []
-    # A trial that was stopped when its verdict was certain would understate how late its requests became.
-    return [
-        trial
-        for trial in recorded
-        if "qps" in trial and "tenants" in trial and not trial.get("stopped_early")
-    ]
 
 
 def _bounds(documents: Documents) -> list[float]:
@@ -208,10 +150,9 @@ def _over_load(
     if not points:
         return None
     figure = go.Figure()
-    mixes = list(dict.fromkeys(point.mix for point in points))
     for index, (policy, mix) in enumerate(dict.fromkeys((point.policy, point.mix) for point in points)):
         mine = [point for point in points if (point.policy, point.mix) == (policy, mix)]
-        name = policy if len(mixes) == 1 else f"{policy}, mix {1 + mixes.index(mix)}"
+        name = f"{policy}, {mix}" if mix else policy
         figure.add_scatter(
             x=[point.offered_qps for point in mine],
             y=[getattr(point, field) for point in mine],
@@ -256,7 +197,7 @@ def _deadlines(documents: Documents, tenant: str) -> set[float]:
         (str(entry.get("name")), entry.get("deadline_ms"))
         for peak in documents.peaks
         for row in peak["results"]
-        for trial in _recorded_trials(row)
+        for trial in recorded_trials(row)
         for entry in trial["tenants"]
     ]
     return {deadline for name, deadline in entries if name == tenant and deadline is not None}

@@ -1,0 +1,96 @@
+"""Runs and the trials of searches as points over load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from layerweaver.backend_sim.results.mixes import mix_labels
+from layerweaver.backend_sim.results.naming import policy_labels
+from layerweaver.backend_sim.results.reading import Documents
+from layerweaver.backend_sim.results.schema.peak import PeakRow, TrialPoint
+
+__all__ = ["LoadPoint", "load_points", "points_of_tenants", "recorded_trials"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPoint:
+    """One run at one load.
+
+    Attributes:
+        policy: The policy, with the options by which its settings on the page differ.
+        mix: What tells all but its load from that of other points; empty where nothing does.
+        tenant: A tenant's name.
+        offered_qps: Arrivals per second over all tenants.
+        violation_rate: Share of the tenant's requests that were late or dropped; None without a deadline.
+        p99_ms: The tenant's 99th percentile.
+    """
+
+    policy: str
+    mix: str
+    tenant: str
+    offered_qps: float
+    violation_rate: float | None
+    p99_ms: float | None
+
+
+def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
+    """Every run as a point, and the trials of peak searches that recorded theirs; ascending in load."""
+    runs = [run.document for run in documents.runs]
+    mixes = mix_labels([item.get("scenario") for item in (*runs, *documents.peaks)])
+    of_runs, of_peaks = policy_labels(runs, documents.peaks)
+    points = [
+        LoadPoint(
+            policy,
+            mix,
+            tenant["name"],
+            run.offered_qps,
+            tenant["violation_rate"],
+            tenant["latency_ms"]["p99"],
+        )
+        for run, policy, mix in zip(documents.runs, of_runs, mixes, strict=False)
+        for tenant in run.tenants
+    ]
+    searched = zip(documents.peaks, of_peaks, mixes[len(documents.runs) :], strict=True)
+    for peak, labels, mix in searched:
+        for row, policy in zip(peak["results"], labels, strict=True):
+            for trial in recorded_trials(row):
+                points += [
+                    LoadPoint(
+                        policy,
+                        mix,
+                        tenant["name"],
+                        trial["qps"],
+                        tenant.get("violation_rate"),
+                        tenant.get("p99_ms"),
+                    )
+                    for tenant in trial["tenants"]
+                ]
+    place = {policy: index for index, policy in enumerate(dict.fromkeys(point.policy for point in points))}
+    order = {mix: index for index, mix in enumerate(dict.fromkeys(mixes))}
+    return tuple(
+        sorted(
+            points,
+            key=lambda point: (place[point.policy], order[point.mix], point.tenant, point.offered_qps),
+        )
+    )
+
+
+def points_of_tenants(documents: Documents) -> dict[str, list[LoadPoint]]:
+    """The points of each tenant; ascending in load."""
+    found: dict[str, list[LoadPoint]] = {}
+    for point in load_points(documents):
+        found.setdefault(point.tenant, []).append(point)
+    return found
+
+
+def recorded_trials(row: PeakRow) -> list[TrialPoint]:
+    """The trials of a search that ran to their ends."""
+    recorded = row.get("trial_points", row.get("trials"))
+    if not isinstance(recorded, list):
+        return []
+    # A trial that was stopped when its verdict was certain would understate how late its requests became.
+    return [
+        trial
+        for trial in recorded
+        if "qps" in trial and "tenants" in trial and not trial.get("stopped_early")
+    ]
