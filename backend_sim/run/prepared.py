@@ -74,7 +74,7 @@ class PreparedScenario:
     def notes(self) -> tuple[str, ...]:
         """What was asked for and does not show in the numbers, or shows in them unexplained."""
         names = [tenant.name for tenant in self.scenario.spec.tenants]
-        unheard = unheard_notes(self.npus, self.configs)
+        unheard = unheard_notes(self.npus, self.configs, names)
         stated = (
             f"tenant {name!r} has the lengths that the scenario states: its trace's tokens are ignored"
             for name, model in zip(names, self.decoders, strict=False)

@@ -59,18 +59,34 @@ def sharing_notes(npus: Sequence[Npu], names: Sequence[str]) -> Iterator[str]:
         )
 
 
-def unheard_notes(npus: Sequence[Npu], configs: Sequence[NpuConfig]) -> Iterator[str]:
-    """What configs state or leave out and numbers do not show: too little DRAM, energies that count as 0."""
+def unheard_notes(npus: Sequence[Npu], configs: Sequence[NpuConfig], names: Sequence[str]) -> Iterator[str]:
+    """What configs state or leave out and numbers do not show: too little DRAM, energies that count as 0.
+
+    Args:
+        npus: The NPUs by kind.
+        configs: Their configs, as far as there are any.
+        names: The tenants' names.
+    """
     for config in configs:
         if changed := change_note(config):
             yield changed
         if config.energy is not None and config.energy.free:
             yield f"energy of {config.name}: {config.energy.free}"
         for npu in npus:
+            if npu.machine.name != config.name:
+                continue
             held_bytes = sum(int(menu[0].table.weight_bytes.sum()) for menu in npu.menus)
             beyond = dram_note(config, "the weights that one request of every tenant fetches", held_bytes)
-            if beyond and npu.machine.name == config.name:
+            if beyond:
                 yield beyond
+            tables = zip(names, (menu[0].table for menu in npu.menus), strict=True)
+            older = [name for name, table in tables if table.energy_pj is not None and table.latency is None]
+            if older and config.request_bytes:
+                whose = first_of(older, _NAMED, "tenants")
+                yield (
+                    f"the energy of {whose} counts the latency_ns of {config.name} as bytes: profiles of an "
+                    "older version do not tell them apart; compile again"
+                )
 
 
 def _spilled_by_sharing(table: CostTable, buffer_bytes: int) -> int:

@@ -19,7 +19,7 @@ from layerweaver.costmodel.measured import override_costs
 from layerweaver.scheduler.compile.compiler import compile_models
 from layerweaver.scheduler.compile.sources import load_graph
 from layerweaver.scheduler.profile.document import profile_document
-from layerweaver.scheduler.profile.file import parse_profile, profile_bytes
+from layerweaver.scheduler.profile.file import parse_profile, profile_bytes, save_profile
 
 NPU: dict[str, Any] = {
     "name": "edge",
@@ -108,6 +108,23 @@ def test_several_samples_of_a_query_share_the_buffer_as_one_does() -> None:
         assert table.activation_budget_bytes == 300_000
         counted.append((int(table.dram_bytes.sum()), table.data_bytes, table.energy_pj or 0))
     assert counted[1] == tuple(3 * value for value in counted[0])
+
+
+def test_a_profile_that_does_not_tell_the_latency_is_told(tmp_path: Path) -> None:
+    eye = compile_models(["eye=zoo:mobilenetv2"], _npu(80))
+    older = replace(
+        eye, entries=tuple(replace(entry, table=replace(entry.table, latency=None)) for entry in eye.entries)
+    )
+    said = "the energy of eye counts the latency_ns of edge as bytes: profiles of an older version do not"
+    for profile, told in ((eye, False), (older, True)):
+        save_profile(profile, tmp_path / "eye.lwp")
+        tenant = {
+            "name": "eye",
+            "model": {"profile": str(tmp_path / "eye.lwp")},
+            "arrival": {"kind": "saturated"},
+        }
+        prepared = prepare(load_scenario({"duration_s": 0.1, "npu": _npu(80), "tenants": [tenant]}))
+        assert any(note.startswith(said) for note in prepared.notes) is told
 
 
 def test_a_profile_keeps_what_is_latency() -> None:
