@@ -69,6 +69,7 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         document["groups"] = run.prepared.groups
     notes = [
         *run.prepared.notes,
+        *run.said,
         *_energy_unknown(run, [tenant.document for tenant in tenants]),
         *_busy_below_the_bound(run, system),
         *_late_last_rows(run, [tenant.document for tenant in tenants]),

@@ -17,7 +17,7 @@ Ties go to the NPU with the lowest index.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType
 from typing import Any, cast
 
@@ -38,10 +38,21 @@ ROUTER_CODES = {"round_robin": 0, "least_work": 1, "balanced": 2, "power_of_two"
 
 
 class ArrayArrivals:
-    """Arrivals from an array of times in ns."""
+    """Arrivals from an array of times in ns.
 
-    def __init__(self, times_ns: NDArray[np.int64]) -> None:
+    Args:
+        times_ns: The times.
+        source: Where they came from, where this is to speak for it.
+
+    Attributes:
+        skipped: Bad rows that the source left out.
+        said: What of it a result does not explain.
+    """
+
+    def __init__(self, times_ns: NDArray[np.int64], source: object = None) -> None:
         self._times = times_ns
+        self.skipped: int = getattr(source, "skipped", 0)
+        self.said: tuple[str, ...] = getattr(source, "said", ())
 
     def take(self, count: int) -> NDArray[np.int64]:
         """The next at most ``count`` times."""
@@ -148,8 +159,8 @@ def _costs_ns(prepared: PreparedScenario) -> NDArray[np.int64]:
     return costs
 
 
-def route_requests(prepared: PreparedScenario, request: TrafficRequest) -> list[list[NDArray[np.int64]]]:
-    """Scheduled times in ns by NPU and tenant.
+def route_requests(prepared: PreparedScenario, request: TrafficRequest) -> Iterator[Sequence[ArrayArrivals]]:
+    """The requests of all tenants, NPU by NPU; those of the first speak for the sources.
 
     Raises:
         ScenarioError: If a tenant's source reacts to the machine.
@@ -162,7 +173,8 @@ def route_requests(prepared: PreparedScenario, request: TrafficRequest) -> list[
                 where=scenario.where("tenants", index, "arrival"),
                 accepted="give arrivals that do not wait for the NPU, or a single npu",
             )
-    times = [take_all(source) for source in prepared.sources(request) if isinstance(source, Arrivals)]
+    sources = [source for source in prepared.sources(request) if isinstance(source, Arrivals)]
+    times = [take_all(source) for source in sources]
     merged = np.concatenate(times)
     owners = np.repeat(np.arange(len(times)), [len(piece) for piece in times])
     order = np.argsort(merged, kind="stable")
@@ -170,10 +182,8 @@ def route_requests(prepared: PreparedScenario, request: TrafficRequest) -> list[
     chosen = np.empty(len(merged), np.int64)
     chosen[order] = route(merged[order], owners[order], _costs_ns(prepared), spec.router, spec.router_seed)
     starts: Sequence[int] = np.cumsum([0] + [len(piece) for piece in times]).tolist()
-    return [
-        [
-            piece[chosen[start : start + len(piece)] == npu]
-            for piece, start in zip(times, starts, strict=False)
+    for npu in range(len(prepared.machines)):
+        yield [
+            ArrayArrivals(piece[chosen[start : start + len(piece)] == npu], source if npu == 0 else None)
+            for piece, start, source in zip(times, starts, sources, strict=False)
         ]
-        for npu in range(len(prepared.machines))
-    ]

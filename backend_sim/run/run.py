@@ -15,7 +15,7 @@ from layerweaver.backend_sim.engine.outcome import SimulationOutcome, is_done
 from layerweaver.backend_sim.run.decision_time import decision_cycles
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.progress import share_done
-from layerweaver.backend_sim.run.router import ArrayArrivals, route_requests
+from layerweaver.backend_sim.run.router import route_requests
 from layerweaver.backend_sim.run.token_requests import TokenRequests
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.traffic.source import Arrivals, OpenLoop
@@ -44,6 +44,7 @@ class Run:
             scheduled; None without a cool-down, where measuring ends with the last completion.
         last_scheduled_ns: Per tenant, the last scheduled time.
         skipped_rows: Per tenant, bad rows of its trace that were left out.
+        said: What of the traces results do not explain.
         stopped: Whether ``progress`` asked to stop (and not Ctrl-C).
     """
 
@@ -55,6 +56,7 @@ class Run:
     finished: tuple[int, ...] | None
     last_scheduled_ns: tuple[int, ...]
     skipped_rows: tuple[int, ...]
+    said: tuple[str, ...] = ()
     stopped: bool = False
 
     @property
@@ -135,6 +137,7 @@ def run_once(
     last_ns = [0] * len(spec.tenants)
     skipped = [0] * len(spec.tenants)
     finished = [0] * len(spec.tenants)
+    said: list[str] = []
     for (machine, menus), sources in zip(prepared.machines, sources_by_npu(prepared, asked), strict=True):
         taps: list[Tap | None] = []
         loads = []
@@ -162,6 +165,7 @@ def run_once(
         kept = []
         for index, (tap, source, tenant) in enumerate(zip(taps, sources, outcome.tenants, strict=True)):
             scheduled_ns = tenant.scheduled_ns
+            said += [f"{spec.tenants[index].name}: {text}" for text in getattr(source, "said", ())]
             if tap is not None:
                 kept.append(slice(tap.warm, tap.kept))
                 last_ns[index] = max(last_ns[index], tap.last_ns)
@@ -189,6 +193,7 @@ def run_once(
         finished=None if cooldown_ns is None else tuple(finished),
         last_scheduled_ns=tuple(last_ns),
         skipped_rows=tuple(skipped),
+        said=tuple(said),
         stopped=stopped,
     )
 
@@ -212,5 +217,4 @@ def sources_by_npu(prepared: PreparedScenario, request: TrafficRequest) -> Itera
     if len(prepared.machines) == 1:
         yield prepared.sources(request)
         return
-    for times in route_requests(prepared, request):
-        yield [ArrayArrivals(piece) for piece in times]
+    yield from route_requests(prepared, request)

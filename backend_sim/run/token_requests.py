@@ -28,6 +28,7 @@ class TokenRequests:
         skipped: Bad rows of the trace that were left out.
         rows: File and lines of the trace that has their lengths; None where they come from elsewhere.
         ignored: Whether the trace that they arrive by has other lengths than they.
+        said: What of the trace a result does not explain.
     """
 
     scheduled_ns: NDArray[np.int64]
@@ -35,6 +36,7 @@ class TokenRequests:
     skipped: int = 0
     rows: tuple[str, NDArray[np.int64]] | None = None
     ignored: bool = False
+    said: tuple[str, ...] = ()
 
     def named(self, request: int) -> str:
         """A request's number and, of a trace, its file and line."""
@@ -54,7 +56,8 @@ def token_requests(scenario: Scenario, index: int, request: TrafficRequest) -> T
     source = make_source(scenario, index, request)
     times = take_all(source, MAX_TOKEN_REQUESTS)  # type: ignore[arg-type]
     if isinstance(source, TraceArrivals) and tenant.lengths_from_trace:
-        return TokenRequests(times, source.lengths(len(times)), source.skipped, source.rows(len(times)))
+        rows = source.rows(len(times))
+        return TokenRequests(times, source.lengths(len(times)), source.skipped, rows, said=source.said)
     assert lengths is not None
     seed = tenant_seed(scenario, index, request)
     return _by_clock(source, times, lengths.draw(len(times), seed))
@@ -63,7 +66,7 @@ def token_requests(scenario: Scenario, index: int, request: TrafficRequest) -> T
 def _by_clock(source: object, times: NDArray[np.int64], lengths: Pairs) -> TokenRequests:
     """Requests that only arrive as a source says."""
     if isinstance(source, TraceArrivals):
-        return TokenRequests(times, lengths, source.skipped, ignored=source.counts_tokens)
+        return TokenRequests(times, lengths, source.skipped, ignored=source.counts_tokens, said=source.said)
     return TokenRequests(times, lengths)
 
 

@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.traffic.lengths import Pairs
 from layerweaver.backend_sim.traffic.spreading import spread_ticks
-from layerweaver.backend_sim.traffic.stream import CHUNK, Stopping, TimeStream
+from layerweaver.backend_sim.traffic.stream import CHUNK, NS_PER_S, Stopping, TimeStream
 from layerweaver.backend_sim.traffic.trace_file import TraceFile
 from layerweaver.backend_sim.traffic.trace_formats import TraceRow
 from layerweaver.ir import TrafficError
 from layerweaver.ir.limits import MAX_ARRIVAL_NS
+from layerweaver.ir.text import first_of
 
 __all__ = ["TraceArrivals"]
 
+_NAMED = 3
+_LEAST_TOLD = 20
+"""Of fewer requests it is not told that they come at one moment."""
 _MAX_SORTED = 50_000_000
 _MAX_SCALE_PART = 1_000_000
 _MAX_SPAN_NS = 2**62
@@ -47,7 +51,7 @@ class TraceArrivals(TimeStream):
 
     Attributes:
         counts_tokens: Whether any row so far had tokens, of a trace opened to read them.
-        pass_queries: Requests of one pass; None before it began again.
+        pass_queries: Requests of one pass; None before it ended.
 
     Raises:
         TrafficError: Also while times are taken: a row that goes back in time or is otherwise bad (file, line
@@ -78,7 +82,8 @@ class TraceArrivals(TimeStream):
         self._offset_ns = 0
         self.counts_tokens = False
         self.pass_queries: int | None = None
-        self._given = 0
+        self._given, self._tied, self._whole_seconds = 0, 0, True
+        self._seen: set[str] = set()
         self._file_rows, self._file_ns = 0, 0
         self._prompts, self._outputs, self._lines = array("q"), array("q"), array("q")
         self._spread_ns = spread_ns
@@ -112,7 +117,10 @@ class TraceArrivals(TimeStream):
         raise TrafficError(f"no row for {wanted}", where=str(self._trace.path), accepted=seen)
 
     def _wanted(self, tenant: str | None) -> bool:
-        if self._tenants is None or tenant in self._tenants:
+        if self._tenants is None:
+            return True
+        if tenant is not None and tenant in self._tenants:
+            self._seen.add(tenant)
             return True
         if tenant is not None and len(self._others) < 8:
             self._others.add(tenant[:60])
@@ -215,11 +223,13 @@ class TraceArrivals(TimeStream):
             piece.insert(0, self._first)
             self._first = None
         if not piece:
+            if self.pass_queries is None:
+                self.pass_queries = self._given
             if not self._loop:
                 return np.empty(0, np.int64)
             self._begin_again()
             piece = list(islice(self._times, CHUNK))
-        self._given += len(piece)
+        self._look_at(piece)
         if piece[-1] + self._offset_ns > _MAX_SPAN_NS:
             raise TrafficError(
                 f"spans more than {_MAX_SPAN_NS / 1e9:.2g} s",
@@ -228,9 +238,29 @@ class TraceArrivals(TimeStream):
             )
         return self._scaled(np.array(piece, np.int64) + self._offset_ns)
 
+    def _look_at(self, piece: list[int]) -> None:
+        """Count requests that come at one moment, and whether moments are whole seconds."""
+        self._given += len(piece)
+        times = np.array(piece, np.int64)
+        same = np.concatenate(([False], times[1:] == times[:-1], [False]))
+        self._tied += int(np.count_nonzero(same[1:] | same[:-1]))
+        self._whole_seconds &= not (times % NS_PER_S).any()
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What of the rows that were read so far shows in a result and is not explained by it."""
+        found = []
+        if self.pass_queries is not None and (missing := sorted((self._tenants or frozenset()) - self._seen)):
+            found.append(f"no row of its trace is of {first_of(missing, _NAMED)}")
+        coarse = self._whole_seconds and not self._spread_ns
+        if coarse and self._given >= _LEAST_TOLD and self._tied > self._given / 2:
+            found.append(
+                f"{self._tied:,} of {self._given:,} requests of its trace come in one second with others, "
+                "and so at once; spread_ms: 1000 spreads them over it"
+            )
+        return tuple(found)
+
     def _begin_again(self) -> None:
-        if self.pass_queries is None:
-            self.pass_queries = self._given
         gap = self._gap_ns()
         if gap <= 0:
             raise TrafficError(

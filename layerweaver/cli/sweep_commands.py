@@ -84,7 +84,7 @@ def _print(document: dict[str, Any], output: Path) -> None:
         if len(front) > _SHOWN:
             screen.print(f"... and {len(front) - _SHOWN} more")
         if short := [row for row in front if row.get("status") == "too_short"]:
-            least = max(row["needed_queries"] for row in short)
+            least = max(row.get("needed_queries", 0) for row in short)
             screen.print(
                 f"{len(short)} of these {len(front)} peaks are not sure, as trials were too short: "
                 f"give the study queries: {least} or more"

@@ -57,7 +57,7 @@ def test_a_trace_that_ends_before_the_trial_is_told(tmp_path: Path) -> None:
     trace: dict[str, Any] = {"kind": "trace", "file": str(file)}
     keys = _keys(tmp_path, trace, {"kind": "poisson", "qps": 100, "seed": 1})
     (told,) = [text for text in peak(keys, ["fcfs"], queries=2000)["warnings"] if "loop: true" in text]
-    assert "the trace has 600 requests and a trial asks for 1,000" in told
+    assert "a trial asks for 1,000 requests and the trace has 600" in told
     trace["loop"] = True
     assert not [
         text for text in peak(keys, ["fcfs"], queries=2000).get("warnings", []) if "loop: true" in text

@@ -55,7 +55,8 @@ class PeakRow(TypedDict):
     """Peak rate of one policy, in requests per second over all tenants; named by what differs, too.
 
     ``status`` is ``met``, ``late`` (no rate keeps the deadlines) or ``too_short``: trials were too short to
-    be sure of the peak, for the ``reasons``; ``needed_queries`` per trial would do.
+    be sure of the peak, for the ``reasons``; ``needed_queries`` per trial would do, if
+    any number would.
     """
 
     policy: str

@@ -161,7 +161,12 @@ class Tenant(TypedDict):
     standalone_ms: NotRequired[
         Annotated[
             float,
-            Said("alone ms", Form.NUMBER, Shown.NOWHERE, "One request (smallest batch), cold and alone."),
+            Said(
+                "alone ms",
+                Form.NUMBER,
+                Shown.NOWHERE,
+                "One request (smallest batch), cold and alone; of a pool on the NPU that is fastest with it.",
+            ),
         ]
     ]
     percentile: NotRequired[

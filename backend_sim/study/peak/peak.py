@@ -299,7 +299,8 @@ def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> PeakRow:
     }
     if lacking is not None and lacking.reasons:
         document["reasons"] = list(lacking.reasons)
-        document["needed_queries"] = lacking.queries
+        if lacking.queries > plan.queries:  # no number of queries lengthens a trace that ends
+            document["needed_queries"] = lacking.queries
     if any(search.interrupted for search in searches):
         document["interrupted"] = True
     return document

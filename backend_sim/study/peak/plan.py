@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
@@ -31,6 +32,7 @@ class PeakPlan:
         prepared: The scenario.
         rates_qps: Mean arrival rate per tenant as the scenario states it.
         trace_queries: Per tenant, requests of its trace, once through; None without a trace.
+        said: What of the traces the peak does not explain.
         only: Index of the tenant whose rate is scaled; None for all.
         queries: Queries per trial, over all tenants.
         bound_factor: Factor at which the two-resource bound is reached.
@@ -42,6 +44,7 @@ class PeakPlan:
     prepared: PreparedScenario
     rates_qps: tuple[float, ...]
     trace_queries: tuple[int | None, ...]
+    said: tuple[str, ...]
     only: int | None
     queries: int
     bound_factor: float
@@ -68,6 +71,12 @@ class PeakPlan:
             replica=replica,
             queries=tuple(max(1, round(self.queries * rate / total)) for rate in rates),
         )
+
+    def given(self, index: int, asked: int) -> int:
+        """How many of the requests that a trial asks for a tenant's arrivals have: a trace may end before."""
+        whole = self.trace_queries[index]
+        ends = whole is not None and not self.prepared.scenario.spec.tenants[index].arrival.lasts()
+        return min(asked, whole) if ends and whole is not None else asked
 
     def total_qps(self, share: float) -> float:
         """Total rate at a share of the bound."""
@@ -104,7 +113,7 @@ def plan_peak(
             f"{counted(queries, 'query', 'queries')} for {len(names)} tenants",
             accepted="give at least one per tenant",
         )
-    rates, whole = _rates_qps(prepared)
+    rates = _rates(prepared)
     if not any(judged(scenario, index) for index in range(len(names))):
         raise ScenarioError(
             "no tenant has a deadline, so every load passes",
@@ -112,8 +121,10 @@ def plan_peak(
             accepted="give deadline_ms, or a language model's deadline",
         )
     only = None if tenant is None else names.index(tenant)
-    factor = _bound_factor(prepared, rates, only)
-    return PeakPlan(prepared, rates, whole, only, queries, factor, seed, resolution, curve)
+    factor = _bound_factor(prepared, rates.qps, only)
+    return PeakPlan(
+        prepared, rates.qps, rates.trace_queries, rates.said, only, queries, factor, seed, resolution, curve
+    )
 
 
 def judged(scenario: Scenario, index: int) -> bool:
@@ -128,22 +139,37 @@ def bound_factor(prepared: PreparedScenario) -> float:
     Raises:
         ScenarioError: If a tenant has no rate to scale, or requests take no time.
     """
-    return _bound_factor(prepared, _rates_qps(prepared)[0], None)
+    return _bound_factor(prepared, _rates(prepared).qps, None)
 
 
-def _rates_qps(prepared: PreparedScenario) -> tuple[tuple[float, ...], tuple[int | None, ...]]:
-    """Mean arrival rate of every tenant, and of traces the requests that it is taken over."""
+class _Rates(NamedTuple):
+    """What of all tenants' arrivals is known before a search; see :class:`PeakPlan`."""
+
+    qps: tuple[float, ...]
+    trace_queries: tuple[int | None, ...]
+    said: tuple[str, ...]
+
+
+def _rates(prepared: PreparedScenario) -> _Rates:
+    """Mean arrival rate of every tenant; traces are read for it."""
     check_rates(prepared.scenario)
-    found = [_rate_qps(prepared, index) for index in range(len(prepared.scenario.spec.tenants))]
-    return tuple(rate for rate, _ in found), tuple(whole for _, whole in found)
-
-
-def _rate_qps(prepared: PreparedScenario, index: int) -> tuple[float, int | None]:
-    """The same of one tenant; a trace is read for it."""
     spec = prepared.scenario.spec
-    rate = spec.tenants[index].arrival.mean_rate_qps(spec.duration_s)
-    if rate is not None:
-        return rate, None
+    rates, counts, said = [], list[int | None](), list[str]()
+    for index, tenant in enumerate(spec.tenants):
+        rate = tenant.arrival.mean_rate_qps(spec.duration_s)
+        count = None
+        if rate is None:
+            rate, count, source = _read_rate(prepared, index)
+            if skipped := getattr(source, "skipped", 0):
+                said.append(f"{tenant.name}: {skipped} bad rows of its trace were skipped")
+            said += [f"{tenant.name}: {text}" for text in getattr(source, "said", ())]
+        rates.append(rate)
+        counts.append(count)
+    return _Rates(tuple(rates), tuple(counts), tuple(said))
+
+
+def _read_rate(prepared: PreparedScenario, index: int) -> tuple[float, int, object]:
+    """The mean rate of a source that does not know it, the requests that it is taken over, and the source."""
     source = make_source(prepared.scenario, index, TrafficRequest())
     count, first_ns, last_ns = 0, None, 0
     while isinstance(source, Arrivals) and len(times := source.take(1 << 16)):
@@ -155,7 +181,7 @@ def _rate_qps(prepared: PreparedScenario, index: int) -> tuple[float, int | None
             where=prepared.scenario.where("tenants", index, "arrival"),
         )
     once = getattr(source, "pass_queries", None) or count
-    return (count - 1) * 1e9 / (last_ns - first_ns), min(once, count)
+    return (count - 1) * 1e9 / (last_ns - first_ns), min(once, count), source
 
 
 def _bound_factor(prepared: PreparedScenario, rates: Sequence[float], only: int | None) -> float:
@@ -200,6 +226,7 @@ def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
             f"without a deadline: {first_of(unjudged, _NAMED, 'tenants')}; a peak does not ask how long "
             "their requests wait, nor whether all of them are served in the end"
         )
+    yield from plan.said
     yield from _other_rates(plan)
     for index, tenant in enumerate(spec.tenants):
         deadline_ns = scenario.deadline_ns(index)
@@ -216,14 +243,13 @@ def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
 def _other_rates(plan: PeakPlan) -> Iterator[str]:
     """Tenants whose rate in a trial may be another than the one that it stands for."""
     spec = plan.prepared.scenario.spec
-    for tenant, count, whole in zip(
-        spec.tenants, plan.request(1.0, 0).queries or (), plan.trace_queries, strict=True
-    ):
-        arrival = tenant.arrival
-        if whole is not None and count > whole and not arrival.lasts():
+    asked = plan.request(1.0, 0).queries or ()
+    for index, tenant in enumerate(spec.tenants):
+        arrival, count = tenant.arrival, asked[index]
+        if (given := plan.given(index, count)) < count:
             yield (
-                f"{tenant.name}: the trace has {whole:,} requests and a trial asks for {count:,}; it ends "
-                "before the other tenants do; say loop: true, or fewer --queries"
+                f"{tenant.name}: a trial asks for {count:,} requests and the trace has {given:,}, so it ends "
+                "early; say loop: true, or fewer --queries"
             )
         if isinstance(arrival, RampSpec) and arrival.over_s is not None and spec.duration_s is not None:
             yield (

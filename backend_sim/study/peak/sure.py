@@ -45,7 +45,7 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
     total = math.fsum(rates)
     few, reasons, needed = [], [], plan.queries
     longest_ns, slowest = 0.0, ""
-    counts = plan.request(share, 0).queries or ()
+    counts = [plan.given(index, count) for index, count in enumerate(plan.request(share, 0).queries or ())]
     for index, count in enumerate(counts):
         if not judged(scenario, index):
             continue
