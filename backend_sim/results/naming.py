@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import Run
@@ -17,6 +18,7 @@ _MOST = 3
 """So many of the keys that differ are told, and more only where it takes them to tell runs apart."""
 _LAST = ("offered", "file")
 """What follows from other things, or says nothing of the run."""
+_FILE = "policy's file"
 
 
 def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
@@ -27,7 +29,10 @@ def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
     nothing else tells two apart; only runs that are equal in all of these get a number.
     """
     options = [
-        {key: _text(value) for key, value in (run.get("policy_options") or {}).items()} for run in runs
+        {_FILE: file, **{key: _text(value) for key, value in (run.get("policy_options") or {}).items()}}
+        for run, file in zip(
+            runs, _short(_known([run["policy"] for run in runs], list(map(_file_of, runs)))), strict=True
+        )
     ]
     shared = [_shared(run, versions) for run, versions in zip(runs, _versions(runs), strict=True)]
     for fact, run, file in zip(shared, runs, files or [""] * len(runs), strict=True):
@@ -36,10 +41,36 @@ def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
     return apart([run["policy"] for run in runs], options, shared)
 
 
-def setting_names(policies: Sequence[Mapping[str, object]]) -> list[str]:
-    """The same for policies before they run, each given by its ``name`` and options."""
-    facts = [{key: _text(value) for key, value in policy.items() if key != "name"} for policy in policies]
+def setting_names(policies: Sequence[Mapping[str, object]], files: Sequence[str] = ()) -> list[str]:
+    """The same for policies before they run, given by ``name`` and options, and by their files if any."""
+    facts = [
+        {_FILE: file, **{key: _text(value) for key, value in policy.items() if key != "name"}}
+        for policy, file in zip(policies, _short(files or [""] * len(policies)), strict=True)
+    ]
     return apart([str(policy["name"]) for policy in policies], facts, [{} for _ in policies])
+
+
+def _file_of(run: Run) -> str | None:
+    """The Python file that a run's policy comes from; "" if none, None if the run does not say."""
+    return _python_file(run.get("scenario", {}).get("policy"))
+
+
+def _python_file(policy: object) -> str | None:
+    name = policy.get("name") if isinstance(policy, Mapping) else policy
+    return None if not isinstance(name, str) else name if name.endswith(".py") else ""
+
+
+def _known(policies: Sequence[str], files: Sequence[str | None]) -> list[str]:
+    """Files of policies, and none of a policy of which some run does not say it."""
+    silent = {policy for policy, file in zip(policies, files, strict=True) if file is None}
+    return ["" if policy in silent else file or "" for policy, file in zip(policies, files, strict=True)]
+
+
+def _short(files: Iterable[str]) -> list[str]:
+    """Files without their folders, where that tells them apart."""
+    given = list(files)
+    short = [PurePath(file).name for file in given]
+    return short if len(set(short)) == len(set(given)) else given
 
 
 def policy_labels(runs: Sequence[Run], peaks: Sequence[Peak]) -> tuple[list[str], list[list[str]]]:
@@ -48,18 +79,21 @@ def policy_labels(runs: Sequence[Run], peaks: Sequence[Peak]) -> tuple[list[str]
     One setting of a policy has one name wherever it ran, and two have two.
     """
     of_runs: list[Mapping[str, object]] = [
-        {"name": run["policy"], **(run.get("policy_options") or {})} for run in runs
+        {"name": run["policy"], **(run.get("policy_options") or {}), _FILE: _file_of(run)} for run in runs
     ]
-    of_peaks = [_searched(peak) for peak in peaks]
-    apart: list[Mapping[str, object]] = []
-    for setting in (*of_runs, *(setting for peak in of_peaks for setting in peak)):
-        if setting not in apart:
-            apart.append(setting)
-    names = setting_names(apart)
-    return (
-        [names[apart.index(setting)] for setting in of_runs],
-        [[names[apart.index(setting)] for setting in peak] for peak in of_peaks],
+    every = [*of_runs, *(setting for peak in peaks for setting in _searched(peak))]
+    files = _known(
+        [str(setting["name"]) for setting in every],
+        [None if (file := setting.get(_FILE)) is None else str(file) for setting in every],
     )
+    every = [{**setting, _FILE: file} for setting, file in zip(every, files, strict=True)]
+    settings = [setting for place, setting in enumerate(every) if setting not in every[:place]]
+    names = setting_names(
+        [{key: value for key, value in setting.items() if key != _FILE} for setting in settings],
+        [str(setting.get(_FILE, "")) for setting in settings],
+    )
+    found = iter([names[settings.index(setting)] for setting in every])
+    return [next(found) for _ in runs], [[next(found) for _ in peak["results"]] for peak in peaks]
 
 
 def _searched(peak: Peak) -> list[Mapping[str, object]]:
@@ -70,7 +104,9 @@ def _searched(peak: Peak) -> list[Mapping[str, object]]:
         return [{"name": row["policy"]} for row in peak["results"]]
     # Of a policy from a file, what was searched says the file; rows have its name before what differs.
     return [
-        {**setting, "name": row["policy"].partition(" ")[0]} if isinstance(setting, Mapping) else {"name": ""}
+        {**setting, "name": row["policy"].partition(" ")[0], _FILE: _python_file(setting)}
+        if isinstance(setting, Mapping)
+        else {"name": ""}
         for row, setting in zip(peak["results"], stated, strict=False)
     ]
 
@@ -118,6 +154,8 @@ def _differs(key: str, value: str | None, facts: Sequence[Mapping[str, str]]) ->
 def _told(key: str, value: str) -> str:
     if key in _LAST or key.startswith(_VERSION):
         return value
+    if key == _FILE:
+        return value or "(installed)"
     return "own seeds" if (key, value) == ("seed", "None") else f"{key}={value}"
 
 

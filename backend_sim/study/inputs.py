@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layerweaver.backend_sim.results.naming import setting_names
 from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
@@ -24,6 +25,7 @@ __all__ = [
     "ScenarioRef",
     "as_prepared",
     "as_scenario",
+    "names_of",
     "own_policy",
     "policies_of",
     "policy_of",
@@ -90,6 +92,13 @@ def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | No
         with scenario.place("policies", place):
             own.append(own_policy(policy, scenario.allow_code, scenario.path_of))
     return _different(own) if own else list(DEFAULT_POLICIES)
+
+
+def names_of(policies: Sequence[Policy]) -> list[str]:
+    """What policies are called beside each other: by their options, and their files, where these differ."""
+    return setting_names(
+        [policy.as_dict() for policy in policies], [str(policy.file or "") for policy in policies]
+    )
 
 
 def _different(references: list[PolicyRef]) -> list[PolicyRef]:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerweaver.backend_sim.results.confidence import differences
-from layerweaver.backend_sim.results.naming import setting_names
 from layerweaver.backend_sim.results.schema import run as schema
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.study.inputs import (
     PolicyRef,
     ScenarioRef,
     as_prepared,
+    names_of,
     policies_of,
     policy_of,
 )
@@ -59,7 +59,7 @@ def compare_with(
     chosen = policies_of(prepared, policies)
     parts = [asked] * len(chosen)
     if asked.requests is not None and len(chosen) > 1:
-        names = setting_names([policy_of(prepared, reference).as_dict() for reference in chosen])
+        names = names_of([policy_of(prepared, reference) for reference in chosen])
         parts = [replace(asked, requests=file) for file in _request_files(asked.requests, names)]
     return comparison_of(run_repeated(prepared, chosen, parts))
 
@@ -68,7 +68,7 @@ def _request_files(file: Path, names: Sequence[str]) -> list[Path]:
     """Where a comparison writes what became of every request: a file per policy, by its name."""
     if len(names) == 1:
         return [file]
-    return [file.with_name(f"{file.stem}.{name}{file.suffix}") for name in names]
+    return [file.with_name(f"{file.stem}.{name.replace('/', '-')}{file.suffix}") for name in names]
 
 
 def comparison_of(runs: list[schema.Run]) -> schema.Comparison:

@@ -18,13 +18,12 @@ from typing import Any, cast
 from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.confidence import spread
 from layerweaver.backend_sim.results.latency import percentile_index
-from layerweaver.backend_sim.results.naming import setting_names
 from layerweaver.backend_sim.results.schema.peak import Peak, PeakDifference, PeakRow, TrialPoint
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
-from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, policies_of, policy_of
+from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, names_of, policies_of, policy_of
 from layerweaver.backend_sim.study.peak.plan import PeakPlan, peak_warnings, plan_peak
 from layerweaver.backend_sim.study.peak.points import trial_point
 from layerweaver.backend_sim.study.peak.search import Search, search_peak
@@ -208,7 +207,7 @@ def peak(
     )
     prepared = plan.prepared
     chosen = policies_of(prepared, policies)
-    names = setting_names([policy_of(prepared, reference).as_dict() for reference in chosen])
+    names = names_of([policy_of(prepared, reference) for reference in chosen])
     todo = [(reference, replica) for reference in chosen for replica in range(seeds)]
 
     def tell(share: float, ended: int) -> None:
