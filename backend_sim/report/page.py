@@ -18,6 +18,7 @@ from layerweaver.backend_sim.report.shell import packed, page_html
 from layerweaver.backend_sim.report.tables import (
     changes_table,
     peak_tables,
+    pool_table,
     repetition_tables,
     systems_table,
     tokens_table,
@@ -94,6 +95,8 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
         if (tokens := tokens_table(documents)) is not None:
             body += table_markup(tokens, identifier="tokens")
         body += table_markup(systems_table(documents), identifier="systems")
+        if (pool := pool_table(documents)) is not None:
+            body += table_markup(pool, identifier="npus")
         for index, table in enumerate(repetition_tables(documents)):
             body += table_markup(table, identifier=f"repetitions-{index}")
         if any(run.details is None for run in documents.runs):

@@ -19,9 +19,18 @@ from layerweaver.backend_sim.results.schema.token import limits_text
 from layerweaver.backend_sim.results.sentence import compared, tails_tell
 from layerweaver.backend_sim.results.spreads import spread_tables
 from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
+from layerweaver.ir.text import first_of
 
-__all__ = ["changes_table", "peak_tables", "repetition_tables", "systems_table", "verdicts_table"]
+__all__ = [
+    "changes_table",
+    "peak_tables",
+    "pool_table",
+    "repetition_tables",
+    "systems_table",
+    "verdicts_table",
+]
 
+_NAMED = 6
 _FIRST = ("status", "deadline_ms", "violation_rate")
 
 
@@ -119,6 +128,39 @@ def systems_table(documents: Documents) -> Table:
     rows = (((run.label,), {**run.document, **run.system}) for run in documents.runs)
     metrics = (*shown(system_metrics(), Shown.PAGE), *shown(RUN_METRICS, Shown.PAGE))
     return _metrics_table("The machine under every policy", metrics, rows)
+
+
+def pool_table(documents: Documents) -> Table | None:
+    """The NPUs of every run with a pool, beside each other by place; None without any."""
+    pools = [(run.label, run.document["npus"]) for run in documents.runs if run.document.get("npus")]
+    if not pools:
+        return None
+    places = range(max(len(npus) for _, npus in pools))
+    rows: list[list[Cell]] = [
+        [
+            label,
+            npu["name"],
+            npu["share_of_requests"],
+            npu["compute_utilization"],
+            npu["dram_utilization"],
+            npu["arrived"],
+            npu["completed"],
+            npu["dropped"],
+            npu.get("timed_out"),
+            first_of([f"{tenant} {count:,}" for tenant, count in npu["requests"].items()], _NAMED, "tenants"),
+        ]
+        for place in places
+        for label, npus in pools
+        for npu in npus[place : place + 1]
+    ]
+    columns = ("policy", "NPU", "of all requests", "compute", "DRAM", "arrived", "completed", "dropped")
+    return Table(
+        "The NPUs of the pool",
+        (*columns, "timed out", "requests by tenant"),
+        rows,
+        frozenset({2, 3, 4}),
+        whole=True,
+    )
 
 
 def repetition_tables(documents: Documents) -> list[Table]:
