@@ -72,7 +72,7 @@ class RowPricer:
         self._config, self._cache_bits = config, cache_bits
         self._pinned = config.pin_of(rows.name) is not None
         kinds = [
-            _labelled([kind[index] for index in rows.row_index], rows.labels, single=place % 2 == 1)
+            _labelled([kind[index] for index in rows.row_index], rows.labels, place)
             for place, kind in enumerate(rows.kinds)
         ]
         self._layouts = [RowLayout(rows.name, rows.layer_names, made, labels) for made, labels in kinds]
@@ -251,16 +251,26 @@ def _asks_what_is_joined(config: NpuConfig) -> bool:
 
 
 def _labelled(
-    rows: list[IterationRow], labels: Sequence[RowLabel], *, single: bool
+    rows: list[IterationRow], labels: Sequence[RowLabel], kind: int
 ) -> tuple[list[IterationRow], list[RowLabel]]:
-    """Rows with what else there is to say of them."""
-    told = []
+    """Rows of a kind of iterations with what else there is to say of them.
+
+    What a layer lacks for one member alone leaves terms of nothing: their operators are not there.
+    """
+    single, alone = kind % 2 == 1, kind >= 2
+    found, told = [], []
     for row, label in zip(rows, labels, strict=True):
         operators = label.single_operators if single else label.operators
         listed = label.single_listed if single else label.listed
         abreast = label.single_abreast if single else label.abreast
-        told.append(replace(label, operators=operators if row.vector else (), listed=listed, abreast=abreast))
-    return rows, told
+        pairs, left = list(zip(row.vector, operators, strict=True)) if row.vector else [], list(listed)
+        there = [pair for pair in pairs if not alone or any(pair[0].coefficients)]
+        for _, operator in (pair for pair in pairs if pair not in there and pair[1] in left):
+            left.remove(operator)
+        found.append(replace(row, vector=tuple(term for term, _ in there)))
+        works = tuple(operator for _, operator in there)
+        told.append(replace(label, operators=works, listed=tuple(left), abreast=abreast))
+    return found, told
 
 
 def _by_row(layout: RowLayout, new: IntArray, past: IntArray, count: int) -> IntArray:

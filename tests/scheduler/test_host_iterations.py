@@ -58,8 +58,8 @@ def _random_npu(rng: random.Random, operators: Sequence[str]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "name",
     [
-        *("rotary", "fused", "stacked-rotary"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in FORMS if "rotary" not in name),
+        *(QUICK := ("rotary", "fused", "stacked-rotary", "crossed-heads")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in FORMS if name not in QUICK),
     ],
 )
 def test_equal_members_cost_what_the_bound_graph_costs(name: str, tmp_path: Path) -> None:
