@@ -170,6 +170,10 @@ def _mistake(
             message = (
                 f"has {counted(context['actual_length'], 'value')}; give at most {context['max_length']}"
             )
+        case "too_short" if "min_length" in context:
+            message = (
+                f"has {counted(context['actual_length'], 'value')}; give at least {context['min_length']}"
+            )
         case "model_type" | "dict_type":
             message = f"{shown} is not a mapping; keys here: {', '.join(keys_at(model, path))}"
         case "string_type" if isinstance(given, bool):

@@ -68,12 +68,13 @@ def npu_template() -> str:
 
 _TEMPLATE = """\
 # An NPU config. Quantities are numbers in the unit that the key names, or text with a unit ("68 GB/s").
-# Only name, a clock, array, dram and sram are required; every other value shown is its default.
+# Only name, a clock, array, dram and sram are required; every other value shown is its default, unless its
+# line says otherwise.
 name: my-npu
 description: One sentence about the machine.
 clock_mhz: 700                  # or clock_ghz: 0.7, or clock_mhz: "700 MHz"
 
-# Bytes per element: a number, or {weights: 1, activations: 2}; 0.5 is 4 bit. Omit for the model's own types.
+# Bytes per element: a number, or {weights: 1, activations: 2}; 0.5 is 4 bit. Default: the model's own types.
 precision_bytes: 2
 
 array:
@@ -98,7 +99,7 @@ array:
   # depthwise_macs_per_cycle: 96  # a rate of its own for depthwise convolutions
 
 vector:
-  lanes: 1024                   # elements in parallel
+  lanes: 1024                   # elements in parallel; default: 128
   elementwise_cycles: 1         # lane cycles per element: add, multiply, compare
   transcendental_cycles: 4      # exp, erf, tanh, division
   softmax_passes: 3             # passes of a softmax, beside one transcendental per element

@@ -57,7 +57,7 @@ def _check(
 
     problems = check_npu(file)
     if not problems:
-        session_of(context).warn([*_changed(file), *_unknown_operators(file)])
+        session_of(context).warn([*_unheard(file), *_unknown_operators(file), *_unknown_pins(file)])
     if as_json:
         print_document({"file": str(file), "valid": not problems, "problems": list(problems)})
     else:
@@ -69,12 +69,28 @@ def _check(
         raise typer.Exit(2)
 
 
-def _changed(file: Path) -> list[str]:
-    """The warning about a sound config that was changed since it was calibrated."""
-    from layerweaver.costmodel import change_note, load_npu
+def _unheard(file: Path) -> list[str]:
+    """Warnings about a sound config: changed since it was calibrated, keys that have no effect."""
+    from layerweaver.costmodel import change_note, load_npu, moot_notes
 
-    note = change_note(load_npu(str(file)))
-    return [f"{file}: {note}"] if note else []
+    config = load_npu(str(file))
+    return [f"{file}: {note}" for note in (change_note(config), *moot_notes(config)) if note]
+
+
+def _unknown_pins(file: Path) -> list[str]:
+    """Warnings about pinned models that are neither in the zoo nor where their path says."""
+    from layerweaver import models
+    from layerweaver.costmodel import load_npu
+    from layerweaver.ir.spelling import nearest_of
+
+    warnings = []
+    for pin in load_npu(str(file)).pinned_models:
+        name = pin.removeprefix("zoo:")
+        if name != pin and name not in models.names():
+            close = nearest_of(name, models.names())
+            hint = "" if close is None else f"; did you mean 'zoo:{close}'?"
+            warnings.append(f"{file}: pinned_models: the zoo has no model {name!r}{hint}")
+    return warnings
 
 
 def _unknown_operators(file: Path) -> list[str]:

@@ -136,9 +136,10 @@ def _compile(
 
 def _warn(session: Session, profile: Profile) -> None:
     """What was assumed of the entries, and whether the NPU is still the one that was calibrated."""
-    from layerweaver.costmodel import change_note, load_npu
+    from layerweaver.costmodel import change_note, load_npu, moot_notes
 
-    session.warn([*profile.warnings, *filter(None, [change_note(load_npu(profile.npu))])])
+    config = load_npu(profile.npu)
+    session.warn([*profile.warnings, *filter(None, [change_note(config)]), *moot_notes(config)])
 
 
 def _show(

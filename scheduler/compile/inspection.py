@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from layerweaver import models
-from layerweaver.costmodel import NpuConfig, change_note, cost_graph, costed_document, dram_note, load_npu
-from layerweaver.costmodel.npu.document import npu_document
+from layerweaver.costmodel import (
+    NpuConfig,
+    change_note,
+    cost_graph,
+    costed_document,
+    dram_note,
+    load_npu,
+    moot_notes,
+    npu_document,
+)
 from layerweaver.ir import LayerGraph, atomic_write
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.export import graph_document
@@ -101,7 +109,11 @@ def inspect_model(
         document["totals"]["standalone_cycles"] = standalone
         document["totals"]["latency_ms"] = 1e3 * standalone / config.clock_hz
         held_bytes = int(costed.table.weight_bytes.sum())
-        said = (change_note(config), dram_note(config, "the weights that are fetched", held_bytes))
+        said = (
+            change_note(config),
+            *moot_notes(config),
+            dram_note(config, "the weights that are fetched", held_bytes),
+        )
         document["warnings"] = [*document["warnings"], *filter(None, said)]
         document["npu"] = costs["npu"]
         document["npu_config"] = npu_document(config)

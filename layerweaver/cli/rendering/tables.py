@@ -184,7 +184,7 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
     columns = [
         ("model", "left"),
         ("batch", "right"),
-        ("kind", "left"),
+        ("intensive", "left"),
         ("layers", "right"),
         ("rows", "right"),
     ]
@@ -194,7 +194,7 @@ def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
         grid.add_row(
             model["name"],
             str(model["batch"]),
-            model["kind"],
+            model["kind"].removesuffix("-intensive"),
             str(len(model["layers"])),
             str(sum(layer["rows"] for layer in model["layers"])),
             *(f"{model[key]:,}" for key in ("compute_cycles", "memory_cycles", "standalone_cycles")),
@@ -259,13 +259,23 @@ def _cell(value: object) -> str:
     return "-" if value is None else str(value)
 
 
+_SHARES = ("mape", "ape", "bias", "error", "covered")
+"""What keys of errors end in; they are fractions in documents, and percentages on the terminal."""
+
+
+def _figure(key: str, value: object) -> str:
+    if isinstance(value, float) and key.rpartition("_")[2] in _SHARES:
+        return f"{100 * value:.3g}%"
+    return _cell(value)
+
+
 def rows_table(title: str, rows: Sequence[Document]) -> Table:
     """Rows of equal keys as a table."""
     keys = list(rows[0]) if rows else []
     sides = ["left" if isinstance(rows[0][key], str) else "right" for key in keys]
     grid = table(title, list(zip(keys, sides, strict=True)))
     for row in rows:
-        grid.add_row(*(_cell(row[key]) for key in keys))
+        grid.add_row(*(_figure(key, row[key]) for key in keys))
     return grid
 
 
@@ -275,7 +285,7 @@ def fields_table(title: str, document: Document) -> Table:
     for key, value in document.items():
         if isinstance(value, Mapping):
             for inner, figure in value.items():
-                grid.add_row(f"{key}.{inner}", _cell(figure))
+                grid.add_row(f"{key}.{inner}", _figure(inner, figure))
         elif not isinstance(value, (list, tuple)):
-            grid.add_row(key, _cell(value))
+            grid.add_row(key, _figure(key, value))
     return grid

@@ -1,0 +1,45 @@
+"""What a config states and cannot have an effect, because something else that it states rules it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.fields import ActivationsInDram, Depthwise, Split
+
+__all__ = ["moot_notes"]
+
+
+def moot_notes(config: NpuConfig) -> tuple[str, ...]:
+    """One sentence per key that is stated and changes nothing, with the reason.
+
+    What ``fold_losses: false`` rules out is left out: a calibrated config keeps the figures of its data
+    sheet. Nothing is known of cost models that packages add.
+    """
+    if config.cost_model != "analytical":
+        return ()
+    return tuple(f"{config.name}: {key} has no effect: {why}" for key, why in _moot(config))
+
+
+def _moot(config: NpuConfig) -> Iterator[tuple[str, str]]:
+    array, vector = config.array, config.vector
+    if array.dataflow == "mac_grid":
+        if array.load_rows_per_cycle > 1:
+            yield "array.load_rows_per_cycle", "a mac_grid is not filled"
+        if not array.double_buffered:
+            yield "array.double_buffered", "a mac_grid is not filled"
+    if array.count == 1 and array.split not in {Split.FOLDS, Split.TILES}:
+        yield "array.split", "there is one array"
+    own = array.depthwise_macs_per_cycle is not None
+    if own and array.depthwise is not Depthwise.CHEAPER:
+        yield "array.depthwise", "depthwise_macs_per_cycle says how long depthwise convolutions take"
+    if vector.mac_cycles != 1 and (own or array.depthwise is Depthwise.ARRAY):
+        yield "vector.mac_cycles", "no depthwise convolution runs on the vector unit"
+    if config.sram.weight_share != 0.5 and config.sram.unified_mb is None and config.sram.unified_mib is None:
+        yield "sram.weight_share", "the buffers are not unified"
+    if config.shared_overheads and not config.overhead_cycles:
+        yield "shared_overheads", "overhead_cycles is 0"
+    if config.activations_in_dram is ActivationsInDram.ALL and config.activations_in_dram_share is not None:
+        yield "activations_in_dram_share", "activations_in_dram: all moves all of them"
+    if config.dram.utilization is not None and config.dram.capacity_gb is None:
+        yield "dram.utilization", "capacity_gb is not stated"

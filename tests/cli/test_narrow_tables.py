@@ -1,0 +1,38 @@
+"""Tables of profiles and reproductions read well in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+def test_no_word_of_a_profile_is_broken_in_80_columns(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    ran = run(
+        "compile",
+        "resnext50=zoo:resnet18",
+        "--npu",
+        "memory-centric",
+        "--batch",
+        "1,8",
+        "-o",
+        tmp_path / "a.lwp",
+    )
+    rows = [line.split() for line in ran.out.splitlines() if line.startswith("resnext50")]
+    assert [row[:3] for row in rows] == [["resnext50", "1", "compute"], ["resnext50", "8", "compute"]]
+    assert max(map(len, ran.out.splitlines())) <= 80
+    assert len(ran.out.splitlines()) == 5
+
+
+def test_errors_are_percentages_in_every_table(run: Run) -> None:
+    out = run("reproduce", "onnxim").out
+    (resnet,) = (line for line in out.splitlines() if line.startswith("resnet18"))
+    assert resnet.split()[-1] == "-0.0294%"
+    assert "per convolution: 4.0%" in out
