@@ -6,14 +6,14 @@ This is the one place that joins the importer and the zoo; both load only when u
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from layerweaver.ir import LayerGraph, ModelError
-from layerweaver.ir.given import PATHS, check_given
+from layerweaver.ir.given import PATHS, check_given, given_mapping, given_whole
 from layerweaver.scheduler.compile.given_graphs import GRAPH_PREFIX, given
 from layerweaver.scheduler.compile.kept_graphs import Imported, content_of, graph_name, keep, kept
 
@@ -178,6 +178,13 @@ def _bound_dims(
     return {**{name: size for name, size in defaults.items() if name not in fixed}, **options.dims}
 
 
+def _shape(name: str, shape: Any) -> tuple[int, ...]:
+    if isinstance(shape, str) or not isinstance(shape, Iterable):
+        what = f"shape {str(shape)[:40]!r} ({type(shape).__name__}) of {name} is not accepted"
+        raise ModelError(what, accepted="give whole numbers, such as (1, 3, 224, 224)")
+    return tuple(given_whole(f"shape of {name}:", extent, ModelError) for extent in shape)
+
+
 def load_graph(
     ref: str | Path,
     *,
@@ -208,12 +215,21 @@ def load_graph(
     """
     from layerweaver.frontend.options import ImportOptions  # noqa: PLC0415
 
+    extents = {
+        name: {key: given_whole(f"{name} {key}", one, ModelError) for key, one in whole.items()}
+        for name, whole in (
+            ("dims", given_mapping("dims", dims, ModelError)),
+            ("trip_counts", given_mapping("trip_counts", trip_counts, ModelError)),
+        )
+    }
     options = ImportOptions(
-        dims=dims or {},
-        shapes=shapes or {},
-        values=values or {},
-        trip_counts=trip_counts or {},
-        batch=batch,
+        dims=extents["dims"],
+        shapes={
+            name: _shape(name, shape) for name, shape in given_mapping("shapes", shapes, ModelError).items()
+        },
+        values=given_mapping("values", values, ModelError),
+        trip_counts=extents["trip_counts"],
+        batch=None if batch is None else given_whole("batch", batch, ModelError),
         state=tuple(state or ()),
         strict=strict,
         fuse=fuse,

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from small_study import study_scenario, write_study
 
+from layerweaver.backend_sim.study.sweep.objectives import relative_objectives
+from layerweaver.backend_sim.study.sweep.schema import StudySpec
 from layerweaver.backend_sim.study.sweep.sweep import sweep
 from layerweaver.ir import LayerweaverError
 
@@ -89,3 +91,22 @@ def test_a_value_that_stands_twice_is_refused(tmp_path: Path, axes: dict[str, An
         sweep(write_study(tmp_path, objectives=NO_AIMS, axes=axes), tmp_path / "out")
     assert message in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("axes", "name", "told"),
+    [
+        ({"npu.array.rows": [64, 128]}, "system.stp", True),
+        ({"npu": ["memory-centric", "tpu-v3"]}, "system.antt", True),
+        ({"npu.array.rows": [64, 128]}, "tenants.a.qps", False),
+        ({"npu.energy.mac_pj": [0.1, 0.2]}, "system.stp", False),
+        ({"load": [0.2, 0.4]}, "system.stp", False),
+    ],
+)
+def test_objectives_that_are_relative_to_each_npu_are_said(
+    axes: dict[str, Any], name: str, told: bool
+) -> None:
+    spec = StudySpec.model_validate({"scenario": {}, "axes": axes, "objectives": {"maximise": [name]}})
+    said = relative_objectives(spec)
+    assert len(said) == told
+    assert not told or said[0].startswith(f"objective {name} is relative to one request alone")

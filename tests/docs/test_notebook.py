@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import ast
+import contextlib
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +30,29 @@ def test_stored_notebooks_were_run(path: Path) -> None:
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     assert all(cell["outputs"] for cell in cells)
     assert not any(output["output_type"] == "error" for cell in cells for output in cell["outputs"])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_stored_outputs_are_what_the_cells_give(path: Path) -> None:
+    pytest.importorskip("pandas")
+    pytest.importorskip("matplotlib").use("Agg")
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            shown = [output.get("data", output) for output in cell["outputs"]]
+            stored = ["".join(data.get("text/plain", data.get("text", ""))) for data in shown]
+            assert "".join(_run("".join(cell["source"]), names).split()) == "".join("".join(stored).split())
+
+
+def _run(source: str, names: dict[str, Any]) -> str:
+    """What a cell prints and, if it ends in an expression, its value as text."""
+    tree, printed, last = ast.parse(source), io.StringIO(), None
+    if isinstance(tree.body[-1], ast.Expr):
+        last = ast.Expression(tree.body.pop().value)  # type: ignore[attr-defined]
+    with contextlib.redirect_stdout(printed):
+        exec(compile(tree, "cell", "exec"), names)
+        value = None if last is None else eval(compile(last, "cell", "eval"), names)  # noqa: S307
+    return printed.getvalue() + ("" if value is None else repr(value))
 
 
 @pytest.mark.slow

@@ -18,10 +18,31 @@ from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
 from layerweaver.ir.yaml_source import YamlSource
 
-__all__ = ["check_columns", "check_stated", "is_number", "texts_of_columns"]
+__all__ = ["check_columns", "check_stated", "is_number", "relative_objectives", "texts_of_columns"]
 
 _RESULTS: Mapping[str, Any] = {"simulate": Run, "peak": PeakRow}
 _SUCH_AS = {"simulate": "system.stp", "peak": "peak_qps", "cost": "models.NAME.standalone_ms"}
+
+
+_RELATIVE = ("system.stp", "system.bound_stp", "system.antt")
+"""Metrics that compare with the time of one request alone on the same NPU."""
+
+_BESIDE_TIMES = ("npu.energy", "npu.name", "npu.description", "npu.sources", "npu.evidence")
+
+
+def relative_objectives(spec: StudySpec) -> list[str]:
+    """Objectives that compare a point with itself alone, where an axis changes what that is."""
+    changing = [
+        name
+        for name in spec.axes
+        if name.partition(".")[0] in {"npu", "pool"} and not name.startswith(_BESIDE_TIMES)
+    ]
+    return [
+        f"objective {name} is relative to one request alone on the point's own NPU, which {changing[0]} "
+        "changes: a slower NPU may have the better one; rates (tenants.NAME.qps) and latencies compare NPUs"
+        for _, name in _objectives(spec)
+        if name in _RELATIVE and changing
+    ]
 
 
 def is_number(value: Any) -> bool:

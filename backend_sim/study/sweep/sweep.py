@@ -19,7 +19,12 @@ from typing import Any
 
 from layerweaver.backend_sim.study.sweep.known import StudyNote
 from layerweaver.backend_sim.study.sweep.measure import Measured, measure_points
-from layerweaver.backend_sim.study.sweep.objectives import check_columns, is_number, texts_of_columns
+from layerweaver.backend_sim.study.sweep.objectives import (
+    check_columns,
+    is_number,
+    relative_objectives,
+    texts_of_columns,
+)
 from layerweaver.backend_sim.study.sweep.origin import origin_of, write_origin
 from layerweaver.backend_sim.study.sweep.reading import read_study
 from layerweaver.backend_sim.study.sweep.result import StudyResult
@@ -150,7 +155,7 @@ def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, object]:
     columns = point_columns(store, axes)
     rows = point_rows(store, axes, columns, said.pareto)
     pareto = [dict(zip(columns[:-1], row[:-1], strict=True)) for row in rows]
-    warned = [*without_effect(study, store), *_warned(store)]
+    warned = [*relative_objectives(study.spec), *without_effect(study, store), *_warned(store)]
     return {
         "pareto": pareto,
         "sensitivity": [item.document() for item in said.sensitivity],
