@@ -65,7 +65,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.ir import PolicyError
+from layerweaver.ir import LayerweaverError, PolicyError
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.machine.jit import modules_of
 from layerweaver.scheduler.machine.records import declared, record_type, records
@@ -105,6 +105,17 @@ class Nothing:
 
 def _never(_options: Any) -> bool:
     return False
+
+
+def _asked(of: str, policy: str, call: Callable[[], Any]) -> Any:
+    """What a function of a policy gives, outside of compiled code; its failure in one line."""
+    try:
+        return call()
+    except LayerweaverError:
+        raise
+    except Exception as error:  # whatever somebody's code does
+        said = f"{of} fails: {type(error).__name__}: {error}".split("\n", 1)[0]
+        raise PolicyError(said[:300], where=f"policy {policy}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +188,10 @@ class PolicySpec:
                 )
             values[name] = known[name].checked(f"policy {self.name}, option {name}", value)
         commit = values.pop("commit", "early")
-        return Policy(self, self.options(**values), commit)
+        made = Policy(self, self.options(**values), commit)
+        _asked("drops_hopeless", self.name, lambda: self.drops_hopeless(made.options))
+        _asked("defers_hopeless", self.name, lambda: self.defers_hopeless(made.options))
+        return made
 
     def known_options(self) -> dict[str, Option]:
         """Every option by its name.
@@ -270,4 +284,5 @@ class Policy:
         common = records(record_type(spec.common), 1, compiled=compiled)[0]
         if spec.prepare is None:
             return Memory(own, common, ())
-        return Memory(own, common, spec.prepare(tenants, *((groups,) if spec.by_group else ())))
+        prepare, given = spec.prepare, (tenants, *((groups,) if spec.by_group else ()))
+        return Memory(own, common, _asked("prepare", self.name, lambda: prepare(*given)))

@@ -20,6 +20,7 @@ from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.policies.chance import find_chance, find_endless, find_writes
 from layerweaver.scheduler.policies.contract import FILE_MODULE, Policy, PolicySpec
 from layerweaver.scheduler.policies.options import as_stated
+from layerweaver.scheduler.policies.soundness import check_declaration
 from layerweaver.scheduler.policies.words import read_policy_words
 
 __all__ = ["ENTRY_POINT_GROUP", "load_policy", "load_spec", "policy_names", "policy_rows"]
@@ -152,6 +153,7 @@ def _as_spec(found: object, where: str) -> PolicySpec:
             where=where,
             accepted="def choose(view, options, memory)",
         )
+    check_declaration(found, where)
     return _sound(found, where)
 
 
