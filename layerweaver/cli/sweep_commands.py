@@ -83,6 +83,8 @@ def _print(document: dict[str, Any], output: Path) -> None:
         screen.print(grid)
         if len(front) > _SHOWN:
             screen.print(f"... and {len(front) - _SHOWN} more")
+        if any(item["axis"] == "seed" for item in effects):
+            screen.print("every seed is a point of its own: the front has the luckiest")
         if short := [row for row in front if row.get("status") == "too_short"]:
             least = max(row.get("needed_queries", 0) for row in short)
             screen.print(

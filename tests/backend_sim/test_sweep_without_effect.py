@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from small_study import study_scenario, write_study
 
+from layerweaver.__main__ import main
 from layerweaver.backend_sim.study.sweep.objectives import relative_objectives
 from layerweaver.backend_sim.study.sweep.schema import StudySpec
 from layerweaver.backend_sim.study.sweep.sweep import sweep
@@ -110,3 +111,13 @@ def test_objectives_that_are_relative_to_each_npu_are_said(
     said = relative_objectives(spec)
     assert len(said) == told
     assert not told or said[0].startswith(f"objective {name} is relative to one request alone")
+
+
+def test_a_front_over_seeds_says_that_luck_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, axes in (("lucky", {"seed": [1, 2]}), ("sure", {"load": [0.3, 0.6]})):
+        folder = tmp_path / name
+        folder.mkdir()
+        assert main(["sweep", str(write_study(folder, axes=axes)), "-o", str(folder / "out")]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "Pareto front" in shown
+        assert ("every seed is a point of its own" in shown) == (name == "lucky")

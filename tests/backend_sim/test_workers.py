@@ -65,7 +65,7 @@ def test_workers_take_policies_that_are_objects_or_files(scenario: dict[str, Any
 
 
 def test_no_workers_are_refused(scenario: dict[str, Any]) -> None:
-    with pytest.raises(ScenarioError, match="0 workers"):
+    with pytest.raises(ScenarioError, match="workers '0' is not accepted; give a whole number of 1 or more"):
         simulate(scenario, workers=0)
 
 
