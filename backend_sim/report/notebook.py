@@ -61,7 +61,7 @@ _IN_TEXT = {
     *("peak_qps", "share_of_bound", "bound_qps"),
 }
 _MOST_LINES = 40
-_ORIGIN = ("policy_options", "seed", "seeds", "rate_factor", "scenario", "search")
+_ORIGIN = ("policy_options", "seed", "seeds", "rate_factor", "scenario", "search", "interrupted")
 
 
 class _Result(Mapping[str, Any]):

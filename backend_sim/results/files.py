@@ -17,7 +17,7 @@ from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.extras import need_extra
 from layerweaver.ir.files import is_stream
 
-ORIGIN = ("seeds", "rate_factor", "scenario", "search")
+ORIGIN = ("seeds", "rate_factor", "scenario", "search", "interrupted")
 """Columns, last in a file, that hold how a result was made as JSON."""
 
 __all__ = ["ORIGIN", "check_result_path", "result_csv", "result_rows", "save_result"]

@@ -9,7 +9,7 @@ from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.system import System
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 
-__all__ = ["STATUSES", "averaged", "judge_by_worst", "slowest"]
+__all__ = ["STATUSES", "averaged", "judge_by_worst", "slowest", "tell_missing"]
 
 STATUSES = ("late", "too_short", "met")
 """From the worst on."""
@@ -92,3 +92,18 @@ def _with(
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def tell_missing(document: Run, ended: int, seeds: int, later: Sequence[str]) -> None:
+    """Say in a result that was interrupted which repetitions and policies there are none of.
+
+    Args:
+        document: The result, whose ``warnings`` say it.
+        ended: How many of its repetitions ended.
+        seeds: How many were asked for.
+        later: Policies that did not run.
+    """
+    found = [f"{ended} of {seeds} seeds ended"] if seeds > 1 else []
+    found += [f"{', '.join(later)} did not run"] if later else []
+    if found:
+        document["warnings"] = [*document.get("warnings", []), f"interrupted: {'; '.join(found)}"]

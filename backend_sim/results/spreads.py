@@ -45,13 +45,15 @@ def spread_tables(
     """
     metrics = shown(tenant_metrics(), Shown.TERMINAL | Shown.SPREAD)
     of_system = shown(system_metrics(), Shown.TERMINAL | Shown.SPREAD)
-    repeated = [
-        (name, run["confidence"]) for name, run in zip(names, runs, strict=True) if "confidence" in run
+    repeated = [  # of one seed, after Ctrl-C, there is no spread
+        (name, run["confidence"])
+        for name, run in zip(names, runs, strict=True)
+        if "confidence" in run and run.get("seeds", 0) > 1
     ]
     if not repeated:
         return
     tenants = [tenant["name"] for tenant in runs[0]["tenants"]]
-    seeds = runs[0].get("seeds", 0)
+    seeds = max(run.get("seeds", 0) for run in runs)
     spreads = [(name, found["tenants"]) for name, found in repeated]
 
     def by_tenant(

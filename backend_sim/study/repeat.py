@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerweaver.backend_sim.engine.loop import is_compiled
 from layerweaver.backend_sim.results.confidence import confidence
 from layerweaver.backend_sim.results.document import run_document
-from layerweaver.backend_sim.results.repetitions import judge_by_worst
+from layerweaver.backend_sim.results.repetitions import judge_by_worst, tell_missing
 from layerweaver.backend_sim.results.schema import run as schema
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.progress import as_part
@@ -138,7 +138,11 @@ def run_repeated(
     for place, part in enumerate(asked):
         repetitions = found[place * seeds : (place + 1) * seeds]
         if repetitions:
+            ended = sum("interrupted" not in item.document for item in repetitions)
             documents.append(_joined(prepared, repetitions, part, preparing_s))
+            if documents[-1].get("interrupted"):
+                later = [policy_of(prepared, policy).name for policy in policies[place + 1 :]]
+                tell_missing(documents[-1], ended, seeds, later)
     return documents
 
 

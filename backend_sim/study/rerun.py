@@ -128,7 +128,13 @@ def rerun_csv(text: str, options: RunOptions | None = None, *, where: str = "res
 
 
 def _scenario(document: Mapping[str, Any], where: str) -> Scenario:
-    """The scenario that a result names, if the files that it read are what they were."""
+    """The scenario that a result names, if that ran to its end and its files are what they were."""
+    if document.get("interrupted"):
+        raise ResultError(
+            "was interrupted, so no run gives it again",
+            where=where,
+            accepted="give a result that ran to its end; the same command makes one",
+        )
     record = document.get("scenario")
     if not isinstance(record, Mapping):
         raise ResultError(

@@ -82,6 +82,34 @@ def test_ctrl_c_ends_a_comparison(scenario: Path, capsys: pytest.CaptureFixture[
     assert main(["compare", str(scenario), "--policies", "fcfs,edf", "--json"]) == 130
     runs = json.loads(capsys.readouterr().out)["runs"]
     assert [(run["policy"], run["interrupted"]) for run in runs] == [("fcfs", True)]
+    assert runs[0]["warnings"] == ["interrupted: edf did not run"]
+
+
+@pytest.mark.usefixtures("soon")
+def test_ctrl_c_says_which_seeds_there_are_none_of(
+    scenario: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["compare", str(scenario), "--policies", "fcfs,edf,sjf", "--seeds", "5"]
+    assert main([*words, "-o", str(tmp_path / "r.json"), "--no-details"]) == 130
+    captured = capsys.readouterr()
+    assert "layerweaver: warning: interrupted: 0 of 5 seeds ended; edf, sjf did not run" in captured.err
+    assert "over 1 seeds" not in captured.out  # there was a table of dashes
+    (run,) = json.loads((tmp_path / "r.json").read_text())["runs"]
+    assert run["warnings"] == ["interrupted: 0 of 5 seeds ended; edf, sjf did not run"]
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("ending", ["json", "csv"])
+def test_what_was_interrupted_is_not_run_again(
+    scenario: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, ending: str
+) -> None:
+    """It would run to its end, which may take hours, and could only differ."""
+    output = tmp_path / f"r.{ending}"
+    assert main(["simulate", str(scenario), "-o", str(output)]) == 130
+    assert "interrupted" in output.read_text()
+    capsys.readouterr()
+    assert main(["rerun", str(output)]) == 2
+    assert "was interrupted, so no run gives it again; give a result that ran" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("soon")
