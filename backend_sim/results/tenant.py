@@ -117,7 +117,9 @@ def tenant_result(run: Run, index: int, window_s: float, *, histogram: bool = Tr
         "standalone_ms": standalone_s * 1e3,
         "latency_ms": latency_document(summary),
         "deadline_ms": milliseconds(deadline_ns),
-        "violation_rate": None if deadline_ns is None and not dropped else (late + dropped) / max(arrived, 1),
+        "violation_rate": (late + dropped) / arrived
+        if arrived and (deadline_ns is not None or dropped)
+        else None,
         "offered_qps": arrived / offered_s if offered_s else None,
         "offered_s": offered_s,
         "percentile": 100 * share,
@@ -167,7 +169,8 @@ def _with_tokens(
     )
     document = cast("Tenant", {key: value for key, value in result.document.items() if key != "deadline_ms"})
     document["standalone_ms"] = standalone_s * 1e3
-    document["violation_rate"] = times.late / max(1, len(times.ttft_ns)) if limits.stated else None
+    judged = limits.stated and len(times.ttft_ns) > 0
+    document["violation_rate"] = times.late / len(times.ttft_ns) if judged else None
     _add_judgement(document, judgement)
     document["service_ms"] = document["queueing_ms"] = None
     document["deadline"] = deadline_document(limits)

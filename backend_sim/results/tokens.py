@@ -179,11 +179,11 @@ def token_document(run: Run, index: int, decoder: DecoderRun, times: TokenTimes,
         "tpot_ms": latency_document(summarise(times.known_tpot_ns, list(SHARES.values()))),
         "itl_ms": latency_document(_gaps(decoder)),
         "ttft_violation_rate": None
-        if limits.ttft_ns is None
-        else int(times.first_late.sum()) / max(1, requests),
+        if limits.ttft_ns is None or not requests
+        else int(times.first_late.sum()) / requests,
         "tpot_violation_rate": None
-        if limits.tpot_ns is None
-        else int(times.rest_late.sum()) / max(1, requests),
+        if limits.tpot_ns is None or not requests
+        else int(times.rest_late.sum()) / requests,
         "goodput_qps": good / window_s if window_s > 0 else 0.0,
         "kv_occupancy": {"mean": counts["block_cycles"] / blocks / end, "max": counts["most_used"] / blocks},
         "kv_blocks": blocks,

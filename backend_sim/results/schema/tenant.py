@@ -76,7 +76,7 @@ class Tenant(TypedDict):
             "late",
             Form.SHARE,
             _T | _P | _F | _S,
-            "Share of the requests that arrived and were late or dropped.",
+            "Share of the requests that arrived and were late or dropped; none where none arrived.",
         ),
     ]
     status: NotRequired[
