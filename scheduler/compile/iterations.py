@@ -127,14 +127,8 @@ def _assembled(
     distinct: dict[tuple[IterationRow, ...], int] = {}
     places = [distinct.setdefault(same, len(distinct)) for same in zip(*kinds, strict=True)]
     bits: dict[int, int] = {}
-    tables: set[str] = set()
-    for layer in graph.layers:
-        for tensor in layer.weights:
-            bits[tensor.dtype.bits] = bits.get(tensor.dtype.bits, 0) + tensor.elements
-        for gather in layer.gathers:
-            if gather.table.name not in tables:
-                tables.add(gather.table.name)
-                bits[gather.table.dtype.bits] = bits.get(gather.table.dtype.bits, 0) + gather.table.elements
+    for tensor in graph.parameter_tensors():
+        bits[tensor.dtype.bits] = bits.get(tensor.dtype.bits, 0) + tensor.elements
     cached = sum(term.coefficients[5 + 2] for row in rows for term in row.reads)
     return IterationRows(
         name=graph.name,

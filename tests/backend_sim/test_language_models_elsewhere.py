@@ -65,7 +65,7 @@ def test_recordings_show_iterations_and_every_request(tmp_path: Path) -> None:
     with log.open() as stream:
         layers = {row["layer"] for row in csv.DictReader(stream) if row["tenant"] == "chat"}
     assert "h.0.attn.scores" in layers
-    free = 0.9e9 - 2 * 163_037_184
+    free = 0.9e9 - 2 * 124_439_808
     assert chat["llm"]["kv_blocks"] <= free / (16 * 2 * 18_432)
     assert chat["llm"]["kv_blocks"] > 0.8 * free / (16 * 2 * 18_432)
 
@@ -182,7 +182,7 @@ def test_stated_blocks_must_fit_the_dram() -> None:
         document = {**SCENARIO, "npu": {**SCENARIO["npu"], "dram": dram}, "tenants": tenants}
         return [model.rules.blocks for model in prepare(load_scenario(document)).decoders if model]
 
-    weights, block = 2 * 163_037_184, 16 * 2 * 18_432
+    weights, block = 2 * 124_439_808, 16 * 2 * 18_432
     assert prepared([10**9], None) == [10**9]
     assert prepared([1000], 1) == [1000]
     for blocks, capacity_gb in (([10**9], 1), ([1000], 0.001), ([1000], (weights + 999 * block) / 1e9)):

@@ -36,3 +36,14 @@ def test_errors_are_percentages_in_every_table(run: Run) -> None:
     (resnet,) = (line for line in out.splitlines() if line.startswith("resnet18"))
     assert resnet.split()[-1] == "-0.0294%"
     assert "per convolution: 4.0%" in out
+
+
+def test_lines_of_one_seed_say_so(run: Run, tmp_path: Path) -> None:
+    npu = """{name: n, clock_mhz: 700, array: {rows: 64, columns: 64}, dram: {bandwidth_gb_s: 25},
+      sram: {weights_mb: 2, activations_mb: 3}, energy: {mac_pj: 1}}"""
+    tenant = "{name: a, model: zoo:ncf, arrival: {kind: poisson, qps: 100, seed: 1}}"
+    path = tmp_path / "s.yaml"
+    path.write_text(f"npu: {npu}\nduration_s: 0.1\npolicy: fcfs\ntenants: [{tenant}]\n", encoding="utf-8")
+    alone, several = run("simulate", path).out, run("simulate", path, "--seeds", 2).out
+    assert ("\nidle: " in alone, "\nenergy: " in alone) == (True, True)
+    assert ("\nidle (first seed): " in several, "\nenergy (first seed): " in several) == (True, True)

@@ -50,7 +50,7 @@ def test_comes_back_as_it_was(stored: Path, tmp_path: Path) -> None:
     shown = [column.header for table in profile_tables(document, layers=False) for column in table.columns]
     assert "cached elements\nper token" in shown
     (decoder,) = document["decoders"]
-    assert (decoder["parameters"], decoder["cache_elements_per_token"]) == (163_037_184, 18_432)
+    assert (decoder["parameters"], decoder["cache_elements_per_token"]) == (124_439_808, 18_432)
 
 
 @pytest.mark.parametrize("npu", ["tpu-v6e", None])

@@ -21,19 +21,20 @@ _MOST_REASONS = 20
 
 
 def run_notes(run: Run) -> Iterator[str]:
-    """Idle time, energy and what is missing, in words."""
+    """Idle time, energy and what is missing, in words; of several seeds the first two are of the first."""
+    first = " (first seed)" if "confidence" in run else ""
     idle = ", ".join(
         f"{cause.replace('_', ' ')} {percent(share)}"
         for cause, share in run["system"].get("idle", {}).items()
     )
-    yield f"idle: {idle}"
+    yield f"idle{first}: {idle}"
     if (energy_j := run["system"].get("energy_j")) is not None:
         each = ", ".join(
             f"{tenant['name']} {value:.3g} mJ"
             for tenant in run["tenants"]
             if (value := tenant.get("energy_per_inference_mj")) is not None
         )
-        yield f"energy: {energy_j:.3g} J; per inference: {each or '-'} ({ENERGY_COUNTS})"
+        yield f"energy{first}: {energy_j:.3g} J; per inference: {each or '-'} ({ENERGY_COUNTS})"
     for tenant in run["tenants"]:
         sure = [
             f"{name} {value:.4g} ms" for name, value in tenant.get("early_stopping_ms", {}).items() if value
