@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from layerweaver.costmodel.npu.config import NpuConfig
+from layerweaver.costmodel.npu.pins import is_path
 
 __all__ = ["cost_differences"]
 
 _BESIDE_COSTS: dict[str, Any] = {
     **dict.fromkeys(("name", "description", "evidence", "calibration", "sources", "peak_tops"), True),
-    **dict.fromkeys(("clock_mhz", "clock_ghz", "sram"), True),
+    **dict.fromkeys(("clock_mhz", "clock_ghz", "sram", "pinned_models"), True),
     "dram": {"capacity_gb", "utilization", "bandwidth_gb_s", "efficiency"},
 }
 """What no cost depends on, and what is compared in one unit however it is stated."""
@@ -34,6 +36,7 @@ def _figures(config: NpuConfig) -> dict[str, Any]:
         "dram.bandwidth_gb_s x efficiency": round(
             machine.bandwidth_numerator / machine.bandwidth_denominator * config.clock_hz / 1e9, 6
         ),
+        "pinned_models": sorted(Path(pin).name if is_path(pin) else pin for pin in config.pinned_models),
         "sram weight bytes": config.sram.weight_bytes,
         "sram activation bytes": config.sram.activation_bytes,
         **_flat(config.model_dump(mode="json", exclude=_BESIDE_COSTS)),
