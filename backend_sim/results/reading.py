@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from layerweaver.backend_sim.results.naming import run_names
+from layerweaver.backend_sim.results.offered import at_once_count
 from layerweaver.backend_sim.results.schema.details import Details
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import Run
@@ -61,11 +62,13 @@ class LabelledRun:
         return self.document.get("details")
 
     @property
-    def offered_qps(self) -> float:
-        """Requests offered per second over all tenants; where sources have no rate, those that arrived.
+    def offered_qps(self) -> float | None:
+        """Requests offered per second over all tenants; None where some come all at once, which is no rate.
 
-        Of older results they are divided by the simulated time, else by that in which any tenant offers some.
+        Of older results those that arrived are divided by the simulated time.
         """
+        if at_once_count(self.document):
+            return None
         given = self.system.get("offered_qps")
         if given:
             return given

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from layerweaver.backend_sim.results.limits import beyond_limits, has_limit, least_headroom
 from layerweaver.backend_sim.results.naming import run_names
-from layerweaver.backend_sim.results.repetitions import averaged, slowest
+from layerweaver.backend_sim.results.offered import comparable_qps, offered_text, quantity
+from layerweaver.backend_sim.results.repetitions import averaged
 from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.tenant import Tenant
@@ -19,6 +21,7 @@ _MORE_LATE = 0.01
 """A tenant of whose requests a further such share is late is named for that."""
 _SAME_LOAD = 0.1
 _NAMED = 3
+_NOT_ASKED = "which the status of offline tenants and streams does not ask for"
 
 
 def _violations(run: Run) -> float | None:
@@ -79,23 +82,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2g}%" if share < 0.1 else f"{100 * share:.0f}%"
 
 
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _load(run: Run) -> float:
-    """Requests offered per second over all tenants.
-
-    Beside tenants that offer theirs at once, whose sources have no rate, it is those that arrived by the time
-    in which the others did; where all ask at once, those completed.
-    """
-    if offered_qps := run["system"].get("offered_qps"):
-        return offered_qps
-    if offered_s := run["system"].get("offered_s"):
-        return sum(tenant["arrived"] for tenant in run["tenants"]) / offered_s
-    return float(sum(tenant["qps"] for tenant in run["tenants"]))
-
-
 def compared(runs: Sequence[Run]) -> tuple[Run, Run]:
     """The run to compare with and the run that speaks; the same one if nothing can be compared.
 
@@ -106,7 +92,7 @@ def compared(runs: Sequence[Run]) -> tuple[Run, Run]:
     names = [run["policy"] for run in runs]
     spoken = next((name for name in _WEAVING if name in names), names[-1])
     swept = len(set(names)) < len(names)
-    woven = max((run for run in runs if run["policy"] == spoken), key=_load)
+    woven = max((run for run in runs if run["policy"] == spoken), key=comparable_qps)
     tenants = [tenant["name"] for tenant in woven["tenants"]]
     others = [
         run
@@ -114,16 +100,20 @@ def compared(runs: Sequence[Run]) -> tuple[Run, Run]:
         if run["policy"] != spoken and [tenant["name"] for tenant in run["tenants"]] == tenants
     ]
     if swept:
-        others = [run for run in others if abs(_load(run) - _load(woven)) <= _SAME_LOAD * _load(woven)]
+        others = [
+            run
+            for run in others
+            if abs(comparable_qps(run) - comparable_qps(woven)) <= _SAME_LOAD * comparable_qps(woven)
+        ]
     if not others:
         same_mix = all([tenant["name"] for tenant in run["tenants"]] == tenants for run in runs)
-        if same_mix and (len(runs) == 2 or len({_load(run) for run in runs}) == 1):
+        if same_mix and (len(runs) == 2 or len({comparable_qps(run) for run in runs}) == 1):
             return runs[0], runs[-1]
         return woven, woven
     first = [run for run in others if run["policy"] == "fcfs"] or [
         run for run in others if run["policy"] == others[0]["policy"]
     ]
-    return min(first, key=lambda run: abs(_load(run) - _load(woven))), woven
+    return min(first, key=lambda run: abs(comparable_qps(run) - comparable_qps(woven))), woven
 
 
 def _alone(run: Run, name: str) -> str:
@@ -145,7 +135,7 @@ def peak_sentence(document: Peak) -> str:
     if not best["peak_qps"]:
         return "No policy meets its deadlines at any rate."
     share = best.get("share_of_bound")
-    text = f"{best['policy']} carries the highest load: {_figure(best['peak_qps'])} queries per second"
+    text = f"{best['policy']} carries the highest load: {quantity(best['peak_qps'])} queries per second"
     if share:
         text += f", {_percent(share)} of the bound"
     if best.get("status") == "too_short":
@@ -165,8 +155,8 @@ def _undecided(document: Peak, best: PeakRow) -> str:
     if not unsure or low is None or high is None:
         return ""
     return (
-        f" The seeds do not tell it from {first_of(unsure, _NAMED)} (95% interval {_figure(low)} to "
-        f"{_figure(high)})."
+        f" The seeds do not tell it from {first_of(unsure, _NAMED)} (95% interval {quantity(low)} to "
+        f"{quantity(high)})."
     )
 
 
@@ -185,16 +175,12 @@ def verdict_sentence(runs: Sequence[Run], names: Sequence[str] = ()) -> str:
     one, other = named[id(woven)], named[id(base)]
     alone = base is woven
     base, woven = averaged(base), averaged(woven)
-    offered = _load(woven)
-    bound = woven["system"].get("bound_qps")
-    load = f"{_at(runs, 'On average over')} {_figure(offered)} queries per second"
-    if bound:
-        load += f" ({offered / bound:.2f} of the bound)"
+    load = f"{_at(runs, 'On average over')} {offered_text(woven)}"
     if alone:
         return f"{load}, {_alone(woven, one)}"
     gains = []
     before, after = _violations(base), _violations(woven)
-    if before is not None and after is not None and before != after:
+    if before is not None and after is not None and _percent(before) != _percent(after):
         verb = "cut" if after < before else "raised"
         gains.append(f"{verb} missed deadlines from {_percent(before)} to {_percent(after)} of all requests")
     tails = _tails(base, woven)
@@ -217,16 +203,18 @@ def verdict_sentence(runs: Sequence[Run], names: Sequence[str] = ()) -> str:
 
 def _elsewhere(woven: Run, base: Run) -> str:
     """The load of the run that is compared with, where it is another."""
-    rate, other = _figure(_load(woven)), _figure(_load(base))
-    return f", at {other} queries per second" if rate != other else ""
+    load, other = offered_text(woven, of_bound=False), offered_text(base, of_bound=False)
+    return f", at {other}" if load != other else ""
 
 
 def _changed(verb: str, tenant: str, before_ms: float, after_ms: float) -> str:
-    return f"{verb} the 99th percentile of {tenant} from {_figure(before_ms)} to {_figure(after_ms)} ms"
+    return f"{verb} the 99th percentile of {tenant} from {quantity(before_ms)} to {quantity(after_ms)} ms"
 
 
 def answer(runs: Sequence[Run], names: Sequence[str]) -> str:
     """Under which runs every tenant keeps its limit, with how much headroom, and what the others lose.
+
+    A limit that no status asks for, of offline tenants and streams, is kept or not all the same.
 
     Args:
         runs: One or more.
@@ -235,27 +223,34 @@ def answer(runs: Sequence[Run], names: Sequence[str]) -> str:
     kept: list[str] = []
     lost: dict[str, list[str]] = {}
     unsure: dict[str, list[str]] = {}
+    beyond: dict[str, list[str]] = {}
     for run, name in zip(runs, names, strict=True):
         late = [tenant["name"] for tenant in run["tenants"] if tenant.get("status") == "late"]
         short = [tenant["name"] for tenant in run["tenants"] if tenant.get("status") == "too_short"]
-        judged = any(tenant.get("status") for tenant in run["tenants"])
+        judged = any(tenant.get("status") and has_limit(tenant) for tenant in run["tenants"])
+        if missed := beyond_limits(run):
+            beyond.setdefault(_several(missed), []).append(name)
         if late:
             lost.setdefault(_several(late), []).append(name)
         elif short:
             unsure.setdefault(_several(short), []).append(name)
-        elif judged:
+        elif judged and not missed:
             kept.append(f"{name}{_headroom(run)}")
-    if not (kept or lost or unsure):
+    if not (kept or lost or unsure or beyond):
         return ""
     parts = [f"every tenant keeps its limit under {', '.join(kept)}"] if kept else []
     parts += [
         f"{_all(names)} {'loses' if len(names) == 1 else 'lose'} {whom}" for whom, names in lost.items()
     ]
     parts += [f"{_all(names)} ran too short to tell of {whom}" for whom, names in unsure.items()]
-    text = "; ".join(parts)
-    rates = {_figure(load) for run in runs if (load := _load(averaged(run)))}
-    if len(rates) == 1:
-        return f"{_at(runs, 'By the worst of')} {min(rates)} queries per second {text}."
+    parts += [
+        f"{_all(names)} {'misses' if len(names) == 1 else 'miss'} the limits of {whom}"
+        for whom, names in beyond.items()
+    ]
+    text = "; ".join(parts) + (f", {_NOT_ASKED}" if beyond else "")
+    loads = {offered_text(mean, of_bound=False) for mean in map(averaged, runs) if comparable_qps(mean)}
+    if len(loads) == 1:
+        return f"{_at(runs, 'By the worst of')} {min(loads)} {text}."
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -274,20 +269,6 @@ def _several(names: Sequence[str]) -> str:
 
 
 def _headroom(run: Run) -> str:
-    """The tenant that comes nearest to its limit, of language models by the nearest of both."""
-    left = [
-        (1 - tail / limit, what)
-        for tenant in slowest(run)["tenants"]
-        for what, tail, limit in _limited(tenant)
-        if tail is not None and limit
-    ]
-    return f" (least headroom: {min(left)[1]}, {_percent(min(left)[0])} of its limit left)" if left else ""
-
-
-def _limited(tenant: Tenant) -> list[tuple[str, float | None, float | None]]:
-    """What of a tenant has a limit: its name, the percentile that is judged, and the limit."""
-    due, judged = tenant.get("deadline"), _judged(tenant)
-    if due is None:
-        return [(tenant["name"], tenant.get("percentile_ms"), tenant.get("deadline_ms"))]
-    limits = (due["ttft_ms"], due["tpot_ms"])
-    return [(what, tail, limit) for (what, tail), limit in zip(judged, limits, strict=False)]
+    """The tenant that comes nearest to its limit."""
+    least = least_headroom(run)
+    return f" (least headroom: {least[1]}, {_percent(least[0])} of its limit left)" if least else ""

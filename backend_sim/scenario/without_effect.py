@@ -58,6 +58,12 @@ def _of_limit(tenant: TenantSpec) -> Iterator[str]:
     limit = "deadline_ms" if tenant.deadline_ms is not None else "deadline" if tenant.deadline else ""
     if tenant.deadline is not None and tenant.deadline.itl_ms is not None and tenant.deadline.mode == "mean":
         yield "deadline.itl_ms changes nothing in mode mean; it guides policies in mode strict"
+    arrival = tenant.arrival
+    if limit and not arrival.bounded:
+        yield (
+            f"{limit} is no part of the status, which of {arrival.kind} asks for enough requests only; it "
+            "says who is late, and guides policies"
+        )
     if tenant.mlperf_model is None:
         return
     if not tenant.arrival.bounded:

@@ -107,14 +107,16 @@ def test_the_last_request_of_a_slow_tenant_does_not_make_others_end_early(make_s
     )
 
 
-def test_beside_a_tenant_that_asks_at_once_the_sentence_counts_what_arrived(make_scenario: Any) -> None:
+def test_beside_a_tenant_that_asks_at_once_the_sentence_says_who_offers_what(make_scenario: Any) -> None:
     nightly = {"arrival": {"kind": "offline", "samples": 30}, "deadline_ms": None}
     hurried = {"queue": {"limit": 1}, "arrival": {"kind": "poisson", "qps": 3000, "seed": 2}}
     run: Any = simulate(make_scenario(tenants=[nightly, hurried]))
     assert run["system"]["offered_qps"] is None
     arrived = sum(tenant["arrived"] for tenant in run["tenants"])
     assert arrived > 2 * sum(tenant["completed"] for tenant in run["tenants"])
-    assert verdict_sentence([run]).startswith(f"At {arrived / 2:,.0f} queries per second")
+    said, rate_qps = verdict_sentence([run]), run["tenants"][1]["offered_qps"]
+    assert said.startswith(f"At {rate_qps:,.0f} queries per second beside 30 at once, ")
+    assert "of the bound" not in said
     assert "requests end early: vision all at once; all" in next(span_notes(["fcfs"], [run]))
 
 

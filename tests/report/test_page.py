@@ -233,6 +233,7 @@ def test_the_first_screen_is_an_answer(make_document: Make) -> None:
     def run(policy: str, status: str, tail: float) -> dict[str, Any]:
         made = copy.deepcopy(make_document(policy, details=False))
         made["tenants"][0] |= {"status": status, "percentile_ms": tail, "deadline_ms": 10.0}
+        made["tenants"][0] |= {"violation_rate": 0.5 if status == "late" else 0.0}
         made["tenants"][0]["latency_ms"]["p99"] = tail
         made["system"]["offered_qps"] = 902.0
         return made

@@ -34,7 +34,7 @@ class LoadPoint:
 
 
 def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
-    """Every run as a point, and the trials of peak searches that recorded theirs; ascending in load."""
+    """Every run that has a rate as a point, and the recorded trials of peak searches; ascending in load."""
     runs = [run.document for run in documents.runs]
     mixes = mix_labels([item.get("scenario") for item in (*runs, *documents.peaks)])
     of_runs, of_peaks = policy_labels(runs, documents.peaks)
@@ -43,11 +43,12 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
             policy,
             mix,
             tenant["name"],
-            run.offered_qps,
+            offered_qps,
             tenant["violation_rate"],
             tenant["latency_ms"]["p99"],
         )
         for run, policy, mix in zip(documents.runs, of_runs, mixes, strict=False)
+        if (offered_qps := run.offered_qps) is not None
         for tenant in run.tenants
     ]
     searched = zip(documents.peaks, of_peaks, mixes[len(documents.runs) :], strict=True)

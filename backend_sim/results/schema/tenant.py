@@ -88,8 +88,8 @@ class Tenant(TypedDict):
                 _T | _P | _F,
                 "`met`: the percentile keeps the deadline, for sure. `late`: it does not. "
                 "`too_short`: it does, but there were too few queries or seconds to be sure. None "
-                "without a deadline, but for offline and streams, of which only enough is asked. Of several "
-                "seeds the worst.",
+                "without a deadline, but for offline and streams, of which only enough is asked, whatever "
+                "limit they state. Of several seeds the worst.",
             ),
         ]
     ]
