@@ -16,7 +16,7 @@ from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.backend_sim.results.system import npu_documents, system_document
 from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
 from layerweaver.backend_sim.run.run import Run
-from layerweaver.ir.text import figure
+from layerweaver.ir.text import figure, first_of
 from layerweaver.scheduler.iterations.timings import Timings
 
 __all__ = ["STARVING", "run_document"]
@@ -30,6 +30,10 @@ _LATE = 1.1
 _NAMED = 5
 _BUSIER = 1.5
 """From so many times the share of the bound on, the busier engine calls for an explanation."""
+_BUSIER_BY_BATCHES = 1.2
+"""The same where batches are known to be less full than the bound takes them."""
+_FULL = 0.9
+"""Batches that have a smaller share of their largest size on average are not called full."""
 
 
 def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
@@ -72,6 +76,7 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         *run.said,
         *_energy_unknown(run, [tenant.document for tenant in tenants]),
         *_busy_below_the_bound(run, system),
+        *_batches_below_full(run, [tenant.document for tenant in tenants], system),
         *_late_last_rows(run, [tenant.document for tenant in tenants]),
     ]
     if notes:
@@ -124,20 +129,39 @@ def _energy_unknown(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
         yield f"no energy of {', '.join(unknown[:_NAMED])}{others} is known, so the system has none"
 
 
-def _busy_below_the_bound(run: Run, system: System) -> Iterator[str]:
-    """Why language models keep the NPU busier than their share of the bound on rates says, in words."""
+def _is_busier(system: System, times: float) -> bool:
+    """Whether an engine is busy for more than so many times the share of the bound that is offered."""
     busiest = max(system["compute_utilization"] or 0.0, system["dram_utilization"] or 0.0)
     offered_share = system.get("offered_share")
+    return bool(offered_share) and busiest > times * (offered_share or 0.0)
+
+
+def _busy_below_the_bound(run: Run, system: System) -> Iterator[str]:
+    """Why language models keep the NPU busier than their share of the bound on rates says, in words."""
     models = [
         tenant.name
         for tenant, model in zip(run.prepared.scenario.spec.tenants, run.prepared.decoders, strict=False)
         if model is not None and not isinstance(model.costs, Timings)
     ]
-    if models and offered_share and busiest > _BUSIER * offered_share:
+    if models and _is_busier(system, _BUSIER):
         yield (
             f"the bound takes iterations of {', '.join(models[:_NAMED])} as full, which move the weights "
             "once for all members; at this load fewer share one, so that an engine is busier than the share "
             "of the bound says"
+        )
+
+
+def _batches_below_full(run: Run, tenants: Sequence[Tenant], system: System) -> Iterator[str]:
+    """Whose batches are less full than the bound takes them, where that keeps the NPU busier, in words."""
+    short = []
+    for spec, tenant in zip(run.prepared.scenario.spec.tenants, tenants, strict=True):
+        largest, mean = max(spec.batch_sizes()), tenant.get("batch_size", {}).get("mean")
+        if mean is not None and mean < _FULL * largest:
+            short.append(f"{tenant['name']} ({figure(mean)} of {largest} requests on average)")
+    if short and _is_busier(system, _BUSIER_BY_BATCHES):
+        yield (
+            f"the bound takes batches as full, which under {run.policy.name} those of "
+            f"{first_of(short, _NAMED)} are not, so that an engine is busier than the share of the bound says"
         )
 
 

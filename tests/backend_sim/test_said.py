@@ -184,6 +184,27 @@ def test_language_models_that_are_busy_far_below_the_bound_say_why() -> None:
     assert [note[:36] for note in run["notes"]] == ["the bound takes iterations of chat a"]
 
 
+@pytest.mark.parametrize(
+    ("period_ms", "delay_ms", "said"),
+    [
+        (3, 0, "those of chat (1 of 8 requests on average) are not, so that an engine is busier than"),
+        (3, 1000, ""),
+    ],
+)
+def test_batches_that_are_less_full_than_the_bound_takes_them_are_said(
+    make_scenario: Any, period_ms: float, delay_ms: float, said: str
+) -> None:
+    batch = {"max": 8, "sizes": [8], "delay_ms": delay_ms}
+    chat = {"batch": batch, "arrival": {"kind": "periodic", "period_ms": period_ms}, "deadline_ms": None}
+    keys = make_scenario(min_queries=24)
+    run: Any = simulate({**keys, "tenants": [{**keys["tenants"][1], **chat}]})
+    notes = [
+        note for note in run.get("notes", ()) if note.startswith("the bound takes batches as full, which")
+    ]
+    assert len(notes) == bool(said)
+    assert all(f" under fcfs {said}" in note for note in notes)
+
+
 @pytest.mark.parametrize("measure", ["simulate", "peak", "cost"])
 def test_points_of_a_study_note_what_runs_alone_note(tmp_path: Path, measure: str) -> None:
     npu = {**EDGE, "energy": {"mac_pj": 0.5, "dram_byte_pj": 30}}

@@ -31,7 +31,7 @@ class System(TypedDict):
                 Form.RATIO,
                 _T | _P | _F | _S,
                 "System throughput: sum over tenants of completed requests per second times the time "
-                "of one alone.",
+                "of one alone, which of a model that only runs in larger batches is its share of a full one.",
             ),
         ]
     ]
@@ -138,7 +138,7 @@ class System(TypedDict):
                 Form.NUMBER,
                 _P | _S,
                 "What no policy can exceed at the mix that arrived (of `peak`: as stated): one engine "
-                "never idles.",
+                "never idles, batches and iterations of language models are as full as can be.",
             ),
         ]
     ]
