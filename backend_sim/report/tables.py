@@ -9,6 +9,7 @@ from dataclasses import replace
 from layerweaver.backend_sim.report.markup import Cell, Table
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS, worst_first
 from layerweaver.backend_sim.results.confidence import differences
+from layerweaver.backend_sim.results.limits import judged_tails
 from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.mixes import peak_labels
 from layerweaver.backend_sim.results.reading import Documents
@@ -78,7 +79,8 @@ def tokens_table(documents: Documents) -> Table | None:
 def changes_table(documents: Documents) -> Table | None:
     """What changes for each tenant between the two runs that the headline compares, of seeds the means.
 
-    Where many requests were dropped the change of p99 is left out: those that completed may be faster for it.
+    A language model has a row for each of the times that judge it. Where many requests were dropped the
+    change of p99 is left out: those that completed may be faster for it.
     """
     before, after = compared([run.document for run in documents.runs])
     if before is after:
@@ -93,21 +95,11 @@ def changes_table(documents: Documents) -> Table | None:
     rows: list[list[Cell]] = []
     for name in (name for name in worst_first(documents.runs) if name in pairs):
         one, two = pairs[name]
-        tails = one["latency_ms"]["p99"], two["latency_ms"]["p99"]
-        change = None
-        if tails[0] and tails[1] is not None and tails_tell(one, two):
-            change = tails[1] / tails[0] - 1
-        rows.append(
-            [
-                name,
-                one["violation_rate"],
-                two["violation_rate"],
-                *tails,
-                change,
-                one.get("status"),
-                two.get("status"),
-            ]
-        )
+        told = tails_tell(one, two)
+        for (what, was_ms), (_, is_ms) in zip(judged_tails(one), judged_tails(two), strict=False):
+            change = is_ms / was_ms - 1 if was_ms and is_ms is not None and told else None
+            late = one["violation_rate"], two["violation_rate"]
+            rows.append([what, *late, was_ms, is_ms, change, one.get("status"), two.get("status")])
     columns = (
         "tenant",
         f"late, {first}",

@@ -10,7 +10,7 @@ from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.backend_sim.results.schema.token import Latency
 
-__all__ = ["beyond_limits", "has_limit", "least_headroom"]
+__all__ = ["beyond_limits", "has_limit", "judged_tails", "least_headroom"]
 
 _USUAL_PERCENTILE = 99.0
 """What must keep a limit where an older result does not say."""
@@ -19,6 +19,14 @@ _USUAL_PERCENTILE = 99.0
 def has_limit(tenant: Tenant) -> bool:
     """Whether it has a deadline, or as a language model one of its tokens'."""
     return any(limit is not None for _, _, limit in _limits(tenant))
+
+
+def judged_tails(tenant: Tenant) -> list[tuple[str, float | None]]:
+    """The 99th percentiles by which a tenant is judged: of a language model those of its tokens."""
+    name, tokens = tenant["name"], tenant.get("llm")
+    if tokens is None:
+        return [(name, tenant["latency_ms"]["p99"])]
+    return [(f"{name}'s TTFT", tokens["ttft_ms"]["p99"]), (f"{name}'s TPOT", tokens["tpot_ms"]["p99"])]
 
 
 def beyond_limits(run: Run) -> list[str]:

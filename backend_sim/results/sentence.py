@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layerweaver.backend_sim.results.limits import beyond_limits, has_limit, least_headroom
+from layerweaver.backend_sim.results.limits import beyond_limits, has_limit, judged_tails, least_headroom
 from layerweaver.backend_sim.results.naming import run_names
 from layerweaver.backend_sim.results.offered import comparable_qps, offered_text, quantity
 from layerweaver.backend_sim.results.repetitions import averaged
@@ -48,18 +48,10 @@ def _tails(base: Run, other: Run) -> list[tuple[str, float, float]]:
         (what, before, after)
         for one, two in zip(base["tenants"], other["tenants"], strict=True)
         if tails_tell(one, two)
-        for (what, before), (_, after) in zip(_judged(one), _judged(two), strict=False)
+        for (what, before), (_, after) in zip(judged_tails(one), judged_tails(two), strict=False)
         if before and after
     ]
     return sorted(pairs, key=lambda pair: pair[2] / pair[1])
-
-
-def _judged(tenant: Tenant) -> list[tuple[str, float | None]]:
-    """The 99th percentiles by which a tenant is judged: of a language model those of its tokens."""
-    name, tokens = tenant["name"], tenant.get("llm")
-    if tokens is None:
-        return [(name, tenant["latency_ms"]["p99"])]
-    return [(f"{name}'s TTFT", tokens["ttft_ms"]["p99"]), (f"{name}'s TPOT", tokens["tpot_ms"]["p99"])]
 
 
 def _worse(base: Run, other: Run) -> tuple[str, float, float] | None:

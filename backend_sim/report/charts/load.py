@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import plotly.graph_objects as go
 
 from layerweaver.backend_sim.report.charts.load_points import (
+    LATENCY,
+    TPOT,
+    TTFT,
     LoadPoint,
     load_points,
     points_of_tenants,
-    recorded_trials,
 )
 from layerweaver.backend_sim.report.markup import Cell, Chart, Table, number
 from layerweaver.backend_sim.report.palette import (
@@ -32,10 +34,14 @@ from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow
 
 __all__ = [
     "load_charts",
-    "p99_over_load_figure",
     "peak_figure",
+    "tail_over_load_figure",
     "violations_over_load_figure",
 ]
+
+
+_P99 = 99.0
+"""The percentile that is drawn."""
 
 
 def _tenants(documents: Documents) -> list[str]:
@@ -91,25 +97,24 @@ def load_charts(documents: Documents) -> list[Chart]:
                     table,
                 )
             )
-        tail = p99_over_load_figure(documents, tenant, mine)
-        if tail is not None:
-            charts.append(
-                Chart(
-                    f"p99-{index}",
-                    f"p99 of {tenant} over load",
-                    "99 of 100 completed requests were at least this fast. Under the deadline line is fine "
-                    "where few were dropped, which the violations count.",
-                    tail,
-                    table,
-                )
-            )
+        for what in (LATENCY, TTFT, TPOT):
+            tail = tail_over_load_figure(documents, mine, what)
+            if tail is not None:
+                of = "" if what == LATENCY else f" {what}"
+                key = f"p99-{index}" if what == LATENCY else f"p99-{what.lower()}-{index}"
+                caption = _tail_caption(mine, what)
+                charts.append(Chart(key, f"p99{of} of {tenant} over load", caption, tail, table))
     return charts
 
 
 def _points_table(tenant: str, points: Sequence[LoadPoint]) -> Table:
     """The points of a tenant, with their mixes where there are several."""
     several = any(point.mix for point in points)
-    columns = ("policy", *(["of"] if several else []), "offered 1/s", "violation rate", "p99 ms")
+    tokens = [what for what in (TTFT, TPOT) if any(what in point.tails for point in points)]
+    columns = (
+        *("policy", *(["of"] if several else []), "offered 1/s", "violation rate", "p99 ms"),
+        *(f"p99 {what} ms" for what in tokens),
+    )
     rows: list[list[Cell]] = [
         [
             point.policy,
@@ -117,6 +122,7 @@ def _points_table(tenant: str, points: Sequence[LoadPoint]) -> Table:
             point.offered_qps,
             point.violation_rate,
             point.p99_ms,
+            *(_tail_ms(point, what) for what in tokens),
         ]
         for point in points
     ]
@@ -144,9 +150,12 @@ def _bound_lines(figure: go.Figure, bounds: Sequence[float]) -> None:
 
 
 def _over_load(
-    documents: Documents, points: Sequence[LoadPoint], field: str, y_title: str
+    documents: Documents,
+    points: Sequence[LoadPoint],
+    value_of: Callable[[LoadPoint], float | None],
+    y_title: str,
 ) -> go.Figure | None:
-    points = [point for point in points if getattr(point, field) is not None]
+    points = [point for point in points if value_of(point) is not None]
     if not points:
         return None
     figure = go.Figure()
@@ -155,7 +164,7 @@ def _over_load(
         name = f"{policy}, {mix}" if mix else policy
         figure.add_scatter(
             x=[point.offered_qps for point in mine],
-            y=[getattr(point, field) for point in mine],
+            y=[value_of(point) for point in mine],
             name=plain(name),
             mode="lines+markers",
             line={"color": colour(index), "dash": dash(index), "width": 2.2},
@@ -169,17 +178,23 @@ def _over_load(
 
 def violations_over_load_figure(documents: Documents, points: Sequence[LoadPoint]) -> go.Figure | None:
     """Violations of a tenant's points over offered load, with the mix's bound; None without a deadline."""
-    figure = _over_load(documents, points, "violation_rate", "late or dropped")
+    figure = _over_load(documents, points, lambda point: point.violation_rate, "late or dropped")
     if figure is not None:
-        _rate_axis(figure)
+        late = {point.percentile for point in points if point.violation_rate is not None}
+        _rate_axis(figure, sorted(round(1 - percentile / 100, 12) for percentile in late))
     return figure
 
 
-def _rate_axis(figure: go.Figure) -> None:
-    """Logarithmic, since the 1% that decides would be invisible; none late stands below the least rate."""
+def _rate_axis(figure: go.Figure, allowed: Sequence[float]) -> None:
+    """Logarithmic, since the 1% that decides would be invisible; none late stands below the least rate.
+
+    Args:
+        figure: With rates on its lines, which are changed.
+        allowed: Shares that percentiles allow to be late, ascending; at least one.
+    """
     rates = [rate for line in figure.data for rate in line.y]
-    least = min((rate for rate in rates if rate > 0), default=0.01)
-    floor = 10.0 ** math.floor(math.log10(min(least, 0.01)) - 0.3)
+    least = min((rate for rate in rates if rate > 0), default=allowed[0])
+    floor = 10.0 ** math.floor(math.log10(min(least, allowed[0])) - 0.3)
     for line in figure.data:
         line.customdata = list(line.y)
         line.y = [max(rate, floor) for rate in line.y]
@@ -188,36 +203,52 @@ def _rate_axis(figure: go.Figure) -> None:
     names = ["none", *(f"{100 * tick:g}%" for tick in ticks[1:])]
     figure.update_yaxes(type="log", tickmode="array", tickvals=ticks, ticktext=names)
     figure.update_yaxes(range=[math.log10(floor) - 0.1, 0.05])
-    mark_y(figure, 0.01, "1%", DANGER, log=True)
+    for share in allowed:
+        mark_y(figure, share, f"{100 * share:g}%", DANGER, log=True)
 
 
-def _deadlines(documents: Documents, tenant: str) -> set[float]:
-    entries = [(entry["name"], entry.get("deadline_ms")) for run in documents.runs for entry in run.tenants]
-    entries += [
-        (str(entry.get("name")), entry.get("deadline_ms"))
-        for peak in documents.peaks
-        for row in peak["results"]
-        for trial in recorded_trials(row)
-        for entry in trial["tenants"]
-    ]
-    return {deadline for name, deadline in entries if name == tenant and deadline is not None}
+def tail_over_load_figure(documents: Documents, points: Sequence[LoadPoint], what: str) -> go.Figure | None:
+    """99th percentile of a time of a tenant's points over offered load, with the bound and its limits.
 
-
-def p99_over_load_figure(documents: Documents, tenant: str, points: Sequence[LoadPoint]) -> go.Figure | None:
-    """99th percentile of a tenant's points over offered load, with the bound and the deadline."""
-    figure = _over_load(documents, points, "p99_ms", "p99 latency, ms")
+    A limit that another percentile must keep is not drawn.
+    """
+    figure = _over_load(documents, points, lambda point: _tail_ms(point, what), f"p99 {what}, ms")
     if figure is None:
         return None
-    deadlines = _deadlines(documents, tenant)
-    found = [value for line in figure.data for value in line.y if value > 0] + sorted(deadlines)
+    limits = _limits_ms(points, what)
+    found = [value for line in figure.data for value in line.y if value > 0] + limits
     if found:
         low, high = min(found), max(found)
         figure.update_yaxes(type="log", **log_ticks(low, high))
         figure.update_yaxes(range=[math.log10(low) - 0.1, math.log10(high) + 0.15])
     figure.update_traces(hovertemplate="%{y:.4g} ms at %{x:.4g}/s")
-    for deadline in sorted(deadlines):
-        mark_y(figure, deadline, f"deadline {deadline:g} ms", DANGER, log=True)
+    for limit_ms in limits:
+        mark_y(figure, limit_ms, f"deadline {limit_ms:g} ms", DANGER, log=True)
     return figure
+
+
+def _tail_ms(point: LoadPoint, what: str) -> float | None:
+    return point.tails[what].p99_ms if what in point.tails else None
+
+
+def _limits_ms(points: Sequence[LoadPoint], what: str) -> list[float]:
+    """The limits that the 99th percentile of a time must keep."""
+    found = {
+        point.tails[what].limit_ms for point in points if what in point.tails and point.percentile == _P99
+    }
+    return sorted(limit_ms for limit_ms in found if limit_ms is not None)
+
+
+def _tail_caption(points: Sequence[LoadPoint], what: str) -> str:
+    text = "99 of 100 completed requests were at least this fast."
+    if _limits_ms(points, what):
+        text += " Under the deadline line is fine where few were dropped, which the violations count."
+    others = {point.percentile for point in points if what in point.tails and point.tails[what].limit_ms}
+    for percentile in sorted(others - {_P99}):
+        text += (
+            f" The deadline is of the {percentile:g}th percentile, which is not drawn: the violations tell."
+        )
+    return text
 
 
 def _peak_text(row: PeakRow) -> str:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from layerweaver.backend_sim.results.mixes import mix_labels
 from layerweaver.backend_sim.results.naming import policy_labels
 from layerweaver.backend_sim.results.reading import Documents
-from layerweaver.backend_sim.results.schema.peak import PeakRow, TrialPoint
+from layerweaver.backend_sim.results.schema.peak import PeakRow, TrialPoint, TrialTenant
+from layerweaver.backend_sim.results.schema.tenant import Tenant
 
-__all__ = ["LoadPoint", "load_points", "points_of_tenants", "recorded_trials"]
+__all__ = ["LATENCY", "TPOT", "TTFT", "LoadPoint", "load_points", "points_of_tenants"]
+
+
+LATENCY, TTFT, TPOT = "latency", "TTFT", "TPOT"
+_USUAL_PERCENTILE = 99.0
+"""What must keep a limit where an older result does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A 99th percentile and its limit, in ms; None for unknown and for none."""
+
+    p99_ms: float | None
+    limit_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +37,9 @@ class LoadPoint:
         tenant: A tenant's name.
         offered_qps: Arrivals per second over all tenants.
         violation_rate: Share of the tenant's requests that were late or dropped; None without a deadline.
-        p99_ms: The tenant's 99th percentile.
+        percentile: What must keep the limits.
+        tails: 99th percentiles and their limits, by what they are of: latencies, and of a language model the
+            times of its tokens, which alone have limits.
     """
 
     policy: str
@@ -30,7 +47,13 @@ class LoadPoint:
     tenant: str
     offered_qps: float
     violation_rate: float | None
-    p99_ms: float | None
+    percentile: float
+    tails: Mapping[str, Tail]
+
+    @property
+    def p99_ms(self) -> float | None:
+        """The 99th percentile of latencies."""
+        return self.tails[LATENCY].p99_ms
 
 
 def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
@@ -45,7 +68,8 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
             tenant["name"],
             offered_qps,
             tenant["violation_rate"],
-            tenant["latency_ms"]["p99"],
+            tenant.get("percentile", _USUAL_PERCENTILE),
+            _tails_of_run(tenant),
         )
         for run, policy, mix in zip(documents.runs, of_runs, mixes, strict=False)
         if (offered_qps := run.offered_qps) is not None
@@ -54,7 +78,7 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
     searched = zip(documents.peaks, of_peaks, mixes[len(documents.runs) :], strict=True)
     for peak, labels, mix in searched:
         for row, policy in zip(peak["results"], labels, strict=True):
-            for trial in recorded_trials(row):
+            for trial in _recorded_trials(row):
                 points += [
                     LoadPoint(
                         policy,
@@ -62,7 +86,8 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
                         tenant["name"],
                         trial["qps"],
                         tenant.get("violation_rate"),
-                        tenant.get("p99_ms"),
+                        tenant.get("percentile", _USUAL_PERCENTILE),
+                        _tails_of_trial(tenant),
                     )
                     for tenant in trial["tenants"]
                 ]
@@ -76,6 +101,23 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
     )
 
 
+def _tails_of_run(tenant: Tenant) -> dict[str, Tail]:
+    found = {LATENCY: Tail(tenant["latency_ms"]["p99"], tenant.get("deadline_ms"))}
+    due, tokens = tenant.get("deadline"), tenant.get("llm")
+    if due is not None and tokens is not None:
+        found[TTFT] = Tail(tokens["ttft_ms"]["p99"], due["ttft_ms"])
+        found[TPOT] = Tail(tokens["tpot_ms"]["p99"], due["tpot_ms"])
+    return found
+
+
+def _tails_of_trial(tenant: TrialTenant) -> dict[str, Tail]:
+    found = {LATENCY: Tail(tenant.get("p99_ms"), tenant.get("deadline_ms"))}
+    if (due := tenant.get("deadline")) is not None:
+        found[TTFT] = Tail(tenant.get("ttft_p99_ms"), due["ttft_ms"])
+        found[TPOT] = Tail(tenant.get("tpot_p99_ms"), due["tpot_ms"])
+    return found
+
+
 def points_of_tenants(documents: Documents) -> dict[str, list[LoadPoint]]:
     """The points of each tenant; ascending in load."""
     found: dict[str, list[LoadPoint]] = {}
@@ -84,7 +126,7 @@ def points_of_tenants(documents: Documents) -> dict[str, list[LoadPoint]]:
     return found
 
 
-def recorded_trials(row: PeakRow) -> list[TrialPoint]:
+def _recorded_trials(row: PeakRow) -> list[TrialPoint]:
     """The trials of a search that ran to their ends."""
     recorded = row.get("trial_points", row.get("trials"))
     if not isinstance(recorded, list):

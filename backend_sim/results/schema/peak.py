@@ -33,6 +33,7 @@ class TrialTenant(TypedDict):
 
     name: str
     violation_rate: NotRequired[float | None]
+    percentile: NotRequired[float]
     p99_ms: NotRequired[float | None]
     ttft_p99_ms: NotRequired[float | None]
     tpot_p99_ms: NotRequired[float | None]

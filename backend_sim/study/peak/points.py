@@ -22,9 +22,9 @@ def trial_point(run: Run, qps: float, *, passed: bool) -> TrialPoint:
 
     Returns:
         ``qps``, ``passed``, ``stopped_early`` and ``tenants`` with ``name``, ``violation_rate`` (late or
-        dropped; None without a deadline), ``p99_ms`` (of the completed ones; None if there are none) and
-        ``deadline_ms``; a language model has ``ttft_p99_ms`` and ``tpot_p99_ms`` too, and ``deadline`` as in
-        any run instead of ``deadline_ms``.
+        dropped; None without a deadline), ``percentile`` (which must keep the deadline), ``p99_ms`` (of the
+        completed ones; None if there are none) and ``deadline_ms``; a language model has ``ttft_p99_ms`` and
+        ``tpot_p99_ms`` too, and ``deadline`` as in any run instead of ``deadline_ms``.
     """
     scenario = run.prepared.scenario
     tenants: list[TrialTenant] = []
@@ -50,6 +50,7 @@ def trial_point(run: Run, qps: float, *, passed: bool) -> TrialPoint:
             {
                 **tokens,
                 "violation_rate": None if missed is None or not len(latency_ns) else missed / len(latency_ns),
+                "percentile": 100 * scenario.percentile(index),
                 "p99_ms": _p99_ms(done),
             }
         )
