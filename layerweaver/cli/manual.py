@@ -82,7 +82,8 @@ _NOTES = {
     "peak": (
         "With Poisson arrivals this is what MLPerf's Server scenario reports: the highest rate whose "
         "percentile keeps the limit. Rates are totals over all tenants; the bracket goes from the last pass "
-        "to the first failure."
+        "to the first failure. At a peak the share of late requests is just below the limit, where early "
+        "stopping of simulate asks for many more queries than a trial has: run at some percent less."
     ),
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from layerweaver.backend_sim.scenario.reading import builtin_scenario
 from layerweaver.backend_sim.study.repeat import RunOptions
 from layerweaver.backend_sim.study.simulate import simulate, simulate_with
 from layerweaver.backend_sim.timeline.decision_log import DECISION_COLUMNS
@@ -83,3 +84,11 @@ def test_starvation_is_said(make_scenario: Any) -> None:
     assert text.startswith("llf starves chat: a request at the head of its queue waited 1")
     assert starved["tenants"][1]["longest_wait_ms"] > 900
     assert "warnings" not in simulate(keys, policy="fair")
+
+
+def test_a_language_model_takes_its_whole_request_alone() -> None:
+    # One at a time, the images wait for a few whole chats, each of which takes hundreds of iterations.
+    document = simulate(builtin_scenario("llm"), policy="fcfs")
+    alone_ms = sum(tenant["standalone_ms"] for tenant in document["tenants"])
+    assert max(tenant["longest_wait_ms"] for tenant in document["tenants"]) < 50 * alone_ms
+    assert not [text for text in document.get("warnings", ()) if "starves" in text]
