@@ -1,4 +1,4 @@
-"""Keys that a scenario states and that change nothing, in words.
+"""Keys that a scenario states and that change nothing, or that keep each other from their work, in words.
 
 What a key of one tenant does may depend on its other keys. A combination in which it can do nothing, whatever
 the traffic, is said; data that happen not to reach a limit are not.
@@ -43,9 +43,10 @@ def without_effect(spec: ScenarioSpec, deadlines_ns: Sequence[int | None]) -> It
         yield f"router {spec.router} changes nothing: the pool has one NPU"
     for tenant, due_ns in zip(spec.tenants, deadlines_ns, strict=True):
         reasons = (
-            *_of_limit(tenant),
+            *_of_limit(tenant, due_ns),
             *_of_queue(tenant, due_ns),
             *_of_batch(tenant),
+            *_of_waiting(tenant),
             *_of_arrival(tenant),
             *_of_tokens(tenant),
         )
@@ -53,7 +54,7 @@ def without_effect(spec: ScenarioSpec, deadlines_ns: Sequence[int | None]) -> It
             yield f"tenant {tenant.name!r}: {reason}"
 
 
-def _of_limit(tenant: TenantSpec) -> Iterator[str]:
+def _of_limit(tenant: TenantSpec, due_ns: int | None) -> Iterator[str]:
     """MLPerf's name gives a limit and a percentile, unless both are stated or usual."""
     limit = "deadline_ms" if tenant.deadline_ms is not None else "deadline" if tenant.deadline else ""
     if tenant.deadline is not None and tenant.deadline.itl_ms is not None and tenant.deadline.mode == "mean":
@@ -64,6 +65,8 @@ def _of_limit(tenant: TenantSpec) -> Iterator[str]:
             f"{limit} is no part of the status, which of {arrival.kind} asks for enough requests only; it "
             "says who is late, and guides policies"
         )
+    if tenant.percentile is not None and arrival.bounded and due_ns is None and not tenant.deadline:
+        yield "percentile judges nothing without a deadline; only percentile_ms is that of it"
     if tenant.mlperf_model is None:
         return
     if not tenant.arrival.bounded:
@@ -103,6 +106,22 @@ def _of_batch(tenant: TenantSpec) -> Iterator[str]:
         if unused:
             ran = ", ".join(map(str, tenant.batch_sizes()))
             yield f"costs of batch {', '.join(map(str, unused))} change nothing: batches run at {ran}"
+
+
+def _of_waiting(tenant: TenantSpec) -> Iterator[str]:
+    """Batches that the queue does not let fill."""
+    batch, queue = tenant.batch, tenant.queue
+    largest, delay_ms = (batch.max, batch.delay_ms) if isinstance(batch, BatchSpec) else (batch, 0.0)
+    if queue.limit is not None and queue.limit < largest:
+        yield (
+            f"no batch has more than {queue.limit} of {largest} requests: no more wait with queue.limit "
+            f"{queue.limit}, and whoever comes meanwhile is dropped"
+        )
+    if largest > 1 and queue.timeout_ms is not None and queue.timeout_ms < delay_ms:
+        yield (
+            f"batch.delay_ms {delay_ms:g} never passes: with queue.timeout_ms {queue.timeout_ms:g} whoever "
+            "waits for a batch that does not fill before is dropped"
+        )
 
 
 def _of_arrival(tenant: TenantSpec) -> Iterator[str]:

@@ -170,6 +170,32 @@ def test_a_policy_that_stands_twice_is_refused(make: Make) -> None:
         peak(make("poisson", policies=["fcfs", "fcfs"]), queries=40)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch": 8, "queue": {"limit": 4}}, "no batch has more than 4 of 8 requests"),
+        (
+            {"batch": {"max": 8, "delay_ms": 4}, "queue": {"limit": 4}},
+            "no batch has more than 4 of 8 requests",
+        ),
+        ({"batch": {"auto": True}, "queue": {"limit": 4}}, "no batch has more than 4 of 64 requests"),
+        ({"batch": {"max": 8, "delay_ms": 4}, "queue": {"timeout_ms": 3}}, "batch.delay_ms 4 never passes"),
+        ({"percentile": 90, "deadline_ms": None}, "percentile judges nothing without a deadline"),
+        ({"batch": 4, "queue": {"limit": 4}}, ""),
+        ({"batch": {"max": 8, "delay_ms": 3}, "queue": {"timeout_ms": 4}}, ""),
+        ({"percentile": 90}, ""),
+    ],
+)
+def test_keys_that_keep_each_other_from_their_work_are_said(make: Make, changes: Keys, said: str) -> None:
+    model = {"costs": {"1": "heavy.csv", "4": "heavy.csv", "8": "heavy.csv"}}
+    tenants = make("poisson")["tenants"]
+    tenant = {"deadline_ms": 500, **tenants[0], "model": model, **changes}
+    kept = {key: value for key, value in tenant.items() if value is not None}
+    told = load_scenario({**make("poisson"), "tenants": [kept]}).warnings
+    found = [line for line in told if not line.partition(": ")[2].startswith("costs of batch")]
+    assert [line.startswith(f"tenant {tenant['name']!r}: {said}") for line in found] == [True] * bool(said)
+
+
 def test_a_window_after_the_end_is_said(make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     simulate_with(make("poisson"), "fcfs", RunOptions(log=tmp_path / "d.csv", trace_window="70s:80s"))
     assert "logging 70s:80s holds nothing: the run ends at " in caplog.text
