@@ -73,7 +73,7 @@ def calibrate(
     """Fit a config to measured latencies.
 
     Args:
-        config: The config with data-sheet values.
+        config: The config with data-sheet values; of one that was fitted before, the verdict says so.
         measurements: The file.
         networks: Those of its networks that could be read.
         latency_ms: Latency per image on a config, every overhead included.
@@ -102,7 +102,10 @@ def calibrate(
     baselines = {name: float(error_document(measured, one)["mape"]) for name, one in best.baselines.items()}
     worst, shared = shared_by_worst([item.columns for item in networks], best.held_out / measured - 1)
     fitted = with_values(problem.config, found.values, dict(choice.changes))
-    final = _recorded(fitted, measurements, len(set(names)), validated["mape"], ratios, sibling=sibling)
+    before = _fitted_before([config] if sibling is None else [config, sibling[0]])
+    final = _recorded(
+        fitted, measurements, len(set(names)), validated["mape"], ratios, sibling=sibling, before=before
+    )
     predicted = np.array([latency_ms(item, final) for item in networks])
     farthest = list(dict.fromkeys(networks[index].row.name for index in worst))
     document = {
@@ -113,7 +116,8 @@ def calibrate(
         "sibling": None if sibling is None else sibling[0].name,
         "cross_validated": validated,
         "baselines": baselines,
-        "verdict": verdict(len(set(names)), validated["mape"], baselines, farthest, shared),
+        "verdict": verdict(len(set(names)), validated["mape"], baselines, farthest, shared)
+        + (f" That error may flatter: {before}." if before else ""),
     }
     return Calibration(final, document)
 
@@ -128,6 +132,16 @@ def _fitted_sibling(
     shipped = np.array([latency_ms(item, config) for item in networks])
     best = best_structure(_problem(config, networks, None), names, shipped, uninformed, say)
     return Sibling(best.problem, best.choice, best.found, names).inform
+
+
+def _fitted_before(configs: Sequence[NpuConfig]) -> str:
+    """Which of the figures that a fit sets out from have seen measurements already, in words; "" for none."""
+    told = [
+        f"{config.name} was fitted to {counted(config.calibration.networks, 'network')} before"
+        for config in configs
+        if config.calibration is not None
+    ]
+    return f"{' and '.join(told)}, so the priors may have seen what is held out" if told else ""
 
 
 def _silent(_share: float, _text: str) -> None:
@@ -228,6 +242,7 @@ def _recorded(
     ratios: tuple[float, float],
     *,
     sibling: Relative | None,
+    before: str,
 ) -> NpuConfig:
     """The config with what it was fitted to."""
     record = CalibrationConfig(
@@ -247,6 +262,8 @@ def _recorded(
         source += (
             f"; priors from {sibling[0].name}, fitted to {sibling[1].path.name}, sha256 {sibling[1].sha256}"
         )
+    if before:
+        source += f"; {before}"
     return config.model_copy(
         update={
             "evidence": Evidence.MEASURED,

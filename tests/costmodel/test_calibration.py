@@ -91,6 +91,15 @@ def test_what_is_shown_of_a_parameter_is_what_is_written(found: Calibration) -> 
         assert held == row["fitted"], row["name"]
 
 
+def test_a_fit_that_sets_out_from_a_fitted_config_says_so(found: Calibration) -> None:
+    before = "sheet was fitted to 12 networks before, so the priors may have seen what is held out"
+    again = calibrate(found.config, *measured(chip(load_npu(SHEET)), 12), measured_ms)
+    assert again.document["verdict"].endswith(f" That error may flatter: {before}.")
+    assert again.config.sources["calibration"].endswith(before)
+    assert "before" not in found.document["verdict"]
+    assert "before" not in found.config.sources["calibration"]
+
+
 def test_the_same_measurements_give_the_same_document(found: Calibration) -> None:
     sheet = load_npu(SHEET)
     assert calibrate(sheet, *measured(chip(sheet), 12), measured_ms).document == found.document
