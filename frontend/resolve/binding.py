@@ -50,10 +50,15 @@ _KEYS = {"--dim": "dims", "--shape": "shapes"}
 """What a scenario calls the options that bind."""
 
 _SHORT_FOR_BATCH = frozenset(("n", "b", "bs", "bsz"))
-"""Names that mean the batch where they stand first."""
+"""Names that mean the batch where they stand first, or second after time."""
 
-_NOT_A_BATCH = re.compile(r"seq|len|time|token|frame|width|height|step|sample|point", re.IGNORECASE)
-"""Names of a first axis that say it is something else than the batch."""
+_NOT_A_BATCH = re.compile(r"^[tl]$|seq|len|time|token|frame|width|height|step|sample|point", re.IGNORECASE)
+"""Names of a first axis that say it is something else than the batch; T and L are time and length."""
+
+
+def _is_other(dim: object) -> bool:
+    """Whether the name of a first axis says that it is something else than the batch."""
+    return isinstance(dim, str) and _NOT_A_BATCH.search(dim) is not None
 
 
 class _Binder:
@@ -151,6 +156,7 @@ class _Binder:
         shapes = [value.shape for value in self.inputs if value.shape]
         square = {shape[0] for shape in shapes if shape[0] in shape[1:]}
         leading = {shape[0] for shape in shapes} - square
+        leading |= {shape[1] for shape in shapes if len(shape) > 1 and _is_other(shape[0])}
         said = [name for name in plain if "batch" in name.lower()]
         said = said or [name for name in plain if name in leading and name.lower() in _SHORT_FOR_BATCH]
         if said:
@@ -167,15 +173,14 @@ class _Binder:
                 if value.shape and len(value.shape) == 1 and isinstance(value.shape[0], str):
                     first.setdefault(value.shape[0])
         self.batch_names = tuple(
-            name for name in first if parse_dim(name).names == (name,) and not _NOT_A_BATCH.search(name)
+            name for name in first if parse_dim(name).names == (name,) and not _is_other(name)
         )
 
     def other_than_batch(self) -> str | None:
         """The first input of several axes, if the name of its first one says that it is not the batch."""
         for value in self.inputs:
             if value.shape and len(value.shape) > 1:
-                named = isinstance(value.shape[0], str) and _NOT_A_BATCH.search(value.shape[0])
-                return f"input {value.name} is {value.shape[0]}" if named else None
+                return f"input {value.name} is {value.shape[0]}" if _is_other(value.shape[0]) else None
         return None
 
     def batch_of(self, batch: int | None) -> int:
@@ -191,7 +196,8 @@ class _Binder:
                     raise ModelError(
                         f"dimension {name} is {given} but the batch is {batch}",
                         where=self.model.source,
-                        accepted=f"say --batch {given} and leave {name} out of --dim and --shape",
+                        accepted=f"say --batch {given} and leave {name} out of --dim and --shape "
+                        f"(in a scenario: leave {name} out; a tenant's batch is of requests)",
                     )
         assumed = [name for name in self.batch_names if name not in self.known]
         for name in assumed:

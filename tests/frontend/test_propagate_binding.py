@@ -124,6 +124,21 @@ def test_batch_need_not_be_the_first_axis() -> None:
     assert _shapes(_relu(["seq", "batch", 8], dims={"seq": 6}, batch=3)) == [(6, 3, 8)]
 
 
+@pytest.mark.parametrize("names", [("T", "B"), ("L", "N"), ("seq", "b"), ("time", "bs")])
+def test_the_axis_after_time_is_the_batch_by_a_short_name(names: tuple[str, str]) -> None:
+    time, batch = names
+    graph = _relu([time, batch, 8], dims={time: 20, batch: 2})
+    assert (_shapes(graph), graph.batch) == ([(20, 2, 8)], 2)
+    assert _shapes(_relu([time, batch, 8], dims={time: 20}, batch=3)) == [(20, 3, 8)]
+
+
+def test_time_alone_is_no_batch() -> None:
+    graph = _relu(["T", 8], dims={"T": 20}, batch=1)
+    assert (_shapes(graph), graph.batch) == ([(20, 8)], 1)
+    with pytest.raises(ModelError, match=r"its batch axis is unknown: axis 0 of input x0 is T"):
+        _relu(["T", 8], dims={"T": 20}, batch=2)
+
+
 def test_fixed_batch_is_left_to_rescaling() -> None:
     graph = _relu([1, 3], batch=8)
     assert _shapes(graph) == [(1, 3)]
