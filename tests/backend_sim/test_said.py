@@ -205,6 +205,13 @@ def test_batches_that_are_less_full_than_the_bound_takes_them_are_said(
     assert all(f" under fcfs {said}" in note for note in notes)
 
 
+def test_a_peak_says_whose_batches_its_bound_takes_as_full(make_scenario: Any) -> None:
+    batched = make_scenario(tenants=[{"batch": {"max": 4, "sizes": [4]}}, {}])
+    (note,) = peak(batched, ["fcfs"], queries=60)["notes"]
+    assert note.startswith("the bound takes batches and iterations of vision as full; ")
+    assert "notes" not in peak(make_scenario(), ["fcfs"], queries=60)
+
+
 @pytest.mark.parametrize("measure", ["simulate", "peak", "cost"])
 def test_points_of_a_study_note_what_runs_alone_note(tmp_path: Path, measure: str) -> None:
     npu = {**EDGE, "energy": {"mac_pj": 0.5, "dram_byte_pj": 30}}

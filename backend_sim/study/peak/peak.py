@@ -24,7 +24,7 @@ from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
 from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef, names_of, policies_of, policy_of
-from layerweaver.backend_sim.study.peak.plan import PeakPlan, peak_warnings, plan_peak
+from layerweaver.backend_sim.study.peak.plan import PeakPlan, peak_notes, peak_warnings, plan_peak
 from layerweaver.backend_sim.study.peak.points import trial_point
 from layerweaver.backend_sim.study.peak.search import Search, search_peak
 from layerweaver.backend_sim.study.peak.sure import shortage
@@ -241,8 +241,8 @@ def peak(
     unsure = dict.fromkeys(reason for row in results for reason in row.get("reasons", ()))
     if warnings := [*peak_warnings(plan, seeds), *unsure]:
         document["warnings"] = warnings
-    if notes := prepared.notes:
-        document["notes"] = list(notes)
+    if notes := [*peak_notes(prepared)]:
+        document["notes"] = notes
     if any(search is None or search.interrupted for search in found):
         document["interrupted"] = True
     return document

@@ -19,7 +19,7 @@ from layerweaver.ir.spelling import nearest
 from layerweaver.ir.text import counted, figure, first_of
 from layerweaver.scheduler.bounds import pool_bound
 
-__all__ = ["PeakPlan", "bound_factor", "judged", "peak_warnings", "plan_peak"]
+__all__ = ["PeakPlan", "bound_factor", "judged", "peak_notes", "peak_warnings", "plan_peak"]
 
 _NAMED = 3
 
@@ -238,6 +238,17 @@ def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
                 f"{tenant.name}: one request alone takes {figure(alone_ms)} ms, its deadline is "
                 f"{deadline_ns / 1e6:g} ms: no rate can keep it"
             )
+
+
+def peak_notes(prepared: PreparedScenario) -> Iterator[str]:
+    """What runs of the scenario note, and of whose batches and iterations the bound is."""
+    yield from prepared.notes
+    tenants = prepared.scenario.spec.tenants
+    if shared := [tenant.name for tenant in tenants if tenant.is_llm or max(tenant.batch_sizes()) > 1]:
+        yield (
+            f"the bound takes batches and iterations of {first_of(shared, _NAMED, 'tenants')} as full; where "
+            "a peak has less full ones, an engine is busier than its share of the bound"
+        )
 
 
 def _other_rates(plan: PeakPlan) -> Iterator[str]:
