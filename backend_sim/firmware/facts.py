@@ -37,7 +37,7 @@ from layerweaver.backend_sim.firmware.things import Listed, Pointed
 from layerweaver.scheduler.machine.jit import mentions
 from layerweaver.scheduler.machine.view import COUNT_LIMIT, NEVER
 from layerweaver.scheduler.policies.contract import Policy
-from layerweaver.scheduler.rules.commitment import MARK
+from layerweaver.scheduler.rules.commitment import MARK, SPARING
 
 __all__ = ["Facts"]
 
@@ -111,15 +111,20 @@ class Facts:
         Late commitment appends to what reaches beyond its marks rows of memory-intensive models only. Whole
         models of these do not add to what is to be computed beyond the fetches, so of each tenant at most two
         parts of a model do. No lead is longer than all fetches of a model; full queues are not held. Without
-        overlap only rows of one model are ahead.
+        overlap only rows of one model are ahead. A tenant that is spared is fetched ahead no further than its
+        deadline, which is at most ``exempt_cycles`` away.
         """
         longest = self.columns["longest_fetch_cycles"].span.high
+        limits = self.columns["limit_cycles"].values
+        spared = int(limits[limits <= self.patience["exempt_cycles"]].max(initial=0))
         most = int(self.columns["model_compute_cycles"].values.max())
         if not policy.spec.overlap:
             ahead = most
         elif self.options.get("hides") and self.columns["queue_limit"].span.low == NEVER:
             fetched = int(self.columns["model_fetch_cycles"].values.max())
             ahead = (2 * self.tenants + 1) * most + MARK * max(longest, fetched)
+            if self.options["hides"] == SPARING:
+                ahead += spared
         else:
             return NEVER
         return (self.dispatch_ahead + 2) * (ahead + longest) + self.decision_cycles

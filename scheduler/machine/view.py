@@ -68,7 +68,7 @@ class Machine(Protocol):
         appended_scaled: Bytes appended to the list since the origin.
         origin: Cycle from which keys count.
         all_can_wait: 1 when every deadline is at least a quarter of the longest request of any tenant.
-        exempt_cycles: No head is to be held whose time from arrival to deadline is no longer
+        exempt_cycles: Three eighths of the second least time from arrival to deadline of any tenant
             (:func:`layerweaver.scheduler.rules.patience.note_patience`).
     """
 

@@ -72,7 +72,7 @@ from layerweaver.scheduler.machine.records import declared, record_type, records
 from layerweaver.scheduler.machine.view import HOLD, NEVER, Fetch, Head, Machine, Memory, View
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.policies.options import Option, as_stated, options_of, within
-from layerweaver.scheduler.rules.commitment import EARLY, LATE
+from layerweaver.scheduler.rules.commitment import EARLY, LATE, SPARING
 
 __all__ = [
     "HOLD",
@@ -138,6 +138,8 @@ class PolicySpec:
         commit: Default of the option ``commit``, which policies that overlap requests have: ``late`` shows
             compute-intensive heads only when the compute engine will soon need them, ``early`` shows all.
         holds_itself: Whether ``choose`` sees every head even if it commits late, and holds by itself.
+        spares_tightest: Whether, committing late, a tenant far tighter than all others is not held where
+            others would compute meanwhile for longer (:mod:`layerweaver.scheduler.rules.commitment`).
         checkpoints: Whether leaving an unfinished request costs the DMA the time to save its live bytes.
         memory: What is remembered of every tenant: a class with annotated fields.
         common: What is remembered beside, of no tenant: another such class.
@@ -162,6 +164,7 @@ class PolicySpec:
     overlap: bool = True
     commit: Commitment = "late"
     holds_itself: bool = False
+    spares_tightest: bool = False
     checkpoints: bool = False
     memory: type = Nothing
     common: type = Nothing
@@ -254,9 +257,10 @@ class Policy:
     def record(self, clock_hz: int) -> NDArray[Any]:
         """The options as ``choose`` gets them: shape (1,), one field per option and per time in cycles."""
         late = self.commit == "late"
+        hiding = SPARING if self.spec.spares_tightest else 1
         given: dict[str, float | int] = {
             "commit": LATE if late else EARLY,
-            "hides": int(late and not self.spec.holds_itself),
+            "hides": hiding if late and not self.spec.holds_itself else 0,
         }
         for name, option in options_of(self.spec.options, f"policy {self.name}").items():
             given.update(option.given(getattr(self.options, name), clock_hz))

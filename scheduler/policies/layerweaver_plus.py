@@ -77,6 +77,7 @@ POLICY = PolicySpec(
     source="Oh et al., Layerweaver+, IEICE E105-D(2):427-431, 2022 (reconstruction)",
     options=Options,
     modes=GUARDED_MODES,
+    spares_tightest=True,
     lone_mode=FAILSAFE,
     drops_hopeless=lambda options: options.hopeless == Hopeless.DROP,
     defers_hopeless=lambda options: options.hopeless == Hopeless.DEFER,

@@ -10,8 +10,8 @@
 4. A row that leaves less idle time goes before if it delays the first one by less than its own time. What
    cannot be in time and has not begun is not woven, here or in 1, while anything else can be served.
 5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row; for a full
-   queue, as early as the others can wait. Nobody is held who has a quarter of all others' time, if what is
-   fetched meanwhile computes for long.
+   queue, as early as the others can wait. A tenant far tighter than all others is not held where others
+   would compute meanwhile for longer than it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from layerweaver.scheduler.rules.commitment import (
 from layerweaver.scheduler.rules.deadline_guard import GUARDED_MODES, guard
 from layerweaver.scheduler.rules.least_idle import BY_SLACK, weave
 from layerweaver.scheduler.rules.most_to_lose import most_to_lose
-from layerweaver.scheduler.rules.patience import NOBODY
 
 __all__ = ["POLICY", "choose"]
 
@@ -67,13 +66,13 @@ def _woven(view: View, options: Any) -> int:
     ahead = machine.compute_end - machine.start
     if options.commit != LATE or ahead <= MARK * machine.longest_fetch_cycles:
         ahead = 0
-    late, exempt_cycles = some_are_late(view), machine.exempt_cycles
+    late = some_are_late(view)
     if late or ahead > 0:
-        if hide(view, ahead, exempt_cycles, late) == 0:
-            return show_all(view, HOLD, ahead, exempt_cycles)
+        if hide(view, ahead, late, True) == 0:
+            return show_all(view, HOLD, ahead, True)
         shown = View(machine, view.heads, view.spare, view.fetches, view.ready)
     chosen = guard(shown, weave(shown, BY_SLACK, True), 0, True, True)
-    return show_all(view, chosen, ahead, exempt_cycles)
+    return show_all(view, chosen, ahead, True)
 
 
 def _first(view: View) -> int:
@@ -85,14 +84,14 @@ def _first(view: View) -> int:
     chosen, shown = first, view
     late = some_are_late(view)
     if late:
-        hide(view, 0, NOBODY, True)
+        hide(view, 0, True, False)
         shown = View(machine, view.heads, view.spare, view.fetches, view.ready)
     woven = weave(shown, BY_SLACK, False)
     if woven != first and _fits_in(view, woven, first):
         chosen = woven
     else:
         machine.mode = FIRST
-    return show_all(view, chosen, 0, NOBODY)
+    return show_all(view, chosen, 0, False)
 
 
 def _fits_in(view: View, woven: int, first: int) -> bool:

@@ -9,6 +9,11 @@ the compute engine does not run dry while one fetch ends and the next one is und
 rows are fetched for longer than they compute must begin sooner: for its head the mark is that multiple of its
 *lead*, if that is more. The lead is what the rest of the request takes alone less what it computes: fetched
 so long before its computes begin, it never waits (*ours*). Holding gains nothing where a queue is full.
+
+What is fetched while a head is held computes before it. So a policy that spares the tightest does not hold
+the head of a tenant with at most three eighths of every other's time from arrival to deadline where a
+memory-intensive one of more slack would be fetched meanwhile that computes for longer than the row that is
+held, and for over a hundredth of its slack (*ours*).
 """
 
 from __future__ import annotations
@@ -17,12 +22,13 @@ from typing import Any
 
 from layerweaver.scheduler.machine.jit import inlined
 from layerweaver.scheduler.machine.view import HOLD, Head, Memory, View
-from layerweaver.scheduler.rules.patience import NOBODY
 
 __all__ = [
     "EARLY",
     "LATE",
     "MARK",
+    "MINOR",
+    "SPARING",
     "begins_at",
     "decide",
     "has_full_queue",
@@ -37,6 +43,12 @@ LATE, EARLY = 0, 1
 
 MARK = 2
 """Longest fetches of any model with a request, or leads of its own, that a head may be fetched ahead."""
+
+SPARING = 2
+"""Value of the field ``hides`` under a policy that also spares the tightest tenant; 1 under others."""
+
+MINOR = 100
+"""A delay that is less than one part in so many of a request's slack does not matter to it."""
 
 
 def choose(view: View, options: Any, memory: Memory) -> int:  # noqa: ARG001
@@ -65,11 +77,33 @@ def begins_at(head: Head, start: int, compute_end: int) -> int:
 
 
 @inlined
-def _too_early(head: Head, ahead: int, exempt_cycles: int) -> bool:
+def _too_early(view: View, head: Head, ahead: int, spares: bool) -> bool:
     """Whether a head may not be committed while the backlog, beyond the common mark, is so many cycles."""
-    if head.compute_intensive == 0 or head.limit_cycles <= exempt_cycles:
+    if head.compute_intensive != 0 and ahead > MARK * lead_of(head) and not has_full_queue(head):
+        return not (spares and _is_overtaken(view, head, ahead))
+    return False
+
+
+def _is_overtaken(view: View, head: Head, ahead: int) -> bool:
+    """Whether to hold the head that can bear it least would cost it more than whoever comes could gain.
+
+    It is held until its mark, and for as long as what is fetched meanwhile computes, of which the same holds:
+    a model that is fetched for F cycles and computes for C adds C for every F - C. Whoever comes gains the
+    compute cycles of the head's row. What is less than a hundredth of its slack does not matter to it.
+    """
+    machine, heads, ready = view.machine, view.heads, view.ready
+    slack = head.latest_start - machine.compute_end
+    if head.limit_cycles > machine.exempt_cycles or slack < 0:
         return False
-    return ahead > MARK * lead_of(head) and not has_full_queue(head)
+    held_cycles = ahead - MARK * max(machine.longest_fetch_cycles, lead_of(head))
+    most = held_cycles // max(1, head.compute_cycles, slack // MINOR)
+    for k in range(machine.ready_count):
+        other = heads[ready[k]]
+        if other.compute_intensive != 0 or other.latest_start <= head.latest_start:
+            continue
+        if other.full_fetch_cycles // max(1, other.full_compute_cycles) - 1 <= most:
+            return True
+    return False
 
 
 @inlined
@@ -89,13 +123,13 @@ def some_are_late(view: View) -> bool:
 
 
 @inlined
-def hide(view: View, ahead: int, exempt_cycles: int, late: bool) -> int:
+def hide(view: View, ahead: int, late: bool, spares: bool) -> int:
     """Write heads that may be committed now into ``view.spare``, the others behind them; return how many may.
 
-    Those may not that are too early for a backlog of ``ahead`` cycles (nobody is if it is 0) and whose
-    deadline is more than ``exempt_cycles`` after their arrival; and, if ``late``, those that cannot be in
-    time and have not begun. Sets ``machine.hold_until`` to the cycle at which one that is too early may, and
-    the counts of both in ``machine``: :func:`show_all` undoes that.
+    Those may not that are too early for a backlog of ``ahead`` cycles (nobody is if it is 0); and, if
+    ``late``, those that cannot be in time and have not begun. ``spares`` says whether the tightest tenant may
+    be let through. Sets ``machine.hold_until`` to the cycle at
+    which one that is too early may, and the counts of both in ``machine``: :func:`show_all` undoes that.
     """
     machine, heads = view.machine, view.heads
     count = machine.ready_count
@@ -103,7 +137,7 @@ def hide(view: View, ahead: int, exempt_cycles: int, late: bool) -> int:
     kept, hidden = 0, count
     for k in range(count):
         head = heads[view.ready[k]]
-        early = _too_early(head, ahead, exempt_cycles)
+        early = _too_early(view, head, ahead, spares)
         if early or (late and _is_late(head)):
             hidden -= 1
             view.spare[hidden] = view.ready[k]  # type: ignore[index]
@@ -119,12 +153,12 @@ def hide(view: View, ahead: int, exempt_cycles: int, late: bool) -> int:
 
 
 @inlined
-def show_all(view: View, chosen: int, ahead: int, exempt_cycles: int) -> int:
+def show_all(view: View, chosen: int, ahead: int, spares: bool) -> int:
     """Show all heads again; the choice, or :data:`HOLD` if it is one that may not be committed yet."""
     machine = view.machine
     machine.ready_count += machine.hidden_count
     machine.hidden_count = 0
-    if chosen >= 0 and chosen < machine.tenant_count and _too_early(view.heads[chosen], ahead, exempt_cycles):
+    if chosen >= 0 and chosen < machine.tenant_count and _too_early(view, view.heads[chosen], ahead, spares):
         return HOLD
     return chosen
 
@@ -139,9 +173,10 @@ def decide(view: View, options: Any, memory: Memory) -> int:
     machine, shown = view.machine, view
     ahead = machine.compute_end - machine.start
     early = options.hides != 0 and ahead > MARK * machine.longest_fetch_cycles
+    spares = options.hides == SPARING
     if early:
-        if hide(view, ahead, NOBODY, False) == 0:
-            return show_all(view, HOLD, ahead, NOBODY)
+        if hide(view, ahead, False, spares) == 0:
+            return show_all(view, HOLD, ahead, spares)
         shown = View(machine, view.heads, view.spare, view.fetches, view.ready)
     chosen = choose(shown, options, memory)
-    return show_all(view, chosen, ahead, NOBODY) if early else chosen
+    return show_all(view, chosen, ahead, spares) if early else chosen

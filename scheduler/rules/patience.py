@@ -4,32 +4,26 @@ from __future__ import annotations
 
 from layerweaver.scheduler.machine.view import NEVER, View
 
-__all__ = ["NOBODY", "note_patience"]
+__all__ = ["note_patience"]
 
 PATIENCE = 4
 """Everybody can wait if every deadline is at least one part in so many of the longest request."""
 
-NOBODY = -1
-"""No time from arrival to deadline is that short: every head may be held."""
-
 
 def note_patience(view: View) -> None:
-    """Set ``machine.all_can_wait`` and ``machine.exempt_cycles``, whenever a tenant's limit or work changes.
+    """Set two fields, ``all_can_wait`` and ``exempt_cycles``, of all tenants' limits and work.
 
     All can wait if no tenant's deadline is short beside another's request, so that nobody is worth giving up:
     otherwise a request of one tenant costs many of the other's, and the order of least slack loses these.
-
-    What is fetched while a head is held computes before it. That delays it where a memory-intensive tenant
-    computes for half of its fetch time or more, and is for nobody's sake where every other tenant has four
-    times as long as it: whoever comes can wait for it. Else no head is exempt, :data:`NOBODY`.
+    Exempt from being held, where that costs it more than others gain, is a tenant that has at most three
+    eighths of every other's time from arrival to deadline.
     """
     machine = view.machine
-    least, second, longest, delays = NEVER, NEVER, 0, False
+    least, second, longest = NEVER, NEVER, 0
     for tenant in range(machine.tenant_count):
         head = view.heads[tenant]
-        limit, compute, fetch = head.limit_cycles, head.full_compute_cycles, head.full_fetch_cycles
+        limit = head.limit_cycles
         least, second = min(limit, least), min(second, max(limit, least))
         longest = max(longest, head.full_standalone_cycles)
-        delays = delays or (compute < fetch and 2 * compute >= fetch)
     machine.all_can_wait = 1 if least >= longest // PATIENCE else 0
-    machine.exempt_cycles = second // 4 if delays else NOBODY
+    machine.exempt_cycles = 3 * second // 8

@@ -8,9 +8,9 @@ from typing import Any
 
 from layerweaver.backend_sim.engine.input import SimulationInput
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturated
-from layerweaver.scheduler.rules.commitment import MARK
+from layerweaver.scheduler.rules.commitment import MARK, MINOR
 from oracles.naive_machine import NaiveMachine, RowCost
-from oracles.naive_policies import Candidate, Hold, naive_choice
+from oracles.naive_policies import Candidate, Hold, latest_start, naive_choice
 from oracles.naive_tenant import Tenant
 
 __all__ = ["NaiveOutcome", "naive_run"]
@@ -91,8 +91,21 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                     tenant.in_the_way(),
                 )
             )
+
+        def overtaking(c: Candidate, held: int, others: list[Candidate] = candidates) -> list[Candidate]:
+            """Who would be fetched meanwhile, has more slack, and computes for longer than the row held."""
+            return [
+                o
+                for o in others
+                if not o.compute_intensive
+                and latest_start(o) > latest_start(c)
+                and tenants[o.tenant].fetched_per_computed()
+                <= held // max(1, c.row.compute, (latest_start(c) - machine.tc) // MINOR) + 1
+            ]
+
         longest = max(c.longest_fetch for c in candidates)
         late = options.get("commit") == "late"
+        second = sorted([*(tenant.limit() for tenant in tenants), 2**62])[1]
         marks = {c.tenant: MARK * max(longest, c.lead) for c in candidates}
         hidden = [
             c.tenant
@@ -101,6 +114,12 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
             and c.compute_intensive
             and machine.tc - start > marks[c.tenant]
             and not tenants[c.tenant].is_full()
+            and not (
+                spec.spares_tightest
+                and tenants[c.tenant].limit() <= 3 * second // 8
+                and latest_start(c) >= machine.tc
+                and overtaking(c, machine.tc - start - marks[c.tenant])
+            )
         ]
         until = machine.tc - max((marks[k] for k in hidden), default=0) - given.decision_cycles
         allowed = [c for c in candidates if c.tenant not in hidden]

@@ -7,7 +7,7 @@ from typing import Any
 
 from oracles.naive_machine import NaiveMachine, RowCost
 
-__all__ = ["Candidate", "Hold", "naive_choice"]
+__all__ = ["Candidate", "Hold", "latest_start", "naive_choice"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Candidate:
     in_the_way: int | None  # if it is hopeless: when it must go on for the newest to be in time
 
 
-def _late(candidate: Candidate) -> float | int:
+def latest_start(candidate: Candidate) -> float | int:
+    """Last cycle at which the rest of a request, alone, could begin and still be in time."""
     return float("inf") if candidate.deadline is None else candidate.deadline - candidate.row.remaining
 
 
@@ -55,7 +56,7 @@ def _weave(
 ) -> int:
     now = max(machine.tc, start)
     if one_kind and by_slack:
-        return min(candidates, key=lambda c: (_late(c) < now, _late(c), c.tenant)).tenant
+        return min(candidates, key=lambda c: (latest_start(c) < now, latest_start(c), c.tenant)).tenant
     if one_kind:
         return _arrival_order(candidates, running)
     ranked: list[tuple[Any, ...]] = []
@@ -65,8 +66,8 @@ def _weave(
         memory_idle = machine.memory_idle(c.row, start)
         distance = placed.compute_end - placed.fetch_end
         total = compute_idle + memory_idle + max(0, longest - distance)
-        hopeless = hopeless_last and _late(c) < now
-        tie = _late(c) if by_slack else -distance
+        hopeless = hopeless_last and latest_start(c) < now
+        tie = latest_start(c) if by_slack else -distance
         key = (total, machine.inherent(c.row) > 0, hopeless, tie, c.tenant)
         ranked.append((key, compute_idle > 0, memory_idle > 0, c))
     pool = ranked
@@ -160,7 +161,7 @@ def naive_choice(
         deadline = {c.tenant: float("inf") if c.deadline is None else c.deadline for c in candidates}
         return min(candidates, key=lambda c: (deadline[c.tenant], c.arrival, c.tenant)).tenant
     if name == "llf":
-        return min(candidates, key=lambda c: (_late(c), c.tenant)).tenant
+        return min(candidates, key=lambda c: (latest_start(c), c.tenant)).tenant
     hopeless_last = options.get("hopeless") in ("last", "defer")
     chosen = _weave(
         candidates,

@@ -232,6 +232,11 @@ class Tenant:
         own = self.rows[self.profile][self.row].remaining
         return int(self.arrived[-1].cycle + limit - profile.standalone_cycles - own)
 
+    def fetched_per_computed(self) -> int:
+        """How many times as long as it computes a request is fetched."""
+        table = self.full()[1].table
+        return int(table.memory_cycles.sum()) // max(1, int(table.compute_cycles.sum()))
+
     def lead(self) -> int:
         """What the rest of the head takes alone, less what it computes."""
         rows = self.rows[self.profile][self.row :]

@@ -102,6 +102,23 @@ def test_a_request_whose_end_is_fetched_for_long_begins_in_time() -> None:
     assert run(recipe.make(), policy, compiled=False).tenants[0].latency_ns.tolist() == [10 + 440]
 
 
+def test_the_most_urgent_is_not_held_for_the_sake_of_what_computes_longer_meanwhile() -> None:
+    # The second request comes while the first one computes. Held until two longest fetches before its end,
+    # it would wait for rows of the third one, which has more time.
+    machine = MachineSpec("small", 10**9, 1, 1, 1000)
+    rows = [[(400, 10, 10, 0)], [(20, 10, 10, 0)] * 2, [(40, 50, 50, 0)] * 9]
+    loads = [
+        TenantLoad(
+            f"t{k}", (profile_of(f"m{k}", machine, costs),), OpenLoop(FixedArrivals([])), deadline_ns=limit
+        )
+        for k, (costs, limit) in enumerate(zip(rows, (9000, 1000, 5000), strict=True))
+    ]
+    recipe = Recipe(machine, tuple(loads), ([0], [20], [20]), 0, 0)
+    policy = load_policy("layerweaver+")
+    _compare_with_twin(policy, recipe)
+    assert run(recipe.make(), policy, compiled=False).tenants[1].latency_ns.tolist() == [410 + 40 - 20]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PulseOptions:
     """Rows are scheduled at multiples of ``pulse`` cycles only."""

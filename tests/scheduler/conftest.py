@@ -112,7 +112,7 @@ _MACHINE = {
     "hidden_count": 0,
     "one_kind": 0,
     "all_can_wait": 0,
-    "exempt_cycles": -1,
+    "exempt_cycles": NEVER,
     "running": -1,
     "mode": 0,
     "hold_until": NEVER,

@@ -196,3 +196,16 @@ def test_late_commitment_is_that_of_layerweaver_plus_where_everybody_can_wait(de
     assert desk(POLICY, 2).decide(heads, compute_end=500, longest_fetch_cycles=100) == 1
     early = desk(POLICY, 2, commit="early")
     assert early.decide(heads, compute_end=500, longest_fetch_cycles=100) != HOLD
+
+
+def test_the_most_urgent_is_not_held_where_others_compute_longer_meanwhile(desk: Any) -> None:
+    # Held for 300 cycles, head 0 would be overtaken by rows that compute for 100: a third of what is fetched.
+    # It has three eighths of the other's time.
+    heads = {0: {"deadline": 3_600, "compute_cycles": 100}, 1: {"deadline": 9_600, "compute_intensive": 0}}
+    heads[1] |= {"full_fetch_cycles": 400, "full_compute_cycles": 100}
+    at = {"compute_end": 500, "longest_fetch_cycles": 100}
+    assert desk(POLICY, 2).decide(heads, **at) == 0
+    assert desk(POLICY, 2).decide({**heads, 0: heads[0] | {"compute_cycles": 101}}, **at) == 1
+    assert desk(POLICY, 2).decide({**heads, 1: heads[1] | {"deadline": 9_599}}, **at) == 1
+    waits = {"deadline": 9_599, "compute_cycles": 200}
+    assert desk(POLICY, 3).decide({**heads, 2: waits}, **at) == 1
