@@ -85,12 +85,6 @@ def _print(document: dict[str, Any], output: Path) -> None:
             screen.print(f"... and {len(front) - _SHOWN} more")
         if any(item["axis"] == "seed" for item in effects):
             screen.print("every seed is a point of its own: the front has the luckiest")
-        if short := [row for row in front if row.get("status") == "too_short"]:
-            least = max(row.get("needed_queries", 0) for row in short)
-            screen.print(
-                f"{len(short)} of these {len(front)} peaks are not sure, as trials were too short: "
-                f"give the study queries: {least} or more"
-            )
         strongest = table(
             "Strongest effects",
             [("axis", "left"), ("objective", "left"), ("of its variance", "right")],

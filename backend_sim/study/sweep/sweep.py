@@ -11,7 +11,7 @@ import tempfile
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -155,12 +155,31 @@ def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, object]:
     columns = point_columns(store, axes)
     rows = point_rows(store, axes, columns, said.pareto)
     pareto = [dict(zip(columns[:-1], row[:-1], strict=True)) for row in rows]
-    warned = [*relative_objectives(study.spec), *without_effect(study, store), *_warned(store)]
+    warned = [*_unsure(store), *relative_objectives(study.spec), *without_effect(study, store)]
+    warned += _warned(store)
     return {
         "pareto": pareto,
         "sensitivity": [item.document() for item in said.sensitivity],
         **({"warnings": warned} if warned else {}),
     }
+
+
+def _unsure(store: Store) -> Iterator[str]:
+    """Peaks that trials were too short to be sure of, and how long they would have to be."""
+    if "status" not in store.columns():
+        return
+    peaks, short, least = 0, 0, 0
+    for told, needed in store.picked(["status", "needed_queries"]):
+        peaks += sum(bool(status) for status in told)
+        lacking = [count or 0 for status, count in zip(told, needed, strict=True) if status == "too_short"]
+        short += len(lacking)
+        least = max([least, *lacking])
+    if short:
+        would_do = f": give the study queries: {least:.0f} or more" if least else ""
+        yield (
+            f"{short:,} of {counted(peaks, 'peak')} {'is' if short == 1 else 'are'} not sure, as trials were "
+            f"too short{would_do}"
+        )
 
 
 def _warned(store: Store) -> list[str]:
