@@ -78,7 +78,7 @@ def policy_of(prepared: PreparedScenario, reference: PolicyRef | Policy | None) 
 
 
 def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | None) -> list[PolicyRef]:
-    """The policies asked for, the scenario's ``policies``, or three to compare.
+    """The policies asked for, the scenario's ``policies``, or three to compare and its ``policy`` as stated.
 
     Raises:
         PolicyError: If one of the scenario's is a program that it may not run, or one stands twice.
@@ -91,7 +91,13 @@ def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | No
     for place, policy in enumerate(scenario.spec.policies):
         with scenario.place("policies", place):
             own.append(own_policy(policy, scenario.allow_code, scenario.path_of))
-    return _different(own) if own else list(DEFAULT_POLICIES)
+    if own:
+        return _different(own)
+    with scenario.place("policy"):
+        stated = own_policy(scenario.spec.policy, scenario.allow_code, scenario.path_of)
+    name = load_policy(stated).name
+    chosen = [stated if name == other else other for other in DEFAULT_POLICIES]
+    return chosen if name in DEFAULT_POLICIES else [*chosen, stated]
 
 
 def names_of(policies: Sequence[Policy]) -> list[str]:

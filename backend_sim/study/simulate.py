@@ -151,7 +151,8 @@ def compare(
 
     Args:
         source: As :func:`simulate`.
-        policies: Policies; None takes the scenario's ``policies``, or fcfs, layerweaver and layerweaver+.
+        policies: Policies; None takes the scenario's ``policies``, or fcfs, layerweaver, layerweaver+ and its
+            ``policy``.
         seed: As :func:`simulate`.
         seeds: As :func:`simulate`.
         workers: Processes that policies and repetitions are divided among; the document is the same.

@@ -261,3 +261,20 @@ def test_a_config_states_no_energy_that_it_was_not_given() -> None:
     assert again == given
     assert again.energy is not None
     assert again.energy.free == "vector_op_pj, dram_byte_pj, sram_byte_pj not stated, counted as 0"
+
+
+@pytest.mark.parametrize(
+    ("stated", "compared"),
+    [
+        ({"name": "layerweaver+", "margin_us": 200.0}, ["fcfs", "layerweaver", "layerweaver+"]),
+        ("edf", ["fcfs", "layerweaver", "layerweaver+", "edf"]),
+    ],
+)
+def test_the_policy_of_a_scenario_is_compared_as_stated(
+    make_scenario: Any, stated: object, compared: list[str]
+) -> None:
+    keys = make_scenario(policy=stated, duration_s=0.05)
+    rows = compare(keys)["runs"]
+    assert [row["policy"] for row in rows] == compared
+    options = {"name": rows[2]["policy"], **rows[2]["policy_options"]}
+    assert options["margin_us"] == (200.0 if isinstance(stated, dict) else 0.0)

@@ -164,7 +164,8 @@ def peak(
 
     Args:
         source: Path or keys of a scenario; None is the built-in one.
-        policies: Policies; None takes the scenario's ``policies``, or fcfs, layerweaver and layerweaver+.
+        policies: Policies; None takes the scenario's ``policies``, or fcfs, layerweaver, layerweaver+ and its
+            ``policy``.
         queries: Queries per trial, over all tenants, divided by their rates.
         seeds: Repetitions with derived seeds.
         tenant: Scale only this tenant's rate; all tenants must still meet their percentiles.
