@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import FunctionType
+from typing import cast
 
 from layerweaver.backend_sim.results.own_metrics import (
     MeasuredTenant,
@@ -18,6 +20,7 @@ from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.ir.text import figure, first_of
 from layerweaver.scheduler.iterations.timings import Timings
+from layerweaver.scheduler.machine.jit import mentions
 
 __all__ = ["STARVING", "run_document"]
 
@@ -78,6 +81,7 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         *_busy_below_the_bound(run, system),
         *_batches_below_full(run, [tenant.document for tenant in tenants], system),
         *_late_last_rows(run, [tenant.document for tenant in tenants]),
+        *_priorities_unread(run),
     ]
     if notes:
         document["notes"] = notes
@@ -175,6 +179,16 @@ def _late_last_rows(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
                 f"{tenant['name']}: the first row of its trace past the duration of {figure(duration_s)} s "
                 f"counts, and comes at {figure(offered_s)} s; rates are over the time until then"
             )
+
+
+def _priorities_unread(run: Run) -> Iterator[str]:
+    """That a policy does not heed the priorities that tenants state."""
+    stated = [tenant.name for tenant in run.prepared.scenario.spec.tenants if tenant.priority != 1]
+    if stated and not mentions(cast(FunctionType, run.policy.spec.choose), "priority"):
+        yield (
+            f"{run.policy.name} does not heed priority (of {first_of(stated, _NAMED)}): it counts in "
+            "fairness alone"
+        )
 
 
 def _starving(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:

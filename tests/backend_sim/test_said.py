@@ -278,3 +278,15 @@ def test_the_policy_of_a_scenario_is_compared_as_stated(
     assert [row["policy"] for row in rows] == compared
     options = {"name": rows[2]["policy"], **rows[2]["policy_options"]}
     assert options["margin_us"] == (200.0 if isinstance(stated, dict) else 0.0)
+
+
+@pytest.mark.parametrize(("policy", "heeds"), [("edf", False), ("layerweaver+", False), ("prema", True)])
+def test_priorities_that_a_policy_does_not_heed_are_noted(
+    make_scenario: Any, policy: str, heeds: bool
+) -> None:
+    def notes(priority: int) -> list[str]:
+        keys = make_scenario(tenants=[{"priority": priority}, {}], duration_s=0.05)
+        return [text for text in simulate(keys, policy).get("notes", ()) if "does not heed priority" in text]
+
+    assert len(notes(9)) == (0 if heeds else 1)
+    assert notes(1) == []
