@@ -112,7 +112,8 @@ def _of_waiting(tenant: TenantSpec) -> Iterator[str]:
     """Batches that the queue does not let fill."""
     batch, queue = tenant.batch, tenant.queue
     largest, delay_ms = (batch.max, batch.delay_ms) if isinstance(batch, BatchSpec) else (batch, 0.0)
-    if queue.limit is not None and queue.limit < largest:
+    stated = not isinstance(batch, BatchSpec) or "max" in batch.model_fields_set
+    if stated and queue.limit is not None and queue.limit < largest:
         yield (
             f"no batch has more than {queue.limit} of {largest} requests: no more wait with queue.limit "
             f"{queue.limit}, and whoever comes meanwhile is dropped"
