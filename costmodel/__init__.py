@@ -20,7 +20,7 @@ from layerweaver.costmodel.npu.document import (
     npu_template,
     npu_yaml,
 )
-from layerweaver.costmodel.npu.moot import moot_notes
+from layerweaver.costmodel.npu.moot import config_notes
 from layerweaver.costmodel.npu.reading import check_npu, load_npu, npu_names
 from layerweaver.costmodel.table import CostTable, share_activation_buffer
 
@@ -32,13 +32,13 @@ __all__ = [
     "NpuConfig",
     "change_note",
     "check_npu",
+    "config_notes",
     "cost_columns",
     "cost_graph",
     "costed_document",
     "dram_note",
     "load_cost_csv",
     "load_npu",
-    "moot_notes",
     "npu_document",
     "npu_json_schema",
     "npu_names",

@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 from layerweaver.ir.errors import LayerweaverError
 from layerweaver.ir.spelling import nearest
 
-__all__ = ["ARRIVALS", "METRICS", "OPERATORS", "PluginGroup", "installed", "others_add"]
+__all__ = [
+    "ARRIVALS",
+    "METRICS",
+    "OPERATORS",
+    "PluginGroup",
+    "asked_of_others",
+    "failure_of",
+    "installed",
+    "others_add",
+]
+
+_Given = TypeVar("_Given")
 
 ARRIVALS, METRICS, OPERATORS = "layerweaver.arrivals", "layerweaver.metrics", "layerweaver.operators"
 """Groups that results name without loading what loads them."""
@@ -42,6 +53,33 @@ def installed(group: str) -> metadata.EntryPoints:
 def others_add(group: str) -> bool:
     """Whether another package than this one registers anything in a group."""
     return any(not point.value.startswith("layerweaver.") for point in installed(group))
+
+
+def failure_of(what: str, error: Exception) -> str:
+    """That somebody's code failed, in one line."""
+    return f"{what} fails: {type(error).__name__}: {error}".split("\n", 1)[0][:300]
+
+
+def asked_of_others(
+    what: str, call: Callable[[], _Given], error: type[LayerweaverError], where: str
+) -> _Given:
+    """What somebody's code gives; whatever it raises, but for complaints of ours, is one line that names it.
+
+    Args:
+        what: What is called.
+        call: Calls it.
+        error: Class of the complaint.
+        where: Whose code it is.
+
+    Raises:
+        LayerweaverError: Of class ``error``.
+    """
+    try:
+        return call()
+    except LayerweaverError:
+        raise
+    except Exception as failed:
+        raise error(failure_of(what, failed), where=where) from failed
 
 
 class PluginGroup:

@@ -57,6 +57,7 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
     ]
     system = system_document(run, tenants, window_s)
     _add_own(run, tenants, system, window_s)
+    of_tenants = [tenant.document for tenant in tenants]
     document: schema.Run = {
         "policy": run.policy.name,
         "policy_options": run.policy.as_options(),
@@ -64,7 +65,7 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         "npu": run.prepared.npu_name,
         "simulated_s": span_s,
         "layers_executed": sum(outcome.layers_executed for outcome in run.outcomes),
-        "tenants": [tenant.document for tenant in tenants],
+        "tenants": of_tenants,
         "system": system,
         "scenario": run.prepared.record(run.policy),
     }
@@ -77,19 +78,19 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
     notes = [
         *run.prepared.notes,
         *run.said,
-        *_energy_unknown(run, [tenant.document for tenant in tenants]),
+        *_energy_unknown(run, of_tenants),
         *_busy_below_the_bound(run, system),
-        *_batches_below_full(run, [tenant.document for tenant in tenants], system),
-        *_late_last_rows(run, [tenant.document for tenant in tenants]),
+        *_batches_below_full(run, of_tenants, system),
+        *_late_last_rows(run, of_tenants),
         *_priorities_unread(run),
     ]
     if notes:
         document["notes"] = notes
-    warnings = [*run.prepared.warnings, *_starving(run, [tenant.document for tenant in tenants])]
+    warnings = [*run.prepared.warnings, *_starving(run, of_tenants)]
     warnings.extend(
-        f"{tenant.document['name']}: {tenant.document['skipped_rows']} bad rows of its trace were skipped"
-        for tenant in tenants
-        if "skipped_rows" in tenant.document
+        f"{tenant['name']}: {tenant['skipped_rows']} bad rows of its trace were skipped"
+        for tenant in of_tenants
+        if "skipped_rows" in tenant
     )
     if warnings:
         document["warnings"] = warnings

@@ -10,9 +10,9 @@ from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.backend_sim.results.schema.token import Latency
 
-__all__ = ["beyond_limits", "has_limit", "judged_tails", "least_headroom"]
+__all__ = ["USUAL_PERCENTILE", "beyond_limits", "has_limit", "judged_tails", "least_headroom"]
 
-_USUAL_PERCENTILE = 99.0
+USUAL_PERCENTILE = 99.0
 """What must keep a limit where an older result does not say."""
 
 
@@ -50,7 +50,7 @@ def _is_beyond(tenant: Tenant) -> bool:
     # Dropped requests are no part of a percentile's latency and are late all the same.
     arrived = round(tenant["arrived"])
     late = round((tenant["violation_rate"] or 0.0) * arrived)
-    share = tenant.get("percentile", _USUAL_PERCENTILE) / 100
+    share = tenant.get("percentile", USUAL_PERCENTILE) / 100
     return arrived > 0 and arrived - late <= percentile_index(arrived, share)
 
 
@@ -73,7 +73,7 @@ def _limits(tenant: Tenant) -> list[tuple[str, float | None, float | None]]:
     name, due, tokens = tenant["name"], tenant.get("deadline"), tenant.get("llm")
     if due is None or tokens is None:
         return [(name, tenant.get("percentile_ms"), tenant.get("deadline_ms"))]
-    judged = tenant.get("percentile", _USUAL_PERCENTILE)
+    judged = tenant.get("percentile", USUAL_PERCENTILE)
     ttft_ms, tpot_ms = (_percentile_ms(times, judged) for times in (tokens["ttft_ms"], tokens["tpot_ms"]))
     return [(f"{name}'s TTFT", ttft_ms, due["ttft_ms"]), (f"{name}'s TPOT", tpot_ms, due["tpot_ms"])]
 

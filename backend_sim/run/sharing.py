@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.run.variants import Menus, Npu, largest_table
-from layerweaver.costmodel import NpuConfig, change_note, dram_note, moot_notes, share_activation_buffer
+from layerweaver.costmodel import NpuConfig, config_notes, dram_note, share_activation_buffer
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir.text import figure, first_of
 from layerweaver.scheduler.offline import ModelProfile, build_offline
@@ -68,9 +68,7 @@ def unheard_notes(npus: Sequence[Npu], configs: Sequence[NpuConfig], names: Sequ
         names: The tenants' names.
     """
     for config in configs:
-        if changed := change_note(config):
-            yield changed
-        yield from moot_notes(config)
+        yield from config_notes(config)
         if config.energy is not None and config.energy.free:
             yield f"energy of {config.name}: {config.energy.free}"
         for npu in npus:

@@ -72,9 +72,14 @@ def policy_of(prepared: PreparedScenario, reference: PolicyRef | Policy | None) 
     """
     if reference is not None:
         return load_policy(reference)
-    scenario = prepared.scenario
+    return _stated_policy(prepared.scenario)[1]
+
+
+def _stated_policy(scenario: Scenario) -> tuple[PolicyRef, Policy]:
+    """The scenario's own policy, if it may run, as stated and loaded."""
     with scenario.place("policy"):
-        return load_policy(own_policy(scenario.spec.policy, scenario.allow_code, scenario.path_of))
+        stated = own_policy(scenario.spec.policy, scenario.allow_code, scenario.path_of)
+        return stated, load_policy(stated)
 
 
 def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | None) -> list[PolicyRef]:
@@ -93,11 +98,9 @@ def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | No
             own.append(own_policy(policy, scenario.allow_code, scenario.path_of))
     if own:
         return _different(own)
-    with scenario.place("policy"):
-        stated = own_policy(scenario.spec.policy, scenario.allow_code, scenario.path_of)
-    name = load_policy(stated).name
-    chosen = [stated if name == other else other for other in DEFAULT_POLICIES]
-    return chosen if name in DEFAULT_POLICIES else [*chosen, stated]
+    stated, found = _stated_policy(scenario)
+    chosen = [stated if found.name == other else other for other in DEFAULT_POLICIES]
+    return chosen if found.name in DEFAULT_POLICIES else [*chosen, stated]
 
 
 def names_of(policies: Sequence[Policy]) -> list[str]:

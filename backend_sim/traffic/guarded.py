@@ -13,6 +13,7 @@ from pydantic import model_validator
 from layerweaver.backend_sim.traffic.arrival import Arrival, Asked, Length
 from layerweaver.backend_sim.traffic.source import Arrivals, ClosedLoop, Saturated, Source
 from layerweaver.ir import LayerweaverError, ScenarioError
+from layerweaver.ir.plugins import asked_of_others, failure_of
 from layerweaver.ir.sections import refusal
 
 __all__ = ["guarded"]
@@ -56,7 +57,7 @@ def guarded(name: str, kind: type[Arrival]) -> type[Arrival]:
         except (ValueError, AssertionError, LayerweaverError):  # a complaint about the keys
             raise
         except Exception as error:
-            raise refusal(_failure(f"arrivals {name!r}", error)) from error
+            raise refusal(failure_of(f"arrivals {name!r}", error)) from error
 
     own: dict[str, Any] = {"__module__": kind.__module__, "__doc__": kind.__doc__}
     reads: Any = classmethod(read)
@@ -88,16 +89,7 @@ class _Stream:
 
 
 def _asked(name: str, of: str, call: Callable[[], Given]) -> Given:
-    try:
-        return call()
-    except LayerweaverError:
-        raise
-    except Exception as error:  # whatever a package's code does is one line that names it
-        raise ScenarioError(_failure(of, error), where=f"arrivals {name!r}") from error
-
-
-def _failure(of: str, error: Exception) -> str:
-    return f"{of} fails: {type(error).__name__}: {error}".split("\n", 1)[0][:300]
+    return asked_of_others(of, call, ScenarioError, f"arrivals {name!r}")
 
 
 def _wrong(name: str, of: str, given: object, accepted: str) -> ScenarioError:

@@ -1,13 +1,19 @@
-"""What a config states and cannot have an effect, because something else that it states rules it out."""
+"""What is to be said of a config beside its costs: what of it cannot have an effect, or was changed since."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from layerweaver.costmodel.npu.calibrated import change_note
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ActivationsInDram, Depthwise, Split
 
-__all__ = ["moot_notes"]
+__all__ = ["config_notes", "moot_notes"]
+
+
+def config_notes(config: NpuConfig) -> tuple[str, ...]:
+    """That it was changed since it was calibrated, and what has no effect; a sentence each."""
+    return tuple(note for note in (change_note(config), *moot_notes(config)) if note)
 
 
 def moot_notes(config: NpuConfig) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from layerweaver.cli.rendering.tables import npus_table
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
 from layerweaver.cli.strict import StrictTyper
 from layerweaver.ir.text import printable
+
+if TYPE_CHECKING:
+    from layerweaver.costmodel import NpuConfig
 
 __all__ = ["register"]
 
@@ -53,11 +56,13 @@ def _check(
     as_json: JsonOption = False,
 ) -> None:
     """Explain every mistake in an NPU config, with line and field."""
-    from layerweaver.costmodel import check_npu
+    from layerweaver.costmodel import check_npu, config_notes, load_npu
 
     problems = check_npu(file)
     if not problems:
-        session_of(context).warn([*_unheard(file), *_unknown_operators(file), *_unknown_pins(file)])
+        config = load_npu(str(file))
+        said = [*config_notes(config), *_unknown_operators(config), *_unknown_pins(config)]
+        session_of(context).warn([f"{file}: {note}" for note in said])
     if as_json:
         print_document({"file": str(file), "valid": not problems, "problems": list(problems)})
     else:
@@ -69,35 +74,24 @@ def _check(
         raise typer.Exit(2)
 
 
-def _unheard(file: Path) -> list[str]:
-    """Warnings about a sound config: changed since it was calibrated, keys that have no effect."""
-    from layerweaver.costmodel import change_note, load_npu, moot_notes
-
-    config = load_npu(str(file))
-    return [f"{file}: {note}" for note in (change_note(config), *moot_notes(config)) if note]
-
-
-def _unknown_pins(file: Path) -> list[str]:
-    """Warnings about pinned models that are neither in the zoo nor where their path says."""
+def _unknown_pins(config: NpuConfig) -> list[str]:
+    """Warnings about pinned models that are not in the zoo."""
     from layerweaver import models
-    from layerweaver.costmodel import load_npu
     from layerweaver.ir.spelling import nearest_of
 
     warnings = []
-    for pin in load_npu(str(file)).pinned_models:
+    for pin in config.pinned_models:
         name = pin.removeprefix("zoo:")
         if name != pin and name not in models.names():
             close = nearest_of(name, models.names())
             hint = "" if close is None else f"; did you mean 'zoo:{close}'?"
-            warnings.append(f"{file}: pinned_models: the zoo has no model {name!r}{hint}")
+            warnings.append(f"pinned_models: the zoo has no model {name!r}{hint}")
     return warnings
 
 
-def _unknown_operators(file: Path) -> list[str]:
+def _unknown_operators(config: NpuConfig) -> list[str]:
     """Warnings about operators of a sound config's host that no rule is registered for."""
-    from layerweaver.costmodel import load_npu
-
-    host = load_npu(str(file)).host
+    host = config.host
     if host is None:
         return []
     from layerweaver.frontend.node.registry import load_operators
@@ -109,7 +103,7 @@ def _unknown_operators(file: Path) -> list[str]:
         if name not in known:
             close = nearest_of(name, known)
             hint = "" if close is None else f"; did you mean {close!r}?"
-            warnings.append(f"{file}: host.operators: no operator is known as {name!r}{hint}")
+            warnings.append(f"host.operators: no operator is known as {name!r}{hint}")
     return warnings
 
 

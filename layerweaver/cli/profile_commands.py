@@ -136,10 +136,9 @@ def _compile(
 
 def _warn(session: Session, profile: Profile) -> None:
     """What was assumed of the entries, and whether the NPU is still the one that was calibrated."""
-    from layerweaver.costmodel import change_note, load_npu, moot_notes
+    from layerweaver.costmodel import config_notes, load_npu
 
-    config = load_npu(profile.npu)
-    session.warn([*profile.warnings, *filter(None, [change_note(config)]), *moot_notes(config)])
+    session.warn([*profile.warnings, *config_notes(load_npu(profile.npu))])
 
 
 def _show(

@@ -11,12 +11,11 @@ from typing import Any
 from layerweaver import models
 from layerweaver.costmodel import (
     NpuConfig,
-    change_note,
+    config_notes,
     cost_graph,
     costed_document,
     dram_note,
     load_npu,
-    moot_notes,
     npu_document,
 )
 from layerweaver.ir import LayerGraph, atomic_write
@@ -109,12 +108,8 @@ def inspect_model(
         document["totals"]["standalone_cycles"] = standalone
         document["totals"]["latency_ms"] = 1e3 * standalone / config.clock_hz
         held_bytes = int(costed.table.weight_bytes.sum())
-        said = (
-            change_note(config),
-            *moot_notes(config),
-            dram_note(config, "the weights that are fetched", held_bytes),
-        )
-        document["warnings"] = [*document["warnings"], *filter(None, said)]
+        beyond = dram_note(config, "the weights that are fetched", held_bytes)
+        document["warnings"] = [*document["warnings"], *config_notes(config), *filter(None, [beyond])]
         document["npu"] = costs["npu"]
         document["npu_config"] = npu_document(config)
         document["roofline"] = costs["roofline"]

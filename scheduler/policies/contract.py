@@ -65,7 +65,8 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from layerweaver.ir import LayerweaverError, PolicyError
+from layerweaver.ir import PolicyError
+from layerweaver.ir.plugins import asked_of_others
 from layerweaver.ir.spelling import nearest
 from layerweaver.scheduler.machine.jit import modules_of
 from layerweaver.scheduler.machine.records import declared, record_type, records
@@ -108,14 +109,8 @@ def _never(_options: Any) -> bool:
 
 
 def _asked(of: str, policy: str, call: Callable[[], Any]) -> Any:
-    """What a function of a policy gives, outside of compiled code; its failure in one line."""
-    try:
-        return call()
-    except LayerweaverError:
-        raise
-    except Exception as error:  # whatever somebody's code does
-        said = f"{of} fails: {type(error).__name__}: {error}".split("\n", 1)[0]
-        raise PolicyError(said[:300], where=f"policy {policy}") from error
+    """What a function of a policy gives, outside of compiled code."""
+    return asked_of_others(of, call, PolicyError, f"policy {policy}")
 
 
 @dataclass(frozen=True, slots=True)

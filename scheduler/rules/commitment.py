@@ -128,8 +128,8 @@ def hide(view: View, ahead: int, late: bool, spares: bool) -> int:
 
     Those may not that are too early for a backlog of ``ahead`` cycles (nobody is if it is 0); and, if
     ``late``, those that cannot be in time and have not begun. ``spares`` says whether the tightest tenant may
-    be let through. Sets ``machine.hold_until`` to the cycle at
-    which one that is too early may, and the counts of both in ``machine``: :func:`show_all` undoes that.
+    be let through. Sets ``machine.hold_until`` to the cycle at which one that is too early may, and the
+    counts of both in ``machine``: :func:`show_all` undoes that.
     """
     machine, heads = view.machine, view.heads
     count = machine.ready_count

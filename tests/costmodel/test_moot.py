@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from layerweaver import import_model, simulate
-from layerweaver.costmodel import check_npu, cost_graph, load_npu, moot_notes, npu_names
+from layerweaver.costmodel import check_npu, cost_graph, load_npu, npu_names
 from layerweaver.costmodel.npu.document import npu_template
+from layerweaver.costmodel.npu.moot import moot_notes
 
 _NPU: dict[str, Any] = {
     "name": "mine",

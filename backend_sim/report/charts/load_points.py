@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from layerweaver.backend_sim.results.limits import USUAL_PERCENTILE
 from layerweaver.backend_sim.results.mixes import mix_labels
 from layerweaver.backend_sim.results.naming import policy_labels
 from layerweaver.backend_sim.results.reading import Documents
@@ -15,8 +16,6 @@ __all__ = ["LATENCY", "TPOT", "TTFT", "LoadPoint", "load_points", "points_of_ten
 
 
 LATENCY, TTFT, TPOT = "latency", "TTFT", "TPOT"
-_USUAL_PERCENTILE = 99.0
-"""What must keep a limit where an older result does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
             tenant["name"],
             offered_qps,
             tenant["violation_rate"],
-            tenant.get("percentile", _USUAL_PERCENTILE),
+            tenant.get("percentile", USUAL_PERCENTILE),
             _tails_of_run(tenant),
         )
         for run, policy, mix in zip(documents.runs, of_runs, mixes, strict=False)
@@ -86,7 +85,7 @@ def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
                         tenant["name"],
                         trial["qps"],
                         tenant.get("violation_rate"),
-                        tenant.get("percentile", _USUAL_PERCENTILE),
+                        tenant.get("percentile", USUAL_PERCENTILE),
                         _tails_of_trial(tenant),
                     )
                     for tenant in trial["tenants"]
