@@ -104,6 +104,8 @@ def run(
             where=policy.name,
             accepted="a policy without tables, such as layerweaver+",
         )
+    if compiled and not is_compiled(policy, decoding=decoder is not None):
+        LOGGER.info("compiling the engine for policy %s (once; cached on disk)", policy.name)
     advance = _loop(policy, compiled, decoder is not None)
     options: Any = policy.record(given.machine.clock_hz)
     options = options[0] if compiled else as_objects(options)[0]
@@ -195,12 +197,9 @@ def _compiled_loop(choose: FunctionType, name: str, decoding: bool) -> Loop:
     """The loop of a policy; without language models it leaves out what only they need."""
     room = {} if mentions(choose, "room_scaled") else WITHOUT_ROOM
     common = {} if decoding else WITHOUT_DECODERS
-    loop = compile_bound(
+    return compile_bound(
         _ADVANCE, {"choose": choose, **room}, name, common, apart_from_python=is_of_others(choose)
     )
-    if not has_cache(loop):
-        LOGGER.info("compiling the engine for policy %s (once; cached on disk)", name)
-    return loop
 
 
 def _grow(state: State, compiled: bool) -> State:
