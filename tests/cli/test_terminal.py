@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pty
@@ -10,18 +9,10 @@ import re
 import select
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
-
-from layerweaver.backend_sim.engine.loop import Progress
-from layerweaver.cli import progress as progress_module
-from layerweaver.cli.progress import ProgressBar
-from layerweaver.cli.rendering.results import certify_tables
-from layerweaver.cli.session import Session
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = """
@@ -162,52 +153,6 @@ def test_result_files_have_details_and_printed_documents_are_small(scenario: Pat
     assert "details" in json.loads(ran.stdout)["runs"][0]
 
 
-def bar_on(screen: io.StringIO) -> ProgressBar:
-    return ProgressBar("working", Console(file=screen, force_terminal=True, width=120, color_system=None))
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_module, "PATIENCE_S", 0.0)
-
-
-def seen(screen: io.StringIO, text: str) -> bool:
-    for _ in range(200):
-        if text in screen.getvalue():
-            return True
-        time.sleep(0.02)
-    return False
-
-
-@pytest.mark.usefixtures("impatient")
-def test_work_that_never_reports_still_shows_a_bar() -> None:
-    screen = io.StringIO()
-    with bar_on(screen):
-        assert seen(screen, "working")
-
-
-@pytest.mark.usefixtures("impatient")
-def test_the_bar_tells_share_rate_and_remaining_time() -> None:
-    screen = io.StringIO()
-    with bar_on(screen) as bar:
-        bar.report(0.25, "first half")
-        assert seen(screen, "working: first half")
-        assert seen(screen, " 25%")
-        assert seen(screen, "/s")
-        assert seen(screen, "left")
-        rows = Progress(0, 3_000_000, (), (), (), (), share=0.5)
-        bar.report_engine(rows)
-        assert seen(screen, "3.0 M rows")
-        assert seen(screen, "M/s")
-
-
-def test_short_work_shows_nothing() -> None:
-    screen = io.StringIO()
-    with bar_on(screen) as bar:
-        bar.report(0.5, "quick")
-    assert screen.getvalue() == ""
-
-
 @pytest.mark.parametrize("words", [("-q", "inspect", "zoo:ncf"), ("inspect", "zoo:ncf")])
 def test_quiet_or_not_stderr_is_for_what_is_to_be_said(words: tuple[str, ...]) -> None:
     assert layerweaver(*words).stderr == ""
@@ -284,76 +229,6 @@ def test_a_pool_has_a_table_of_its_npus(scenario: Path) -> None:
     shown = layerweaver("simulate", str(scenario)).stdout
     assert "memory-centric#0" in shown
     assert "memory-centric#1" in shown
-
-
-@pytest.mark.parametrize("verbose", [False, True])
-def test_long_work_without_a_terminal_says_so_where_asked(
-    verbose: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress_module, "LINE_EVERY_S", 0.01)
-    with Session(verbose=verbose).progress("working") as report:
-        time.sleep(0.1)
-        report(0.42, "half of it\x1b[31m")
-        time.sleep(0.1)
-    lines = capsys.readouterr().err.splitlines()
-    if not verbose:
-        assert lines == []
-        return
-    assert re.fullmatch(r"layerweaver: working after \d+ s", lines[0])
-    assert re.fullmatch(r"layerweaver: working: half of it.*, 42% done after \d+ s", lines[-1])
-    assert all(line.isprintable() for line in lines)
-
-
-def test_certify_shows_the_status_and_what_is_missing() -> None:
-    def tenant(name: str, status: str, **more: Any) -> Any:
-        verdict = "VALID" if status == "met" else "INVALID"
-        return {
-            "name": name,
-            "status": status,
-            "verdict": verdict,
-            "loadgen_verdict": verdict,
-            "p99_ns": 123_456_789,
-            "loadgen_p99_ns": 123_456_789,
-            "agree": True,
-            "reasons": [],
-            **more,
-        }
-
-    missing = "early stopping: 30 queries, needs 662 at p99, 632 missing"
-    tenants = [tenant("vision", "met"), tenant("speech", "too_short", reasons=[missing])]
-    document: Any = {"policy": "fcfs", "tenants": tenants}
-    screen = Console(file=io.StringIO(), width=80)
-    for item in certify_tables(document):
-        screen.print(item)
-    lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert lines[0].startswith("fcfs, replayed through LoadGen")
-    assert next(line for line in lines if "vision" in line).split()[:4] == ["vision", "met", "VALID", "VALID"]
-    assert next(line for line in lines if "speech" in line).split()[1:4] == ["too", "short", "INVALID"]
-    assert f"speech: {missing}" in lines
-    assert not any("TTFT" in line for line in lines)
-
-
-def test_certify_shows_both_times_of_a_language_model() -> None:
-    vision: dict[str, Any] = {
-        "name": "vision",
-        "status": "met",
-        "verdict": "VALID",
-        "loadgen_verdict": "VALID",
-    }
-    vision |= {"p99_ns": 5, "loadgen_p99_ns": 5, "agree": True, "reasons": []}
-    times = {"ttft_p99_ns": 1_234, "loadgen_ttft_p99_ns": 1_235, "tpot_p99_ns": 67_890}
-    chat = {**vision, "name": "chat", **times, "loadgen_tpot_p99_ns": None}
-    document: Any = {"policy": "fcfs", "tenants": [vision, chat]}
-    screen = Console(file=io.StringIO(), width=80)
-    for item in certify_tables(document):
-        screen.print(item)
-    text = screen.file.getvalue()  # type: ignore[attr-defined]
-    first, second = text.split("tokens\n")
-    assert "chat" in first
-    assert "vision" not in second
-    assert next(line for line in second.splitlines() if "chat" in line).split() == [
-        *("chat", "1,234", "1,235", "67,890", "-"),
-    ]
 
 
 def test_latencies_that_are_all_but_equal_are_one_bar() -> None:

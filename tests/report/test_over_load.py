@@ -90,3 +90,56 @@ def test_trials_say_which_percentile_must_keep_the_deadline(keys: dict[str, Any]
     searched: Any = peak(keys, ["fcfs"], queries=600)
     trials = searched["results"][0]["trial_points"]
     assert {tenant["percentile"] for trial in trials for tenant in trial["tenants"]} == {90.0}
+
+
+def test_a_setting_of_a_policy_has_one_line_over_load_wherever_it_ran(
+    make_document: Make, peak_document: dict[str, Any]
+) -> None:
+    runs = [
+        {**copy.deepcopy(make_document("edf", details=False)), "policy_options": {"margin_us": margin_us}}
+        for margin_us in (5.0, 50.0)
+    ]
+    searched = copy.deepcopy(peak_document)
+    for row, margin_us in zip(searched["results"], (50, 500), strict=True):
+        row["policy"] = f"edf margin_us={margin_us}"
+        row["trial_points"] = [
+            {"qps": 7.0, "tenants": [{"name": "vision", "violation_rate": 0.1, "p99_ms": 1.0}]}
+        ]
+    searched["search"] = {
+        "policies": [{"name": "./edf.py", "margin_us": margin_us} for margin_us in (50, 500)]
+    }
+    for run in runs:
+        run.pop("scenario", None)
+    searched.pop("scenario", None)
+    points = points_of_tenants(read_documents([{"runs": runs}, searched]))["vision"]
+    count = {
+        name: [point.policy for point in points].count(name) for name in {point.policy for point in points}
+    }
+    assert count == {"edf margin_us=5": 1, "edf margin_us=50": 2, "edf margin_us=500": 1}
+
+
+def test_lines_over_load_join_one_mix_only(make_document: Make) -> None:
+    def run(rates: tuple[float, float], seed: int) -> dict[str, Any]:
+        made = copy.deepcopy(make_document("fcfs", details=False))
+        made["system"]["offered_qps"] = sum(rates)
+        made["scenario"] = {
+            "npu": "x",
+            "tenants": [
+                {"name": name, "arrival": {"kind": "poisson", "qps": qps, "seed": seed}}
+                for name, qps in zip(("vision", "language"), rates, strict=True)
+            ],
+        }
+        return made
+
+    sweep = [run((100, 50), 1), run((200, 100), 2)]
+    read = read_documents([{"runs": sweep}])
+    figure = violations_over_load_figure(read, points_of_tenants(read)["vision"])
+    assert figure is not None
+    assert [(line.name, len(line.x)) for line in figure.data] == [("fcfs", 2)]
+    read = read_documents([{"runs": [*sweep, run((50, 300), 1)]}])
+    figure = violations_over_load_figure(read, points_of_tenants(read)["vision"])
+    assert figure is not None
+    assert [(line.name, len(line.x)) for line in figure.data] == [
+        ("fcfs, tenants.vision.arrival.qps=66.7% of all tenants.language.arrival.qps=33.3% of all", 2),
+        ("fcfs, tenants.vision.arrival.qps=14.3% of all tenants.language.arrival.qps=85.7% of all", 1),
+    ]

@@ -17,7 +17,6 @@ from layerweaver.backend_sim.report.charts.load import violations_over_load_figu
 from layerweaver.backend_sim.report.charts.load_points import points_of_tenants
 from layerweaver.backend_sim.report.markup import Table, table_markup
 from layerweaver.backend_sim.report.page import build_report
-from layerweaver.backend_sim.report.palette import DANGER, IDLE_COLOURS, MARK, MOVING, SERIES
 from layerweaver.backend_sim.results.reading import ResultError, read_documents
 
 Make = Callable[..., dict[str, Any]]
@@ -150,34 +149,6 @@ def test_configuration_and_provenance_are_shown(make_document: Make) -> None:
     assert configuration["run"]["version"] == "0.1.0"
 
 
-def luminance(colour: str) -> float:
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(first: str, second: str) -> float:
-    high, low = sorted((luminance(first), luminance(second)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize("colour", [*SERIES, DANGER, MARK, MOVING, *IDLE_COLOURS.values()])
-@pytest.mark.parametrize("page", ["#ffffff", "#f6f8fa", "#12161b", "#1a2027"])
-def test_series_stand_out_on_both_pages(colour: str, page: str) -> None:
-    assert contrast(colour, page) >= 3
-
-
-@pytest.mark.parametrize("scheme", [0, 1])
-def test_text_is_readable_in_both_schemes(make_document: Make, scheme: int) -> None:
-    style = re.search(r"<style>(.*?)</style>", build_report([make_document(details=False)]), re.DOTALL)
-    assert style is not None
-    blocks = re.findall(r":root \{(.*?)\}", style.group(1), re.DOTALL)
-    colours = dict(re.findall(r"--(\w+): (#\w{6})", blocks[scheme]))
-    for ink in ("ink", "muted", "good", "bad", "link"):
-        for ground in ("page", "card"):
-            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
-
-
 def _three_runs_of(count: int, make_document: Make) -> list[dict[str, Any]]:
     runs = []
     for policy in ("fcfs", "edf", "layerweaver+"):
@@ -269,32 +240,6 @@ def test_the_one_percent_that_decides_is_visible(make_document: Make) -> None:
     assert "none" in figure.layout.yaxis.ticktext
 
 
-def test_a_setting_of_a_policy_has_one_line_over_load_wherever_it_ran(
-    make_document: Make, peak_document: dict[str, Any]
-) -> None:
-    runs = [
-        {**copy.deepcopy(make_document("edf", details=False)), "policy_options": {"margin_us": margin_us}}
-        for margin_us in (5.0, 50.0)
-    ]
-    searched = copy.deepcopy(peak_document)
-    for row, margin_us in zip(searched["results"], (50, 500), strict=True):
-        row["policy"] = f"edf margin_us={margin_us}"
-        row["trial_points"] = [
-            {"qps": 7.0, "tenants": [{"name": "vision", "violation_rate": 0.1, "p99_ms": 1.0}]}
-        ]
-    searched["search"] = {
-        "policies": [{"name": "./edf.py", "margin_us": margin_us} for margin_us in (50, 500)]
-    }
-    for run in runs:
-        run.pop("scenario", None)
-    searched.pop("scenario", None)
-    points = points_of_tenants(read_documents([{"runs": runs}, searched]))["vision"]
-    count = {
-        name: [point.policy for point in points].count(name) for name in {point.policy for point in points}
-    }
-    assert count == {"edf margin_us=5": 1, "edf margin_us=50": 2, "edf margin_us=500": 1}
-
-
 def test_dropped_requests_are_the_slowest_of_a_line_without_details(make_document: Make) -> None:
     run = copy.deepcopy(make_document("fcfs", details=False))
     run["tenants"][0] |= {"arrived": 200, "dropped": 100}
@@ -324,33 +269,6 @@ def test_notes_and_warnings_of_results_stand_on_the_page(
         ["of a search"],
     ]
     assert "<li>a &amp; b</li>" in build_report([{"runs": runs[:1]}])
-
-
-def test_lines_over_load_join_one_mix_only(make_document: Make) -> None:
-    def run(rates: tuple[float, float], seed: int) -> dict[str, Any]:
-        made = copy.deepcopy(make_document("fcfs", details=False))
-        made["system"]["offered_qps"] = sum(rates)
-        made["scenario"] = {
-            "npu": "x",
-            "tenants": [
-                {"name": name, "arrival": {"kind": "poisson", "qps": qps, "seed": seed}}
-                for name, qps in zip(("vision", "language"), rates, strict=True)
-            ],
-        }
-        return made
-
-    sweep = [run((100, 50), 1), run((200, 100), 2)]
-    read = read_documents([{"runs": sweep}])
-    figure = violations_over_load_figure(read, points_of_tenants(read)["vision"])
-    assert figure is not None
-    assert [(line.name, len(line.x)) for line in figure.data] == [("fcfs", 2)]
-    read = read_documents([{"runs": [*sweep, run((50, 300), 1)]}])
-    figure = violations_over_load_figure(read, points_of_tenants(read)["vision"])
-    assert figure is not None
-    assert [(line.name, len(line.x)) for line in figure.data] == [
-        ("fcfs, tenants.vision.arrival.qps=66.7% of all tenants.language.arrival.qps=33.3% of all", 2),
-        ("fcfs, tenants.vision.arrival.qps=14.3% of all tenants.language.arrival.qps=85.7% of all", 1),
-    ]
 
 
 def test_moments_that_differ_little_are_told_apart() -> None:
