@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from layerweaver.backend_sim.report.markup import Cell, Table, number, table_markup
+from layerweaver.backend_sim.results.files import option_cells
 from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, tenant_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema.metric import Shown, Value, shown
@@ -224,6 +225,7 @@ class PeakResult(_Result):
         return [
             {
                 "policy": row["policy"],
+                **option_cells(row),
                 "peak_qps": row["peak_qps"],
                 "peak_qps_sd": row.get("peak_qps_sd"),
                 "peak_qps_low": row.get("peak_qps_low"),

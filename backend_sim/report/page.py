@@ -32,6 +32,7 @@ from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.searches import peak_notes
 from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
 from layerweaver.backend_sim.results.spans import span_notes
+from layerweaver.backend_sim.results.told import told_by
 from layerweaver.ir.text import first_of
 
 __all__ = ["build_report", "headline"]
@@ -110,7 +111,9 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
             table_markup(table, identifier=f"peak-{index}")
             for index, table in enumerate(peak_tables(documents))
         )
-        said = (text for peak in documents.peaks for text in peak_notes(peak))
+        scenarios = [run.document.get("scenario") for run in documents.runs]
+        labels = [f"search {label}".rstrip() for label in peak_labels(scenarios, documents.peaks)]
+        said = told_by(labels, [peak_notes(peak) for peak in documents.peaks])
         sections.append(_section("peaks", "Peak rates", body + _notes(said)))
     tenants = {tenant["name"] for run in documents.runs for tenant in run.tenants}
     many = len(tenants) > DRAWN_TENANTS
@@ -148,10 +151,10 @@ def _said(document: Run | Peak, key: str) -> Sequence[str]:
 def _said_of_runs(documents: Documents) -> Iterator[str]:
     """What stands below the terminal's tables in words: spans of rates, warnings, notes."""
     runs = [run.document for run in documents.runs]
-    yield from span_notes([run.label for run in documents.runs], runs)
+    labels = [run.label for run in documents.runs]
+    yield from span_notes(labels, runs)
     for key in ("warnings", "notes"):
-        for run in runs:
-            yield from _said(run, key)
+        yield from told_by(labels, [_said(run, key) for run in runs])
     if unknown := unknown_metrics(part for run in runs for part in (*run["tenants"], run["system"])):
         yield f"not shown, as no installed package says how: {first_of(unknown, _MAX_NOTES)}"
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import FunctionType
-from typing import cast
 
+from layerweaver.backend_sim.results.of_policy import policy_notes, policy_warnings
 from layerweaver.backend_sim.results.own_metrics import (
     MeasuredTenant,
     has_own_metrics,
@@ -20,7 +19,6 @@ from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.ir.text import figure, first_of
 from layerweaver.scheduler.iterations.timings import Timings
-from layerweaver.scheduler.machine.jit import mentions
 
 __all__ = ["STARVING", "run_document"]
 
@@ -82,11 +80,15 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         *_busy_below_the_bound(run, system),
         *_batches_below_full(run, of_tenants, system),
         *_late_last_rows(run, of_tenants),
-        *_priorities_unread(run),
+        *policy_notes(run.prepared, run.policy),
     ]
     if notes:
         document["notes"] = notes
-    warnings = [*run.prepared.warnings, *_starving(run, of_tenants)]
+    warnings = [
+        *run.prepared.warnings,
+        *policy_warnings(run.prepared, run.policy),
+        *_starving(run, of_tenants),
+    ]
     warnings.extend(
         f"{tenant['name']}: {tenant['skipped_rows']} bad rows of its trace were skipped"
         for tenant in of_tenants
@@ -165,8 +167,8 @@ def _batches_below_full(run: Run, tenants: Sequence[Tenant], system: System) -> 
             short.append(f"{tenant['name']} ({figure(mean)} of {largest} requests on average)")
     if short and _is_busier(system, _BUSIER_BY_BATCHES):
         yield (
-            f"the bound takes batches as full, which under {run.policy.name} those of "
-            f"{first_of(short, _NAMED)} are not, so that an engine is busier than the share of the bound says"
+            f"the bound takes batches as full, which those of {first_of(short, _NAMED)} are not, so that an "
+            "engine is busier than the share of the bound says"
         )
 
 
@@ -182,16 +184,6 @@ def _late_last_rows(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
             )
 
 
-def _priorities_unread(run: Run) -> Iterator[str]:
-    """That a policy does not heed the priorities that tenants state."""
-    stated = [tenant.name for tenant in run.prepared.scenario.spec.tenants if tenant.priority != 1]
-    if stated and not mentions(cast(FunctionType, run.policy.spec.choose), "priority"):
-        yield (
-            f"{run.policy.name} does not heed priority (of {first_of(stated, _NAMED)}): it counts in "
-            "fairness alone"
-        )
-
-
 def _starving(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
     """Who was ready to run and passed over for very long, in words."""
     alone_ms = [tenant["standalone_ms"] for tenant in tenants]
@@ -200,7 +192,7 @@ def _starving(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
         waited_ms = tenant["longest_wait_ms"]
         if len(tenants) > 1 and waited_ms > STARVING * round_ms:
             yield (
-                f"{run.policy.name} starves {tenant['name']}: a request at the head of its queue waited "
+                f"{tenant['name']} starves: a request at the head of its queue waited "
                 f"{figure(waited_ms, 4)} ms for its next layer, {waited_ms / round_ms:.0f} times what one "
                 "request, or full batch, of every tenant takes alone"
             )

@@ -10,7 +10,7 @@ from typing import cast
 
 from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.schema.metric import Metric, Shown, Value
-from layerweaver.backend_sim.results.schema.peak import Peak
+from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow
 from layerweaver.backend_sim.results.schema.run import Comparison, Run
 from layerweaver.ir import OutputError, atomic_write, check_writable, write_text
 from layerweaver.ir.csv_text import CsvWriter
@@ -20,7 +20,7 @@ from layerweaver.ir.files import is_stream
 ORIGIN = ("seeds", "rate_factor", "scenario", "search", "interrupted")
 """Columns, last in a file, that hold how a result was made as JSON."""
 
-__all__ = ["ORIGIN", "check_result_path", "result_csv", "result_rows", "save_result"]
+__all__ = ["ORIGIN", "check_result_path", "option_cells", "result_csv", "result_rows", "save_result"]
 
 
 def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
@@ -34,12 +34,17 @@ def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
     if "results" in document:
         peak = cast("Peak", document)
         bound: dict[str, Value] = {"bound_qps": peak["bound_qps"]}
-        plain = [bound | _flat(row, skip=("trial_points",)) for row in peak["results"]]
+        plain = [
+            bound
+            | {"policy": row["policy"]}
+            | option_cells(row)
+            | _flat(row, skip=("trial_points", "policy_options"))
+            for row in peak["results"]
+        ]
         return _with_origin(plain, peak)
     rows: list[dict[str, Value]] = []
     for run in cast("Comparison", document)["runs"] if "runs" in document else [cast("Run", document)]:
-        options = {f"policy_options.{name}": value for name, value in run.get("policy_options", {}).items()}
-        head: dict[str, Value] = {"policy": run["policy"], **options, "npu": str(run["npu"])}
+        head: dict[str, Value] = {"policy": run["policy"], **option_cells(run), "npu": str(run["npu"])}
         if "seed" in run:
             head["seed"] = run["seed"]
         spreads = run.get("confidence")
@@ -57,6 +62,11 @@ def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
             )
         rows += _with_origin(own, run)
     return rows
+
+
+def option_cells(document: Run | PeakRow) -> dict[str, Value]:
+    """The options of a result's policy, a column each."""
+    return {f"policy_options.{name}": value for name, value in document.get("policy_options", {}).items()}
 
 
 def _with_origin(rows: list[dict[str, Value]], document: Mapping[str, object]) -> list[dict[str, Value]]:

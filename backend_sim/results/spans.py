@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.results.schema.run import Run
+from layerweaver.backend_sim.results.told import told_by
 from layerweaver.ir.text import figure, first_of
 
 __all__ = ["span_notes"]
@@ -24,12 +25,7 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
     known = [
         (name, run) for name, run in zip(names, runs, strict=True) if "measured_s" in run.get("system", {})
     ]
-    ends: dict[str, list[str]] = {}
-    for name, run in known:
-        if text := _ended_early(run):
-            ends.setdefault(text, []).append(name)
-    for text, found in ends.items():
-        yield text if len(found) == len(runs) else f"{', '.join(found)}: {text}"
+    yield from told_by(names, [_ended_early(run) for run in runs])
     longer = [
         (
             f"{name} {figure(run['system']['measured_s'])} s"
@@ -48,8 +44,10 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
         )
 
 
-def _ended_early(run: Run) -> str:
-    """The tenants whose requests end while others go on; "" for none."""
+def _ended_early(run: Run) -> list[str]:
+    """The tenants whose requests end while others go on, in a line."""
+    if "measured_s" not in run.get("system", {}):
+        return []
     longest_s = run["system"].get("offered_s", 0.0)
     early = [
         (offered_s, tenant)
@@ -65,5 +63,5 @@ def _ended_early(run: Run) -> str:
             when = f"after {figure(offered_s)} of {figure(longest_s)} s measured{at}"
         told.append(f"{tenant['name']} {when}")
     if not told:
-        return ""
-    return f"requests end early: {first_of(told, _NAMED, 'tenants')}; all rates are over the whole"
+        return []
+    return [f"requests end early: {first_of(told, _NAMED, 'tenants')}; all rates are over the whole"]

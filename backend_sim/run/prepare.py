@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from layerweaver.backend_sim.run.auto_sizes import useful_sizes
-from layerweaver.backend_sim.run.batch_delays import delay_warnings
 from layerweaver.backend_sim.run.cache_room import with_room
 from layerweaver.backend_sim.run.decoders import decoder_model
 from layerweaver.backend_sim.run.long_rows import long_row_warnings
@@ -80,7 +79,6 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
         useful = useful_sizes(scenario, menus)
         npus.append(Npu(machine, count, share_activations(useful) if shared else tuple(useful)))
     _check_work(scenario, npus)
-    warnings.update(dict.fromkeys(delay_warnings(scenario, npus)))
     configs = tuple(config for config, _, _ in kinds if config is not None)
     return PreparedScenario(scenario, tuple(npus), tuple(warnings), decoders, configs)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from layerweaver.backend_sim.results.told import told_by
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import named_file
 from layerweaver.cli.rendering.results import comparison_tables, outcome_tables
@@ -127,12 +128,13 @@ def _run_comparison(
     as_json: bool,
     details: bool | None,
 ) -> None:
+    from layerweaver.backend_sim.results.naming import run_names
     from layerweaver.backend_sim.study.simulate import compare_with
 
     with session.simulation_progress("simulating") as (compiling, progress):
         document = compare_with(scenario, policies, replace(options, progress=progress, compiling=compiling))
     runs = document["runs"]
-    session.warn(list(dict.fromkeys(text for run in runs for text in run.get("warnings", []))))
+    session.warn(told_by(run_names(runs), [run.get("warnings", []) for run in runs]))
     if not any(run.get("interrupted") for run in runs):
         note_idle(session, options.workers, len(runs) * options.seeds, "run")
     deliver(session, document, output, as_json, details)

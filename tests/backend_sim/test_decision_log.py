@@ -81,7 +81,7 @@ def test_starvation_is_said(make_scenario: Any) -> None:
     keys = make_scenario(tenants=[busy, busy | {"deadline_ms": None}], duration_s=1)
     starved = simulate(keys, policy={"name": "llf", "commit": "early"})
     (text,) = starved["warnings"]
-    assert text.startswith("llf starves chat: a request at the head of its queue waited 1")
+    assert text.startswith("chat starves: a request at the head of its queue waited 1")
     assert starved["tenants"][1]["longest_wait_ms"] > 900
     assert "warnings" not in simulate(keys, policy="fair")
 

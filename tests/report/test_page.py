@@ -265,7 +265,10 @@ def test_notes_and_warnings_of_results_stand_on_the_page(
     page = build_report([{"runs": runs}, {**peak_document, "notes": ["of a search"]}])
     said = [re.findall("<li>(.*?)</li>", part) for part in re.findall(r'<ul class="muted">(.*?)</ul>', page)]
     assert said == [
-        [*(f"warning {number}" for number in range(20)), "11 more stand in “Configuration and provenance”"],
+        [
+            *(f"edf: warning {number}" for number in range(20)),
+            "11 more stand in “Configuration and provenance”",
+        ],
         ["of a search"],
     ]
     assert "<li>a &amp; b</li>" in build_report([{"runs": runs[:1]}])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, NotRequired
 
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.results.schema.fields import LENIENT
+from layerweaver.backend_sim.results.schema.metric import Value
 from layerweaver.backend_sim.results.schema.token import TokenDeadline
 
 __all__ = ["Peak", "PeakDifference", "PeakRow", "Spread", "TrialPoint", "TrialTenant"]
@@ -62,6 +64,7 @@ class PeakRow(TypedDict):
     """
 
     policy: str
+    policy_options: NotRequired[Mapping[str, Value]]
     peak_qps: float | None
     peak_qps_sd: NotRequired[float | None]
     peak_qps_low: NotRequired[float | None]

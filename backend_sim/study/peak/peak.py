@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.confidence import spread
 from layerweaver.backend_sim.results.latency import percentile_index
+from layerweaver.backend_sim.results.of_policy import policy_notes, policy_warnings
 from layerweaver.backend_sim.results.schema.peak import Peak, PeakDifference, PeakRow, TrialPoint
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
+from layerweaver.backend_sim.results.told import told_by
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
@@ -31,6 +33,9 @@ from layerweaver.backend_sim.study.peak.sure import shortage
 from layerweaver.backend_sim.study.processes import in_processes
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.given import check_counts, check_given
+
+if TYPE_CHECKING:
+    from layerweaver.scheduler.policies import Policy
 
 __all__ = ["PeakPlan", "peak", "plan_peak", "search_one"]
 
@@ -208,7 +213,8 @@ def peak(
     )
     prepared = plan.prepared
     chosen = policies_of(prepared, policies)
-    names = names_of([policy_of(prepared, reference) for reference in chosen])
+    policies_run = [policy_of(prepared, reference) for reference in chosen]
+    names = names_of(policies_run)
     todo = [(reference, replica) for reference in chosen for replica in range(seeds)]
 
     def tell(share: float, ended: int) -> None:
@@ -218,11 +224,11 @@ def peak(
     tell(0.0, 0)
     found = _searches(plan, todo, workers, tell)
     results = []
-    for place, name in enumerate(names):
+    for place, (name, policy) in enumerate(zip(names, policies_run, strict=True)):
         searches = [search for search in found[place * seeds : (place + 1) * seeds] if search is not None]
         if searches:
-            results.append(_result(plan, name, searches))
-    records = [prepared.record(policy_of(prepared, reference)) for reference in chosen]
+            results.append(_result(plan, name, policy, searches))
+    records = [prepared.record(policy) for policy in policies_run]
     document: Peak = {
         "bound_qps": plan.total_qps(1.0),
         "results": results,
@@ -239,10 +245,12 @@ def peak(
     }
     if seeds > 1 and len(results) > 1:
         document["differences"] = _differences(results)
-    unsure = dict.fromkeys(reason for row in results for reason in row.get("reasons", ()))
-    if warnings := [*peak_warnings(plan, seeds), *unsure]:
+    of_policies = told_by(names, [[*policy_warnings(prepared, policy)] for policy in policies_run])
+    unsure = told_by([row["policy"] for row in results], [row.get("reasons", []) for row in results])
+    if warnings := [*peak_warnings(plan, seeds), *of_policies, *unsure]:
         document["warnings"] = warnings
-    if notes := [*peak_notes(prepared)]:
+    of_policies = told_by(names, [[*policy_notes(prepared, policy)] for policy in policies_run])
+    if notes := [*peak_notes(prepared), *of_policies]:
         document["notes"] = notes
     if any(search is None or search.interrupted for search in found):
         document["interrupted"] = True
@@ -276,7 +284,7 @@ def _differences(results: Sequence[PeakRow]) -> list[PeakDifference]:
     ]
 
 
-def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> PeakRow:
+def _result(plan: PeakPlan, name: str, policy: Policy, searches: Sequence[Search]) -> PeakRow:
     peaks = [plan.total_qps(search.low) for search in searches]
     bound = plan.total_qps(1.0)
     mean = math.fsum(peaks) / len(peaks)
@@ -284,7 +292,8 @@ def _result(plan: PeakPlan, policy: str, searches: Sequence[Search]) -> PeakRow:
     high = max(search.high for search in searches)
     lacking = shortage(plan, max(search.low for search in searches)) if mean else None
     document: PeakRow = {
-        "policy": policy,
+        "policy": name,
+        "policy_options": policy.as_options(),
         "peak_qps": mean,
         "peak_qps_sd": over_seeds and over_seeds["sd"],
         "peak_qps_low": over_seeds and over_seeds["low"],

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from layerweaver.backend_sim.results.spans import span_notes
+from layerweaver.backend_sim.results.told import told_by
 from layerweaver.cli.rendering.tables import percent
 from layerweaver.ir.units import ENERGY_COUNTS
 
@@ -72,7 +73,7 @@ def comparison_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]
     yield from _dropped(names, runs)
     yield from _some(_too_short(names, runs))
     yield from span_notes(names, runs)
-    yield from dict.fromkeys(note for run in runs for note in run.get("notes", []))
+    yield from told_by(names, [run.get("notes", []) for run in runs])
 
 
 def _some(lines: Iterable[str]) -> Iterator[str]:

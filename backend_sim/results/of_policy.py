@@ -1,0 +1,29 @@
+"""What is to be said of a policy and a scenario, whatever a run measures, without the policy's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import FunctionType
+from typing import cast
+
+from layerweaver.backend_sim.run.batch_delays import delay_warnings
+from layerweaver.backend_sim.run.prepared import PreparedScenario
+from layerweaver.ir.text import first_of
+from layerweaver.scheduler.machine.jit import mentions
+from layerweaver.scheduler.policies.contract import Policy
+
+__all__ = ["policy_notes", "policy_warnings"]
+
+_NAMED = 5
+
+
+def policy_warnings(prepared: PreparedScenario, policy: Policy) -> Iterator[str]:
+    """What of the scenario a policy cannot do well."""
+    yield from delay_warnings(prepared, policy)
+
+
+def policy_notes(prepared: PreparedScenario, policy: Policy) -> Iterator[str]:
+    """What of the scenario a policy does not look at: the priorities that tenants state."""
+    stated = [tenant.name for tenant in prepared.scenario.spec.tenants if tenant.priority != 1]
+    if stated and not mentions(cast(FunctionType, policy.spec.choose), "priority"):
+        yield f"the policy does not heed priority (of {first_of(stated, _NAMED)}), which counts in fairness"

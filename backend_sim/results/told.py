@@ -1,0 +1,28 @@
+"""Whose words are whose where several results stand side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from layerweaver.ir.text import first_of
+
+__all__ = ["told_by"]
+
+_NAMED = 5
+
+
+def told_by(names: Sequence[str], said: Sequence[Sequence[str]]) -> list[str]:
+    """What several results say, each line once; before what not all of them say, the names of those that do.
+
+    Args:
+        names: What the results are called.
+        said: The lines of each.
+    """
+    of: dict[str, list[str]] = {}
+    for name, lines in zip(names, said, strict=True):
+        for line in dict.fromkeys(lines):
+            of.setdefault(line, []).append(name)
+    return [
+        line if len(whose) == len(names) else f"{first_of(whose, _NAMED)}: {line}"
+        for line, whose in of.items()
+    ]
