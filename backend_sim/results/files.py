@@ -20,7 +20,15 @@ from layerweaver.ir.files import is_stream
 ORIGIN = ("seeds", "rate_factor", "scenario", "search", "interrupted")
 """Columns, last in a file, that hold how a result was made as JSON."""
 
-__all__ = ["ORIGIN", "check_result_path", "option_cells", "result_csv", "result_rows", "save_result"]
+__all__ = [
+    "ORIGIN",
+    "check_result_path",
+    "option_cells",
+    "result_csv",
+    "result_parquet",
+    "result_rows",
+    "save_result",
+]
 
 
 def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
@@ -38,6 +46,7 @@ def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
             bound
             | {"policy": row["policy"]}
             | option_cells(row)
+            | ({"seed": peak["seed"]} if "seed" in peak else {})
             | _flat(row, skip=("trial_points", "policy_options"))
             for row in peak["results"]
         ]
@@ -148,14 +157,16 @@ def save_result(document: Mapping[str, object], path: Path | str) -> None:
     check_result_path(path)
     target = Path(path)
     if target.suffix == ".parquet":
-        _save_parquet(document, target)
+        with atomic_write(target) as stream:
+            stream.write(result_parquet(document))
     elif target.suffix == ".csv":
         write_text(target, result_csv(document))
     else:
         write_text(target, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def _save_parquet(document: Mapping[str, object], target: Path) -> None:
+def result_parquet(document: Mapping[str, object]) -> bytes:
+    """A result as a Parquet file, with the columns of the CSV; null where a value does not apply."""
     import pyarrow  # noqa: PLC0415 - optional and heavy
     from pyarrow import parquet  # noqa: PLC0415
 
@@ -163,5 +174,4 @@ def _save_parquet(document: Mapping[str, object], target: Path) -> None:
     table = pyarrow.table({name: [row.get(name) for row in rows] for name in _columns(rows)})
     buffer = io.BytesIO()
     parquet.write_table(table, buffer)
-    with atomic_write(target) as stream:
-        stream.write(buffer.getvalue())
+    return buffer.getvalue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -10,11 +10,9 @@ from typing import Annotated, Any, cast
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from layerweaver.backend_sim.results.csv_origin import csv_origins
-from layerweaver.backend_sim.results.files import result_csv
 from layerweaver.backend_sim.results.reading import ResultError, checked, read_documents
 from layerweaver.backend_sim.results.schema.peak import Peak
-from layerweaver.backend_sim.results.schema.run import MAX_RATE_FACTOR, Run
+from layerweaver.backend_sim.results.schema.run import MAX_RATE_FACTOR, Comparison, Run
 from layerweaver.backend_sim.scenario.checks import check_rates
 from layerweaver.backend_sim.scenario.provenance import (
     FOLDER,
@@ -33,7 +31,7 @@ from layerweaver.backend_sim.study.simulate import comparison_of, simulate_with
 from layerweaver.ir.limits import MAX_QUERIES
 from layerweaver.ir.plugin_hashes import PluginHash, changed_plugins
 
-__all__ = ["differences", "rerun", "rerun_csv", "rerun_peak"]
+__all__ = ["differences", "rerun", "rerun_peak", "rerun_table"]
 
 
 @with_config(ConfigDict(extra="forbid", strict=True))
@@ -108,23 +106,24 @@ def rerun_peak(
     )
 
 
-def rerun_csv(text: str, options: RunOptions | None = None, *, where: str = "result") -> str:
-    """Run what a CSV holds again, and give the CSV of that.
+def rerun_table(
+    origins: Sequence[Mapping[str, Any]], options: RunOptions | None = None, *, where: str = "result"
+) -> Peak | Comparison:
+    """Run what a table holds again: the document whose CSV or Parquet is the same.
 
     Args:
-        text: The file, of ``simulate``, ``compare`` or ``peak``.
+        origins: How the table's results were made
+            (:mod:`layerweaver.backend_sim.results.table_origin`).
         options: As for the others.
         where: What errors call the file.
 
     Raises:
-        ResultError: If the file does not say how it was made, or a file that was read has changed.
+        ResultError: If a file that was read has changed, or an origin is none.
         LayerweaverError: If the scenario no longer runs.
     """
-    origins = csv_origins(text, where)
     if "search" in origins[0]:
-        return result_csv(rerun_peak(origins[0], options, where=where))
-    runs = [_again(cast("Run", origin), options or RunOptions(), where) for origin in origins]
-    return result_csv(comparison_of(runs))
+        return rerun_peak(origins[0], options, where=where)
+    return comparison_of([_again(cast("Run", origin), options or RunOptions(), where) for origin in origins])
 
 
 def _scenario(document: Mapping[str, Any], where: str) -> Scenario:

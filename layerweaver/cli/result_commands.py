@@ -14,7 +14,7 @@ from layerweaver.backend_sim.results.searches import peak_notes
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import named_file, spare
 from layerweaver.cli.rendering.results import comparison_tables, outcome_tables, peak_table
-from layerweaver.cli.result_files import load_json, load_text
+from layerweaver.cli.result_files import load_bytes, load_json, load_text
 from layerweaver.cli.serving import CodeOption, OutputOption, deliver, finish
 from layerweaver.cli.session import JsonOption, Session, console, session_of
 
@@ -28,6 +28,7 @@ __all__ = ["register"]
 
 
 _FILES_OF_STUDY = ("points.csv", "points.parquet", "study.json", "study.sqlite")
+_TABLES = {".csv": "CSV", ".parquet": "Parquet"}
 
 
 def _study_folder(path: Path) -> Path | None:
@@ -80,7 +81,9 @@ def _rerun(
     context: typer.Context,
     result: Annotated[
         Path,
-        typer.Argument(help="A result of simulate, compare or peak (JSON or CSV), or the folder of a sweep."),
+        typer.Argument(
+            help="A result of simulate, compare or peak (JSON, CSV, Parquet), or the folder of a sweep."
+        ),
     ],
     output: OutputOption = None,
     point: Annotated[
@@ -107,11 +110,8 @@ def _rerun(
     for name, given in (("--point", point), ("--workers", workers)):
         if given is not None:
             raise typer.BadParameter(f"{name} is of the folder of a sweep; {result} is none")
-    if result.suffix == ".parquet":
-        raise typer.BadParameter(f"{result}: a result in Parquet is not read; give it as .json or .csv")
-    if result.suffix == ".csv":
-        spare(context, [result])
-        _rerun_csv(session, result, output, allow_code=allow_code, as_json=as_json)
+    if result.suffix in _TABLES:
+        _rerun_table(context, result, output, allow_code=allow_code, as_json=as_json)
         return
     before = load_json(result)
     spare(context, [result, *named_files(before)])
@@ -141,26 +141,47 @@ def _rerun(
     _compare(session, result, f" in {', '.join(found)}" if found else "")
 
 
-def _rerun_csv(
-    session: Session, result: Path, output: Path | None, *, allow_code: bool, as_json: bool
+def _rerun_table(
+    context: typer.Context, result: Path, output: Path | None, *, allow_code: bool, as_json: bool
 ) -> None:
-    """The same for a CSV, which has the numbers and, in its last columns, how they were made."""
+    """The same for CSV and Parquet, which have the numbers and, in their last columns, how they were made."""
+    from layerweaver.backend_sim.results.files import result_csv, result_parquet
+    from layerweaver.backend_sim.results.parquet_rows import parquet_rows
+    from layerweaver.backend_sim.results.table_origin import csv_origins, row_origins
+    from layerweaver.backend_sim.scenario.provenance import named_files
     from layerweaver.backend_sim.study.repeat import RunOptions
-    from layerweaver.backend_sim.study.rerun import rerun_csv
-    from layerweaver.ir import write_text
+    from layerweaver.backend_sim.study.rerun import rerun_table
+    from layerweaver.ir import atomic_write
 
-    if as_json or (output is not None and output.suffix != ".csv"):
-        raise typer.BadParameter(f"{result} is CSV, and so is what it gives; name a .csv file to write")
-    before = load_text(result)
+    session, where = session_of(context), str(result)
+    if as_json or (output is not None and output.suffix != result.suffix):
+        kind, name = _TABLES[result.suffix], f"name a {result.suffix} file to write"
+        raise typer.BadParameter(f"{result} is {kind}, and so is what it gives; {name}")
+    before: Sequence[object]
+    after: Sequence[object]
+    if result.suffix == ".csv":
+        before = (text := load_text(result)).splitlines()
+        origins = csv_origins(text, where)
+    else:
+        before = rows = parquet_rows(load_bytes(result), where)
+        origins = row_origins(rows, where)
+    spare(context, [result, *chain.from_iterable(map(named_files, origins))])
     with session.simulation_progress("running again") as (compiling, progress):
         options = RunOptions(progress=progress, compiling=compiling, allow_code=allow_code)
-        after = rerun_csv(before, options, where=str(result))
+        document = rerun_table(origins, options, where=where)
+    if result.suffix == ".csv":
+        made = result_csv(document).encode()
+        after, part = made.decode().splitlines(), "line"
+    else:
+        made = result_parquet(document)
+        after, part = parquet_rows(made, where), "row"
     if output is not None:
-        write_text(output, after)
+        with atomic_write(output) as stream:
+            stream.write(made)
         session.note(f"wrote {output}")
-    lines = zip_longest(before.splitlines(), after.splitlines())
-    changed = [str(number) for number, (old, new) in enumerate(lines, start=1) if old != new][:5]
-    _compare(session, result, f" in line {', '.join(changed)}" if changed else "")
+    pairs = enumerate(zip_longest(before, after), start=1)
+    changed = [str(number) for number, (old, new) in pairs if old != new][:5]
+    _compare(session, result, f" in {part} {', '.join(changed)}" if changed else "")
 
 
 def _rerun_study(

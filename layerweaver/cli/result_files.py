@@ -12,13 +12,18 @@ from layerweaver.ir import read_bounded
 from layerweaver.ir.files import is_file
 from layerweaver.ir.json_text import parse_json
 
-__all__ = ["load_json", "load_text"]
+__all__ = ["load_bytes", "load_json", "load_text"]
 
 MAX_DOCUMENT_BYTES = 1 << 26
 _OF_STUDY = "table of a study"
 
 
-def _load(path: Path) -> bytes:
+def load_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        typer.BadParameter: If it is missing or too large.
+    """
     try:
         data = read_bounded(path, MAX_DOCUMENT_BYTES)
     except OSError as error:
@@ -35,7 +40,7 @@ def load_text(path: Path) -> str:
         typer.BadParameter: If it is missing, too large, or no UTF-8.
     """
     try:
-        return _load(path).decode("utf-8")
+        return load_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{path} is not text in UTF-8 ({error.reason})") from None
 
@@ -66,7 +71,7 @@ def load_json(path: Path) -> Mapping[str, Any]:
     Raises:
         typer.BadParameter: If the file is missing or is not a JSON object.
     """
-    data = _load(path)
+    data = load_bytes(path)
     try:
         document = parse_json(data)
     except ValueError as error:

@@ -50,6 +50,7 @@ def _peak(
     queries: Annotated[
         int, typer.Option("--queries", min=1, help="Queries per trial, all tenants.")
     ] = 20_000,
+    seed: SeedOption = None,
     seeds: SeedsOption = 1,
     tenant: Annotated[
         str | None, typer.Option("--tenant", help="Scale this tenant's rate only; default: all.")
@@ -81,6 +82,7 @@ def _peak(
             names,
             queries=queries,
             seeds=seeds,
+            seed=seed,
             tenant=tenant,
             workers=workers,
             curve=_curve(curve, output, as_json),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from layerweaver.backend_sim.results.csv_origin import csv_origins
 from layerweaver.backend_sim.results.reading import ResultError
+from layerweaver.backend_sim.results.table_origin import csv_origins
 from layerweaver.backend_sim.traffic.lengths import read_pairs
 from layerweaver.backend_sim.traffic.trace_file import TraceFile
 from layerweaver.costmodel import load_cost_csv
@@ -54,9 +54,9 @@ def test_lengths_from_a_device_that_never_ends() -> None:
 def test_origins_of_a_csv_hold_no_more_than_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
     text = 'policy,scenario\na,"{""tenants"": [1, 2]}"\n' + "b,\n" * 5 + 'c,"{""tenants"": [1, 2]}"\n'
     assert len(csv_origins(text, "r.csv")) == 2
-    monkeypatch.setattr("layerweaver.backend_sim.results.csv_origin.MAX_VALUES", 5)
+    monkeypatch.setattr("layerweaver.backend_sim.results.table_origin.MAX_VALUES", 5)
     with pytest.raises(ResultError, match=r"r\.csv:8: its origins hold more than 5 values"):
         csv_origins(text, "r.csv")
-    monkeypatch.setattr("layerweaver.backend_sim.results.csv_origin._MOST_LINES", 7)
+    monkeypatch.setattr("layerweaver.backend_sim.results.table_origin._MOST_LINES", 7)
     with pytest.raises(ResultError, match="has more than 7 lines"):
         csv_origins(text, "r.csv")

@@ -14,7 +14,8 @@ from small_study import point_rows, write_study
 
 from layerweaver.backend_sim.results.files import result_csv
 from layerweaver.backend_sim.results.reading import ResultError
-from layerweaver.backend_sim.study.rerun import differences, rerun, rerun_csv, rerun_peak
+from layerweaver.backend_sim.results.table_origin import csv_origins
+from layerweaver.backend_sim.study.rerun import differences, rerun, rerun_peak, rerun_table
 from layerweaver.backend_sim.study.sweep.again import rerun_point, rerun_study
 from layerweaver.backend_sim.study.sweep.measure import measure_points
 from layerweaver.backend_sim.study.sweep.reading import read_study
@@ -69,7 +70,7 @@ def test_a_point_runs_again_to_the_same_figures(tmp_path: Path) -> None:
     again = rerun(json.loads(json.dumps(found.document)))[0]
     assert not list(differences(found.document, again))
     table = result_csv(found.document)
-    assert rerun_csv(table) == table
+    assert result_csv(rerun_table(csv_origins(table, "p.csv"))) == table
     assert rerun_study(out) == []
 
 
@@ -168,7 +169,7 @@ def test_a_table_alone_says_how_its_points_were_made(tmp_path: Path, monkeypatch
     assert json.loads(rows[0]["study"]) == json.loads((tmp_path / "out" / "study.json").read_text())
     assert {row["study"] for row in rows[1:]} == {""}
     with pytest.raises(ResultError, match="is the table of a study; give the whole folder"):
-        rerun_csv((tmp_path / "out" / "points.csv").read_text())
+        csv_origins((tmp_path / "out" / "points.csv").read_text(), "points.csv")
 
 
 def test_the_points_are_a_polars_frame_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

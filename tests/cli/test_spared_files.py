@@ -84,7 +84,12 @@ def test_devices_take_what_several_options_write(scenario: Path, run: Run) -> No
 def test_a_result_and_its_files_are_not_written_over_when_it_runs_again(scenario: Path, run: Run) -> None:
     assert run("simulate", scenario, "-o", "run.json").code == 0
     assert run("simulate", scenario, "-o", "run.csv").code == 0
-    for result, output in (("run.json", "run.json"), ("run.json", "costs.csv"), ("run.csv", "run.csv")):
+    for result, output in (
+        ("run.json", "run.json"),
+        ("run.json", "costs.csv"),
+        ("run.csv", "run.csv"),
+        ("run.csv", "costs.csv"),
+    ):
         before = Path(output).read_text()
         _refused(run("rerun", result, "-o", output), output, "would be lost")
         assert Path(output).read_text() == before

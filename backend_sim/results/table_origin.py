@@ -1,10 +1,10 @@
-"""How the results of a CSV were made, from the columns that say so."""
+"""How the results of a CSV or Parquet file were made, from the columns that say so."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from layerweaver.backend_sim.results.files import ORIGIN
@@ -13,8 +13,9 @@ from layerweaver.ir.csv_table import COMMAS, other_marks
 from layerweaver.ir.csv_text import cell_text
 from layerweaver.ir.json_text import MAX_VALUES, parse_json, values_in
 
-__all__ = ["csv_origins"]
+__all__ = ["csv_origins", "row_origins"]
 
+_SAID = (*ORIGIN, "seed")
 _LONGEST_CELL = 1 << 28
 _MOST_LINES = 1_000_000
 
@@ -33,7 +34,8 @@ def csv_origins(text: str, where: str) -> list[Mapping[str, Any]]:
         raise ResultError(f"has more than {_MOST_LINES:,} lines", where=where)
     limit = csv.field_size_limit(_LONGEST_CELL)
     try:
-        found = _origins(text, where)
+        lines = io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8", newline="")
+        found = _origins(enumerate(map(_texts, csv.DictReader(lines)), start=2), where)
     except csv.Error as failure:
         raise ResultError(f"is not CSV ({failure})", where=where) from None
     finally:
@@ -51,21 +53,40 @@ def csv_origins(text: str, where: str) -> list[Mapping[str, Any]]:
     return found
 
 
-def _origins(text: str, where: str) -> list[Mapping[str, Any]]:
+def row_origins(rows: Sequence[Mapping[str, object]], where: str) -> list[Mapping[str, Any]]:
+    """The same of the rows of a table that are read already; errors count them from 1.
+
+    Raises:
+        ResultError: If no row says how it was made.
+    """
+    texts = ({name: str(row[name]) for name in _SAID if row.get(name) is not None} for row in rows)
+    found = _origins(enumerate(texts, start=1), where)
+    if not found:
+        raise ResultError(
+            "does not say how it was made", where=where, accepted="give a result with the column 'scenario'"
+        )
+    return found
+
+
+def _texts(row: Mapping[str, str | None]) -> Mapping[str, str]:
+    """What a row of a CSV says of how it was made."""
+    return {name: cell_text(cell) for name in _SAID if (cell := row.get(name))}
+
+
+def _origins(rows: Iterable[tuple[int, Mapping[str, str]]], where: str) -> list[Mapping[str, Any]]:
     """Origins by row; all of them may hold as many values as one document of JSON."""
     found: list[Mapping[str, Any]] = []
     held = 0
-    lines = io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8", newline="")
-    for number, row in enumerate(csv.DictReader(lines), start=2):
-        if not row.get("scenario"):
+    for number, row in rows:
+        if "scenario" not in row:
             continue
-        cells = {name: cell_text(row[name]).encode() for name in ORIGIN if row.get(name)}
+        cells = {name: row[name].encode() for name in ORIGIN if name in row}
         held += sum(map(values_in, cells.values()))
         if held > MAX_VALUES:
             raise ResultError(f"its origins hold more than {MAX_VALUES:,} values", where=f"{where}:{number}")
         try:
             origin: dict[str, object] = {name: parse_json(cell) for name, cell in cells.items()}
-            origin["seed"] = int(row["seed"]) if row.get("seed") else None
+            origin["seed"] = int(row["seed"]) if "seed" in row else None
         except (ValueError, RecursionError):
             raise ResultError("has a broken origin", where=f"{where}:{number}") from None
         if not all(isinstance(origin.get(name, {}), dict) for name in ("scenario", "search")):
