@@ -48,6 +48,22 @@ def test_a_hole_below_the_peak_is_reported() -> None:
     assert search.low < 0.9 <= search.high
 
 
+@pytest.mark.parametrize(("least", "most"), [(0.55, 0.99), (0.8, 0.86), (0.6, 0.65), (0.93, 1.0)])
+def test_a_peak_where_only_much_load_passes_is_found(least: float, most: float) -> None:
+    search = search_peak(lambda share: least < share < most, 0.005, ceiling=1.0)
+    assert most - 0.005 < search.low < most
+    assert not search.monotone
+
+
+def test_batches_that_fill_in_time_only_at_high_load_have_a_peak(make_scenario: Any) -> None:
+    waiting = {"max": 10, "sizes": [10], "delay_ms": 6}
+    photos = {"model": "zoo:mobilenetv2", "batch": waiting, "deadline_ms": 5}
+    keys = {**make_scenario(tenants=[photos, {}]), "npu": "memory-centric"}
+    (row,) = peak({**keys, "tenants": keys["tenants"][:1]}, ["fcfs"], queries=4000)["results"]
+    assert row["status"] == "met"
+    assert row["share_of_bound"] > 0.5
+
+
 @pytest.mark.parametrize("tenant", [None, "one"])
 def test_requests_that_take_no_time_have_no_peak(tmp_path: Path, tenant: str | None) -> None:
     (tmp_path / "none.csv").write_text("layer,compute_cycles,dram_bytes,weight_bytes\nfirst,0,0,0\n")

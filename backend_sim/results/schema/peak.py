@@ -57,10 +57,10 @@ class TrialPoint(TypedDict, total=False):
 class PeakRow(TypedDict):
     """Peak rate of one policy, in requests per second over all tenants; named by what differs, too.
 
-    ``status`` is ``met``, ``late`` (no rate keeps the deadlines) or ``too_short``: trials were too short for
-    a peak, for the ``reasons``; ``needed_queries`` per trial would do, if any number would. Met means that
-    a trial at that rate kept every percentile, not that early stopping would be content: of a run at the
-    peak, whose share of late requests is just below the limit, it asks for many more queries.
+    ``status`` is ``met``, ``late`` (no rate tried keeps the deadlines) or ``too_short``: trials were too
+    short for a peak, for the ``reasons``; ``needed_queries`` per trial would do, if any number would. Met
+    means that a trial at that rate kept every percentile, not that early stopping would be content: of a run
+    at the peak, whose share of late requests is just below the limit, it asks for many more queries.
     """
 
     policy: str

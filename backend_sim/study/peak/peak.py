@@ -186,8 +186,8 @@ def peak(
     Returns:
         ``{"bound_qps", "results": [...]}``; rates are totals over tenants. ``peak_qps`` is the mean over the
         seeds, ``peak_qps_low`` and ``peak_qps_high`` its 95% interval and ``peaks_qps`` every seed's;
-        ``status`` is ``met``, ``late`` if no rate keeps the deadlines, or ``too_short`` where trials are too
-        short to be sure of the peak (``reasons``; ``needed_queries`` would do);
+        ``status`` is ``met``, ``late`` if no rate tried keeps the deadlines, or ``too_short`` where trials
+        are too short to be sure of the peak (``reasons``; ``needed_queries`` would do);
         ``differences`` compares policies seed by seed. ``bracket_qps`` is the widest bracket, ``trials`` the
         number of runs, and ``trial_points`` what each trial of the first repetition measured, by load.
         Ctrl-C gives what was reached, with ``interrupted``.

@@ -1,9 +1,9 @@
 """Searching the largest load that passes, where passing may not be monotone in the load.
 
-The search doubles from half of the bound until a trial fails, then bisects. Afterwards it probes a little
-above and below the bracket and amid the widest gaps between failures: a pass above or a failure below shows
-that meeting the deadlines is not monotone in the load, which is reported; a pass above also moves the search
-up.
+The search doubles from half of the bound until a trial fails, then bisects; where no load down to a
+thousandth of the bound passes, it looks above half. Afterwards it probes a little above and below the bracket
+and amid the widest gaps between failures: a pass above or a failure below shows that meeting the deadlines is
+not monotone in the load, which is reported; a pass above also moves the search up.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from layerweaver.backend_sim.results.schema.peak import TrialPoint
 __all__ = ["Search", "Trial", "search_peak"]
 
 _LOWEST = 1 / 1024
+_ABOVE = (0.75, 0.875, 0.625, 0.8125, 0.9375, 0.6875)
+"""Where to look once no lower load passes: batches that wait for company may fill in time only then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +106,10 @@ def _bracket(
         while math.isfinite(high) and low > 0 and high - low > resolution:
             middle = (low + high) / 2
             low, high = (middle, high) if attempt(middle) else (low, middle)
-        if low == 0 or not math.isfinite(high):
+        if not math.isfinite(high):
             break
-        passed = next(
-            (
-                probe
-                for probe in _probes_above(high, resolution, trials)
-                if probe < ceiling and attempt(probe)
-            ),
-            None,
-        )
+        probes = _probes_above(high, resolution, trials) if low > 0 else _ABOVE
+        passed = next((probe for probe in probes if probe < ceiling and attempt(probe)), None)
         if passed is None:
             break
         low = passed
