@@ -18,6 +18,7 @@ from layerweaver.ir.sections import refusal
 __all__ = ["TraceSpec"]
 
 _MAX_SPREAD_MS = 86_400_000
+_OF_NOBODY = ("azure-llm", "mooncake")
 
 
 class TraceSpec(Arrival):
@@ -46,6 +47,11 @@ class TraceSpec(Arrival):
     def _possible(self) -> Self:
         if self.columns is not None and self.format not in ("csv", "parquet"):
             raise refusal(f"the columns of {self.format} are known; name them of csv or parquet", "columns")
+        if self.tenant not in (None, "*"):
+            if self.columns is not None and self.columns.tenant is None:
+                raise refusal("the columns say of no row whose it is; give columns: {tenant: ...}", "tenant")
+            if self.format in _OF_NOBODY:
+                raise refusal(f"rows of {self.format} say of no request whose it is; leave it out", "tenant")
         if self.spread_ms is not None and self.spread_ms > _MAX_SPREAD_MS:
             raise refusal(f"a spread of {self.spread_ms:g} ms is not accepted; give up to a day", "spread_ms")
         if not 1e-6 <= self.time_scale <= 1e6:

@@ -48,14 +48,13 @@ def _no_time(text: str, column: str) -> BadValueError:
     return BadValueError(column, f"{text.strip()[:40]!r} is not a time", "such as 2023-11-16 18:15:46+01:00")
 
 
-def _decimal(text: str, column: str) -> Decimal:
+def _decimal(text: str) -> Decimal | None:
+    """A finite number; None if it is none."""
     try:
         value = Decimal(text.strip())
     except (InvalidOperation, ValueError):
-        raise _no_time(text, column) from None
-    if not value.is_finite():
-        raise _no_time(text, column)
-    return value
+        return None
+    return value if value.is_finite() else None
 
 
 def number_ns(text: str, column: str, unit_ns: int) -> int:
@@ -64,7 +63,9 @@ def number_ns(text: str, column: str, unit_ns: int) -> int:
     Raises:
         BadValueError: If it is no number, or beyond 126 years.
     """
-    value = _decimal(text, column)
+    value = _decimal(text)
+    if value is None:
+        raise BadValueError(column, f"{text.strip()[:40]!r} is not a number", "give a number")
     if not -_MAX_NS < value < _MAX_NS or not -_MAX_NS < value * unit_ns < _MAX_NS:
         raise BadValueError(column, f"{text.strip()[:40]!r} is too large for a time", "give a number")
     return int(value * unit_ns)
@@ -125,7 +126,9 @@ class TraceClock:
         """
         match = _MOMENT.fullmatch(text.strip())
         if match is None:
-            return number_ns(text, column, self._unit_ns or self._choose(text, column))
+            if (value := _decimal(text)) is None:
+                raise _no_time(text, column)
+            return number_ns(text, column, self._unit_ns or self._choose(value, column))
         day, hour, minute, second, fraction, zone = match.groups()
         try:
             result = _day_ns(day)
@@ -139,8 +142,8 @@ class TraceClock:
         result += (int(hour) * 3600 + int(minute) * 60 + int(second)) * 10**9
         return result + int((fraction or "0")[:9].ljust(9, "0")) - offset
 
-    def _choose(self, text: str, column: str) -> int:
-        size = abs(_decimal(text, column))
+    def _choose(self, value: Decimal, column: str) -> int:
+        size = abs(value)
         unit, self._unit_ns = next(
             ((name, ns) for most, name, ns in _UNITS if size < most), ("seconds", 10**9)
         )

@@ -227,6 +227,11 @@ def test_what_parquet_lacks_is_a_bad_row(tmp_path: Path) -> None:
         ({"columns": {"time": "ts", "unit": "minutes"}}, "'minutes' is not accepted"),
         ({"spread_ms": 1e9}, "give up to a day"),
         ({"spread_ms": 0}, "spread_ms"),
+        (
+            {"columns": {"time": "ts"}, "tenant": "a"},
+            "say of no row whose it is; give columns: {tenant: ...}",
+        ),
+        ({"format": "azure-llm", "tenant": ["a"]}, "rows of azure-llm say of no request whose it is"),
     ],
 )
 def test_impossible_keys_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -327,3 +332,10 @@ def test_parquet_columns_of_lists_are_no_cells(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.Table.from_arrays(columns, ["timestamp", "tenant"]), path)
     with pytest.raises(LayerweaverError, match=r"'timestamp': holds list<.*>; give numbers"):
         _times(_scenario(tmp_path, {"file": str(path)}))
+
+
+def test_dates_are_no_numbers_of_a_unit(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("ts\n2025-01-01 00:00:00Z\n")
+    keys = _scenario(tmp_path, {"file": str(tmp_path / "log.csv"), "columns": {"time": "ts", "unit": "ms"}})
+    with pytest.raises(LayerweaverError, match=r"'2025-01-01 00:00:00Z' is not a number; give a number"):
+        _times(keys)
