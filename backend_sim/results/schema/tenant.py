@@ -247,9 +247,9 @@ class Tenant(TypedDict):
                 "queue depth",
                 Form.COUNT,
                 Shown.NOWHERE,
-                "Percentiles and maximum of how many of the tenant's requests were waiting (the next "
-                "batch among them; of a language model also those that run) when another came; exact "
-                "below 64, then at most 3% too large.",
+                "Percentiles and maximum of how many of the tenant's requests were waiting (the batch "
+                "that is served among them until its last row is scheduled; of a language model also those "
+                "that run) when another came; exact below 64, then at most 3% too large.",
             ),
         ]
     ]
