@@ -59,6 +59,7 @@ def test_batches_that_fill_in_time_only_at_high_load_have_a_peak(make_scenario: 
     waiting = {"max": 10, "sizes": [10], "delay_ms": 6}
     photos = {"model": "zoo:mobilenetv2", "batch": waiting, "deadline_ms": 5}
     keys = {**make_scenario(tenants=[photos, {}]), "npu": "memory-centric"}
+    row: Any
     (row,) = peak({**keys, "tenants": keys["tenants"][:1]}, ["fcfs"], queries=4000)["results"]
     assert row["status"] == "met"
     assert row["share_of_bound"] > 0.5
