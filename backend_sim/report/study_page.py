@@ -14,6 +14,7 @@ from html import escape
 from typing import Any, Literal, NotRequired, TypedDict
 
 from layerweaver.backend_sim.report.shell import packed, page_html
+from layerweaver.backend_sim.study.sweep.said import counted_lines
 from layerweaver.ir.text import counted, printable
 
 __all__ = ["MOST_CELLS", "MOST_POINTS", "StudyPoints", "build_study_page"]
@@ -174,10 +175,13 @@ def _figure(key: str, reading: str, tools: str, height: int) -> str:
     )
 
 
-def _noted(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+def _noted(study: StudyPoints, rows: Sequence[Sequence[Any]]) -> list[str]:
     """What the numbers of points do not explain, and of how many of them it is said; most of them first."""
-    places = [place for place, name in enumerate(columns) if name in _SAID]
-    found = Counter(str(row[place]) for place in places for row in rows if row[place])
+    measured = [row for row in rows if not row[-1]]
+    found: Counter[str] = Counter()
+    for place, name in enumerate(study.columns):
+        if name in _SAID:
+            found.update(dict(counted_lines((row[place] for row in measured), study.axes)))
     lines = [f"{counted(many, 'point')}: {printable(note)}" for note, many in found.most_common(_MOST_NOTES)]
     if (more := len(found) - _MOST_NOTES) > 0:
         lines.append(f"{more:,} more stand in the columns {' and '.join(_SAID)}")
@@ -221,7 +225,7 @@ def _sections(study: StudyPoints, rows: Sequence[Sequence[Any]]) -> list[tuple[s
     sections.append(
         ("parallel", "All axes", _figure("parallel", reading, _choice("parallel-colour", "colour"), 460))
     )
-    if noted := _noted(study.columns, rows):
+    if noted := _noted(study, rows):
         items = "".join(f"<li>{escape(line)}</li>" for line in noted)
         sections.append(("notes", "What the points note", f'<ul class="muted">{items}</ul>'))
     table = (

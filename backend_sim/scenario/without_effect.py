@@ -58,7 +58,7 @@ def _of_limit(tenant: TenantSpec, due_ns: int | None) -> Iterator[str]:
     """MLPerf's name gives a limit and a percentile, unless both are stated or usual."""
     limit = "deadline_ms" if tenant.deadline_ms is not None else "deadline" if tenant.deadline else ""
     if tenant.deadline is not None and tenant.deadline.itl_ms is not None and tenant.deadline.mode == "mean":
-        yield "deadline.itl_ms changes nothing in mode mean; it guides policies in mode strict"
+        yield "deadline.itl_ms changes nothing in mode mean: it guides policies in mode strict only"
     arrival = tenant.arrival
     if limit and not arrival.bounded:
         yield (

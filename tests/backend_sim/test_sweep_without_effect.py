@@ -121,3 +121,29 @@ def test_a_front_over_seeds_says_that_luck_counts(tmp_path: Path, capsys: pytest
         shown = " ".join(capsys.readouterr().out.split())
         assert "Pareto front" in shown
         assert ("every seed is a point of its own" in shown) == (name == "lucky")
+
+
+@pytest.mark.parametrize(
+    ("delays_ms", "sizes", "said"),
+    [
+        ([1, 2], [1, 8], []),
+        ([1, 2], [1], ["2 points: axis tenants.a.b.batch.delay_ms changes nothing, since batch.max is 1"]),
+        ([0, 2], [1], []),
+    ],
+)
+def test_a_key_without_effect_at_some_points_is_said_of_none(
+    tmp_path: Path, delays_ms: list[float], sizes: list[int], said: list[str]
+) -> None:
+    scenario = study_scenario(policy="fcfs")
+    scenario["tenants"][0] |= {"model": "zoo:ncf", "batch": 1}
+    axes = {"tenants.a.b.batch.delay_ms": delays_ms, "tenants.a.b.batch.max": sizes}
+    found = _warnings(tmp_path, scenario=scenario, axes=axes)
+    assert [line for line in found if " changes nothing" in line] == said
+    page = tmp_path / "page.html"
+    assert main(["report", str(tmp_path / "out"), "-o", str(page)]) == 0
+    listed = [
+        line
+        for line in page.read_text().split("<li>")
+        if "delay_ms changes nothing" in line.split("</li>")[0]
+    ]
+    assert [line.split("</li>")[0] for line in listed] == said

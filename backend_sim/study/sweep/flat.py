@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from layerweaver.backend_sim.study.sweep.said import PARTED
+
 __all__ = ["flat"]
 
 
@@ -20,6 +22,6 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
                 yield from flat(rest, f"{prefix}tenants.{tenant['name']}.")
         elif isinstance(value, (list, tuple)):
             if all(isinstance(item, str) for item in value):
-                yield f"{prefix}{key}", "; ".join(value)
+                yield f"{prefix}{key}", PARTED.join(value)
         else:
             yield f"{prefix}{key}", value

@@ -10,7 +10,6 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -28,6 +27,7 @@ from layerweaver.backend_sim.study.sweep.objectives import (
 from layerweaver.backend_sim.study.sweep.origin import origin_of, write_origin
 from layerweaver.backend_sim.study.sweep.reading import read_study
 from layerweaver.backend_sim.study.sweep.result import StudyResult
+from layerweaver.backend_sim.study.sweep.said import counted_lines
 from layerweaver.backend_sim.study.sweep.search import searched
 from layerweaver.backend_sim.study.sweep.store import Store
 from layerweaver.backend_sim.study.sweep.study import Study
@@ -156,7 +156,7 @@ def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, object]:
     rows = point_rows(store, axes, columns, said.pareto)
     pareto = [dict(zip(columns[:-1], row[:-1], strict=True)) for row in rows]
     warned = [*_unsure(store), *relative_objectives(study.spec), *without_effect(study, store)]
-    warned += _warned(store)
+    warned += _warned(store, axes)
     return {
         "pareto": pareto,
         "sensitivity": [item.document() for item in said.sensitivity],
@@ -182,12 +182,13 @@ def _unsure(store: Store) -> Iterator[str]:
         )
 
 
-def _warned(store: Store) -> list[str]:
+def _warned(store: Store, axes: Sequence[str]) -> list[str]:
     """What points warn of most often, and how many."""
     if "warnings" not in store.columns():
         return []
-    found = Counter(cell for (cells,) in store.picked(["warnings"]) for cell in cells if cell)
-    return [f"{counted(many, 'point')}: {said}" for said, many in found.most_common(_MOST_WARNINGS)]
+    cells = (cell for (column,) in store.picked(["warnings"]) for cell in column)
+    lines = counted_lines(cells, axes)[:_MOST_WARNINGS]
+    return [f"{counted(many, 'point')}: {said}" for said, many in lines]
 
 
 class _Runner:
