@@ -18,7 +18,7 @@ from layerweaver.costmodel.npu.reading import NpuRef, load_npu
 from layerweaver.costmodel.plugins import COST_MODELS
 from layerweaver.costmodel.table import CostTable, overlapped_cycles, row_pieces, split_into_rows
 from layerweaver.ir import ConfigError, LayerGraph, ModelError
-from layerweaver.ir.given import check_given
+from layerweaver.ir.given import check_given, given_count, given_number
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.ir.units import ceil_div
 
@@ -65,6 +65,8 @@ def compute_costs(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
 
 IntArray = NDArray[np.int64]
 MAX_ROWS = 1_000_000
+_LONGEST_US = 1e12
+_TIME_US = "give microseconds, above 0"
 PIECES_PER_BUFFER = 4
 """Rows that a weight buffer holds of a layer which waits for its own transfers (*ours*)."""
 
@@ -260,6 +262,14 @@ def cost_graph(
             weights than the weight buffer holds.
     """
     check_given(graph, LayerGraph, ModelError, "give a layer graph, as import_model makes")
+    if activation_budget_bytes is not None:
+        activation_budget_bytes = given_count(
+            "activation_budget_bytes", activation_budget_bytes, ModelError, least=0, most=MAX_QUANTITY
+        )
+    if longest_us is not None:
+        longest_us = given_number("longest_us", longest_us, ModelError, _TIME_US)
+        if not 0 < longest_us < _LONGEST_US:
+            raise ModelError(f"longest_us {longest_us:g} is not accepted", accepted=_TIME_US)
     return cost_columns(
         _columns(graph), load_npu(npu), activation_budget_bytes=activation_budget_bytes, longest_us=longest_us
     )

@@ -13,6 +13,7 @@ __all__ = [
     "MAX_BATCH",
     "MAX_CLOCK_HZ",
     "MAX_COUNT",
+    "MAX_CURVE",
     "MAX_ELEMENTS",
     "MAX_END_SECONDS",
     "MAX_LAYER_ELEMENTS",
@@ -24,11 +25,13 @@ __all__ = [
     "MAX_RATE_QPS",
     "MAX_ROWS",
     "MAX_SECONDS",
+    "MAX_SEEDS",
     "MAX_SHAPE_ELEMENTS",
     "MAX_TENANTS",
     "MAX_TIME_NS",
     "MAX_TOKEN_REQUESTS",
     "MAX_VARIANTS",
+    "MAX_WORKERS",
     "MAX_WORK_NS",
     "MIN_RATE_QPS",
 ]
@@ -98,3 +101,12 @@ MAX_ROWS = 1_000_000
 
 MAX_TOKEN_REQUESTS = 5_000_000
 """Requests of one language model in one run, which are all known before it begins."""
+
+MAX_SEEDS = 1000
+"""Repetitions of a run or a search."""
+
+MAX_CURVE = 1000
+"""Loads that a search runs besides its own."""
+
+MAX_WORKERS = 256
+"""Processes of one command."""

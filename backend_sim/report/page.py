@@ -33,6 +33,7 @@ from layerweaver.backend_sim.results.searches import peak_notes
 from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
 from layerweaver.backend_sim.results.spans import span_notes
 from layerweaver.backend_sim.results.told import told_by
+from layerweaver.ir.given import check_given, given_list
 from layerweaver.ir.text import first_of
 
 __all__ = ["build_report", "headline"]
@@ -224,13 +225,17 @@ def build_report(
     Raises:
         ResultError: If a document is not a result or is damaged.
     """
-    read = read_documents(documents, names)
+    check_given(title, str, ResultError, "give the heading of the page as text")
+    called = given_list("names", names, ResultError, "give a list of texts")
+    for name in called:
+        check_given(name, str, ResultError, "give the names of documents as texts")
+    read = read_documents(documents, called)
     try:
         sections = [*_sections(read), _configuration(read)]
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ResultError(  # details may be of any form: what they mean shows when they are drawn
             f"cannot be drawn ({type(error).__name__}: {error})",
-            where=", ".join(names),
+            where=", ".join(called),
             accepted="give unchanged result documents",
         ) from error
     return page_html(title, headline(read), sections, _FOOTER, scripts=("page.js",))

@@ -16,7 +16,7 @@ from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.system import System
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.ir import LayerweaverError
-from layerweaver.ir.given import check_given
+from layerweaver.ir.given import given_list
 
 __all__ = ["Documents", "LabelledRun", "ResultError", "checked", "read_documents"]
 
@@ -86,6 +86,7 @@ class Documents:
 
 
 _RUN: TypeAdapter[Run] = TypeAdapter(Run)
+_RESULTS = "give documents that simulate, compare or peak printed with --json"
 _PEAK: TypeAdapter[Peak] = TypeAdapter(Peak)
 
 
@@ -177,9 +178,11 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
     """
     runs: list[tuple[Run, str]] = []
     peaks: list[Peak] = []
-    check_given(documents, Iterable, ResultError, "give a list of documents")
-    for number, document in enumerate(documents, start=1):
+    given = given_list("documents", documents, ResultError, "give a list of documents")
+    for number, document in enumerate(given, start=1):
         where = names[number - 1] if number <= len(names) else f"result {number}"
+        if not isinstance(document, Mapping):
+            raise ResultError("is not a result", where=where, accepted=_RESULTS)
         if "runs" in document:
             several = document["runs"]
             if not isinstance(several, list):
@@ -193,7 +196,7 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
             raise ResultError(
                 "is not a result",
                 where=where,
-                accepted="give documents that simulate, compare or peak printed with --json",
+                accepted=_RESULTS,
             )
     if not runs and not peaks:
         raise ResultError("there is nothing to report", accepted="give at least one result with a run")

@@ -13,6 +13,7 @@ from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.ir import PolicyError
+from layerweaver.ir.given import given_list
 from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.policies.words import read_policy_words
 
@@ -34,6 +35,7 @@ __all__ = [
 ScenarioRef = str | Path | Mapping[str, Any] | Scenario | PreparedScenario | None
 PolicyRef = str | Path | Mapping[str, Any]
 DEFAULT_POLICIES: tuple[PolicyRef, ...] = ("fcfs", "layerweaver", "layerweaver+")
+_POLICIES = "give a list of one policy or more, or None for those of the scenario"
 
 
 def as_prepared(
@@ -90,8 +92,11 @@ def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | No
     """
     if isinstance(references, (str, Path, Mapping)):
         raise PolicyError(f"{str(references)[:40]!r} is one policy", accepted="give a list of them")
-    if references:
-        return _different(list(references))
+    if references is not None:
+        chosen = given_list("policies", references, PolicyError, _POLICIES)
+        if not chosen:
+            raise PolicyError("no policy is given", accepted=_POLICIES)
+        return _different(chosen)
     scenario, own = prepared.scenario, list[PolicyRef]()
     for place, policy in enumerate(scenario.spec.policies):
         with scenario.place("policies", place):

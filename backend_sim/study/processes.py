@@ -7,6 +7,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -15,11 +16,13 @@ from typing import TypeVar
 
 from layerweaver.ir import OutputError
 
-__all__ = ["in_processes", "process_pool"]
+__all__ = ["UNDER_MAIN", "in_processes", "is_script", "process_pool"]
 
 Result = TypeVar("Result")
 _SAFE_PATH = "PYTHONSAFEPATH"
 """Set, a new Python leaves the present folder out of where it imports from."""
+UNDER_MAIN = 'put what a script calls with workers under if __name__ == "__main__":'
+"""What a script has to do, in words: every process runs it, and would begin the same work again."""
 
 
 @contextlib.contextmanager
@@ -28,6 +31,8 @@ def process_pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
     They import nothing from the present folder before they know where their parent's modules come from.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        sys.exit(f"a process runs the script anew before its work: {UNDER_MAIN}")
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"
     others = set(multiprocessing.active_children())
@@ -49,6 +54,13 @@ def process_pool(count: int) -> Iterator[ProcessPoolExecutor]:
             del os.environ[_SAFE_PATH]
         else:
             os.environ[_SAFE_PATH] = before
+
+
+def is_script() -> bool:
+    """Whether a file that somebody wrote is run, which processes run once more."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    return file is not None and file.endswith(".py") and getattr(main, "__spec__", None) is None
 
 
 def _begin() -> None:
@@ -95,7 +107,8 @@ def in_processes(
         return [_finished(future) for future in futures]
     except BrokenProcessPool:
         raise OutputError(
-            "a process that worked on it was killed", accepted="run it again, with fewer --workers"
+            "a process that worked on it was killed",
+            accepted=UNDER_MAIN if is_script() else "run it again, with fewer --workers",
         ) from None
     return [future.result() for future in futures]
 

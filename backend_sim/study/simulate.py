@@ -21,7 +21,8 @@ from layerweaver.backend_sim.study.inputs import (
 from layerweaver.backend_sim.study.repeat import RunOptions, run_repeated
 from layerweaver.backend_sim.timeline.window import parse_window
 from layerweaver.ir import ScenarioError
-from layerweaver.ir.given import check_counts
+from layerweaver.ir.given import check_flags, given_count, given_seed
+from layerweaver.ir.limits import MAX_SEEDS, MAX_WORKERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,8 +41,8 @@ def simulate_with(
     Raises:
         LayerweaverError: If anything in the scenario or the window is wrong, or the trace cannot be written.
     """
-    asked = options or RunOptions()
     began = time.perf_counter()
+    asked = _checked(options or RunOptions())
     prepared = _prepared(source, asked)
     if asked.trace_window is not None:
         parse_window(asked.trace_window, prepared.machines[0][0].clock_hz)
@@ -54,7 +55,7 @@ def compare_with(
     options: RunOptions | None = None,
 ) -> schema.Comparison:
     """The documents of several policies with the same traffic; see :func:`compare`."""
-    asked = options or RunOptions()
+    asked = _checked(options or RunOptions())
     prepared = _prepared(source, asked)
     chosen = policies_of(prepared, policies)
     parts = [asked] * len(chosen)
@@ -77,8 +78,24 @@ def comparison_of(runs: list[schema.Run]) -> schema.Comparison:
     return {"runs": runs, "differences": apart} if apart else {"runs": runs}
 
 
+def _checked(asked: RunOptions) -> RunOptions:
+    """What is asked for, with counts of NumPy as ints."""
+    check_flags(
+        ScenarioError,
+        skip_bad_rows=asked.skip_bad_rows,
+        allow_code=asked.allow_code,
+        compiled=asked.compiled,
+        details=asked.details,
+    )
+    return replace(
+        asked,
+        seed=given_seed(asked.seed, ScenarioError),
+        seeds=given_count("seeds", asked.seeds, ScenarioError, most=MAX_SEEDS),
+        workers=given_count("workers", asked.workers, ScenarioError, most=MAX_WORKERS),
+    )
+
+
 def _prepared(source: ScenarioRef, asked: RunOptions) -> PreparedScenario:
-    check_counts(ScenarioError, seeds=asked.seeds, workers=asked.workers)
     return as_prepared(
         source,
         skip_bad_rows=asked.skip_bad_rows,

@@ -11,6 +11,8 @@ from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scen
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.inputs import ScenarioRef
 from layerweaver.backend_sim.traffic.source import Arrivals
+from layerweaver.ir import ScenarioError
+from layerweaver.ir.given import check_flags, given_seed
 
 __all__ = ["traffic"]
 LOGGER = logging.getLogger("layerweaver")
@@ -24,6 +26,7 @@ def traffic(
     Raises:
         LayerweaverError: If the scenario or a trace is wrong. Tenants that wait for the NPU have no rows.
     """
+    check_flags(ScenarioError, skip_bad_rows=skip_bad_rows)
     if isinstance(source, PreparedScenario):
         scenario = source.scenario
     elif isinstance(source, Scenario):
@@ -33,6 +36,7 @@ def traffic(
     if skip_bad_rows:
         scenario = scenario.with_skipping(True)
 
+    seed = given_seed(seed, ScenarioError)
     request = TrafficRequest(seed=seed)
     for line in (*scenario.warnings, *scenario.of_seeds(seed)):
         LOGGER.warning("warning: %s", line)

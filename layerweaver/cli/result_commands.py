@@ -17,6 +17,7 @@ from layerweaver.cli.rendering.results import comparison_tables, outcome_tables,
 from layerweaver.cli.result_files import load_bytes, load_json, load_text
 from layerweaver.cli.serving import CodeOption, OutputOption, deliver, finish
 from layerweaver.cli.session import JsonOption, Session, console, session_of
+from layerweaver.ir.limits import MAX_WORKERS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -92,7 +93,9 @@ def _rerun(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, max=256, help="Of a sweep, processes; default: one per core."),
+        typer.Option(
+            "--workers", min=1, max=MAX_WORKERS, help="Of a sweep, processes; default: one per core."
+        ),
     ] = None,
     allow_code: CodeOption = False,
     as_json: JsonOption = False,

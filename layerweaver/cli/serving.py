@@ -11,6 +11,7 @@ import typer
 from layerweaver.cli.completion import complete_policies, complete_policy
 from layerweaver.cli.outputs import named_file, note_output, spare, writes_files
 from layerweaver.cli.session import Session, print_document
+from layerweaver.ir.limits import MAX_SEEDS, MAX_WORKERS
 
 if TYPE_CHECKING:
     from layerweaver.backend_sim.study.inputs import PolicyRef, ScenarioRef
@@ -48,10 +49,11 @@ SeedOption = Annotated[
     typer.Option("--seed", help="Replace every tenant's seed by one derived from this (0 or more)."),
 ]
 SeedsOption = Annotated[
-    int, typer.Option("--seeds", min=1, max=1000, help="Repetitions with derived seeds, for intervals.")
+    int, typer.Option("--seeds", min=1, max=MAX_SEEDS, help="Repetitions with derived seeds, for intervals.")
 ]
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=1, max=256, help="Processes; they change no byte of the result.")
+    int,
+    typer.Option("--workers", min=1, max=MAX_WORKERS, help="Processes; they change no byte of the result."),
 ]
 SkipOption = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip and count bad rows of traces.")]
 

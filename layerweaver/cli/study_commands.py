@@ -30,6 +30,7 @@ from layerweaver.cli.serving import (
 )
 from layerweaver.cli.session import JsonOption, console, data_stream, print_document, session_of
 from layerweaver.ir.csv_text import CsvWriter
+from layerweaver.ir.limits import MAX_CURVE, MAX_QUERIES, MAX_WORKERS
 
 __all__ = ["register"]
 
@@ -48,20 +49,22 @@ def _peak(
     scenario: ScenarioArgument,
     policies: PoliciesOption = None,
     queries: Annotated[
-        int, typer.Option("--queries", min=1, help="Queries per trial, all tenants.")
+        int, typer.Option("--queries", min=1, max=MAX_QUERIES, help="Queries per trial, all tenants.")
     ] = 20_000,
     seed: SeedOption = None,
     seeds: SeedsOption = 1,
     tenant: Annotated[
         str | None, typer.Option("--tenant", help="Scale this tenant's rate only; default: all.")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", "--jobs", min=1, max=256, help="Processes.")] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", "--jobs", min=1, max=MAX_WORKERS, help="Processes.")
+    ] = 1,
     curve: Annotated[
         int | None,
         typer.Option(
             "--curve",
             min=0,
-            max=1000,
+            max=MAX_CURVE,
             help="Also run so many evenly spaced loads up to the bound, for the curves of a report; "
             "by default 8 with a .json file, else none.",
         ),

@@ -11,6 +11,7 @@ import typer
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.serving import CodeOption
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
+from layerweaver.ir.limits import MAX_WORKERS
 from layerweaver.ir.text import counted
 
 __all__ = ["register"]
@@ -27,7 +28,8 @@ def _sweep(
         typer.Option("--output", "-o", help="Folder of the study; an earlier run in it is gone on with."),
     ],
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, max=256, help="Processes; default: one per core.")
+        int | None,
+        typer.Option("--workers", min=1, max=MAX_WORKERS, help="Processes; default: one per core."),
     ] = None,
     cluster: Annotated[
         str | None,

@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from layerweaver.costmodel.table import CostTable
-from layerweaver.frontend.options import ImportOptions
 from layerweaver.ir import LayerGraph, ModelError, ProfileError
 from layerweaver.ir.files import is_file
-from layerweaver.ir.given import check_given
+from layerweaver.ir.given import check_given, given_list, given_whole
 from layerweaver.ir.limits import MAX_QUANTITY, MAX_ROWS, MAX_VARIANTS
 from layerweaver.scheduler.compile.kept_costs import called, costs_name, keep_costs, kept_costs
 from layerweaver.scheduler.compile.kept_graphs import is_in_memory
-from layerweaver.scheduler.compile.sources import ZOO_PREFIX, ModelSource
+from layerweaver.scheduler.compile.sources import ZOO_PREFIX, ModelSource, given_options
 from layerweaver.scheduler.offline import ModelProfile, build_offline
 from layerweaver.scheduler.profile.profile import DecoderEntry, Profile, Provenance
 
@@ -35,6 +35,7 @@ __all__ = [
     "profile_graph",
 ]
 
+_GROUPS = "give lists of entry names, such as [['vision', 'text']]"
 _ENTRY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -160,7 +161,8 @@ def _checked(requests: Iterable[ModelRequest]) -> tuple[ModelRequest, ...]:
                 accepted="name them apart with NAME=MODEL",
             )
         seen[request.entry] = request.source
-        if not request.batches or min(request.batches) < 1:
+        sizes = given_list("batches", request.batches, ProfileError, "such as (1, 16)")
+        if not sizes or min(given_whole("batch", size, ProfileError) for size in sizes) < 1:
             raise ProfileError("batch sizes must be 1 or more", where=request.source, accepted="such as 1,16")
         if len(set(request.batches)) != len(request.batches):
             raise ProfileError("a batch size is given twice", where=request.source, accepted="such as 1,16")
@@ -188,13 +190,13 @@ def _compile_one(
     source = ModelSource(request.source)
     for batch in request.batches:
         tell(f"{request.entry} at batch {batch}")
-        options = ImportOptions(
+        options = given_options(
             dims=request.dims,
             shapes=request.shapes,
             values=request.values,
             trip_counts=request.trip_counts,
             batch=batch,
-            state=tuple(request.state or ()),
+            state=request.state,
             strict=request.strict,
         )
         measured = request.overrides.get(batch)
@@ -294,7 +296,8 @@ def compile_models(
 
     if isinstance(requests, str):
         raise ProfileError(f"{requests[:40]!r} is one model", accepted="give a list of them")
-    checked = _checked(parse_request(item) if isinstance(item, str) else item for item in requests)
+    asked = given_list("requests", requests, ProfileError, "give a list of models")
+    checked = _checked(parse_request(item) if isinstance(item, str) else item for item in asked)
     config = load_npu(npu)
     total = sum(len(request.batches) for request in checked)
     compiled: list[tuple[ModelProfile, Provenance]] = []
@@ -330,7 +333,12 @@ def compile_models(
         provenance=tuple(origin for _, origin in compiled),
         decoders=tuple(decoders),
     )
-    declared = tuple(groups)
+    declared = [
+        given_list("group", group, ProfileError, _GROUPS)
+        for group in given_list("groups", groups, ProfileError, _GROUPS)
+    ]
+    for name in chain.from_iterable(declared):
+        check_given(name, str, ProfileError, _GROUPS)
     if not declared:
         return profile
     from layerweaver.scheduler.compile.groups import weave_group  # noqa: PLC0415 - loads numba

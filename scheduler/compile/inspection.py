@@ -18,11 +18,17 @@ from layerweaver.costmodel import (
     load_npu,
     npu_document,
 )
-from layerweaver.ir import LayerGraph, atomic_write
+from layerweaver.ir import LayerGraph, ModelError, atomic_write
 from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.ir.export import graph_document
 from layerweaver.scheduler.compile.given_graphs import names_file
-from layerweaver.scheduler.compile.sources import ZOO_PREFIX, ModelSource, load_graph, zoo_bytes
+from layerweaver.scheduler.compile.sources import (
+    ZOO_PREFIX,
+    ModelSource,
+    given_options,
+    load_graph,
+    zoo_bytes,
+)
 from layerweaver.scheduler.offline import build_offline
 
 __all__ = ["Inspection", "export_zoo_model", "inspect_model", "layers_csv", "zoo_rows"]
@@ -70,27 +76,29 @@ def inspect_model(
         ConfigError: If the NPU config is wrong.
     """
     config = load_npu(npu) if npu is not None else None
-    graph = load_graph(
-        source,
-        dims=dims or {},
-        shapes=shapes or {},
+    if longest_us is not None and config is None:
+        raise ModelError("longest_us is a time, which needs an NPU", accepted="give npu, too")
+    options = given_options(
+        dims=dims,
+        shapes=shapes,
         values=values,
-        trip_counts=trip_counts or {},
+        trip_counts=trip_counts,
         state=state,
         batch=batch,
         strict=strict,
         fuse=fuse,
     )
+    graph = ModelSource(source).imported(options).graph
     document = graph_document(graph)
     stated: dict[str, Any] = {
-        "dims": {**({} if shapes else _defaults(source)), **(dims or {})},
-        "shapes": {name: list(shape) for name, shape in (shapes or {}).items()},
-        "values": {name: list(value) for name, value in (values or {}).items()},
-        "trip_counts": dict(trip_counts or {}),
-        "state": None if state is None else [list(pair) for pair in state],
-        "strict": strict,
-        "fuse": fuse,
-        "longest_us": longest_us,
+        "dims": {**({} if shapes else _defaults(source)), **options.dims},
+        "shapes": {name: list(shape) for name, shape in options.shapes.items()},
+        "values": {name: list(value) for name, value in options.values.items()},
+        "trip_counts": dict(options.trip_counts),
+        "state": None if state is None else [list(pair) for pair in options.state],
+        "strict": options.strict,
+        "fuse": options.fuse,
+        "longest_us": None if longest_us is None else float(longest_us),
     }
     document["stated"] = stated
     document["sha256"] = ModelSource(source).sha256 if names_file(str(source)) else None

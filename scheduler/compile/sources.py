@@ -6,14 +6,22 @@ This is the one place that joins the importer and the zoo; both load only when u
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.ir import LayerGraph, ModelError
-from layerweaver.ir.given import PATHS, check_given, given_mapping, given_whole
+from layerweaver.ir.given import (
+    PATHS,
+    check_flags,
+    check_given,
+    given_list,
+    given_mapping,
+    given_number,
+    given_whole,
+)
 from layerweaver.scheduler.compile.given_graphs import GRAPH_PREFIX, given
 from layerweaver.scheduler.compile.kept_graphs import Imported, content_of, graph_name, keep, kept
 
@@ -179,10 +187,76 @@ def _bound_dims(
 
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
-    if isinstance(shape, str) or not isinstance(shape, Iterable):
-        what = f"shape {str(shape)[:40]!r} ({type(shape).__name__}) of {name} is not accepted"
-        raise ModelError(what, accepted="give whole numbers, such as (1, 3, 224, 224)")
-    return tuple(given_whole(f"shape of {name}:", extent, ModelError) for extent in shape)
+    extents = given_list(
+        f"shape of {name}:", shape, ModelError, "give whole numbers, such as (1, 3, 224, 224)"
+    )
+    return tuple(given_whole(f"shape of {name}:", extent, ModelError) for extent in extents)
+
+
+def _value(name: str, value: Any) -> tuple[float, ...]:
+    numbers = "give finite numbers, such as (16,)"
+    elements = given_list(f"value of {name}:", value, ModelError, numbers)
+    return tuple(
+        element
+        if isinstance(element, bool)
+        else given_number(f"value of {name}:", element, ModelError, numbers)
+        for element in elements
+    )
+
+
+def _pairs(state: Any) -> tuple[tuple[str, str], ...]:
+    """Pairs of state inputs and outputs."""
+    accepted = "give pairs of an input and an output, such as [('past', 'present')]"
+    pairs = [
+        given_list("state", pair, ModelError, accepted)
+        for pair in given_list("state", state, ModelError, accepted)
+    ]
+    for pair in pairs:
+        if len(pair) != 2 or not all(isinstance(name, str) for name in pair):
+            raise ModelError(f"state {str(pair)[:40]!r} is not accepted", accepted=accepted)
+    return tuple((before, after) for before, after in pairs)
+
+
+def given_options(
+    *,
+    dims: Mapping[str, int] | None,
+    shapes: Mapping[str, tuple[int, ...]] | None,
+    values: Mapping[str, tuple[float, ...]] | None,
+    batch: int | None,
+    trip_counts: Mapping[str, int] | None,
+    strict: bool,
+    fuse: bool = True,
+    state: Sequence[tuple[str, str]] | None,
+) -> ImportOptions:
+    """What :func:`load_graph` was given, checked, with NumPy's numbers as plain ones.
+
+    Raises:
+        ModelError: If something is of another kind.
+    """
+    from layerweaver.frontend.options import ImportOptions  # noqa: PLC0415
+
+    extents = {
+        name: {key: given_whole(f"{name} {key}", one, ModelError) for key, one in whole.items()}
+        for name, whole in (
+            ("dims", given_mapping("dims", dims, ModelError)),
+            ("trip_counts", given_mapping("trip_counts", trip_counts, ModelError)),
+        )
+    }
+    check_flags(ModelError, strict=strict, fuse=fuse)
+    return ImportOptions(
+        dims=extents["dims"],
+        shapes={
+            name: _shape(name, shape) for name, shape in given_mapping("shapes", shapes, ModelError).items()
+        },
+        values={
+            name: _value(name, value) for name, value in given_mapping("values", values, ModelError).items()
+        },
+        trip_counts=extents["trip_counts"],
+        batch=None if batch is None else given_whole("batch", batch, ModelError),
+        state=() if state is None else _pairs(state),
+        strict=bool(strict),
+        fuse=bool(fuse),
+    )
 
 
 def load_graph(
@@ -213,25 +287,14 @@ def load_graph(
     Raises:
         ModelError: If the model does not exist, cannot be read, bound or lowered.
     """
-    from layerweaver.frontend.options import ImportOptions  # noqa: PLC0415
-
-    extents = {
-        name: {key: given_whole(f"{name} {key}", one, ModelError) for key, one in whole.items()}
-        for name, whole in (
-            ("dims", given_mapping("dims", dims, ModelError)),
-            ("trip_counts", given_mapping("trip_counts", trip_counts, ModelError)),
-        )
-    }
-    options = ImportOptions(
-        dims=extents["dims"],
-        shapes={
-            name: _shape(name, shape) for name, shape in given_mapping("shapes", shapes, ModelError).items()
-        },
-        values=given_mapping("values", values, ModelError),
-        trip_counts=extents["trip_counts"],
-        batch=None if batch is None else given_whole("batch", batch, ModelError),
-        state=tuple(state or ()),
+    options = given_options(
+        dims=dims,
+        shapes=shapes,
+        values=values,
+        batch=batch,
+        trip_counts=trip_counts,
         strict=strict,
         fuse=fuse,
+        state=state,
     )
     return ModelSource(ref).imported(options).graph

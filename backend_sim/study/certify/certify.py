@@ -40,6 +40,7 @@ from layerweaver.backend_sim.traffic.stream import take_all
 from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.ir.extras import need_extra
+from layerweaver.ir.given import check_flags, given_seed
 from layerweaver.ir.text import counted
 
 __all__ = ["certify"]
@@ -80,6 +81,8 @@ def certify(
         ScenarioError: If a compiler is missing, a tenant's arrivals are not LoadGen's, it has no
             deadline where one is needed, a request was dropped, or the scenario has a pool.
     """
+    check_flags(ScenarioError, allow_code=allow_code)
+    seed = given_seed(seed, ScenarioError)
     request = TrafficRequest(seed=seed)
     _check(as_scenario(source), request)
     need_extra("mlperf_loadgen", "certifying", "mlperf")

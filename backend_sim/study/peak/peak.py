@@ -32,7 +32,8 @@ from layerweaver.backend_sim.study.peak.search import Search, search_peak
 from layerweaver.backend_sim.study.peak.sure import shortage
 from layerweaver.backend_sim.study.processes import in_processes
 from layerweaver.ir import ScenarioError
-from layerweaver.ir.given import check_counts, check_given
+from layerweaver.ir.given import check_flags, given_count, given_number, given_seed
+from layerweaver.ir.limits import MAX_CURVE, MAX_QUERIES, MAX_SEEDS, MAX_WORKERS
 
 if TYPE_CHECKING:
     from layerweaver.scheduler.policies import Policy
@@ -195,12 +196,16 @@ def peak(
     Raises:
         LayerweaverError: If the scenario is wrong or has no peak to search for.
     """
-    check_counts(ScenarioError, seeds=seeds, workers=workers, queries=queries)
-    check_counts(ScenarioError, 0, curve=curve)
+    check_flags(ScenarioError, skip_bad_rows=skip_bad_rows, allow_code=allow_code)
+    seed = given_seed(seed, ScenarioError)
+    seeds = given_count("seeds", seeds, ScenarioError, most=MAX_SEEDS)
+    workers = given_count("workers", workers, ScenarioError, most=MAX_WORKERS)
+    queries = given_count("queries", queries, ScenarioError, most=MAX_QUERIES)
+    curve = given_count("curve", curve, ScenarioError, least=0, most=MAX_CURVE)
     share = "give a number between 0 and 1"
-    check_given(resolution, (int, float), ScenarioError, share)
+    resolution = given_number("resolution", resolution, ScenarioError, share)
     if not 0 < resolution < 1:
-        raise ScenarioError(f"resolution {resolution} is not accepted", accepted=share)
+        raise ScenarioError(f"resolution {resolution:g} is not accepted", accepted=share)
     plan = plan_peak(
         source,
         queries=queries,

@@ -15,6 +15,7 @@ from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
 from layerweaver.backend_sim.traffic.modulated import RampSpec
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
+from layerweaver.ir.given import check_given
 from layerweaver.ir.spelling import nearest
 from layerweaver.ir.text import counted, figure, first_of
 from layerweaver.scheduler.bounds import pool_bound
@@ -104,6 +105,8 @@ def plan_peak(
     scenario = prepared.scenario
     spec = scenario.spec
     names = [item.name for item in spec.tenants]
+    if tenant is not None:
+        check_given(tenant, str, ScenarioError, "give a tenant's name, or None for all")
     if tenant is not None and tenant not in names:
         raise ScenarioError(
             f"there is no tenant {tenant!r}", where=scenario.source.source, accepted=nearest(tenant, names)

@@ -38,7 +38,10 @@ from layerweaver.scheduler.compile.given_graphs import GRAPH_PREFIX, given
 from layerweaver.scheduler.policies import load_policy
 from layerweaver.scheduler.policies.registry import ENTRY_POINT_GROUP as POLICIES
 
-__all__ = ["read_study"]
+__all__ = ["INLINE_STUDY", "read_study"]
+
+INLINE_STUDY = "study"
+"""What errors call a study whose keys are given, not its file."""
 
 
 def read_study(
@@ -60,7 +63,7 @@ def read_study(
         LayerweaverError: If a key, the scenario, an axis, or a value for every point is wrong.
     """
     if isinstance(source, Mapping):
-        document = YamlSource(plain(source), "study", {})
+        document = YamlSource(plain(source), INLINE_STUDY, {})
     else:
         check_given(source, PATHS, ScenarioError, "give the path of a study file, or its keys")
         document, folder = read_yaml(Path(source), ScenarioError), Path(source).parent

@@ -61,6 +61,8 @@ class Store(KnownPoints):
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot be made ({error.strerror})", where=str(folder)) from None
+        except ValueError as error:  # no folder can be called that
+            raise OutputError(f"cannot be made ({error})", where=repr(str(folder))) from None
         with self.refusing():
             self._db = sqlite3.connect(self.path, timeout=0.5, isolation_level=None)
             distrust(self._db)

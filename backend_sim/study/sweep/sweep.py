@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from layerweaver.backend_sim.study.processes import UNDER_MAIN, is_script
 from layerweaver.backend_sim.study.sweep.known import StudyNote
 from layerweaver.backend_sim.study.sweep.measure import Measured, measure_points
 from layerweaver.backend_sim.study.sweep.objectives import (
@@ -25,7 +26,7 @@ from layerweaver.backend_sim.study.sweep.objectives import (
     texts_of_columns,
 )
 from layerweaver.backend_sim.study.sweep.origin import origin_of, write_origin
-from layerweaver.backend_sim.study.sweep.reading import read_study
+from layerweaver.backend_sim.study.sweep.reading import INLINE_STUDY, read_study
 from layerweaver.backend_sim.study.sweep.result import StudyResult
 from layerweaver.backend_sim.study.sweep.said import counted_lines
 from layerweaver.backend_sim.study.sweep.search import searched
@@ -36,7 +37,8 @@ from layerweaver.backend_sim.study.sweep.tables import point_columns, point_rows
 from layerweaver.backend_sim.study.sweep.without_effect import without_effect
 from layerweaver.backend_sim.study.sweep.workers import workers
 from layerweaver.ir import OutputError, ScenarioError
-from layerweaver.ir.given import check_counts
+from layerweaver.ir.given import PATHS, check_flags, check_given, given_count
+from layerweaver.ir.limits import MAX_WORKERS
 from layerweaver.ir.text import counted
 
 __all__ = ["run_study", "sweep"]
@@ -78,7 +80,12 @@ def sweep(
             use; what is known by then stays.
         KeyboardInterrupt: After Ctrl-C; the tables have what was known by then.
     """
-    check_counts(ScenarioError, workers=workers)
+    check_flags(ScenarioError, many=many, allow_code=allow_code)
+    workers = given_count("workers", workers, ScenarioError, most=MAX_WORKERS)
+    if folder is not None:
+        check_given(folder, PATHS, OutputError, "give the path of a folder, or None for a passing one")
+    if cluster is not None:
+        check_given(cluster, PATHS, OutputError, "give a Dask scheduler's address or its scheduler file")
     found = read_study(study, many=many, allow_code=allow_code)
     if folder is not None:
         return run_study(found, Path(folder), workers, cluster, progress)
@@ -123,7 +130,7 @@ def run_study(
             raise OutputError(
                 f"{lost} was lost ({type(error).__name__}); {kept} of {study.total} points are kept",
                 where=str(folder),
-                accepted=f"go on with: {_command(study, folder, count, cluster)}",
+                accepted=_how_to_go_on(study, folder, count, cluster),
             ) from None
         finally:
             write_tables(store, axes, folder, json.dumps(origin_of(study), default=str))
@@ -139,11 +146,14 @@ def run_study(
         return StudyResult(document, axes, folder)
 
 
-def _command(study: Study, folder: Path, count: int, cluster: str | None) -> str:
-    """The command that goes on with a study."""
+def _how_to_go_on(study: Study, folder: Path, count: int, cluster: str | None) -> str:
+    """The command that goes on with a study, or what a script that has its keys must do."""
+    if study.source.source == INLINE_STUDY:
+        again = "run it again; with the same folder it goes on"
+        return f"{again}, and {UNDER_MAIN}" if cluster is None and is_script() else again
     words = ["layerweaver", "sweep", study.source.source, "-o", str(folder)]
     words += ["--workers", str(count)] if cluster is None else ["--cluster", cluster]
-    return shlex.join(words + ["--allow-code"] * study.job.allow_code)
+    return f"go on with: {shlex.join(words + ['--allow-code'] * study.job.allow_code)}"
 
 
 def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, object]:
