@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
 from layerweaver.ir.clock import seconds_to_ns_nearest
+from layerweaver.ir.errors import LayerweaverError
 from layerweaver.ir.limits import MAX_COUNT, MAX_RATE_QPS, MAX_SECONDS, MIN_RATE_QPS
 from layerweaver.ir.sections import refusal
 from layerweaver.ir.units import parse_quantity
@@ -25,6 +27,7 @@ __all__ = [
     "Rate",
     "Seconds",
     "Seed",
+    "given_seed",
     "is_seed",
     "whole",
 ]
@@ -92,6 +95,20 @@ SEEDS = "give a whole number from 0 to 2^64 - 1"
 def is_seed(value: object) -> bool:
     """Whether random numbers may be drawn by it."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**64
+
+
+def given_seed(value: object, error: type[LayerweaverError]) -> int | None:
+    """A seed that a function is given, of NumPy too, as an int; None is none.
+
+    Raises:
+        LayerweaverError: Of class ``error``.
+    """
+    if value is None:
+        return None
+    number = operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
+    if not isinstance(number, int) or not is_seed(number):
+        raise error(f"{str(value)[:40]!r} is not a seed", accepted=SEEDS)
+    return number
 
 
 def _seed(value: Any) -> int:

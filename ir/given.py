@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from layerweaver.ir.documents import SEEDS, is_seed
 from layerweaver.ir.errors import LayerweaverError
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "given_list",
     "given_mapping",
     "given_number",
-    "given_seed",
     "given_whole",
 ]
 
@@ -72,20 +70,6 @@ def given_count(name: str, value: object, error: type[LayerweaverError], *, leas
         raise error(what, accepted=f"give a whole number of {least} or more")
     if number > most:
         raise error(what, accepted=f"give a whole number of at most {most:,}")
-    return number
-
-
-def given_seed(value: object, error: type[LayerweaverError]) -> int | None:
-    """A seed, of NumPy too, as an int; None is none.
-
-    Raises:
-        LayerweaverError: Of class ``error``.
-    """
-    if value is None:
-        return None
-    number = _whole(value)
-    if number is None or not is_seed(number):
-        raise error(f"{str(value)[:40]!r} is not a seed", accepted=SEEDS)
     return number
 
 

@@ -14,7 +14,7 @@ from html import escape
 from typing import Any, Literal, NotRequired, TypedDict
 
 from layerweaver.backend_sim.report.shell import packed, page_html
-from layerweaver.backend_sim.study.sweep.said import counted_lines
+from layerweaver.backend_sim.results.told_by_points import counted_lines
 from layerweaver.ir.text import counted, printable
 
 __all__ = ["MOST_CELLS", "MOST_POINTS", "StudyPoints", "build_study_page"]

@@ -21,7 +21,8 @@ from layerweaver.backend_sim.study.inputs import (
 from layerweaver.backend_sim.study.repeat import RunOptions, run_repeated
 from layerweaver.backend_sim.timeline.window import parse_window
 from layerweaver.ir import ScenarioError
-from layerweaver.ir.given import check_flags, given_count, given_seed
+from layerweaver.ir.documents import given_seed
+from layerweaver.ir.given import check_flags, given_count
 from layerweaver.ir.limits import MAX_SEEDS, MAX_WORKERS
 
 if TYPE_CHECKING:

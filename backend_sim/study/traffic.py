@@ -12,7 +12,8 @@ from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.inputs import ScenarioRef
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
-from layerweaver.ir.given import check_flags, given_seed
+from layerweaver.ir.documents import given_seed
+from layerweaver.ir.given import check_flags
 
 __all__ = ["traffic"]
 LOGGER = logging.getLogger("layerweaver")

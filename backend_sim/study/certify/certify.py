@@ -39,8 +39,9 @@ from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.backend_sim.traffic.stream import take_all
 from layerweaver.ir import LayerweaverError, ScenarioError
 from layerweaver.ir.clock import seconds_to_ns_nearest
+from layerweaver.ir.documents import given_seed
 from layerweaver.ir.extras import need_extra
-from layerweaver.ir.given import check_flags, given_seed
+from layerweaver.ir.given import check_flags
 from layerweaver.ir.text import counted
 
 __all__ = ["certify"]

@@ -32,7 +32,8 @@ from layerweaver.backend_sim.study.peak.search import Search, search_peak
 from layerweaver.backend_sim.study.peak.sure import shortage
 from layerweaver.backend_sim.study.processes import in_processes
 from layerweaver.ir import ScenarioError
-from layerweaver.ir.given import check_flags, given_count, given_number, given_seed
+from layerweaver.ir.documents import given_seed
+from layerweaver.ir.given import check_flags, given_count, given_number
 from layerweaver.ir.limits import MAX_CURVE, MAX_QUERIES, MAX_SEEDS, MAX_WORKERS
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from layerweaver.backend_sim.study.sweep.said import PARTED
+from layerweaver.backend_sim.results.told_by_points import PARTED
 
 __all__ = ["flat"]
 

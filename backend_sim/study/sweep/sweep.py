@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from layerweaver.backend_sim.results.told_by_points import counted_lines
 from layerweaver.backend_sim.study.processes import UNDER_MAIN, is_script
 from layerweaver.backend_sim.study.sweep.known import StudyNote
 from layerweaver.backend_sim.study.sweep.measure import Measured, measure_points
@@ -28,7 +29,6 @@ from layerweaver.backend_sim.study.sweep.objectives import (
 from layerweaver.backend_sim.study.sweep.origin import origin_of, write_origin
 from layerweaver.backend_sim.study.sweep.reading import INLINE_STUDY, read_study
 from layerweaver.backend_sim.study.sweep.result import StudyResult
-from layerweaver.backend_sim.study.sweep.said import counted_lines
 from layerweaver.backend_sim.study.sweep.search import searched
 from layerweaver.backend_sim.study.sweep.store import Store
 from layerweaver.backend_sim.study.sweep.study import Study
