@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.results.schema.run import Run
-from layerweaver.backend_sim.results.told import told_by
+from layerweaver.backend_sim.results.told import of_seeds, told_by
 from layerweaver.ir.text import figure, first_of
 
 __all__ = ["span_notes"]
@@ -39,8 +39,8 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
     if longer:
         times = first_of([text for text, _ in longer], _NAMED)
         yield (
-            f"q/s is over the time until the last completion ({times}), of which requests come in "
-            f"{figure(longer[0][1]['system']['offered_s'])} s"
+            f"q/s{of_seeds(runs)} is over the time until the last completion ({times}), of which requests "
+            f"come in {figure(longer[0][1]['system']['offered_s'])} s"
         )
 
 
@@ -64,4 +64,5 @@ def _ended_early(run: Run) -> list[str]:
         told.append(f"{tenant['name']} {when}")
     if not told:
         return []
-    return [f"requests end early: {first_of(told, _NAMED, 'tenants')}; all rates are over the whole"]
+    who = first_of(told, _NAMED, "tenants")
+    return [f"requests end early{of_seeds([run])}: {who}; all rates are over the whole"]

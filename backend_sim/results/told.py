@@ -1,14 +1,20 @@
-"""Whose words are whose where several results stand side by side."""
+"""Whose words are whose where several results, or several seeds of one, stand side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.ir.text import first_of
 
-__all__ = ["told_by"]
+__all__ = ["of_seeds", "told_by"]
 
 _NAMED = 5
+
+
+def of_seeds(runs: Sequence[Run]) -> str:
+    """What stands behind the name of figures that are of the first seed, where there are several."""
+    return " (first seed)" if any("confidence" in run for run in runs) else ""
 
 
 def told_by(names: Sequence[str], said: Sequence[Sequence[str]]) -> list[str]:

@@ -47,3 +47,7 @@ def test_lines_of_one_seed_say_so(run: Run, tmp_path: Path) -> None:
     alone, several = run("simulate", path).out, run("simulate", path, "--seeds", 2).out
     assert ("\nidle: " in alone, "\nenergy: " in alone) == (True, True)
     assert ("\nidle (first seed): " in several, "\nenergy (first seed): " in several) == (True, True)
+    overloaded = tenant.replace("100,", "1000000,").replace("ncf,", "ncf, queue: {limit: 2},")
+    path.write_text(f"npu: {npu}\nduration_s: 0.1\ntenants: [{overloaded}]\n", encoding="utf-8")
+    assert "\ndropped: a " in run("simulate", path, "--policy", "fcfs").out
+    assert "\ndropped (first seed): a " in run("simulate", path, "--policy", "fcfs", "--seeds", 2).out

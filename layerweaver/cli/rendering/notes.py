@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from layerweaver.backend_sim.results.spans import span_notes
-from layerweaver.backend_sim.results.told import told_by
+from layerweaver.backend_sim.results.told import of_seeds, told_by
 from layerweaver.cli.rendering.tables import percent
 from layerweaver.ir.units import ENERGY_COUNTS
 
@@ -22,8 +22,8 @@ _MOST_REASONS = 20
 
 
 def run_notes(run: Run) -> Iterator[str]:
-    """Idle time, energy and what is missing, in words; of several seeds the first two are of the first."""
-    first = " (first seed)" if "confidence" in run else ""
+    """Idle time, energy, what was dropped and what is missing; of several seeds most is of the first."""
+    first = of_seeds([run])
     idle = ", ".join(
         f"{cause.replace('_', ' ')} {percent(share)}"
         for cause, share in run["system"].get("idle", {}).items()
@@ -41,7 +41,8 @@ def run_notes(run: Run) -> Iterator[str]:
             f"{name} {value:.4g} ms" for name, value in tenant.get("early_stopping_ms", {}).items() if value
         ]
         if sure:
-            yield f"{tenant['name']}: with 99% confidence at most {', '.join(sure)} (MLPerf's early stopping)"
+            name, most = tenant["name"], ", ".join(sure)
+            yield f"{name}{first}: with 99% confidence at most {most} (MLPerf's early stopping)"
     yield from _dropped([run["policy"]], [run])
     yield from _some(missing_queries(run["tenants"]))
     yield from span_notes([run["policy"]], [run])
@@ -65,7 +66,7 @@ def _dropped(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
         if tenant["dropped"]
     ]
     if parts:
-        yield f"dropped: {', '.join(parts)}"
+        yield f"dropped{of_seeds(runs)}: {', '.join(parts)}"
 
 
 def comparison_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
