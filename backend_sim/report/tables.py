@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _NAMED = 6
+_BEFORE_AND_AFTER = 2
 _FIRST = ("status", "deadline_ms", "violation_rate")
 
 
@@ -79,27 +80,30 @@ def tokens_table(documents: Documents) -> Table | None:
 def changes_table(documents: Documents) -> Table | None:
     """What changes for each tenant between the two runs that the headline compares, of seeds the means.
 
-    A language model has a row for each of the times that judge it. Where many requests were dropped the
-    change of p99 is left out: those that completed may be faster for it.
+    Of two runs that share some tenants, others have the figures of the run that has them. A language model
+    has a row for each of the times that judge it. Where many requests were dropped the change of p99 is left
+    out: those that completed may be faster for it.
     """
-    before, after = compared([run.document for run in documents.runs])
-    if before is after:
+    runs = [run.document for run in documents.runs]
+    before, after = compared(runs)
+    if before is after and len(runs) == _BEFORE_AND_AFTER:
+        before, after = runs
+    served = [{tenant["name"]: tenant for tenant in averaged(run)["tenants"]} for run in (before, after)]
+    if before is after or not served[0].keys() & served[1].keys():
         return None
     names = {id(run.document): run.label for run in documents.runs}
     first, second = names[id(before)], names[id(after)]
-    before, after = averaged(before), averaged(after)
-    pairs = {
-        tenant["name"]: (tenant, other)
-        for tenant, other in zip(before["tenants"], after["tenants"], strict=True)
-    }
     rows: list[list[Cell]] = []
-    for name in (name for name in worst_first(documents.runs) if name in pairs):
-        one, two = pairs[name]
-        told = tails_tell(one, two)
-        for (what, was_ms), (_, is_ms) in zip(judged_tails(one), judged_tails(two), strict=False):
+    for name in (name for name in worst_first(documents.runs) if name in served[0] or name in served[1]):
+        both = one, two = served[0].get(name), served[1].get(name)
+        told = one is not None and two is not None and tails_tell(one, two)
+        was, now = (dict(judged_tails(tenant)) if tenant else {} for tenant in both)
+        for what in was | now:
+            was_ms, is_ms = was.get(what), now.get(what)
             change = is_ms / was_ms - 1 if was_ms and is_ms is not None and told else None
-            late = one["violation_rate"], two["violation_rate"]
-            rows.append([what, *late, was_ms, is_ms, change, one.get("status"), two.get("status")])
+            late = [tenant and tenant["violation_rate"] for tenant in both]
+            status = [tenant and tenant.get("status") for tenant in both]
+            rows.append([what, *late, was_ms, is_ms, change, *status])
     columns = (
         "tenant",
         f"late, {first}",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, apart, leaves
+from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, apart, by_tenants, leaves
 from layerweaver.backend_sim.results.schema.peak import Peak
 
 __all__ = ["mix_labels", "peak_labels"]
@@ -26,7 +26,7 @@ def mix_labels(scenarios: Sequence[object]) -> list[str]:
     for mix in mixes:
         if mix not in known:
             known.append(mix)
-    names = [name.strip() for name in apart([""] * len(known), [{}] * len(known), known)]
+    names = [name.strip() for name in apart([""] * len(known), [{}] * len(known), by_tenants(known))]
     return [names[known.index(mix)] for mix in mixes]
 
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import Run
 
-__all__ = ["NOT_OF_THE_MIX", "apart", "leaves", "policy_labels", "run_names", "setting_names"]
+__all__ = ["NOT_OF_THE_MIX", "apart", "by_tenants", "leaves", "policy_labels", "run_names", "setting_names"]
 
 NOT_OF_THE_MIX = ("policy", "policies", "files", "plugins", "folder")
 """Keys of a scenario that say nothing of what is served."""
@@ -34,7 +34,7 @@ def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
             runs, _short(_known([run["policy"] for run in runs], list(map(_file_of, runs)))), strict=True
         )
     ]
-    shared = [_shared(run, versions) for run, versions in zip(runs, _versions(runs), strict=True)]
+    shared = by_tenants([_shared(run, versions) for run, versions in zip(runs, _versions(runs), strict=True)])
     for fact, run, file in zip(shared, runs, files or [""] * len(runs), strict=True):
         rate = run.get("system", {}).get("offered_qps")
         fact |= {"offered": "" if rate is None else f"at {rate:.4g} q/s", "file": file}
@@ -152,7 +152,7 @@ def _differs(key: str, value: str | None, facts: Sequence[Mapping[str, str]]) ->
 
 
 def _told(key: str, value: str) -> str:
-    if key in _LAST or key.startswith(_VERSION):
+    if key in _LAST or key.startswith((_VERSION, _TENANT)):
         return value
     if key == _FILE:
         return value or "(installed)"
@@ -169,7 +169,24 @@ def _shared(run: Run, versions: Mapping[str, str]) -> dict[str, str]:
     return facts | dict(leaves(scenario))
 
 
-_VERSION = "version of "
+_VERSION, _TENANT = "version of ", "tenant "
+
+
+def by_tenants(facts: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Facts in which a tenant that only some of the scenarios have is one fact, not one for each of its keys.
+
+    Args:
+        facts: Of every scenario, among others its :func:`leaves`.
+    """
+    served = [{value for key, value in fact.items() if key == f"tenants.{value}.name"} for fact in facts]
+    stated = [names for names in served if names]  # older results do not state their scenario
+    some = sorted(set().union(*stated) - set(stated[0]).intersection(*stated)) if stated else []
+    keys = tuple(f"tenants.{name}." for name in some)
+    return [
+        {key: value for key, value in fact.items() if not (keys and key.startswith(keys))}
+        | {f"{_TENANT}{name}": f"{'with' if name in names else 'without'} {name}" for name in some if names}
+        for fact, names in zip(facts, served, strict=True)
+    ]
 
 
 def _versions(runs: Sequence[Run]) -> list[dict[str, str]]:

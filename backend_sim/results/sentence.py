@@ -125,7 +125,7 @@ def peak_sentence(document: Peak) -> str:
         return "No search has ended."
     best = max(document["results"], key=lambda row: row["peak_qps"] or 0.0)
     if not best["peak_qps"]:
-        return "No policy meets its deadlines at any rate."
+        return "No policy meets its deadlines at any rate tried."
     share = best.get("share_of_bound")
     text = f"{best['policy']} carries the highest load: {quantity(best['peak_qps'])} queries per second"
     if share:
@@ -189,14 +189,14 @@ def verdict_sentence(runs: Sequence[Run], names: Sequence[str] = ()) -> str:
     if stp > _VISIBLE:
         gains.append(f"raised system throughput by {_percent(stp)}")
     if not gains:
-        return f"{load}, {one} and {other}{_elsewhere(woven, base)} do not differ visibly."
+        return f"{load}, {one} and {other}{_elsewhere(woven, base, ',')} do not differ visibly."
     return f"{load}, {one} {' and '.join(gains)} against {other}{_elsewhere(woven, base)}."
 
 
-def _elsewhere(woven: Run, base: Run) -> str:
-    """The load of the run that is compared with, where it is another."""
+def _elsewhere(woven: Run, base: Run, closed: str = "") -> str:
+    """The load of the run that is compared with, where it is another, and what closes it."""
     load, other = offered_text(woven, of_bound=False), offered_text(base, of_bound=False)
-    return f", at {other}" if load != other else ""
+    return f", at {other}{closed}" if load != other else ""
 
 
 def _changed(verb: str, tenant: str, before_ms: float, after_ms: float) -> str:

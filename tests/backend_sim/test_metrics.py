@@ -297,7 +297,7 @@ def test_the_sentence_of_a_peak_search() -> None:
     said = peak_sentence({"bound_qps": 40_000.0, "results": rows})
     assert said == "edf carries the highest load: 33,000 queries per second, 80% of the bound."
     nothing = peak_sentence({"bound_qps": 1.0, "results": [rows[0] | {"peak_qps": 0.0}]})
-    assert nothing == "No policy meets its deadlines at any rate."
+    assert nothing == "No policy meets its deadlines at any rate tried."
     assert peak_sentence({"bound_qps": 1.0, "results": []}) == "No search has ended."
 
 

@@ -1,0 +1,56 @@
+"""Results of which one has a tenant more: what they are called, and what changed for the others."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from layerweaver.backend_sim.report.page import build_report
+from layerweaver.backend_sim.report.tables import changes_table
+from layerweaver.backend_sim.results.naming import run_names
+from layerweaver.backend_sim.results.reading import read_documents
+from layerweaver.backend_sim.results.sentence import verdict_sentence
+from layerweaver.backend_sim.study.simulate import simulate
+
+
+def _tenant(name: str, qps: float) -> dict[str, Any]:
+    arrival = {"kind": "poisson", "qps": qps, "seed": 1}
+    return {"name": name, "model": "zoo:ncf", "deadline_ms": 5, "arrival": arrival}
+
+
+def _run(*names: str) -> Any:
+    tenants = [_tenant(name, 300) for name in names]
+    return simulate({"npu": "memory-centric", "duration_s": 0.2, "tenants": tenants}, "fcfs")
+
+
+def test_a_tenant_that_only_one_run_has_is_one_fact_of_its_name() -> None:
+    before, after = _run("a", "b"), _run("a", "b", "more")
+    assert run_names([before, after]) == ["fcfs without more", "fcfs with more"]
+    assert run_names([before, _run("a", "c")]) == [
+        "fcfs with b without c",
+        "fcfs without b with c",
+    ]
+
+
+def test_the_table_of_changes_has_tenants_that_only_one_run_has() -> None:
+    for names in (("a",), ("a", "more")), (("a", "more"), ("a",)):
+        table = changes_table(read_documents([_run(*some) for some in names]))
+        assert table is not None
+        rows = {str(row[0]): row[1:] for row in table.rows}
+        assert list(rows) == ["a", "more"]
+        assert [cell is None for cell in rows["a"]] == [False] * 7
+        missing = names.index(("a",))
+        shares, times, status = rows["more"][:2], rows["more"][2:4], rows["more"][5:]
+        for pair in (shares, times, status):
+            assert (pair[missing] is None, pair[1 - missing] is None) == (True, False)
+        assert rows["more"][4] is None
+    assert changes_table(read_documents([_run("a"), _run("b")])) is None
+    assert "tenant by tenant" in build_report([_run("a"), _run("a", "more")])
+
+
+def test_a_load_within_a_sentence_is_closed() -> None:
+    one = _run("a")
+    other = copy.deepcopy(one)
+    other["system"]["offered_qps"] = 2 * one["system"]["offered_qps"]
+    said = verdict_sentence([one, other], ["fcfs", "fcfs twice"])
+    assert "per second, do not differ visibly." in said
