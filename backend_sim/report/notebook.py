@@ -145,7 +145,7 @@ def _tenant_rows(runs: tuple[LabelledRun, ...]) -> list[dict[str, Value]]:
     tokens = any("llm" in tenant for run in runs for tenant in run.tenants)
     metrics = (*tenant_metrics(), *(TOKEN_METRICS if tokens else ()))
     for run in runs:
-        spreads = run.document.get("confidence")
+        spreads, means = run.document.get("confidence"), run.document.get("means")
         for index, tenant in enumerate(run.tenants):
             row: dict[str, Value] = {"policy": run.label, "tenant": tenant["name"]}
             for metric in shown(metrics, Shown.FRAME):
@@ -155,6 +155,8 @@ def _tenant_rows(runs: tuple[LabelledRun, ...]) -> list[dict[str, Value]]:
                     low, high = metric.interval(spread)
                     row[metric.column] = row[metric.column] if low is None else metric.mean(spread)
                     row |= {f"{metric.column}_low": low, f"{metric.column}_high": high}
+                elif means and metric.key in means["tenants"][index]:
+                    row[f"{metric.column}_mean"] = means["tenants"][index][metric.key]
             rows.append(row)
     return rows
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import cast
 
-from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, system_metrics, tenant_metrics
+from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.naming import run_names
+from layerweaver.backend_sim.results.repetitions import OF_THE_WORST
 from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, Value, shown
 from layerweaver.backend_sim.results.schema.peak import Spread
-from layerweaver.backend_sim.results.schema.run import Confidence, Difference, Run
+from layerweaver.backend_sim.results.schema.run import Confidence, Difference, Means, Run
 
-__all__ = ["confidence", "differences", "spread", "t95"]
+__all__ = ["confidence", "differences", "means", "spread", "t95"]
 
 _T95 = (0.0, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
@@ -66,6 +68,50 @@ def confidence(documents: Sequence[Run]) -> Confidence:
         tenants.append({"name": first["name"], **spreads})
     system = _spreads(system_metrics(), [run["system"] for run in documents])
     return {"level": 0.95, "tenants": tenants, "system": system}
+
+
+def means(documents: Sequence[Run]) -> Means:
+    """Means over the repetitions of the figures that have no interval and differ between them, by CSV column.
+
+    What is stated, and what the worst repetition says, has none. A part that a mapping lacks, such as a mode
+    that a repetition never took, counts as 0.
+    """
+    tenants = [[run["tenants"][index] for run in documents] for index in range(len(documents[0]["tenants"]))]
+    metrics = [(*tenant_metrics(), *(TOKEN_METRICS if "llm" in own[0] else ())) for own in tenants]
+    return {
+        "run": _means([(RUN_METRICS, documents)])[0],
+        "tenants": _means(list(zip(metrics, tenants, strict=True))),
+        "system": _means([(system_metrics(), [run["system"] for run in documents])])[0],
+    }
+
+
+def _means(
+    things: Sequence[tuple[Sequence[Metric], Sequence[Mapping[str, object]]]],
+) -> list[dict[str, float]]:
+    """Of several things the means of the figures that differ between the repetitions of any of them."""
+    means_of, differing = list[dict[str, float]](), set[str]()
+    for metrics, documents in things:
+        rows = [_unspread(metrics, document) for document in documents]
+        whole = {metric.key for metric in metrics}
+        own: dict[str, float] = {}
+        for name in dict.fromkeys(chain.from_iterable(rows)):
+            values = [row.get(name, None if name in whole else 0.0) for row in rows]
+            known = [value for value in values if value is not None]
+            if len(set(values)) > 1:
+                differing.add(name)
+            own[name] = math.fsum(known) / len(known)
+        means_of.append(own)
+    return [{name: mean for name, mean in own.items() if name in differing} for own in means_of]
+
+
+def _unspread(metrics: Sequence[Metric], document: Mapping[str, object]) -> dict[str, float]:
+    """The figures of a document that no interval is given of."""
+    cells = chain.from_iterable(
+        metric.cells(document)
+        for metric in metrics
+        if Shown.SPREAD not in metric.shown and metric.key not in OF_THE_WORST
+    )
+    return {name: value for name, value in cells if isinstance(value, (int, float))}
 
 
 def differences(runs: Sequence[Run]) -> list[Difference]:

@@ -35,9 +35,10 @@ def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
     """A result as flat rows: one per run and tenant, or of a peak search one per policy.
 
     Columns are the metrics' keys; of repetitions with other seeds, each is the mean and has ``KEY_low`` and
-    ``KEY_high`` beside it, its 95% interval; what has no interval is the first repetition's. Wall times and
-    dates (the key ``run``) are left out, so equal input gives equal files. The first row of each run has in
-    :data:`ORIGIN` what it takes to run it again.
+    ``KEY_high`` beside it, its 95% interval; where ``KEY_mean`` stands beside it, it is the first
+    repetition's and that the mean of all; status, verdict, reasons and what is missing are the worst
+    repetition's. Wall times and dates (the key ``run``) are left out, so equal input gives equal files. The
+    first row of each run has in :data:`ORIGIN` what it takes to run it again.
     """
     if "results" in document:
         peak = cast("Peak", document)
@@ -56,17 +57,19 @@ def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
         head: dict[str, Value] = {"policy": run["policy"], **option_cells(run), "npu": str(run["npu"])}
         if "seed" in run:
             head["seed"] = run["seed"]
-        spreads = run.get("confidence")
-        system = _cells(system_metrics(), run["system"], spreads and spreads["system"])
+        spreads, means = run.get("confidence"), run.get("means")
+        system = _cells(
+            system_metrics(), run["system"], spreads and spreads["system"], means and means["system"]
+        )
         own: list[dict[str, Value]] = []
         for index, tenant in enumerate(run["tenants"]):
-            spread = spreads and spreads["tenants"][index]
+            spread, mean = spreads and spreads["tenants"][index], means and means["tenants"][index]
             own.append(
                 head
-                | _cells(RUN_METRICS, run, None)
+                | _cells(RUN_METRICS, run, None, means and means["run"])
                 | {"name": tenant["name"]}
-                | _cells(tenant_metrics(), tenant, spread)
-                | (_cells(TOKEN_METRICS, tenant, spread) if "llm" in tenant else {})
+                | _cells(tenant_metrics(), tenant, spread, mean)
+                | (_cells(TOKEN_METRICS, tenant, spread, mean) if "llm" in tenant else {})
                 | {f"system.{key}": value for key, value in system.items()}
             )
         rows += _with_origin(own, run)
@@ -89,11 +92,18 @@ def _with_origin(rows: list[dict[str, Value]], document: Mapping[str, object]) -
 
 
 def _cells(
-    metrics: Sequence[Metric], document: Mapping[str, object], spread: Mapping[str, object] | None
+    metrics: Sequence[Metric],
+    document: Mapping[str, object],
+    spread: Mapping[str, object] | None,
+    means: Mapping[str, float] | None,
 ) -> dict[str, Value]:
+    """The columns of some metrics, over repetitions each with its interval or, of the first one, the mean."""
     cells: dict[str, Value] = {}
     for metric in metrics:
-        cells.update(metric.cells(document))
+        for key, value in metric.cells(document):
+            cells[key] = value
+            if means and key in means:
+                cells[f"{key}_mean"] = means[key]
         if spread and Shown.SPREAD in metric.shown:
             low, high = metric.interval(spread)
             mean = cells.get(metric.key) if low is None else metric.mean(spread)

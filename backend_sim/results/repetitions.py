@@ -9,10 +9,13 @@ from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.system import System
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 
-__all__ = ["STATUSES", "averaged", "judge_by_worst", "slowest", "tell_missing"]
+__all__ = ["OF_THE_WORST", "STATUSES", "averaged", "judge_by_worst", "slowest", "tell_missing"]
 
 STATUSES = ("late", "too_short", "met")
 """From the worst on."""
+
+OF_THE_WORST = ("missing_queries", "missing_s")
+"""Figures of a tenant that are of its worst repetition, as its status is."""
 
 
 def judge_by_worst(repetitions: Sequence[Run], document: Run) -> None:
@@ -29,7 +32,8 @@ def judge_by_worst(repetitions: Sequence[Run], document: Run) -> None:
         place = min(range(len(judged)), key=lambda number: _badness(judged[number]))
         worst = judged[place]
         tenant["status"], tenant["verdict"] = worst.get("status"), worst.get("verdict")
-        tenant["missing_queries"], tenant["missing_s"] = worst.get("missing_queries"), worst.get("missing_s")
+        for key in OF_THE_WORST:
+            tenant[key] = worst.get(key)  # type: ignore[literal-required]
         reasons = list(worst.get("reasons", ()))
         tenant["reasons"] = (
             [f"seed {place + 1} of {len(judged)}: {reasons[0]}", *reasons[1:]] if reasons else []

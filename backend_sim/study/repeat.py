@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerweaver.backend_sim.engine.loop import is_compiled
-from layerweaver.backend_sim.results.confidence import confidence
+from layerweaver.backend_sim.results.confidence import confidence, means
 from layerweaver.backend_sim.results.document import run_document
 from layerweaver.backend_sim.results.repetitions import judge_by_worst, tell_missing
 from layerweaver.backend_sim.results.schema import run as schema
@@ -230,6 +230,7 @@ def _joined(
     if asked.seeds > 1:
         document["seeds"] = len(documents)
         document["confidence"] = confidence(documents)
+        document["means"] = means(documents)
         judge_by_worst(documents, document)
     seconds = sum(item.seconds for item in repetitions)
     layers = sum(item["layers_executed"] for item in documents)

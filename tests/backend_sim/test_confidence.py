@@ -9,11 +9,17 @@ import pytest
 from layerweaver.backend_sim.report.notebook import as_result
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.results.confidence import confidence, differences
-from layerweaver.backend_sim.results.files import result_rows
+from layerweaver.backend_sim.results.document import run_document
+from layerweaver.backend_sim.results.files import ORIGIN, result_rows
 from layerweaver.backend_sim.results.metrics import tenant_metrics
+from layerweaver.backend_sim.results.repetitions import OF_THE_WORST
 from layerweaver.backend_sim.results.spreads import spread_tables, spread_text
+from layerweaver.backend_sim.run.run import run_once
+from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
+from layerweaver.backend_sim.study.inputs import as_prepared
 from layerweaver.backend_sim.study.peak.peak import peak
-from layerweaver.backend_sim.study.simulate import compare
+from layerweaver.backend_sim.study.simulate import compare, simulate
+from layerweaver.scheduler.policies import load_policy
 
 
 def _run(policy: str, rates: list[float], utilization: list[float]) -> Any:
@@ -103,3 +109,33 @@ def test_peaks_have_intervals_and_differences(make_scenario: Any) -> None:
         [b - a for a, b in zip(fcfs["peaks_qps"], edf["peaks_qps"], strict=True)]
     )
     assert "differences" not in peak(make_scenario(), ["fcfs", "edf"], queries=600)
+
+
+def test_a_row_over_seeds_says_of_every_figure_whose_it_is(make_scenario: Any) -> None:
+    scenario = make_scenario()
+    document: Any = simulate(scenario, "layerweaver+", seeds=3)
+    prepared, policy = as_prepared(scenario), load_policy("layerweaver+")
+    requests = [TrafficRequest(replica=replica) for replica in range(3)]
+    seeds: list[Any] = [run_document(run_once(prepared, policy, request)) for request in requests]
+    alone = [result_rows(one) for one in seeds]
+    for place, row in enumerate(result_rows(document)):
+        singles = [rows[place] for rows in alone]
+        for key in {key for one in singles for key in one} - set(ORIGIN) - set(OF_THE_WORST):
+            values = [one.get(key) for one in singles]
+            numbers = [value for value in values if isinstance(value, (int, float))]
+            if not numbers or key == "seed":
+                continue
+            if f"{key}_low" in row:
+                assert row[key] == pytest.approx(sum(numbers) / len(numbers))
+            elif f"{key}_mean" in row:
+                assert row.get(key) == values[0]
+                assert row[f"{key}_mean"] == pytest.approx(sum(numbers) / 3)
+            else:
+                assert set(values) == {row[key]}, key
+    assert sum(key.endswith("_mean") for key in row) > 10
+    frame = as_result(document).rows()[0]
+    first = document["means"]["tenants"][0]
+    assert (
+        frame["completed_mean"] == first["completed"] == sum(s["tenants"][0]["completed"] for s in seeds) / 3
+    )
+    assert "means" not in simulate(scenario, "layerweaver+")

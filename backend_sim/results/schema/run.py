@@ -16,7 +16,7 @@ from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.backend_sim.run.groups import Group
 from layerweaver.ir.limits import MAX_TENANTS
 
-__all__ = ["MAX_RATE_FACTOR", "Comparison", "Confidence", "Difference", "Run"]
+__all__ = ["MAX_RATE_FACTOR", "Comparison", "Confidence", "Difference", "Means", "Run"]
 
 _P = Shown.PAGE
 
@@ -31,6 +31,14 @@ class Confidence(TypedDict):
     level: float
     tenants: list[dict[str, object]]
     system: dict[str, object]
+
+
+class Means(TypedDict):
+    """Means over repetitions of the figures without an interval that differ between them, by CSV column."""
+
+    run: dict[str, float]
+    tenants: list[dict[str, float]]
+    system: dict[str, float]
 
 
 @with_config(LENIENT)
@@ -60,6 +68,7 @@ class Run(TypedDict):
     npus: NotRequired[list[PoolNpu]]
     groups: NotRequired[list[Group]]
     confidence: NotRequired[Confidence]
+    means: NotRequired[Means]
     notes: NotRequired[list[str]]
     warnings: NotRequired[list[str]]
     interrupted: NotRequired[bool]

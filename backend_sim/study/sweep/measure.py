@@ -50,7 +50,7 @@ _PREPARED = 64
 _LONGEST_REASON = 1000
 _OWN_POLICY = "layerweaver+"
 _LEFT_OUT = {
-    *("run", "details", "scenario", "npus", "groups", "interrupted", "confidence"),
+    *("run", "details", "scenario", "npus", "groups", "interrupted", "confidence", "means"),
     "rate_factor",
 }
 
