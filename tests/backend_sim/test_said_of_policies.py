@@ -59,6 +59,17 @@ def test_a_peak_says_of_which_policies_its_words_are(make_scenario: Any) -> None
     assert sum("edf" in text for text in (*alone["warnings"], *alone["notes"])) == 0
 
 
+def test_a_peak_of_one_tenant_says_what_the_others_offer(make_scenario: Any) -> None:
+    arrival = {"kind": "poisson", "qps": 120, "seed": 2}
+    keys = make_scenario(tenants=[{}, {"arrival": arrival}])
+    told = (
+        "only the rate of vision is scaled, in the bound, too: of every rate here 120 q/s are of the others"
+    )
+    alone: Any = peak(keys, ["fcfs"], queries=60, tenant="vision")
+    assert told in alone["notes"]
+    assert told not in peak(keys, ["fcfs"], queries=60).get("notes", ())
+
+
 def test_rows_of_a_peak_have_the_options_of_their_policies(make_scenario: Any) -> None:
     policies: list[Any] = [{"name": "layerweaver+", "margin_us": 200.0}, "fcfs"]
     document: Any = peak(make_scenario(), policies, queries=60)

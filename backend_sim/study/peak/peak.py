@@ -256,7 +256,7 @@ def peak(
     if warnings := [*peak_warnings(plan, seeds), *of_policies, *unsure]:
         document["warnings"] = warnings
     of_policies = told_by(names, [[*policy_notes(prepared, policy)] for policy in policies_run])
-    if notes := [*peak_notes(prepared), *of_policies]:
+    if notes := [*peak_notes(plan), *of_policies]:
         document["notes"] = notes
     if any(search is None or search.interrupted for search in found):
         document["interrupted"] = True

@@ -243,10 +243,17 @@ def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
             )
 
 
-def peak_notes(prepared: PreparedScenario) -> Iterator[str]:
-    """What runs of the scenario note, and of whose batches and iterations the bound is."""
+def peak_notes(plan: PeakPlan) -> Iterator[str]:
+    """What runs of the scenario note, whose rate is scaled, and whose batches and iterations the bound takes."""
+    prepared = plan.prepared
     yield from prepared.notes
     tenants = prepared.scenario.spec.tenants
+    if plan.only is not None and len(tenants) > 1:
+        others_qps = math.fsum(rate for index, rate in enumerate(plan.rates_qps) if index != plan.only)
+        yield (
+            f"only the rate of {tenants[plan.only].name} is scaled, in the bound, too: of every rate here "
+            f"{others_qps:,.4g} q/s are of the others"
+        )
     if shared := [tenant.name for tenant in tenants if tenant.is_llm or max(tenant.batch_sizes()) > 1]:
         yield (
             f"the bound takes batches and iterations of {first_of(shared, _NAMED, 'tenants')} as full; where "

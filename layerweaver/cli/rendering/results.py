@@ -204,7 +204,9 @@ def peak_table(document: Peak) -> Table:
     columns = [("policy", "left"), ("peak q/s", "right"), ("95% interval", "right"), ("of bound", "right")]
     columns += [("status", "left"), ("bracket q/s", "right"), ("trials", "right")]
     bound = rate(document["bound_qps"])
-    grid = table(f"peak rate; bound {bound} q/s at the mix as stated (of a run: as it arrived)", columns)
+    only = document.get("search", {}).get("tenant")
+    mix = "at the mix as stated" if only is None else f"with {only} scaled alone"
+    grid = table(f"peak rate; bound {bound} q/s {mix} (of a run: as it arrived)", columns)
     for row in document["results"]:
         low, high = row["bracket_qps"] or (None, None)
         grid.add_row(
