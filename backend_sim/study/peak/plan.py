@@ -244,7 +244,7 @@ def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
 
 
 def peak_notes(plan: PeakPlan) -> Iterator[str]:
-    """What runs of the scenario note, whose rate is scaled, and whose batches and iterations the bound takes."""
+    """What runs of the scenario note, whose rate is scaled, and whose batches are full in the bound."""
     prepared = plan.prepared
     yield from prepared.notes
     tenants = prepared.scenario.spec.tenants
