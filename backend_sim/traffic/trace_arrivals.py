@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterator
 from fractions import Fraction
@@ -22,6 +23,8 @@ from layerweaver.ir.text import first_of
 __all__ = ["TraceArrivals"]
 
 _NAMED = 3
+_CLOCKS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+"""Clocks that recorders have, with their seconds."""
 _LEAST_TOLD = 20
 """Of fewer requests it is not told that they come at one moment."""
 _MAX_SORTED = 50_000_000
@@ -82,7 +85,7 @@ class TraceArrivals(TimeStream):
         self._offset_ns = 0
         self.counts_tokens = False
         self.pass_queries: int | None = None
-        self._given, self._tied, self._whole_seconds = 0, 0, True
+        self._given, self._tied, self._tick_ns = 0, 0, 0
         self._seen: set[str] = set()
         self._file_rows, self._file_ns = 0, 0
         self._prompts, self._outputs, self._lines = array("q"), array("q"), array("q")
@@ -239,12 +242,12 @@ class TraceArrivals(TimeStream):
         return self._scaled(np.array(piece, np.int64) + self._offset_ns)
 
     def _look_at(self, piece: list[int]) -> None:
-        """Count requests that come at one moment, and whether moments are whole seconds."""
+        """Count requests that come at one moment, and find what all moments are multiples of."""
         self._given += len(piece)
         times = np.array(piece, np.int64)
         same = np.concatenate(([False], times[1:] == times[:-1], [False]))
         self._tied += int(np.count_nonzero(same[1:] | same[:-1]))
-        self._whole_seconds &= not (times % NS_PER_S).any()
+        self._tick_ns = math.gcd(self._tick_ns, int(np.gcd.reduce(times)))
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -252,13 +255,18 @@ class TraceArrivals(TimeStream):
         found = []
         if self.pass_queries is not None and (missing := sorted((self._tenants or frozenset()) - self._seen)):
             found.append(f"no row of its trace is of {first_of(missing, _NAMED)}")
-        coarse = self._whole_seconds and not self._spread_ns
-        if coarse and self._given >= _LEAST_TOLD and self._tied > self._given / 2:
+        clock, seconds = self._clock()
+        if seconds and not self._spread_ns and self._given >= _LEAST_TOLD and self._tied > self._given / 2:
             found.append(
-                f"{self._tied:,} of {self._given:,} requests of its trace come in one second with others, "
-                "and so at once; spread_ms: 1000 spreads them over it"
+                f"{self._tied:,} of {self._given:,} requests of its trace come in one {clock} with others, "
+                f"and so at once; spread_ms: {1000 * seconds} spreads them over it"
             )
         return tuple(found)
+
+    def _clock(self) -> tuple[str, int]:
+        """The coarsest clock that gives all moments read so far, and its seconds; 0 if none is as coarse."""
+        tick_ns = self._tick_ns or NS_PER_S
+        return next(((name, s) for name, s in _CLOCKS if tick_ns % (s * NS_PER_S) == 0), ("", 0))
 
     def _begin_again(self) -> None:
         gap = self._gap_ns()

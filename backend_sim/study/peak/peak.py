@@ -113,7 +113,7 @@ def search_one(
             tried(len(points))
         return passed
 
-    search = search_peak(passes, plan.resolution, ceiling=1.0)
+    search = search_peak(passes, plan.resolution, ceiling=1.0, lowest=plan.lowest)
     if replica == 0 and not search.interrupted:
         complete = [point["qps"] for point in points if not point["stopped_early"]]
         for share in (step / plan.curve for step in range(1, plan.curve + 1)):
@@ -178,7 +178,7 @@ def peak(
         tenant: Scale only this tenant's rate; all tenants must still meet their percentiles.
         seed: Replaces all seeds by ones derived from it.
         workers: Processes.
-        resolution: Width of the final bracket as a share of the bound.
+        resolution: Width of the final bracket as a share of the bound; low peaks are told to a tenth.
         curve: Also run so many evenly spaced loads up to the bound to their ends, for curves over load; they
             are among ``trial_points`` and not among ``trials``.
         skip_bad_rows: Leave bad rows of traces out.

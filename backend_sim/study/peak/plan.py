@@ -12,6 +12,7 @@ from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_sourc
 from layerweaver.backend_sim.scenario.checks import check_rates
 from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
+from layerweaver.backend_sim.study.peak.search import LOWEST
 from layerweaver.backend_sim.traffic.modulated import RampSpec
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
@@ -52,6 +53,14 @@ class PeakPlan:
     seed: int | None
     resolution: float
     curve: int = 0
+
+    @property
+    def lowest(self) -> float:
+        """The share of the bound down to which loads are tried: half of the stated load, if that is low.
+
+        A trace whose requests come in few of its moments has a mean rate far below what it asks for then.
+        """
+        return min(LOWEST, 0.5 / self.bound_factor)
 
     def scaled_qps(self, share: float) -> tuple[float, ...]:
         """Rates of all tenants at a share of the bound."""

@@ -15,9 +15,11 @@ from itertools import pairwise
 
 from layerweaver.backend_sim.results.schema.peak import TrialPoint
 
-__all__ = ["Search", "Trial", "search_peak"]
+__all__ = ["LOWEST", "Search", "Trial", "search_peak"]
 
-_LOWEST = 1 / 1024
+LOWEST = 1 / 1024
+_FINER = 0.1
+"""Of low peaks, which the resolution is too coarse for, the bracket is as narrow a part."""
 _ABOVE = (0.75, 0.875, 0.625, 0.8125, 0.9375, 0.6875)
 """Where to look once no lower load passes: batches that wait for company may fill in time only then."""
 
@@ -56,13 +58,16 @@ class Search:
     interrupted: bool = False
 
 
-def search_peak(passes: Callable[[float], bool], resolution: float, ceiling: float = 64.0) -> Search:
+def search_peak(
+    passes: Callable[[float], bool], resolution: float, ceiling: float = 64.0, lowest: float = LOWEST
+) -> Search:
     """Find the largest load that passes. Ctrl-C during a trial ends the search with what it knows.
 
     Args:
         passes: Whether a load, as a share of the bound, passes.
-        resolution: Width of the final bracket.
+        resolution: Width of the final bracket, which is narrower at low loads.
         ceiling: No load above is tried; a power of two.
+        lowest: Halving ends at the first load that is as low.
     """
     trials: list[Trial] = []
 
@@ -72,7 +77,7 @@ def search_peak(passes: Callable[[float], bool], resolution: float, ceiling: flo
         return passed
 
     try:
-        low, high = _bracket(attempt, resolution, ceiling, trials)
+        low, high = _bracket(attempt, resolution, ceiling, lowest, trials)
         interrupted = False
     except KeyboardInterrupt:
         low = max((trial.share for trial in trials if trial.passed), default=0.0)
@@ -86,7 +91,11 @@ def search_peak(passes: Callable[[float], bool], resolution: float, ceiling: flo
 
 
 def _bracket(
-    attempt: Callable[[float], bool], resolution: float, ceiling: float, trials: Sequence[Trial]
+    attempt: Callable[[float], bool],
+    resolution: float,
+    ceiling: float,
+    lowest: float,
+    trials: Sequence[Trial],
 ) -> tuple[float, float]:
     """The final bracket; ``attempt`` adds to ``trials``."""
     low, high = 0.0, math.inf
@@ -99,11 +108,11 @@ def _bracket(
             probe *= 2
         else:
             high = probe
-            if low > 0 or probe <= _LOWEST:
+            if low > 0 or probe <= lowest:
                 break
             probe /= 2
     while True:
-        while math.isfinite(high) and low > 0 and high - low > resolution:
+        while math.isfinite(high) and low > 0 and high - low > min(resolution, _FINER * high):
             middle = (low + high) / 2
             low, high = (middle, high) if attempt(middle) else (low, middle)
         if not math.isfinite(high):
