@@ -10,6 +10,7 @@ from layerweaver.frontend.node.values import text
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.expressions import parse_dim, solve
+from layerweaver.frontend.resolve.fixed_batch import fixed_batch
 from layerweaver.frontend.resolve.names import nearest_name, without_placeholders
 from layerweaver.ir.errors import ModelError
 from layerweaver.ir.text import counted
@@ -278,15 +279,6 @@ class _Binder:
         return extent
 
 
-def _guessed(name: str, shape: tuple[int, ...], batch: int | None) -> str:
-    """That a fixed extent is taken as the batch, which nothing in the file says."""
-    return (
-        f"input {name}, {text(shape)}: its first extent is taken as the batch, so batch {batch} is "
-        f"{batch} / {shape[0]} of the file's work; if it is another axis, name it in the file "
-        "(tokens, steps) and bind it with --dim"
-    )
-
-
 def check_names(model: OnnxModel, options: ImportOptions) -> None:
     """Refuse dimensions and shapes of what the model does not have.
 
@@ -326,9 +318,6 @@ def bind(model: OnnxModel, options: ImportOptions) -> Binding:
             )
         actual = 1
     if actual is None:
-        ranked = [(name, shape) for name, shape in bound.items() if shape]
-        ranked = [(name, shape) for name, shape in ranked if len(shape) > 1] or ranked
-        actual = ranked[0][1][0] if ranked else 1
-        if actual > 1 and options.batch not in {None, actual}:
-            binder.warnings.append(_guessed(*ranked[0], options.batch))
+        actual, warning = fixed_batch(model, bound, binder.known, options.batch)
+        binder.warnings += filter(None, [warning])
     return Binding(bound, binder.known, pinned, max(actual, 1), tuple(binder.warnings))

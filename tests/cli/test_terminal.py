@@ -212,6 +212,8 @@ def test_inspect_says_how_long_and_how_many() -> None:
     for columns in ("40", "80"):
         shown = " ".join(layerweaver("inspect", "zoo:ncf", "--npu", "tpu-v3", COLUMNS=columns).stdout.split())
         assert re.search(r"[\d.e-]+ ms alone, [\d.,e+]+ inferences/s", shown)
+    several = layerweaver("inspect", "zoo:ncf", "--npu", "tpu-v3", "--batch", "8").stdout
+    assert re.search(r" ms alone for a batch of 8, [\d.,e+]+ inferences/s", " ".join(several.split()))
 
 
 def test_inspect_says_whose_bytes_and_which_unit() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import NodeProto, TensorProto, helper
 
 from layerweaver.frontend.importer import import_model
 from layerweaver.frontend.options import ImportOptions
@@ -103,25 +104,52 @@ def test_the_axis_that_grows(import_text: Import, case: str) -> None:
     _same(one.with_batch(6), many)
 
 
+def _saved(folder: Path, node: NodeProto, x: list[int], y: list[int], **weights: list[int]) -> Path:
+    """A file of one node, whose axes have no names."""
+    graph = helper.make_graph(
+        [node],
+        "fixed",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, y)],
+        [
+            helper.make_tensor(name, TensorProto.FLOAT, dims, [0.0] * math.prod(dims))
+            for name, dims in weights.items()
+        ],
+    )
+    onnx.save(helper.make_model(graph), folder / "fixed.onnx")
+    return folder / "fixed.onnx"
+
+
 @pytest.mark.parametrize(
-    ("batch", "share"), [(None, None), (1, "batch 1 is 1 / 20 of"), (4, "4 / 20"), (20, None)]
+    ("batch", "taken"), [(None, None), (1, "batch 1 is 1 / 20 of"), (4, "4 / 20"), (20, None)]
 )
 def test_a_fixed_first_extent_that_is_taken_as_the_batch_is_told(
-    batch: int | None, share: str | None, tmp_path: Path
+    batch: int | None, taken: str | None, tmp_path: Path
 ) -> None:
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "fixed",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [20, 2, 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [20, 2, 4])],
-        [helper.make_tensor("w", TensorProto.FLOAT, [8, 4], [0.0] * 32)],
-    )
-    onnx.save(helper.make_model(graph), tmp_path / "fixed.onnx")
-    imported = import_model(tmp_path / "fixed.onnx", ImportOptions(batch=batch))
+    path = _saved(tmp_path, helper.make_node("MatMul", ["x", "w"], ["y"]), [20, 2, 8], [20, 2, 4], w=[8, 4])
+    imported = import_model(path, ImportOptions(batch=batch))
+    assert imported.batch == (batch or 20)
     told = [text for text in imported.warnings if "taken as the batch" in text]
-    if share is None:
+    if taken is None:
         assert told == []
     else:
         assert len(told) == 1
         assert "input x, 20x2x8: its first extent is taken as the batch" in told[0]
-        assert share in told[0]
+        assert taken in told[0]
+
+
+def test_an_extent_that_is_summed_over_is_no_batch(tmp_path: Path) -> None:
+    gemm = helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)
+    path = _saved(tmp_path, gemm, [64, 5], [5, 48], w=[64, 48])
+    for batch, macs in ((None, 5 * 48 * 64), (1, 5 * 48 * 64), (4, 4 * 5 * 48 * 64)):
+        graph = import_model(path, ImportOptions(batch=batch))
+        assert (graph.batch, graph.macs, graph.warnings) == (batch or 1, macs, ())
+
+
+@pytest.mark.parametrize(("layout", "batch"), [(0, 3), (1, 20)])
+def test_a_recurrent_layer_says_which_axis_is_the_batch(layout: int, batch: int, tmp_path: Path) -> None:
+    lstm = helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=4, layout=layout)
+    path = _saved(tmp_path, lstm, [20, 3, 8], [20, 1, 3, 4], w=[1, 16, 8], r=[1, 16, 4])
+    graph = import_model(path, ImportOptions())
+    assert graph.batch == batch
+    assert import_model(path, ImportOptions(batch=1)).macs * batch == graph.macs

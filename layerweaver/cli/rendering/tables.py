@@ -137,7 +137,8 @@ def totals_lines(document: Document) -> Iterator[str]:
             seconds = totals["standalone_cycles"] / clock_hz
             rate = document["batch"] / seconds
             shown = figure(rate, 3 if rate >= 1000 else 4)
-            yield f"{figure(1e3 * seconds, 4)} ms alone, {shown} inferences/s"
+            several = f" for a batch of {document['batch']}" if document["batch"] > 1 else ""
+            yield f"{figure(1e3 * seconds, 4)} ms alone{several}, {shown} inferences/s"
         if (energy_j := totals.get("energy_j")) is not None:
             each = f"batch of {document['batch']}" if document["batch"] > 1 else "inference"
             yield f"energy: {1e3 * energy_j:.3g} mJ per {each} ({totals['energy_counts']})"

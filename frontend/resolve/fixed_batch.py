@@ -1,0 +1,69 @@
+"""Which extent is the batch of a file that names no axis: what its operators and outputs say, or a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from layerweaver.frontend.node.values import text
+from layerweaver.frontend.reader.model import OnnxModel
+from layerweaver.frontend.resolve.expressions import parse_dim
+
+__all__ = ["fixed_batch"]
+
+_RECURRENT = frozenset(("LSTM", "GRU", "RNN"))
+
+_RANK_OF_IMAGES = 4
+"""From so many axes on nobody doubts that the first is the batch."""
+
+
+def fixed_batch(
+    model: OnnxModel, bound: Mapping[str, tuple[int, ...] | None], known: Mapping[str, int], asked: int | None
+) -> tuple[int, str]:
+    """The extent that is the batch where no name says it, and what is to be said of it.
+
+    It is the first of the first input of several axes. A recurrent layer that reads steps first says that
+    it is the second. One that is in no output is summed over on the way, and no batch.
+
+    Args:
+        model: The file.
+        bound: Shape of every input.
+        known: Extent of every name that is bound.
+        asked: The batch that is wanted; None for that of the file.
+
+    Returns:
+        The extent, and a warning where work is rescaled by a guess; else "".
+    """
+    ranked = [(name, shape) for name, shape in bound.items() if shape]
+    ranked = [(name, shape) for name, shape in ranked if len(shape) > 1] or ranked
+    if not ranked:
+        return 1, ""
+    name, shape = ranked[0]
+    if len(shape) > 1 and _is_steps_first(model, name):
+        return shape[1], ""
+    extent = shape[0]
+    if len(shape) < _RANK_OF_IMAGES and extent > 1 and _is_summed_over(model, known, extent):
+        return 1, ""
+    if extent <= 1 or asked in {None, extent}:
+        return extent, ""
+    return extent, (
+        f"input {name}, {text(shape)}: its first extent is taken as the batch, so batch {asked} is "
+        f"{asked} / {extent} of the file's work; if it is another axis, name it in the file "
+        "(tokens, steps) and bind it with --dim"
+    )
+
+
+def _is_steps_first(model: OnnxModel, name: str) -> bool:
+    """Whether a recurrent layer reads the input as steps, batch, features."""
+    return any(
+        node.op_type in _RECURRENT and node.inputs[:1] == (name,) and not node.attributes.get("layout")
+        for node in model.graph.nodes
+    )
+
+
+def _is_summed_over(model: OnnxModel, known: Mapping[str, int], extent: int) -> bool:
+    """Whether the extents of all outputs are known, and none is a multiple of this one."""
+    found: list[int | None] = []
+    for output in model.graph.outputs:
+        for dim in (None,) if output.shape is None else output.shape:
+            found.append(parse_dim(dim).value(known) if isinstance(dim, str) else dim)
+    return bool(found) and all(one is not None and one % extent for one in found)
