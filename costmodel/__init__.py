@@ -6,7 +6,6 @@
 48000000
 """
 
-from layerweaver.costmodel.dram import dram_note
 from layerweaver.costmodel.explain import CostedLayer, costed_document, roofline
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.costmodel.measured import load_cost_csv, override_costs
@@ -22,6 +21,7 @@ from layerweaver.costmodel.npu.document import (
 )
 from layerweaver.costmodel.npu.moot import config_notes
 from layerweaver.costmodel.npu.reading import check_npu, load_npu, npu_names
+from layerweaver.costmodel.room import room_notes
 from layerweaver.costmodel.table import CostTable, share_activation_buffer
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "cost_columns",
     "cost_graph",
     "costed_document",
-    "dram_note",
     "load_cost_csv",
     "load_npu",
     "npu_document",
@@ -47,5 +46,6 @@ __all__ = [
     "npu_yaml",
     "override_costs",
     "roofline",
+    "room_notes",
     "share_activation_buffer",
 ]

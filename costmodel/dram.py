@@ -28,9 +28,8 @@ from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ActivationsInDram
 from layerweaver.costmodel.spills import LatencyColumns, SpillColumns
 from layerweaver.ir import ConfigError, LayerGraph
-from layerweaver.ir.text import figure
 
-__all__ = ["Traffic", "channel_bytes", "check_pinned", "dram_note", "pinned_bytes", "traffic"]
+__all__ = ["Traffic", "channel_bytes", "check_pinned", "pinned_bytes", "traffic"]
 IntArray = NDArray[np.int64]
 
 MODEL_TYPE_BITS = 32
@@ -108,23 +107,6 @@ def check_pinned(pinned: Mapping[str, int], config: NpuConfig) -> None:
             where=f"{config.name}: pinned_models",
             accepted="pin fewer models, or give a larger weight buffer",
         )
-
-
-def dram_note(config: NpuConfig, weights: str, held_bytes: int) -> str:
-    """That weights exceed the DRAM, in words; empty where they do not, or its size is not stated.
-
-    Args:
-        config: The NPU.
-        weights: Which weights.
-        held_bytes: Their bytes.
-    """
-    capacity_gb = config.dram.capacity_gb
-    if capacity_gb is None or held_bytes <= capacity_gb * 1e9:
-        return ""
-    return (
-        f"{weights}, {figure(held_bytes / 1e9)} GB, exceed the {figure(capacity_gb)} GB of {config.name}'s "
-        "DRAM (dram.capacity_gb)"
-    )
 
 
 def channel_bytes(config: NpuConfig, tensors: TensorColumns, size: IntArray) -> IntArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.run.variants import Menus, Npu, largest_table
-from layerweaver.costmodel import NpuConfig, config_notes, dram_note, share_activation_buffer
+from layerweaver.costmodel import NpuConfig, config_notes, room_notes, share_activation_buffer
 from layerweaver.costmodel.table import CostTable
 from layerweaver.ir.text import figure, first_of
 from layerweaver.scheduler.offline import ModelProfile, build_offline
@@ -60,7 +60,7 @@ def sharing_notes(npus: Sequence[Npu], names: Sequence[str]) -> Iterator[str]:
 
 
 def unheard_notes(npus: Sequence[Npu], configs: Sequence[NpuConfig], names: Sequence[str]) -> Iterator[str]:
-    """What configs state or leave out and numbers do not show: too little DRAM, energies that count as 0.
+    """What configs state or leave out and numbers do not show: too little room, energies that count as 0.
 
     Args:
         npus: The NPUs by kind.
@@ -74,11 +74,9 @@ def unheard_notes(npus: Sequence[Npu], configs: Sequence[NpuConfig], names: Sequ
         for npu in npus:
             if npu.machine.name != config.name:
                 continue
-            held_bytes = sum(int(menu[0].table.weight_bytes.sum()) for menu in npu.menus)
-            beyond = dram_note(config, "the weights that one request of every tenant fetches", held_bytes)
-            if beyond:
-                yield beyond
-            tables = zip(names, (menu[0].table for menu in npu.menus), strict=True)
+            smallest = [menu[0].table for menu in npu.menus]
+            yield from room_notes(config, smallest, "the weights that one request of every tenant fetches")
+            tables = zip(names, smallest, strict=True)
             older = [name for name, table in tables if table.energy_pj is not None and table.latency is None]
             if older and config.request_bytes:
                 whose = first_of(older, _NAMED, "tenants")

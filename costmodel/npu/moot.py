@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from layerweaver.costmodel.npu.calibrated import change_note
 from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import ActivationsInDram, Depthwise, Split
+from layerweaver.costmodel.npu.sections import ArrayConfig
 
 __all__ = ["config_notes", "moot_notes"]
 
@@ -30,10 +31,10 @@ def moot_notes(config: NpuConfig) -> tuple[str, ...]:
 def _moot(config: NpuConfig) -> Iterator[tuple[str, str]]:
     array, vector = config.array, config.vector
     if array.dataflow == "mac_grid":
-        if array.load_rows_per_cycle > 1:
-            yield "array.load_rows_per_cycle", "a mac_grid is not filled"
-        if not array.double_buffered:
-            yield "array.double_buffered", "a mac_grid is not filled"
+        yield from _stated(array, ("load_rows_per_cycle", "double_buffered"), "a mac_grid is not filled")
+    if array.split is Split.TILES:
+        keys = ("load_rows_per_cycle", "double_buffered", "pack_groups", "swap_operands")
+        yield from _stated(array, keys, "split: tiles has rules of its own")
     if array.count == 1 and array.split not in {Split.FOLDS, Split.TILES}:
         yield "array.split", "there is one array"
     own = array.depthwise_macs_per_cycle is not None
@@ -47,5 +48,14 @@ def _moot(config: NpuConfig) -> Iterator[tuple[str, str]]:
         yield "shared_overheads", "overhead_cycles is 0"
     if config.activations_in_dram is ActivationsInDram.ALL and config.activations_in_dram_share is not None:
         yield "activations_in_dram_share", "activations_in_dram: all moves all of them"
+    if config.pipeline_from_mb is not None and config.pipeline_from_mb <= (config.pipeline_mb or 0):
+        yield "pipeline_from_mb", "layers with no more traffic than pipeline_mb are not cut anyway"
     if config.dram.utilization is not None and config.dram.capacity_gb is None:
         yield "dram.utilization", "capacity_gb is not stated"
+
+
+def _stated(array: ArrayConfig, keys: Iterable[str], why: str) -> Iterator[tuple[str, str]]:
+    """Those of the array's keys that are not at their defaults, with the reason."""
+    for key in keys:
+        if getattr(array, key) != ArrayConfig.model_fields[key].default:
+            yield f"array.{key}", why

@@ -135,10 +135,15 @@ def _compile(
 
 
 def _warn(session: Session, profile: Profile) -> None:
-    """What was assumed of the entries, and whether the NPU is still the one that was calibrated."""
-    from layerweaver.costmodel import config_notes, load_npu
+    """What was assumed of the entries, what is to be said of the NPU, and where it lacks room."""
+    from layerweaver.costmodel import config_notes, load_npu, room_notes
 
-    session.warn([*profile.warnings, *config_notes(load_npu(profile.npu))])
+    config = load_npu(profile.npu)
+    session.warn([*profile.warnings, *config_notes(config)])
+    for entry in profile.entries:
+        which = f"{entry.entry}, batch {entry.table.batch}"
+        beyond = room_notes(config, [entry.table], "the weights that are fetched")
+        session.warn([f"{which}: {note}" for note in beyond])
 
 
 def _show(

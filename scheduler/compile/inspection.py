@@ -14,9 +14,9 @@ from layerweaver.costmodel import (
     config_notes,
     cost_graph,
     costed_document,
-    dram_note,
     load_npu,
     npu_document,
+    room_notes,
 )
 from layerweaver.ir import LayerGraph, ModelError, atomic_write
 from layerweaver.ir.csv_text import CsvWriter
@@ -115,9 +115,8 @@ def inspect_model(
         document["totals"]["npu_peak_activation_bytes"] = costed.table.peak_activation_bytes
         document["totals"]["standalone_cycles"] = standalone
         document["totals"]["latency_ms"] = 1e3 * standalone / config.clock_hz
-        held_bytes = int(costed.table.weight_bytes.sum())
-        beyond = dram_note(config, "the weights that are fetched", held_bytes)
-        document["warnings"] = [*document["warnings"], *config_notes(config), *filter(None, [beyond])]
+        beyond = room_notes(config, [costed.table], "the weights that are fetched")
+        document["warnings"] = [*document["warnings"], *config_notes(config), *beyond]
         document["npu"] = costs["npu"]
         document["npu_config"] = npu_document(config)
         document["roofline"] = costs["roofline"]

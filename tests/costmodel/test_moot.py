@@ -21,11 +21,23 @@ _NPU: dict[str, Any] = {
 }
 _GRID = {"rows": 8, "columns": 64, "pixels": 8, "dataflow": "mac_grid"}
 _RATE = {"rows": 64, "columns": 64, "depthwise_macs_per_cycle": 100}
+_TILES = {"rows": 64, "columns": 64, "split": "tiles", "scratchpad_kib": 512, "accumulator_kib": 512}
+_PIECES = {"pipeline_mb": 1}
 _ALL = {"activations_in_dram": "all"}
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "array.load_rows_per_cycle": ({"array": _GRID}, {"array": {**_GRID, "load_rows_per_cycle": 8}}),
     "array.double_buffered": ({"array": _GRID}, {"array": {**_GRID, "double_buffered": False}}),
+    **{
+        f"array.{key}": ({"array": _TILES}, {"array": {**_TILES, key: value}})
+        for key, value in {
+            "double_buffered": False,
+            "load_rows_per_cycle": 8,
+            "pack_groups": True,
+            "swap_operands": True,
+        }.items()
+    },
+    "pipeline_from_mb": (_PIECES, {**_PIECES, "pipeline_from_mb": 0.5}),
     "array.split": ({}, {"array": {"rows": 64, "columns": 64, "split": "channels"}}),
     "array.depthwise": ({"array": _RATE}, {"array": {**_RATE, "depthwise": "vector"}}),
     "vector.mac_cycles": ({"array": _RATE}, {"array": _RATE, "vector": {"mac_cycles": 50}}),
