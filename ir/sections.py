@@ -175,7 +175,10 @@ def _mistake(
                 f"has {counted(context['actual_length'], 'value')}; give at least {context['min_length']}"
             )
         case "model_type" | "dict_type":
-            message = f"{shown} is not a mapping; keys here: {', '.join(keys_at(model, path))}"
+            keys = ", ".join(keys_at(model, path))
+            message = f"{shown} is not a mapping; {f'keys here: {keys}' if keys else 'give NAME: VALUE'}"
+        case "tuple_type" | "list_type":
+            message = f"{shown} is not a list; put it, or several, in [ ]"
         case "string_type" if isinstance(given, bool):
             message = f"{shown} is no text; quote it, as YAML takes on, off, yes and no for truth values"
         case "value":

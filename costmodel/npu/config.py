@@ -149,6 +149,10 @@ class NpuConfig(Section):
         number(value)
         if isinstance(value, (int, float)):
             return {"weights": value, "activations": value}
+        if isinstance(value, str):
+            raise refusal(
+                f"{value[:40]!r} is no number of bytes; give 2, 0.5 or {{weights: 1, activations: 2}}"
+            )
         return value
 
     @field_validator("cost_model")

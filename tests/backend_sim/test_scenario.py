@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"tenants": [{"model": {"timings": "x.yaml", "entry": "x"}}]},
         "'entry' does not go with 'timings'; give one or the other",
     ),
-    "not a list": ({"tenants!": "vision"}, "tenants: input should be a valid list"),
+    "not a list": ({"tenants!": "vision"}, "tenants: 'vision' is not a list; put it"),
     "burst": (
         {"tenants": [{"arrival": {"kind": "bursts", "qps": [1, 9], "period_s": 1, "burst_s": 1}}]},
         "the burst fills the whole period",

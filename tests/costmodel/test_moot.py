@@ -91,6 +91,20 @@ def _written(path: Path, text: str) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("pinned_models: zoo:ncf", "pinned_models: 'zoo:ncf' is not a list"),
+        ("precision_bytes: int8", "precision_bytes: 'int8' is no number of bytes"),
+        ("sources: sheet", "sources: 'sheet' is not a mapping; give NAME: VALUE"),
+    ],
+)
+def test_what_a_key_takes_is_said_in_plain_words(tmp_path: Path, line: str, told: str) -> None:
+    text = npu_template().replace("precision_bytes: 2\n", "")
+    (problem,) = check_npu(_written(tmp_path / "npu.yaml", f"{text}{line}\n"))
+    assert told in problem
+
+
 def test_a_list_that_is_too_short_is_refused_in_plain_words(tmp_path: Path) -> None:
     text = npu_template() + "host: {operators: [], ns_per_element: 1}\n"
     (problem,) = check_npu(_written(tmp_path / "host.yaml", text))
