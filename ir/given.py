@@ -21,6 +21,7 @@ __all__ = [
     "given_mapping",
     "given_number",
     "given_whole",
+    "without_numpy",
 ]
 
 PATHS = (str, os.PathLike)
@@ -99,6 +100,17 @@ def given_list(name: str, value: Any, error: type[LayerweaverError], accepted: s
     if not known or (isinstance(value, np.ndarray) and not value.ndim):
         raise error(f"{name} {_shown(value)} is not accepted", accepted=accepted)
     return list(value)
+
+
+def without_numpy(value: Any) -> Any:
+    """Mappings and lists, however nested, with NumPy's numbers and arrays as plain ones."""
+    if isinstance(value, Mapping):
+        return {key: without_numpy(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_numpy(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _shown(value: object) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.ir.errors import ModelError
+from layerweaver.ir.given import given_whole
 from layerweaver.ir.layer import Layer, TensorSpec
 
 if TYPE_CHECKING:
@@ -160,7 +161,12 @@ class LayerGraph:
         return sum(tensor.elements for tensor in self.parameter_tensors())
 
     def with_batch(self, batch: int) -> LayerGraph:
-        """The same network at another batch size: activations and work scale, weights do not."""
+        """The same network at another batch size: activations and work scale, weights do not.
+
+        Raises:
+            ModelError: If it is no whole number above 0.
+        """
+        batch = given_whole("batch", batch, ModelError)
         if batch == self.batch:
             return self
         return LayerGraph(

@@ -10,6 +10,7 @@ __all__ = ["nearest", "nearest_of"]
 
 def nearest_of(name: str, known: Sequence[str], *, cutoff: float = 0.6) -> str | None:
     """The known name closest to the one given, capitals or not; None where none comes near."""
+    name = str(name)  # callers of Python functions give anything
     same = next((each for each in known if each.casefold() == name.casefold()), None)
     close = get_close_matches(name, known, n=1, cutoff=cutoff)
     return same or (close[0] if close else None)

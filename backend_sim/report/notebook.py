@@ -14,6 +14,7 @@ from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, tenant_metric
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema.metric import Shown, Value, shown
 from layerweaver.ir import OutputError, write_text
+from layerweaver.ir.given import PATHS, check_given
 from layerweaver.ir.spelling import nearest
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class _Result(Mapping[str, Any]):
 
     def save_html(self, path: Path | str, title: str = "layerweaver report") -> None:
         """Write the report."""
+        check_given(path, PATHS, OutputError, "give the path of a file")
         write_text(Path(path), self.to_html(title))
 
 

@@ -41,7 +41,9 @@ def plain(value: Any, depth: int = _DEEPEST) -> Any:
         return {str(key): plain(item, depth - 1) for key, item in value.items()}
     if isinstance(value, np.ndarray):
         return plain(value.tolist(), depth - 1)
-    if isinstance(value, (list, tuple, range, set, frozenset)):
+    if isinstance(value, (set, frozenset)):
+        raise ScenarioError("a set has no order, so that no run could be repeated", accepted="give a list")
+    if isinstance(value, (list, tuple, range)):
         return [plain(item, depth - 1) for item in value]
     if isinstance(value, np.generic):
         return value.item()

@@ -13,7 +13,7 @@ from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.plugins import NPU_LIBRARIES
 from layerweaver.ir import ConfigError, LayerweaverError
 from layerweaver.ir.files import is_file
-from layerweaver.ir.given import PATHS, check_given
+from layerweaver.ir.given import PATHS, check_given, without_numpy
 from layerweaver.ir.sections import keys_at, mistakes, validated
 from layerweaver.ir.spelling import nearest
 from layerweaver.ir.yaml_source import YamlSource, parse_yaml, read_yaml
@@ -75,7 +75,7 @@ def load_npu(npu: NpuRef, *, folder: Path | None = None) -> NpuConfig:
     if isinstance(npu, NpuConfig):
         return npu
     if isinstance(npu, Mapping):
-        return _accepted(YamlSource(dict(npu), INLINE_NPU, {})).in_folder(folder or Path())
+        return _accepted(YamlSource(without_numpy(npu), INLINE_NPU, {})).in_folder(folder or Path())
     if isinstance(npu, str):
         if npu in npu_files():
             return _named(npu)

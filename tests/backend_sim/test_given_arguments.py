@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import layerweaver as lw
+from layerweaver.backend_sim.report.notebook import as_result
 
 API: Any = lw
 TENANT = {
@@ -24,6 +25,7 @@ TENANT = {
 }
 SCENARIO: dict[str, Any] = {"npu": "memory-centric", "duration_s": 0.01, "tenants": [TENANT]}
 STUDY: dict[str, Any] = {"scenario": SCENARIO, "axes": {"policy": ["fcfs"]}}
+UNTYPED: Any = (1.5, "2", None)
 FLAGS = (
     ("simulate", {"source": SCENARIO}, ("skip_bad_rows", "allow_code", "compiled")),
     ("compare", {"source": SCENARIO}, ("skip_bad_rows", "allow_code")),
@@ -34,6 +36,10 @@ FLAGS = (
     ("import_model", {"ref": "zoo:ncf"}, ("strict", "fuse")),
     ("inspect_model", {"source": "zoo:ncf"}, ("strict", "fuse")),
 )
+
+
+def ncf_profile() -> Any:
+    return lw.compile_models(["zoo:ncf"], "memory-centric")
 
 
 def refused(call: Callable[[], Any]) -> str:
@@ -100,6 +106,12 @@ def test_every_flag_of_the_package_is_asked_for() -> None:
         (lambda: API.peak(SCENARIO, ["fcfs"], queries=10**12), "a whole number of at most 1,000,000,000"),
         (lambda: API.simulate(SCENARIO, seeds=10**30), "give a whole number of at most 1,000"),
         (lambda: API.simulate(SCENARIO, workers=10**30), "give a whole number of at most 256"),
+        (lambda: lw.import_model("zoo:ncf").with_batch(UNTYPED[0]), "batch '1.5' (float) is not accepted"),
+        (lambda: lw.import_model("zoo:ncf").with_batch(UNTYPED[1]), "batch '2' (str) is not accepted"),
+        (lambda: ncf_profile().find(None, 1), "has no entry None; it has: ncf"),
+        (lambda: as_result(lw.simulate(SCENARIO, "fcfs")).save_html(UNTYPED[2]), "give the path of a file"),
+        (lambda: API.simulate({**SCENARIO, "policies": {"fcfs"}}), "a set has no order"),
+        (lambda: API.sweep({**STUDY, "axes": {"policy": {"fcfs", "edf"}}}), "a set has no order"),
         (lambda: API.sweep(STUDY, 3), "give the path of a folder, or None"),
         (lambda: API.sweep(STUDY, "a\0b"), "cannot be made"),
         (lambda: API.sweep(STUDY, cluster=3), "give a Dask scheduler's address"),
@@ -131,6 +143,10 @@ def test_numbers_of_numpy_are_plain_in_what_comes_back() -> None:
     ]
     for document in documents:
         assert json.loads(json.dumps(document)) == document
+    numbers = {"rows": np.int64(8), "columns": np.int32(8)}
+    small = {"name": "small", "clock_mhz": np.int64(500), "array": numbers, "vector": {"lanes": np.int64(8)}}
+    small |= {"dram": {"bandwidth_gb_s": np.float32(4)}, "sram": {"weights_mb": 1, "activations_mb": 1}}
+    assert lw.load_npu(small).clock_hz == 500_000_000
     assert list(API.traffic(SCENARIO, one)) == list(API.traffic(SCENARIO, 1))
 
 
