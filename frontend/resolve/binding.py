@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from layerweaver.frontend.node.values import text
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
+from layerweaver.frontend.resolve.batch_axis import SHORT_FOR_BATCH, fixed_batch, is_other
 from layerweaver.frontend.resolve.expressions import parse_dim, solve
-from layerweaver.frontend.resolve.fixed_batch import fixed_batch
 from layerweaver.frontend.resolve.names import nearest_name, without_placeholders
 from layerweaver.ir.errors import ModelError
 from layerweaver.ir.text import counted
@@ -49,17 +48,6 @@ class Binding:
 
 _KEYS = {"--dim": "dims", "--shape": "shapes"}
 """What a scenario calls the options that bind."""
-
-_SHORT_FOR_BATCH = frozenset(("n", "b", "bs", "bsz"))
-"""Names that mean the batch where they stand first, or second after time."""
-
-_NOT_A_BATCH = re.compile(r"^[tl]$|seq|len|time|token|frame|width|height|step|sample|point", re.IGNORECASE)
-"""Names of a first axis that say it is something else than the batch; T and L are time and length."""
-
-
-def _is_other(dim: object) -> bool:
-    """Whether the name of a first axis says that it is something else than the batch."""
-    return isinstance(dim, str) and _NOT_A_BATCH.search(dim) is not None
 
 
 class _Binder:
@@ -141,6 +129,7 @@ class _Binder:
                 for dim, extent in zip(value.shape or (), shape, strict=False):
                     if isinstance(dim, str):
                         self.learn(dim, extent)
+                        self.refuse_other(value.name, shape, dim, extent)
             if len(self.known) == before:
                 break
 
@@ -151,15 +140,25 @@ class _Binder:
         elif found := solve(expression, extent, self.known):
             self.known.setdefault(*found)
 
+    def refuse_other(self, name: str, shape: tuple[int, ...], dim: str, extent: int) -> None:
+        """Refuse a shape of an input that says something else of a dimension than ``--dim`` does."""
+        stated = parse_dim(dim).value(self.given)
+        if stated not in {None, extent}:
+            raise ModelError(
+                f"dimension {dim} is {stated}, but the shape given for {name}, {text(shape)}, says {extent}",
+                where=self.model.source,
+                accepted="give one of them",
+            )
+
     def find_batch(self) -> None:
         """Which names mean the batch: names that say so, else the first axis of inputs."""
         plain = [name for name in self.names() if parse_dim(name).names == (name,)]
         shapes = [value.shape for value in self.inputs if value.shape]
         square = {shape[0] for shape in shapes if shape[0] in shape[1:]}
         leading = {shape[0] for shape in shapes} - square
-        leading |= {shape[1] for shape in shapes if len(shape) > 1 and _is_other(shape[0])}
+        leading |= {shape[1] for shape in shapes if len(shape) > 1 and is_other(shape[0])}
         said = [name for name in plain if "batch" in name.lower()]
-        said = said or [name for name in plain if name in leading and name.lower() in _SHORT_FOR_BATCH]
+        said = said or [name for name in plain if name in leading and name.lower() in SHORT_FOR_BATCH]
         if said:
             self.batch_names = tuple(said)
             return
@@ -174,14 +173,14 @@ class _Binder:
                 if value.shape and len(value.shape) == 1 and isinstance(value.shape[0], str):
                     first.setdefault(value.shape[0])
         self.batch_names = tuple(
-            name for name in first if parse_dim(name).names == (name,) and not _is_other(name)
+            name for name in first if parse_dim(name).names == (name,) and not is_other(name)
         )
 
     def other_than_batch(self) -> str | None:
         """The first input of several axes, if the name of its first one says that it is not the batch."""
         for value in self.inputs:
             if value.shape and len(value.shape) > 1:
-                return f"input {value.name} is {value.shape[0]}" if _is_other(value.shape[0]) else None
+                return f"input {value.name} is {value.shape[0]}" if is_other(value.shape[0]) else None
         return None
 
     def batch_of(self, batch: int | None) -> int:
@@ -200,6 +199,13 @@ class _Binder:
                         accepted=f"say --batch {given} and leave {name} out of --dim and --shape "
                         f"(in a scenario: leave {name} out; a tenant's batch is of requests)",
                     )
+        for name in self.batch_names:
+            if self.known.get(name) == 0:
+                raise ModelError(
+                    f"the batch, dimension {name}, cannot be 0",
+                    where=self.model.source,
+                    accepted="give 1 or more",
+                )
         assumed = [name for name in self.batch_names if name not in self.known]
         for name in assumed:
             self.known[name] = 1

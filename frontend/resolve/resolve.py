@@ -18,6 +18,7 @@ from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
 from layerweaver.frontend.resolve.binding import Binding, bind
 from layerweaver.frontend.resolve.control import CONTROL
+from layerweaver.frontend.resolve.expressions import parse_dim
 from layerweaver.frontend.resolve.fallback import Fitted, RefitError
 from layerweaver.frontend.resolve.functions import call_function
 from layerweaver.frontend.resolve.live import live_nodes
@@ -115,7 +116,7 @@ def _input(walker: Walker, value: ValueInfo, binding: Binding) -> Info:
 
 
 def _check_names(walker: Walker, options: ImportOptions) -> None:
-    """Refuse trip counts and values of what the model does not have."""
+    """Refuse trip counts and values of what the model lacks, and dimensions that it makes otherwise."""
     for name in options.trip_counts:
         if name not in walker.used_trip_counts:
             loops = ", ".join(walker.loops) or "none"
@@ -127,3 +128,27 @@ def _check_names(walker: Walker, options: ImportOptions) -> None:
                 raise ModelError(what, where=walker.source, accepted="leave it out")
             accepted = nearest_name(name, list(walker.infos), "values")
             raise ModelError(f"no value is named {name}", where=walker.source, accepted=accepted)
+    for name, extent in options.dims.items():
+        made = _made(walker, name)
+        if made and extent not in made.values():
+            value, own = next(iter(made.items()))
+            raise ModelError(
+                f"dimension {name} is {extent}, but it is only of {value}, where the graph makes it {own}",
+                where=walker.source,
+                accepted=f"leave {name} out",
+            )
+
+
+def _made(walker: Walker, name: str) -> dict[str, int]:
+    """What a dimension that no input has comes to, by the value that has it."""
+    graph = walker.model.graph
+    dims = [dim for value in graph.inputs for dim in value.shape or () if isinstance(dim, str)]
+    if any(name == dim or name in parse_dim(dim).names for dim in dims):
+        return {}
+    made = {}
+    for value in (*graph.outputs, *graph.value_infos.values()):
+        info = walker.infos.get(value.name)
+        shape = None if info is None else info.shape
+        if shape is not None and name in (value.shape or ()) and len(shape) == len(value.shape or ()):
+            made[value.name] = shape[(value.shape or ()).index(name)]
+    return made

@@ -160,6 +160,8 @@ def test_given_shape_overrides_a_wrong_one() -> None:
         ((["N", 3],), {"shapes": {"x": (1, 3)}}, ("no input is named x", "x0")),
         ((["N", 3],), {"shapes": {"x0": (1, 3, 1)}}, ("x0", "2 axes", "1x3x1")),
         ((["N", 3],), {"dims": {"N": 2}, "batch": 3}, ("N is 2", "batch is 3")),
+        ((["N", 3],), {"dims": {"N": 0}}, ("dimension N, cannot be 0",)),
+        ((["N", "T"],), {"dims": {"T": 5}, "shapes": {"x0": (1, 6)}}, ("T is 5", "x0, 1x6, says 6")),
         ((["N", "n - 9"],), {"dims": {"n": 2}}, ("n - 9", "-7")),
         (([1 << 40, 1 << 40],), {}, ("x0", "too large")),
         (([1, 2],), {"trip_counts": {"loop": 3}}, ("no loop is named loop",)),
@@ -173,6 +175,20 @@ def test_what_cannot_be_bound_is_named(
     for part in parts:
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_dimension_of_an_output_that_the_graph_makes_otherwise_is_refused() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 12])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", "steps"])],
+    )
+    read = read_model_bytes(helper.make_model(graph).SerializeToString(), "m")
+    assert _shapes(resolve(read, ImportOptions(dims={"steps": 12}, batch=2))) == [(2, 12)]
+    with pytest.raises(ModelError) as caught:
+        resolve(read, ImportOptions(dims={"steps": 5}))
+    assert "dimension steps is 5, but it is only of y, where the graph makes it 12" in str(caught.value)
 
 
 def test_a_name_in_other_capitals_was_meant() -> None:

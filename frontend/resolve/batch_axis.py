@@ -1,19 +1,31 @@
-"""Which extent is the batch of a file that names no axis: what its operators and outputs say, or a guess."""
+"""Which axis is the batch: what names say and, where there are none, operators and outputs, or a guess."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from layerweaver.frontend.node.values import text
 from layerweaver.frontend.reader.model import OnnxModel
 from layerweaver.frontend.resolve.expressions import parse_dim
 
-__all__ = ["fixed_batch"]
+__all__ = ["SHORT_FOR_BATCH", "fixed_batch", "is_other"]
+
+SHORT_FOR_BATCH = frozenset(("n", "b", "bs", "bsz"))
+"""Names that mean the batch where they stand first, or second after time."""
+
+_NOT_A_BATCH = re.compile(r"^[tl]$|seq|len|time|token|frame|width|height|step|sample|point", re.IGNORECASE)
+"""Names of a first axis that say it is something else than the batch; T and L are time and length."""
 
 _RECURRENT = frozenset(("LSTM", "GRU", "RNN"))
 
 _RANK_OF_IMAGES = 4
 """From so many axes on nobody doubts that the first is the batch."""
+
+
+def is_other(dim: object) -> bool:
+    """Whether the name of a first axis says that it is something else than the batch."""
+    return isinstance(dim, str) and _NOT_A_BATCH.search(dim) is not None
 
 
 def fixed_batch(
