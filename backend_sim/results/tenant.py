@@ -188,7 +188,7 @@ def _offering_s(run: Run, index: int) -> float | None:
     cooldown_ns = run.prepared.cooldown_ns(run.request)
     if cooldown_ns is not None:
         last_s = min(last_s, cooldown_ns / 1e9)
-    return None if run.interrupted else max(0.0, last_s - spec.warmup_s)
+    return None if run.interrupted else max(0.0, last_s - run.window_ns[0] / 1e9)
 
 
 def three_digits(value: float) -> float:

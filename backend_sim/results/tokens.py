@@ -22,7 +22,6 @@ from layerweaver.backend_sim.results.latency import (
 from layerweaver.backend_sim.results.schema.token import Language, TokenDeadline
 from layerweaver.backend_sim.run.run import Run
 from layerweaver.backend_sim.scenario.scenario import TokenLimits
-from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.scheduler.iterations.timings import Timings
 
 __all__ = [
@@ -167,7 +166,7 @@ def token_document(run: Run, index: int, decoder: DecoderRun, times: TokenTimes,
             if offline
             else int(decoder.last_ns[measured_requests(run, index)][-1])
         )
-        span_ns -= 0 if offline else seconds_to_ns_nearest(run.prepared.scenario.spec.warmup_s)
+        span_ns -= 0 if offline else run.window_ns[0]
     blocks, end = counts["blocks"], max(1, run.outcomes[0].end_cycles)
     good = requests - times.late
     return {

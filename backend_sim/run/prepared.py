@@ -150,6 +150,10 @@ class PreparedScenario:
             timeout_ns=None if tenant.queue.timeout_ms is None else round(tenant.queue.timeout_ms * 1e6),
         )
 
+    def warmup_ns(self, request: TrafficRequest) -> int:
+        """How long the warm-up is; 0 if the number of queries is set instead, all of which count."""
+        return 0 if request.queries is not None else seconds_to_ns_nearest(self.scenario.spec.warmup_s)
+
     def cooldown_ns(self, request: TrafficRequest) -> int | None:
         """When the cool-down begins; None if there is none, or the number of queries is set instead."""
         spec = self.scenario.spec

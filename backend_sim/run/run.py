@@ -20,7 +20,7 @@ from layerweaver.backend_sim.run.token_requests import TokenRequests
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
 from layerweaver.backend_sim.traffic.source import Arrivals, OpenLoop
 from layerweaver.backend_sim.traffic.stream import Tap
-from layerweaver.ir.clock import cycles_to_ns_up, seconds_to_ns_nearest
+from layerweaver.ir.clock import cycles_to_ns_up
 from layerweaver.ir.limits import MAX_TIME_NS
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Run:
     @property
     def window_ns(self) -> tuple[int, int]:
         """Begin and end of the measured time: warm-up, and cool-down or, if sooner, the last completion."""
-        warmup_ns = seconds_to_ns_nearest(self.prepared.scenario.spec.warmup_s)
+        warmup_ns = self.prepared.warmup_ns(self.request)
         cooldown_ns = self.prepared.cooldown_ns(self.request)
         return warmup_ns, self.span_ns if cooldown_ns is None else min(self.span_ns, cooldown_ns)
 
@@ -122,7 +122,7 @@ def run_once(
 
     asked = request or TrafficRequest()
     spec = prepared.scenario.spec
-    warmup_ns, cooldown_ns = seconds_to_ns_nearest(spec.warmup_s), prepared.cooldown_ns(asked)
+    warmup_ns, cooldown_ns = prepared.warmup_ns(asked), prepared.cooldown_ns(asked)
     stopped = False
     outcomes: list[SimulationOutcome] = []
     measured: list[tuple[slice, ...]] = []

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles.timed_chat import chat_scenario
 
 from layerweaver.backend_sim.results.sentence import peak_sentence
 from layerweaver.backend_sim.study.peak.peak import peak
@@ -215,3 +216,18 @@ def test_who_has_no_deadline_is_part_of_the_load_and_not_judged(make_scenario: A
     assert warning.startswith(f"without a deadline: {name}; a peak does not ask how long")
     keys = make_scenario(duration_s=None, min_queries=100)
     assert not any("without a d" in line for line in peak(keys, ["fcfs"], queries=200)["warnings"])
+
+
+def test_a_warm_up_leaves_no_request_of_a_language_model_unjudged(tmp_path: Path) -> None:
+    """None of a trial's requests came after it, so that every rate kept the limits of the tokens."""
+    limits = {"ttft_ms": 0.02, "tpot_ms": 0.011}
+    arrival = {"kind": "poisson", "qps": 150_000, "seed": 1}
+    keys = chat_scenario(tmp_path / "timings.yaml", deadline=limits, arrival=arrival)
+    plain, warm = (
+        peak({**keys, "duration_s": 30, "warmup_s": warmup_s}, ["fcfs"], queries=500)["results"]
+        for warmup_s in (0, 10)
+    )
+    assert warm == plain
+    assert all(
+        tenant["ttft_p99_ms"] is not None for point in warm[0]["trial_points"] for tenant in point["tenants"]
+    )
