@@ -28,7 +28,7 @@ from layerweaver.ir.clock import cycles_to_ns_down, cycles_to_ns_up, ns_to_cycle
 from layerweaver.scheduler.machine.jit import apart, counted, inlined
 from layerweaver.scheduler.machine.view import NEVER
 
-__all__ = ["admit", "finish_batch", "load_row", "turn_away"]
+__all__ = ["admit", "finish_batch", "load_row", "pass_late", "turn_away"]
 
 
 @apart
@@ -53,6 +53,20 @@ def _let_in(state: State, index: int, now: int) -> None:
             time_out(state, index)
         else:
             _arrive(state, index)
+
+
+@apart
+def pass_late(state: State, now: int) -> None:
+    """Form anew the heads whose requests cannot be in time any more behind what was committed since."""
+    totals, compute_end = state.totals, state.visible.machine.compute_end
+    totals.late_from = NEVER
+    for index in range(state.visible.machine.tenant_count):
+        tenant = state.tenants[index]
+        if compute_end > tenant.late_from:
+            form_head(state, index, now)
+            set_event(state.events, index, next_event(state, index))
+        else:
+            totals.late_from = min(totals.late_from, tenant.late_from)
 
 
 def _batch_size(state: State, index: int, queued: int, expired: bool) -> int:
@@ -80,13 +94,13 @@ def _profile_of(state: State, index: int, size: int) -> int:
 def _goes_at(state: State, index: int, waiting: int, oldest_ns: int) -> int:
     """Cycle at which the batch of so many requests goes even if it is not full.
 
-    That is when the oldest has waited for the tenant's delay. Where the hopeless are deferred, it is also
-    when its slack is down to half of the batch's time: waiting for company longer would make it hopeless.
+    That is when the oldest has waited for the tenant's delay. Where a tenant hurries, it is also when its
+    slack is down to half of the batch's time: waiting for company longer would make it hopeless.
     """
     clock_hz = state.visible.machine.clock_hz
     tenant = state.tenants[index]
     cycle = ns_to_cycles_up(oldest_ns, clock_hz) + tenant.delay_cycles
-    if tenant.defer_hopeless != 0 and tenant.deadline_ns >= 0 and state.visible.heads[index].hopeless == 0:
+    if tenant.hurries != 0 and tenant.deadline_ns >= 0 and state.visible.heads[index].hopeless == 0:
         size = min(waiting, tenant.max_batch)
         alone = state.profiles[_profile_of(state, index, size)].standalone_cycles
         cycle = min(cycle, ns_to_cycles_down(oldest_ns + tenant.deadline_ns, clock_hz) - alone - alone // 2)
@@ -94,10 +108,11 @@ def _goes_at(state: State, index: int, waiting: int, oldest_ns: int) -> int:
 
 
 def _pass_over(state: State, index: int, now: int) -> None:
-    """Let the requests at the front that can no longer be in time, even alone, step aside.
+    """Let the requests at the front that can no longer be in time, even if they go next, step aside.
 
-    A deadline counts from arrival, so they are always the oldest. Which batch they would be part of
-    counts, unless the scheduler chooses batches: it could take them alone.
+    Where the backlog is heeded, they compute after all that is committed, else as if they were alone. A
+    deadline counts from arrival, so they are always the oldest. Which batch they would be part of counts,
+    unless the scheduler chooses batches: it could take them alone.
     """
     clock_hz = state.visible.machine.clock_hz
     tenant = state.tenants[index]
@@ -111,8 +126,11 @@ def _pass_over(state: State, index: int, now: int) -> None:
             expired = _goes_at(state, index, waiting, oldest_ns) <= now
             size = _batch_size(state, index, waiting, expired or tenant.due != 0)
             chosen = _profile_of(state, index, size)
-        alone = state.profiles[chosen].standalone_cycles
-        if now + alone <= ns_to_cycles_down(oldest_ns + tenant.deadline_ns, clock_hz):
+        profile = state.profiles[chosen]
+        ends = now + profile.standalone_cycles
+        if tenant.heeds_backlog != 0:
+            ends = max(ends, state.visible.machine.compute_end + profile.model_compute_cycles)
+        if ends <= ns_to_cycles_down(oldest_ns + tenant.deadline_ns, clock_hz):
             break
         fresh += 1
         tenant.passed += 1
@@ -141,7 +159,7 @@ def form_head(state: State, index: int, now: int) -> None:
         form_iteration(state, index, now)
         return
     first_profile = state.profiles[tenant.first_profile]
-    tenant.timer = NEVER
+    tenant.timer = tenant.late_from = NEVER
     deadline = NEVER
     while True:
         if tenant.queued == 0:
@@ -181,6 +199,9 @@ def form_head(state: State, index: int, now: int) -> None:
     profile = state.profiles[chosen]
     if tenant.defer_hopeless != 0 and head.hopeless == 0 and deadline < NEVER:
         tenant.timer = min(tenant.timer, deadline - profile.standalone_cycles + 1)
+        if tenant.heeds_backlog != 0:
+            tenant.late_from = deadline - profile.model_compute_cycles
+            state.totals.late_from = min(state.totals.late_from, tenant.late_from)
     if size == 0:
         _set_ready(state, index, False)
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from layerweaver.backend_sim.engine.batching import admit, finish_batch, load_row, turn_away
+from layerweaver.backend_sim.engine.batching import admit, finish_batch, load_row, pass_late, turn_away
 from layerweaver.backend_sim.engine.decoding import begin_iteration
 from layerweaver.backend_sim.engine.events import EARLIEST, set_event
 from layerweaver.backend_sim.engine.lone import run_on
@@ -56,6 +56,8 @@ def advance(state: State, options: Any, memory: Memory, decisions: int) -> int:
                 if totals.asking != 0:
                     machine.now = now
                     return REFILL
+            if machine.compute_end > totals.late_from:
+                pass_late(state, now)
             if machine.ready_count > 0:
                 break
             if events[EARLIEST] == NEVER:
@@ -215,6 +217,7 @@ def _begin(state: State, index: int) -> None:
     state.profiles[head.profile].batches += 1
     tenant = state.tenants[index]
     tenant.due = 0
+    tenant.late_from = NEVER
     begin_waiting(state, index)
     if tenant.timer != NEVER or tenant.timeout_cycles != NEVER:
         tenant.timer = NEVER

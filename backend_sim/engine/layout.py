@@ -32,7 +32,7 @@ from layerweaver.scheduler.machine.rest import ROW, machine_at_rest, row_records
 from layerweaver.scheduler.machine.view import COUNT_LIMIT, FETCH, HEAD, NEVER, View
 from layerweaver.scheduler.offline import ModelKind, ModelProfile
 from layerweaver.scheduler.policies.contract import Policy
-from layerweaver.scheduler.rules.patience import note_patience
+from layerweaver.scheduler.rules.patience import hurries, note_patience
 
 __all__ = ["LOG", "build_state"]
 
@@ -79,7 +79,7 @@ def build_state(
     if given.cooldown_ns is not None:
         totals.cooldown_ns = given.cooldown_ns
         totals.measured_until = ns_to_cycles_up(given.cooldown_ns, machine_spec.clock_hz)
-    totals.work_since = NEVER
+    totals.work_since = totals.late_from = NEVER
 
     profiles, rows = make(PROFILE, len(every)), records(ROW, sum(item.table.rows for item in every))
     sizes = [size for tenant in tenants for size in tenant.batching.sizes]
@@ -108,6 +108,9 @@ def build_state(
         defers = policy.spec.defers_hopeless(policy.options) or tenant.batching.auto
         defers = defers and tenant.decoder is None
         queues[index].defer_hopeless = int(defers and not queues[index].drop_hopeless)
+        heeds = policy.spec.heeds_backlog and not tenant.batching.auto
+        queues[index].heeds_backlog = int(heeds and queues[index].defer_hopeless)
+        queues[index].late_from = NEVER
         queues[index].first_profile = first_profile
         if tenant.decoder is not None:
             queues[index].decoder = decoders.index(tenant.decoder)
@@ -120,6 +123,7 @@ def build_state(
         first_profile += len(tenant.profiles)
         _fill_head(heads[index], tenant, queues[index], machine_spec.clock_hz)
 
+    _fill_hurries(queues, heads, tenants)
     ready = np.zeros(len(tenants), np.int64)
     note_patience(View(machine, heads, ready, ()))  # type: ignore[arg-type]
 
@@ -171,6 +175,13 @@ def _fill_head(head: Any, tenant: TenantLoad, queue: Any, clock_hz: int) -> None
     head.full_standalone_cycles = item.standalone_cycles
     head.full_compute_cycles = int(item.table.compute_cycles.sum())
     head.full_fetch_cycles = int(item.table.memory_cycles.sum())
+
+
+def _fill_hurries(queues: Any, heads: Any, tenants: Sequence[TenantLoad]) -> None:
+    for index, tenant in enumerate(tenants):
+        limits = [int(head.limit_cycles) for k, head in enumerate(heads) if k != index]
+        able = hurries(tenant.profiles[0].standalone_cycles, limits)
+        queues[index].hurries = int(queues[index].defer_hopeless and able)
 
 
 def _full_batch(tenant: TenantLoad, limit_cycles: int, others_cycles: int) -> tuple[ModelProfile, int]:

@@ -103,6 +103,10 @@ class Tenant(Protocol):
         timeout_cycles: Longest time that a request waits for its batch to begin; NEVER without a limit.
         drop_hopeless: 1 to drop what cannot meet its deadline even alone.
         defer_hopeless: 1 to serve that after the tenant's other requests.
+        heeds_backlog: 1 if what could be in time alone, but not behind what is committed, cannot be in time.
+        late_from: End of the last compute beyond which that comes true for the oldest request that waits
+            and was not passed over; NEVER once its batch has begun.
+        hurries: 1 to start a batch before its delay is over where its oldest would become hopeless.
         delay_cycles: Longest time the oldest request waits for a fuller batch.
         first_profile: Index of the profile of the smallest batch size.
         profiles: Number of batch sizes.
@@ -153,6 +157,9 @@ class Tenant(Protocol):
     timeout_cycles: int
     drop_hopeless: int
     defer_hopeless: int
+    heeds_backlog: int
+    late_from: int
+    hurries: int
     delay_cycles: int
     first_profile: int
     profiles: int
@@ -178,6 +185,7 @@ class Totals(Protocol):
         measured_from: Busy and idle time before this cycle is not measured: the end of the warm-up.
         measured_until: Nor is that from this cycle on: where the cool-down begins; NEVER without one.
         work_since: Cycle since which there has been a head to schedule without a break; NEVER with none.
+        late_from: The least of all tenants', or less.
         full_until: Cycle until which the buffer has no room at all, as of the decisions since the last row.
         recent: Position in ``State.recent``.
         dispatch_ahead: Rows committed before the DMA needs them.
@@ -215,6 +223,7 @@ class Totals(Protocol):
     measured_from: int
     measured_until: int
     work_since: int
+    late_from: int
     full_until: int
     recent: int
     dispatch_ahead: int

@@ -85,6 +85,7 @@ class Assembly:
         checks = {
             "drops": facts.drops.high,
             "defers": facts.defers.high,
+            "behind": spec.heeds_backlog and facts.defers.high,
             "gives_up": facts.drops.high or facts.defers.high,
             "waits": facts.waits,
             "timed": facts.drops.high or facts.defers.high or facts.waits,
@@ -236,6 +237,8 @@ class Assembly:
         ]
         if "changes" in self._true:
             members.append(("int64_t", "wake"))
+        if "behind" in self._true:
+            members.append(("int64_t", "late_from"))
         if facts.near:
             members.append(("int64_t", "epoch"))
         for condition, name in (("dated", "undated"), ("room", "room_known"), ("noted", "noted")):

@@ -59,6 +59,7 @@ _UNITS = {
     "full_fetch_cycles": "fetch cycles of such a batch",
     "drops": "1 to drop requests that cannot be in time, else 0",
     "defers": "1 to serve requests that cannot be in time after the others, else 0",
+    "hurries": "1 to start a batch before its delay where its oldest would be late, else 0",
 }
 
 
@@ -158,6 +159,7 @@ def columns_of(state: Any, heads: Any, queues: Any) -> dict[str, Column]:
         "preferred_sizes": ("", state.preferred),
         "drops": (TENANT, queues["drop_hopeless"]),
         "defers": (TENANT, queues["defer_hopeless"]),
+        "hurries": (TENANT, queues["hurries"]),
         **{name: (TENANT, heads[name]) for name in _OF_TENANTS},
     }
     return {name: Column(name, of, np.asarray(values, np.int64)) for name, (of, values) in columns.items()}

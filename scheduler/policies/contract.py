@@ -148,6 +148,8 @@ class PolicySpec:
             dropped before it starts, for every tenant.
         defers_hopeless: From the options: whether requests of a tenant that can no longer be in time even
             alone are served after those that can.
+        heeds_backlog: Whether a request counts as one of these, too, that could be in time alone, but not
+            behind what is committed.
     """
 
     name: str
@@ -168,6 +170,7 @@ class PolicySpec:
     by_group: bool = False
     drops_hopeless: Callable[[Any], bool] = field(default=_never)
     defers_hopeless: Callable[[Any], bool] = field(default=_never)
+    heeds_backlog: bool = False
 
     def configure(self, **given: object) -> Policy:
         """Check options and make a policy that can run.

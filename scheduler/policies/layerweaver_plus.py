@@ -50,7 +50,7 @@ class Options:
             scheduled, or at the slack ``now``.
         hopeless: Requests that cannot meet their deadline any more: ``leave`` them to the throughput rule,
             put them ``last`` among equals, ``drop`` them before they start, or ``defer`` them: last among
-            equals, and behind those of their tenant that can be in time.
+            equals, and behind those of their tenant that can be in time even after what is committed.
         sees: Whether the guard looks at whole ``queues``, with ties by slack and, where all models are of one
             kind, order by slack, and what is nearly done before long rows; or at ``heads`` only, with
             Layerweaver's ties and order of arrival.
@@ -81,4 +81,5 @@ POLICY = PolicySpec(
     lone_mode=FAILSAFE,
     drops_hopeless=lambda options: options.hopeless == Hopeless.DROP,
     defers_hopeless=lambda options: options.hopeless == Hopeless.DEFER,
+    heeds_backlog=True,
 )

@@ -13,7 +13,7 @@ from layerweaver.scheduler.policies.contract import Commitment, PolicySpec
 __all__ = ["check_declaration"]
 
 _NAME = r"[\w.+-]+"
-_SWITCHES = ("overlap", "holds_itself", "spares_tightest", "checkpoints", "by_group")
+_SWITCHES = ("overlap", "holds_itself", "spares_tightest", "heeds_backlog", "checkpoints", "by_group")
 
 
 def check_declaration(spec: PolicySpec, where: str) -> None:

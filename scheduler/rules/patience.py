@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from layerweaver.scheduler.machine.view import NEVER, View
 
-__all__ = ["note_patience"]
+__all__ = ["hurries", "note_patience"]
 
 PATIENCE = 4
 """Everybody can wait if every deadline is at least one part in so many of the longest request."""
+
+MANY_LIMITS = 32
+"""A request as long as so many times from arrival to deadline of another tenant makes many of its late."""
+
+
+def hurries(alone: int, limits: Iterable[int]) -> bool:
+    """Whether a tenant that defers the hopeless starts a batch before its delay is over to keep its deadline.
+
+    That makes more batches of fewer requests, each of which delays whoever comes meanwhile: not worth it
+    where that is dozens of another tenant's, which it makes late.
+
+    Args:
+        alone: What its smallest batch takes alone.
+        limits: The others' times from arrival to deadline, in the same unit.
+    """
+    return min(limits, default=NEVER) >= alone // MANY_LIMITS
 
 
 def note_patience(view: View) -> None:

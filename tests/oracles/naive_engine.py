@@ -37,6 +37,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
     for tenant in tenants:
         tenant.others = sum(t.load.profiles[0].standalone_cycles for t in tenants if t is not tenant)
         tenant.busy = tenants[0].busy
+        tenant.heeds_backlog = spec.heeds_backlog
         tenant.rivals = [other for other in tenants if other is not tenant]
     kinds = {profile.offline.kind for load in given.tenants for profile in load.profiles}
     limit = 2**58 // given.machine.bandwidth_numerator

@@ -36,6 +36,7 @@ class Tenant:
         self.changes: int | None = None  # cycle at which the scheduler would choose the batch anew
         self.chosen: tuple[int, ...] = ()  # of how many that came, and which of them waited, it chose
         self.others = 0  # standalone times of the other tenants
+        self.heeds_backlog = False  # whether who is late behind what is committed is hopeless
         self.busy = [0, 0]  # what either engine was given to do so far, by all tenants
         self.served = [0, 0]  # and by this one
         self.ends = (0, 0)  # when compute and DMA are done with what is committed
@@ -137,10 +138,12 @@ class Tenant:
         """When the batch goes even if it is not full: sooner where its oldest would become hopeless."""
         oldest, rule = self.arrived[queue[0]], self.load.batching
         cycle = oldest.cycle + self.to_cycle(rule.delay_ns)
-        if fresh and self.load.deadline_ns is not None:
+        alone = self.load.profiles[0].standalone_cycles
+        hurries = all(alone // 32 <= rival.limit() for rival in self.rivals)
+        if fresh and hurries and self.load.deadline_ns is not None:
             size = min(len(queue), rule.sizes[-1])
-            alone = next(k for k, most in enumerate(rule.sizes) if most >= size)
-            taken = self.load.profiles[alone].standalone_cycles
+            profile = next(k for k, most in enumerate(rule.sizes) if most >= size)
+            taken = self.load.profiles[profile].standalone_cycles
             end = (oldest.scheduled_ns + self.load.deadline_ns) * self.clock // 10**9
             cycle = min(cycle, end - taken - taken // 2)
         return cycle
@@ -152,9 +155,11 @@ class Tenant:
         fresh = [number for number in self.waiting if number not in self.passed]
         auto = self.load.batching.auto
         while fresh:
-            alone = self.load.profiles[0 if auto else self.size_of(fresh, now)[1]].standalone_cycles
-            oldest = self.arrived[fresh[0]].scheduled_ns
-            if now + alone <= (oldest + self.load.deadline_ns) * self.clock // 10**9:
+            profile = self.load.profiles[0 if auto else self.size_of(fresh, now)[1]]
+            oldest, ends = self.arrived[fresh[0]].scheduled_ns, now + profile.standalone_cycles
+            if self.heeds_backlog and not auto:
+                ends = max(ends, self.ends[0] + int(profile.table.compute_cycles.sum()))
+            if ends <= (oldest + self.load.deadline_ns) * self.clock // 10**9:
                 return fresh
             self.pressed |= not auto and self.goes_at(fresh, True) <= now
             self.passed.add(fresh.pop(0))

@@ -142,11 +142,13 @@ def test_a_policy_that_holds_equals_its_naive_twin(commit: str, recipe: Recipe, 
     _compare_with_twin(spec.configure(pulse=cycles, commit=commit), recipe)
 
 
+@pytest.mark.parametrize("heeds_backlog", [False, True])
 @given(recipe=recipes())
 @QUICK
-def test_hopeless_requests_let_others_pass_as_in_the_naive_twin(recipe: Recipe) -> None:
+def test_hopeless_requests_let_others_pass_as_in_the_naive_twin(heeds_backlog: bool, recipe: Recipe) -> None:
     edf = load_policy("edf").spec
-    _compare_with_twin(dataclasses.replace(edf, defers_hopeless=lambda _options: True).configure(), recipe)
+    deferring = dataclasses.replace(edf, defers_hopeless=lambda _options: True, heeds_backlog=heeds_backlog)
+    _compare_with_twin(deferring.configure(), recipe)
 
 
 def _compare_with_twin(policy: Policy, recipe: Recipe) -> None:

@@ -253,7 +253,7 @@ static int32_t batch_of(int32_t index, int32_t waiting, int due)
 [waits]    int64_t cycle = oldest->arrival + @delay_cycles[index];
 [waits]    (void)head;
 [waits]    (void)waiting;
-[waits][defers]    if (@defers[index] && !head->hopeless) {
+[waits][defers]    if (@hurries[index] && !head->hopeless) {
 [waits][defers]        int32_t profile = profile_of(index, batch_of(index, waiting, 1));
 [waits][defers]        int64_t alone = (int64_t)@standalone_cycles[profile], soon = oldest->deadline - alone - alone / 2;
 [waits][defers]        (void)profile;
@@ -262,9 +262,10 @@ static int32_t batch_of(int32_t index, int32_t waiting, int due)
 [waits]    return cycle;
 [waits]}
 [waits]
-[defers]/* Let the requests at the front that can no longer be in time, even alone, step aside. */
-[defers]static void pass_over(lw_head *head, int32_t index, int64_t now)
+[defers]/* Let the requests at the front that can no longer be in time step aside. */
+[defers]static void pass_over(lw_scheduler *lw, lw_head *head, int32_t index)
 [defers]{
+[defers]    int64_t now = lw->now;
 [defers]    lw_request *at = head->fresh, *last = 0;
 [defers]    int32_t waiting = head->queued - head->passed;
 [defers]    (void)index;
@@ -272,8 +273,11 @@ static int32_t batch_of(int32_t index, int32_t waiting, int due)
 [waits][defers]        int due = goes_at(head, index, waiting, at) <= now;
 [waits][defers]        int32_t profile = profile_of(index, batch_of(index, waiting, due || head->due));
 [!waits][defers]        int32_t profile = profile_of(index, batch_of(index, waiting, 1));
+[defers]        int64_t ends = now + (int64_t)@standalone_cycles[profile];
+[behind]        int64_t behind = ${EPOCH}lw->machine.compute_end + (int64_t)@model_compute_cycles[profile];
+[behind]        ends = behind > ends ? behind : ends;
 [defers]        (void)profile;
-[defers]        if (now + (int64_t)@standalone_cycles[profile] <= at->deadline) {
+[defers]        if (ends <= at->deadline) {
 [defers]            break;
 [defers]        }
 [waits][defers]        head->due = (uint8_t)(due || head->due);
@@ -294,6 +298,22 @@ static int32_t batch_of(int32_t index, int32_t waiting, int due)
 [defers]    head->passed = head->queued - waiting;
 [defers]}
 [defers]
+[behind]/* End of the last compute beyond which the oldest request of a head that has not begun cannot be in time. */
+[behind]static int64_t late_from(const lw_head *head, int32_t index, int32_t profile)
+[behind]{
+[behind]    (void)index;
+[behind]    (void)profile;
+[behind]    if (!@defers[index] || head->hopeless) {
+[behind]        return LW_NEVER;
+[behind]    }
+[behind]    return first_of(head)->deadline - (int64_t)@model_compute_cycles[profile];
+[behind]}
+[behind]
+[behind]static void watch_backlog(lw_scheduler *lw, int64_t late)
+[behind]{
+[behind]    lw->late_from = late < lw->late_from ? late : lw->late_from;
+[behind]}
+[behind]
 [gives_up]/* Cycle at which a head that has not begun changes by itself, because its oldest request will be too late. */
 [gives_up]static int64_t changes_at(const lw_head *head, int32_t index, int32_t profile)
 [gives_up]{
@@ -334,7 +354,9 @@ static void put_head(lw_scheduler *lw, int32_t index)
 [waits][gives_up]    change = head->timer < change ? head->timer : change;
 [waits]    head->timer = change;
 [waits]    lw->wake = change < lw->wake ? change : lw->wake;
+[behind]    watch_backlog(lw, late_from(head, index, profile));
 [waits]    if (size == 0) {
+[waits][behind]        head->profile = ($PROFILE_TYPE)profile;
 [waits]        head->rows_left = 0;
 [waits]        list_ready(lw);
 [waits]        return;
@@ -377,7 +399,7 @@ static void form_head(lw_scheduler *lw, int32_t index)
 [drops]    }
 [waits][defers]    head->hopeless = 0;
 [defers]    if (@defers[index]) {
-[defers]        pass_over(head, index, lw->now);
+[defers]        pass_over(lw, head, index);
 [defers]    }
     if (head->queued > 0) {
         put_head(lw, index);
@@ -391,6 +413,7 @@ static void form_head(lw_scheduler *lw, int32_t index)
 [changes]static void form_heads(lw_scheduler *lw)
 [changes]{
 [changes]    lw->wake = LW_NEVER;
+[behind]    lw->late_from = LW_NEVER;
 [changes]    for (int32_t index = 0; index < LW_TENANTS; index++) {
 [changes]        lw_head *head = &lw->heads[index];
 [timeouts]        int left = time_out(lw, index, lw->now);
@@ -401,9 +424,12 @@ static void form_head(lw_scheduler *lw, int32_t index)
 [waits]            int64_t change = head->timer;
 [!waits][gives_up]        if (!head->started && head->rows_left > 0) {
 [!waits][gives_up]            int64_t change = changes_at(head, index, (int32_t)head->profile);
-[timed]            if (change <= lw->now) {
+[behind]            int64_t late = late_from(head, index, (int32_t)head->profile);
+[behind]            if (change <= lw->now || ${EPOCH}lw->machine.compute_end > late) {
+[timed][!behind]            if (change <= lw->now) {
 [timed]                form_head(lw, index);
 [timed]            } else {
+[behind]                watch_backlog(lw, late);
 [timed]                lw->wake = change < lw->wake ? change : lw->wake;
 [timed]            }
 [timed]        }
@@ -455,6 +481,7 @@ void lw_init(lw_scheduler *lw)
     memset(lw, 0, sizeof *lw);
 [machine.running]    lw->machine.running = -1;
 [changes]    lw->wake = LW_NEVER;
+[behind]    lw->late_from = LW_NEVER;
 [each]    for (int32_t index = 0; index < LW_TENANTS; index++) {
 [head.tenant]        lw->heads[index].tenant = (lw_tenant)index;
 [timeouts]        lw->heads[index].times_out = LW_NEVER;
@@ -620,7 +647,8 @@ int32_t lw_decide(lw_scheduler *lw, int64_t now, lw_choice *choice)
 [machine.now]    lw->machine.now = ($TIME)(now$SINCE_EPOCH);
     for (;;) {
         int32_t index;
-[changes]        if (lw->wake <= now) {
+[behind]        if (lw->wake <= now || ${EPOCH}lw->machine.compute_end > lw->late_from) {
+[changes][!behind]        if (lw->wake <= now) {
 [changes]            form_heads(lw);
 [changes]        }
 [dated]        if (lw->undated) {
