@@ -45,9 +45,10 @@ def peak_labels(runs: Sequence[object], peaks: Sequence[Peak]) -> list[str]:
 def _way(peak: Peak) -> dict[str, str]:
     search = peak.get("search")
     stated = search if isinstance(search, Mapping) else {}
-    return {
-        key: str(value) for key, value in {"seed": peak.get("seed"), **stated}.items() if key != "policies"
-    }
+    way = {"seed": peak.get("seed"), **stated}
+    if way.get("tenant", "") is None:
+        way["tenant"] = "all"
+    return {key: str(value) for key, value in way.items() if key != "policies"}
 
 
 def _mix_of(scenario: Mapping[str, object]) -> dict[str, str]:

@@ -183,8 +183,8 @@ def by_tenants(facts: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     some = sorted(set().union(*stated) - set(stated[0]).intersection(*stated)) if stated else []
     keys = tuple(f"tenants.{name}." for name in some)
     return [
-        {key: value for key, value in fact.items() if not (keys and key.startswith(keys))}
-        | {f"{_TENANT}{name}": f"{'with' if name in names else 'without'} {name}" for name in some if names}
+        {f"{_TENANT}{name}": f"{'with' if name in names else 'without'} {name}" for name in some if names}
+        | {key: value for key, value in fact.items() if not (keys and key.startswith(keys))}
         for fact, names in zip(facts, served, strict=True)
     ]
 

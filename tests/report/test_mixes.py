@@ -125,3 +125,5 @@ def test_searches_of_one_scenario_are_named_by_how_they_searched(peak_document: 
     read = read_documents(searches)
     assert peak_labels([], read.peaks) == ["queries=2000", "queries=20000"]
     assert peak_labels([], read.peaks[:1]) == [""]
+    tenants = [{**searches[0], "search": {"queries": 2000, "tenant": tenant}} for tenant in ("vision", None)]
+    assert peak_labels([], read_documents(tenants).peaks) == ["tenant=vision", "tenant=all"]
