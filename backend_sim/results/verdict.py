@@ -115,7 +115,7 @@ class RunFacts:
         share: Percentile as a share.
         target_ns: Latency limit; None for scenarios without one.
         last_scheduled_ns: Scheduled time of the last query.
-        last_completion_ns: Completion of the last query.
+        longest_ns: Longest latency, which is how long offline queries, that all come at 0, take.
         min_duration_ns: Least duration asked for.
         min_queries: Least number of queries asked for.
         dropped: Requests dropped; each is over the limit.
@@ -125,7 +125,7 @@ class RunFacts:
     share: float
     target_ns: int | None
     last_scheduled_ns: int
-    last_completion_ns: int
+    longest_ns: int
     min_duration_ns: int
     min_queries: int
     dropped: int
@@ -174,7 +174,7 @@ class _Findings:
 def _length(queries: int, facts: RunFacts, *, interrupted: bool) -> _Findings:
     """Too short or too few."""
     found = _Findings(["the run was interrupted"] if interrupted else [])
-    lasted_ns = facts.last_completion_ns if facts.kind == "offline" else facts.last_scheduled_ns
+    lasted_ns = facts.longest_ns if facts.kind == "offline" else facts.last_scheduled_ns
     if lasted_ns < facts.min_duration_ns:
         found.missing_ns = facts.min_duration_ns - lasted_ns
         found.reasons.append(

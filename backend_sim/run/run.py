@@ -88,6 +88,11 @@ class Run:
         """One tenant's latencies in ns, warm-up and dropped ones included, NPU after NPU."""
         return np.concatenate([outcome.tenants[index].latency_ns for outcome in self.outcomes])
 
+    def longest_ns(self, index: int) -> int:
+        """The longest latency of one tenant's completed requests, warm-up included; 0 if there are none."""
+        latency_ns = self.all_latencies(index)
+        return int(latency_ns[is_done(latency_ns)].max(initial=0))
+
     def latencies(self, index: int) -> NDArray[np.int64]:
         """One tenant's measured latencies in ns, dropped ones included, NPU after NPU."""
         parts = [

@@ -75,7 +75,7 @@ def _facts(**changes: Any) -> RunFacts:
         "share": 0.99,
         "target_ns": 100,
         "last_scheduled_ns": 10**9,
-        "last_completion_ns": 10**9,
+        "longest_ns": 10**9,
         "min_duration_ns": 10**9,
         "min_queries": 100,
         "dropped": 0,

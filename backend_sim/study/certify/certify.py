@@ -163,9 +163,7 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> Ce
         share=scenario.percentile(index),
         target_ns=scenario.deadline_ns(index),
         last_scheduled_ns=run.last_scheduled_ns[index],
-        last_completion_ns=int(latency_ns.max(initial=0))
-        if tenant.arrival.kind == "offline"
-        else run.span_ns,
+        longest_ns=run.longest_ns(index),
         min_duration_ns=duration_ns,
         min_queries=scenario.spec.min_queries,
         dropped=0,
