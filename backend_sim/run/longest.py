@@ -10,7 +10,7 @@ of cycles added; none that adds more than 3%.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from layerweaver.ir.clock import cycles_to_ns_up, ns_to_cycles_down
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.offline import ModelProfile
 
-__all__ = ["AUTO", "chosen_lengths", "whole"]
+__all__ = ["AUTO", "chosen_lengths", "length_notes", "whole"]
 
 AUTO = math.inf
 """In a request: the length is still to be chosen."""
@@ -68,6 +68,26 @@ def chosen_lengths(
         length_us = _length_us(request, profiles, min(others), config) if others else None
         chosen.append(replace(request, longest_us=length_us))
     return chosen
+
+
+def length_notes(
+    scenario: Scenario, requests: Sequence[ModelRequest], keys: Mapping[int, str], npu: str
+) -> Iterator[str]:
+    """What was chosen for whom, a line each.
+
+    Args:
+        scenario: The scenario.
+        requests: Models, each with its length.
+        keys: Per tenant, the entry that it runs.
+        npu: The NPU that it was chosen for.
+    """
+    lengths = {request.entry: request.longest_us for request in requests}
+    for index, tenant in enumerate(scenario.spec.tenants):
+        if tenant.longest_us == "auto" and index in keys:
+            length_us = lengths[keys[index]]
+            done = "cuts no layer" if length_us is None else f"cuts layers at {length_us:g} us"
+            on = f" on {npu}" if scenario.spec.pool else ""
+            yield f"tenant {tenant.name!r}: longest_us auto {done}{on}"
 
 
 def _slack_cycles(scenario: Scenario, menus: Sequence[Sequence[ModelProfile]]) -> dict[int, int]:

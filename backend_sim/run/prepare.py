@@ -10,7 +10,7 @@ from layerweaver.backend_sim.run.auto_sizes import useful_sizes
 from layerweaver.backend_sim.run.cache_room import with_room
 from layerweaver.backend_sim.run.decoders import decoder_model
 from layerweaver.backend_sim.run.long_rows import long_row_warnings
-from layerweaver.backend_sim.run.longest import AUTO, chosen_lengths, whole
+from layerweaver.backend_sim.run.longest import AUTO, chosen_lengths, length_notes, whole
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.profile_fit import check_profiles, profile_warnings
 from layerweaver.backend_sim.run.sharing import share_activations
@@ -49,6 +49,7 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
     _check_variants(scenario, len(kinds))
     npus, warnings, room = [], dict.fromkeys(scenario.warnings), RowRoom()
     warnings.update(dict.fromkeys(profile_warnings(scenario, profiles)))
+    chosen = dict[str, None]()
     for config, machine, count in kinds:
         check_profiles(scenario, profiles, config, machine)
         compiled = _compiled(scenario, whole(requests), config, progress)
@@ -64,6 +65,7 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
         menus = tenant_menus(scenario, machine, profiles, compiled, keys=keys, stand_ins=stand_ins, room=room)
         if config is not None and any(request.longest_us == AUTO for request in requests):
             cut = chosen_lengths(scenario, requests, keys, menus, config)
+            chosen.update(dict.fromkeys(length_notes(scenario, cut, keys, machine.name)))
             compiled = _compiled(scenario, cut, config, progress)
             menus = tenant_menus(
                 scenario, machine, profiles, compiled, keys=keys, stand_ins=stand_ins, room=RowRoom()
@@ -80,7 +82,7 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
         npus.append(Npu(machine, count, share_activations(useful) if shared else tuple(useful)))
     _check_work(scenario, npus)
     configs = tuple(config for config, _, _ in kinds if config is not None)
-    return PreparedScenario(scenario, tuple(npus), tuple(warnings), decoders, configs)
+    return PreparedScenario(scenario, tuple(npus), tuple(warnings), decoders, configs, tuple(chosen))
 
 
 def _check_variants(scenario: Scenario, kinds: int) -> None:

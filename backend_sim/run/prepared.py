@@ -47,6 +47,7 @@ class PreparedScenario:
         warnings: What importing had to assume, and what the scenario probably does not mean.
         decoders: Per tenant, the language model that it is; None for others.
         configs: The configs of its NPUs, as far as there are any.
+        chosen: What was chosen where the scenario leaves it open.
     """
 
     scenario: Scenario
@@ -54,6 +55,7 @@ class PreparedScenario:
     warnings: tuple[str, ...] = ()
     decoders: tuple[DecoderModel | None, ...] = ()
     configs: tuple[NpuConfig, ...] = ()
+    chosen: tuple[str, ...] = ()
 
     @cached_property
     def machines(self) -> tuple[tuple[MachineSpec, Menus], ...]:
@@ -80,7 +82,7 @@ class PreparedScenario:
             for name, model in zip(names, self.decoders, strict=False)
             if model is not None and model.first_requests.ignored
         )
-        return (*self.scenario.notes, *stated, *sharing_notes(self.npus, names), *unheard)
+        return (*self.scenario.notes, *self.chosen, *stated, *sharing_notes(self.npus, names), *unheard)
 
     @property
     def npu_name(self) -> str:

@@ -69,6 +69,20 @@ def test_automatic_lengths_serve_who_is_in_a_hurry() -> None:
     np.testing.assert_array_equal(alone.compute_cycles, before.compute_cycles)
 
 
+def test_what_was_chosen_is_noted() -> None:
+    (said,) = as_prepared(scenario(longest_us="auto")).notes
+    length_us = float(said.removeprefix("tenant 'long': longest_us auto cuts layers at ").removesuffix(" us"))
+    by_hand = as_prepared(scenario(longest_us=length_us)).machines[0][1][0][0].table
+    chosen = as_prepared(scenario(longest_us="auto")).machines[0][1][0][0].table
+    np.testing.assert_array_equal(by_hand.compute_cycles, chosen.compute_cycles)
+    keys = scenario(longest_us="auto")
+    keys["tenants"][1] = {key: value for key, value in keys["tenants"][1].items() if key != "deadline_ms"}
+    assert as_prepared(keys).notes == ("tenant 'long': longest_us auto cuts no layer",)
+    keys["pool"] = [{"npu": keys.pop("npu")}]
+    assert as_prepared(keys).notes == ("tenant 'long': longest_us auto cuts no layer on memory-centric",)
+    assert as_prepared(scenario(longest_us=100)).notes == ()
+
+
 def test_two_tenants_of_one_model_may_be_cut_differently() -> None:
     keys = scenario(longest_us=100)
     keys["tenants"].append(keys["tenants"][0] | {"name": "whole", "longest_us": 1000})
