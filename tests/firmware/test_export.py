@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shutil
 import subprocess
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from firmware.conftest import Keys, random_scenario
+import yaml
+from firmware.conftest import Keys, random_scenario, replayed
 
+from layerweaver.__main__ import main
 from layerweaver.backend_sim.firmware.export import Exported, export, export_document, translated
 from layerweaver.backend_sim.study.inputs import as_prepared, policy_of
 from layerweaver.ir import LayerweaverError, OutputError, PolicyError, ScenarioError
@@ -66,6 +69,23 @@ def test_what_is_written(keys: Keys, tmp_path: Path) -> None:
     assert document["files"] == FILES
     sizes = re.findall(r"(\d+) bytes \*/", made.texts["lw_tables.c"])
     assert sum(map(int, sizes)) == document["table_bytes"]
+
+
+def test_the_log_has_the_replayed_rows_and_those_that_timed_out(tmp_path: Path) -> None:
+    arrival = {"kind": "poisson", "qps": 60000, "seed": 1}
+    tenant = {"name": "eye", "model": "zoo:ncf", "queue": {"timeout_ms": 0.001}, "arrival": arrival}
+    scenario = {"npu": "memory-centric", "policy": "fcfs", "duration_s": 0.01, "tenants": [tenant]}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(scenario), encoding="utf-8")
+    assert main(["-q", "simulate", str(tmp_path / "one.yaml"), "--log", str(tmp_path / "log.csv")]) == 0
+    with (tmp_path / "log.csv").open(newline="", encoding="utf-8") as stream:
+        logged = list(csv.DictReader(stream))
+    rows = [row for row in logged if row["mode"] != "timed out"]
+    assert 0 < len(rows) < len(logged)
+    prepared = as_prepared(scenario)
+    decided = replayed(prepared, policy_of(prepared, "fcfs"), tmp_path / "c")
+    columns = ("decided_at_cycles", "tenant", "request", "row")
+    assert decided == [tuple(row[name] for name in columns) for row in rows]
+    assert "but for its lines of requests that timed out" in (tmp_path / "c" / "README.md").read_text()
 
 
 def test_the_same_bytes_again(keys: Keys, tmp_path: Path) -> None:
