@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console, RenderableType
+
+from layerweaver.cli.rendering.tables import fields_table, rows_table
 
 Run = Callable[..., Any]
 
@@ -51,3 +54,21 @@ def test_lines_of_one_seed_say_so(run: Run, tmp_path: Path) -> None:
     path.write_text(f"npu: {npu}\nduration_s: 0.1\ntenants: [{overloaded}]\n", encoding="utf-8")
     assert "\ndropped: a " in run("simulate", path, "--policy", "fcfs").out
     assert "\ndropped (first seed): a " in run("simulate", path, "--policy", "fcfs", "--seeds", 2).out
+
+
+def _printed(shown: RenderableType, width: int) -> str:
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as capture:
+        console.print(shown)
+    return capture.get()
+
+
+def test_names_of_reproductions_are_whole_and_their_errors_percentages() -> None:
+    row = {"npu": "hexagon-qcs8275-fp16", "count": 4, "mape": 0.159, "median_ape": 0.175, "bias": -0.159}
+    row |= {"rank_correlation": 0.8, "covered": 0.25, "fitted": False}
+    shown = _printed(rows_table("NPUs", [row]), 80)
+    assert "hexagon-qcs8275-fp16 " in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    fit = _printed(fields_table("fit", {"mape_fit": 0.0123, "mape_held_out": 0.2552}), 80)
+    assert "1.23%" in fit
+    assert "25.5%" in fit

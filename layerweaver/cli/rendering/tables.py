@@ -260,12 +260,12 @@ def _cell(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-_SHARES = ("mape", "ape", "bias", "error", "covered")
-"""What keys of errors end in; they are fractions in documents, and percentages on the terminal."""
+_SHARES = {"mape", "ape", "bias", "error", "covered"}
+"""Words of keys of errors, which are fractions in documents, and percentages on the terminal."""
 
 
 def _figure(key: str, value: object) -> str:
-    if isinstance(value, float) and key.rpartition("_")[2] in _SHARES:
+    if isinstance(value, float) and not _SHARES.isdisjoint(key.split("_")):
         return f"{100 * value:.3g}%"
     return _cell(value)
 
@@ -274,7 +274,7 @@ def rows_table(title: str, rows: Sequence[Document]) -> Table:
     """Rows of equal keys as a table."""
     keys = list(rows[0]) if rows else []
     sides = ["left" if isinstance(rows[0][key], str) else "right" for key in keys]
-    grid = table(title, list(zip(keys, sides, strict=True)))
+    grid = table(title, [(key.replace("_", "\n"), side) for key, side in zip(keys, sides, strict=True)])
     for row in rows:
         grid.add_row(*(_figure(key, row[key]) for key in keys))
     return grid
