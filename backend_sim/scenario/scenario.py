@@ -19,6 +19,9 @@ from layerweaver.ir.yaml_source import YamlSource
 
 __all__ = ["Scenario", "TokenLimits"]
 
+_INLINE = (INLINE_NPU, "policy")
+"""How errors begin that say where in a mapping they are, and not where that stands."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenLimits:
@@ -86,7 +89,7 @@ class Scenario:
 
     @contextmanager
     def place(self, *path: str | int, file: str = "") -> Iterator[None]:
-        """Errors that do not say where they are get the place of a key; those of an inline mapping too.
+        """Errors that do not say where they are get the place of a key; of inline ones, too.
 
         Args:
             path: The key.
@@ -95,8 +98,9 @@ class Scenario:
         try:
             yield
         except LayerweaverError as error:
-            inline = error.where.removeprefix(INLINE_NPU)
-            if inline and inline == error.where:
+            known = next((start for start in _INLINE if error.where.startswith(start)), "")
+            inline = error.where.removeprefix(known)
+            if inline and not known:
                 raise
             where = f"{self.where(*path)}{inline}" + (f": {file}" if file else "")
             raise type(error)(error.what, where=where, accepted=error.accepted) from None

@@ -101,8 +101,9 @@ def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | No
     for place, policy in enumerate(scenario.spec.policies):
         with scenario.place("policies", place):
             own.append(own_policy(policy, scenario.allow_code, scenario.path_of))
+            _different(own)
     if own:
-        return _different(own)
+        return own
     stated, found = _stated_policy(scenario)
     chosen = [stated if found.name == other else other for other in DEFAULT_POLICIES]
     return chosen if found.name in DEFAULT_POLICIES else [*chosen, stated]
@@ -122,7 +123,9 @@ def _different(references: list[PolicyRef]) -> list[PolicyRef]:
         policy = load_policy(reference)
         setting = (policy.file, policy.as_dict())
         if setting in seen:
-            raise PolicyError("stands twice", where=policy.name, accepted="name every setting once")
+            raise PolicyError(
+                "stands twice", where=f"policy {policy.name}", accepted="name every setting once"
+            )
         seen.append(setting)
     return references
 

@@ -171,6 +171,22 @@ def test_a_policy_that_stands_twice_is_refused(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"policies": ["edf", "edf"]}, r"scenario: policies\[1\] edf: stands twice"),
+        ({"policies": ["edf", "nope"]}, r"scenario: policies\[1\]: no policy is called 'nope'"),
+        ({"policies": ["edf", {"name": "fcfs", "a": 1}]}, r"scenario: policies\[1\] fcfs: has no option 'a'"),
+        ({"policy": {"name": "edf", "a": 1}}, "scenario: policy edf: has no option 'a'"),
+    ],
+)
+def test_policies_of_a_scenario_are_refused_with_their_place(
+    make: Make, keys: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PolicyError, match=message):
+        compare(make("poisson", **keys))
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"batch": 8, "queue": {"limit": 4}}, "no batch has more than 4 of 8 requests"),
