@@ -113,6 +113,15 @@ def test_objectives_that_are_relative_to_each_npu_are_said(
     assert not told or said[0].startswith(f"objective {name} is relative to one request alone")
 
 
+def test_an_objective_without_values_is_said(tmp_path: Path) -> None:
+    aims = {"minimise": ["models.a.b.energy_j", "models.a.b.standalone_ms"]}
+    axes = {"npu.dram.bandwidth_gb_s": [100, 200]}
+    study = write_study(tmp_path, measure="cost", axes=axes, objectives=aims)
+    result = sweep(study, tmp_path / "out")
+    said = "objective models.a.b.energy_j has no value at 2 of 2 points: the front leaves them out"
+    assert (result["pareto"], result["warnings"]) == ([], [said])
+
+
 def test_a_front_over_seeds_says_that_luck_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, axes in (("lucky", {"seed": [1, 2]}), ("sure", {"load": [0.3, 0.6]})):
         folder = tmp_path / name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
@@ -16,9 +17,17 @@ from layerweaver.backend_sim.study.sweep.schema import StudySpec
 from layerweaver.backend_sim.study.sweep.study import Study
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.spelling import nearest
+from layerweaver.ir.text import counted
 from layerweaver.ir.yaml_source import YamlSource
 
-__all__ = ["check_columns", "check_stated", "is_number", "relative_objectives", "texts_of_columns"]
+__all__ = [
+    "check_columns",
+    "check_stated",
+    "is_number",
+    "objectives_without_values",
+    "relative_objectives",
+    "texts_of_columns",
+]
 
 _RESULTS: Mapping[str, Any] = {"simulate": Run, "peak": PeakRow}
 _SUCH_AS = {"simulate": "system.stp", "peak": "peak_qps", "cost": "models.NAME.standalone_ms"}
@@ -43,6 +52,20 @@ def relative_objectives(spec: StudySpec) -> list[str]:
         for _, name in _objectives(spec)
         if name in _RELATIVE and changing
     ]
+
+
+def objectives_without_values(spec: StudySpec, points: KnownPoints) -> Iterator[str]:
+    """Objectives that points have no number for, a line each: the front leaves these points out."""
+    names = [name for _, name in _objectives(spec)]
+    measured, lacking = 0, Counter[str]()
+    for columns in points.picked(names) if names else ():
+        measured += len(columns[0])
+        for name, cells in zip(names, columns, strict=True):
+            lacking[name] += sum(not is_number(cell) for cell in cells)
+    for name, many in lacking.items():
+        if many:
+            of_all = f"{many:,} of {counted(measured, 'point')}"
+            yield f"objective {name} has no value at {of_all}: the front leaves them out"
 
 
 def is_number(value: Any) -> bool:

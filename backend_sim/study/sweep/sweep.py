@@ -23,6 +23,7 @@ from layerweaver.backend_sim.study.sweep.measure import Measured, measure_points
 from layerweaver.backend_sim.study.sweep.objectives import (
     check_columns,
     is_number,
+    objectives_without_values,
     relative_objectives,
     texts_of_columns,
 )
@@ -166,7 +167,7 @@ def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, object]:
     rows = point_rows(store, axes, columns, said.pareto)
     pareto = [dict(zip(columns[:-1], row[:-1], strict=True)) for row in rows]
     warned = [*_unsure(store), *relative_objectives(study.spec), *without_effect(study, store)]
-    warned += _warned(store, axes)
+    warned += [*objectives_without_values(study.spec, store), *_warned(store, axes)]
     return {
         "pareto": pareto,
         "sensitivity": [item.document() for item in said.sensitivity],
