@@ -291,6 +291,18 @@ class KnownPoints:
                     kind.add(f"{kinds}n"[place])
             return found
 
+    def valued(self, columns: Sequence[str]) -> tuple[int, list[int]]:
+        """How many points did not fail, and how many of them have a value in each of these columns."""
+        with self.refusing():
+            measured, valued = 0, [0] * len(columns)
+            grouped = "SELECT layout, kinds, COUNT(*) FROM points WHERE NOT failed GROUP BY layout, kinds"
+            for layout, kinds, many in self._db.execute(grouped):
+                self._check(layout, len(kinds))
+                measured += many
+                for number, place in enumerate(self._places(layout, columns)):
+                    valued[number] += many * (f"{kinds}n"[place] != "n")
+            return measured, valued
+
     def _found(
         self, asked: str, numbers: Sequence[int] | None = None, *, failed: bool = True
     ) -> Iterator[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
@@ -57,14 +56,10 @@ def relative_objectives(spec: StudySpec) -> list[str]:
 def objectives_without_values(spec: StudySpec, points: KnownPoints) -> Iterator[str]:
     """Objectives that points have no number for, a line each: the front leaves these points out."""
     names = [name for _, name in _objectives(spec)]
-    measured, lacking = 0, Counter[str]()
-    for columns in points.picked(names) if names else ():
-        measured += len(columns[0])
-        for name, cells in zip(names, columns, strict=True):
-            lacking[name] += sum(not is_number(cell) for cell in cells)
-    for name, many in lacking.items():
-        if many:
-            of_all = f"{many:,} of {counted(measured, 'point')}"
+    measured, valued = points.valued(names)
+    for name, many in zip(names, valued, strict=True):
+        if many < measured:
+            of_all = f"{measured - many:,} of {counted(measured, 'point')}"
             yield f"objective {name} has no value at {of_all}: the front leaves them out"
 
 
