@@ -7,6 +7,7 @@ import linecache
 import re
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ def guarded(advance: Callable[..., int], arguments: tuple[Any, ...], policy: Pol
         PolicyError: If the policy prints, does not compile, fails, or does not come to an end before Ctrl-C.
     """
     if not compiled:
-        return advance(*arguments)
+        return _uncompiled(advance, arguments, policy)
     _refuse_prints(policy)
     from numba.core.errors import NumbaError, NumbaWarning  # noqa: PLC0415
 
@@ -63,6 +64,29 @@ def guarded(advance: Callable[..., int], arguments: tuple[Any, ...], policy: Pol
         if not is_of_others(policy.spec.choose):
             raise
         raise _not_compiled(policy, f"{type(error).__name__}: {error}") from error
+
+
+def _uncompiled(advance: Callable[..., int], arguments: tuple[Any, ...], policy: Policy) -> int:
+    """A slice as plain Python, whose traceback says where a policy fails; a debugger finds it as the cause.
+
+    Raises:
+        PolicyError: If it fails.
+    """
+    try:
+        return advance(*arguments)
+    except PolicyError:
+        raise
+    except Exception as error:
+        choose = cast("FunctionType", policy.spec.choose)
+        if not is_of_others(choose):
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        file = choose.__code__.co_filename
+        line = next((frame.lineno for frame in reversed(frames) if frame.filename == file), None)
+        place = f" in line {line} of {Path(file).name}" if line else ""
+        said = f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]
+        accepted = "" if line else "choose returns an integer on every path"
+        raise PolicyError(f"fails: {said}{place}", where=policy.name, accepted=accepted) from error
 
 
 def _interruptible(advance: Callable[..., int], arguments: tuple[Any, ...], policy: Policy) -> int:

@@ -271,3 +271,28 @@ def test_what_a_policy_is_shown_is_not_its_own_to_change(tmp_path: Path, body: s
         return
     with pytest.raises(PolicyError, match=f"changes {field} in line 11 of turns.py.* write machine.mode"):
         load_policy(str(path))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ValueError('x')", "mine: fails: ValueError: x in line 7 of p.py"),
+        ("return view.ready[99]", "mine: fails: IndexError"),
+        (
+            "return view.ready[nobody]",
+            "mine: fails: NameError: name 'nobody' is not defined in line 7 of p.py",
+        ),
+        ("return None", "choose returns an integer on every path"),
+        ("assert view.machine.now < 0", "mine: fails: AssertionError in line 7 of p.py"),
+    ],
+)
+def test_uncompiled_it_fails_in_one_line_too(
+    make_scenario: Any, tmp_path: Path, body: str, said: str
+) -> None:
+    path = tmp_path / "p.py"
+    path.write_text(FILE.format(body=body, arguments="view: View, options: Any, memory: Memory"))
+    with pytest.raises(PolicyError) as caught:
+        simulate(make_scenario(duration_s=0.1), policy=str(path), compiled=False)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is not None
