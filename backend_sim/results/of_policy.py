@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import cast
 
-from layerweaver.backend_sim.run.batch_delays import delay_warnings
+from layerweaver.backend_sim.run.hopeless_deadlines import deadline_warnings
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.ir.text import first_of
 from layerweaver.scheduler.machine.jit import mentions
@@ -19,7 +19,7 @@ _NAMED = 5
 
 def policy_warnings(prepared: PreparedScenario, policy: Policy) -> Iterator[str]:
     """What of the scenario a policy cannot do well."""
-    yield from delay_warnings(prepared, policy)
+    yield from deadline_warnings(prepared, policy)
 
 
 def policy_notes(prepared: PreparedScenario, policy: Policy) -> Iterator[str]:

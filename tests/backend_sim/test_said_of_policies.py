@@ -36,6 +36,16 @@ def test_a_batch_that_waits_beyond_the_deadline_is_warned_of_where_it_does(
     assert [warning.endswith(said) and "'vision'" in warning for warning in found] == [True] * bool(said)
 
 
+def test_a_deadline_below_the_time_alone_is_warned_of_once(make_scenario: Any) -> None:
+    keys = make_scenario(duration_s=0.1, tenants=[{**_waiting(14.9), "deadline_ms": 0.001}, {}])
+    for policy in ("fcfs", "layerweaver+"):
+        (said,) = simulate(keys, policy)["warnings"]
+        assert said.startswith("tenant 'vision': one request alone takes ")
+        assert said.endswith(" ms, its deadline is 0.001 ms: none can be in time")
+    (alone,) = (text for text in peak(keys, ["fcfs"], queries=60)["warnings"] if "in time" in text)
+    assert alone == said
+
+
 @pytest.mark.parametrize(("policy", "heeds"), [("edf", False), ("layerweaver+", False), ("prema", True)])
 def test_priorities_that_a_policy_does_not_heed_are_noted(
     make_scenario: Any, policy: str, heeds: bool

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import is_done
 from layerweaver.backend_sim.results.certified import Certificate, CertifiedTenant, CertifiedTokens
 from layerweaver.backend_sim.results.latency import percentile_index
+from layerweaver.backend_sim.results.of_policy import policy_warnings
 from layerweaver.backend_sim.results.tenant import LOADGEN_KINDS
 from layerweaver.backend_sim.results.verdict import RunFacts, early_stopping_estimates, judge
 from layerweaver.backend_sim.run.run import Run, run_once
@@ -112,7 +113,7 @@ def certify(
     spec = prepared.scenario.spec
     unused = [key for key in ("warmup_s", "cooldown_s") if getattr(spec, key)]
     said = [f"LoadGen judges all requests: {', '.join(unused)} not used"] if unused else []
-    if warnings := [*prepared.warnings, *said]:
+    if warnings := [*prepared.warnings, *policy_warnings(prepared, chosen), *said]:
         document["warnings"] = warnings
     return document
 

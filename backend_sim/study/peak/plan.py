@@ -18,7 +18,7 @@ from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.given import check_given
 from layerweaver.ir.spelling import nearest
-from layerweaver.ir.text import counted, figure, first_of
+from layerweaver.ir.text import counted, first_of
 from layerweaver.scheduler.bounds import pool_bound
 
 __all__ = ["PeakPlan", "bound_factor", "judged", "peak_notes", "peak_warnings", "plan_peak"]
@@ -225,7 +225,7 @@ def _bound_factor(prepared: PreparedScenario, rates: Sequence[float], only: int 
 
 
 def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
-    """What importing assumed, what trials do not look at, and deadlines that no rate can keep."""
+    """What importing assumed, and what trials do not look at."""
     prepared = plan.prepared
     scenario = prepared.scenario
     yield from prepared.warnings
@@ -240,16 +240,6 @@ def peak_warnings(plan: PeakPlan, seeds: int) -> Iterator[str]:
         )
     yield from plan.said
     yield from _other_rates(plan)
-    for index, tenant in enumerate(spec.tenants):
-        deadline_ns = scenario.deadline_ns(index)
-        if deadline_ns is None or tenant.is_llm:
-            continue
-        alone_ms = 1e3 * prepared.standalone_s(index)
-        if deadline_ns / 1e6 < alone_ms:
-            yield (
-                f"{tenant.name}: one request alone takes {figure(alone_ms)} ms, its deadline is "
-                f"{deadline_ns / 1e6:g} ms: no rate can keep it"
-            )
 
 
 def peak_notes(plan: PeakPlan) -> Iterator[str]:
