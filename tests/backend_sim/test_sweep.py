@@ -116,6 +116,7 @@ def test_a_point_that_fails_keeps_its_reason(tmp_path: Path) -> None:
     )
     rows = point_rows(tmp_path / "out")
     assert document["failed"] == 2
+    assert any(line.startswith("2 points failed: ") for line in document["warnings"])
     assert [bool(row["error"]) for row in rows] == [False, True, False, True]
     assert "none.csv" in rows[3]["error"]
     assert rows[3]["system.stp"] == ""

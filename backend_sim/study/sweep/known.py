@@ -233,6 +233,14 @@ class KnownPoints:
             (count,) = self._db.execute("SELECT COUNT(*) FROM points WHERE failed").fetchone()
             return int(count)
 
+    def reasons(self) -> Iterator[str]:
+        """Why each point that failed did, in order."""
+        with self.refusing():
+            failed = self._db.execute("SELECT layout, kinds, line FROM points WHERE failed ORDER BY number")
+            for layout, kinds, line in failed:
+                self._check(layout, len(kinds))
+                yield str(values_of(line, kinds)[-1])
+
     def numbers(self) -> list[int]:
         """Numbers of the points that are known, ascending."""
         with self.refusing():

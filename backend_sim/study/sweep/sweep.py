@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -46,6 +47,7 @@ __all__ = ["run_study", "sweep"]
 
 _MOST_AT_ONCE = 64
 _MOST_WARNINGS = 20
+_MOST_REASONS = 5
 _TASK_S = 0.25
 """Points are sent in pieces that take about so long, so that sending them costs little."""
 
@@ -166,13 +168,24 @@ def _said(study: Study, store: Store, axes: Sequence[str]) -> dict[str, object]:
     columns = point_columns(store, axes)
     rows = point_rows(store, axes, columns, said.pareto)
     pareto = [dict(zip(columns[:-1], row[:-1], strict=True)) for row in rows]
-    warned = [*_unsure(store), *relative_objectives(study.spec), *without_effect(study, store)]
+    warned = [
+        *_failed(store),
+        *_unsure(store),
+        *relative_objectives(study.spec),
+        *without_effect(study, store),
+    ]
     warned += [*objectives_without_values(study.spec, store), *_warned(store, axes)]
     return {
         "pareto": pareto,
         "sensitivity": [item.document() for item in said.sensitivity],
         **({"warnings": warned} if warned else {}),
     }
+
+
+def _failed(store: Store) -> Iterator[str]:
+    """Why points failed, and how many; what most say comes first."""
+    for reason, many in Counter(store.reasons()).most_common(_MOST_REASONS):
+        yield f"{counted(many, 'point')} failed: {reason}"
 
 
 def _unsure(store: Store) -> Iterator[str]:
