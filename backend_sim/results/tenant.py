@@ -180,10 +180,14 @@ def _with_tokens(
 
 
 def _offering_s(run: Run, index: int) -> float | None:
-    """How long a tenant's source offers requests in the measured time, not how long it took to serve them."""
+    """How long a tenant's source offers requests in the measured time, not how long it took to serve them.
+
+    One that waits for the machine offers no more than that completes: until its last request is done.
+    """
     spec = run.prepared.scenario.spec
-    last_s = run.last_scheduled_ns[index] / 1e9
-    if spec.duration_s is not None and not run.fixed_queries and spec.tenants[index].arrival.lasts():
+    arrival = spec.tenants[index].arrival
+    last_s = (run.last_done_ns(index) if arrival.waits else run.last_scheduled_ns[index]) / 1e9
+    if spec.duration_s is not None and not run.fixed_queries and arrival.lasts():
         last_s = max(last_s, spec.duration_s)
     cooldown_ns = run.prepared.cooldown_ns(run.request)
     if cooldown_ns is not None:

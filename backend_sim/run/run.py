@@ -93,6 +93,16 @@ class Run:
         latency_ns = self.all_latencies(index)
         return int(latency_ns[is_done(latency_ns)].max(initial=0))
 
+    def last_done_ns(self, index: int) -> int:
+        """When the last completed request of a tenant in loops was done; 0 if there are none."""
+        last_ns = 0
+        for outcome in self.outcomes:
+            scheduled_ns, latency_ns = outcome.tenants[index].scheduled_ns, outcome.tenants[index].latency_ns
+            if scheduled_ns is not None:
+                done = is_done(latency_ns)
+                last_ns = max(last_ns, int((scheduled_ns[done] + latency_ns[done]).max(initial=0)))
+        return last_ns
+
     def latencies(self, index: int) -> NDArray[np.int64]:
         """One tenant's measured latencies in ns, dropped ones included, NPU after NPU."""
         parts = [

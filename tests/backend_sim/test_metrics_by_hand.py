@@ -225,6 +225,22 @@ def test_offered_is_what_the_source_offers_and_not_what_was_served(serve: Serve)
 
 
 @pytest.mark.parametrize(
+    "arrival",
+    [
+        {"kind": "single_stream", "queries": 3},
+        {"kind": "closed_loop", "concurrency": 2},
+        {"kind": "saturated"},
+    ],
+)
+def test_a_source_that_waits_offers_what_is_served(serve: Serve, arrival: dict[str, Any]) -> None:
+    # Requests of 1 ms, one after the other: of the last, nothing more is asked until it is done.
+    document = serve({1: [(1_000_000, 0, 0)]}, [], duration_s=0.003, tenant={"arrival": arrival})
+    tenant, system = _tenant(document), document["system"]
+    assert tenant["offered_qps"] == pytest.approx(1000)
+    assert system["offered_share"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
     ("arrivals", "deadline_ms", "more", "proof"),
     [
         ([0, 5000, 10_000], 0.001, {}, ("too_short", 456)),  # none is late, and 459 would prove it

@@ -154,7 +154,8 @@ class Tenant(TypedDict):
                 Shown.NOWHERE,
                 "Seconds of the measured time in which the tenant's source offers requests: to the end of "
                 "`duration_s`, or to its last request where queries or a trace end it; that of a CSV trace "
-                "is the first row at or past the duration, as LoadGen's last query is.",
+                "is the first row at or past the duration, as LoadGen's last query is. Of a loop, which "
+                "waits for the machine, to its last completion.",
             ),
         ]
     ]
