@@ -60,7 +60,10 @@ def test_a_changed_study_says_what_no_longer_fits(tmp_path: Path) -> None:
         ({"load": ["high"]}, r"axes\.load: load 'high' is no share"),
         ({"load": [0, 0.5]}, "is no share"),
         ({"npu": [None]}, r"axes\.npu: 'None' is no NPU"),
-        ({"npu.dram.bandwidth_gb_s": [-1]}, r"study\.yaml:\d+: axes: .*refused for every point"),
+        (
+            {"npu.dram.bandwidth_gb_s": [-1]},
+            r"study\.yaml:\d+: axes.npu.dram.bandwidth_gb_s: .*refused for every point",
+        ),
         ({"npu.dram.bandwidth_gb_s": {"from": -1e308, "to": 1e308, "points": 3}}, "wider than numbers"),
         ({"npu.dram.bandwidth_gb_s": {"from": 1e-308, "to": 1e308, "scale": "log"}}, "wider than numbers"),
         ({"tenants.other": [1]}, "names a whole tenant"),
@@ -155,3 +158,12 @@ def test_a_store_of_another_kind_or_version_is_refused(tmp_path: Path) -> None:
         database.execute("UPDATE meta SET value = '0.0.1' WHERE key = 'version'")
     with pytest.raises(ScenarioError, match=r"begun by layerweaver 0\.0\.1"):
         sweep(path, tmp_path / "old")
+
+
+def test_an_axis_that_no_value_of_can_be_taken_is_named(tmp_path: Path) -> None:
+    scenario = study_scenario()
+    scenario["tenants"][0]["arrival"] = {"kind": "closed_loop", "concurrency": 2}
+    with pytest.raises(LayerweaverError) as caught:
+        sweep(write_study(tmp_path, scenario=scenario, axes={"load": [0.3, 0.6]}), tmp_path / "out")
+    assert "axes.load: " in str(caught.value)
+    assert "closed_loop has no rate that can be scaled" in str(caught.value)

@@ -166,11 +166,12 @@ def _check_group(study: Study, axes: Sequence[AxisValues], attempt: Attempt) -> 
         if any(_is_accepted(attempt, values) for values in _elsewhere(axes, place, index, total)):
             del refused[place, index]
     for (place, index), reason in refused.items():
-        if not any(accepted):  # no single axis is to blame
+        if not any(accepted):  # no single value is to blame
             said = type(reason)(
                 f"refused for every point: {reason.what}", where=reason.where, accepted=reason.accepted
             )
-            raise within(said, study.source.where(("axes",)))
+            alone = (axes[0].name,) if len(axes) == 1 else ()
+            raise within(said, study.source.where(("axes", *alone)))
         if index not in accepted[place]:
             axis = axes[place]
             raise type(reason)(
