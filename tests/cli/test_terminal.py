@@ -100,7 +100,7 @@ def test_other_tables_fit_too(words: str) -> None:
 
 
 def test_a_terminal_without_unicode_gets_ascii(scenario: Path) -> None:
-    ran = layerweaver("simulate", str(scenario), PYTHONIOENCODING="ascii")
+    ran = layerweaver("-q", "simulate", str(scenario), PYTHONIOENCODING="ascii")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "#" in ran.stdout
     ran = layerweaver("simulate", str(scenario), "--json", PYTHONIOENCODING="ascii")
