@@ -9,6 +9,7 @@ from layerweaver.backend_sim.scenario.schema import BatchSpec, TenantSpec
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
 from layerweaver.ir.text import figure
 from layerweaver.scheduler.policies.contract import Policy
+from layerweaver.scheduler.rules.patience import hurries
 
 __all__ = ["deadline_warnings"]
 
@@ -16,9 +17,16 @@ __all__ = ["deadline_warnings"]
 def deadline_warnings(prepared: PreparedScenario, policy: Policy) -> Iterator[str]:
     """Tenants of whom one request alone, or one after ``delay_ms``, exceeds the deadline, in words.
 
-    A policy that defers the hopeless ends the wait while the batch can be in time, unless they are dropped.
+    A policy that defers the hopeless ends the wait while the batch can be in time, unless they are dropped or
+    that would cost others more (:func:`~layerweaver.scheduler.rules.patience.hurries`).
     """
     scenario, spec = prepared.scenario, policy.spec
+    due = [scenario.deadline_ns(index) for index in range(len(scenario.spec.tenants))]
+
+    def limits_ns(index: int) -> list[int]:
+        """The others' deadlines."""
+        return [limit for other, limit in enumerate(due) if limit is not None and other != index]
+
     for index, tenant in enumerate(scenario.spec.tenants):
         due_ns, alone_ms = scenario.deadline_ns(index), 1e3 * prepared.standalone_s(index)
         if due_ns is None or tenant.is_llm:
@@ -31,7 +39,8 @@ def deadline_warnings(prepared: PreparedScenario, policy: Policy) -> Iterator[st
             )
             continue
         drops = tenant.queue.drop_hopeless or spec.drops_hopeless(policy.options)
-        waits = drops or not spec.defers_hopeless(policy.options)
+        hurried = spec.defers_hopeless(policy.options) and hurries(round(1e6 * alone_ms), limits_ns(index))
+        waits = drops or not hurried
         if waits and (delay_ms := _delay_ms(tenant)) + alone_ms > due_ms:
             yield (
                 f"tenant {tenant.name!r}: batch.delay_ms {delay_ms:g} and the {figure(alone_ms)} ms of a "

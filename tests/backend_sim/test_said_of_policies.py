@@ -36,6 +36,12 @@ def test_a_batch_that_waits_beyond_the_deadline_is_warned_of_where_it_does(
     assert [warning.endswith(said) and "'vision'" in warning for warning in found] == [True] * bool(said)
 
 
+def test_a_batch_that_is_not_hurried_for_the_sake_of_others_is_warned_of(make_scenario: Any) -> None:
+    hasty = {"deadline_ms": 0.0001, "model": "zoo:ncf"}
+    run = simulate(make_scenario(duration_s=0.1, tenants=[_waiting(14.9), hasty]), "layerweaver+")
+    assert [text for text in run["warnings"] if "'vision'" in text and text.endswith("is late")]
+
+
 def test_a_deadline_below_the_time_alone_is_warned_of_once(make_scenario: Any) -> None:
     keys = make_scenario(duration_s=0.1, tenants=[{**_waiting(14.9), "deadline_ms": 0.001}, {}])
     for policy in ("fcfs", "layerweaver+"):
