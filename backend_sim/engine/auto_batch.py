@@ -8,12 +8,15 @@ all of them, and what is waited for costs slack.
    what is committed, and ``between`` what may come in between: of the batch's standalone time, the share that
    the other tenants took so far of the engine that they took most of, and a quarter of the tenant's own next
    request. *Work* counts the cycles of each engine by how much that engine had to do so far: what the other
-   one does is nearly free.
+   one does is nearly free. What was done for a tenant whose head is near its limit counts more, by the part
+   of its deadline that is left of its slack: four times if a quarter is left.
 2. The queue takes the batch that is worth the most.
 3. It waits while a larger batch is worth more by at least what the oldest one's chance loses until so many
    have come, at the mean rate so far; nobody is waited for who is not expected within two deadlines. Waiting
    is work too: a quarter of what the batch would do meanwhile, on either engine as far as no other tenant's
-   batch is there to keep it busy. Where rivals are, waiting is free.
+   batch is there to keep it busy. Where rivals are, waiting is free. What the chance loses counts less if a
+   rival's head is nearer its limit, and more if none is: by the part left to the nearest over the part that
+   the tenant's own oldest would have left, behind half of the longest row that a rival may begin.
 4. Without a deadline, or if nobody can be in time, the chance is 1 and nobody is waited for.
 
 Who can no longer be in time even alone steps aside for those who can. Until it begins, a batch is formed anew
@@ -37,6 +40,10 @@ _SURE = 1 << 14
 _TIME_BITS = 18
 """Times are shifted until the deadline, counted from arrival, has so many bits: products stay below 2^62."""
 _PRICES = 1024
+_NEAREST = 16
+"""Nobody's work counts for more than so many times another's, however near the limit is."""
+_DEAREST = 4
+"""What the chance loses by waiting counts at most for so many times as much."""
 _MOST_LOST = 1 << 19
 _MOST_IDLE = 1 << 29
 """As much as the work of the largest batch can be."""
@@ -58,9 +65,9 @@ def auto_batch(state: State, index: int, deadline: int, queued: int, now: int) -
     """Decide for a tenant with so many requests that wait in order, the first of them due by ``deadline``."""
     tenant, limit = state.tenants[index], state.visible.heads[index].limit_cycles
     first, last = tenant.first_profile, tenant.first_profile + tenant.profiles
-    compute_price = _compute_price(state)
     slack, alone = deadline - now, state.profiles[first].standalone_cycles
     timed = deadline < NEVER and slack >= alone
+    compute_price = _compute_price(state, index, _part(slack - alone, limit) if timed else _PRICES, now)
     shift = 0
     while timed and limit >> shift >= 1 << _TIME_BITS:
         shift += 1
@@ -84,12 +91,14 @@ def auto_batch(state: State, index: int, deadline: int, queued: int, now: int) -
     left = max(0, left)
     gap = (now + tenant.others_cycles + alone) // (tenant.number + tenant.arrived)
     compute_idle, fetch_idle = _idle(state, index)
+    dear = _dearness(state, index, left << shift, now)
     for k in range(first, last):
         profile = state.profiles[k]
         spare = (slack - _lasts(state.visible.machine, profile, now)) >> shift
         wait = (profile.batch - queued) * (min(4 * limit, gap) >> shift)
         if profile.batch > queued and wait <= 2 * (limit >> shift) and spare > 0:
-            lost = min(_MOST_LOST, wait * (_SURE - _chance(left, between)) // (left + between + 1))
+            lost = wait * (_SURE - _chance(left, between)) // (left + between + 1)
+            lost = min(_MOST_LOST, lost * dear // _PRICES)
             idle = profile.compute_work * compute_idle // _PRICES * compute_price
             idle += profile.fetch_work * fetch_idle // _PRICES * (_PRICES - compute_price)
             idle = idle // (2 * _PART) * wait // max(1, profile.standalone_cycles >> shift)
@@ -129,10 +138,44 @@ def _work(profile: Profile, compute_price: int) -> int:
     return max(1, prices // 2)
 
 
-def _compute_price(state: State) -> int:
-    """The compute engine's share of what both engines had to do so far, in 1/1024."""
-    compute, fetch = _served(state, -1)
+def _compute_price(state: State, index: int, left: int, now: int) -> int:
+    """The compute engine's share of what both engines had to do so far, in 1/1024.
+
+    What was done for those who are near their limits counts by how near they are; ``left`` is the part of its
+    deadline that is left to the tenant itself.
+    """
+    compute, fetch = 0, 0
+    for k in range(state.visible.machine.tenant_count):
+        head = state.visible.heads[k]
+        counts = min(_NEAREST, _PRICES // (left if k == index else _left_to(state, k, now)))
+        compute += head.served_compute_cycles // _NEAREST * counts
+        fetch += head.served_fetch_cycles // _NEAREST * counts
     return _share(compute + 1, compute + fetch + 2)
+
+
+def _dearness(state: State, index: int, left: int, now: int) -> int:
+    """What a loss of chance counts for who would have so much slack left, in 1/1024."""
+    nearest, behind = _PRICES, left
+    for k in range(state.visible.machine.tenant_count):
+        head = state.visible.heads[k]
+        if k != index and head.rows_left > 0:
+            nearest = min(nearest, _left_to(state, k, now))
+            behind = min(behind, left - head.longest_fetch_cycles // 2)
+    own = _part(behind, state.visible.heads[index].limit_cycles)
+    return min(_DEAREST * _PRICES, nearest * _PRICES // own)
+
+
+def _left_to(state: State, index: int, now: int) -> int:
+    """The part of its deadline that is left to a tenant's head; all where it cannot be late, or be saved."""
+    head = state.visible.heads[index]
+    if head.rows_left == 0 or head.deadline == NEVER or head.latest_start <= now:
+        return _PRICES
+    return _part(head.latest_start - now, head.limit_cycles)
+
+
+def _part(slack: int, limit: int) -> int:
+    """The part of a deadline that so much slack is, in 1/1024: one of them at least."""
+    return min(_PRICES, max(1, _share(max(0, slack), limit)))
 
 
 def _served(state: State, but: int) -> tuple[int, int]:

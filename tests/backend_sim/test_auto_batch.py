@@ -120,8 +120,9 @@ def test_work_counts_by_which_engine_is_short() -> None:
     assert _sizes_beside((900, 10)) == {1}
 
 
-def _sizes_among(policy: Policy, mine: TenantLoad, other: TenantLoad) -> dict[int, int]:
-    outcome = run(SimulationInput(UNIT, (mine, other)), policy, compiled=False)
+def _sizes_among(policy: Policy, *loads: TenantLoad) -> dict[int, int]:
+    """Batches of the first tenant."""
+    outcome = run(SimulationInput(UNIT, loads), policy, compiled=False)
     counts = outcome.tenants[0].batch_counts.sum(axis=0)
     return {size: int(count) for size, count in enumerate(counts) if count}
 
@@ -159,6 +160,33 @@ def test_rivals_count_by_the_share_of_the_engine_that_they_took(every: int, size
     times = OpenLoop(FixedArrivals([every * k for k in range(100_000 // every)]))
     other = TenantLoad("o", (profile_of("o", UNIT, [(100, 1, 1, 0)]),), times)
     assert _sizes_among(load_policy("edf"), load, other) == sizes
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(10_000, {2: 5}), (100_000, {1: 4, 2: 3})], ids=["near", "far"])
+def test_the_engine_counts_that_a_rival_near_its_limit_needs(limit: int, sizes: dict[int, int]) -> None:
+    # Compute had more to do, but who fetches 8,000 cycles and has 10,000 is helped by fetching less.
+    profiles = tuple(profile_of("m", UNIT, [(300 * size, 300, 300, 0)], size) for size in (1, 2))
+    pairs = OpenLoop(FixedArrivals([105_000 + 10_000 * (k // 2) for k in range(10)]))
+    load = TenantLoad("m", profiles, pairs, BatchRule((1, 2), auto=True), 3_000)
+    busy = OpenLoop(FixedArrivals([1_000 * k for k in range(100)]))
+    computes = TenantLoad("c", (profile_of("c", UNIT, [(900, 10, 10, 0)]),), busy)
+    times = OpenLoop(FixedArrivals([4_000, *(104_900 + 10_000 * k for k in range(5))]))
+    rows = profile_of("f", UNIT, [(1, 100, 100, 0)] * 80)
+    fetches = TenantLoad("f", (rows,), times, deadline_ns=limit)
+    assert _sizes_among(load_policy("edf"), load, computes, fetches) == sizes
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes"), [(14_000, {1: 2, 2: 7}), (200_000, {1: 14, 2: 1})], ids=["near", "far"]
+)
+def test_who_has_slack_waits_longer_beside_a_rival_near_its_limit(limit: int, sizes: dict[int, int]) -> None:
+    # A pair fetches half as much per request; the rival fetches for 10,000 cycles, once every 14,000.
+    profiles = tuple(profile_of("m", UNIT, [(10 * size, 900, 900, 0)], size) for size in (1, 2))
+    source = OpenLoop(FixedArrivals([1_500 * k + 50 for k in range(1, 17)]))
+    load = TenantLoad("m", profiles, source, BatchRule((1, 2), auto=True), 4_000)
+    rows = profile_of("o", UNIT, [(10, 100, 100, 0)] * 100)
+    times = OpenLoop(FixedArrivals([0, 14_000]))
+    assert _sizes_among(load_policy("edf"), load, TenantLoad("o", (rows,), times, deadline_ns=limit)) == sizes
 
 
 def test_requests_without_a_deadline_are_taken_as_they_come() -> None:

@@ -36,7 +36,6 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
     tenants = [Tenant(load, clock) for load in given.tenants]
     for tenant in tenants:
         tenant.others = sum(t.load.profiles[0].standalone_cycles for t in tenants if t is not tenant)
-        tenant.busy = tenants[0].busy
         tenant.heeds_backlog = spec.heeds_backlog
         tenant.rivals = [other for other in tenants if other is not tenant]
     kinds = {profile.offline.kind for load in given.tenants for profile in load.profiles}
@@ -172,9 +171,8 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
         placed = machine.commit(row, start)
         fetch_ends.append(placed.fetch_end)
         out.compute_busy += row.compute
-        for counted in (tenant.busy, tenant.served):
-            counted[0] += row.compute
-            counted[1] += machine.fetch_cycles(row)
+        tenant.served[0] += row.compute
+        tenant.served[1] += machine.fetch_cycles(row)
         place = (placed.start, placed.fetch_end, placed.compute_start, placed.compute_end)
         out.entries.append(
             (index, tenant.batch[0], len(tenant.batch), tenant.profile, tenant.row, *place, now, held)

@@ -9,6 +9,7 @@ from typing import Any
 
 from layerweaver.backend_sim.engine.input import TenantLoad
 from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop
+from oracles.naive_auto import form_auto
 from oracles.naive_machine import RowCost
 
 __all__ = ["Request", "Tenant"]
@@ -37,8 +38,7 @@ class Tenant:
         self.chosen: tuple[int, ...] = ()  # of how many that came, and which of them waited, it chose
         self.others = 0  # standalone times of the other tenants
         self.heeds_backlog = False  # whether who is late behind what is committed is hopeless
-        self.busy = [0, 0]  # what either engine was given to do so far, by all tenants
-        self.served = [0, 0]  # and by this one
+        self.served = [0, 0]  # what either engine was given to do so far by this tenant
         self.ends = (0, 0)  # when compute and DMA are done with what is committed
         self.rivals: list[Tenant] = []
         self.since = 0  # cycle since which the head batch could have been formed
@@ -183,7 +183,7 @@ class Tenant:
             return
         queue = self.queue(now, defers)
         if rule.auto:
-            changes = self.form_auto(now, queue)
+            changes = form_auto(self, now, queue)
             self.since = self.arrived[queue[0]].cycle
             self.chosen = (len(self.arrived), *self.waiting)
             ends = [] if changes is None else [changes]
@@ -246,63 +246,6 @@ class Tenant:
         """What the rest of the head takes alone, less what it computes."""
         rows = self.rows[self.profile][self.row :]
         return rows[0].remaining - sum(row.compute for row in rows)
-
-    def form_auto(self, now: int, queue: list[int]) -> int | None:
-        """As many as the scheduler likes, by the definition of automatic batches; when it chooses anew."""
-        profiles, sizes = self.load.profiles, self.load.batching.sizes
-        alone = [profile.standalone_cycles for profile in profiles]
-        columns = [(profile.table.compute_cycles, profile.table.memory_cycles) for profile in profiles]
-        sums = [(int(compute.sum()), int(fetch.sum())) for compute, fetch in columns]
-        unit = 2 ** max(0, max(map(max, sums)).bit_length() - 20)
-        compute_busy, fetch_busy = 1 + self.busy[0], 1 + self.busy[1]
-        price = 1024 * compute_busy // (compute_busy + fetch_busy)
-        work = [max(1, (c // unit * price + f // unit * (1024 - price)) // 2) for c, f in sums]
-        end = self.deadline_of(queue[0])
-        timed = end is not None and now + alone[0] <= end
-        slack = end - now if timed else 0  # type: ignore[operator]
-        limit = self.limit()
-        grain = 2 ** max(0, limit.bit_length() - 18) if timed else 1
-        served = [sum(rival.served[engine] for rival in self.rivals) for engine in (0, 1)]
-        rivals = 1024 * min(max(1, now), max(served)) // max(1, now)
-        between = [alone[0] // 4 // grain + min(2**18, time // grain) * rivals // 1024 for time in alone]
-        behind, fetched = (max(0, end - now) for end in self.ends)
-        lasts = [max(fetched + time, behind + c) for time, (c, _) in zip(alone, sums, strict=True)]
-        left = [(slack - time) // grain for time in lasts]
-        chance = [2**14] * len(sizes)
-        if timed:
-            spares = [max(0, spare) for spare in left]
-            chance = [t * 2**14 // (t + more + 1) for t, more in zip(spares, between, strict=True)]
-        padded = next((k for k, size in enumerate(sizes) if size >= len(queue)), len(sizes) - 1)
-        worth = [Fraction(min(len(queue), sizes[k]) * chance[k], work[k]) for k in range(padded + 1)]
-        best = worth.index(max(worth))
-        size = min(len(queue), sizes[best])
-        changes = now + max(1, slack // 16) if timed else None
-        if size == len(queue) and changes is not None and self.expects(changes):
-            gap = min(4 * limit, (now + self.others + alone[0]) // len(self.arrived)) // grain
-            taken = [rival.fills() for rival in self.rivals if rival.batch]
-            idle = [max(0, 1024 - sum(engine)) for engine in zip((0, 0), *taken, strict=True)]
-            for k, larger in enumerate(sizes):
-                if larger <= size or left[k] <= 0:
-                    continue
-                wait = (larger - size) * gap
-                if wait > 2 * (limit // grain):
-                    continue
-                lost = min(2**19, wait * (2**14 - chance[best]) // (max(0, left[best]) + between[best] + 1))
-                unused = sums[k][0] // unit * idle[0] // 1024 * price
-                unused += sums[k][1] // unit * idle[1] // 1024 * (1024 - price)
-                unused = min(2**29, unused // 8 * wait // max(1, alone[k] // grain))
-                worth_now = Fraction(size * (chance[best] + lost), work[best])
-                if Fraction(larger * chance[k], work[k] + unused) > worth_now:
-                    self.batch, self.profile = [], 0
-                    return changes
-        self.batch, self.profile = queue[:size], best
-        return changes
-
-    def fills(self) -> tuple[int, int]:
-        """Of the time that the rest of the head takes, what it keeps compute and DMA busy for, in 1/1024."""
-        table = self.load.profiles[self.profile].table
-        compute, fetch = (int(c[self.row :].sum()) for c in (table.compute_cycles, table.memory_cycles))
-        return 1024 * compute // max(1, compute, fetch), 1024 * fetch // max(1, compute, fetch)
 
     def expects(self, by: int) -> bool:
         """Whether somebody may come by then who would be let in."""
