@@ -175,7 +175,7 @@ def _left_to(state: State, index: int, now: int) -> int:
 
 def _part(slack: int, limit: int) -> int:
     """The part of a deadline that so much slack is, in 1/1024: one of them at least."""
-    return min(_PRICES, max(1, _share(max(0, slack), limit)))
+    return min(_PRICES, max(1, _share(max(0, slack), max(1, limit))))
 
 
 def _served(state: State, but: int) -> tuple[int, int]:

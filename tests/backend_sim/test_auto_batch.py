@@ -194,6 +194,14 @@ def test_requests_without_a_deadline_are_taken_as_they_come() -> None:
     assert sizes == {3: 1, 1: 1}
 
 
+def test_a_deadline_of_less_than_a_cycle() -> None:
+    slow = MachineSpec.from_rates("slow", 10**8, 10**8, 1000)
+    free = profile_of("m", slow, [(0, 0, 0, 0)])
+    load = TenantLoad("m", (free,), OpenLoop(FixedArrivals([0, 0])), BatchRule(auto=True), 1)
+    outcome = run(SimulationInput(slow, (load,)), load_policy("edf"), compiled=False)
+    assert outcome.tenants[0].latency_ns.tolist() == [0, 0]
+
+
 def test_delay_and_preferred_sizes_are_for_rules() -> None:
     profile = profile_of("m", UNIT, [(1, 1, 1, 0)])
     rule = BatchRule(auto=True, delay_ns=5)

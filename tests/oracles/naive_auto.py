@@ -74,7 +74,7 @@ def form_auto(tenant: Tenant, now: int, queue: list[int]) -> int | None:
 
 def _part(tenant: Tenant, slack: int) -> int:
     """Of the time from arrival to deadline, in 1/1024."""
-    return min(1024, max(1, max(0, slack) * 1024 // tenant.limit()))
+    return min(1024, max(1, max(0, slack) * 1024 // max(1, tenant.limit())))
 
 
 def _part_left(tenant: Tenant, now: int) -> int:
