@@ -56,6 +56,12 @@ def _spare(head: Head) -> int:
 
 
 @inlined
+def _exposed(head: Head) -> int:
+    """Cycles for which compute waits for a row that is fetched too late; memory is short anyway otherwise."""
+    return head.fetch_cycles if head.compute_intensive != 0 else 0
+
+
+@inlined
 def _before_others(head: Head) -> tuple[int, int]:
     """Compute and fetch cycles that others wait for: what is left of the head, and a tenth of what waits."""
     compute, fetch = head.left_compute_cycles, head.left_fetch_cycles
@@ -91,7 +97,7 @@ def _has_time(view: View, head: Head, delay: int) -> bool:
     return spare >= 0
 
 
-def _loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
+def _loss_index(view: View, head: Head, delay: int, time: int, load: int, exposed: int) -> int:
     """What a tenant loses if it waits for ``delay`` cycles, per cycle of work that saving it takes.
 
     Args:
@@ -100,6 +106,7 @@ def _loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int
         delay: By how much the others' heads put its own end off.
         time: Cycles over which ``head.arrived`` requests came.
         load: Share of the machine that all tenants ask for, in 1/1024, at most 1024.
+        exposed: Cycles for which compute waits if another's next row is fetched too late.
 
     Returns:
         Requests lost per cycle, in units of ``2**-42``; :data:`HOPELESS` if it cannot be in time.
@@ -134,11 +141,15 @@ def _loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int
     backlog = max(head.left_compute_cycles, head.left_fetch_cycles)
     backlog += max(0, waiting - head.batch) * each
     spare = head.limit_cycles - head.full_standalone_cycles
+    # Held until no request of it can be in time, it would yield too late for the others' next fetch.
+    yields = head.row == 0 and overflow == 0 and spare < exposed
     if full > 1:
         spare -= min(head.delay_cycles, (full - 1) * time // max(1, head.arrived))
     reserved = delay + _divided(delay * load, 2048 - load)
     able, kept = _in_time(slack, gap, batch, 0), _in_time(slack, gap, batch, reserved)
     able_then, kept_then = _in_time(then, slope, behind, 0), _in_time(then, slope, behind, reserved)
+    if yields and able + able_then == 0:
+        return HOPELESS
     lost, last = able - kept + able_then - kept_then, 0
     if able_then > kept_then:
         last = able_then if slope < 0 else behind - kept_then
@@ -174,7 +185,7 @@ def _demand(view: View) -> tuple[int, int]:
     return time, min(1024, offered // max(1, time >> _ONE))
 
 
-def _may_wait(view: View, first: int, other: int) -> bool:
+def _may_wait(view: View, first: int, other: int, exposed: int) -> bool:
     """Whether a tenant loses nothing if what is left of another's head goes before its own."""
     machine, head, before = view.machine, view.heads[first], view.heads[other]
     now = max(machine.compute_end, machine.start)
@@ -186,7 +197,7 @@ def _may_wait(view: View, first: int, other: int) -> bool:
     if _has_time(view, head, delay):
         return True
     time, load = _demand(view)
-    return _loss_index(view, head, delay, time, load) <= 0
+    return _loss_index(view, head, delay, time, load, exposed) <= 0
 
 
 def most_to_lose(view: View) -> int:
@@ -198,12 +209,13 @@ def most_to_lose(view: View) -> int:
     find room in the queue.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
-    compute, fetch = 0, 0
+    compute, fetch, exposed = 0, 0, 0
     for k in range(machine.ready_count):
         head = heads[ready[k]]
         own_compute, own_fetch = _before_others(head)
         compute += own_compute
         fetch += own_fetch
+        exposed = max(exposed, _exposed(head))
     now = max(machine.compute_end, machine.start)
     time, load = -1, 0
     first, most, least = -1, 0, 0
@@ -222,7 +234,7 @@ def most_to_lose(view: View) -> int:
         if not _has_time(view, head, delay):
             if time < 0:
                 time, load = _demand(view)
-            index = _loss_index(view, head, delay, time, load)
+            index = _loss_index(view, head, delay, time, load, exposed)
         rank = head.latest_start
         if index == HOPELESS:
             rank = head.remaining_cycles
@@ -232,8 +244,8 @@ def most_to_lose(view: View) -> int:
             first, most, least = tenant, index, rank
         if index > 0 and (urgent < 0 or head.latest_start < soonest):
             urgent, soonest = tenant, head.latest_start
-    if urgent >= 0 and urgent != first and _may_wait(view, first, urgent):
+    if urgent >= 0 and urgent != first and _may_wait(view, first, urgent, exposed):
         return urgent
     if most == 0 and late >= 0 and shortest < max(heads[first].compute_cycles, heads[first].fetch_cycles):
-        return late
+        return late if _exposed(heads[first]) <= 2 * _spare(heads[late]) else first
     return first
