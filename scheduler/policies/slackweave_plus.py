@@ -6,7 +6,8 @@
    come, will be late that would not be otherwise? It divides by the work that saving them takes.
 3. The tenant with the highest answer goes first, unless it loses nothing by letting the one with the least
    slack go before; ties go to the least slack. Who cannot be in time goes last: a tenant, and of each tenant
-   the requests that cannot, behind its others; but before a longer row where nobody loses by that.
+   the requests that cannot, behind its others; but before a longer row where nobody loses by that. Who can
+   wait for less than the fetch of a row that compute waits for, and is late behind what is committed, cannot.
 4. A row that leaves less idle time goes before if it delays the first one by less than its own time. What
    cannot be in time and has not begun is not woven, here or in 1, while anything else can be served.
 5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row; for a full

@@ -57,7 +57,7 @@ def _spare(head: Head) -> int:
 
 @inlined
 def _exposed(head: Head) -> int:
-    """Cycles for which compute waits for a row that is fetched too late; memory is short anyway otherwise."""
+    """For how long compute waits for a row that is fetched too late, unless it waits for memory anyway."""
     return head.fetch_cycles if head.compute_intensive != 0 else 0
 
 
@@ -97,7 +97,9 @@ def _has_time(view: View, head: Head, delay: int) -> bool:
     return spare >= 0
 
 
-def _loss_index(view: View, head: Head, delay: int, time: int, load: int, exposed: int) -> int:
+def _loss_index(  # noqa: PLR0917 - compiled code is called by position
+    view: View, head: Head, delay: int, time: int, load: int, exposed: int
+) -> int:
     """What a tenant loses if it waits for ``delay`` cycles, per cycle of work that saving it takes.
 
     Args:
@@ -106,7 +108,7 @@ def _loss_index(view: View, head: Head, delay: int, time: int, load: int, expose
         delay: By how much the others' heads put its own end off.
         time: Cycles over which ``head.arrived`` requests came.
         load: Share of the machine that all tenants ask for, in 1/1024, at most 1024.
-        exposed: Cycles for which compute waits if another's next row is fetched too late.
+        exposed: Cycles for which compute waits at most if another's next row is fetched too late.
 
     Returns:
         Requests lost per cycle, in units of ``2**-42``; :data:`HOPELESS` if it cannot be in time.
@@ -141,15 +143,14 @@ def _loss_index(view: View, head: Head, delay: int, time: int, load: int, expose
     backlog = max(head.left_compute_cycles, head.left_fetch_cycles)
     backlog += max(0, waiting - head.batch) * each
     spare = head.limit_cycles - head.full_standalone_cycles
-    # Held until no request of it can be in time, it would yield too late for the others' next fetch.
-    yields = head.row == 0 and overflow == 0 and spare < exposed
-    if full > 1:
-        spare -= min(head.delay_cycles, (full - 1) * time // max(1, head.arrived))
     reserved = delay + _divided(delay * load, 2048 - load)
     able, kept = _in_time(slack, gap, batch, 0), _in_time(slack, gap, batch, reserved)
     able_then, kept_then = _in_time(then, slope, behind, 0), _in_time(then, slope, behind, reserved)
-    if yields and able + able_then == 0:
+    if able + able_then == 0 and spare < exposed and head.row == 0 and overflow == 0:
+        # It would be held until hopeless, and only then would another's next row be fetched: too late.
         return HOPELESS
+    if full > 1:
+        spare -= min(head.delay_cycles, (full - 1) * time // max(1, head.arrived))
     lost, last = able - kept + able_then - kept_then, 0
     if able_then > kept_then:
         last = able_then if slope < 0 else behind - kept_then
@@ -206,7 +207,8 @@ def most_to_lose(view: View) -> int:
     If it can wait for whoever has the least slack of those that have anything to lose, that one goes first.
     If nobody has, a request that is late anyway goes first where it takes less time than the row that would,
     and no more than whoever comes to its tenant next can wait: those that come have less to wait for, and
-    find room in the queue.
+    find room in the queue. But compute waits for the row that is fetched after it, and whoever comes waits
+    for both: not where that takes over twice the time that whoever comes can wait.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
     compute, fetch, exposed = 0, 0, 0

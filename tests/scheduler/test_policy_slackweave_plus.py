@@ -84,6 +84,27 @@ def test_a_late_request_goes_before_a_longer_row_where_nobody_loses_by_that(desk
     # nor if it keeps whoever comes to its own tenant next from being in time.
     assert desk(POLICY, 2).decide({0: late | {"limit_cycles": 150}, 1: row}, **at) == 1
     assert desk(POLICY, 2).decide({0: late | {"full": 2, "delay_cycles": 60}, 1: row}, **at) == 1
+    # Whoever comes can wait for 150, and waits in vain where compute waits for the row for twice that.
+    assert desk(POLICY, 2).decide({0: late, 1: row | {"fetch_cycles": 300}}, **at) == 0
+    assert desk(POLICY, 2).decide({0: late, 1: row | {"fetch_cycles": 301}}, **at) == 1
+    memory = {"fetch_cycles": 301, "compute_intensive": 0}
+    assert desk(POLICY, 2).decide({0: late, 1: row | memory}, **at) == 0
+
+
+def test_who_is_late_behind_what_is_committed_yields_to_a_row_that_compute_would_wait_for(desk: Any) -> None:
+    # Tenant 0 sends often, has 30 cycles to spare and is late behind what computes until 150. Those to come
+    # would gain by going before the other's row, but none that waits: held, it lets that be fetched too late.
+    short = {"deadline": 120, "limit_cycles": 50, "arrived": 100, "remaining_cycles": 20}
+    short |= {"left_compute_cycles": 20, "left_fetch_cycles": 20, "full_standalone_cycles": 20}
+    short |= {"full_compute_cycles": 20, "full_fetch_cycles": 20}
+    row = {"deadline": 10_000, "fetch_cycles": 61}
+    at = {"one_kind": 1, "compute_end": 150}
+    early = desk(POLICY, 2, commit="early")
+    assert early.decide({0: short, 1: row}, **at) == 1
+    assert early.decide({0: short, 1: row | {"fetch_cycles": 60}}, **at) == 0
+    assert early.decide({0: short, 1: row | {"compute_intensive": 0}}, **at) == 0
+    assert early.decide({0: short | {"row": 1}, 1: row}, **at) == 0
+    assert early.decide({0: short | {"deadline": 170}, 1: row}, **at) == 0
 
 
 @pytest.mark.parametrize(("limit", "mode"), [(9000, "single"), (20, "most to lose")])
