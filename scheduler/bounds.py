@@ -71,7 +71,7 @@ def mix_bound(profiles_by_tenant: Sequence[Menu], shares: Sequence[float]) -> fl
     Raises:
         ScenarioError: If shares and tenants do not fit each other.
     """
-    weights = _checked_shares(shares, len(profiles_by_tenant))
+    weights: list[float] = _checked_shares(shares, len(profiles_by_tenant)).tolist()
     compute_s = memory_s = 0.0
     for weight, menu in zip(weights, profiles_by_tenant, strict=True):
         demands = [(_demand_s(profile), profile.table.batch) for profile in menu]
