@@ -9,6 +9,7 @@ from dataclasses import replace
 from layerweaver.backend_sim.report.markup import Cell, Table
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS, worst_first
 from layerweaver.backend_sim.results.confidence import differences
+from layerweaver.backend_sim.results.gains import tails_tell
 from layerweaver.backend_sim.results.limits import judged_tails
 from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.mixes import peak_labels
@@ -17,7 +18,7 @@ from layerweaver.backend_sim.results.repetitions import averaged
 from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, shown
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.token import limits_text
-from layerweaver.backend_sim.results.sentence import compared, tails_tell
+from layerweaver.backend_sim.results.sentence import compared
 from layerweaver.backend_sim.results.spreads import spread_tables
 from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
 from layerweaver.ir.text import first_of

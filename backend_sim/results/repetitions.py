@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -9,7 +10,7 @@ from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.system import System
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 
-__all__ = ["OF_THE_WORST", "STATUSES", "averaged", "judge_by_worst", "slowest", "tell_missing"]
+__all__ = ["OF_THE_WORST", "STATUSES", "averaged", "each_seed", "judge_by_worst", "slowest", "tell_missing"]
 
 STATUSES = ("late", "too_short", "met")
 """From the worst on."""
@@ -51,6 +52,21 @@ def _badness(tenant: Tenant) -> tuple[int, float, int, float]:
 def averaged(run: Run) -> Run:
     """A run with the means over its seeds wherever it has them; without repetitions the run itself."""
     return _pooled(run, lambda spread: spread.get("mean"))
+
+
+def each_seed(run: Run) -> list[Run]:
+    """The run as each of its seeds says wherever they are known apart; none without repetitions.
+
+    A figure that a seed has none of is not a number.
+    """
+    count = run.get("seeds", 1) if "confidence" in run else 0
+    return [_pooled(run, lambda spread, place=place: _value(spread, place)) for place in range(count)]  # type: ignore[misc]
+
+
+def _value(spread: Mapping[str, object], place: int) -> object:
+    values = spread["values"]
+    value = values[place] if isinstance(values, list) and place < len(values) else None
+    return math.nan if value is None else value
 
 
 def slowest(run: Run) -> Run:

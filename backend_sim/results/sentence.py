@@ -4,74 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layerweaver.backend_sim.results.limits import beyond_limits, has_limit, judged_tails, least_headroom
+from layerweaver.backend_sim.results.gains import gains, percent, violations
+from layerweaver.backend_sim.results.limits import beyond_limits, has_limit, least_headroom
 from layerweaver.backend_sim.results.naming import run_names
 from layerweaver.backend_sim.results.offered import comparable_qps, offered_text, quantity
 from layerweaver.backend_sim.results.repetitions import averaged
 from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow
 from layerweaver.backend_sim.results.schema.run import Run
-from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.ir.text import first_of
 
-__all__ = ["answer", "compared", "peak_sentence", "tails_tell", "verdict_sentence"]
+__all__ = ["answer", "compared", "peak_sentence", "verdict_sentence"]
 
 _WEAVING = ("layerweaver+", "layerweaver", "slackweave+")
-_VISIBLE = 0.02
-_MORE_LATE = 0.01
-"""A tenant of whose requests a further such share is late is named for that."""
 _SAME_LOAD = 0.1
 _NAMED = 3
 _NOT_ASKED = "which the status of offline tenants and streams does not ask for"
-
-
-def _violations(run: Run) -> float | None:
-    rates = [
-        (tenant["violation_rate"], tenant["arrived"])
-        for tenant in run["tenants"]
-        if tenant["violation_rate"] is not None
-    ]
-    arrived = sum(count for _, count in rates)
-    return sum(rate * count for rate, count in rates) / arrived if arrived else None
-
-
-def tails_tell(one: Tenant, two: Tenant) -> bool:
-    """Whether percentiles say what changed: they are of completed requests, so of few dropped ones only."""
-    return all(run.get("dropped", 0) <= _MORE_LATE * run["arrived"] for run in (one, two))
-
-
-def _tails(base: Run, other: Run) -> list[tuple[str, float, float]]:
-    """The 99th percentiles from the greatest gain to the greatest loss: of what, before and after in ms.
-
-    They are of completed requests: tenants of whose requests many are dropped in one of the runs have none.
-    """
-    pairs = [
-        (what, before, after)
-        for one, two in zip(base["tenants"], other["tenants"], strict=True)
-        if tails_tell(one, two)
-        for (what, before), (_, after) in zip(judged_tails(one), judged_tails(two), strict=False)
-        if before and after
-    ]
-    return sorted(pairs, key=lambda pair: pair[2] / pair[1])
-
-
-def _worse(base: Run, other: Run) -> tuple[str, float, float] | None:
-    """The tenant of whose requests visibly more are late than before: name, shares before and after."""
-    rises = [
-        (
-            two["violation_rate"] - one["violation_rate"],
-            one["name"],
-            one["violation_rate"],
-            two["violation_rate"],
-        )
-        for one, two in zip(base["tenants"], other["tenants"], strict=True)
-        if one["violation_rate"] is not None and two["violation_rate"] is not None
-    ]
-    most = max(rises, default=(0.0, "", 0.0, 0.0))
-    return most[1:] if len(rises) > 1 and most[0] > _MORE_LATE else None
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g}%" if share < 0.1 else f"{100 * share:.0f}%"
 
 
 def compared(runs: Sequence[Run]) -> tuple[Run, Run]:
@@ -110,12 +57,12 @@ def compared(runs: Sequence[Run]) -> tuple[Run, Run]:
 
 def _alone(run: Run, name: str) -> str:
     """What one run says by itself."""
-    late = _violations(run)
+    late = violations(run)
     if late is None:
         stp = run["system"].get("stp") or 0.0
         return f"{name} reaches a system throughput of {stp:.3g}; no tenant has a deadline."
     broken = [tenant["name"] for tenant in run["tenants"] if tenant.get("status") == "late"]
-    text = f"{name} misses the deadlines of {_percent(late)} of all requests"
+    text = f"{name} misses the deadlines of {percent(late)} of all requests"
     return f"{text}; {', '.join(broken)} {'are' if len(broken) > 1 else 'is'} late." if broken else f"{text}."
 
 
@@ -129,7 +76,7 @@ def peak_sentence(document: Peak) -> str:
     share = best.get("share_of_bound")
     text = f"{best['policy']} carries the highest load: {quantity(best['peak_qps'])} queries per second"
     if share:
-        text += f", {_percent(share)} of the bound"
+        text += f", {percent(share)} of the bound"
     if best.get("status") == "too_short":
         why = "".join(f" ({reason})" for reason in best.get("reasons", ())[:1])
         text += f", as far as trials tell that are too short to be sure{why}"
@@ -156,7 +103,8 @@ def verdict_sentence(runs: Sequence[Run], names: Sequence[str] = ()) -> str:
     """One sentence on what weaving bought in a ``compare`` document.
 
     Below saturation every policy completes what is offered, so the sentence speaks of violations and tails;
-    above it, of the throughput too. Of several seeds it speaks of the means.
+    above it, of the throughput too. Of several seeds it speaks of the means, and says of what the seeds do
+    not tell.
 
     Args:
         runs: One or more.
@@ -166,41 +114,25 @@ def verdict_sentence(runs: Sequence[Run], names: Sequence[str] = ()) -> str:
     named = {id(run): name for run, name in zip(runs, names or run_names(runs), strict=True)}
     one, other = named[id(woven)], named[id(base)]
     alone = base is woven
+    pair = base, woven
     base, woven = averaged(base), averaged(woven)
     load = f"{_at(runs, 'On average over')} {offered_text(woven)}"
     if alone:
         return f"{load}, {_alone(woven, one)}"
-    gains = []
-    before, after = _violations(base), _violations(woven)
-    if before is not None and after is not None and _percent(before) != _percent(after):
-        verb = "cut" if after < before else "raised"
-        gains.append(f"{verb} missed deadlines from {_percent(before)} to {_percent(after)} of all requests")
-    tails = _tails(base, woven)
-    if tails and tails[0][1] / tails[0][2] > 1 + _VISIBLE:
-        gains.append(_changed("cut", *tails[0]))
-    worse = _worse(base, woven)
-    if worse is not None:
-        name, before, after = worse
-        gains.append(f"raised missed deadlines of {name} from {_percent(before)} to {_percent(after)}")
-    elif tails and tails[-1][2] / tails[-1][1] > 1 + _VISIBLE:
-        gains.append(_changed("raised", *tails[-1]))
-    before, after = (run["system"].get("stp") for run in (base, woven))
-    stp = after / before - 1 if before and after else 0.0
-    if stp > _VISIBLE:
-        gains.append(f"raised system throughput by {_percent(stp)}")
-    if not gains:
-        return f"{load}, {one} and {other}{_elsewhere(woven, base, ',')} do not differ visibly."
-    return f"{load}, {one} {' and '.join(gains)} against {other}{_elsewhere(woven, base)}."
+    sure, unsure = gains(*pair)
+    against, apart = f"against {other}{_elsewhere(woven, base)}", " and ".join(unsure)
+    if sure:
+        untold = f" The seeds do not tell whether it {apart}." if unsure else ""
+        return f"{load}, {one} {' and '.join(sure)} {against}.{untold}"
+    if unsure:
+        return f"{load}, the seeds do not tell whether {one} {apart} {against}."
+    return f"{load}, {one} and {other}{_elsewhere(woven, base, ',')} do not differ visibly."
 
 
 def _elsewhere(woven: Run, base: Run, closed: str = "") -> str:
     """The load of the run that is compared with, where it is another, and what closes it."""
     load, other = offered_text(woven, of_bound=False), offered_text(base, of_bound=False)
     return f", at {other}{closed}" if load != other else ""
-
-
-def _changed(verb: str, tenant: str, before_ms: float, after_ms: float) -> str:
-    return f"{verb} the 99th percentile of {tenant} from {quantity(before_ms)} to {quantity(after_ms)} ms"
 
 
 def answer(runs: Sequence[Run], names: Sequence[str]) -> str:
@@ -263,4 +195,4 @@ def _several(names: Sequence[str]) -> str:
 def _headroom(run: Run) -> str:
     """The tenant that comes nearest to its limit."""
     least = least_headroom(run)
-    return f" (least headroom: {least[1]}, {_percent(least[0])} of its limit left)" if least else ""
+    return f" (least headroom: {least[1]}, {percent(least[0])} of its limit left)" if least else ""

@@ -13,6 +13,7 @@ from layerweaver.backend_sim.results.document import run_document
 from layerweaver.backend_sim.results.files import ORIGIN, result_rows
 from layerweaver.backend_sim.results.metrics import tenant_metrics
 from layerweaver.backend_sim.results.repetitions import OF_THE_WORST
+from layerweaver.backend_sim.results.sentence import verdict_sentence
 from layerweaver.backend_sim.results.spreads import spread_tables, spread_text
 from layerweaver.backend_sim.run.run import run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest
@@ -139,3 +140,36 @@ def test_a_row_over_seeds_says_of_every_figure_whose_it_is(make_scenario: Any) -
         frame["completed_mean"] == first["completed"] == sum(s["tenants"][0]["completed"] for s in seeds) / 3
     )
     assert "means" not in simulate(scenario, "layerweaver+")
+
+
+def test_the_sentence_says_what_the_seeds_do_not_tell() -> None:
+    def run(policy: str, rates: list[float], p99_ms: list[float]) -> Any:
+        documents: list[Any] = [
+            {
+                "tenants": [
+                    {
+                        "name": "one",
+                        "arrived": 100,
+                        "qps": 5.0,
+                        "violation_rate": rate,
+                        "latency_ms": {"p99": tail},
+                    }
+                ],
+                "system": {},
+            }
+            for rate, tail in zip(rates, p99_ms, strict=True)
+        ]
+        more = {"npu": "n", "scenario": {}, "seeds": 3, "seed": None, "confidence": confidence(documents)}
+        return {**documents[0], "policy": policy, **more}
+
+    edf = run("edf", [0.10, 0.02, 0.06], [9.0, 8.0, 7.0])
+    nothing = run("layerweaver+", [0.01, 0.03, 0.05], [8.0, 8.0, 7.4])
+    assert verdict_sentence([edf, nothing]).endswith(
+        ", the seeds do not tell whether layerweaver+ cut missed deadlines from 6% to 3% of all requests and "
+        "cut the 99th percentile of one from 8 to 7.8 ms against edf."
+    )
+    some = run("layerweaver+", [0.01, 0.03, 0.05], [4.0, 3.0, 2.1])
+    assert verdict_sentence([edf, some]).endswith(
+        ", layerweaver+ cut the 99th percentile of one from 8 to 3.03 ms against edf. "
+        "The seeds do not tell whether it cut missed deadlines from 6% to 3% of all requests."
+    )
