@@ -102,3 +102,28 @@ def test_a_ramp_over_the_whole_goes_over_the_whole_of_a_trial(tmp_path: Path) ->
 
 def test_a_steady_rate_needs_no_more_than_before(tmp_path: Path) -> None:
     assert _row(_keys(tmp_path, {"kind": "poisson", "qps": 100, "seed": 1}), 2000)["status"] == "met"
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_trace_has_the_rate_of_all_its_rows_whatever_the_duration(loop: bool, tmp_path: Path) -> None:
+    file = _trace(tmp_path, (500, 0.01), (1501, 0.002))
+    trace = {"kind": "trace", "file": str(file), "loop": loop}
+    found = []
+    for duration_s in (1, 5, 60):
+        plan = plan_peak(_keys(tmp_path, trace, duration_s=duration_s), queries=2500)
+        assert plan.trace_queries == (2001,)
+        found.append(plan.rates_qps[0])
+    assert found == pytest.approx([2000 / 8] * 3)
+
+
+def test_no_number_of_queries_is_advised_where_the_trace_ends_before(tmp_path: Path) -> None:
+    trace = {"kind": "trace", "file": str(_trace(tmp_path, (100, 0.01)))}
+    keys = _keys(tmp_path, trace, {"kind": "poisson", "qps": 100, "seed": 1})
+    row = _row(keys, 500)
+    assert "t0 100 of 459" in row["reasons"][0]
+    assert "needed_queries" not in row
+    slow = {"kind": "poisson", "qps": 1e-6, "seed": 1}
+    often = {"kind": "poisson", "qps": 400, "seed": 2}
+    row = _row(_keys(tmp_path, slow, often, duration_s=1e6), 2000)
+    assert "t0 1 of 459" in row["reasons"][0]
+    assert "needed_queries" not in row

@@ -14,9 +14,11 @@ from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
 from layerweaver.backend_sim.study.peak.search import LOWEST
 from layerweaver.backend_sim.traffic.modulated import RampSpec
+from layerweaver.backend_sim.traffic.recorded import TraceSpec
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.given import check_given
+from layerweaver.ir.limits import MAX_QUERIES
 from layerweaver.ir.spelling import nearest
 from layerweaver.ir.text import counted, first_of
 from layerweaver.scheduler.bounds import pool_bound
@@ -181,19 +183,26 @@ def _rates(prepared: PreparedScenario) -> _Rates:
 
 
 def _read_rate(prepared: PreparedScenario, index: int) -> tuple[float, int, object]:
-    """The mean rate of a source that does not know it, the requests that it is taken over, and the source."""
-    source = make_source(prepared.scenario, index, TrafficRequest())
-    count, first_ns, last_ns = 0, None, 0
-    while isinstance(source, Arrivals) and len(times := source.take(1 << 16)):
+    """The mean rate of a source that does not know it, the requests that it is taken over, and the source.
+
+    A trace is read once through, whatever the scenario's duration: trials go by queries, not by the clock.
+    """
+    a_trace = isinstance(prepared.scenario.spec.tenants[index].arrival, TraceSpec)
+    most = MAX_QUERIES if a_trace else None
+    source = make_source(prepared.scenario, index, TrafficRequest(), exactly=most)
+    count, first_ns, last_ns, once = 0, None, 0, None
+    while once is None and isinstance(source, Arrivals) and len(times := source.take(1 << 16)):
         first_ns = int(times[0]) if first_ns is None else first_ns
-        count, last_ns = count + len(times), int(times[-1])
+        once = getattr(source, "pass_queries", None)
+        times = times if once is None else times[: once - count]
+        if len(times):
+            count, last_ns = count + len(times), int(times[-1])
     if count < 2 or first_ns is None or last_ns == first_ns:
         raise ScenarioError(
             "the trace is too short to have a rate",
             where=prepared.scenario.where("tenants", index, "arrival"),
         )
-    once = getattr(source, "pass_queries", None) or count
-    return (count - 1) * 1e9 / (last_ns - first_ns), min(once, count), source
+    return (count - 1) * 1e9 / (last_ns - first_ns), count, source
 
 
 def _bound_factor(prepared: PreparedScenario, rates: Sequence[float], only: int | None) -> float:

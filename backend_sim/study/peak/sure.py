@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from layerweaver.backend_sim.results.verdict import early_stopping_queries
 from layerweaver.backend_sim.study.peak.plan import PeakPlan, judged
+from layerweaver.ir.limits import MAX_QUERIES
 from layerweaver.ir.text import figure, first_of
 
 __all__ = ["Shortage", "shortage"]
@@ -22,7 +23,7 @@ class Shortage:
 
     Attributes:
         reasons: Why the peak is not sure, in words; empty where it is.
-        queries: Queries per trial from which on it is.
+        queries: Queries per trial from which on it is; those of the plan where no number would do.
     """
 
     reasons: tuple[str, ...]
@@ -43,7 +44,7 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
     """
     scenario, rates = plan.prepared.scenario, plan.scaled_qps(share)
     total = math.fsum(rates)
-    few, reasons, needed = [], [], plan.queries
+    few, reasons, needed, ends = [], [], plan.queries, False
     longest_ns, slowest = 0.0, ""
     counts = [plan.given(index, count) for index, count in enumerate(plan.request(share, 0).queries or ())]
     for index, count in enumerate(counts):
@@ -53,6 +54,7 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
         least = early_stopping_queries(0, scenario.percentile(index))
         if count < least:
             few.append(f"{tenant.name} {count:,} of {least:,}")
+            ends = ends or plan.given(index, least) < least
             needed = max(needed, math.ceil((least + 0.5) * total / rates[index]))
         takes_ns = max(
             due_ns or scenario.token_limits(index).ttft_ns or 0, 1e9 * plan.prepared.standalone_s(index)
@@ -74,7 +76,7 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
             f"a trial sees a part of rates that change: {first_of([text for text, _ in parts], _NAMED)}"
         )
         needed = max(needed, *(queries for _, queries in parts))
-    return Shortage(tuple(reasons), needed)
+    return Shortage(tuple(reasons), plan.queries if ends or needed > MAX_QUERIES else needed)
 
 
 def _part_seen(plan: PeakPlan, index: int, count: int, share: float) -> tuple[str, int] | None:
