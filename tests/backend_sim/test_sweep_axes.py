@@ -147,3 +147,17 @@ def test_the_scenario_s_own_npu_need_not_be_on_the_axis(tmp_path: Path) -> None:
         result = sweep(study, tmp_path / "-".join(names))
         assert result["points"] == 2 * len(names)
         assert not result["failed"]
+
+
+def test_a_run_that_sees_a_part_of_a_trace_says_what_it_offers(tmp_path: Path) -> None:
+    times = [place / 100 for place in range(500)] + [5 + place / 1000 for place in range(1000)]
+    rows = "".join(f"{time},one\n" for time in times)
+    (tmp_path / "t.csv").write_text(f"timestamp,tenant\n{rows}")
+    scenario = _scenario(tmp_path, duration_s=60)
+    del scenario["min_queries"], scenario["tenants"][1]
+    scenario["tenants"][0]["arrival"] = {"kind": "trace", "file": str(tmp_path / "t.csv")}
+    study = {"scenario": scenario, "axes": {"duration_s": [0.05, 60], "load": [0.3]}}
+    part, whole = sweep(study).to_dataframe().to_dict("records")
+    assert "load 0.3 offers" in part["warnings"]
+    assert "load 0.3 offers" not in str(whole["warnings"])
+    assert whole["system.offered_share"] == pytest.approx(0.3, rel=0.01)

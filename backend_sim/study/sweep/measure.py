@@ -27,6 +27,7 @@ from layerweaver.backend_sim.study.sweep.axes import (
     scenario_path,
 )
 from layerweaver.backend_sim.study.sweep.flat import flat
+from layerweaver.backend_sim.study.sweep.load import load_factor, other_load
 from layerweaver.backend_sim.study.sweep.npu_changes import changed_npu
 from layerweaver.backend_sim.study.sweep.parcel import Parcel
 from layerweaver.ir import LayerGraph, LayerweaverError, ScenarioError
@@ -226,19 +227,12 @@ def _ready(job: Job, values: Mapping[str, Any]) -> tuple[PreparedScenario, Any, 
     for name in ("load", "seed"):
         if name in values:  # of what is sampled between two ends, only the ends were seen before
             check_value(name, values[name], name)
-    factor = float(values["load"]) * _bound_factor(prepared) if "load" in values else 1.0
+    factor = load_factor(prepared, float(values["load"])) if "load" in values else 1.0
     return (
         prepared,
         _policy(json.dumps(policy), job.allow_code, _home(job), job.modules),
         TrafficRequest(factor=factor, seed=values.get("seed")),
     )
-
-
-@functools.lru_cache(maxsize=_PREPARED)
-def _bound_factor(prepared: PreparedScenario) -> float:
-    from layerweaver.backend_sim.study.peak.plan import bound_factor  # noqa: PLC0415 - loads SciPy
-
-    return bound_factor(prepared)
 
 
 def with_options(policy: Any, options: Mapping[str, Any]) -> Any:
@@ -282,6 +276,8 @@ def point_document(job: Job, values: Mapping[str, Any], *, histograms: bool = Tr
         document = run_document(run_once(prepared, policy, request), histograms=histograms)
         if said := prepared.scenario.of_seeds(request.seed):
             document["warnings"] = [*document.get("warnings", []), *said]
+        if "load" in values and (told := other_load(prepared, document, float(values["load"]))):
+            document["warnings"] = [*document.get("warnings", []), told]
     if document.get("interrupted"):
         raise KeyboardInterrupt
     return document

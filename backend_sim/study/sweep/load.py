@@ -1,0 +1,46 @@
+"""The axis ``load`` of a study: all rates scaled to a share of the two-resource bound."""
+
+from __future__ import annotations
+
+import functools
+
+from layerweaver.backend_sim.results.schema.run import Run
+from layerweaver.backend_sim.run.prepared import PreparedScenario
+from layerweaver.backend_sim.traffic.recorded import TraceSpec
+from layerweaver.ir.text import figure, first_of
+
+__all__ = ["load_factor", "other_load"]
+
+_KEPT = 64
+_VISIBLE = 0.1
+"""A run whose offered share differs from its load by a smaller part of it has the load."""
+_NAMED = 3
+
+
+def load_factor(prepared: PreparedScenario, load: float) -> float:
+    """The factor on all rates of a scenario at which they are a share of its bound.
+
+    Raises:
+        ScenarioError: If a tenant has no rate to scale, or requests take no time.
+    """
+    return load * _bound_factor(prepared)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _bound_factor(prepared: PreparedScenario) -> float:
+    from layerweaver.backend_sim.study.peak.plan import bound_factor  # noqa: PLC0415 - loads SciPy
+
+    return bound_factor(prepared)
+
+
+def other_load(prepared: PreparedScenario, document: Run, load: float) -> str:
+    """That a run saw a part of a trace with another rate than the whole has; empty where it did not."""
+    tenants = prepared.scenario.spec.tenants
+    traces = [tenant.name for tenant in tenants if isinstance(tenant.arrival, TraceSpec)]
+    share = document["system"].get("offered_share")
+    if not traces or share is None or abs(share - load) <= _VISIBLE * load:
+        return ""
+    return (
+        f"load {load:g} offers {figure(share)} of the bound: it goes by the mean rate of the whole trace, "
+        f"of which a run may see a part ({first_of(traces, _NAMED, 'tenants')})"
+    )
