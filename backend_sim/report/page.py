@@ -39,6 +39,8 @@ from layerweaver.ir.text import first_of
 __all__ = ["build_report", "headline"]
 
 _MAX_DETAILED_RUNS = 6
+_OPEN_RUNS = 3
+"""The details of so many runs are open; those of later ones are packed."""
 _MAX_NOTES = 20
 _LONGEST_OPEN = 50_000
 """Characters of a configuration from which on it is packed."""
@@ -123,17 +125,17 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
         ("load", "Over load", load_charts(documents)),
     ):
         if charts:
-            sections.append(_section(key, heading, _folded(_cards(charts), many)))
+            sections.append(_section(key, heading, _folded(_cards(charts), many, many)))
     if documents.runs:
         machine = "".join(chart_markup(chart) for chart in machine_charts(documents))
         sections.append(_section("machine", "Where the time went", machine))
     single = len(documents.runs) == 1
     detailed = [index for index, run in enumerate(documents.runs) if run.details is not None]
-    for index in detailed[:_MAX_DETAILED_RUNS]:
+    for place, index in enumerate(detailed[:_MAX_DETAILED_RUNS]):
         section = _run_section(documents.runs[index], index, single=single)
         if section is not None:
             key, heading, body = section
-            sections.append(_section(key, heading, _folded(body, many)))
+            sections.append(_section(key, heading, _folded(body, many, many or place >= _OPEN_RUNS)))
     if left := [documents.runs[index].label for index in detailed[_MAX_DETAILED_RUNS:]]:
         text = (
             f"The details of {_MAX_DETAILED_RUNS} runs are drawn, which keeps the page small; those of "
@@ -169,11 +171,11 @@ def _notes(said: Iterable[str]) -> str:
     return f'<ul class="muted">{"".join(items)}</ul>' if items else ""
 
 
-def _folded(body: str, many: bool) -> str:
-    """A section's charts; with many tenants closed, and drawn when opened."""
-    if not many:
+def _folded(body: str, many: bool, closed: bool) -> str:
+    """A section's charts, of ``many`` tenants or all; if ``closed``, they are drawn when opened."""
+    if not closed:
         return body
-    said = f"Charts; of tenants, the {DRAWN_TENANTS} worst have some"
+    said = f"Charts; of tenants, the {DRAWN_TENANTS} worst have some" if many else "Charts"
     return f'<details class="fold"><summary>{said}</summary>{_packed(body)}</details>'
 
 

@@ -10,7 +10,7 @@ from layerweaver.ir.text import figure, first_of
 
 __all__ = ["span_notes"]
 
-_VISIBLE = 0.1
+_VISIBLE = 0.05
 """Shares of time that differ by less are taken as the same."""
 _NAMED = 5
 

@@ -304,3 +304,16 @@ def test_what_a_search_does_not_tell_stands_on_its_page(peak_document: dict[str,
     assert "layerweaver+: not monotone: a load below 33,000 q/s failed too" in page
     document["differences"][0]["peak_qps"]["low"] = 5.0
     assert "seeds do not tell it" not in build_report([document])
+
+
+def test_details_of_many_runs_are_packed(make_document: Make) -> None:
+    def page(count: int) -> str:
+        return build_report([{"runs": [make_document(f"policy-{number}") for number in range(count)]}])
+
+    assert page(3).count('class="packed"') == 0
+    assert page(6).count('class="packed"') == 3
+    assert len(page(6)) - len(page(3)) < len(page(3)) - len(page(1))
+    folded = [_unpacked(text) for text in re.findall(r'class="packed">([^<]*)<', page(6))]
+    assert [
+        f'data-plot="timeline-{place}"' in text for place, text in zip((3, 4, 5), folded, strict=True)
+    ] == [True] * 3
