@@ -45,7 +45,7 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 def figure(value: float, digits: int = 3) -> str:
     """A number in so many digits, and in full where it has more before the point: 0.0123, 1.23, 12,345."""
-    return f"{value:,.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:,.{digits}g}"
 
 
 def first_of(parts: Sequence[str], most: int, what: str = "") -> str:

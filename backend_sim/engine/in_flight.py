@@ -15,6 +15,7 @@ from layerweaver.backend_sim.traffic.source import ClosedLoop, OpenLoop, Saturat
 from layerweaver.ir import ScenarioError, TrafficError
 from layerweaver.ir.clock import ns_to_cycles_up
 from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_END_SECONDS, MAX_WORK_NS
+from layerweaver.ir.text import figure
 from layerweaver.scheduler.machine.records import as_objects, as_records
 
 __all__ = ["Windows"]
@@ -166,7 +167,8 @@ class Windows:
         self._work_ns += len(times) * self._each_ns[index]
         if self._work_ns > MAX_WORK_NS:
             raise TrafficError(
-                f"requests of up to {self._each_ns[index] / 1e9:.3g} s each keep the NPU busy for too long",
+                f"requests of up to {figure(self._each_ns[index] / 1e9)} s each keep the NPU busy "
+                "for too long",
                 where=where,
                 accepted=f"at most {MAX_WORK_NS / 1e9:g} s are simulated",
             )

@@ -9,7 +9,7 @@ from typing import Any
 from layerweaver.backend_sim.report.graph_layout import place
 from layerweaver.ir import Layer, LayerGraph, OutputError, write_text
 from layerweaver.ir.extras import need_extra
-from layerweaver.ir.text import counted
+from layerweaver.ir.text import counted, figure
 
 __all__ = ["MAX_GRAPH_LAYERS", "graph_dot", "graph_html", "write_graph_picture"]
 
@@ -112,7 +112,7 @@ def graph_dot(graph: LayerGraph, document: Mapping[str, Any] | None = None) -> s
         look = f'color="{border}", fillcolor="{fill}", fontcolor="{ink}"'
         lines.append(f"  {numbers[layer.name]} [label={_quoted(text)}, {look}];")
     lines += [
-        f'  {numbers[source]} -> {numbers[target]} [label="{size / 1000:,.4g} kB"];'
+        f'  {numbers[source]} -> {numbers[target]} [label="{figure(size / 1000, 4)} kB"];'
         for source, target, size in _edges(graph)
     ]
     return "\n".join([*lines, "}", ""])

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, TypeAlias
 
+from layerweaver.ir.text import figure
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -72,7 +74,7 @@ def number(value: Cell) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if value == 0 or 1e-3 <= abs(value) < 1e7:
-        return f"{value:,.4g}" if abs(value) < 1e3 else f"{value:,.0f}"
+        return figure(value, 4)
     return f"{value:.4g}"
 
 

@@ -13,6 +13,7 @@ from layerweaver.backend_sim.results.reading import ResultError
 from layerweaver.ir import OutputError, atomic_write, write_text
 from layerweaver.ir.extras import need_extra
 from layerweaver.ir.text import counted
+from layerweaver.ir.text import figure as in_digits
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -171,7 +172,7 @@ def _interactive(roofline: RooflineFigure) -> go.Figure:
                 "opacity": 0.75,
                 "line": {"width": 1, "color": "#ffffff"},
             },
-            hovertemplate="%{customdata[0]}<br>%{x:.3g} ops/byte, %{y:.3g} TOPS<br>"
+            hovertemplate="%{customdata[0]}<br>%{x:,.3r} ops/byte, %{y:,.3r} TOPS<br>"
             "%{customdata[1]:.1%} of the time",
         )
     if roofline.whole:
@@ -239,8 +240,8 @@ def _still(roofline: RooflineFigure, kind: str) -> bytes:
             fontsize=11,
             parse_math=False,
         )
-        peak, slope = f"{roofline.peak_tops:.4g} TOPS", f"{roofline.dram_gb_s:.4g} GB/s"
-        note = f"{peak}, {slope}, ridge at {roofline.ridge:.4g} ops/byte"
+        peak, slope = f"{in_digits(roofline.peak_tops, 4)} TOPS", f"{in_digits(roofline.dram_gb_s, 4)} GB/s"
+        note = f"{peak}, {slope}, ridge at {in_digits(roofline.ridge, 4)} ops/byte"
         axes.annotate(
             note,
             (high, roofline.peak_tops),

@@ -185,7 +185,7 @@
     });
     const trace = { type: "heatmap", z: mean, x: across.names.map(plain), y: up.names.map(plain),
       customdata: count, colorscale: "Viridis", hoverongaps: false, xgap: 1, ygap: 1,
-      hovertemplate: "%{x}<br>%{y}<br>mean %{z:.4g} of %{customdata} points<extra></extra>",
+      hovertemplate: "%{x}<br>%{y}<br>mean %{z:,.4r} of %{customdata} points<extra></extra>",
       colorbar: { title: { text: plain(value.name), side: "right" }, thickness: 12 } };
     return draw("map", [trace], layout(x.name, y.name, { xaxis: { type: "category" }, yaxis: { type: "category" } }));
   }

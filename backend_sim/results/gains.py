@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from layerweaver.backend_sim.results.confidence import spread
 from layerweaver.backend_sim.results.limits import judged_tails
-from layerweaver.backend_sim.results.offered import quantity
 from layerweaver.backend_sim.results.repetitions import averaged, each_seed
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.tenant import Tenant
+from layerweaver.ir.text import figure
 
 __all__ = ["gains", "percent", "tails_tell", "violations"]
 
@@ -123,7 +123,7 @@ def _gains(base: Run, other: Run) -> Iterator[_Gain]:
 
 
 def _changed(verb: str, what: str, before_ms: float, after_ms: float) -> _Gain:
-    text = f"{verb} the 99th percentile of {what} from {quantity(before_ms)} to {quantity(after_ms)} ms"
+    text = f"{verb} the 99th percentile of {what} from {figure(before_ms)} to {figure(after_ms)} ms"
     return _Gain(text, lambda run: dict(tail for each in run["tenants"] for tail in judged_tails(each))[what])
 
 

@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import Run
+from layerweaver.ir.text import figure
 
 __all__ = ["NOT_OF_THE_MIX", "apart", "by_tenants", "leaves", "policy_labels", "run_names", "setting_names"]
 
@@ -37,7 +38,7 @@ def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
     shared = by_tenants([_shared(run, versions) for run, versions in zip(runs, _versions(runs), strict=True)])
     for fact, run, file in zip(shared, runs, files or [""] * len(runs), strict=True):
         rate = run.get("system", {}).get("offered_qps")
-        fact |= {"offered": "" if rate is None else f"at {rate:.4g} q/s", "file": file}
+        fact |= {"offered": "" if rate is None else f"at {figure(rate, 4)} q/s", "file": file}
     return apart([run["policy"] for run in runs], options, shared)
 
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from layerweaver.backend_sim.results.schema.run import Run
-from layerweaver.ir.text import counted
+from layerweaver.ir.text import counted, figure
 
-__all__ = ["at_once_count", "comparable_qps", "offered_text", "quantity"]
-
-
-def quantity(value: float) -> str:
-    """A rate or a time as sentences give it."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+__all__ = ["at_once_count", "comparable_qps", "offered_text"]
 
 
 def comparable_qps(run: Run) -> float:
@@ -54,7 +49,7 @@ def offered_text(run: Run, *, of_bound: bool = True) -> str:
     bound, offered_qps = run["system"].get("bound_qps"), comparable_qps(run)
     if not at_once:
         share = f" ({offered_qps / bound:.2f} of the bound)" if bound and of_bound else ""
-        return f"{quantity(offered_qps)} queries per second{share}"
+        return f"{figure(offered_qps)} queries per second{share}"
     if rate_qps := _rate(run):
-        return f"{quantity(rate_qps)} queries per second beside {at_once:,} at once"
+        return f"{figure(rate_qps)} queries per second beside {at_once:,} at once"
     return f"{counted(at_once, 'query', 'queries')} at once"

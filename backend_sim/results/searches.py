@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from layerweaver.backend_sim.results.schema.peak import Peak
+from layerweaver.ir.text import figure
 
 __all__ = ["peak_notes", "rate", "span"]
 
 
 def rate(qps: float | None) -> str:
     """Requests per second, in full."""
-    return "-" if qps is None else f"{qps:,.0f}" if abs(qps) >= 1000 else f"{qps:.4g}"
+    return "-" if qps is None else figure(qps, 4)
 
 
 def span(low: float | None, high: float | None) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from layerweaver.backend_sim.results.gains import gains, percent, violations
 from layerweaver.backend_sim.results.limits import beyond_limits, has_limit, least_headroom
 from layerweaver.backend_sim.results.naming import run_names
-from layerweaver.backend_sim.results.offered import comparable_qps, offered_text, quantity
+from layerweaver.backend_sim.results.offered import comparable_qps, offered_text
 from layerweaver.backend_sim.results.repetitions import averaged
 from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow
 from layerweaver.backend_sim.results.schema.run import Run
-from layerweaver.ir.text import first_of
+from layerweaver.ir.text import figure, first_of
 
 __all__ = ["answer", "compared", "peak_sentence", "verdict_sentence"]
 
@@ -60,7 +60,7 @@ def _alone(run: Run, name: str) -> str:
     late = violations(run)
     if late is None:
         stp = run["system"].get("stp") or 0.0
-        return f"{name} reaches a system throughput of {stp:.3g}; no tenant has a deadline."
+        return f"{name} reaches a system throughput of {figure(stp)}; no tenant has a deadline."
     broken = [tenant["name"] for tenant in run["tenants"] if tenant.get("status") == "late"]
     text = f"{name} misses the deadlines of {percent(late)} of all requests"
     return f"{text}; {', '.join(broken)} {'are' if len(broken) > 1 else 'is'} late." if broken else f"{text}."
@@ -74,7 +74,7 @@ def peak_sentence(document: Peak) -> str:
     if not best["peak_qps"]:
         return "No policy meets its deadlines at any rate tried."
     share = best.get("share_of_bound")
-    text = f"{best['policy']} carries the highest load: {quantity(best['peak_qps'])} queries per second"
+    text = f"{best['policy']} carries the highest load: {figure(best['peak_qps'])} queries per second"
     if share:
         text += f", {percent(share)} of the bound"
     if best.get("status") == "too_short":
@@ -94,8 +94,8 @@ def _undecided(document: Peak, best: PeakRow) -> str:
     if not unsure or low is None or high is None:
         return ""
     return (
-        f" The seeds do not tell it from {first_of(unsure, _NAMED)} (95% interval {quantity(low)} to "
-        f"{quantity(high)})."
+        f" The seeds do not tell it from {first_of(unsure, _NAMED)} (95% interval {figure(low)} to "
+        f"{figure(high)})."
     )
 
 

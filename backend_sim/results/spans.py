@@ -57,7 +57,7 @@ def _ended_early(run: Run) -> list[str]:
     told = []
     for offered_s, tenant in sorted(early, key=lambda found: found[0]):
         rate = tenant.get("offered_qps")
-        at = f" ({rate:,.4g} q/s until then)" if rate else ""
+        at = f" ({figure(rate, 4)} q/s until then)" if rate else ""
         when = "all at once" if tenant["arrived"] else "before the measured time"
         if offered_s:
             when = f"after {figure(offered_s)} of {figure(longest_s)} s measured{at}"

@@ -15,6 +15,7 @@ from layerweaver.backend_sim.scenario.scenario import Scenario
 from layerweaver.costmodel import NpuConfig
 from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ScenarioError
+from layerweaver.ir.text import figure
 from layerweaver.scheduler.iterations.costed import CostedRows
 
 __all__ = ["with_room"]
@@ -93,8 +94,8 @@ def _check_stated(
     if stated and lacks > 0:
         first = next(index for index, model in enumerate(models) if _cache_bytes(scenario, index, model))
         raise ScenarioError(
-            f"the stated blocks do not fit the DRAM: they take {stated / 1e9:.4g} GB and all weights "
-            f"{weights / 1e9:.4g} GB of {config.dram.capacity_gb:.4g} GB, {lacks / 1e9:.4g} GB too much",
+            f"the stated blocks do not fit the DRAM: they take {_gb(stated)} and all weights "
+            f"{_gb(weights)} of {_gb(config.dram.capacity_gb * 1e9)}, {_gb(lacks)} too much",
             where=scenario.where("tenants", first, "llm"),
             accepted="give fewer kv.blocks, a larger dram.capacity_gb or a smaller model",
         )
@@ -143,9 +144,9 @@ def _free_bytes(
     free = usable - weights - live - stated
     if free <= 0:
         raise ScenarioError(
-            f"the models do not fit the DRAM: weights take {weights / 1e9:.4g} GB, activations "
-            f"{live / 1e9:.4g} GB and stated caches {stated / 1e9:.4g} GB of {usable / 1e9:.4g} GB, "
-            f"{-free / 1e9:.4g} GB too much",
+            f"the models do not fit the DRAM: weights take {_gb(weights)}, activations "
+            f"{_gb(live)} and stated caches {_gb(stated)} of {_gb(usable)}, "
+            f"{_gb(-free)} too much",
             where=scenario.where("tenants", index, "model"),
             accepted="give a larger dram.capacity_gb, smaller weights or fewer tenants",
         )
@@ -157,8 +158,12 @@ def _blocks_in(free: int, scenario: Scenario, index: int, model: DecoderModel, s
     blocks = free * 8 // (spec.kv.block * model.costs.cache_bits)
     if blocks < 1:
         raise ScenarioError(
-            f"the DRAM has {free / 1e6:.4g} MB left for the cache, less than one block",
+            f"the DRAM has {figure(free / 1e6, 4)} MB left for the cache, less than one block",
             where=scenario.where("tenants", index, "llm"),
             accepted="give a larger dram.capacity_gb, or smaller blocks",
         )
     return blocks
+
+
+def _gb(held_bytes: float) -> str:
+    return f"{figure(held_bytes / 1e9, 4)} GB"

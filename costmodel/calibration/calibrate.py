@@ -29,7 +29,7 @@ from layerweaver.costmodel.npu.config import NpuConfig
 from layerweaver.costmodel.npu.fields import Evidence
 from layerweaver.costmodel.npu.sections import CalibrationConfig
 from layerweaver.ir import ConfigError
-from layerweaver.ir.text import counted
+from layerweaver.ir.text import counted, figure
 
 __all__ = ["Calibration", "Measured", "calibrate", "check_peak"]
 
@@ -182,8 +182,8 @@ def check_peak(config: NpuConfig, networks: Sequence[Measured]) -> None:
         least_ms = macs * 2 / (config.computed_peak_tops * 1e12) * 1e3
         if item.row.latency_ms < least_ms:
             raise ConfigError(
-                f"{item.row.latency_ms:g} ms needs {least_ms / item.row.latency_ms:.3g} times the data "
-                f"sheet's peak of {config.computed_peak_tops:.4g} TOPS for {macs / 1e9:.3g} G "
+                f"{item.row.latency_ms:g} ms needs {figure(least_ms / item.row.latency_ms)} times the data "
+                f"sheet's peak of {figure(config.computed_peak_tops, 4)} TOPS for {figure(macs / 1e9)} G "
                 "multiply-accumulates",
                 where=f"{item.row.where}: {item.row.name}",
                 accepted="milliseconds per image, and the array and clock of the data sheet",

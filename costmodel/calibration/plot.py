@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
+from layerweaver.ir.text import figure
+
 __all__ = ["scatter_svg"]
 
 SIDE = 560
@@ -51,8 +53,8 @@ def scatter_svg(document: Mapping[str, Any]) -> str:
         if row["low_ms"] is not None:
             parts.append(_line((x, up(row["low_ms"])), (x, up(row["high_ms"])), DOT, 1.0))
         name = escape(
-            f"{row['model']}, batch {row['batch']}: {row['measured_ms']:.4g} ms measured, "
-            f"{row['predicted_ms']:.4g} predicted"
+            f"{row['model']}, batch {row['batch']}: {figure(row['measured_ms'], 4)} ms measured, "
+            f"{figure(row['predicted_ms'], 4)} predicted"
         )
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{DOT}"><title>{name}</title></circle>')
     middle = SIDE / 2

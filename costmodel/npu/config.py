@@ -45,6 +45,7 @@ from layerweaver.costmodel.plugins import COST_MODELS
 from layerweaver.ir.files import at_home
 from layerweaver.ir.limits import MAX_CLOCK_HZ
 from layerweaver.ir.sections import Section, refusal
+from layerweaver.ir.text import figure
 from layerweaver.ir.units import ceil_div
 
 __all__ = [
@@ -188,7 +189,7 @@ class NpuConfig(Section):
             actual = self.computed_peak_tops
             if abs(actual - self.peak_tops) > PEAK_TOLERANCE * actual:
                 raise refusal(
-                    f"peak_tops is {self.peak_tops:g}, but the array makes {actual:.4g} "
+                    f"peak_tops is {self.peak_tops:g}, but the array makes {figure(actual, 4)} "
                     "(MACs per cycle x 2 x clock); leave it out or mend the array or the clock",
                     "peak_tops",
                 )

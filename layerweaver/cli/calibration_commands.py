@@ -14,7 +14,7 @@ from layerweaver.cli.outputs import named_file, spare
 from layerweaver.cli.rendering.tables import number, percent
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
 from layerweaver.cli.strict import StrictTyper
-from layerweaver.ir.text import counted
+from layerweaver.ir.text import counted, figure
 
 __all__ = ["register"]
 
@@ -200,7 +200,7 @@ def _print_scores(title: str, document: dict[str, Any]) -> None:
         grid.add_row(
             *(row["model"], str(row["batch"])),
             *([dims] if bound else []),
-            *(f"{row['measured_ms']:.4g}", f"{row['predicted_ms']:.4g}", f"{off:+.1%}"),
+            *(figure(row["measured_ms"], 4), figure(row["predicted_ms"], 4), f"{off:+.1%}"),
         )
     console().print(grid)
     rank = document["rank_correlation"]
@@ -240,7 +240,7 @@ def _print_calibration(document: dict[str, Any]) -> None:
 def _print_suggested(document: dict[str, Any]) -> None:
     grid = table("to measure next", [("model", "left"), ("predicted ms", "right"), ("gain", "right")])
     for row in document["suggested"]:
-        grid.add_row(row["model"], f"{row['predicted_ms']:.4g}", number(row["gain"]))
+        grid.add_row(row["model"], figure(row["predicted_ms"], 4), number(row["gain"]))
     console().print(grid)
 
 

@@ -12,7 +12,7 @@ from layerweaver.cli.manual import epilog
 from layerweaver.cli.serving import CodeOption
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
 from layerweaver.ir.limits import MAX_WORKERS
-from layerweaver.ir.text import counted
+from layerweaver.ir.text import counted, figure
 
 __all__ = ["register"]
 
@@ -104,7 +104,7 @@ def _effect(item: dict[str, Any]) -> str:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    return figure(value, 4) if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _cache(

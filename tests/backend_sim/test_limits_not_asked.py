@@ -8,10 +8,10 @@ import pytest
 
 from layerweaver.backend_sim.report.charts.load_points import load_points
 from layerweaver.backend_sim.results.limits import beyond_limits, least_headroom
-from layerweaver.backend_sim.results.offered import quantity
 from layerweaver.backend_sim.results.reading import read_documents
 from layerweaver.backend_sim.results.sentence import answer, verdict_sentence
 from layerweaver.backend_sim.study.simulate import compare, simulate
+from layerweaver.ir.text import figure
 
 OFFLINE = {"kind": "offline", "samples": 100}
 STREAM = {"kind": "single_stream", "queries": 100}
@@ -56,7 +56,7 @@ def test_requests_at_once_are_no_rate_and_have_no_share_of_the_bound(make_scenar
     runs: list[Any] = list(compare(scenario, ["fcfs", "edf"])["runs"])
     for run in runs:
         said, rate_qps = verdict_sentence([run]), run["tenants"][1]["offered_qps"]
-        assert f"At {quantity(rate_qps)} queries per second beside 100 at once, " in said
+        assert f"At {figure(rate_qps)} queries per second beside 100 at once, " in said
         assert "of the bound" not in said
     both = read_documents([{"runs": runs}])
     assert load_points(both) == ()

@@ -38,7 +38,8 @@ def test_large_figures_stand_in_full() -> None:
     assert [figure(value) for value in (0, 0.01234, 9.996, 999.4, 999.6, 3600, -12345.6)] == [
         *("0", "0.0123", "10", "999", "1,000", "3,600", "-12,346"),
     ]
-    assert [figure(value, 4) for value in (3011.2, 9999.7, 14_320.0)] == ["3011", "10,000", "14,320"]
+    fours = [figure(value, 4) for value in (3011.2, 999.96, 9999.7, 14_320.0)]
+    assert fours == ["3,011", "1,000", "10,000", "14,320"]
 
 
 def test_a_list_is_cut_in_words() -> None:

@@ -181,7 +181,7 @@ def activity_figure(run: LabelledRun) -> go.Figure | None:
                 width=edges[1] - edges[0],
                 row=row,
                 col=1,
-                hovertemplate="%{y:.1%} at %{x:.4g} ms",
+                hovertemplate="%{y:.1%} at %{x:,.4r} ms",
             )
             if cause == "busy":
                 add_bar(name=busy_name, marker={"color": busy_colour, "line": {"width": 0}})
@@ -211,7 +211,7 @@ def lateness_figure(run: LabelledRun) -> go.Figure | None:
             name=f"{plain(entry['tenant'])}: in the system",
             mode="lines",
             line={"color": colour(index), "dash": dash(index), "width": 2},
-            hovertemplate="%{y} in the system at %{x:.4g} ms",
+            hovertemplate="%{y} in the system at %{x:,.4r} ms",
         )
         lost = [
             (edge, missed + dropped)
@@ -228,7 +228,7 @@ def lateness_figure(run: LabelledRun) -> go.Figure | None:
                 mode="markers",
                 cliponaxis=False,
                 marker={"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": colour(index)}},
-                hovertemplate="%{customdata} due about %{x:.4g} ms were late or dropped",
+                hovertemplate="%{customdata} due about %{x:,.4r} ms were late or dropped",
             )
     styled(figure, height=320, x_title="simulated time, ms", y_title="requests")
     figure.update_yaxes(rangemode="tozero")

@@ -127,7 +127,7 @@ def tail_figure(lines: Sequence[Line], deadlines: set[float], x_title: str) -> g
             name=plain(label),
             mode="lines" if whole else "lines+markers",
             line={"color": colour(index), "dash": dash(index), "width": 2.2},
-            hovertemplate="%{y:.3%} took longer than %{x:.3g} ms<extra>" + plain(label) + "</extra>",
+            hovertemplate="%{y:.3%} took longer than %{x:,.3r} ms<extra>" + plain(label) + "</extra>",
         )
     if not every:
         return None

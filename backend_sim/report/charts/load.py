@@ -198,7 +198,7 @@ def _rate_axis(figure: go.Figure, allowed: Sequence[float]) -> None:
     for line in figure.data:
         line.customdata = list(line.y)
         line.y = [max(rate, floor) for rate in line.y]
-        line.hovertemplate = "%{customdata:.3%} at %{x:.4g}/s"
+        line.hovertemplate = "%{customdata:.3%} at %{x:,.4r}/s"
     ticks = [10.0**power for power in range(round(math.log10(floor)), 1)]
     names = ["none", *(f"{100 * tick:g}%" for tick in ticks[1:])]
     figure.update_yaxes(type="log", tickmode="array", tickvals=ticks, ticktext=names)
@@ -221,7 +221,7 @@ def tail_over_load_figure(documents: Documents, points: Sequence[LoadPoint], wha
         low, high = min(found), max(found)
         figure.update_yaxes(type="log", **log_ticks(low, high))
         figure.update_yaxes(range=[math.log10(low) - 0.1, math.log10(high) + 0.15])
-    figure.update_traces(hovertemplate="%{y:.4g} ms at %{x:.4g}/s")
+    figure.update_traces(hovertemplate="%{y:,.4r} ms at %{x:,.4r}/s")
     for limit_ms in limits:
         mark_y(figure, limit_ms, f"deadline {limit_ms:g} ms", DANGER, log=True)
     return figure
@@ -283,7 +283,7 @@ def peak_figure(peak: Peak) -> go.Figure:
         text=[_peak_text(row) for row in rows],
         textposition="outside",
         cliponaxis=False,
-        hovertemplate="%{x:.5g}/s<extra>%{y}</extra>",
+        hovertemplate="%{x:,.5r}/s<extra>%{y}</extra>",
         showlegend=False,
     )
     styled(figure, height=140 + 34 * len(rows), x_title="peak rate, requests/s over all tenants", y_title="")

@@ -82,8 +82,8 @@ def timeline_figure(run: LabelledRun) -> go.Figure | None:
                 legendgroup=name,
                 showlegend=track == "DRAM",
                 marker=marker | {"line": outline},
-                hovertemplate="%{customdata[0]}<br>request %{customdata[1]}, %{customdata[2]:.4g} us, "
-                "%{customdata[3]:.4g} kB<br>%{customdata[4]}<extra>%{customdata[5]}</extra>",
+                hovertemplate="%{customdata[0]}<br>request %{customdata[1]}, %{customdata[2]:,.4r} us, "
+                "%{customdata[3]:,.4r} kB<br>%{customdata[4]}<extra>%{customdata[5]}</extra>",
                 width=0.72,
             )
     _add_requests(figure, timeline, {index: names[index] for index in drawn})

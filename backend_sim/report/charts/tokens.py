@@ -89,7 +89,7 @@ def _over_time_figure(entry: TokenSeries) -> go.Figure:
         y=over_time["tokens_per_s"],
         name=f"{name}: tokens per second",
         line=line,
-        hovertemplate="%{y:.4g} tokens/s at %{x:.4g} ms",
+        hovertemplate="%{y:,.4r} tokens/s at %{x:,.4r} ms",
         row=1,
         col=1,
     )
@@ -99,7 +99,7 @@ def _over_time_figure(entry: TokenSeries) -> go.Figure:
         name=f"{name}: requests in an iteration",
         mode="markers",
         marker={"color": colour(1), "size": 4},
-        hovertemplate="%{y} requests in the iteration until %{x:.4g} ms",
+        hovertemplate="%{y} requests in the iteration until %{x:,.4r} ms",
         row=2,
         col=1,
     )
@@ -108,7 +108,7 @@ def _over_time_figure(entry: TokenSeries) -> go.Figure:
         y=over_time["cache_share"],
         name=f"{name}: cache held",
         line={**line, "color": colour(2)},
-        hovertemplate="%{y:.1%} of the cache at %{x:.4g} ms",
+        hovertemplate="%{y:.1%} of the cache at %{x:,.4r} ms",
         row=3,
         col=1,
     )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum, Flag, auto
 from typing import NotRequired, TypeAlias, get_args, get_origin, get_type_hints
 
+from layerweaver.ir.text import figure
+
 __all__ = ["Form", "Metric", "Said", "Shown", "Value", "metrics_of", "shown"]
 
 Value: TypeAlias = str | int | float | None
@@ -135,7 +137,7 @@ class Metric:
             return f"{value:.1%}" if abs(value) >= 0.0995 or value == 0 else f"{value:.2%}"
         if self.form is Form.RATIO:
             return f"{value:#.3g}" if abs(value) < 99.95 else f"{value:,.0f}"
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return figure(value)
 
 
 def shown(metrics: Sequence[Metric], where: Shown) -> tuple[Metric, ...]:

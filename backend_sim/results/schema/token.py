@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from layerweaver.backend_sim.results.schema.fields import LENIENT, Count, Share
 from layerweaver.backend_sim.results.schema.metric import Form, Said, Shown
+from layerweaver.ir.text import figure
 
 __all__ = ["CacheShare", "Language", "Latency", "TokenDeadline", "limits_text"]
 
@@ -135,4 +136,4 @@ class Language(TypedDict):
 def limits_text(limits: TokenDeadline) -> list[str]:
     """The limits of a language model in a few words each; none of those that it has not."""
     named = (("TTFT", limits["ttft_ms"]), ("TPOT", limits["tpot_ms"]), ("ITL", limits["itl_ms"]))
-    return [f"{name} {limit_ms:.4g}" for name, limit_ms in named if limit_ms is not None]
+    return [f"{name} {figure(limit_ms, 4)}" for name, limit_ms in named if limit_ms is not None]

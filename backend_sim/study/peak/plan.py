@@ -20,7 +20,7 @@ from layerweaver.ir import ScenarioError
 from layerweaver.ir.given import check_given
 from layerweaver.ir.limits import MAX_QUERIES
 from layerweaver.ir.spelling import nearest
-from layerweaver.ir.text import counted, first_of
+from layerweaver.ir.text import counted, figure, first_of
 from layerweaver.scheduler.bounds import pool_bound
 
 __all__ = ["PeakPlan", "bound_factor", "judged", "peak_notes", "peak_warnings", "plan_peak"]
@@ -260,7 +260,7 @@ def peak_notes(plan: PeakPlan) -> Iterator[str]:
         others_qps = math.fsum(rate for index, rate in enumerate(plan.rates_qps) if index != plan.only)
         yield (
             f"only the rate of {tenants[plan.only].name} is scaled, in the bound, too: of every rate here "
-            f"{others_qps:,.4g} q/s are of the others"
+            f"{figure(others_qps, 4)} q/s are of the others"
         )
     if shared := [tenant.name for tenant in tenants if tenant.is_llm or max(tenant.batch_sizes()) > 1]:
         yield (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from layerweaver.backend_sim.results.spans import span_notes
 from layerweaver.backend_sim.results.told import of_seeds, told_by
 from layerweaver.cli.rendering.tables import percent
+from layerweaver.ir.text import figure
 from layerweaver.ir.units import ENERGY_COUNTS
 
 if TYPE_CHECKING:
@@ -31,14 +32,16 @@ def run_notes(run: Run) -> Iterator[str]:
     yield f"idle{first}: {idle}"
     if (energy_j := run["system"].get("energy_j")) is not None:
         each = ", ".join(
-            f"{tenant['name']} {value:.3g} mJ"
+            f"{tenant['name']} {figure(value)} mJ"
             for tenant in run["tenants"]
             if (value := tenant.get("energy_per_inference_mj")) is not None
         )
-        yield f"energy{first}: {energy_j:.3g} J; per inference: {each or '-'} ({ENERGY_COUNTS})"
+        yield f"energy{first}: {figure(energy_j)} J; per inference: {each or '-'} ({ENERGY_COUNTS})"
     for tenant in run["tenants"]:
         sure = [
-            f"{name} {value:.4g} ms" for name, value in tenant.get("early_stopping_ms", {}).items() if value
+            f"{name} {figure(value, 4)} ms"
+            for name, value in tenant.get("early_stopping_ms", {}).items()
+            if value
         ]
         if sure:
             name, most = tenant["name"], ", ".join(sure)

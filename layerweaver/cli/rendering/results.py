@@ -14,6 +14,7 @@ from layerweaver.cli.rendering.notes import comparison_notes, missing_queries, r
 from layerweaver.cli.rendering.tables import number, percent
 from layerweaver.cli.rendering.tokens import token_tables
 from layerweaver.cli.session import plain_terminal, table
+from layerweaver.ir.text import figure
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -124,8 +125,7 @@ def _headline(runs: Sequence[Run]) -> str:
     """What was served where; where loops ask policies for different loads, from which to which."""
     run = runs[0]
     system, simulated_s = run["system"], run["simulated_s"]
-    length = f"{simulated_s:,.0f}" if simulated_s >= 100 else f"{simulated_s:.3g}"
-    text = f"{run['npu']}, {length} s simulated"
+    text = f"{run['npu']}, {figure(simulated_s)} s simulated"
     offered, share, bound = system.get("offered_qps"), system.get("offered_share"), system.get("bound_qps")
     rates = [offer for each in runs if (offer := each["system"].get("offered_qps")) is not None]
     if rates and rate(min(rates)) != rate(max(rates)):

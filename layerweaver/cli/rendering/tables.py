@@ -35,12 +35,8 @@ def number(value: float | None) -> str:
         return "-"
     for size, prefix in _PREFIXES:
         if abs(value) >= size:
-            return (
-                f"{value / size:.3g} {prefix}"
-                if abs(value) < 999.5 * size
-                else f"{value / size:.0f} {prefix}"
-            )
-    return f"{value:.3g}"
+            return f"{figure(value / size)} {prefix}"
+    return figure(value)
 
 
 def percent(share: float | None) -> str:
@@ -136,12 +132,11 @@ def totals_lines(document: Document) -> Iterator[str]:
         if (clock_hz := document.get("roofline", {}).get("clock_hz")) and totals["standalone_cycles"]:
             seconds = totals["standalone_cycles"] / clock_hz
             rate = document["batch"] / seconds
-            shown = figure(rate, 3 if rate >= 1000 else 4)
             several = f" for a batch of {document['batch']}" if document["batch"] > 1 else ""
-            yield f"{figure(1e3 * seconds, 4)} ms alone{several}, {shown} inferences/s"
+            yield f"{figure(1e3 * seconds, 4)} ms alone{several}, {figure(rate, 4)} inferences/s"
         if (energy_j := totals.get("energy_j")) is not None:
             each = f"batch of {document['batch']}" if document["batch"] > 1 else "inference"
-            yield f"energy: {1e3 * energy_j:.3g} mJ per {each} ({totals['energy_counts']})"
+            yield f"energy: {figure(1e3 * energy_j)} mJ per {each} ({totals['energy_counts']})"
 
 
 def _own_peak(totals: Document) -> int | None:
@@ -169,10 +164,10 @@ def npus_table(rows: Sequence[Document]) -> Table:
     for row in rows:
         grid.add_row(
             row["name"],
-            f"{row['peak_tops']:.4g}",
-            f"{row['dram_gb_s']:.4g}",
-            f"{row['dram_reached_gb_s']:.4g}",
-            f"{row['ridge_ops_per_byte']:.4g}",
+            figure(row["peak_tops"], 4),
+            figure(row["dram_gb_s"], 4),
+            figure(row["dram_reached_gb_s"], 4),
+            figure(row["ridge_ops_per_byte"], 4),
             row["evidence"]
             if row["held_out_mape"] is None
             else f"measured, {percent(row['held_out_mape'])} off",
@@ -254,7 +249,7 @@ def _groups_table(document: Document) -> Table:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return figure(value, 4)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return "-" if value is None else str(value)
@@ -266,7 +261,7 @@ _SHARES = {"mape", "ape", "bias", "error", "covered"}
 
 def _figure(key: str, value: object) -> str:
     if isinstance(value, float) and not _SHARES.isdisjoint(key.split("_")):
-        return f"{100 * value:.3g}%"
+        return f"{figure(100 * value)}%"
     return _cell(value)
 
 
