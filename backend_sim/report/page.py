@@ -25,6 +25,7 @@ from layerweaver.backend_sim.report.tables import (
     verdicts_table,
 )
 from layerweaver.backend_sim.results.mixes import peak_labels
+from layerweaver.backend_sim.results.options import options_of_runs
 from layerweaver.backend_sim.results.own_metrics import unknown_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema.peak import Peak
@@ -155,6 +156,7 @@ def _said_of_runs(documents: Documents) -> Iterator[str]:
     """What stands below the terminal's tables in words: spans of rates, warnings, notes."""
     runs = [run.document for run in documents.runs]
     labels = [run.label for run in documents.runs]
+    yield from options_of_runs(labels, runs)
     yield from span_notes(labels, runs)
     for key in ("warnings", "notes"):
         yield from told_by(labels, [_said(run, key) for run in runs])

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
+from layerweaver.backend_sim.results.certified import Certificate
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.ir.text import figure
 
-__all__ = ["NOT_OF_THE_MIX", "apart", "by_tenants", "leaves", "policy_labels", "run_names", "setting_names"]
+__all__ = [
+    "NOT_OF_THE_MIX",
+    "POLICY_FILE",
+    "apart",
+    "by_tenants",
+    "leaves",
+    "option_text",
+    "policy_labels",
+    "run_names",
+    "setting_names",
+    "settings_of",
+    "settings_searched",
+]
 
 NOT_OF_THE_MIX = ("policy", "policies", "files", "plugins", "folder")
 """Keys of a scenario that say nothing of what is served."""
@@ -19,7 +32,8 @@ _MOST = 3
 """So many of the keys that differ are told, and more only where it takes them to tell runs apart."""
 _LAST = ("offered", "file")
 """What follows from other things, or says nothing of the run."""
-_FILE = "policy's file"
+POLICY_FILE = "policy's file"
+"""Key of a setting for the Python file that its policy comes from."""
 
 
 def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
@@ -30,7 +44,7 @@ def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
     nothing else tells two apart; only runs that are equal in all of these get a number.
     """
     options = [
-        {_FILE: file, **{key: _text(value) for key, value in (run.get("policy_options") or {}).items()}}
+        {POLICY_FILE: file, **{key: _text(value) for key, value in (run.get("policy_options") or {}).items()}}
         for run, file in zip(
             runs, _short(_known([run["policy"] for run in runs], list(map(_file_of, runs)))), strict=True
         )
@@ -45,13 +59,13 @@ def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
 def setting_names(policies: Sequence[Mapping[str, object]], files: Sequence[str] = ()) -> list[str]:
     """The same for policies before they run, given by ``name`` and options, and by their files if any."""
     facts = [
-        {_FILE: file, **{key: _text(value) for key, value in policy.items() if key != "name"}}
+        {POLICY_FILE: file, **{key: _text(value) for key, value in policy.items() if key != "name"}}
         for policy, file in zip(policies, _short(files or [""] * len(policies)), strict=True)
     ]
     return apart([str(policy["name"]) for policy in policies], facts, [{} for _ in policies])
 
 
-def _file_of(run: Run) -> str | None:
+def _file_of(run: Run | Certificate) -> str | None:
     """The Python file that a run's policy comes from; "" if none, None if the run does not say."""
     return _python_file(run.get("scenario", {}).get("policy"))
 
@@ -79,25 +93,30 @@ def policy_labels(runs: Sequence[Run], peaks: Sequence[Peak]) -> tuple[list[str]
 
     One setting of a policy has one name wherever it ran, and two have two.
     """
-    of_runs: list[Mapping[str, object]] = [
-        {"name": run["policy"], **(run.get("policy_options") or {}), _FILE: _file_of(run)} for run in runs
-    ]
-    every = [*of_runs, *(setting for peak in peaks for setting in _searched(peak))]
+    every = [*settings_of(runs), *(setting for peak in peaks for setting in settings_searched(peak))]
     files = _known(
         [str(setting["name"]) for setting in every],
-        [None if (file := setting.get(_FILE)) is None else str(file) for setting in every],
+        [None if (file := setting.get(POLICY_FILE)) is None else str(file) for setting in every],
     )
-    every = [{**setting, _FILE: file} for setting, file in zip(every, files, strict=True)]
+    every = [{**setting, POLICY_FILE: file} for setting, file in zip(every, files, strict=True)]
     settings = [setting for place, setting in enumerate(every) if setting not in every[:place]]
     names = setting_names(
-        [{key: value for key, value in setting.items() if key != _FILE} for setting in settings],
-        [str(setting.get(_FILE, "")) for setting in settings],
+        [{key: value for key, value in setting.items() if key != POLICY_FILE} for setting in settings],
+        [str(setting.get(POLICY_FILE, "")) for setting in settings],
     )
     found = iter([names[settings.index(setting)] for setting in every])
     return [next(found) for _ in runs], [[next(found) for _ in peak["results"]] for peak in peaks]
 
 
-def _searched(peak: Peak) -> list[Mapping[str, object]]:
+def settings_of(runs: Sequence[Run | Certificate]) -> list[Mapping[str, object]]:
+    """The policies of runs with their options and, in :data:`POLICY_FILE`, their files as far as known."""
+    return [
+        {"name": run["policy"], **(run.get("policy_options") or {}), POLICY_FILE: _file_of(run)}
+        for run in runs
+    ]
+
+
+def settings_searched(peak: Peak) -> list[Mapping[str, object]]:
     """The policies of a search's rows with their options, as far as it says them."""
     search = peak.get("search")
     stated = search.get("policies") if isinstance(search, Mapping) else None
@@ -105,7 +124,7 @@ def _searched(peak: Peak) -> list[Mapping[str, object]]:
         return [{"name": row["policy"]} for row in peak["results"]]
     # Of a policy from a file, what was searched says the file; rows have its name before what differs.
     return [
-        {**setting, "name": row["policy"].partition(" ")[0], _FILE: _python_file(setting)}
+        {**setting, "name": row["policy"].partition(" ")[0], POLICY_FILE: _python_file(setting)}
         if isinstance(setting, Mapping)
         else {"name": ""}
         for row, setting in zip(peak["results"], stated, strict=False)
@@ -155,9 +174,14 @@ def _differs(key: str, value: str | None, facts: Sequence[Mapping[str, str]]) ->
 def _told(key: str, value: str) -> str:
     if key in _LAST or key.startswith((_VERSION, _TENANT)):
         return value
-    if key == _FILE:
+    if key == POLICY_FILE:
         return value or "(installed)"
-    return "own seeds" if (key, value) == ("seed", "None") else f"{key}={value}"
+    return "own seeds" if (key, value) == ("seed", "None") else option_text(key, value)
+
+
+def option_text(key: str, value: object) -> str:
+    """An option, or another fact, as names tell it: margin_us=500."""
+    return f"{key}={_text(value)}"
 
 
 def _shared(run: Run, versions: Mapping[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from layerweaver.backend_sim.results.options import options_of_peaks
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.ir.text import figure
 
@@ -22,7 +23,7 @@ def span(low: float | None, high: float | None) -> str:
 
 def peak_notes(document: Peak) -> list[str]:
     """What a table of peak rates does not say: where passing is not monotone in the load, what is missing."""
-    notes = list(document.get("warnings", []))
+    notes = [*document.get("warnings", []), *options_of_peaks(document)]
     notes += [
         f"{item['policy']} less {item['against']}, seed by seed: {rate(found['mean'])} q/s, 95% interval "
         f"{span(found['low'], found['high'])}"

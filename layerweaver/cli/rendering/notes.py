@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from layerweaver.backend_sim.results.options import options_of_runs
 from layerweaver.backend_sim.results.spans import span_notes
 from layerweaver.backend_sim.results.told import of_seeds, told_by
 from layerweaver.cli.rendering.tables import percent
@@ -23,8 +24,9 @@ _MOST_REASONS = 20
 
 
 def run_notes(run: Run) -> Iterator[str]:
-    """Idle time, energy, what was dropped and what is missing; of several seeds most is of the first."""
+    """Options, idle time, energy, what was dropped and what is missing; of seeds most is of the first."""
     first = of_seeds([run])
+    yield from options_of_runs([run["policy"]], [run])
     idle = ", ".join(
         f"{cause.replace('_', ' ')} {percent(share)}"
         for cause, share in run["system"].get("idle", {}).items()
@@ -73,7 +75,8 @@ def _dropped(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
 
 
 def comparison_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
-    """What was dropped, whose runs were too short under which policies, and what all runs note."""
+    """Options, what was dropped, whose runs were too short under which policies, and what all runs note."""
+    yield from options_of_runs(names, runs)
     yield from _dropped(names, runs)
     yield from _some(_too_short(names, runs))
     yield from span_notes(names, runs)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
+from layerweaver.backend_sim.results.options import options_of_runs
 from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, shown
 from layerweaver.backend_sim.results.schema.token import limits_text
 from layerweaver.backend_sim.results.searches import rate, span
@@ -238,6 +239,7 @@ def certify_tables(document: Certificate) -> Iterator[RenderableType]:
             "yes" if row["agree"] else "NO",
         )
     yield grid
+    yield from options_of_runs([document["policy"]], [document])
     if any("ttft_p99_ns" in row for row in document["tenants"]):
         yield _certified_tokens(document)
     yield from missing_queries(document["tenants"])
