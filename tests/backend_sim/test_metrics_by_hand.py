@@ -290,6 +290,11 @@ def test_what_changes_nothing_is_said(serve: Serve) -> None:
         ),
         ({"router_seed": 3}, {}, "router_seed changes nothing: there is no pool"),
         ({}, {"batch": {"max": 1, "delay_ms": 2}}, "batch.delay_ms changes nothing, since batch.max is 1"),
+        (
+            {"duration_s": 1, "warmup_s": 0.5},
+            {"arrival": {"kind": "offline", "samples": 9}, "deadline_ms": None},
+            "no query is measured: all come at 0, before warmup_s 0.5 is over",
+        ),
     ],
 )
 def test_a_key_without_effect_is_said(

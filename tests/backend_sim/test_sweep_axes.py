@@ -161,3 +161,14 @@ def test_a_run_that_sees_a_part_of_a_trace_says_what_it_offers(tmp_path: Path) -
     assert "load 0.3 offers" in part["warnings"]
     assert "load 0.3 offers" not in str(whole["warnings"])
     assert whole["system.offered_share"] == pytest.approx(0.3, rel=0.01)
+
+
+def test_a_run_that_sees_a_part_of_a_period_says_what_it_offers(tmp_path: Path) -> None:
+    scenario = _scenario(tmp_path, duration_s=1)
+    del scenario["min_queries"], scenario["tenants"][1]
+    bursts = {"kind": "bursts", "qps": [200, 2000], "period_s": 5, "burst_s": 1, "seed": 1}
+    scenario["tenants"][0]["arrival"] = bursts
+    study = {"scenario": scenario, "axes": {"duration_s": [1, 10], "load": [0.3]}}
+    part, whole = sweep(study).to_dataframe().to_dict("records")
+    assert "load 0.3 offers" in part["warnings"]
+    assert "load 0.3 offers" not in str(whole["warnings"])

@@ -34,13 +34,17 @@ def _bound_factor(prepared: PreparedScenario) -> float:
 
 
 def other_load(prepared: PreparedScenario, document: Run, load: float) -> str:
-    """That a run saw a part of a trace with another rate than the whole has; empty where it did not."""
-    tenants = prepared.scenario.spec.tenants
-    traces = [tenant.name for tenant in tenants if isinstance(tenant.arrival, TraceSpec)]
+    """That a run saw a part of changing rates, with another mean than the whole; empty where it did not."""
+    spec = prepared.scenario.spec
+    changing = [
+        tenant.name
+        for tenant in spec.tenants
+        if isinstance(tenant.arrival, TraceSpec) or tenant.arrival.shape_s(spec.duration_s) is not None
+    ]
     share = document["system"].get("offered_share")
-    if not traces or share is None or abs(share - load) <= _VISIBLE * load:
+    if not changing or share is None or abs(share - load) <= _VISIBLE * load:
         return ""
     return (
-        f"load {load:g} offers {figure(share)} of the bound: it goes by the mean rate of the whole trace, "
-        f"of which a run may see a part ({first_of(traces, _NAMED, 'tenants')})"
+        f"load {load:g} offers {figure(share)} of the bound: it goes by the mean rates of whole traces and "
+        f"periods, of which a run may see a part ({first_of(changing, _NAMED, 'tenants')})"
     )
