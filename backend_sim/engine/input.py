@@ -11,7 +11,7 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.clock import cycles_to_ns_up
 from layerweaver.ir.limits import MAX_ARRIVAL_NS, MAX_CLOCK_HZ, MAX_TENANTS, MAX_TIME_NS, MAX_WORK_NS
-from layerweaver.ir.text import counted
+from layerweaver.ir.text import counted, figure
 from layerweaver.scheduler.machine.view import COUNT_LIMIT
 from layerweaver.scheduler.offline import ModelProfile, fits_rows
 
@@ -108,7 +108,7 @@ def _loop_work_ns(tenant: TenantLoad, given: SimulationInput, checkpoints: bool)
     last_ns = source.duration_ns + (-(-least // clients) + 2) * think_ns
     if last_ns > MAX_ARRIVAL_NS:
         raise ScenarioError(
-            f"{counted(least, 'query', 'queries')} with {think_ns / 1e9:.3g} s between them "
+            f"{counted(least, 'query', 'queries')} with {figure(think_ns / 1e9)} s between them "
             f"last {last_ns / 1e9:.3g} s",
             where=where,
             accepted=f"at most {MAX_ARRIVAL_NS / 1e9:g} s are simulated",

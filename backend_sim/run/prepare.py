@@ -23,6 +23,7 @@ from layerweaver.costmodel.machine import MachineSpec
 from layerweaver.ir import ConfigError, ScenarioError
 from layerweaver.ir.limits import MAX_VARIANTS, MAX_WORK_NS
 from layerweaver.ir.spelling import nearest
+from layerweaver.ir.text import figure
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.compile.given_graphs import names_file
 from layerweaver.scheduler.profile.file import load_profile
@@ -106,7 +107,7 @@ def _check_work(scenario: Scenario, npus: Sequence[Npu]) -> None:
         )
         if queries * standalone_s > MAX_WORK_NS / 1e9:
             raise ScenarioError(
-                f"{queries:.6g} requests that take up to {standalone_s:.3g} s each last too long",
+                f"{queries:.6g} requests that take up to {figure(standalone_s)} s each last too long",
                 where=scenario.where("tenants", index, "arrival"),
                 accepted=f"at most {MAX_WORK_NS / 1e9:g} s are simulated: ask for fewer requests",
             )

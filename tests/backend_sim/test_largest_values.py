@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
 from layerweaver.backend_sim.scenario.reading import load_scenario
+from layerweaver.backend_sim.study.simulate import simulate
 from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.backend_sim.traffic.stream import running_sums
 from layerweaver.ir import LayerweaverError, TrafficError
@@ -138,3 +139,15 @@ def test_running_sums_stop_at_the_most(most: int) -> None:
         total = min(most, total + step)
         sums.append(total)
     assert running_sums(5, np.array(steps, np.int64), most).tolist() == sums
+
+
+def test_what_takes_thousands_of_seconds_is_said_in_full(make_scenario: Any, tmp_path: Path) -> None:
+    loop = {"kind": "closed_loop", "concurrency": 1, "think_ms": 5_000_000, "queries": 1_000_000}
+    with pytest.raises(LayerweaverError, match="with 5,000 s between them"):
+        simulate(make_scenario(duration_s=None, tenants=[{"arrival": loop}, {"arrival": loop}]))
+    (tmp_path / "long.csv").write_text(
+        "layer,compute_cycles,dram_bytes,weight_bytes\none,5000000000000,0,0\n"
+    )
+    tenant = {"model": {"costs": str(tmp_path / "long.csv")}, "deadline_ms": None}
+    with pytest.raises(LayerweaverError, match=r"up to [0-9]+,[0-9]{3} s each last too long"):
+        simulate(make_scenario(duration_s=None, min_queries=1_000_000, tenants=[tenant, {}]))
