@@ -9,7 +9,7 @@ from dataclasses import replace
 from layerweaver.backend_sim.report.markup import Cell, Table
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS, worst_first
 from layerweaver.backend_sim.results.confidence import differences
-from layerweaver.backend_sim.results.gains import tails_tell
+from layerweaver.backend_sim.results.gains import is_told, tail_of, tails_tell
 from layerweaver.backend_sim.results.limits import judged_tails
 from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.mixes import peak_labels
@@ -83,7 +83,7 @@ def changes_table(documents: Documents) -> Table | None:
 
     Of two runs that share some tenants, others have the figures of the run that has them. A language model
     has a row for each of the times that judge it. Where many requests were dropped the change of p99 is left
-    out: those that completed may be faster for it.
+    out: those that completed may be faster for it. So is one that the seeds do not tell.
     """
     runs = [run.document for run in documents.runs]
     before, after = compared(runs)
@@ -102,6 +102,8 @@ def changes_table(documents: Documents) -> Table | None:
         for what in was | now:
             was_ms, is_ms = was.get(what), now.get(what)
             change = is_ms / was_ms - 1 if was_ms and is_ms is not None and told else None
+            if not is_told(lambda run, what=what: tail_of(run, what), before, after):  # type: ignore[misc]
+                change = None
             late = [tenant and tenant["violation_rate"] for tenant in both]
             status = [tenant and tenant.get("status") for tenant in both]
             rows.append([what, *late, was_ms, is_ms, change, *status])
@@ -115,9 +117,10 @@ def changes_table(documents: Documents) -> Table | None:
         f"status, {first}",
         f"status, {second}",
     )
-    return Table(
-        f"From {first} to {second}, tenant by tenant", columns, rows, frozenset({1, 2, 5}), whole=True
-    )
+    seeds = min(run.get("seeds", 1) for run in (before, after))
+    means = f", means over {seeds} seeds (a change that these do not tell is left out)" if seeds > 1 else ""
+    title = f"From {first} to {second}, tenant by tenant{means}"
+    return Table(title, columns, rows, frozenset({1, 2, 5}), whole=True)
 
 
 def systems_table(documents: Documents) -> Table:

@@ -13,7 +13,7 @@ from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.ir.text import figure
 
-__all__ = ["gains", "percent", "tails_tell", "violations"]
+__all__ = ["gains", "is_told", "percent", "tail_of", "tails_tell", "violations"]
 
 _VISIBLE = 0.02
 _MORE_LATE = 0.01
@@ -86,15 +86,13 @@ def gains(base: Run, other: Run) -> tuple[list[str], list[str]]:
     repetitions every figure is.
     """
     found = list(_gains(averaged(base), averaged(other)))
-    sure = [gain.text for gain in found if _is_sure(gain, base, other)]
+    sure = [gain.text for gain in found if is_told(gain.figure, base, other)]
     return sure, [gain.text for gain in found if gain.text not in sure]
 
 
-def _is_sure(gain: _Gain, base: Run, other: Run) -> bool:
-    pairs = [
-        (gain.figure(one), gain.figure(two))
-        for one, two in zip(each_seed(base), each_seed(other), strict=False)
-    ]
+def is_told(figure: Callable[[Run], float | None], base: Run, other: Run) -> bool:
+    """Whether the seeds of two runs tell that a figure differs; of runs without repetitions always."""
+    pairs = [(figure(one), figure(two)) for one, two in zip(each_seed(base), each_seed(other), strict=False)]
     apart = [after - before for before, after in pairs if before is not None and after is not None]
     found = spread([value for value in apart if not math.isnan(value)], least=-math.inf)
     return found is None or not found["low"] <= 0.0 <= found["high"]
@@ -124,7 +122,12 @@ def _gains(base: Run, other: Run) -> Iterator[_Gain]:
 
 def _changed(verb: str, what: str, before_ms: float, after_ms: float) -> _Gain:
     text = f"{verb} the 99th percentile of {what} from {figure(before_ms)} to {figure(after_ms)} ms"
-    return _Gain(text, lambda run: dict(tail for each in run["tenants"] for tail in judged_tails(each))[what])
+    return _Gain(text, lambda run: tail_of(run, what))
+
+
+def tail_of(run: Run, what: str) -> float | None:
+    """A judged 99th percentile in ms by its name, as :func:`judged_tails` gives it; None if there is none."""
+    return dict(tail for tenant in run["tenants"] for tail in judged_tails(tenant)).get(what)
 
 
 def _stp(run: Run) -> float | None:

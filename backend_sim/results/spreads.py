@@ -67,7 +67,9 @@ def spread_tables(
         return SpreadTable(title, ("tenant", "policy", *(metric.heading for metric in metrics)), tuple(rows))
 
     every = range(len(tenants))
-    title = f"Mean and 95% interval over {seeds} seeds (other tables: the first, status the worst)"
+    title = (
+        f"Mean and 95% interval over {seeds} seeds (tables that say no means: the first, status the worst)"
+    )
     yield by_tenant(title, metrics, every, spreads)
     yield SpreadTable(
         f"The machine over {seeds} seeds",

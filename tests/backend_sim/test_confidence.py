@@ -8,10 +8,12 @@ import pytest
 
 from layerweaver.backend_sim.report.notebook import as_result
 from layerweaver.backend_sim.report.page import build_report
-from layerweaver.backend_sim.results.confidence import confidence, differences
+from layerweaver.backend_sim.report.tables import changes_table
+from layerweaver.backend_sim.results.confidence import confidence, differences, spread
 from layerweaver.backend_sim.results.document import run_document
 from layerweaver.backend_sim.results.files import ORIGIN, result_rows
 from layerweaver.backend_sim.results.metrics import tenant_metrics
+from layerweaver.backend_sim.results.reading import read_documents
 from layerweaver.backend_sim.results.repetitions import OF_THE_WORST
 from layerweaver.backend_sim.results.sentence import verdict_sentence
 from layerweaver.backend_sim.results.spreads import spread_tables, spread_text
@@ -173,3 +175,19 @@ def test_the_sentence_says_what_the_seeds_do_not_tell() -> None:
         ", layerweaver+ cut the 99th percentile of one from 8 to 3.03 ms against edf. "
         "The seeds do not tell whether it cut missed deadlines from 6% to 3% of all requests."
     )
+
+
+def test_changes_that_the_seeds_do_not_tell_are_left_out(make_scenario: Any) -> None:
+    runs: list[Any] = compare(make_scenario(), ["fcfs", "layerweaver+"], seeds=3)["runs"]
+    tails = [[10.0, 20.0, 30.0], [11.0, 18.0, 30.0], [5.0, 14.0, 24.0]]
+    tables = []
+    for later in tails[1:]:
+        for run, values in zip(runs, (tails[0], later), strict=True):
+            for tenant, spreads in zip(run["tenants"], run["confidence"]["tenants"], strict=True):
+                spreads["latency_ms"]["p99"] = spread(values)
+                tenant["latency_ms"]["p99"] = values[0]
+        table: Any = changes_table(read_documents([{"runs": runs}]))
+        assert table.caption.endswith("means over 3 seeds (a change that these do not tell is left out)")
+        tables.append([row[5] for row in table.rows])
+    assert set(tables[0]) == {None}
+    assert tables[1] == pytest.approx([43 / 60 - 1] * len(tables[1]))

@@ -47,6 +47,7 @@ def test_a_trial_that_sees_the_quiet_part_of_a_trace_is_too_short(tmp_path: Path
     quiet = _row(keys, 900)
     assert quiet["status"] == "too_short"
     assert "900 of 3,500 requests of t0" in quiet["reasons"][0]
+    assert quiet["needed_queries"] == 3500
     whole = _row(keys, quiet["needed_queries"])
     assert whole["status"] == "met"
     assert whole["peak_qps"] < 0.5 * quiet["peak_qps"]

@@ -55,7 +55,7 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
         if count < least:
             few.append(f"{tenant.name} {count:,} of {least:,}")
             ends = ends or plan.given(index, least) < least
-            needed = max(needed, math.ceil((least + 0.5) * total / rates[index]))
+            needed = max(needed, _asking(least, rates[index] / total))
         takes_ns = max(
             due_ns or scenario.token_limits(index).ttft_ns or 0, 1e9 * plan.prepared.standalone_s(index)
         )
@@ -73,10 +73,16 @@ def shortage(plan: PeakPlan, share: float) -> Shortage:
     parts = [part for index, count in enumerate(counts) if (part := _part_seen(plan, index, count, share))]
     if parts:
         reasons.append(
-            f"a trial sees a part of rates that change: {first_of([text for text, _ in parts], _NAMED)}"
+            f"a trial is too short for rates that change: {first_of([text for text, _ in parts], _NAMED)}"
         )
         needed = max(needed, *(queries for _, queries in parts))
     return Shortage(tuple(reasons), plan.queries if ends or needed > MAX_QUERIES else needed)
+
+
+def _asking(count: int, share: float) -> int:
+    """The least queries of a trial of which a tenant's share, rounded, is so many."""
+    queries = math.ceil((count - 0.5) / share)
+    return queries if round(queries * share) >= count else math.ceil((count + 0.5) / share)
 
 
 def _part_seen(plan: PeakPlan, index: int, count: int, share: float) -> tuple[str, int] | None:
@@ -85,9 +91,7 @@ def _part_seen(plan: PeakPlan, index: int, count: int, share: float) -> tuple[st
     tenant, total = spec.tenants[index], math.fsum(rates)
     whole, shape_s = plan.trace_queries[index], tenant.arrival.shape_s(spec.duration_s)
     if whole is not None and count < whole:
-        return f"{count:,} of {whole:,} requests of {tenant.name}", math.ceil(
-            (whole + 0.5) * total / rates[index]
-        )
+        return f"{count:,} of {whole:,} requests of {tenant.name}", _asking(whole, rates[index] / total)
     if shape_s is not None and plan.queries < math.floor(shape_s * total):
         lasted_s = plan.queries / total
         return f"{figure(lasted_s)} of {figure(shape_s)} s of {tenant.name}", math.ceil(shape_s * total)
