@@ -32,7 +32,7 @@ from layerweaver.scheduler.machine.rest import ROW, machine_at_rest, row_records
 from layerweaver.scheduler.machine.view import COUNT_LIMIT, FETCH, HEAD, NEVER, View
 from layerweaver.scheduler.offline import ModelKind, ModelProfile
 from layerweaver.scheduler.policies.contract import Policy
-from layerweaver.scheduler.rules.patience import hurries, note_patience
+from layerweaver.scheduler.rules.patience import hurries, note_patience, shortest_others
 
 __all__ = ["LOG", "build_state"]
 
@@ -178,9 +178,9 @@ def _fill_head(head: Any, tenant: TenantLoad, queue: Any, clock_hz: int) -> None
 
 
 def _fill_hurries(queues: Any, heads: Any, tenants: Sequence[TenantLoad]) -> None:
+    others = shortest_others([int(head.limit_cycles) for head in heads])
     for index, tenant in enumerate(tenants):
-        limits = [int(head.limit_cycles) for k, head in enumerate(heads) if k != index]
-        able = hurries(tenant.profiles[0].standalone_cycles, limits)
+        able = hurries(tenant.profiles[0].standalone_cycles, others[index])
         queues[index].hurries = int(queues[index].defer_hopeless and able)
 
 

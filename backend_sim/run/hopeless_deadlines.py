@@ -8,8 +8,9 @@ from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.schema import BatchSpec, TenantSpec
 from layerweaver.backend_sim.traffic.loops import MultiStreamSpec
 from layerweaver.ir.text import figure
+from layerweaver.scheduler.machine.view import NEVER
 from layerweaver.scheduler.policies.contract import Policy
-from layerweaver.scheduler.rules.patience import hurries
+from layerweaver.scheduler.rules.patience import hurries, shortest_others
 
 __all__ = ["deadline_warnings"]
 
@@ -22,13 +23,9 @@ def deadline_warnings(prepared: PreparedScenario, policy: Policy) -> Iterator[st
     """
     scenario, spec = prepared.scenario, policy.spec
     due = [scenario.deadline_ns(index) for index in range(len(scenario.spec.tenants))]
-
-    def limits_ns(index: int) -> list[int]:
-        """The others' deadlines."""
-        return [limit for other, limit in enumerate(due) if limit is not None and other != index]
-
+    others_ns = shortest_others([NEVER if limit is None else limit for limit in due])
     for index, tenant in enumerate(scenario.spec.tenants):
-        due_ns, alone_ms = scenario.deadline_ns(index), 1e3 * prepared.standalone_s(index)
+        due_ns, alone_ms = due[index], 1e3 * prepared.standalone_s(index)
         if due_ns is None or tenant.is_llm:
             continue
         due_ms = due_ns / 1e6
@@ -39,7 +36,7 @@ def deadline_warnings(prepared: PreparedScenario, policy: Policy) -> Iterator[st
             )
             continue
         drops = tenant.queue.drop_hopeless or spec.drops_hopeless(policy.options)
-        hurried = spec.defers_hopeless(policy.options) and hurries(round(1e6 * alone_ms), limits_ns(index))
+        hurried = spec.defers_hopeless(policy.options) and hurries(round(1e6 * alone_ms), others_ns[index])
         waits = drops or not hurried
         if waits and (delay_ms := _delay_ms(tenant)) + alone_ms > due_ms:
             yield (

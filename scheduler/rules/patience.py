@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from layerweaver.scheduler.machine.view import NEVER, View
 
-__all__ = ["hurries", "note_patience"]
+__all__ = ["hurries", "note_patience", "shortest_others"]
 
 PATIENCE = 4
 """Everybody can wait if every deadline is at least one part in so many of the longest request."""
@@ -15,7 +15,7 @@ MANY_LIMITS = 32
 """A request as long as so many times from arrival to deadline of another tenant makes many of its late."""
 
 
-def hurries(alone: int, limits: Iterable[int]) -> bool:
+def hurries(alone: int, shortest_other: int) -> bool:
     """Whether a tenant that defers the hopeless starts a batch before its delay is over to keep its deadline.
 
     That makes more batches of fewer requests, each of which delays whoever comes meanwhile: not worth it
@@ -23,9 +23,16 @@ def hurries(alone: int, limits: Iterable[int]) -> bool:
 
     Args:
         alone: What its smallest batch takes alone.
-        limits: The others' times from arrival to deadline, in the same unit.
+        shortest_other: The least of the others' times from arrival to deadline, in the same unit.
     """
-    return min(limits, default=NEVER) >= alone // MANY_LIMITS
+    return shortest_other >= alone // MANY_LIMITS
+
+
+def shortest_others(limits: Sequence[int]) -> list[int]:
+    """For every tenant the least of all others' limits; :data:`NEVER` for a lone one."""
+    least, next_least = (*sorted(limits)[:2], NEVER, NEVER)[:2]
+    first = limits.index(least) if limits else -1
+    return [next_least if index == first else least for index in range(len(limits))]
 
 
 def note_patience(view: View) -> None:
