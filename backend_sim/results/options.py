@@ -13,6 +13,8 @@ from layerweaver.ir import LayerweaverError
 
 __all__ = ["options_of_peaks", "options_of_runs"]
 
+_USUAL = {"commit": "late"}
+
 
 def options_of_runs(names: Sequence[str], runs: Sequence[Run | Certificate]) -> list[str]:
     """Of runs by their names, the options that are not the defaults and that the names do not have."""
@@ -27,20 +29,26 @@ def options_of_peaks(document: Peak) -> list[str]:
 def _notes(names: Sequence[str], settings: Sequence[Mapping[str, object]]) -> list[str]:
     """The same of settings of policies: ``name``, options, and the file, "" of a registered policy.
 
-    Defaults are those of the policies that are installed: of one that is not, or that is read from a file,
-    which is not run for this, nothing is told.
+    Defaults are those of the policies that are installed; of one that is not, nothing is told. A policy from
+    a file is not run for this: all its options are told, but for the usual ``commit``.
     """
-    changed = [", ".join(_changed(name, given)) for name, given in zip(names, settings, strict=True)]
-    return told_by(names, [[f"options other than the default: {text}"] if text else [] for text in changed])
+    told = list[list[str]]()
+    for name, given in zip(names, settings, strict=True):
+        file = given.get(POLICY_FILE)
+        usual = _defaults(str(given["name"])) if file == "" else _USUAL if file else given
+        changed = ", ".join(_changed(name, given, usual, every=bool(file)))
+        told.append([f"options{'' if file else ' other than the default'}: {changed}"] if changed else [])
+    return told_by(names, told)
 
 
-def _changed(name: str, setting: Mapping[str, object]) -> Iterator[str]:
-    if setting.get(POLICY_FILE) == "":
-        defaults = _defaults(str(setting["name"]))
-        for key, default in defaults.items():
-            text = option_text(key, setting.get(key))
-            if setting.get(key, default) != default and text not in name.split(" "):
-                yield text
+def _changed(
+    name: str, setting: Mapping[str, object], usual: Mapping[str, object], *, every: bool
+) -> Iterator[str]:
+    for key in setting if every else usual:
+        text = option_text(key, setting.get(key))
+        own = key not in {"name", POLICY_FILE}
+        if own and setting.get(key, usual.get(key)) != usual.get(key) and text not in name.split(" "):
+            yield text
 
 
 def _defaults(policy: str) -> Mapping[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,8 +79,27 @@ def test_of_certificates() -> None:
     assert shown[1:] == [f"{TOLD}commit=early"]
 
 
-@pytest.mark.parametrize("policy", ["gone", "./edf.py", None])
+@pytest.mark.parametrize("policy", ["gone", None])
 def test_nothing_is_told_of_policies_whose_defaults_are_unknown(policy: Any) -> None:
     run: Any = {"policy": "edf", "policy_options": {"commit": "early"}, "scenario": {"policy": policy}}
     run["policy"] = "gone" if policy == "gone" else "edf"
     assert options_of_runs([run["policy"]], [run]) == []
+
+
+def test_of_a_policy_from_a_file_all_options_are_told(make_scenario: Any, tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from dataclasses import dataclass\n"
+        "from layerweaver.scheduler.policies import PolicySpec\n\n\n"
+        "@dataclass(frozen=True)\nclass Options:\n    alarm_us: float = 300.0\n\n\n"
+        "def choose(view, options, memory):\n    return view.ready[0]\n\n\n"
+        'POLICY = PolicySpec("own", choose, "the first", options=Options)\n'
+    )
+    for policy, told in ((str(file), "alarm_us=300"), (f"{file}:alarm_us=50", "alarm_us=50")):
+        run: Any = simulate(make_scenario(duration_s=0.1), policy)
+        assert f"options: {told}" in list(outcome_tables(run))
+        assert f"options: {told}" in build_report([run])
+    document: Any = compare(make_scenario(duration_s=0.1), ["edf", f"{file}:alarm_us=50"])
+    assert "own: options: alarm_us=50" in list(comparison_tables(document))
+    found = peak(make_scenario(), ["edf", f"{file}:alarm_us=50"], queries=200)
+    assert options_of_peaks(found) == ["own: options: alarm_us=50"]
