@@ -14,8 +14,10 @@ from layerweaver.backend_sim.traffic.source import Arrivals
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.documents import given_seed
 from layerweaver.ir.given import check_flags
+from layerweaver.ir.text import first_of
 
 __all__ = ["traffic"]
+_NAMED = 5
 LOGGER = logging.getLogger("layerweaver")
 
 
@@ -43,6 +45,13 @@ def traffic(
         LOGGER.warning("warning: %s", line)
     sources = [make_source(scenario, index, request) for index in range(len(scenario.spec.tenants))]
     names = [tenant.name for tenant in scenario.spec.tenants]
+    if waiting := [
+        name for name, source in zip(names, sources, strict=True) if not isinstance(source, Arrivals)
+    ]:
+        LOGGER.warning(
+            "no times of %s: requests of loops and streams wait for the machine",
+            first_of(waiting, _NAMED, "tenants"),
+        )
     return _arrivals(
         (name, source) for name, source in zip(names, sources, strict=True) if isinstance(source, Arrivals)
     )

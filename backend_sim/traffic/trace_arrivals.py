@@ -43,8 +43,9 @@ class TraceArrivals(TimeStream):
         trace: The file.
         tenants: Names whose rows count; None for all rows.
         time_scale: Factor on all times (2 halves the rate).
-        loop: Begin again, one mean gap after the file's last row, until the duration and least count are
-            reached. All rows of the file count, so that tenants which share it stay in phase.
+        loop: Begin again, one mean gap after the file's last row, or when that has been spread, until the
+            duration and least count are reached. All rows of the file count, so that tenants which share it
+            stay in phase.
         sort: Sort the rows even of a format that is in order by nature.
         spread_ns: Move every time at random within so much, see
             :mod:`layerweaver.backend_sim.traffic.spreading`; 0 for not.
@@ -145,15 +146,12 @@ class TraceArrivals(TimeStream):
         times = self._sorted_times() if self._sort else self._read()
         if self._generator is None:
             return times
-        return spread_ticks(times, self._spread_ns, self._generator, self._after_last)
-
-    def _after_last(self) -> int:
-        """How far the last row may move: until the trace begins again."""
-        return self._gap_ns() if self._loop else self._spread_ns
+        return spread_ticks(times, self._spread_ns, self._generator)
 
     def _gap_ns(self) -> int:
-        """Mean time between two rows of the file, whoever's they are."""
-        return self._file_ns // (self._file_rows - 1) if self._file_rows > 1 else 0
+        """From the last row to where the file begins again: the mean time between two rows, or a tick."""
+        mean = self._file_ns // (self._file_rows - 1) if self._file_rows > 1 else 0
+        return max(mean, self._spread_ns)
 
     def _read(self) -> Iterator[int]:
         origin: int | None = None
@@ -258,7 +256,7 @@ class TraceArrivals(TimeStream):
         clock, seconds = self._clock()
         if seconds and not self._spread_ns and self._given >= _LEAST_TOLD and self._tied > self._given / 2:
             found.append(
-                f"{self._tied:,} of {self._given:,} requests of its trace come in one {clock} with others, "
+                f"{self._tied:,} of {self._given:,} requests come in one {clock} with others, "
                 f"and so at once; spread_ms: {1000 * seconds} spreads them over it"
             )
         return tuple(found)

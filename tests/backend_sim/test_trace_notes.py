@@ -36,7 +36,7 @@ def _ticks(seconds: int, each: int) -> str:
 def test_requests_of_one_second_come_at_once_which_is_said(npus: str, tmp_path: Path) -> None:
     keys = _keys(tmp_path, _ticks(20, 5), npus)
     (note,) = [text for text in simulate(keys).get("notes", []) if "spread_ms" in text]
-    assert note.startswith("one: 100 of 100 requests of its trace come in one second with others")
+    assert note.startswith("one: 100 of 100 requests come in one second with others")
     assert note in peak(keys, ["fcfs"], queries=1000)["warnings"]
     finer = _ticks(20, 5).replace("7,one", "7.5,one")
     for text, changes in ((_ticks(20, 5), {"spread_ms": 1000}), (_ticks(25, 1), {}), (finer, {})):

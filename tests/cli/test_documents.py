@@ -250,3 +250,11 @@ def test_the_built_in_scenario_is_served_without_a_late_request(run: Run, policy
     for seed in range(1, 6):
         tenants = run("simulate", "--policy", policy, "--seed", seed, "--json").document["tenants"]
         assert [tenant["violation_rate"] for tenant in tenants] == [0, 0, 0]
+
+
+def test_traffic_names_tenants_that_wait_for_the_machine(run: Run, scenario: Path) -> None:
+    loop = SCENARIO["tenants"][1] | {"name": "batch", "arrival": {"kind": "closed_loop", "concurrency": 2}}
+    scenario.write_text(yaml.safe_dump(SCENARIO | {"tenants": [SCENARIO["tenants"][0], loop]}))
+    ran = run("traffic", scenario)
+    assert "no times of batch: requests of loops and streams wait for the machine" in ran.err
+    assert not any(line.startswith("batch,") for line in ran.out.splitlines())
