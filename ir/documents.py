@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import BeforeValidator
 
 from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.ir.errors import LayerweaverError
+from layerweaver.ir.given import whole_number
 from layerweaver.ir.limits import MAX_COUNT, MAX_RATE_QPS, MAX_SECONDS, MIN_RATE_QPS
 from layerweaver.ir.sections import refusal
 from layerweaver.ir.units import parse_quantity
@@ -105,8 +105,8 @@ def given_seed(value: object, error: type[LayerweaverError]) -> int | None:
     """
     if value is None:
         return None
-    number = operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
-    if not isinstance(number, int) or not is_seed(number):
+    number = whole_number(value)
+    if number is None or not is_seed(number):
         raise error(f"{str(value)[:40]!r} is not a seed", accepted=SEEDS)
     return number
 

@@ -21,6 +21,7 @@ __all__ = [
     "given_mapping",
     "given_number",
     "given_whole",
+    "whole_number",
     "without_numpy",
 ]
 
@@ -40,7 +41,7 @@ def check_given(
         raise error(f"{_shown(value)} is not accepted", accepted=accepted)
 
 
-def _whole(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """A whole number, of NumPy too, as an int; None of anything else."""
     try:
         return None if isinstance(value, bool) else operator.index(value)
@@ -65,7 +66,7 @@ def given_count(name: str, value: object, error: type[LayerweaverError], *, leas
     Raises:
         LayerweaverError: Of class ``error``, naming the argument.
     """
-    number = _whole(value)
+    number = whole_number(value)
     what = f"{name} {str(value)[:40]!r} is not accepted"
     if number is None or number < least:
         raise error(what, accepted=f"give a whole number of {least} or more")
@@ -124,7 +125,7 @@ def given_whole(name: str, value: Any, error: type[LayerweaverError]) -> int:
     Raises:
         LayerweaverError: Of class ``error``, naming the argument.
     """
-    number = _whole(value)
+    number = whole_number(value)
     if number is None:
         raise error(f"{name} {_shown(value)} is not accepted", accepted="give a whole number")
     return number

@@ -24,7 +24,6 @@ from layerweaver.backend_sim.report.tables import (
     tokens_table,
     verdicts_table,
 )
-from layerweaver.backend_sim.results.mixes import peak_labels
 from layerweaver.backend_sim.results.options import options_of_runs
 from layerweaver.backend_sim.results.own_metrics import unknown_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
@@ -54,10 +53,9 @@ _FOOTER = (
 def headline(documents: Documents) -> str:
     """What the runs say, in one sentence."""
     if not documents.runs:
-        labels = peak_labels([], documents.peaks)
         return " ".join(
             f"{label}: {peak_sentence(peak)}" if label else peak_sentence(peak)
-            for label, peak in zip(labels, documents.peaks, strict=True)
+            for label, peak in zip(documents.peak_labels, documents.peaks, strict=True)
         )
     runs = [run.document for run in documents.runs]
     labels = [run.label for run in documents.runs]
@@ -115,8 +113,7 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
             table_markup(table, identifier=f"peak-{index}")
             for index, table in enumerate(peak_tables(documents))
         )
-        scenarios = [run.document.get("scenario") for run in documents.runs]
-        labels = [f"search {label}".rstrip() for label in peak_labels(scenarios, documents.peaks)]
+        labels = [f"search {label}".rstrip() for label in documents.peak_labels]
         said = told_by(labels, [peak_notes(peak) for peak in documents.peaks])
         sections.append(_section("peaks", "Peak rates", body + _notes(said)))
     tenants = {tenant["name"] for run in documents.runs for tenant in run.tenants}
@@ -193,8 +190,7 @@ def _of_search(peak: Peak) -> dict[str, object]:
 def _configuration(documents: Documents) -> tuple[str, str, str]:
     parts: list[str] = []
     before: dict[str, object] = {}
-    scenarios = [run.document.get("scenario") for run in documents.runs]
-    searches = zip(peak_labels(scenarios, documents.peaks), documents.peaks, strict=True)
+    searches = zip(documents.peak_labels, documents.peaks, strict=True)
     for title, raw in (
         *((run.label, _provenance(run.document)) for run in documents.runs),
         *((f"peak search {label}".rstrip(), _of_search(peak)) for label, peak in searches),

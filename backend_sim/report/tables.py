@@ -9,10 +9,9 @@ from dataclasses import replace
 from layerweaver.backend_sim.report.markup import Cell, Table
 from layerweaver.backend_sim.report.ranking import DRAWN_TENANTS, worst_first
 from layerweaver.backend_sim.results.confidence import differences
-from layerweaver.backend_sim.results.gains import is_told, tail_of, tails_tell
+from layerweaver.backend_sim.results.gains import tails_tell, untold_tails
 from layerweaver.backend_sim.results.limits import judged_tails
 from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
-from layerweaver.backend_sim.results.mixes import peak_labels
 from layerweaver.backend_sim.results.reading import Documents
 from layerweaver.backend_sim.results.repetitions import averaged
 from layerweaver.backend_sim.results.schema.metric import Form, Metric, Shown, shown
@@ -94,6 +93,7 @@ def changes_table(documents: Documents) -> Table | None:
         return None
     names = {id(run.document): run.label for run in documents.runs}
     first, second = names[id(before)], names[id(after)]
+    untold = untold_tails(before, after)
     rows: list[list[Cell]] = []
     for name in (name for name in worst_first(documents.runs) if name in served[0] or name in served[1]):
         both = one, two = served[0].get(name), served[1].get(name)
@@ -101,9 +101,8 @@ def changes_table(documents: Documents) -> Table | None:
         was, now = (dict(judged_tails(tenant)) if tenant else {} for tenant in both)
         for what in was | now:
             was_ms, is_ms = was.get(what), now.get(what)
-            change = is_ms / was_ms - 1 if was_ms and is_ms is not None and told else None
-            if not is_told(lambda run, what=what: tail_of(run, what), before, after):  # type: ignore[misc]
-                change = None
+            sure = told and what not in untold
+            change = is_ms / was_ms - 1 if was_ms and is_ms is not None and sure else None
             late = [tenant and tenant["violation_rate"] for tenant in both]
             status = [tenant and tenant.get("status") for tenant in both]
             rows.append([what, *late, was_ms, is_ms, change, *status])
@@ -181,8 +180,7 @@ def _traffic(run: Run) -> str:
 def peak_tables(documents: Documents) -> list[Table]:
     """Peak rates, one table per search."""
     tables = []
-    scenarios = [run.document.get("scenario") for run in documents.runs]
-    for peak, label in zip(documents.peaks, peak_labels(scenarios, documents.peaks), strict=True):
+    for peak, label in zip(documents.peaks, documents.peak_labels, strict=True):
         rows = []
         told = any("status" in row for row in peak["results"])  # results of before have none
         for row in peak["results"]:

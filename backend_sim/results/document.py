@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from layerweaver.backend_sim.results.of_policy import policy_notes, policy_warnings
+from layerweaver.backend_sim.results.of_policy import policy_notes
 from layerweaver.backend_sim.results.own_metrics import (
     MeasuredTenant,
     has_own_metrics,
@@ -16,7 +16,9 @@ from layerweaver.backend_sim.results.schema.system import System
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.backend_sim.results.system import npu_documents, system_document
 from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
+from layerweaver.backend_sim.run.hopeless_deadlines import deadline_warnings
 from layerweaver.backend_sim.run.run import Run
+from layerweaver.backend_sim.traffic.source import skipped_text
 from layerweaver.ir.text import figure, first_of
 from layerweaver.scheduler.iterations.timings import Timings
 
@@ -86,11 +88,11 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         document["notes"] = notes
     warnings = [
         *run.prepared.warnings,
-        *policy_warnings(run.prepared, run.policy),
+        *deadline_warnings(run.prepared, run.policy),
         *_starving(run, of_tenants),
     ]
     warnings.extend(
-        f"{tenant['name']}: {tenant['skipped_rows']} bad rows of its trace were skipped"
+        skipped_text(tenant["name"], tenant["skipped_rows"])
         for tenant in of_tenants
         if "skipped_rows" in tenant
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from layerweaver.backend_sim.results.confidence import spread
@@ -13,7 +13,7 @@ from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 from layerweaver.ir.text import figure
 
-__all__ = ["gains", "is_told", "percent", "tail_of", "tails_tell", "violations"]
+__all__ = ["gains", "percent", "tails_tell", "untold_tails", "violations"]
 
 _VISIBLE = 0.02
 _MORE_LATE = 0.01
@@ -85,15 +85,30 @@ def gains(base: Run, other: Run) -> tuple[list[str], list[str]]:
     A figure is sure if the 95% interval of its differences, seed by seed, leaves 0 out; of runs without
     repetitions every figure is.
     """
-    found = list(_gains(averaged(base), averaged(other)))
-    sure = [gain.text for gain in found if is_told(gain.figure, base, other)]
-    return sure, [gain.text for gain in found if gain.text not in sure]
+    before, after = each_seed(base), each_seed(other)
+    sure, unsure = list[str](), list[str]()
+    for gain in _gains(averaged(base), averaged(other)):
+        told = _is_told(list(map(gain.figure, before)), list(map(gain.figure, after)))
+        (sure if told else unsure).append(gain.text)
+    return sure, unsure
 
 
-def is_told(figure: Callable[[Run], float | None], base: Run, other: Run) -> bool:
-    """Whether the seeds of two runs tell that a figure differs; of runs without repetitions always."""
-    pairs = [(figure(one), figure(two)) for one, two in zip(each_seed(base), each_seed(other), strict=False)]
-    apart = [after - before for before, after in pairs if before is not None and after is not None]
+def untold_tails(base: Run, other: Run) -> set[str]:
+    """The judged 99th percentiles, by name, of which the seeds of two runs do not tell that they differ."""
+    before, after = ([_tails_of(run) for run in each_seed(side)] for side in (base, other))
+    names = {name for tails in (*before, *after) for name in tails}
+    return {
+        name
+        for name in names
+        if not _is_told([tails.get(name) for tails in before], [tails.get(name) for tails in after])
+    }
+
+
+def _is_told(before: Sequence[float | None], after: Sequence[float | None]) -> bool:
+    """Whether a figure differs for sure, given that of every seed; without repetitions it does."""
+    apart = [
+        two - one for one, two in zip(before, after, strict=False) if one is not None and two is not None
+    ]
     found = spread([value for value in apart if not math.isnan(value)], least=-math.inf)
     return found is None or not found["low"] <= 0.0 <= found["high"]
 
@@ -122,12 +137,12 @@ def _gains(base: Run, other: Run) -> Iterator[_Gain]:
 
 def _changed(verb: str, what: str, before_ms: float, after_ms: float) -> _Gain:
     text = f"{verb} the 99th percentile of {what} from {figure(before_ms)} to {figure(after_ms)} ms"
-    return _Gain(text, lambda run: tail_of(run, what))
+    return _Gain(text, lambda run: _tails_of(run).get(what))
 
 
-def tail_of(run: Run, what: str) -> float | None:
-    """A judged 99th percentile in ms by its name, as :func:`judged_tails` gives it; None if there is none."""
-    return dict(tail for tenant in run["tenants"] for tail in judged_tails(tenant)).get(what)
+def _tails_of(run: Run) -> dict[str, float | None]:
+    """The judged 99th percentiles of all tenants in ms, by name."""
+    return dict(tail for tenant in run["tenants"] for tail in judged_tails(tenant))
 
 
 def _stp(run: Run) -> float | None:

@@ -56,11 +56,13 @@ def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
     return apart([run["policy"] for run in runs], options, shared)
 
 
-def setting_names(policies: Sequence[Mapping[str, object]], files: Sequence[str] = ()) -> list[str]:
-    """The same for policies before they run, given by ``name`` and options, and by their files if any."""
+def setting_names(policies: Sequence[Mapping[str, object]]) -> list[str]:
+    """The same for policies before they run, given by ``name``, options and, if any, :data:`POLICY_FILE`."""
+    files = _short([str(policy.get(POLICY_FILE, "")) for policy in policies])
     facts = [
-        {POLICY_FILE: file, **{key: _text(value) for key, value in policy.items() if key != "name"}}
-        for policy, file in zip(policies, _short(files or [""] * len(policies)), strict=True)
+        {POLICY_FILE: file}
+        | {key: _text(value) for key, value in policy.items() if key not in {"name", POLICY_FILE}}
+        for policy, file in zip(policies, files, strict=True)
     ]
     return apart([str(policy["name"]) for policy in policies], facts, [{} for _ in policies])
 
@@ -100,10 +102,7 @@ def policy_labels(runs: Sequence[Run], peaks: Sequence[Peak]) -> tuple[list[str]
     )
     every = [{**setting, POLICY_FILE: file} for setting, file in zip(every, files, strict=True)]
     settings = [setting for place, setting in enumerate(every) if setting not in every[:place]]
-    names = setting_names(
-        [{key: value for key, value in setting.items() if key != POLICY_FILE} for setting in settings],
-        [str(setting.get(POLICY_FILE, "")) for setting in settings],
-    )
+    names = setting_names(settings)
     found = iter([names[settings.index(setting)] for setting in every])
     return [next(found) for _ in runs], [[next(found) for _ in peak["results"]] for peak in peaks]
 

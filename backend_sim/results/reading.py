@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from layerweaver.backend_sim.results.mixes import peak_labels
 from layerweaver.backend_sim.results.naming import run_names
 from layerweaver.backend_sim.results.offered import at_once_count
 from layerweaver.backend_sim.results.schema.details import Details
@@ -77,12 +79,17 @@ class LabelledRun:
         return arrived / seconds if seconds > 0 else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Documents:
     """All runs and peak searches of a report."""
 
     runs: tuple[LabelledRun, ...]
     peaks: tuple[Peak, ...]
+
+    @cached_property
+    def peak_labels(self) -> list[str]:
+        """What each search is called beside the others and the runs; empty for a lone one."""
+        return peak_labels([run.document.get("scenario") for run in self.runs], self.peaks)
 
 
 _RUN: TypeAdapter[Run] = TypeAdapter(Run)

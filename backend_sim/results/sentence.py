@@ -113,20 +113,19 @@ def verdict_sentence(runs: Sequence[Run], names: Sequence[str] = ()) -> str:
     base, woven = compared(runs)
     named = {id(run): name for run, name in zip(runs, names or run_names(runs), strict=True)}
     one, other = named[id(woven)], named[id(base)]
-    alone = base is woven
-    pair = base, woven
-    base, woven = averaged(base), averaged(woven)
-    load = f"{_at(runs, 'On average over')} {offered_text(woven)}"
-    if alone:
-        return f"{load}, {_alone(woven, one)}"
-    sure, unsure = gains(*pair)
-    against, apart = f"against {other}{_elsewhere(woven, base)}", " and ".join(unsure)
+    mean = averaged(woven)
+    load = f"{_at(runs, 'On average over')} {offered_text(mean)}"
+    if base is woven:
+        return f"{load}, {_alone(mean, one)}"
+    sure, unsure = gains(base, woven)
+    base_mean = averaged(base)
+    against, apart = f"against {other}{_elsewhere(mean, base_mean)}", " and ".join(unsure)
     if sure:
         untold = f" The seeds do not tell whether it {apart}." if unsure else ""
         return f"{load}, {one} {' and '.join(sure)} {against}.{untold}"
     if unsure:
         return f"{load}, the seeds do not tell whether {one} {apart} {against}."
-    return f"{load}, {one} and {other}{_elsewhere(woven, base, ',')} do not differ visibly."
+    return f"{load}, {one} and {other}{_elsewhere(mean, base_mean, ',')} do not differ visibly."
 
 
 def _elsewhere(woven: Run, base: Run, closed: str = "") -> str:

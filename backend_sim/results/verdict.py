@@ -114,8 +114,7 @@ class RunFacts:
         kind: Arrival kind of the tenant.
         share: Percentile as a share.
         target_ns: Latency limit; None for scenarios without one.
-        last_scheduled_ns: Scheduled time of the last query.
-        longest_ns: Longest latency, which is how long offline queries, that all come at 0, take.
+        lasted_ns: How long its queries went on, as LoadGen counts it.
         min_duration_ns: Least duration asked for.
         min_queries: Least number of queries asked for.
         dropped: Requests dropped; each is over the limit.
@@ -124,8 +123,7 @@ class RunFacts:
     kind: str
     share: float
     target_ns: int | None
-    last_scheduled_ns: int
-    longest_ns: int
+    lasted_ns: int
     min_duration_ns: int
     min_queries: int
     dropped: int
@@ -174,7 +172,7 @@ class _Findings:
 def _length(queries: int, facts: RunFacts, *, interrupted: bool) -> _Findings:
     """Too short or too few."""
     found = _Findings(["the run was interrupted"] if interrupted else [])
-    lasted_ns = facts.longest_ns if facts.kind == "offline" else facts.last_scheduled_ns
+    lasted_ns = facts.lasted_ns
     if lasted_ns < facts.min_duration_ns:
         found.missing_ns = facts.min_duration_ns - lasted_ns
         found.reasons.append(

@@ -88,8 +88,13 @@ class Run:
         """One tenant's latencies in ns, warm-up and dropped ones included, NPU after NPU."""
         return np.concatenate([outcome.tenants[index].latency_ns for outcome in self.outcomes])
 
-    def longest_ns(self, index: int) -> int:
-        """The longest latency of one tenant's completed requests, warm-up included; 0 if there are none."""
+    def lasted_ns(self, index: int) -> int:
+        """How long a tenant's queries went on, as LoadGen counts it: to the scheduled time of the last one.
+
+        Offline queries all come at 0: they go on until the last of them is done, warm-up or not.
+        """
+        if self.prepared.scenario.spec.tenants[index].arrival.kind != "offline":
+            return self.last_scheduled_ns[index]
         latency_ns = self.all_latencies(index)
         return int(latency_ns[is_done(latency_ns)].max(initial=0))
 

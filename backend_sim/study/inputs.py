@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layerweaver.backend_sim.results.naming import setting_names
+from layerweaver.backend_sim.results.naming import POLICY_FILE, setting_names
 from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
@@ -92,16 +92,16 @@ def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | No
     """
     if isinstance(references, (str, Path, Mapping)):
         raise PolicyError(f"{str(references)[:40]!r} is one policy", accepted="give a list of them")
+    seen: list[object] = []
     if references is not None:
         chosen = given_list("policies", references, PolicyError, _POLICIES)
         if not chosen:
             raise PolicyError("no policy is given", accepted=_POLICIES)
-        return _different(chosen)
+        return [_new(reference, seen) for reference in chosen]
     scenario, own = prepared.scenario, list[PolicyRef]()
     for place, policy in enumerate(scenario.spec.policies):
         with scenario.place("policies", place):
-            own.append(own_policy(policy, scenario.allow_code, scenario.path_of))
-            _different(own)
+            own.append(_new(own_policy(policy, scenario.allow_code, scenario.path_of), seen))
     if own:
         return own
     stated, found = _stated_policy(scenario)
@@ -111,23 +111,17 @@ def policies_of(prepared: PreparedScenario, references: Sequence[PolicyRef] | No
 
 def names_of(policies: Sequence[Policy]) -> list[str]:
     """What policies are called beside each other: by their options, and their files, where these differ."""
-    return setting_names(
-        [policy.as_dict() for policy in policies], [str(policy.file or "") for policy in policies]
-    )
+    return setting_names([{**policy.as_dict(), POLICY_FILE: str(policy.file or "")} for policy in policies])
 
 
-def _different(references: list[PolicyRef]) -> list[PolicyRef]:
-    """Refuse to run one setting of a policy twice: nothing is told by that."""
-    seen: list[object] = []
-    for reference in references:
-        policy = load_policy(reference)
-        setting = (policy.file, policy.as_dict())
-        if setting in seen:
-            raise PolicyError(
-                "stands twice", where=f"policy {policy.name}", accepted="name every setting once"
-            )
-        seen.append(setting)
-    return references
+def _new(reference: PolicyRef, seen: list[object]) -> PolicyRef:
+    """Refuse to run one setting of a policy twice, which tells nothing; adds to what was seen."""
+    policy = load_policy(reference)
+    setting = (policy.file, policy.as_dict())
+    if setting in seen:
+        raise PolicyError("stands twice", where=f"policy {policy.name}", accepted="name every setting once")
+    seen.append(setting)
+    return reference
 
 
 def own_policy(own: PolicyRef, allow_code: bool, path_of: Callable[[str], Path]) -> PolicyRef:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 
-from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
-from layerweaver.backend_sim.scenario.reading import builtin_scenario, load_scenario
-from layerweaver.backend_sim.scenario.scenario import Scenario
-from layerweaver.backend_sim.study.inputs import ScenarioRef
-from layerweaver.backend_sim.traffic.source import Arrivals
+from layerweaver.backend_sim.study.inputs import ScenarioRef, as_scenario
+from layerweaver.backend_sim.traffic.source import Arrivals, skipped_text
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.documents import given_seed
 from layerweaver.ir.given import check_flags
@@ -30,12 +27,7 @@ def traffic(
         LayerweaverError: If the scenario or a trace is wrong. Tenants that wait for the NPU have no rows.
     """
     check_flags(ScenarioError, skip_bad_rows=skip_bad_rows)
-    if isinstance(source, PreparedScenario):
-        scenario = source.scenario
-    elif isinstance(source, Scenario):
-        scenario = source
-    else:
-        scenario = builtin_scenario() if source is None else load_scenario(source)
+    scenario = as_scenario(source)
     if skip_bad_rows:
         scenario = scenario.with_skipping(True)
 
@@ -43,18 +35,19 @@ def traffic(
     request = TrafficRequest(seed=seed)
     for line in (*scenario.warnings, *scenario.of_seeds(seed)):
         LOGGER.warning("warning: %s", line)
-    sources = [make_source(scenario, index, request) for index in range(len(scenario.spec.tenants))]
-    names = [tenant.name for tenant in scenario.spec.tenants]
-    if waiting := [
-        name for name, source in zip(names, sources, strict=True) if not isinstance(source, Arrivals)
-    ]:
+    streams, waiting = list[tuple[str, Arrivals]](), list[str]()
+    for index, tenant in enumerate(scenario.spec.tenants):
+        stream = make_source(scenario, index, request)
+        if isinstance(stream, Arrivals):
+            streams.append((tenant.name, stream))
+        else:
+            waiting.append(tenant.name)
+    if waiting:
         LOGGER.warning(
             "no times of %s: requests of loops and streams wait for the machine",
             first_of(waiting, _NAMED, "tenants"),
         )
-    return _arrivals(
-        (name, source) for name, source in zip(names, sources, strict=True) if isinstance(source, Arrivals)
-    )
+    return _arrivals(streams)
 
 
 def _arrivals(streams: Iterable[tuple[str, Arrivals]]) -> Iterator[tuple[str, int, int]]:
@@ -65,4 +58,4 @@ def _arrivals(streams: Iterable[tuple[str, Arrivals]]) -> Iterator[tuple[str, in
                 yield name, number, arrival_ns
                 number += 1
         if skipped := getattr(stream, "skipped", 0):
-            LOGGER.warning("%s: %d bad rows of its trace were skipped", name, skipped)
+            LOGGER.warning("%s", skipped_text(name, skipped))

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Arrivals", "ClosedLoop", "OpenLoop", "Saturated", "Source"]
+__all__ = ["Arrivals", "ClosedLoop", "OpenLoop", "Saturated", "Source", "skipped_text"]
 
 
 @runtime_checkable
@@ -62,3 +62,8 @@ class Saturated:
 
 Source: TypeAlias = Arrivals | ClosedLoop | Saturated
 """What a kind of arrivals gives: a stream of times, or a loop that waits for the machine."""
+
+
+def skipped_text(tenant: str, count: int) -> str:
+    """That bad rows of a tenant's trace were left out, in words."""
+    return f"{tenant}: {count} bad rows of its trace were skipped"

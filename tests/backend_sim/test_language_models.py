@@ -198,7 +198,7 @@ def test_what_a_model_of_times_lacks_is_not_told_of_it(chat: Make) -> None:
 
 
 def _facts() -> RunFacts:
-    return RunFacts("poisson", 0.99, None, 10**12, 10**12, 0, 100, 0)
+    return RunFacts("poisson", 0.99, None, 10**12, 0, 100, 0)
 
 
 def test_verdict_on_tokens() -> None:

@@ -74,8 +74,7 @@ def _facts(**changes: Any) -> RunFacts:
         "kind": "poisson",
         "share": 0.99,
         "target_ns": 100,
-        "last_scheduled_ns": 10**9,
-        "longest_ns": 10**9,
+        "lasted_ns": 10**9,
         "min_duration_ns": 10**9,
         "min_queries": 100,
         "dropped": 0,
@@ -104,7 +103,7 @@ NEVER_SERVED = "p99 latency is above 0.0001 ms: 100 of 1000 were late, 100 of th
             {"min_queries": 3, "dropped": 1},
             ["p99 latency is above 0.0001 ms: 1 of 4 was late, 1 of", "early"],
         ),
-        (0, 1000, {"last_scheduled_ns": 5}, ["too short"]),
+        (0, 1000, {"lasted_ns": 5}, ["too short"]),
         (0, 1000, {"min_queries": 2000}, ["too few queries: 1000 of 2000"]),
     ],
 )

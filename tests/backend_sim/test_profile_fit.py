@@ -4,19 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oracles.small_npu import SMALL_NPU
 
 from layerweaver import compile_models, load_profile, save_profile, simulate
 from layerweaver.ir import ScenarioError
 from layerweaver.scheduler.compile.compiler import ModelRequest
 
 _NPU: dict[str, Any] = {
-    "name": "mine",
-    "clock_mhz": 700,
-    "precision_bytes": 1,
-    "array": {"rows": 64, "columns": 64},
+    **SMALL_NPU,
     "vector": {"lanes": 128},
-    "dram": {"bandwidth_gb_s": 25},
-    "sram": {"weights_mb": 2, "activations_mb": 3},
     "energy": {"mac_pj": 0.5, "dram_byte_pj": 30},
 }
 

@@ -8,19 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
+from oracles.small_npu import SMALL_NPU
 
 from layerweaver import simulate
 
 Run = Callable[..., Any]
 
-_NPU: dict[str, Any] = {
-    "name": "mine",
-    "clock_mhz": 700,
-    "precision_bytes": 1,
-    "array": {"rows": 64, "columns": 64},
-    "dram": {"bandwidth_gb_s": 25},
-    "sram": {"weights_mb": 2, "activations_mb": 3},
-}
 _BUFFER = {"sram": {"weights_mb": 2, "activations_mb": 0.5}, "fits_activations": True}
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "dram": (
@@ -38,7 +31,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_too_little_room_is_told(run: Run, tmp_path: Path, case: str) -> None:
     change, told = CASES[case]
-    npu = {**_NPU, **change}
+    npu = {**SMALL_NPU, **change}
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(npu), encoding="utf-8")
     assert told in run("inspect", "zoo:resnet18", "--npu", path).err
@@ -51,5 +44,5 @@ def test_too_little_room_is_told(run: Run, tmp_path: Path, case: str) -> None:
 
 def test_enough_room_is_not_told(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump({**_NPU, "fits_activations": True}), encoding="utf-8")
+    path.write_text(yaml.safe_dump({**SMALL_NPU, "fits_activations": True}), encoding="utf-8")
     assert run("inspect", "zoo:resnet18", "--npu", path).err == ""

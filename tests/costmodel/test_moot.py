@@ -5,20 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from oracles.small_npu import SMALL_NPU
 
 from layerweaver import import_model, simulate
 from layerweaver.costmodel import check_npu, cost_graph, load_npu, npu_names
 from layerweaver.costmodel.npu.document import npu_template
 from layerweaver.costmodel.npu.moot import moot_notes
 
-_NPU: dict[str, Any] = {
-    "name": "mine",
-    "clock_mhz": 700,
-    "precision_bytes": 1,
-    "array": {"rows": 64, "columns": 64},
-    "dram": {"bandwidth_gb_s": 25},
-    "sram": {"weights_mb": 2, "activations_mb": 3},
-}
 _GRID = {"rows": 8, "columns": 64, "pixels": 8, "dataflow": "mac_grid"}
 _RATE = {"rows": 64, "columns": 64, "depthwise_macs_per_cycle": 100}
 _TILES = {"rows": 64, "columns": 64, "split": "tiles", "scratchpad_kib": 512, "accumulator_kib": 512}
@@ -50,7 +43,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("key", CASES)
 def test_a_key_without_effect_is_said_and_changes_no_cost(key: str) -> None:
-    without, stated = (load_npu({**_NPU, **change}) for change in CASES[key])
+    without, stated = (load_npu({**SMALL_NPU, **change}) for change in CASES[key])
     assert moot_notes(without) == ()
     (note,) = moot_notes(stated)
     assert note.startswith(f"mine: {key} has no effect: ")
@@ -66,7 +59,7 @@ def test_no_shipped_config_states_what_has_no_effect(name: str) -> None:
 
 
 def test_results_say_it_too() -> None:
-    npu = {**_NPU, "shared_overheads": True}
+    npu = {**SMALL_NPU, "shared_overheads": True}
     tenant = {"name": "eye", "model": "zoo:ncf", "arrival": {"kind": "offline", "samples": 1}}
     document = simulate({"npu": npu, "tenants": [tenant]})
     assert "mine: shared_overheads has no effect: overhead_cycles is 0" in document["notes"]

@@ -28,7 +28,6 @@ from layerweaver.backend_sim.report.palette import (
     styled,
 )
 from layerweaver.backend_sim.report.ranking import drawn_names
-from layerweaver.backend_sim.results.mixes import peak_labels
 from layerweaver.backend_sim.results.reading import Documents
 from layerweaver.backend_sim.results.schema.peak import Peak, PeakRow
 
@@ -51,10 +50,7 @@ def _tenants(documents: Documents) -> list[str]:
 def load_charts(documents: Documents) -> list[Chart]:
     """Violation rate and p99 over load per tenant, and the peak rates."""
     charts = []
-    scenarios = [run.document.get("scenario") for run in documents.runs]
-    for index, (peak, label) in enumerate(
-        zip(documents.peaks, peak_labels(scenarios, documents.peaks), strict=True)
-    ):
+    for index, (peak, label) in enumerate(zip(documents.peaks, documents.peak_labels, strict=True)):
         rows: list[list[Cell]] = [
             [
                 row["policy"],

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import is_done
 from layerweaver.backend_sim.results.certified import Certificate, CertifiedTenant, CertifiedTokens
 from layerweaver.backend_sim.results.latency import percentile_index
-from layerweaver.backend_sim.results.of_policy import policy_warnings
 from layerweaver.backend_sim.results.tenant import LOADGEN_KINDS
 from layerweaver.backend_sim.results.verdict import RunFacts, early_stopping_estimates, judge
+from layerweaver.backend_sim.run.hopeless_deadlines import deadline_warnings
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, tenant_seed
 from layerweaver.backend_sim.scenario.scenario import Scenario
@@ -113,7 +113,7 @@ def certify(
     spec = prepared.scenario.spec
     unused = [key for key in ("warmup_s", "cooldown_s") if getattr(spec, key)]
     said = [f"LoadGen judges all requests: {', '.join(unused)} not used"] if unused else []
-    if warnings := [*prepared.warnings, *policy_warnings(prepared, chosen), *said]:
+    if warnings := [*prepared.warnings, *deadline_warnings(prepared, chosen), *said]:
         document["warnings"] = warnings
     return document
 
@@ -163,8 +163,7 @@ def _certified(run: Run, index: int, request: TrafficRequest, clock: Path) -> Ce
         kind=tenant.arrival.kind,
         share=scenario.percentile(index),
         target_ns=scenario.deadline_ns(index),
-        last_scheduled_ns=run.last_scheduled_ns[index],
-        longest_ns=run.longest_ns(index),
+        lasted_ns=run.lasted_ns(index),
         min_duration_ns=duration_ns,
         min_queries=scenario.spec.min_queries,
         dropped=0,

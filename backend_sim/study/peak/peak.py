@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, cast
 from layerweaver.backend_sim.engine.outcome import is_done, is_late
 from layerweaver.backend_sim.results.confidence import spread
 from layerweaver.backend_sim.results.latency import percentile_index
-from layerweaver.backend_sim.results.of_policy import policy_notes, policy_warnings
+from layerweaver.backend_sim.results.of_policy import policy_notes
 from layerweaver.backend_sim.results.schema.peak import Peak, PeakDifference, PeakRow, TrialPoint
 from layerweaver.backend_sim.results.tokens import decoder_of, token_times
 from layerweaver.backend_sim.results.told import told_by
+from layerweaver.backend_sim.run.hopeless_deadlines import deadline_warnings
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.run import Run, run_once
 from layerweaver.backend_sim.scenario.provenance import HASHES, PLUGINS
@@ -251,7 +252,7 @@ def peak(
     }
     if seeds > 1 and len(results) > 1:
         document["differences"] = _differences(results)
-    of_policies = told_by(names, [[*policy_warnings(prepared, policy)] for policy in policies_run])
+    of_policies = told_by(names, [[*deadline_warnings(prepared, policy)] for policy in policies_run])
     unsure = told_by([row["policy"] for row in results], [row.get("reasons", []) for row in results])
     if warnings := [*peak_warnings(plan, seeds), *of_policies, *unsure]:
         document["warnings"] = warnings

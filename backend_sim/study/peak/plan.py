@@ -15,7 +15,7 @@ from layerweaver.backend_sim.study.inputs import ScenarioRef, as_prepared
 from layerweaver.backend_sim.study.peak.search import LOWEST
 from layerweaver.backend_sim.traffic.modulated import RampSpec
 from layerweaver.backend_sim.traffic.recorded import TraceSpec
-from layerweaver.backend_sim.traffic.source import Arrivals
+from layerweaver.backend_sim.traffic.source import Arrivals, skipped_text
 from layerweaver.ir import ScenarioError
 from layerweaver.ir.given import check_given
 from layerweaver.ir.limits import MAX_QUERIES
@@ -175,7 +175,7 @@ def _rates(prepared: PreparedScenario) -> _Rates:
         if rate is None:
             rate, count, source = _read_rate(prepared, index)
             if skipped := getattr(source, "skipped", 0):
-                said.append(f"{tenant.name}: {skipped} bad rows of its trace were skipped")
+                said.append(skipped_text(tenant.name, skipped))
             said += [f"{tenant.name}: {text}" for text in getattr(source, "said", ())]
         rates.append(rate)
         counts.append(count)

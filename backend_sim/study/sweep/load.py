@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.run.prepared import PreparedScenario
@@ -33,8 +34,8 @@ def _bound_factor(prepared: PreparedScenario) -> float:
     return bound_factor(prepared)
 
 
-def other_load(prepared: PreparedScenario, document: Run, load: float) -> str:
-    """That a run saw a part of changing rates, with another mean than the whole; empty where it did not."""
+def other_load(prepared: PreparedScenario, document: Run, load: float) -> Iterator[str]:
+    """That a run saw a part of changing rates, with another mean than the whole, where it did."""
     spec = prepared.scenario.spec
     changing = [
         tenant.name
@@ -42,9 +43,8 @@ def other_load(prepared: PreparedScenario, document: Run, load: float) -> str:
         if isinstance(tenant.arrival, TraceSpec) or tenant.arrival.shape_s(spec.duration_s) is not None
     ]
     share = document["system"].get("offered_share")
-    if not changing or share is None or abs(share - load) <= _VISIBLE * load:
-        return ""
-    return (
-        f"load {load:g} offers {figure(share)} of the bound: it goes by the mean rates of whole traces and "
-        f"periods, of which a run may see a part ({first_of(changing, _NAMED, 'tenants')})"
-    )
+    if changing and share is not None and abs(share - load) > _VISIBLE * load:
+        yield (
+            f"load {load:g} offers {figure(share)} of the bound: it goes by the mean rates of whole traces "
+            f"and periods, of which a run may see a part ({first_of(changing, _NAMED, 'tenants')})"
+        )

@@ -274,10 +274,11 @@ def point_document(job: Job, values: Mapping[str, Any], *, histograms: bool = Tr
         from layerweaver.backend_sim.run.run import run_once  # noqa: PLC0415
 
         document = run_document(run_once(prepared, policy, request), histograms=histograms)
-        if said := prepared.scenario.of_seeds(request.seed):
+        said = list(prepared.scenario.of_seeds(request.seed))
+        if "load" in values:
+            said += other_load(prepared, document, float(values["load"]))
+        if said:
             document["warnings"] = [*document.get("warnings", []), *said]
-        if "load" in values and (told := other_load(prepared, document, float(values["load"]))):
-            document["warnings"] = [*document.get("warnings", []), told]
     if document.get("interrupted"):
         raise KeyboardInterrupt
     return document
