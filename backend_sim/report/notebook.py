@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from layerweaver.backend_sim.report.markup import Cell, Table, number, table_markup
-from layerweaver.backend_sim.results.files import option_cells
+from layerweaver.backend_sim.results.files import of_one_type, option_cells
 from layerweaver.backend_sim.results.metrics import TOKEN_METRICS, tenant_metrics
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun, ResultError, read_documents
 from layerweaver.backend_sim.results.schema.metric import Shown, Value, shown
@@ -42,20 +42,11 @@ def data_frame(columns: Sequence[str], rows: Iterable[Sequence[Any]], library: s
             if name == "pandas":
                 return made.DataFrame(rows, columns=list(columns))
             cells = zip(*rows, strict=True)
-            return made.DataFrame(dict(zip(columns, map(_of_one_type, cells), strict=False)), strict=False)
+            return made.DataFrame(dict(zip(columns, map(of_one_type, cells), strict=False)), strict=False)
     raise OutputError(
         f"{library or 'neither pandas nor polars'} is not installed",
         accepted="pip install 'layerweaver[data]'",
     )
-
-
-def _of_one_type(cells: Sequence[Any]) -> Sequence[Any]:
-    """Cells of a column as polars takes them: numbers, truth values or texts, of one type beside None."""
-    kinds = {type(cell) for cell in cells} - {type(None)}
-    if len(kinds) <= 1:
-        return cells
-    one: Callable[[Any], Any] = float if kinds == {int, float} else str
-    return [None if cell is None else one(cell) for cell in cells]
 
 
 _IN_TEXT = {
@@ -91,12 +82,17 @@ class _Result(Mapping[str, Any]):
 
         Of pandas, ``attrs["origins"]`` has :attr:`origins`; polars' frames have no place for them.
         """
-        rows = self.rows()
-        columns = tuple(dict.fromkeys(name for row in rows for name in row))
-        frame = data_frame(columns, ([row.get(name) for name in columns] for row in rows), library)
+        columns, cells = self._table()
+        frame = data_frame(columns, cells, library)
         if hasattr(frame, "attrs"):
             frame.attrs["origins"] = self.origins
         return frame
+
+    def _table(self) -> tuple[tuple[str, ...], list[list[Cell]]]:
+        """The columns of all rows, such as options that only some policies have, and the cells."""
+        rows = self.rows()
+        columns = tuple(dict.fromkeys(name for row in rows for name in row))
+        return columns, [[row.get(name) for name in columns] for row in rows]
 
     @property
     def origins(self) -> dict[str, dict[str, Any]]:
@@ -125,9 +121,7 @@ class _Result(Mapping[str, Any]):
         return "\n".join([type(self).__name__, *(line.rstrip() for line in text), *more])
 
     def _repr_html_(self) -> str:
-        rows = self.rows()
-        columns = tuple(rows[0]) if rows else ()
-        cells: list[list[Cell]] = [[row[column] for column in columns] for row in rows]
+        columns, cells = self._table()
         return table_markup(Table(type(self).__name__, columns, cells))
 
     def to_html(self, title: str = "layerweaver report") -> str:
@@ -149,7 +143,8 @@ def _tenant_rows(runs: tuple[LabelledRun, ...]) -> list[dict[str, Value]]:
     for run in runs:
         spreads, means = run.document.get("confidence"), run.document.get("means")
         for index, tenant in enumerate(run.tenants):
-            row: dict[str, Value] = {"policy": run.label, "tenant": tenant["name"]}
+            options = option_cells(run.document)
+            row: dict[str, Value] = {"policy": run.label, **options, "tenant": tenant["name"]}
             for metric in shown(metrics, Shown.FRAME):
                 row[metric.column] = metric.of(tenant)
                 if spreads and Shown.SPREAD in metric.shown:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from layerweaver.backend_sim.results.metrics import RUN_METRICS, TOKEN_METRICS, system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.schema.metric import Metric, Shown, Value
@@ -23,6 +23,7 @@ ORIGIN = ("seeds", "rate_factor", "scenario", "search", "interrupted")
 __all__ = [
     "ORIGIN",
     "check_result_path",
+    "of_one_type",
     "option_cells",
     "result_csv",
     "result_parquet",
@@ -139,6 +140,15 @@ def result_csv(document: Mapping[str, object]) -> str:
     return text.getvalue()
 
 
+def of_one_type(cells: Sequence[Any]) -> Sequence[Any]:
+    """A column as typed tables take it: numbers, truth values or, where mixed, texts; None stays."""
+    kinds = {type(cell) for cell in cells} - {type(None)}
+    if len(kinds) <= 1:
+        return cells
+    one: Callable[[Any], Any] = float if kinds == {int, float} else str
+    return [None if cell is None else one(cell) for cell in cells]
+
+
 def check_result_path(path: Path | str) -> None:
     """Refuse a file that no result could be written to, before the work is done.
 
@@ -181,7 +191,7 @@ def result_parquet(document: Mapping[str, object]) -> bytes:
     from pyarrow import parquet  # noqa: PLC0415
 
     rows = result_rows(document)
-    table = pyarrow.table({name: [row.get(name) for row in rows] for name in _columns(rows)})
+    table = pyarrow.table({name: of_one_type([row.get(name) for row in rows]) for name in _columns(rows)})
     buffer = io.BytesIO()
     parquet.write_table(table, buffer)
     return buffer.getvalue()

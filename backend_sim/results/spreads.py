@@ -23,14 +23,20 @@ class SpreadTable:
 
 
 def spread_text(metric: Metric, spread: Mapping[str, object]) -> str:
-    """A mean with its 95% interval: ``2.9 ± 0.1``, or both ends where it stops at what is possible."""
+    """A mean with its 95% interval: ``2.9 ± 0.1``, or both ends where it stops at what is possible.
+
+    Where not all seeds have a value, it says how many do.
+    """
     mean, (low, high) = metric.mean(spread), metric.interval(spread)
     if mean is None or low is None or high is None:
         return "-"
+    values = metric.values(spread)
+    known = sum(value is not None for value in values)
+    of = f" of {known} seeds" if known < len(values) else ""
     half = mean - low
     if abs(high - mean - half) <= 1e-9 * max(1.0, abs(mean)):
-        return f"{metric.text(mean)} ± {metric.text(half)}"
-    return f"{metric.text(mean)} ({metric.text(low)} to {metric.text(high)})"
+        return f"{metric.text(mean)} ± {metric.text(half)}{of}"
+    return f"{metric.text(mean)} ({metric.text(low)} to {metric.text(high)}){of}"
 
 
 def spread_tables(

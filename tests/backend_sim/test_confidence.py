@@ -102,6 +102,12 @@ def test_an_interval_that_stops_at_the_possible_is_told_by_its_ends() -> None:
     assert told == "10.0% (0.0% to 53.0%)"
 
 
+def test_an_interval_says_of_how_many_seeds_it_is() -> None:
+    rate = next(metric for metric in tenant_metrics() if metric.key == "violation_rate")
+    told = spread_text(rate, {"violation_rate": spread([0.1, None, 0.1])})
+    assert told == "10.0% ± 0.0% of 2 seeds"
+
+
 def test_peaks_have_intervals_and_differences(make_scenario: Any) -> None:
     document: Any = peak(make_scenario(), ["fcfs", "edf"], queries=600, seeds=3)
     fcfs, edf = document["results"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from layerweaver.backend_sim.report.charts.load_points import load_points
+from layerweaver.backend_sim.report.charts.load_points import points_of_tenants
 from layerweaver.backend_sim.results.limits import beyond_limits, least_headroom
 from layerweaver.backend_sim.results.reading import read_documents
 from layerweaver.backend_sim.results.sentence import answer, verdict_sentence
@@ -59,7 +59,7 @@ def test_requests_at_once_are_no_rate_and_have_no_share_of_the_bound(make_scenar
         assert f"At {figure(rate_qps)} queries per second beside 100 at once, " in said
         assert "of the bound" not in said
     both = read_documents([{"runs": runs}])
-    assert load_points(both) == ()
+    assert points_of_tenants(both) == {}
     alone: Any = simulate(make_scenario(duration_s=None, tenants=_sources(OFFLINE, OFFLINE)))
     assert verdict_sentence([alone]).startswith("At 200 queries at once, ")
 

@@ -8,7 +8,6 @@ from typing import TypeAlias
 import numpy as np
 import plotly.graph_objects as go
 
-from layerweaver.backend_sim.report.charts.load import _tenants
 from layerweaver.backend_sim.report.markup import Cell, Chart, Table
 from layerweaver.backend_sim.report.palette import (
     DANGER,
@@ -19,6 +18,7 @@ from layerweaver.backend_sim.report.palette import (
     plain,
     styled,
 )
+from layerweaver.backend_sim.report.ranking import drawn_names
 from layerweaver.backend_sim.results.reading import Documents, LabelledRun
 from layerweaver.backend_sim.results.schema.details import Histogram
 from layerweaver.backend_sim.results.schema.tenant import Tenant
@@ -29,7 +29,7 @@ __all__ = ["Line", "histogram_tail", "latency_charts", "latency_figure", "tail_f
 def latency_charts(documents: Documents) -> list[Chart]:
     """One chart per tenant with a line per policy."""
     charts = []
-    for index, tenant in enumerate(_tenants(documents)):
+    for index, tenant in enumerate(drawn_names(documents.runs)):
         figure = latency_figure(documents.runs, tenant)
         if figure is None:
             continue

@@ -12,7 +12,6 @@ from layerweaver.backend_sim.report.charts.load_points import (
     TPOT,
     TTFT,
     LoadPoint,
-    load_points,
     points_of_tenants,
 )
 from layerweaver.backend_sim.report.markup import Cell, Chart, Table, number
@@ -41,10 +40,6 @@ __all__ = [
 
 _P99 = 99.0
 """The percentile that is drawn."""
-
-
-def _tenants(documents: Documents) -> list[str]:
-    return drawn_names(documents.runs, (point.tenant for point in load_points(documents)))
 
 
 def load_charts(documents: Documents) -> list[Chart]:
@@ -78,7 +73,7 @@ def load_charts(documents: Documents) -> list[Chart]:
             )
         )
     points = points_of_tenants(documents)
-    for index, tenant in enumerate(_tenants(documents)):
+    for index, tenant in enumerate(drawn_names(documents.runs, points)):
         mine = points.get(tenant, [])
         table = _points_table(tenant, mine)
         violations = violations_over_load_figure(documents, mine)

@@ -12,7 +12,7 @@ from layerweaver.backend_sim.results.reading import Documents
 from layerweaver.backend_sim.results.schema.peak import PeakRow, TrialPoint, TrialTenant
 from layerweaver.backend_sim.results.schema.tenant import Tenant
 
-__all__ = ["LATENCY", "TPOT", "TTFT", "LoadPoint", "load_points", "points_of_tenants"]
+__all__ = ["LATENCY", "TPOT", "TTFT", "LoadPoint", "points_of_tenants"]
 
 
 LATENCY, TTFT, TPOT = "latency", "TTFT", "TPOT"

@@ -125,6 +125,11 @@ class Metric:
         found = self._at(spread)
         return found["mean"] if isinstance(found, Mapping) else None
 
+    def values(self, spread: Mapping[str, object]) -> list[float | None]:
+        """Its value in every repetition, in a run's ``confidence``."""
+        found = self._at(spread)
+        return found["values"] if isinstance(found, Mapping) else []
+
     def text(self, value: Value) -> str:
         """A value in few characters: three or four digits, a dash for nothing."""
         if value is None:
