@@ -19,7 +19,7 @@ from layerweaver.costmodel.plugins import COST_MODELS
 from layerweaver.costmodel.table import CostTable, overlapped_cycles, row_pieces, split_into_rows
 from layerweaver.ir import ConfigError, LayerGraph, ModelError
 from layerweaver.ir.given import check_given, given_count, given_number
-from layerweaver.ir.limits import MAX_QUANTITY
+from layerweaver.ir.limits import MAX_QUANTITY, MAX_ROWS
 from layerweaver.ir.units import ceil_div
 
 __all__ = ["CostedModel", "compute_costs", "cost_columns", "cost_graph", "cost_model", "in_rows"]
@@ -64,7 +64,6 @@ def compute_costs(columns: LayerColumns, config: NpuConfig) -> ComputeCosts:
 
 
 IntArray = NDArray[np.int64]
-MAX_ROWS = 1_000_000
 _LONGEST_US = 1e12
 _TIME_US = "give microseconds, above 0"
 PIECES_PER_BUFFER = 4

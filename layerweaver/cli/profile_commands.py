@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ from layerweaver.cli.model_commands import (
     parse_state,
 )
 from layerweaver.cli.outputs import named_file
-from layerweaver.cli.rendering.tables import profile_tables
+from layerweaver.cli.rendering.profiles import bound_lines, profile_tables
 from layerweaver.cli.session import JsonOption, Session, console, data_stream, print_document, session_of
 
 if TYPE_CHECKING:
@@ -126,12 +126,19 @@ def _compile(
     save_profile(profile, output)
     _warn(session, profile)
     document = profile_document(profile)
+    _print(document, as_json=as_json, layers=False)
+    session.note(f"wrote {output}")
+
+
+def _print(document: dict[str, Any], *, as_json: bool, layers: bool) -> None:
     if as_json:
         print_document(document)
-    else:
-        for table in profile_tables(document, layers=False):
-            console().print(table)
-    session.note(f"wrote {output}")
+        return
+    screen = console()
+    for table in profile_tables(document, layers=layers):
+        screen.print(table)
+    for line in bound_lines(document):
+        screen.print(line, markup=False)
 
 
 def _warn(session: Session, profile: Profile) -> None:
@@ -161,12 +168,7 @@ def _show(
     if csv:
         data_stream().write(profile_csv(loaded))
         return
-    document = profile_document(loaded)
-    if as_json:
-        print_document(document)
-        return
-    for table in profile_tables(document, layers=session.verbose):
-        console().print(table)
+    _print(profile_document(loaded), as_json=as_json, layers=session.verbose)
 
 
 def register(app: typer.Typer) -> None:

@@ -186,6 +186,7 @@ def _compile_one(
 ) -> Iterator[tuple[ModelProfile, Provenance]]:
     """Every batch size of one model; what it pins is noted in ``pinned``."""
     from layerweaver.costmodel.dram import pinned_bytes  # noqa: PLC0415 - loads on first use
+    from layerweaver.frontend.reader.file import file_sha256  # noqa: PLC0415
 
     source = ModelSource(request.source)
     for batch in request.batches:
@@ -236,6 +237,10 @@ def _compile_one(
             trip_counts=dict(request.trip_counts),
             tool_version=_tool_version(),
             warnings=(*imported.graph.warnings, *stated, *taken),
+            values=dict(options.values),
+            state=tuple(options.state),
+            longest_us=None if request.longest_us is None else float(request.longest_us),
+            overrides=None if measured is None else (Path(measured).name, file_sha256(measured)),
         )
         if name and not lacking:
             keep_costs(name, read, (costed, origin), config)

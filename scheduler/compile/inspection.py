@@ -30,6 +30,7 @@ from layerweaver.scheduler.compile.sources import (
     zoo_bytes,
 )
 from layerweaver.scheduler.offline import build_offline
+from layerweaver.scheduler.profile.document import bound_to
 
 __all__ = ["Inspection", "export_zoo_model", "inspect_model", "layers_csv", "zoo_rows"]
 
@@ -102,7 +103,7 @@ def inspect_model(
     }
     document["stated"] = stated
     document["sha256"] = ModelSource(source).sha256 if names_file(str(source)) else None
-    document["bound_to"] = _bound_text(graph.batch, stated)
+    document["bound_to"] = ", ".join([f"batch {graph.batch}", *bound_to(stated)])
     if config is not None:
         costed = cost_graph(graph, config, longest_us=longest_us)
         costs = costed_document(costed, pieces=longest_us is not None)
@@ -131,20 +132,6 @@ def _defaults(source: str) -> dict[str, int]:
         return {}
     known = models.defaults(str(source).removeprefix(ZOO_PREFIX))
     return {name: extent for name, extent in known.items() if name != "batch"}
-
-
-def _bound_text(batch: int, stated: Mapping[str, Any]) -> str:
-    """What the model was bound to and how it was read, for headings: ``batch 1, tokens=16``."""
-    parts = [f"batch {batch}"]
-    parts += [f"{name}={extent}" for name, extent in stated["dims"].items() if name != "batch"]
-    parts += [f"{name} {'x'.join(map(str, shape))}" for name, shape in stated["shapes"].items()]
-    parts += [f"{name}={','.join(map(str, value))}" for name, value in stated["values"].items()]
-    parts += [f"{name} {count} times" for name, count in stated["trip_counts"].items()]
-    if not stated["fuse"]:
-        parts.append("not fused")
-    if stated["longest_us"] is not None:
-        parts.append(f"rows of at most {stated['longest_us']:g} us")
-    return ", ".join(parts)
 
 
 def layers_csv(document: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,29 @@ from layerweaver.ir.csv_text import CsvWriter
 from layerweaver.scheduler.offline import ModelProfile
 from layerweaver.scheduler.profile.profile import Profile, Provenance
 
-__all__ = ["profile_csv", "profile_document"]
+__all__ = ["bound_to", "profile_csv", "profile_document"]
+
+
+def bound_to(stated: Mapping[str, Any]) -> list[str]:
+    """What a model was bound to and how it was read, but for the batch size, for headings: ``tokens=16``.
+
+    Args:
+        stated: A model of :func:`profile_document`, or ``stated`` of an inspection.
+    """
+    parts = [f"{name}={extent}" for name, extent in stated["dims"].items() if name != "batch"]
+    parts += [f"{name} {'x'.join(map(str, shape)) or 'scalar'}" for name, shape in stated["shapes"].items()]
+    parts += [f"{name}={','.join(map(_number, value))}" for name, value in stated["values"].items()]
+    parts += [f"{name} {count} times" for name, count in stated["trip_counts"].items()]
+    parts += [f"{before} fed by {after}" for before, after in stated["state"] or ()]
+    if not stated.get("fuse", True):
+        parts.append("not fused")
+    if stated["longest_us"] is not None:
+        parts.append(f"rows of at most {stated['longest_us']:g} us")
+    return parts
+
+
+def _number(value: float) -> str:
+    return str(int(value) if value == int(value) else value)
 
 
 def _layer_runs(layer_index: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -51,8 +73,15 @@ def _model_document(profile: ModelProfile, provenance: Provenance) -> dict[str, 
         "memory_cycles": int(table.memory_cycles.sum()),
         "source": provenance.source,
         "sha256": provenance.sha256,
+        "tool_version": provenance.tool_version,
         "dims": dict(provenance.dims),
         "shapes": {name: list(shape) for name, shape in provenance.shapes.items()},
+        "values": {name: list(value) for name, value in provenance.values.items()},
+        "trip_counts": dict(provenance.trip_counts),
+        "state": [list(pair) for pair in provenance.state],
+        "longest_us": provenance.longest_us,
+        "overrides": provenance.overrides
+        and dict(zip(("file", "sha256"), provenance.overrides, strict=True)),
         "layers": _layer_rows(profile),
     }
 

@@ -29,7 +29,7 @@ from layerweaver.ir.json_text import MAX_VALUES, values_in
 from layerweaver.ir.limits import MAX_QUANTITY
 from layerweaver.scheduler.offline import ModelProfile, OfflineTables, StaticWeave, fits_rows
 from layerweaver.scheduler.profile.container import MANIFEST, MAX_MANIFEST_BYTES, MEND, Container
-from layerweaver.scheduler.profile.manifest import EntryRecord, WeaveRecord, complaint
+from layerweaver.scheduler.profile.manifest import BOUND_LATER, EntryRecord, WeaveRecord, complaint
 from layerweaver.scheduler.profile.profile import Profile
 from layerweaver.scheduler.profile.records import decoder_of, manifest_of, provenance_of
 
@@ -103,8 +103,9 @@ def profile_bytes(profile: Profile, where: str) -> bytes:
     try:
         manifest = manifest_of(profile).model_dump(mode="json")
         for entry in manifest["entries"]:
-            if not entry["latency"]:
-                del entry["latency"]  # older readers do not know the key
+            for key in ("latency", *BOUND_LATER):
+                if not entry[key]:
+                    del entry[key]  # older readers do not know the key
     except ValidationError as error:
         raise ProfileError(f"cannot be stored: {complaint(error)}", where=where) from None
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)

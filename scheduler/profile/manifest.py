@@ -13,8 +13,10 @@ from layerweaver.scheduler.iterations.rows import IterationRow, RowLabel, check_
 from layerweaver.scheduler.offline import ModelKind
 
 __all__ = [
+    "BOUND_LATER",
     "DECODERS",
     "FORMAT",
+    "LATENCY",
     "MAX_LAYERS",
     "VERSION",
     "DecoderRecord",
@@ -28,10 +30,14 @@ __all__ = [
 FORMAT = "layerweaver-profile"
 DECODERS: Final = 6
 """What is written where there are decoders and no latency."""
-VERSION: Final = 7
+LATENCY: Final = 7
+"""What is written where there is latency, and nothing of :data:`BOUND_LATER`."""
+VERSION: Final = 8
 """Version 2 had decision tables, which are left out when such a file is read; 3 added decoders, 4 the labels
 of their rows, 5 what these join in place and all their operators, 6 windows and longest contexts, 7 what
-of the traffic is latency."""
+of the traffic is latency, 8 :data:`BOUND_LATER`."""
+BOUND_LATER: Final = ("values", "state", "longest_us", "overrides")
+"""What an entry was compiled with that older readers do not know: written only where it was stated."""
 MAX_LAYERS = 1_000_000
 """Of all entries together."""
 
@@ -39,6 +45,8 @@ Text = Annotated[str, Field(max_length=4096)]
 Positive = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
 Count = Annotated[int, Field(ge=0, le=MAX_QUANTITY)]
 Bits = Annotated[int, Field(ge=1, le=64)]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Record(BaseModel):
@@ -82,6 +90,10 @@ class EntryRecord(_OriginRecord):
     latency: bool = False
     energy_pj: Annotated[int, Field(ge=0, le=2**62)] | None
     dram_byte_pj: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    values: dict[Text, Annotated[list[bool | Finite], Field(max_length=MAX_LAYERS)]] = {}
+    state: Annotated[list[tuple[Text, Text]], Field(max_length=MAX_LAYERS)] = []
+    longest_us: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    overrides: tuple[Text, Hash] | None = None
 
     @property
     def model_kind(self) -> ModelKind:
@@ -137,7 +149,7 @@ class Manifest(_Record):
     """The whole document; ``decisions`` is what older versions had, and is read to be left out."""
 
     format: Literal["layerweaver-profile"] = "layerweaver-profile"
-    version: Literal[1, 2, 3, 4, 5, 6, 7] = 2
+    version: Literal[1, 2, 3, 4, 5, 6, 7, 8] = 2
     npu: dict[str, JsonValue]
     machine: MachineRecord
     entries: Annotated[list[EntryRecord], Field(max_length=4096)]

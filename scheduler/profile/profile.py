@@ -27,6 +27,10 @@ class Provenance:
         trip_counts: Loop trip counts that were given, by node name.
         tool_version: Version of the tool that compiled the entry.
         warnings: What the importer had to assume, one sentence each.
+        values: Values that were stated, by name.
+        state: Pairs of graph input and output that were stated to feed back.
+        longest_us: The longest row that was allowed; None: any.
+        overrides: Name and SHA-256 of the CSV whose measured costs replaced modelled ones; None: none.
     """
 
     source: str
@@ -36,6 +40,10 @@ class Provenance:
     trip_counts: Mapping[str, int] = field(default_factory=dict)
     tool_version: str = ""
     warnings: tuple[str, ...] = ()
+    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    state: tuple[tuple[str, str], ...] = ()
+    longest_us: float | None = None
+    overrides: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from layerweaver.scheduler.iterations.rows import IterationRows
 from layerweaver.scheduler.profile.manifest import (
+    BOUND_LATER,
     DECODERS,
+    LATENCY,
     VERSION,
     DecoderRecord,
     EntryRecord,
@@ -29,6 +31,7 @@ def manifest_of(profile: Profile) -> Manifest:
         ValidationError: If the profile is outside what a file may hold.
     """
     late = any(entry.table.latency is not None for entry in profile.entries)
+    bound = any(getattr(origin, key) for origin in profile.provenance for key in BOUND_LATER)
     return Manifest(
         npu=dict(profile.npu),
         machine=MachineRecord(**asdict(profile.machine)),
@@ -45,6 +48,10 @@ def manifest_of(profile: Profile) -> Manifest:
                 latency=entry.table.latency is not None,
                 energy_pj=entry.table.energy_pj,
                 dram_byte_pj=entry.table.dram_byte_pj,
+                values={name: list(value) for name, value in origin.values.items()},
+                state=list(origin.state),
+                longest_us=origin.longest_us,
+                overrides=origin.overrides,
                 **_origin(origin),
             )
             for entry, origin in zip(profile.entries, profile.provenance, strict=True)
@@ -59,7 +66,7 @@ def manifest_of(profile: Profile) -> Manifest:
             )
             for weave in profile.weaves
         ],
-        version=VERSION if late else DECODERS if profile.decoders else 2,
+        version=VERSION if bound else LATENCY if late else DECODERS if profile.decoders else 2,
         decoders=[
             DecoderRecord(
                 name=decoder.entry,
@@ -93,7 +100,7 @@ def _origin(origin: Provenance) -> dict[str, Any]:
 
 def provenance_of(record: EntryRecord | DecoderRecord) -> Provenance:
     """Where a recorded entry came from."""
-    return Provenance(
+    origin = Provenance(
         source=record.source,
         sha256=record.sha256,
         dims=record.dims,
@@ -101,6 +108,15 @@ def provenance_of(record: EntryRecord | DecoderRecord) -> Provenance:
         trip_counts=record.trip_counts,
         tool_version=record.tool_version,
         warnings=tuple(record.warnings),
+    )
+    if isinstance(record, DecoderRecord):
+        return origin
+    return replace(
+        origin,
+        values={name: tuple(value) for name, value in record.values.items()},
+        state=tuple(record.state),
+        longest_us=record.longest_us,
+        overrides=record.overrides,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from layerweaver.backend_sim.study.simulate import simulate
-from layerweaver.cli.rendering.tables import profile_tables
+from layerweaver.cli.rendering.profiles import profile_tables
 from layerweaver.ir import LayerweaverError
 from layerweaver.scheduler.compile.compiler import ModelRequest, compile_models
 from layerweaver.scheduler.compile.iterations import iteration_rows

@@ -18,8 +18,8 @@ __all__ = [
     "npus_table",
     "number",
     "percent",
-    "profile_tables",
     "rows_table",
+    "told_apart",
     "totals_lines",
 ]
 
@@ -52,7 +52,7 @@ def _shortened(name: str, width: int = 26) -> str:
     return name if len(name) <= width else f"{name[:begin]}{gap}{name[begin + len(gap) - width :]}"
 
 
-def _told_apart(names: Sequence[str], width: int) -> list[str]:
+def told_apart(names: Sequence[str], width: int) -> list[str]:
     """Names cut in the middle to a width; those that would then read the same are left whole."""
     short = [_shortened(name, width) for name in names]
     meant = {
@@ -85,7 +85,7 @@ def layers_table(document: Document, *, full: bool, width: int = 80) -> Table:
     units = " (weights in the model's own types; compute and memory in cycles)" if costed else ""
     grid = table(f"{document['model']}, {document['bound_to']}{units}", columns)
     hidden = 0 if full else max(0, len(layers) - _LAYERS_SHOWN)
-    names = _told_apart([layer["name"] for layer in layers], max(20, width - 60))
+    names = told_apart([layer["name"] for layer in layers], max(20, width - 60))
     for position, layer in enumerate(layers):
         if hidden and position == _LAYERS_SHOWN // 2:
             grid.add_row(f"({hidden} more: -v)")
@@ -171,78 +171,6 @@ def npus_table(rows: Sequence[Document]) -> Table:
             row["evidence"]
             if row["held_out_mape"] is None
             else f"measured, {percent(row['held_out_mape'])} off",
-        )
-    return grid
-
-
-def profile_tables(document: Document, *, layers: bool) -> Iterator[Table]:
-    """The entries of a schedule profile, and their layers when asked for."""
-    columns = [
-        ("model", "left"),
-        ("batch", "right"),
-        ("intensive", "left"),
-        ("layers", "right"),
-        ("rows", "right"),
-    ]
-    columns += [("compute", "right"), ("memory", "right"), ("standalone", "right")]
-    grid = table(f"schedule profile for {document['npu']['name']} (cycles)", columns)
-    for model in document["models"]:
-        grid.add_row(
-            model["name"],
-            str(model["batch"]),
-            model["kind"].removesuffix("-intensive"),
-            str(len(model["layers"])),
-            str(sum(layer["rows"] for layer in model["layers"])),
-            *(f"{model[key]:,}" for key in ("compute_cycles", "memory_cycles", "standalone_cycles")),
-        )
-    if grid.row_count:
-        yield grid
-    if document["decoders"]:
-        columns = [("language model", "left"), ("rows", "right"), ("parameters", "right")]
-        grid = table("language models", [*columns, ("cached elements\nper token", "right")])
-        for decoder in document["decoders"]:
-            numbers = (decoder["parameters"], decoder["cache_elements_per_token"])
-            grid.add_row(decoder["name"], str(len(decoder["layers"])), *(f"{value:,}" for value in numbers))
-        yield grid
-    if document["weaves"]:
-        yield _groups_table(document)
-    if not layers:
-        return
-    columns = [
-        ("layer", "left"),
-        ("rows", "right"),
-        ("compute", "right"),
-        ("memory", "right"),
-        ("weights", "right"),
-    ]
-    columns.append(("remaining", "right"))
-    for model in document["models"]:
-        grid = table(f"{model['name']}, batch {model['batch']} (cycles)", columns)
-        names = _told_apart([layer["name"] for layer in model["layers"]], 26)
-        for name, layer in zip(names, model["layers"], strict=True):
-            grid.add_row(
-                name,
-                str(layer["rows"]),
-                f"{layer['compute_cycles']:,}",
-                f"{layer['memory_cycles']:,}",
-                f"{number(layer['weight_bytes'])}B",
-                f"{layer['remaining_cycles']:,}",
-            )
-        yield grid
-
-
-def _groups_table(document: Document) -> Table:
-    """The static woven schedules of declared groups."""
-    columns = [("group", "left"), ("before", "right"), ("period", "right"), ("cycles", "right")]
-    columns.append(("requests", "right"))
-    grid = table("woven groups (rows before the period, of it, cycles, requests)", columns)
-    for weave in document["weaves"]:
-        grid.add_row(
-            "+".join(member["name"] for member in weave["members"]),
-            f"{weave['prefix_rows']:,}",
-            f"{weave['period_rows']:,}",
-            f"{weave['period_cycles']:,}",
-            ", ".join(map(str, weave["requests_per_period"])),
         )
     return grid
 
