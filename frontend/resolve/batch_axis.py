@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from layerweaver.frontend.node.values import text
 from layerweaver.frontend.reader.model import OnnxModel
-from layerweaver.frontend.resolve.expressions import parse_dim
 
 __all__ = ["SHORT_FOR_BATCH", "fixed_batch", "is_other"]
 
@@ -29,7 +28,10 @@ def is_other(dim: object) -> bool:
 
 
 def fixed_batch(
-    model: OnnxModel, bound: Mapping[str, tuple[int, ...] | None], known: Mapping[str, int], asked: int | None
+    model: OnnxModel,
+    bound: Mapping[str, tuple[int, ...] | None],
+    made: Sequence[tuple[int, ...] | None],
+    asked: int | None,
 ) -> tuple[int, str]:
     """The extent that is the batch where no name says it, and what is to be said of it.
 
@@ -39,7 +41,7 @@ def fixed_batch(
     Args:
         model: The file.
         bound: Shape of every input.
-        known: Extent of every name that is bound.
+        made: Shape of every output, as the graph makes it; None of what has none.
         asked: The batch that is wanted; None for that of the file.
 
     Returns:
@@ -53,7 +55,7 @@ def fixed_batch(
     if len(shape) > 1 and _is_steps_first(model, name):
         return shape[1], ""
     extent = shape[0]
-    if len(shape) < _RANK_OF_IMAGES and extent > 1 and _is_summed_over(model, known, extent):
+    if len(shape) < _RANK_OF_IMAGES and extent > 1 and _is_summed_over(made, extent):
         return 1, ""
     if extent <= 1 or asked in {None, extent}:
         return extent, ""
@@ -72,10 +74,6 @@ def _is_steps_first(model: OnnxModel, name: str) -> bool:
     )
 
 
-def _is_summed_over(model: OnnxModel, known: Mapping[str, int], extent: int) -> bool:
-    """Whether the extents of all outputs are known, and none is a multiple of this one."""
-    found: list[int | None] = []
-    for output in model.graph.outputs:
-        for dim in (None,) if output.shape is None else output.shape:
-            found.append(parse_dim(dim).value(known) if isinstance(dim, str) else dim)
-    return bool(found) and all(one is not None and one % extent for one in found)
+def _is_summed_over(made: Sequence[tuple[int, ...] | None], extent: int) -> bool:
+    """Whether the shapes of all outputs are known, and no extent is a multiple of this one."""
+    return bool(made) and all(shape is not None and all(one % extent for one in shape) for shape in made)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from layerweaver.frontend.node.values import text
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
-from layerweaver.frontend.resolve.batch_axis import SHORT_FOR_BATCH, fixed_batch, is_other
+from layerweaver.frontend.resolve.batch_axis import SHORT_FOR_BATCH, is_other
 from layerweaver.frontend.resolve.expressions import parse_dim, solve
 from layerweaver.frontend.resolve.names import nearest_name, without_placeholders
 from layerweaver.ir.errors import ModelError
@@ -35,14 +35,14 @@ class Binding:
             a sequence of anything).
         dims: Extent of every known dimension name.
         pinned: Shapes given for values inside the graph.
-        batch: Extent of the batch dimension.
+        batch: Extent of the batch dimension; None where no name says which it is.
         warnings: What was assumed.
     """
 
     shapes: Mapping[str, tuple[int, ...] | None]
     dims: Mapping[str, int]
     pinned: Mapping[str, tuple[int, ...]]
-    batch: int
+    batch: int | None
     warnings: tuple[str, ...]
 
 
@@ -323,7 +323,4 @@ def bind(model: OnnxModel, options: ImportOptions) -> Binding:
                 accepted="give batch 1, or a file whose inputs have a batch axis",
             )
         actual = 1
-    if actual is None:
-        actual, warning = fixed_batch(model, bound, binder.known, options.batch)
-        binder.warnings += filter(None, [warning])
-    return Binding(bound, binder.known, pinned, max(actual, 1), tuple(binder.warnings))
+    return Binding(bound, binder.known, pinned, actual, tuple(binder.warnings))

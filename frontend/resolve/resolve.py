@@ -16,6 +16,7 @@ from layerweaver.frontend.node.resolved import ResolvedGraph
 from layerweaver.frontend.node.values import Info, text
 from layerweaver.frontend.options import ImportOptions
 from layerweaver.frontend.reader.model import OnnxModel, ValueInfo
+from layerweaver.frontend.resolve.batch_axis import fixed_batch
 from layerweaver.frontend.resolve.binding import Binding, bind
 from layerweaver.frontend.resolve.control import CONTROL
 from layerweaver.frontend.resolve.expressions import parse_dim
@@ -56,6 +57,9 @@ def resolve(model: OnnxModel, options: ImportOptions = _AS_IT_IS) -> ResolvedGra
             continue
         break
     _check_names(walker, options)
+    batch, said = binding.batch, ""
+    if batch is None:
+        batch, said = fixed_batch(model, binding.shapes, [info.shape for info in outputs], options.batch)
     needed = tuple(info.name for info in outputs)
     warnings, lacking = walker.doubts.lines()
     return ResolvedGraph(
@@ -65,8 +69,8 @@ def resolve(model: OnnxModel, options: ImportOptions = _AS_IT_IS) -> ResolvedGra
         inputs=tuple(info.name for info in inputs),
         outputs=needed,
         output_aliases=tuple(value.name for value in model.graph.outputs),
-        batch=binding.batch,
-        warnings=(*binding.warnings, *warnings),
+        batch=max(batch, 1),
+        warnings=(*binding.warnings, *filter(None, [said]), *warnings),
         lacking=lacking,
     )
 

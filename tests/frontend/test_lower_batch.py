@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnx
@@ -104,7 +104,9 @@ def test_the_axis_that_grows(import_text: Import, case: str) -> None:
     _same(one.with_batch(6), many)
 
 
-def _saved(folder: Path, node: NodeProto, x: list[int], y: list[int], **weights: list[int]) -> Path:
+def _saved(
+    folder: Path, node: NodeProto, x: list[int], y: Sequence[int | str] | None, **weights: list[int]
+) -> Path:
     """A file of one node, whose axes have no names."""
     graph = helper.make_graph(
         [node],
@@ -138,9 +140,12 @@ def test_a_fixed_first_extent_that_is_taken_as_the_batch_is_told(
         assert taken in told[0]
 
 
-def test_an_extent_that_is_summed_over_is_no_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("declared", [[5, 48], ["rows", 48], ["rows", "columns"], None])
+def test_an_extent_that_is_summed_over_is_no_batch(
+    declared: Sequence[int | str] | None, tmp_path: Path
+) -> None:
     gemm = helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)
-    path = _saved(tmp_path, gemm, [64, 5], [5, 48], w=[64, 48])
+    path = _saved(tmp_path, gemm, [64, 5], declared, w=[64, 48])
     for batch, macs in ((None, 5 * 48 * 64), (1, 5 * 48 * 64), (4, 4 * 5 * 48 * 64)):
         graph = import_model(path, ImportOptions(batch=batch))
         assert (graph.batch, graph.macs, graph.warnings) == (batch or 1, macs, ())
