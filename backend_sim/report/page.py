@@ -31,7 +31,7 @@ from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.searches import peak_notes
 from layerweaver.backend_sim.results.sentence import answer, peak_sentence, verdict_sentence
-from layerweaver.backend_sim.results.spans import span_notes
+from layerweaver.backend_sim.results.spans import notes_beside_spans, span_notes
 from layerweaver.backend_sim.results.told import told_by
 from layerweaver.ir.given import check_given, given_list
 from layerweaver.ir.text import first_of
@@ -143,20 +143,14 @@ def _sections(documents: Documents) -> list[tuple[str, str, str]]:
     return sections
 
 
-def _said(document: Run | Peak, key: str) -> Sequence[str]:
-    """The notes or the warnings of a result."""
-    found = document.get(key, ())
-    return found if isinstance(found, list) else ()
-
-
 def _said_of_runs(documents: Documents) -> Iterator[str]:
     """What stands below the terminal's tables in words: spans of rates, warnings, notes."""
     runs = [run.document for run in documents.runs]
     labels = [run.label for run in documents.runs]
     yield from options_of_runs(labels, runs)
     yield from span_notes(labels, runs)
-    for key in ("warnings", "notes"):
-        yield from told_by(labels, [_said(run, key) for run in runs])
+    yield from told_by(labels, [run.get("warnings", []) for run in runs])
+    yield from told_by(labels, [notes_beside_spans(run) for run in runs])
     if unknown := unknown_metrics(part for run in runs for part in (*run["tenants"], run["system"])):
         yield f"not shown, as no installed package says how: {first_of(unknown, _MAX_NOTES)}"
 

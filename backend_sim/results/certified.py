@@ -47,4 +47,5 @@ class Certificate(TypedDict):
     scenario: Mapping[str, object]
     unofficial: Literal[True]
     tenants: list[CertifiedTenant]
+    notes: NotRequired[list[str]]
     warnings: NotRequired[list[str]]

@@ -14,10 +14,12 @@ from layerweaver.backend_sim.results.own_metrics import (
 from layerweaver.backend_sim.results.schema import run as schema
 from layerweaver.backend_sim.results.schema.system import System
 from layerweaver.backend_sim.results.schema.tenant import Tenant
+from layerweaver.backend_sim.results.spans import span_notes
 from layerweaver.backend_sim.results.system import npu_documents, system_document
 from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
 from layerweaver.backend_sim.run.hopeless_deadlines import deadline_warnings
 from layerweaver.backend_sim.run.run import Run
+from layerweaver.backend_sim.traffic.offline import OfflineSpec
 from layerweaver.backend_sim.traffic.source import skipped_text
 from layerweaver.ir.text import figure, first_of
 from layerweaver.scheduler.iterations.timings import Timings
@@ -76,6 +78,7 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
     if run.prepared.scenario.spec.groups:
         document["groups"] = run.prepared.groups
     notes = [
+        *span_notes([run.policy.name], [document]),
         *run.prepared.notes,
         *run.said,
         *_energy_unknown(run, of_tenants),
@@ -88,6 +91,7 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         document["notes"] = notes
     warnings = [
         *run.prepared.warnings,
+        *_before_warmup(run),
         *deadline_warnings(run.prepared, run.policy),
         *_starving(run, of_tenants),
     ]
@@ -183,6 +187,17 @@ def _late_last_rows(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
             yield (
                 f"{tenant['name']}: the first row of its trace past the duration of {figure(duration_s)} s "
                 f"counts, and comes at {figure(offered_s)} s; rates are over the time until then"
+            )
+
+
+def _before_warmup(run: Run) -> Iterator[str]:
+    """Of whom nothing is measured, as all comes at once before the warm-up is over, in words."""
+    spec = run.prepared.scenario.spec
+    for tenant in spec.tenants:
+        if isinstance(tenant.arrival, OfflineSpec) and spec.warmup_s:
+            yield (
+                f"tenant {tenant.name!r}: no query is measured: all come at 0, before warmup_s "
+                f"{spec.warmup_s:g} is over"
             )
 
 

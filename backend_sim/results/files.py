@@ -20,6 +20,9 @@ from layerweaver.ir.files import is_stream
 ORIGIN = ("seeds", "rate_factor", "scenario", "search", "interrupted")
 """Columns, last in a file, that hold how a result was made as JSON."""
 
+_SAID = ("notes", "warnings")
+"""Columns before these that hold what the numbers do not explain."""
+
 __all__ = [
     "ORIGIN",
     "check_result_path",
@@ -39,7 +42,8 @@ def result_rows(document: Mapping[str, object]) -> list[dict[str, Value]]:
     ``KEY_high`` beside it, its 95% interval; where ``KEY_mean`` stands beside it, it is the first
     repetition's and that the mean of all; status, verdict, reasons and what is missing are the worst
     repetition's. Wall times and dates (the key ``run``) are left out, so equal input gives equal files. The
-    first row of each run has in :data:`ORIGIN` what it takes to run it again.
+    first row of each run has its ``notes`` and ``warnings``, and in :data:`ORIGIN` what it takes to run it
+    again.
     """
     if "results" in document:
         peak = cast("Peak", document)
@@ -83,8 +87,9 @@ def option_cells(document: Run | PeakRow) -> dict[str, Value]:
 
 
 def _with_origin(rows: list[dict[str, Value]], document: Mapping[str, object]) -> list[dict[str, Value]]:
-    """Rows whose first one says how they were made, as JSON: that is long, and the same for all."""
-    origin: dict[str, Value] = {
+    """Rows whose first one has notes and warnings, and says how they were made, as JSON: the same for all."""
+    origin: dict[str, Value] = {key: _listed(document[key]) for key in _SAID if document.get(key)}
+    origin |= {
         key: json.dumps(document[key], ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         for key in ORIGIN
         if document.get(key) is not None

@@ -9,8 +9,18 @@ from typing import cast
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.results.schema.system import System
 from layerweaver.backend_sim.results.schema.tenant import Tenant
+from layerweaver.backend_sim.results.told import told_of_seeds
 
-__all__ = ["OF_THE_WORST", "STATUSES", "averaged", "each_seed", "judge_by_worst", "slowest", "tell_missing"]
+__all__ = [
+    "OF_THE_WORST",
+    "STATUSES",
+    "averaged",
+    "each_seed",
+    "judge_by_worst",
+    "slowest",
+    "tell_all",
+    "tell_missing",
+]
 
 STATUSES = ("late", "too_short", "met")
 """From the worst on."""
@@ -47,6 +57,19 @@ def _badness(tenant: Tenant) -> tuple[int, float, int, float]:
     rank = STATUSES.index(status) if status in STATUSES else len(STATUSES)
     missing = tenant.get("missing_queries") or 0, tenant.get("missing_s") or 0.0
     return rank, -(tenant["violation_rate"] or 0.0), -missing[0], -missing[1]
+
+
+def tell_all(repetitions: Sequence[Run], document: Run) -> None:
+    """Let notes and warnings say what every repetition does, and of which seed a line is that not all say.
+
+    Args:
+        repetitions: The documents of the repetitions, in the order of the seeds.
+        document: Their common document, which is changed.
+    """
+    if notes := told_of_seeds([run.get("notes", []) for run in repetitions]):
+        document["notes"] = notes
+    if warnings := told_of_seeds([run.get("warnings", []) for run in repetitions]):
+        document["warnings"] = warnings
 
 
 def averaged(run: Run) -> Run:

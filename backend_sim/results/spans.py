@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.results.schema.run import Run
-from layerweaver.backend_sim.results.told import of_seeds, told_by
+from layerweaver.backend_sim.results.told import FIRST_SEED, of_seeds, told_by
 from layerweaver.ir.text import figure, first_of
 
-__all__ = ["span_notes"]
+__all__ = ["notes_beside_spans", "span_notes"]
 
 _VISIBLE = 0.05
 """Shares of time that differ by less are taken as the same."""
@@ -42,6 +42,15 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
             f"q/s{of_seeds(runs)} is over the time until the last completion ({times}), of which requests "
             f"come in {figure(longer[0][1]['system']['offered_s'])} s"
         )
+
+
+def notes_beside_spans(run: Run) -> list[str]:
+    """A run's notes without those that :func:`span_notes` says of it, which several runs share a line of."""
+    said = run.get("notes", [])
+    alone: Run = {**run}
+    alone.pop("confidence", None)
+    spans = set(span_notes([run["policy"]], [alone]))
+    return [line for line in said if line.removeprefix(FIRST_SEED) not in spans]
 
 
 def _ended_early(run: Run) -> list[str]:

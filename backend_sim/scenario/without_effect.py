@@ -48,7 +48,6 @@ def without_effect(spec: ScenarioSpec, deadlines_ns: Sequence[int | None]) -> It
             *_of_batch(tenant),
             *_of_waiting(tenant),
             *_of_arrival(tenant),
-            *_of_warmup(tenant, spec.warmup_s),
             *_of_tokens(tenant),
         )
         for reason in reasons:
@@ -132,11 +131,6 @@ def _of_arrival(tenant: TenantSpec) -> Iterator[str]:
         yield "arrival.qps changes nothing, since samples says how many"
     if isinstance(arrival, PeriodicSpec) and arrival.seed is not None and not arrival.draws:
         yield "arrival.seed changes nothing without jitter_ms"
-
-
-def _of_warmup(tenant: TenantSpec, warmup_s: float) -> Iterator[str]:
-    if isinstance(tenant.arrival, OfflineSpec) and warmup_s:
-        yield f"no query is measured: all come at 0, before warmup_s {warmup_s:g} is over"
 
 
 def _of_tokens(tenant: TenantSpec) -> Iterator[str]:

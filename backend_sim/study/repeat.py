@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerweaver.backend_sim.engine.loop import is_compiled
 from layerweaver.backend_sim.results.confidence import confidence, means
 from layerweaver.backend_sim.results.document import run_document
-from layerweaver.backend_sim.results.repetitions import judge_by_worst, tell_missing
+from layerweaver.backend_sim.results.repetitions import judge_by_worst, tell_all, tell_missing
 from layerweaver.backend_sim.results.schema import run as schema
 from layerweaver.backend_sim.run.prepared import PreparedScenario
 from layerweaver.backend_sim.run.progress import as_part
@@ -225,6 +225,7 @@ def _joined(
         documents = [item for item in documents if not item.get("interrupted")] or documents[:1]
         document["interrupted"] = True
     details = document.pop("details", None)
+    tell_all(documents, document)
     if said := prepared.scenario.of_seeds(asked.seed, asked.seeds):
         document["warnings"] = [*document.get("warnings", []), *said]
     if asked.seeds > 1:

@@ -128,6 +128,7 @@ def _certify(
     context: typer.Context,
     scenario: ScenarioArgument,
     policy: PolicyOption = None,
+    seed: SeedOption = None,
     allow_code: CodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -139,6 +140,7 @@ def _certify(
         document = certify(
             scenario,
             parse_policy(policy) if policy is not None else None,
+            seed,
             progress=progress,
             allow_code=allow_code,
         )

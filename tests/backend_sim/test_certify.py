@@ -46,6 +46,21 @@ def test_that_warm_up_and_cool_down_are_judged_too_is_said(make_scenario: Any) -
 
 
 @needs_loadgen
+def test_seeds_and_what_a_run_notes_are_said(make_scenario: Any) -> None:
+    loop = {"arrival": {"kind": "single_stream", "queries": 70}, "priority": 9}
+    found: Any = certify(make_scenario(duration_s=None, tenants=[loop, loop]), "fcfs", seed=3)
+    assert "seed 3 changes nothing: no tenant's arrivals are drawn" in found["warnings"]
+    assert any("does not heed priority" in note for note in found["notes"])
+
+
+@needs_loadgen
+def test_that_offline_queries_come_before_the_warm_up_concerns_no_certificate(make_scenario: Any) -> None:
+    offline = {"arrival": {"kind": "offline", "samples": 300}, "deadline_ms": None}
+    found: Any = certify(make_scenario(duration_s=None, tenants=[offline] * 2, warmup_s=0.1))
+    assert found["warnings"] == ["LoadGen judges all requests: warmup_s not used"]
+
+
+@needs_loadgen
 def test_the_other_scenarios_agree(make_scenario: Any) -> None:
     arrivals = [
         {"kind": "single_stream", "queries": 70},

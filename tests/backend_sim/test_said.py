@@ -11,7 +11,7 @@ from small_study import point_rows
 
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.results.sentence import verdict_sentence
-from layerweaver.backend_sim.results.spans import span_notes
+from layerweaver.backend_sim.results.spans import notes_beside_spans, span_notes
 from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.study.peak.peak import peak
@@ -49,13 +49,13 @@ def test_who_moves_more_because_the_activation_buffer_is_shared_is_said() -> Non
     more_mb = (_traffic_bytes(both)[0] - alone) / 1e6
     assert more_mb > 1
     run = simulate(both, "fcfs")
-    (note,) = run["notes"]
+    (note,) = notes_beside_spans(run)
     assert f"front by {more_mb:.3g} MB" in note
     assert f"rear by {more_mb:.3g} MB" in note
     assert "exceed the 2 MB buffer of edge" in note
     assert peak(both, ["fcfs"], queries=50)["notes"] == [note]
     assert note in build_report([run]).replace("&#x27;", "'")
-    assert "notes" not in simulate({**both, "tenants": tenants[:1]}, "fcfs")
+    assert not notes_beside_spans(simulate({**both, "tenants": tenants[:1]}, "fcfs"))
 
 
 @pytest.mark.parametrize("last_s", [1.01, 30])
@@ -143,9 +143,11 @@ def test_energy_that_only_some_npus_know_is_said_to_be_missing() -> None:
     tenants = [_tenant("rank", 1, "zoo:ncf")]
     run = simulate({"pool": [{"npu": knowing}, {"npu": EDGE}], "duration_s": 0.1, "tenants": tenants}, "fcfs")
     assert "energy_j" not in run["system"]
-    assert run["notes"] == ["no energy is told: edge states no energy constants, others of the pool do"]
+    (note,) = notes_beside_spans(run)
+    assert note == "no energy is told: edge states no energy constants, others of the pool do"
     for npus in ([{"npu": knowing, "count": 2}], [{"npu": EDGE, "count": 2}]):
-        assert "notes" not in simulate({"pool": npus, "duration_s": 0.1, "tenants": tenants}, "fcfs")
+        alone = simulate({"pool": npus, "duration_s": 0.1, "tenants": tenants}, "fcfs")
+        assert not notes_beside_spans(alone)
 
 
 def test_language_models_that_are_busy_far_below_the_bound_say_why() -> None:
@@ -160,7 +162,7 @@ def test_language_models_that_are_busy_far_below_the_bound_say_why() -> None:
     run: Any = simulate(scenario, "fcfs")
     busiest = max(run["system"]["compute_utilization"], run["system"]["dram_utilization"])
     assert busiest > 5 * run["system"]["offered_share"]
-    assert [note[:36] for note in run["notes"]] == ["the bound takes iterations of chat a"]
+    assert [note[:36] for note in notes_beside_spans(run)] == ["the bound takes iterations of chat a"]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from layerweaver.backend_sim.engine.outcome import is_done
 from layerweaver.backend_sim.results.certified import Certificate, CertifiedTenant, CertifiedTokens
 from layerweaver.backend_sim.results.latency import percentile_index
+from layerweaver.backend_sim.results.of_policy import policy_notes
 from layerweaver.backend_sim.results.tenant import LOADGEN_KINDS
 from layerweaver.backend_sim.results.verdict import RunFacts, early_stopping_estimates, judge
 from layerweaver.backend_sim.run.hopeless_deadlines import deadline_warnings
@@ -113,6 +114,9 @@ def certify(
     spec = prepared.scenario.spec
     unused = [key for key in ("warmup_s", "cooldown_s") if getattr(spec, key)]
     said = [f"LoadGen judges all requests: {', '.join(unused)} not used"] if unused else []
+    said += prepared.scenario.of_seeds(seed)
+    if notes := [*prepared.notes, *run.said, *policy_notes(prepared, chosen)]:
+        document["notes"] = notes
     if warnings := [*prepared.warnings, *deadline_warnings(prepared, chosen), *said]:
         document["warnings"] = warnings
     return document

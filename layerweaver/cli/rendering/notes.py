@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from layerweaver.backend_sim.results.options import options_of_runs
-from layerweaver.backend_sim.results.spans import span_notes
+from layerweaver.backend_sim.results.spans import notes_beside_spans, span_notes
 from layerweaver.backend_sim.results.told import of_seeds, told_by
 from layerweaver.cli.rendering.tables import percent
 from layerweaver.ir.text import figure
@@ -51,7 +51,7 @@ def run_notes(run: Run) -> Iterator[str]:
     yield from _dropped([run["policy"]], [run])
     yield from _some(missing_queries(run["tenants"]))
     yield from span_notes([run["policy"]], [run])
-    yield from run.get("notes", [])
+    yield from notes_beside_spans(run)
 
 
 def missing_queries(tenants: Iterable[Tenant | CertifiedTenant]) -> Iterator[str]:
@@ -80,7 +80,7 @@ def comparison_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]
     yield from _dropped(names, runs)
     yield from _some(_too_short(names, runs))
     yield from span_notes(names, runs)
-    yield from told_by(names, [run.get("notes", []) for run in runs])
+    yield from told_by(names, [notes_beside_spans(run) for run in runs])
 
 
 def _some(lines: Iterable[str]) -> Iterator[str]:

@@ -243,6 +243,7 @@ def certify_tables(document: Certificate) -> Iterator[RenderableType]:
     if any("ttft_p99_ns" in row for row in document["tenants"]):
         yield _certified_tokens(document)
     yield from missing_queries(document["tenants"])
+    yield from document.get("notes", [])
 
 
 def _certified_tokens(document: Certificate) -> Table:

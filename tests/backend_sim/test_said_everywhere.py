@@ -1,0 +1,74 @@
+"""What the terminal says of a run, its document, its tables and the page say, too, and of which seed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import yaml
+from small_study import point_rows
+
+from layerweaver.backend_sim.report.page import build_report
+from layerweaver.backend_sim.results.files import save_result
+from layerweaver.backend_sim.results.told import told_of_seeds
+from layerweaver.backend_sim.study.simulate import compare, simulate
+from layerweaver.backend_sim.study.sweep.sweep import sweep
+from layerweaver.cli.rendering.notes import comparison_notes, run_notes
+
+EARLY = {"arrival": {"kind": "closed_loop", "concurrency": 1, "queries": 20}}
+BUSY = {"arrival": {"kind": "poisson", "qps": 2500, "seed": 2}}
+
+
+def _spans(lines: Any) -> list[str]:
+    return [line for line in lines if "all rates are over the whole" in line or "is over the time until" in line]
+
+
+def test_what_rates_are_over_is_in_the_document_and_once_on_terminal_and_page(make_scenario: Any) -> None:
+    run: Any = simulate(make_scenario(tenants=[EARLY, BUSY]), "fcfs")
+    early, longer = _spans(run["notes"])
+    assert early.startswith("requests end early: vision after ")
+    assert longer.startswith("q/s is over the time until the last completion (")
+    assert _spans(run_notes(run)) == [early, longer]
+    page = build_report([run])
+    assert page.count("requests end early: vision after") == 2  # in words, and in the document
+    runs = list(compare(make_scenario(tenants=[EARLY, BUSY]), ["fcfs", "edf"])["runs"])
+    both = _spans(comparison_notes(["fcfs", "edf"], runs))
+    assert len([line for line in both if "q/s is over the" in line]) == 1
+    assert all(len(_spans(each["notes"])) == 2 for each in runs)
+
+
+def test_points_of_a_study_say_what_rates_are_over(make_scenario: Any, tmp_path: Path) -> None:
+    (tmp_path / "mix.yaml").write_text(yaml.safe_dump(make_scenario(tenants=[EARLY, {}], policy="fcfs")))
+    study = {"scenario": "mix.yaml", "axes": {"dispatch_ahead": [0, 1]}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    sweep(tmp_path / "study.yaml", tmp_path / "out")
+    assert all("requests end early: vision after" in row["notes"] for row in point_rows(tmp_path / "out"))
+
+
+def test_tables_have_notes_and_warnings_beside_how_they_were_made(make_scenario: Any, tmp_path: Path) -> None:
+    loop = {**EARLY, "queue": {"limit": 4}}
+    document: Any = compare(make_scenario(tenants=[loop, BUSY]), ["fcfs", "edf"])
+    save_result(document, tmp_path / "found.csv")
+    with (tmp_path / "found.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    for row, run in zip(rows[::2], document["runs"], strict=True):
+        assert row["notes"] == "; ".join(run["notes"])
+        assert row["warnings"] == "; ".join(run["warnings"])
+        assert "queue.limit changes nothing" in row["warnings"]
+    assert {row["notes"] for row in rows[1::2]} == {""}
+
+
+def test_lines_of_one_seed_say_of_which() -> None:
+    said = [["all", "of 1.5 ms", "one"], ["all", "of 2,000 ms"], ["all", "of 3 ms", "late"]]
+    assert told_of_seeds(said) == ["all", "first seed: of 1.5 ms", "first seed: one", "seed 3 of 3: late"]
+    assert told_of_seeds([["a", "b"]]) == ["a", "b"]
+    assert told_of_seeds([[], []]) == []
+
+
+def test_notes_of_repetitions_are_of_the_first_seed_unless_all_have_them(make_scenario: Any) -> None:
+    run: Any = simulate(make_scenario(tenants=[EARLY, BUSY]), "fcfs", seeds=2)
+    assert all(line.startswith("first seed: ") for line in _spans(run["notes"]))
+    early, longer = _spans(run_notes(run))
+    assert early.startswith("requests end early (first seed): ")
+    assert longer.startswith("q/s (first seed) is over")
