@@ -21,7 +21,7 @@ BUSY = {"arrival": {"kind": "poisson", "qps": 2500, "seed": 2}}
 
 
 def _spans(lines: Any) -> list[str]:
-    return [line for line in lines if "all rates are over the whole" in line or "is over the time until" in line]
+    return [line for line in lines if "rates are over the whole" in line or "is over the time until" in line]
 
 
 def test_what_rates_are_over_is_in_the_document_and_once_on_terminal_and_page(make_scenario: Any) -> None:
