@@ -219,6 +219,8 @@ def _rerun_study(
         raise typer.BadParameter(f"point {point} has no result of its own{said}")
     if found.document is not None:
         deliver(session, found.document, output, as_json)
+    if as_json and found.document is not None:  # else they stand in the row
+        session.warn(cast("list[str]", found.document.get("warnings", [])))
     if not as_json:
         tables: Iterable[RenderableType] = [f"{name}: {value}" for name, value in found.row.items()]
         if found.document is not None:

@@ -96,7 +96,9 @@ def _peak(
     if not document.get("interrupted"):
         note_idle(session, workers, len(document["results"]) * seeds, "search")
     deliver(session, document, output, as_json)
-    if not as_json:
+    if as_json:  # else they stand below the table
+        session.warn(document.get("warnings", []))
+    else:
         screen = console()
         screen.print(peak_table(document))
         for note in peak_notes(document):

@@ -12,7 +12,9 @@ from small_study import point_rows
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.results.files import save_result
 from layerweaver.backend_sim.results.told import told_of_seeds
+from layerweaver.backend_sim.study.rerun import differences, rerun
 from layerweaver.backend_sim.study.simulate import compare, simulate
+from layerweaver.backend_sim.study.sweep.again import rerun_point
 from layerweaver.backend_sim.study.sweep.sweep import sweep
 from layerweaver.cli.rendering.notes import comparison_notes, run_notes
 
@@ -72,3 +74,18 @@ def test_notes_of_repetitions_are_of_the_first_seed_unless_all_have_them(make_sc
     early, longer = _spans(run_notes(run))
     assert early.startswith("requests end early (first seed): ")
     assert longer.startswith("q/s (first seed) is over")
+
+
+def test_a_point_that_offers_another_load_than_its_axis_says_runs_again_alone(
+    make_scenario: Any, tmp_path: Path
+) -> None:
+    bursts = {"arrival": {"kind": "bursts", "qps": [100, 2000], "period_s": 4, "burst_s": 1, "seed": 1}}
+    scenario = make_scenario(tenants=[bursts, {}], policy="fcfs", duration_s=0.5)
+    (tmp_path / "mix.yaml").write_text(yaml.safe_dump(scenario))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"scenario": "mix.yaml", "axes": {"load": [0.1]}}))
+    sweep(tmp_path / "study.yaml", tmp_path / "out")
+    assert point_rows(tmp_path / "out")[0]["warnings"].startswith("load 0.1 offers ")
+    point = rerun_point(tmp_path / "out", 0)
+    assert point.apart == []
+    assert point.document is not None
+    assert list(differences(point.document, rerun(point.document)[0])) == []

@@ -56,6 +56,28 @@ def test_notes_follow_every_table(run: Run, scenario: Callable[[str], Path], com
     assert run(command, path, "--json").document is not None
 
 
+@pytest.mark.parametrize("command", ["simulate", "compare", "peak"])
+def test_warnings_stand_on_stderr_beside_json(
+    run: Run, scenario: Callable[[str], Path], command: str
+) -> None:
+    path = scenario("npu: memory-centric")
+    path.write_text(path.read_text().replace("deadline_ms: 5", "deadline_ms: 0.001"))
+    shown = run(command, path, "--json", *(("--queries", 200) if command == "peak" else ()))
+    said = "its deadline is 0.001 ms: none can be in time"
+    assert said in shown.err
+    for document in shown.document.get("runs", [shown.document]):
+        assert any(said in warning for warning in document["warnings"])
+
+
+def test_warnings_of_a_point_stand_on_stderr_beside_json(run: Run, scenario: Callable[[str], Path]) -> None:
+    path = scenario("npu: memory-centric")
+    path.write_text(path.read_text().replace("deadline_ms: 5", "deadline_ms: 0.001"))
+    Path("s.yaml").write_text(f"scenario: {path}\naxes: {{policy: [fcfs, edf]}}\n")
+    run("sweep", "s.yaml", "-o", "s")
+    again = run("rerun", "s", "--point", 1, "--json")
+    assert "its deadline is 0.001 ms: none can be in time" in again.err
+
+
 def test_a_comparison_says_what_is_missing_and_under_which_policies(
     run: Run, scenario: Callable[[str], Path]
 ) -> None:

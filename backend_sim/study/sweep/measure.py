@@ -274,10 +274,7 @@ def point_document(job: Job, values: Mapping[str, Any], *, histograms: bool = Tr
         from layerweaver.backend_sim.run.run import run_once  # noqa: PLC0415
 
         document = run_document(run_once(prepared, policy, request), histograms=histograms)
-        said = list(prepared.scenario.of_seeds(request.seed))
-        if "load" in values:
-            said += other_load(prepared, document, float(values["load"]))
-        if said:
+        if said := prepared.scenario.of_seeds(request.seed):
             document["warnings"] = [*document.get("warnings", []), *said]
     if document.get("interrupted"):
         raise KeyboardInterrupt
@@ -286,6 +283,10 @@ def point_document(job: Job, values: Mapping[str, Any], *, histograms: bool = Tr
 
 def _simulate(job: Job, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     document = point_document(job, values, histograms=False)
+    if "load" in values:  # of the point's row only: the run alone knows of no axis
+        said = list(other_load(_ready(job, values)[0], document, float(values["load"])))
+        if said:
+            document["warnings"] = [*document.get("warnings", []), *said]
     return flat({key: value for key, value in document.items() if key not in _LEFT_OUT})
 
 
