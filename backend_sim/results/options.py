@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from layerweaver.backend_sim.results.certified import Certificate
 from layerweaver.backend_sim.results.naming import POLICY_FILE, option_text, settings_of, settings_searched
@@ -13,7 +13,7 @@ from layerweaver.ir import LayerweaverError
 
 __all__ = ["options_of_peaks", "options_of_runs"]
 
-_USUAL = {"commit": "late"}
+_USUAL: Mapping[str, object] = {"commit": "late"}
 
 
 def options_of_runs(names: Sequence[str], runs: Sequence[Run | Certificate]) -> list[str]:
@@ -32,23 +32,22 @@ def _notes(names: Sequence[str], settings: Sequence[Mapping[str, object]]) -> li
     Defaults are those of the policies that are installed; of one that is not, nothing is told. A policy from
     a file is not run for this: all its options are told, but for the usual ``commit``.
     """
-    told = list[list[str]]()
-    for name, given in zip(names, settings, strict=True):
-        file = given.get(POLICY_FILE)
-        usual = _defaults(str(given["name"])) if file == "" else _USUAL if file else given
-        changed = ", ".join(_changed(name, given, usual, every=bool(file)))
-        told.append([f"options{'' if file else ' other than the default'}: {changed}"] if changed else [])
-    return told_by(names, told)
+    return told_by(names, [_told(name, given) for name, given in zip(names, settings, strict=True)])
 
 
-def _changed(
-    name: str, setting: Mapping[str, object], usual: Mapping[str, object], *, every: bool
-) -> Iterator[str]:
-    for key in setting if every else usual:
-        text = option_text(key, setting.get(key))
-        own = key not in {"name", POLICY_FILE}
-        if own and setting.get(key, usual.get(key)) != usual.get(key) and text not in name.split(" "):
-            yield text
+def _told(name: str, given: Mapping[str, object]) -> list[str]:
+    file = given.get(POLICY_FILE)
+    if file is None:
+        return []
+    if file:
+        heading, usual = "options", _USUAL
+        options = {key: value for key, value in given.items() if key not in {"name", POLICY_FILE}}
+    else:
+        heading, usual = "options other than the default", _defaults(str(given["name"]))
+        options = {key: given.get(key, default) for key, default in usual.items()}
+    texts = [option_text(key, value) for key, value in options.items() if value != usual.get(key)]
+    changed = ", ".join(text for text in texts if text not in name.split(" "))
+    return [f"{heading}: {changed}"] if changed else []
 
 
 def _defaults(policy: str) -> Mapping[str, object]:

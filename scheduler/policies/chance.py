@@ -1,6 +1,6 @@
 """Where a policy does what it must not, or what may fail, read from its code.
 
-That is to ask for chance, never to return, to change what it is shown, to print, to divide, and to index.
+That is to ask for chance, never to return, to print, to divide, and to index.
 """
 
 from __future__ import annotations
@@ -8,11 +8,19 @@ from __future__ import annotations
 import builtins
 import dis
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import cast
 
-__all__ = ["find_chance", "find_divisions", "find_endless", "find_lookups", "find_prints", "find_writes"]
+__all__ = [
+    "called",
+    "find_chance",
+    "find_divisions",
+    "find_endless",
+    "find_lookups",
+    "find_prints",
+    "names_in",
+]
 
 _WAYS_OUT = ("RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR", "RAISE_VARARGS")
 _DIVISIONS = ("/", "//", "%")
@@ -22,8 +30,8 @@ _MODULES = ("random", "numpy.random", "secrets", "time", "uuid")
 
 def find_chance(function: FunctionType) -> tuple[str, str, int] | None:
     """Where a function, or one that it calls, asks for chance or the time: what, in which file and line."""
-    for reached in _called(function):
-        for name, found, line in _names(reached):
+    for reached in called(function):
+        for name, found, line in names_in(reached):
             if _is_chance(found):
                 return name, reached.__code__.co_filename, line
     return None
@@ -31,27 +39,16 @@ def find_chance(function: FunctionType) -> tuple[str, str, int] | None:
 
 def find_endless(function: FunctionType) -> tuple[str, str, int] | None:
     """A function, itself or one that it calls, that has no way out: its name, file and first line."""
-    for reached in _called(function):
+    for reached in called(function):
         if all(step.opname not in _WAYS_OUT for step in dis.get_instructions(reached)):
             return reached.__name__, reached.__code__.co_filename, reached.__code__.co_firstlineno
     return None
 
 
-def find_writes(function: FunctionType, own: Collection[str]) -> tuple[str, str, int] | None:
-    """Where a function, or one that it calls, assigns a field that is not its own: what, file and line."""
-    for reached in _called(function):
-        line = reached.__code__.co_firstlineno
-        for step in dis.get_instructions(reached):
-            line = step.positions.lineno or line if step.positions is not None else line
-            if step.opname == "STORE_ATTR" and step.argval not in own:
-                return str(step.argval), reached.__code__.co_filename, line
-    return None
-
-
 def find_prints(function: FunctionType) -> tuple[str, int] | None:
     """Where a function, or one that it calls, prints: file and line."""
-    for reached in _called(function):
-        for _, found, line in _names(reached):
+    for reached in called(function):
+        for _, found, line in names_in(reached):
             if found is print:
                 return reached.__code__.co_filename, line
     return None
@@ -73,13 +70,13 @@ def find_lookups(function: FunctionType) -> list[tuple[str, int]]:
 def _places(function: FunctionType, asked: Callable[[dis.Instruction], bool]) -> list[tuple[str, int]]:
     return [
         (reached.__code__.co_filename, step.positions.lineno)
-        for reached in _called(function)
+        for reached in called(function)
         for step in dis.get_instructions(reached)
         if asked(step) and step.positions is not None and step.positions.lineno is not None
     ]
 
 
-def _called(function: FunctionType) -> Iterator[FunctionType]:
+def called(function: FunctionType) -> Iterator[FunctionType]:
     """A function and those of others that it calls."""
     seen: set[FunctionType] = set()
     waiting = [function]
@@ -91,12 +88,12 @@ def _called(function: FunctionType) -> Iterator[FunctionType]:
         yield looked_at
         waiting += [
             found
-            for _, found, _ in _names(looked_at)
+            for _, found, _ in names_in(looked_at)
             if isinstance(found, FunctionType) and not (found.__module__ or "").startswith("layerweaver.")
         ]
 
 
-def _names(function: FunctionType) -> Iterator[tuple[str, object, int]]:
+def names_in(function: FunctionType) -> Iterator[tuple[str, object, int]]:
     """Every global that a function names, and what dots lead to from it, with the line."""
     name, found, line = "", cast("object", None), function.__code__.co_firstlineno
     for step in dis.get_instructions(function):

@@ -17,11 +17,12 @@ from typing import cast
 from layerweaver.ir import PolicyError, read_bounded
 from layerweaver.ir.plugins import PluginGroup
 from layerweaver.ir.spelling import nearest
-from layerweaver.scheduler.policies.chance import find_chance, find_endless, find_writes
+from layerweaver.scheduler.policies.chance import find_chance, find_endless
 from layerweaver.scheduler.policies.contract import FILE_MODULE, Policy, PolicySpec
 from layerweaver.scheduler.policies.options import as_stated
 from layerweaver.scheduler.policies.soundness import check_declaration
 from layerweaver.scheduler.policies.words import read_policy_words
+from layerweaver.scheduler.policies.writing import find_kept, find_writes
 
 __all__ = ["ENTRY_POINT_GROUP", "load_policy", "load_spec", "policy_names", "policy_rows"]
 
@@ -164,7 +165,7 @@ def _fields(kind: type) -> Iterator[str]:
 
 
 def _sound(spec: PolicySpec, where: str) -> PolicySpec:
-    """Refuse a policy that never chooses, depends on chance or the time of day, or changes what it sees."""
+    """Refuse a policy that never chooses, whose runs could differ, or that changes what it sees."""
     own = ("mode", "hold_until", *(name for kind in (spec.memory, spec.common) for name in _fields(kind)))
     faults = (
         (find_endless, "{} in line {} of {} never returns", "a loop that ends, and a return"),
@@ -177,6 +178,11 @@ def _sound(spec: PolicySpec, where: str) -> PolicySpec:
             partial(find_writes, own=own),
             "changes {} in line {} of {}, which is the simulator's",
             "write machine.mode, machine.hold_until and fields of memory only",
+        ),
+        (
+            find_kept,
+            "names {} in line {} of {}, which may change from run to run",
+            "remember in memory; constants are numbers, tuples or arrays",
         ),
     )
     for find, text, accepted in faults:
