@@ -216,15 +216,15 @@ def judge(latency_ns: NDArray[np.int64], facts: RunFacts, *, interrupted: bool =
                 f"{name} latency is above {target_ns / 1e6:g} ms: {over} of {queries} {_were(over)} late"
                 + never
             )
-    if target_ns is None or not may_stop_early(queries, over, facts.share):
+    if not found.late and (target_ns is None or not may_stop_early(queries, over, facts.share)):
         needed = early_stopping_queries(over, facts.share) + over
         if needed > queries:
             found.missing_queries = max(found.missing_queries, needed - queries)
             known = f" with {over} late" if target_ns is not None else ""
-            missing = "" if found.late else f", {needed - queries:,} missing"
             asked = "query" if queries == 1 else "queries"
             found.reasons.append(
-                f"early stopping: {queries} {asked}{known}, needs {needed} at {name}{missing}"
+                f"early stopping: {queries} {asked}{known}, needs {needed} at {name}, "
+                f"{needed - queries:,} missing"
             )
     return found.judgement()
 
@@ -254,7 +254,8 @@ def judge_tokens(
     found = _length(len(ttft_ns), facts, interrupted=interrupted)
     if facts.kind == "offline":
         return found.judgement()
-    early: list[str] = []
+    stopped = False
+    short: list[str] = []
     for name, times, limit_ns in (
         ("time per output token", tpot_ns, limits_ns[1]),
         ("time to first token", ttft_ns, limits_ns[0]),
@@ -263,17 +264,21 @@ def judge_tokens(
             continue
         over = int(np.count_nonzero(is_late(times, limit_ns)))
         share = f"p{100 * facts.share:g}"
-        if len(times) - over <= percentile_index(len(times), facts.share):
+        late = len(times) - over <= percentile_index(len(times), facts.share)
+        if late:
             found.late = True
             found.reasons.append(
                 f"{share} {name} is above {limit_ns / 1e6:g} ms: {over} of {len(times)} {_were(over)} late"
             )
-        if not early and not may_stop_early(len(times), over, facts.share):
+        if stopped or may_stop_early(len(times), over, facts.share):
+            continue
+        stopped = True
+        if not late:
             needed = early_stopping_queries(over, facts.share) + over
             found.missing_queries = max(found.missing_queries, needed - len(times))
-            missing = "" if found.late else f", {needed - len(times):,} missing"
-            early.append(
-                f"early stopping: {name}: {len(times)} with {over} late, needs {needed} at {share}{missing}"
+            short.append(
+                f"early stopping: {name}: {len(times)} with {over} late, needs {needed} at {share}, "
+                f"{needed - len(times):,} missing"
             )
-    found.reasons.extend(early)
+    found.reasons.extend(short)
     return found.judgement()
