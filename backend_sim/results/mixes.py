@@ -6,8 +6,9 @@ A mix is what two scenarios share that differ in load, length and policy only: a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 
-from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, apart, by_tenants, leaves
+from layerweaver.backend_sim.results.naming import NOT_OF_THE_MIX, apart, by_files, by_tenants, leaves
 from layerweaver.backend_sim.results.schema.peak import Peak
 
 __all__ = ["mix_labels", "peak_labels"]
@@ -15,29 +16,33 @@ __all__ = ["mix_labels", "peak_labels"]
 _NO_MIX = (*NOT_OF_THE_MIX, "duration_s", "min_queries", "warmup_s", "cooldown_s", "skip_bad_rows")
 
 
-def mix_labels(scenarios: Sequence[object]) -> list[str]:
+def mix_labels(scenarios: Sequence[object], files: Sequence[str] = ()) -> list[str]:
     """What tells the mix of each scenario from the others'; empty where all are of one.
 
     Args:
         scenarios: As results state them; None where one does not.
+        files: The results' files: mixes of wholly different tenants are called by the first that has each.
     """
     mixes = [_mix_of(scenario if isinstance(scenario, Mapping) else {}) for scenario in scenarios]
     known: list[dict[str, str]] = []
     for mix in mixes:
         if mix not in known:
             known.append(mix)
-    names = [name.strip() for name in apart([""] * len(known), [{}] * len(known), by_tenants(known))]
+    of = [files[mixes.index(mix)] for mix in known] if files else []
+    told = by_files(by_tenants(known), [f"mix of {PurePath(file).name}" for file in of])
+    names = [name.strip() for name in apart([""] * len(known), [{}] * len(known), told)]
     return [names[known.index(mix)] for mix in mixes]
 
 
-def peak_labels(runs: Sequence[object], peaks: Sequence[Peak]) -> list[str]:
+def peak_labels(runs: Sequence[object], peaks: Sequence[Peak], files: Sequence[str] = ()) -> list[str]:
     """What searches are called beside each other and beside runs: by their mixes, then by how they searched.
 
     Args:
         runs: Scenarios of the runs that stand beside them.
         peaks: The searches.
+        files: The files of both.
     """
-    of_mixes = mix_labels([*runs, *(peak.get("scenario") for peak in peaks)])[len(runs) :]
+    of_mixes = mix_labels([*runs, *(peak.get("scenario") for peak in peaks)], files)[len(runs) :]
     ways = [_way(peak) for peak in peaks]
     return [name.strip() for name in apart(of_mixes, ways, [{}] * len(peaks))]
 

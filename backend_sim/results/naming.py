@@ -14,6 +14,7 @@ __all__ = [
     "NOT_OF_THE_MIX",
     "POLICY_FILE",
     "apart",
+    "by_files",
     "by_tenants",
     "leaves",
     "option_text",
@@ -40,8 +41,9 @@ def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
     """A name per run: the policy, and what differs between the runs.
 
     Options are those that differ between runs of one policy; seeds, NPUs, the scenario's keys and the hashes
-    of its files are compared between all. The offered rate and at last the result's file are told where
-    nothing else tells two apart; only runs that are equal in all of these get a number.
+    of its files are compared between all. Runs of mixes that have more than three tenants not in common go by
+    the results' files instead. The offered rate and at last the result's file are told where nothing else
+    tells two apart; only runs that are equal in all of these get a number.
     """
     options = [
         {POLICY_FILE: file, **{key: _text(value) for key, value in (run.get("policy_options") or {}).items()}}
@@ -50,6 +52,7 @@ def run_names(runs: Sequence[Run], files: Sequence[str] = ()) -> list[str]:
         )
     ]
     shared = by_tenants([_shared(run, versions) for run, versions in zip(runs, _versions(runs), strict=True)])
+    shared = by_files(shared, files)
     for fact, run, file in zip(shared, runs, files or [""] * len(runs), strict=True):
         rate = run.get("system", {}).get("offered_qps")
         fact |= {"offered": "" if rate is None else f"at {figure(rate, 4)} q/s", "file": file}
@@ -171,7 +174,7 @@ def _differs(key: str, value: str | None, facts: Sequence[Mapping[str, str]]) ->
 
 
 def _told(key: str, value: str) -> str:
-    if key in _LAST or key.startswith((_VERSION, _TENANT)):
+    if key in _LAST or key == _RESULT or key.startswith((_VERSION, _TENANT)):
         return value
     if key == POLICY_FILE:
         return value or "(installed)"
@@ -193,7 +196,7 @@ def _shared(run: Run, versions: Mapping[str, str]) -> dict[str, str]:
     return facts | dict(leaves(scenario))
 
 
-_VERSION, _TENANT = "version of ", "tenant "
+_VERSION, _TENANT, _RESULT = "version of ", "tenant ", "result"
 
 
 def by_tenants(facts: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -211,6 +214,22 @@ def by_tenants(facts: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
         | {key: value for key, value in fact.items() if not (keys and key.startswith(keys))}
         for fact, names in zip(facts, served, strict=True)
     ]
+
+
+def by_files(facts: Sequence[dict[str, str]], files: Sequence[str]) -> list[dict[str, str]]:
+    """Facts of :func:`by_tenants`, or the results' files where more tenants differ than a name tells.
+
+    Args:
+        facts: Of every scenario.
+        files: The file of each; none, or one for two scenarios that differ, keeps the facts.
+    """
+    names = _short(files)
+    held = dict(zip(names, facts, strict=False))
+    mixed = any(held[name] != fact for name, fact in zip(names, facts, strict=False))
+    differing = {key for fact in facts for key in fact if key.startswith(_TENANT)}
+    if not files or mixed or len(differing) <= _MOST:
+        return list(facts)
+    return [{_RESULT: name} for name in names]
 
 
 def _versions(runs: Sequence[Run]) -> list[dict[str, str]]:

@@ -81,15 +81,22 @@ class LabelledRun:
 
 @dataclass(frozen=True)
 class Documents:
-    """All runs and peak searches of a report."""
+    """All runs and peak searches of a report.
+
+    Attributes:
+        runs: The runs.
+        peaks: The searches.
+        files: Where they come from, runs first.
+    """
 
     runs: tuple[LabelledRun, ...]
     peaks: tuple[Peak, ...]
+    files: tuple[str, ...] = ()
 
     @cached_property
     def peak_labels(self) -> list[str]:
         """What each search is called beside the others and the runs; empty for a lone one."""
-        return peak_labels([run.document.get("scenario") for run in self.runs], self.peaks)
+        return peak_labels([run.document.get("scenario") for run in self.runs], self.peaks, self.files)
 
 
 _RUN: TypeAdapter[Run] = TypeAdapter(Run)
@@ -184,7 +191,7 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
         ResultError: If one is of no known kind, lacks a key or has one of the wrong type.
     """
     runs: list[tuple[Run, str]] = []
-    peaks: list[Peak] = []
+    peaks: list[tuple[Peak, str]] = []
     given = given_list("documents", documents, ResultError, "give a list of documents")
     for number, document in enumerate(given, start=1):
         where = names[number - 1] if number <= len(names) else f"result {number}"
@@ -196,7 +203,7 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
                 raise ResultError("key 'runs' is not a list of runs", where=where)
             runs += [(checked(run, _RUN, where), where) for run in several]
         elif "results" in document and "bound_qps" in document:
-            peaks.append(checked(document, _PEAK, where))
+            peaks.append((checked(document, _PEAK, where), where))
         elif "tenants" in document and "system" in document:
             runs.append((checked(document, _RUN, where), where))
         else:
@@ -209,5 +216,7 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
         raise ResultError("there is nothing to report", accepted="give at least one result with a run")
     labels = run_names([run for run, _ in runs], [where for _, where in runs])
     return Documents(
-        tuple(LabelledRun(label, run) for label, (run, _) in zip(labels, runs, strict=True)), tuple(peaks)
+        tuple(LabelledRun(label, run) for label, (run, _) in zip(labels, runs, strict=True)),
+        tuple(peak for peak, _ in peaks),
+        tuple(where for _, where in (*runs, *peaks)),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.report.tables import changes_table
+from layerweaver.backend_sim.results.mixes import mix_labels
 from layerweaver.backend_sim.results.naming import run_names
 from layerweaver.backend_sim.results.reading import read_documents
 from layerweaver.backend_sim.results.sentence import verdict_sentence
@@ -30,6 +31,17 @@ def test_a_tenant_that_only_one_run_has_is_one_fact_of_its_name() -> None:
         "fcfs with b without c",
         "fcfs without b with c",
     ]
+
+
+def test_results_of_wholly_different_tenants_go_by_their_files() -> None:
+    runs, files = [_run("a", "b"), _run("c", "d")], ["of/first.json", "of/second.json"]
+    assert run_names(runs, files) == ["fcfs first.json", "fcfs second.json"]
+    assert [run.label for run in read_documents(runs).runs] == ["fcfs result 1", "fcfs result 2"]
+    in_one = ["fcfs with a with b without c +1 more", "fcfs without a without b with c +1 more"]
+    assert run_names(runs, ["one.json"] * 2) == run_names(runs) == in_one
+    keys = [run["scenario"] for run in runs]
+    assert mix_labels(keys, files) == ["mix of first.json", "mix of second.json"]
+    assert mix_labels([keys[0], keys[0]], files) == ["", ""]
 
 
 def test_the_table_of_changes_has_tenants_that_only_one_run_has() -> None:

@@ -58,7 +58,7 @@ class LoadPoint:
 def load_points(documents: Documents) -> tuple[LoadPoint, ...]:
     """Every run that has a rate as a point, and the recorded trials of peak searches; ascending in load."""
     runs = [run.document for run in documents.runs]
-    mixes = mix_labels([item.get("scenario") for item in (*runs, *documents.peaks)])
+    mixes = mix_labels([item.get("scenario") for item in (*runs, *documents.peaks)], documents.files)
     of_runs, of_peaks = policy_labels(runs, documents.peaks)
     points = [
         LoadPoint(
