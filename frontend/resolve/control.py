@@ -75,8 +75,9 @@ def _heavier(walker: Walker, node: OnnxNode, condition: Info, scope: Scope) -> S
         if errors
         else f"the heavier one ({macs} multiply-accumulates, {results} elements of results)"
     )
-    what = f"its condition {condition.name} depends on data: {name} is taken, {reason}"
-    walker.doubts.add(node, what, walker.doubts.statable(condition))
+    why = f"its condition {condition.name} depends on data"
+    why, cure = walker.doubts.undecided(condition, why, walker.doubts.statable(condition))
+    walker.doubts.add(node, f"{why}: {name} is taken, {reason}", cure)
     return outputs
 
 

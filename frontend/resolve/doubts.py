@@ -122,6 +122,12 @@ class Doubts:
         unknown = [info for info in call.inputs if info is not None and info.shape is None]
         return next((info.cause for info in unknown if info.cause is not None), None)
 
+    def undecided(self, info: Info | None, what: str, cure: str) -> tuple[str, str]:
+        """Why the value of an operand is unknown and what to do: as stated, or a constant's own cause."""
+        if info is None or not info.constant or info.cause is None:
+            return what, cure
+        return info.cause.what, info.cause.cure
+
     def statable(self, info: Info) -> str:
         """The option that states ``info``: through the graph inputs that it follows from, or itself."""
         roots = self._inputs_of(info.name)

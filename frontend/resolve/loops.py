@@ -56,6 +56,7 @@ class _Trips:
     Attributes:
         given: The user's count; None where there is none.
         limit: Most trips that the file names; None where it depends on data or is no limit at all.
+        maximum: The operand that limits it; None where there is none.
         measured: Whether the file names no limit, so that the condition alone ends the loop.
         skipped: Whether the condition fails before the first trip.
         cure: The option that states the count.
@@ -70,7 +71,7 @@ class _Trips:
             if name and name in walker.trip_counts:
                 walker.used_trip_counts.add(name)
                 self.given = walker.trip_counts[name]
-        maximum = inputs[0] if inputs else None
+        self.maximum = maximum = inputs[0] if inputs else None
         condition = inputs[1] if len(inputs) > 1 else None
         declared = _scalar(maximum)
         self.limit = None if declared is None or declared > TRIP_LIMIT else max(declared, 0)
@@ -84,8 +85,9 @@ class _Trips:
 
     def warn_unknown(self) -> None:
         """Say that nothing limits the loop, which is taken as one trip."""
-        what = "how often it runs depends on data: taken as once"
-        self.walker.doubts.add(self.node, what, self.cure, lacking=True)
+        doubts = self.walker.doubts
+        why, cure = doubts.undecided(self.maximum, "how often it runs depends on data", self.cure)
+        doubts.add(self.node, f"{why}: taken as once", cure, lacking=True)
 
     def too_long(self, error: TooLongError, count: int | None) -> TooLongError:
         """``error`` with place and cure of the loop of most trips; no count: its trips are alike."""
