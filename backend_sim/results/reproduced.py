@@ -74,7 +74,7 @@ class SiliconNpu(TypedDict):
     median_ape: float
     bias: float
     rank_correlation: float | None
-    covered: float
+    covered: float | None
     fitted: bool
 
 

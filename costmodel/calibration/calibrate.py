@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerweaver.costmodel.calibration.choices import Choice, Problem
+from layerweaver.costmodel.calibration.extent import Extent
 from layerweaver.costmodel.calibration.fit import NOISE, Fit, Target
 from layerweaver.costmodel.calibration.measurements import Measurement, Measurements
 from layerweaver.costmodel.calibration.parameters import parameters_of, rounded, with_values
@@ -103,9 +104,8 @@ def calibrate(
     worst, shared = shared_by_worst([item.columns for item in networks], best.held_out / measured - 1)
     fitted = with_values(problem.config, found.values, dict(choice.changes))
     before = _fitted_before([config] if sibling is None else [config, sibling[0]])
-    final = _recorded(
-        fitted, measurements, len(set(names)), validated["mape"], ratios, sibling=sibling, before=before
-    )
+    extent = Extent.of(item.row for item in networks)
+    final = _recorded(fitted, measurements, extent, validated["mape"], ratios, sibling=sibling, before=before)
     predicted = np.array([latency_ms(item, final) for item in networks])
     farthest = list(dict.fromkeys(networks[index].row.name for index in worst))
     document = {
@@ -116,7 +116,7 @@ def calibrate(
         "sibling": None if sibling is None else sibling[0].name,
         "cross_validated": validated,
         "baselines": baselines,
-        "verdict": verdict(len(set(names)), validated["mape"], baselines, farthest, shared)
+        "verdict": verdict(extent, validated["mape"], baselines, farthest, shared)
         + (f" That error may flatter: {before}." if before else ""),
     }
     return Calibration(final, document)
@@ -137,7 +137,7 @@ def _fitted_sibling(
 def _fitted_before(configs: Sequence[NpuConfig]) -> str:
     """Which of the figures that a fit sets out from have seen measurements already, in words; "" for none."""
     told = [
-        f"{config.name} was fitted to {counted(config.calibration.networks, 'network')} before"
+        f"{config.name} was fitted to {Extent.of_record(config.calibration).words} before"
         for config in configs
         if config.calibration is not None
     ]
@@ -237,7 +237,7 @@ def _parameter_rows(problem: Problem, choice: Choice, found: Fit) -> list[dict[s
 def _recorded(
     config: NpuConfig,
     measurements: Measurements,
-    networks: int,
+    extent: Extent,
     held_out_mape: float,
     ratios: tuple[float, float],
     *,
@@ -248,15 +248,16 @@ def _recorded(
     record = CalibrationConfig(
         sha256=measurements.sha256,
         date=measurements.date,
-        networks=networks,
+        networks=extent.networks,
+        layers=extent.layers or None,
         held_out_mape=float(f"{held_out_mape:.4g}"),
         low_ratio=ratios[0],
         high_ratio=ratios[1],
         figures_sha256=figures_sha256(config),
     )
     source = (
-        f"fitted to {counted(networks, 'network')}: {measurements.path.name}, sha256 {measurements.sha256}, "
-        f"{measurements.date}; {held_out_mape:.1%} mean absolute error on networks held out"
+        f"fitted to {extent.words}: {measurements.path.name}, sha256 {measurements.sha256}, "
+        f"{measurements.date}; {held_out_mape:.1%} mean absolute error on {extent.kinds} held out"
     )
     if sibling is not None:
         source += (

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from layerweaver.costmodel.calibration.extent import Extent
 from layerweaver.costmodel.columns import LayerColumns
-from layerweaver.ir.text import counted
 
 __all__ = ["shared_by_worst", "verdict"]
 
@@ -21,25 +21,28 @@ MOST_SHARED = 3
 
 
 def verdict(
-    count: int, held_out_mape: float, baselines: Mapping[str, float], worst: Sequence[str], shared: str
+    extent: Extent, held_out_mape: float, baselines: Mapping[str, float], worst: Sequence[str], shared: str
 ) -> str:
     """One or two sentences.
 
     Args:
-        count: Networks that were measured.
-        held_out_mape: Error of the calibrated model on networks that its fit did not see.
+        extent: What was measured.
+        held_out_mape: Error of the calibrated model on what its fit did not see.
         baselines: Held-out errors of the baselines by name.
-        worst: The networks with the largest errors.
+        worst: The networks and layers with the largest errors.
         shared: What these have in common; empty where nothing stands out.
     """
     name, least = min(baselines.items(), key=lambda item: item[1])
-    few = f" Measurements of {counted(count, 'network')} tell little of others." if count < FEW else ""
+    are_few = extent.networks + extent.layers < FEW
+    few = f" Measurements of {extent.words} tell little of others." if are_few else ""
+    if not extent.networks:
+        few += " No network was timed whole, so what an inference costs beside its layers is not known."
     have = "it has" if len(worst) == 1 else "they share"
     tail = f"{few} Farthest off: {', '.join(worst)}" + (f"; {have} {shared}." if shared else ".")
     if least < held_out_mape - CLEARLY:
         return (
             f"The structure of this config does not explain the chip: {_WORDS[name]} is {least:.1%} off on "
-            f"networks it did not see, the calibrated model {held_out_mape:.1%}.{tail}"
+            f"{extent.kinds} it did not see, the calibrated model {held_out_mape:.1%}.{tail}"
         )
     if held_out_mape <= GOOD:
         how = "The config explains the chip"
@@ -48,7 +51,7 @@ def verdict(
     else:
         how = "No model tried here explains the chip"
     return (
-        f"{how}: {held_out_mape:.1%} off on networks that the fit did not see; the best baseline "
+        f"{how}: {held_out_mape:.1%} off on {extent.kinds} that the fit did not see; the best baseline "
         f"({_WORDS[name]}) is {least:.1%} off.{tail}"
     )
 

@@ -31,7 +31,7 @@ def npu_rows() -> list[dict[str, Any]]:
                 "dram_reached_gb_s": round(config.effective_bandwidth_bytes_per_s / 1e9, 4),
                 "ridge_ops_per_byte": round(config.ridge_ops_per_byte, 3),
                 "evidence": f"{config.evidence or Evidence.DATA_SHEET}{', changed since' * changed}",
-                "held_out_mape": None if record is None else record.held_out_mape,
+                "held_out_mape": record.held_out_mape if record is not None and record.networks else None,
             }
         )
     return rows

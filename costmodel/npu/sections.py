@@ -16,6 +16,7 @@ from layerweaver.costmodel.npu.fields import (
     Megabytes,
     Microseconds,
     Nanoseconds,
+    Natural,
     Number,
     Picojoules,
     Rate,
@@ -315,8 +316,9 @@ class CalibrationConfig(Section):
     Attributes:
         sha256: Hash of the file of measurements.
         date: Date of that file, year-month-day.
-        networks: Networks in it.
-        held_out_mape: Mean absolute error of predictions in cross-validation over networks, as a fraction.
+        networks: Networks in it that were timed whole; 0: all errors are of layers.
+        layers: Layers in it that were timed alone; None: none.
+        held_out_mape: Mean absolute error of predictions in cross-validation, as a fraction.
         low_ratio: Where the 80% interval of a prediction begins, as a share of it.
         high_ratio: Where it ends.
         figures_sha256: Hash of the figures that were fitted, which tells a later change; None: not recorded.
@@ -324,7 +326,8 @@ class CalibrationConfig(Section):
 
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-    networks: Count
+    networks: Natural
+    layers: Count | None = None
     held_out_mape: Annotated[float, Number, Field(ge=0, le=1e6)]
     low_ratio: Share
     high_ratio: Annotated[float, Number, Field(ge=1, le=1e6)]

@@ -136,6 +136,10 @@ def score_networks(config: NpuConfig, networks: Sequence[Measured]) -> dict[str,
     record = calibration_of(config)
     ratios = None if record is None else (record.low_ratio, record.high_ratio)
     document = score_document([item.row for item in networks], measured, predicted, ratios)
+    if record is not None and not record.networks:  # its interval is one of layers
+        for item, row in zip(networks, document["rows"], strict=True):
+            if item.layer is None:
+                row.update(low_ms=None, high_ms=None)
     return {"npu": config.name, **document}
 
 

@@ -33,8 +33,8 @@ def reproduce_silicon(
         The document and a line for every model that could not be read, and for every NPU that was left out
         because its data sheet allows no such times (where none is named). The document has ``npu``,
         ``count``, ``mape``, ``median_ape``, ``bias``, ``rank_correlation``, ``covered`` (the share of
-        networks within their 80% interval) and ``fitted`` (whether the config was fitted to this file) of the
-        NPU that fits best, and ``npus`` with the same for each.
+        those within their 80% interval; None where none has one) and ``fitted`` (whether the config was
+        fitted to this file) of the NPU that fits best, and ``npus`` with the same for each.
 
     Raises:
         ConfigError: If the file is wrong, no model can be read, the NPU was never calibrated or was changed
@@ -66,7 +66,8 @@ def reproduce_silicon(
             slow.append(error)
             problems.append(f"{config.name}: left out: {error}")
             continue
-        within = [row["low_ms"] <= row["measured_ms"] <= row["high_ms"] for row in score["rows"]]
+        told = [row for row in score["rows"] if row["low_ms"] is not None]
+        within = [row["low_ms"] <= row["measured_ms"] <= row["high_ms"] for row in told]
         rows.append(
             {
                 "npu": config.name,
@@ -75,7 +76,7 @@ def reproduce_silicon(
                 "median_ape": score["median_ape"],
                 "bias": score["bias"],
                 "rank_correlation": score["rank_correlation"],
-                "covered": sum(within) / len(within),
+                "covered": sum(within) / len(within) if within else None,
                 "fitted": bool(fitted),
             }
         )
