@@ -26,6 +26,8 @@ __all__ = ["TraceFile"]
 
 _TIME_COLUMNS = ("arrival_ns", "timestamp", "TIMESTAMP", "Timestamp", "end_timestamp")
 
+_PARQUET = b"PAR1"
+
 
 class TraceFile:
     """The rows of a trace file, read as they are needed.
@@ -83,6 +85,8 @@ class TraceFile:
         with stream:
             packed = self.path.suffix == ".gz"
             plain = io.BufferedReader(gzip.GzipFile(fileobj=stream)) if packed else stream
+            if not packed and stream.peek(len(_PARQUET)).startswith(_PARQUET):
+                raise self.refusal(0, "", "is a Parquet file", "give format: parquet")
             text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace", newline="")
             clock = TraceClock(self.path, foreign=self._named)
             yield from self._json_rows(text, clock) if self.format.json_lines else self._csv_rows(text, clock)

@@ -206,6 +206,14 @@ def test_a_parquet_file_that_is_wrong_is_one_line(
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("kind", ["csv", "azure-llm", "mooncake"])
+def test_a_parquet_file_of_another_format_says_which_it_is(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "trace.parquet"
+    path.write_bytes(b"PAR1\x15\x04\t;\tPAR1")
+    with pytest.raises(LayerweaverError, match=r"trace.parquet: is a Parquet file; give format: parquet$"):
+        _times(_scenario(tmp_path, {"file": str(path), "format": kind}))
+
+
 def test_what_parquet_lacks_is_a_bad_row(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
