@@ -124,7 +124,8 @@ def override_costs(costed: CostedModel, path: str | Path) -> CostTable:
     """The model's table with the layers that a measured profile names replaced by its figures.
 
     A replaced layer keeps its number of rows and its liveness; its traffic no longer changes with the
-    activation budget. Energy follows the traffic; that of its operations stays as modelled.
+    activation budget. Its figures are of the layer alone: what the config charges an inference comes after
+    the last layer all the same. Energy follows the traffic; that of its operations stays as modelled.
 
     Args:
         costed: The model as costed.
@@ -156,6 +157,8 @@ def override_costs(costed: CostedModel, path: str | Path) -> CostTable:
             raise ConfigError("weight_bytes exceeds the weight buffer", where=row.where)
         layers[:, index] = row.compute_cycles, row.dram_bytes, row.weight_bytes
         replaced[index] = True
+    if replaced[-1] and costed.config.cost_model == "analytical":
+        layers[0, -1] += costed.config.inference_overhead_cycles
     spills = None if table.spills is None else table.spills.without(replaced)
     energy, waited = table.energy_pj, table.waited_bytes[replaced].sum()
     if energy is not None:

@@ -15,6 +15,7 @@ from layerweaver.backend_sim.run.sharing import sharing_notes, unheard_notes
 from layerweaver.backend_sim.run.token_requests import TokenRequests, token_requests
 from layerweaver.backend_sim.run.variants import Menus, Npu
 from layerweaver.backend_sim.scenario.arrivals import TrafficRequest, make_source
+from layerweaver.backend_sim.scenario.model_refs import CostsRef
 from layerweaver.backend_sim.scenario.provenance import (
     HASHES,
     PLUGINS,
@@ -76,7 +77,8 @@ class PreparedScenario:
     def notes(self) -> tuple[str, ...]:
         """What was asked for and does not show in the numbers, or shows in them unexplained."""
         names = [tenant.name for tenant in self.scenario.spec.tenants]
-        unheard = unheard_notes(self.npus, self.configs, names)
+        own = [one.name for one in self.scenario.spec.tenants if isinstance(one.model, CostsRef)]
+        unheard = unheard_notes(self.npus, self.configs, names, own)
         stated = (
             f"tenant {name!r} has the lengths that the scenario states: its trace's tokens are ignored"
             for name, model in zip(names, self.decoders, strict=False)

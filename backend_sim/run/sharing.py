@@ -59,16 +59,24 @@ def sharing_notes(npus: Sequence[Npu], names: Sequence[str]) -> Iterator[str]:
         )
 
 
-def unheard_notes(npus: Sequence[Npu], configs: Sequence[NpuConfig], names: Sequence[str]) -> Iterator[str]:
+def unheard_notes(
+    npus: Sequence[Npu], configs: Sequence[NpuConfig], names: Sequence[str], own: Sequence[str] = ()
+) -> Iterator[str]:
     """What configs state or leave out and numbers do not show: too little room, energies that count as 0.
 
     Args:
         npus: The NPUs by kind.
         configs: Their configs, as far as there are any.
         names: The tenants' names.
+        own: Those whose models are tables of own costs.
     """
     for config in configs:
         yield from config_notes(config)
+        if own and config.inference_overhead_us:
+            yield (
+                f"{first_of(own, _NAMED, 'tenants')}: own costs are all that is charged, so the "
+                f"inference_overhead_us of {config.name} is not added"
+            )
         if config.energy is not None and config.energy.free:
             yield f"energy of {config.name}: {config.energy.free}"
         for npu in npus:

@@ -43,7 +43,8 @@ def measured_ms(item: Measured, config: NpuConfig) -> float:
     """Latency per image of what was measured: an inference with its overheads, or one layer without them."""
     if item.layer is None:
         return latency_ms(item.columns, config) / item.row.batch
-    cycles = int(cost_columns(item.columns, config).layer_latency_cycles[item.layer])
+    alone = config.model_copy(update={"inference_overhead_us": None})
+    cycles = int(cost_columns(item.columns, alone).layer_latency_cycles[item.layer])
     return 1e3 * cycles / config.clock_hz / item.row.batch
 
 

@@ -235,6 +235,17 @@ def test_points_of_a_study_note_what_runs_alone_note(tmp_path: Path, measure: st
         assert rows[0]["system.energy_counts"].endswith(f"; edge: {free}")
 
 
+def test_an_overhead_that_own_costs_do_not_pay_is_said(tmp_path: Path) -> None:
+    costs = tmp_path / "own.csv"
+    costs.write_text("layer,compute_cycles,dram_bytes,weight_bytes\nstem,52000,18816,18816\n")
+    tenants = [{**_tenant("front", 1), "model": {"costs": str(costs)}}, _tenant("rear", 2)]
+    scenario = {"npu": {**EDGE, "inference_overhead_us": 30}, "duration_s": 0.05, "tenants": tenants}
+    said = "front: own costs are all that is charged, so the inference_overhead_us of edge is not added"
+    assert said in prepare(load_scenario(scenario)).notes
+    for other in ({**scenario, "npu": EDGE}, {**scenario, "tenants": tenants[1:]}):
+        assert not any("own costs" in note for note in prepare(load_scenario(other)).notes)
+
+
 def test_a_config_states_no_energy_that_it_was_not_given() -> None:
     given = load_npu({**EDGE, "energy": {"mac_pj": 0.5}})
     again = load_npu(npu_document(given))

@@ -53,6 +53,16 @@ def test_whole_networks_get_no_interval_from_layers(found: Calibration) -> None:
     assert score_networks(found.config, [alone])["rows"][0]["low_ms"] is not None
 
 
+def test_the_last_layer_alone_takes_no_overhead_of_an_inference() -> None:
+    real = chip(load_npu(SHEET))
+    assert real.inference_overhead_us
+    plain = real.model_copy(update={"inference_overhead_us": None})
+    columns = measured(real, 1)[1][0].columns
+    last = len(columns.graph.layers) - 1
+    alone = Measured(measured(real, 1)[1][0].row, columns, last)
+    assert measured_ms(alone, real) == measured_ms(alone, plain)
+
+
 @pytest.mark.parametrize(
     ("networks", "layers", "words", "kinds"),
     [

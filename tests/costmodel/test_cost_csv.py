@@ -94,6 +94,19 @@ def test_measured_layers_replace_modelled_ones(npu: MakeNpu, chain: GraphOf, tmp
     assert tight.dram_bytes[0] > table.dram_bytes[0]
 
 
+@pytest.mark.parametrize("layer", [0, -1])
+def test_a_replaced_layer_keeps_what_is_charged_after_the_last(
+    npu: MakeNpu, chain: GraphOf, tmp_path: Path, layer: int
+) -> None:
+    charged = npu(inference_overhead_us=50)
+    tables = [
+        override_costs(cost_graph(chain(), config), write(tmp_path, f"{HEADER}l{layer % 3},77,0,0\n"))
+        for config in (npu(), charged)
+    ]
+    more = tables[1].compute_cycles - tables[0].compute_cycles
+    assert more.tolist() == [0, 0, charged.inference_overhead_cycles]
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
