@@ -109,6 +109,10 @@ class Arrival(Section):
         """Seconds that show all its rates in their shares; None where it is steady or goes by requests."""
         return None
 
+    def changes(self, duration_s: float | None) -> bool:
+        """Whether a part of it may have another mean rate than it states; of kinds of others nobody knows."""
+        return self.shape_s(duration_s) is not None or not type(self).__module__.startswith("layerweaver.")
+
     @property
     def draws(self) -> bool:
         """Whether its times are drawn, so that another seed gives others."""

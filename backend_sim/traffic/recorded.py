@@ -74,6 +74,10 @@ class TraceSpec(Arrival):
         """Only a looped trace needs an end."""
         return self.loop and super().endless(length)
 
+    def changes(self, duration_s: float | None) -> bool:  # noqa: ARG002
+        """Its mean rate is that of all its rows."""
+        return True
+
     def lasts(self) -> bool:
         """A trace ends with its last row."""
         return self.loop

@@ -86,6 +86,41 @@ def test_the_example_adds_arrivals_and_metrics(tmp_path: Path) -> None:
     assert "did you mean 'swing'" in unknown.stderr
 
 
+DOUBLED = """from typing import Literal
+
+from layerweaver.backend_sim.traffic.poisson import PoissonSpec
+
+
+class Doubled(PoissonSpec):
+    kind: Literal["doubled"]
+
+    def mean_rate_qps(self, duration_s):
+        return self.qps / 2
+"""
+
+
+@pytest.mark.parametrize("kind", ["tides", "doubled"])
+def test_a_load_that_arrivals_of_others_do_not_offer_is_told(tmp_path: Path, kind: str) -> None:
+    heading = "[layerweaver.arrivals]\n"
+    points = _entry_points().replace(heading, f"{heading}doubled = doubled:Doubled\n")
+    environment = _installed(tmp_path, EXAMPLE / "layerweaver_example_research", points)
+    (tmp_path / "doubled.py").write_text(DOUBLED)
+    (tmp_path / "costs.csv").write_text(COSTS)
+    keys = {"tides": {"swing": 1, "period_s": 8}, "doubled": {}}[kind]
+    arrival = {"kind": kind, "qps": 100, "seed": 4, **keys}
+    tenant = {"name": "a", "model": {"costs": "costs.csv"}, "deadline_ms": 9, "arrival": arrival}
+    scenario = {"npu": "memory-centric", "policy": "fcfs", "duration_s": 2, "tenants": [tenant]}
+    study = {"scenario": scenario, "axes": {"load": [0.4]}}
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    command = [sys.executable, "-m", "layerweaver", "sweep", "study.yaml", "--json", "-o", "out"]
+    environment["NUMBA_DISABLE_JIT"] = "1"
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "load 0.4 offers 0." in "".join(json.loads(done.stdout)["warnings"])
+
+
 METRIC = """from layerweaver.backend_sim.results.own_metrics import OwnMetric
 X = OwnMetric('x', 'x', of_tenant=lambda tenant: VALUE)
 """

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.backend_sim.run.prepared import PreparedScenario
-from layerweaver.backend_sim.traffic.recorded import TraceSpec
 from layerweaver.ir.text import figure, first_of
 
 __all__ = ["load_factor", "other_load"]
@@ -37,14 +36,11 @@ def _bound_factor(prepared: PreparedScenario) -> float:
 def other_load(prepared: PreparedScenario, document: Run, load: float) -> Iterator[str]:
     """That a run saw a part of changing rates, with another mean than the whole, where it did."""
     spec = prepared.scenario.spec
-    changing = [
-        tenant.name
-        for tenant in spec.tenants
-        if isinstance(tenant.arrival, TraceSpec) or tenant.arrival.shape_s(spec.duration_s) is not None
-    ]
+    changing = [tenant.name for tenant in spec.tenants if tenant.arrival.changes(spec.duration_s)]
     share = document["system"].get("offered_share")
     if changing and share is not None and abs(share - load) > _VISIBLE * load:
         yield (
-            f"load {load:g} offers {figure(share)} of the bound: it goes by the mean rates of whole traces "
-            f"and periods, of which a run may see a part ({first_of(changing, _NAMED, 'tenants')})"
+            f"load {load:g} offers {figure(share)} of the bound: it goes by the mean rates that arrivals "
+            "state, of whole traces and periods, of which a run may see a part "
+            f"({first_of(changing, _NAMED, 'tenants')})"
         )

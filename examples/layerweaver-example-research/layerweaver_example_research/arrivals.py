@@ -39,6 +39,10 @@ class TidesSpec(Arrival):
         """The rate about which it swings; bounds and searches for peaks count on it."""
         return self.qps
 
+    def shape_s(self, duration_s: float | None) -> float:  # noqa: ARG002
+        """One period: a search for a peak whose trials end before says so."""
+        return self.period_s
+
     def source(self, asked: Asked) -> Tides:
         """A fresh stream; ``asked.factor`` multiplies the rate, ``asked.seed`` is that of the run."""
         return Tides(self.qps * asked.factor, self.swing, self.period_s, asked.seed, asked.stopping)
