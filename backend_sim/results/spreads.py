@@ -72,27 +72,28 @@ def spread_tables(
         ]
         return SpreadTable(title, ("tenant", "policy", *(metric.heading for metric in metrics)), tuple(rows))
 
+    def of_machine(title: str, named: Sequence[tuple[str, Any]]) -> SpreadTable:
+        rows = [
+            (name, *(spread_text(metric, found["system"]) for metric in of_system)) for name, found in named
+        ]
+        return SpreadTable(title, ("policy", *(metric.heading for metric in of_system)), tuple(rows))
+
     every = range(len(tenants))
     title = (
         f"Mean and 95% interval over {seeds} seeds (tables that say no means: the first, status the worst)"
     )
     yield by_tenant(title, metrics, every, spreads)
-    yield SpreadTable(
-        f"The machine over {seeds} seeds",
-        ("policy", *(metric.heading for metric in of_system)),
-        tuple(
-            (name, *(spread_text(metric, found["system"]) for metric in of_system))
-            for name, found in repeated
-        ),
-    )
+    yield of_machine(f"The machine over {seeds} seeds", repeated)
     language = [place for place, tenant in enumerate(runs[0]["tenants"]) if "llm" in tenant]
+    of_tokens = shown(TOKEN_METRICS, Shown.TERMINAL | Shown.SPREAD)
     if language:
-        of_tokens = shown(TOKEN_METRICS, Shown.TERMINAL | Shown.SPREAD)
         yield by_tenant(f"Tokens over {seeds} seeds", of_tokens, language, spreads)
     if differences:
-        title = (
-            f"Less {differences[0]['against']}, seed by seed, shares in points: "
-            "where an interval leaves 0 out, they differ"
-        )
-        named = [(name, item["tenants"]) for (name, _), item in zip(repeated[1:], differences, strict=False)]
-        yield by_tenant(title, metrics, every, named)
+        first = differences[0]["against"]
+        less = [(name, item) for (name, _), item in zip(repeated[1:], differences, strict=False)]
+        of_tenants = [(name, item["tenants"]) for name, item in less]
+        title = f"Less {first}, seed by seed, shares in points: where an interval leaves 0 out, they differ"
+        yield by_tenant(title, metrics, every, of_tenants)
+        yield of_machine(f"The machine less {first}, seed by seed", less)
+        if language:
+            yield by_tenant(f"Tokens less {first}, seed by seed", of_tokens, language, of_tenants)

@@ -12,7 +12,7 @@ from layerweaver.backend_sim.report.tables import changes_table
 from layerweaver.backend_sim.results.confidence import confidence, differences, spread
 from layerweaver.backend_sim.results.document import run_document
 from layerweaver.backend_sim.results.files import ORIGIN, result_rows
-from layerweaver.backend_sim.results.metrics import tenant_metrics
+from layerweaver.backend_sim.results.metrics import system_metrics, tenant_metrics
 from layerweaver.backend_sim.results.reading import read_documents
 from layerweaver.backend_sim.results.repetitions import OF_THE_WORST
 from layerweaver.backend_sim.results.sentence import verdict_sentence
@@ -88,9 +88,13 @@ def test_every_table_shows_mean_and_interval(make_scenario: Any) -> None:
     assert tuple(row[f"p99_ms{end}"] for end in ("", "_low", "_high")) == ends
     p99 = next(metric for metric in tenant_metrics() if metric.key == "latency_ms.p99")
     shown = spread_text(p99, document["runs"][1]["confidence"]["tenants"][0])
-    means, _, apart = spread_tables(document["runs"], ["fcfs", "layerweaver+"], document["differences"])
+    tables = spread_tables(document["runs"], ["fcfs", "layerweaver+"], document["differences"])
+    means, _, apart, machine = tables
     assert shown in next(row for row in means.rows if row[:2] == (name, "layerweaver+"))
     assert apart.title.startswith("Less fcfs, seed by seed, shares in points")
+    assert machine.title == "The machine less fcfs, seed by seed"
+    stp = next(metric for metric in system_metrics() if metric.key == "stp")
+    assert spread_text(stp, document["differences"][0]["system"]) in machine.rows[0]
     page = build_report([document])
     assert shown in page
     assert "Less fcfs, seed by seed" in page

@@ -16,8 +16,9 @@ from rich.table import Table
 from layerweaver.backend_sim.report.notebook import SimulationResult
 from layerweaver.backend_sim.report.page import build_report
 from layerweaver.backend_sim.results.files import result_csv
+from layerweaver.backend_sim.results.spreads import spread_tables
 from layerweaver.backend_sim.study.repeat import RunOptions
-from layerweaver.backend_sim.study.simulate import simulate_with
+from layerweaver.backend_sim.study.simulate import compare, simulate_with
 from layerweaver.cli.rendering.results import outcome_tables
 
 TIMINGS = {
@@ -95,6 +96,27 @@ def test_the_page_draws_them(document: Any) -> None:
         assert text in page
     assert "Language models" in page
     assert "Tokens over 3 seeds" in page
+
+
+def test_tables_over_seeds_have_the_differences_of_tokens(tmp_path: Path) -> None:
+    file = tmp_path / "timings.yaml"
+    some = {
+        "token_cycles": {"tokens": [1, 8], "cycles": [900, 980]},
+        "sequence_cycles": {"sequences": [1], "cycles": [40]},
+    }
+    file.write_text(yaml.safe_dump({"clock_mhz": 1000, **some}))
+    chat = {
+        "name": "chat",
+        "model": {"timings": str(file)},
+        "llm": {"kv": {"blocks": 100}},
+        "lengths": {"prompt": 10, "output": 5},
+        "arrival": {"kind": "poisson", "qps": 50, "seed": 1},
+    }
+    scenario = {"npu": CARD, "min_queries": 20, "tenants": [chat]}
+    document: Any = compare(scenario, ["fcfs", "edf"], seeds=2)
+    *_, tokens = spread_tables(document["runs"], ["fcfs", "edf"], document["differences"])
+    assert tokens.title == "Tokens less fcfs, seed by seed"
+    assert [row[:2] for row in tokens.rows] == [("chat", "edf")]
 
 
 def test_files_and_frames_have_them(document: Any) -> None:
