@@ -52,8 +52,9 @@ class Options:
             put them ``last`` among equals, ``drop`` them before they start, or ``defer`` them: last among
             equals, and behind those of their tenant that can be in time even after what is committed.
         sees: Whether the guard looks at whole ``queues``, with ties by slack and, where all models are of one
-            kind, order by slack, and what is nearly done before long rows; or at ``heads`` only, with
-            Layerweaver's ties and order of arrival.
+            kind, order by deadline, and what is nearly done before long rows, and gives up a request that
+            would cost another tenant all that come meanwhile; or at ``heads`` only, with Layerweaver's ties
+            and order of arrival.
     """
 
     margin_us: float = 0.0

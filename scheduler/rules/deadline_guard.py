@@ -48,12 +48,15 @@ def guard(view: View, chosen: int, margin_cycles: int, at_completion: bool, queu
     the margin, and would have less once the chosen row is committed, so that fetches go on at ``tm'`` and
     computes at ``tc'``. If one other than the chosen one is, the one in danger with the least slack goes
     first (ties: lowest tenant index), the chosen one included; but one that yields to a shorter one
-    (:func:`_yields`) forces nothing. Heads already below their margin never force anything, and those that
-    may not be committed yet are heeded like all others. With ``at_completion`` false, a head is in danger
-    when its slack now is below its margin but not negative. With ``queues``, the slack of a tenant is that of
-    its last waiting request, if that is less and can still be kept (:func:`_slack_of_queue`). With nobody in
-    danger, the shortest rest of a request that has begun goes first if it takes less time than the chosen row
-    computes: Layerweaver likes long rows best, and would let one go before another request's last short one.
+    (:func:`_yields`) forces nothing. Nor does, with ``queues``, one whose rest takes longer than the chosen
+    one's tenant has from arrival to deadline: kept from a single row, all of that tenant's requests that come
+    meanwhile would be late for the sake of this one (*ours*). Heads already below their margin never force
+    anything, and those that may not be committed yet are heeded like all others. With ``at_completion``
+    false, a head is in danger when its slack now is below its margin but not negative. With ``queues``, the
+    slack of a tenant is that of its last waiting request, if that is less and can still be kept
+    (:func:`_slack_of_queue`). With nobody in danger, the shortest rest of a request that has begun goes first
+    if it takes less time than the chosen row computes: Layerweaver likes long rows best, and would let one go
+    before another request's last short one.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
     count = machine.ready_count + machine.hidden_count
@@ -89,7 +92,8 @@ def guard(view: View, chosen: int, margin_cycles: int, at_completion: bool, queu
                 urgent, least = tenant, slack
         if not danger:
             return nearly_done if queues else chosen
-        if not _yields(view, urgent, least, margin_cycles, queues):
+        costs_many = heads[chosen].limit_cycles < heads[urgent].remaining_cycles and urgent != chosen
+        if not (queues and costs_many) and not _yields(view, urgent, least, margin_cycles, queues):
             break
         passed, passed_slack = urgent, least
     machine.mode = DEADLINE

@@ -16,8 +16,8 @@ __all__ = [
     "SINGLE",
     "WEAVING_MODES",
     "earliest_arrival",
+    "earliest_deadline",
     "idle_after",
-    "least_slack",
     "weave",
 ]
 
@@ -34,14 +34,18 @@ def earliest_arrival(view: View) -> int:
     return best
 
 
-def least_slack(view: View) -> int:
-    """The head with the least slack that can still be in time, else the least of all (ties: lowest index)."""
+def earliest_deadline(view: View) -> int:
+    """The head due first that can still be in time, else of all (ties: first arrival, lowest tenant index).
+
+    Of two on one engine, the one with less slack in the end then has the most it can have. By the slack
+    before either goes, equals would overtake each other row by row, and all end late.
+    """
     machine, heads, ready = view.machine, view.heads, view.ready
     now = max(machine.compute_end, machine.start)
-    best, least = -1, (0, 0)
+    best, least = -1, (0, 0, 0)
     for k in range(machine.ready_count):
-        slack = heads[ready[k]].latest_start - now
-        key = (1 if slack < 0 else 0, slack)
+        head = heads[ready[k]]
+        key = (1 if head.latest_start < now else 0, head.deadline, head.arrival)
         if best < 0 or key < least:
             best, least = ready[k], key
     return best
@@ -98,13 +102,13 @@ def weave(
     decoupling distance ``tc' - tm'`` or the least slack, then the lowest tenant index. If every candidate
     has compute idle, only compute-intensive models count; if every candidate has memory idle, only
     memory-intensive ones (starvation rules, in this order; without any of that kind all count). If all
-    declared tenants are of one kind, weaving is off and order of arrival decides (failsafe), or slack if ties
-    go by it.
+    declared tenants are of one kind, weaving is off and order of arrival decides (failsafe), or the order of
+    deadlines if ties go by slack.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
     if machine.one_kind:
         machine.mode = FAILSAFE
-        return least_slack(view) if tie_break == BY_SLACK else earliest_arrival(view)
+        return earliest_deadline(view) if tie_break == BY_SLACK else earliest_arrival(view)
     if machine.ready_count == 1:
         machine.mode = SINGLE
         return ready[0]

@@ -88,6 +88,7 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                     *tenant.rest(),
                     tenant.lead(),
                     tenant.row > 0,
+                    tenant.limit(),
                     tenant.in_the_way(),
                 )
             )

@@ -29,6 +29,7 @@ class Candidate:
     drift: int  # by how much each of these has more slack than the one before it
     lead: int  # what the rest of the request takes alone, less what it computes
     begun: bool
+    limit: int  # from arrival to deadline
     in_the_way: int | None  # if it is hopeless: when it must go on for the newest to be in time
 
 
@@ -56,7 +57,9 @@ def _weave(
 ) -> int:
     now = max(machine.tc, start)
     if one_kind and by_slack:
-        return min(candidates, key=lambda c: (latest_start(c) < now, latest_start(c), c.tenant)).tenant
+        due = {c.tenant: float("inf") if c.deadline is None else c.deadline for c in candidates}
+        late = {c.tenant: latest_start(c) < now for c in candidates}
+        return min(candidates, key=lambda c: (late[c.tenant], due[c.tenant], c.arrival, c.tenant)).tenant
     if one_kind:
         return _arrival_order(candidates, running)
     ranked: list[tuple[Any, ...]] = []
@@ -113,6 +116,7 @@ def _guarded(
         delayed = alone(c, placed.fetch_end, placed.compute_end) - alone(c, start, machine.tc)
         after[c.tenant] = slack[c.tenant] - (delayed if at_completion else 0)
     remaining = {c.tenant: c.row.remaining for c in candidates}
+    limit = next(c.limit for c in candidates if c.tenant == chosen)
     able = sorted((s, k) for k, s in slack.items() if s >= (0 if at_completion else -margin))
     able = [(s, k) for s, k in able if after[k] < 0]
     while any(k != chosen for _, k in able):
@@ -122,7 +126,8 @@ def _guarded(
             for k, s in slack.items()
             if least < remaining[k] < remaining[urgent] and 0 <= s < remaining[urgent]
         ]
-        if not shorter:
+        costs_many = options["sees"] == "queues" and urgent != chosen and limit < remaining[urgent]
+        if not shorter and not costs_many:
             return urgent
         able = able[1:]
     nearly_done = [

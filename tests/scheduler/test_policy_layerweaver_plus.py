@@ -53,3 +53,23 @@ def test_a_hopeless_request_that_has_begun_is_finished_for_the_newest(desk: Any)
     assert desk(POLICY, 2).decide(heads, **at) == 1
     heads[1]["queued"] = 1
     assert desk(POLICY, 2).decide(heads, **at) == 0
+
+
+def test_of_one_kind_the_earlier_deadline_goes_first(desk: Any) -> None:
+    # By slack, head 1, which has more left to do, would overtake, and be overtaken in turn.
+    heads = {0: {"deadline": 1_000} | SHORT, 1: {"deadline": 1_050}}
+    assert desk(POLICY, 2).decide(heads, one_kind=1) == 0
+    # Who cannot be in time goes last, and between equal deadlines the order of arrival decides.
+    heads[0]["deadline"] = 15
+    assert desk(POLICY, 2).decide(heads, one_kind=1) == 1
+    heads = {0: {"deadline": 1_000, "arrival": 2}, 1: {"deadline": 1_000, "arrival": 1}}
+    assert desk(POLICY, 2).decide(heads, one_kind=1) == 1
+
+
+def test_a_request_is_given_up_that_would_cost_all_that_come_meanwhile(desk: Any) -> None:
+    # Head 1 cannot wait for a row of head 0, and whoever comes to tenant 0 during its 100 cycles has 120.
+    heads = {0: SHORT | {"deadline": 500, "limit_cycles": 120}, 1: {"deadline": 105, "compute_cycles": 5}}
+    assert desk(POLICY, 2).decide(heads) == 1
+    heads[0]["limit_cycles"] = 80
+    assert desk(POLICY, 2).decide(heads) == 0
+    assert desk(POLICY, 2, sees="heads").decide(heads) == 1
