@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
+from layerweaver.backend_sim.results.certified import Certificate
 from layerweaver.backend_sim.results.reading import ResultError, checked, read_documents
 from layerweaver.backend_sim.results.schema.peak import Peak
 from layerweaver.backend_sim.results.schema.run import MAX_RATE_FACTOR, Comparison, Run
@@ -24,6 +25,7 @@ from layerweaver.backend_sim.scenario.provenance import (
 )
 from layerweaver.backend_sim.scenario.reading import load_scenario
 from layerweaver.backend_sim.scenario.scenario import Scenario
+from layerweaver.backend_sim.study.certify.certify import certify
 from layerweaver.backend_sim.study.inputs import own_policy
 from layerweaver.backend_sim.study.peak.peak import peak
 from layerweaver.backend_sim.study.repeat import RunOptions
@@ -31,7 +33,7 @@ from layerweaver.backend_sim.study.simulate import comparison_of, simulate_with
 from layerweaver.ir.limits import MAX_QUERIES
 from layerweaver.ir.plugin_hashes import PluginHash, changed_plugins
 
-__all__ = ["differences", "rerun", "rerun_peak", "rerun_table"]
+__all__ = ["differences", "rerun", "rerun_certificate", "rerun_peak", "rerun_table"]
 
 
 @with_config(ConfigDict(extra="forbid", strict=True))
@@ -104,6 +106,25 @@ def rerun_peak(
         skip_bad_rows=scenario.skip_bad_rows,
         allow_code=asked.allow_code,
     )
+
+
+def rerun_certificate(
+    document: Mapping[str, Any], options: RunOptions | None = None, *, where: str = "result"
+) -> Certificate:
+    """Certify again: same scenario, policy, options and seed, and LoadGen as it is installed.
+
+    Args:
+        document: What ``certify`` gave.
+        options: Whether programs may run as policies, and who is told of progress; the rest is the result's.
+        where: What errors call the result.
+
+    Raises:
+        ResultError: If the document does not say how it was made, or a file that it read has changed.
+        LayerweaverError: If the scenario no longer runs, or LoadGen is missing.
+    """
+    asked, scenario = options or RunOptions(), _scenario(document, where)
+    seed = document.get("seed")
+    return certify(scenario, None, seed, progress=asked.compiling, allow_code=asked.allow_code)
 
 
 def rerun_table(

@@ -13,7 +13,12 @@ import typer
 from layerweaver.backend_sim.results.searches import peak_notes
 from layerweaver.cli.manual import epilog
 from layerweaver.cli.outputs import named_file, spare
-from layerweaver.cli.rendering.results import comparison_tables, outcome_tables, peak_table
+from layerweaver.cli.rendering.results import (
+    certify_tables,
+    comparison_tables,
+    outcome_tables,
+    peak_table,
+)
 from layerweaver.cli.result_files import load_bytes, load_json, load_text
 from layerweaver.cli.serving import CodeOption, OutputOption, deliver, finish
 from layerweaver.cli.session import JsonOption, Session, console, session_of
@@ -83,7 +88,8 @@ def _rerun(
     result: Annotated[
         Path,
         typer.Argument(
-            help="A result of simulate, compare or peak (JSON, CSV, Parquet), or the folder of a sweep."
+            help="A result of simulate, compare or peak (JSON, CSV, Parquet), of certify (JSON), or the "
+            "folder of a sweep."
         ),
     ],
     output: OutputOption = None,
@@ -103,7 +109,7 @@ def _rerun(
     """Run a result again, with the scenario, policies, options and seeds that it names."""
     from layerweaver.backend_sim.scenario.provenance import named_files
     from layerweaver.backend_sim.study.repeat import RunOptions
-    from layerweaver.backend_sim.study.rerun import differences, rerun, rerun_peak
+    from layerweaver.backend_sim.study.rerun import differences, rerun, rerun_certificate, rerun_peak
     from layerweaver.backend_sim.study.simulate import comparison_of
 
     session, where = session_of(context), str(result)
@@ -118,12 +124,18 @@ def _rerun(
         return
     before = load_json(result)
     spare(context, [result, *named_files(before)])
+    certified = "unofficial" in before
+    if certified and output is not None and output.suffix != ".json":
+        raise typer.BadParameter(f"{result} is of certify, and so is what it gives; name a .json file")
     with session.simulation_progress("running again") as (compiling, progress):
         options = RunOptions(progress=progress, compiling=compiling, allow_code=allow_code)
         after: Mapping[str, object]
         parts: Sequence[Mapping[str, object]]
         tables: Iterable[RenderableType]
-        if "results" in before:
+        if certified:
+            certificate = rerun_certificate(before, options, where=where)
+            after, parts, tables = certificate, [certificate], certify_tables(certificate)
+        elif "results" in before:
             peak = rerun_peak(before, options, where=where)
             after, parts, tables = peak, [peak], chain([peak_table(peak)], peak_notes(peak))
         elif "runs" in before:

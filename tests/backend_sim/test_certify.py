@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from layerweaver.backend_sim.results.reading import ResultError
 from layerweaver.backend_sim.study.certify import virtual_clock
 from layerweaver.backend_sim.study.certify.certify import certify
+from layerweaver.backend_sim.study.rerun import rerun_certificate
 from layerweaver.ir import LayerweaverError, OutputError, ScenarioError
 from layerweaver.ir.cache import Cache
 
@@ -51,6 +53,15 @@ def test_seeds_and_what_a_run_notes_are_said(make_scenario: Any) -> None:
     found: Any = certify(make_scenario(duration_s=None, tenants=[loop, loop]), "fcfs", seed=3)
     assert "seed 3 changes nothing: no tenant's arrivals are drawn" in found["warnings"]
     assert any("does not heed priority" in note for note in found["notes"])
+
+
+@needs_loadgen
+def test_a_certificate_is_made_again_from_what_it_says_of_itself(make_scenario: Any) -> None:
+    tenants = [{"deadline_ms": 9, "arrival": {"kind": "poisson", "qps": 300}}]
+    found: Any = certify(make_scenario(tenants=tenants), {"name": "layerweaver+", "margin_us": 50}, seed=7)
+    assert rerun_certificate(found) == found
+    with pytest.raises(ResultError, match="does not say how it was made"):
+        rerun_certificate({"unofficial": True})
 
 
 @needs_loadgen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,21 @@ def test_parquet_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch
     monkeypatch.setattr("layerweaver.backend_sim.results.parquet_rows._MOST_BYTES", 10)
     with pytest.raises(ResultError, match="unpacks to more than"):
         parquet_rows(file.read_bytes(), "r.parquet")
+
+
+def test_a_certificate_is_run_again_as_json(two: Path, run: Run) -> None:
+    Path("c.json").write_text('{"unofficial": true}')
+    refused = run("rerun", "c.json", "-o", "c.csv")
+    assert (refused.code, "is of certify, and so is what it gives; name a .json file" in refused.err) == (
+        2,
+        True,
+    )
+    unknown = run("rerun", "c.json")
+    assert (unknown.code, "does not say how it was made" in unknown.err) == (2, True)
+    pytest.importorskip("mlperf_loadgen")
+    if shutil.which("c++") is None:
+        pytest.skip("needs a C++ compiler")
+    Path("c.json").write_text(run("certify", two, "--seed", 3, "--json").out)
+    again = run("rerun", "c.json")
+    assert (again.code, "the same as c.json" in again.err) == (0, True), again.err
+    assert "replayed through LoadGen" in again.out
