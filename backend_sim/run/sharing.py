@@ -70,6 +70,8 @@ def unheard_notes(
         names: The tenants' names.
         own: Those whose models are tables of own costs.
     """
+    if own and len(npus) > 1:
+        yield f"{first_of(own, _NAMED, 'tenants')}: own costs are the same cycles on every NPU of the pool"
     for config in configs:
         yield from config_notes(config)
         if own and config.inference_overhead_us:

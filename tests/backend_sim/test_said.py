@@ -242,6 +242,11 @@ def test_an_overhead_that_own_costs_do_not_pay_is_said(tmp_path: Path) -> None:
     scenario = {"npu": {**EDGE, "inference_overhead_us": 30}, "duration_s": 0.05, "tenants": tenants}
     said = "front: own costs are all that is charged, so the inference_overhead_us of edge is not added"
     assert said in prepare(load_scenario(scenario)).notes
+    pool = [{"npu": EDGE}, {"npu": {**EDGE, "name": "other", "clock_mhz": 400}}]
+    pooled = {"pool": pool, "duration_s": 0.05, "tenants": tenants}
+    assert prepare(load_scenario(pooled)).notes == (
+        "front: own costs are the same cycles on every NPU of the pool",
+    )
     for other in ({**scenario, "npu": EDGE}, {**scenario, "tenants": tenants[1:]}):
         assert not any("own costs" in note for note in prepare(load_scenario(other)).notes)
 

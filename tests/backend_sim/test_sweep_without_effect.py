@@ -62,6 +62,22 @@ def test_axes_that_a_measure_does_not_know(
     assert any(line.startswith("queries changes nothing") for line in found) == (measure == "cost")
 
 
+@pytest.mark.parametrize(
+    ("axis", "values", "said"),
+    [
+        ("npu", ["memory-centric", "compute-centric"], True),
+        ("npu.array.load_rows_per_cycle", [1, 8], True),
+        ("npu.dram.bandwidth_gb_s", [100, 200], False),
+    ],
+)
+def test_measured_cycles_that_do_not_follow_the_npu_are_said(
+    tmp_path: Path, axis: str, values: list[Any], said: bool
+) -> None:
+    found = _warnings(tmp_path, measure="cost", axes={axis: values})
+    line = f"axis {axis}: measured costs of a.b, other are the same cycles at all of its values"
+    assert (line in found) == said
+
+
 def test_keys_of_samples_and_grids(tmp_path: Path) -> None:
     (said,) = _warnings(tmp_path, axes={"load": [0.3, 0.6]}, sample={"kind": "grid", "seed": 3})
     assert said == "sample.seed changes nothing: a grid draws nothing"

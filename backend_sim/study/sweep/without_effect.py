@@ -8,15 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from layerweaver.backend_sim.study.sweep.axes import AxisValues
+from layerweaver.backend_sim.study.sweep.axes import NPU_PREFIX, AxisValues
 from layerweaver.backend_sim.study.sweep.known import KnownPoint, KnownPoints
 from layerweaver.backend_sim.study.sweep.schema import StudySpec
 from layerweaver.backend_sim.study.sweep.study import Study
+from layerweaver.ir.text import first_of
 
 __all__ = ["without_effect"]
 
 _TRIED = 64
 """Pairs of points that are looked at before all are."""
+
+_COMPUTES = tuple(f"{NPU_PREFIX}{part}" for part in ("array", "vector", "precision_bytes"))
+"""Keys of a config that say how long layers compute."""
+
+_NAMED = 3
 
 _RESTATED = ("npu", "policy", "seed", "rate_factor", "notes", "warnings")
 """Columns that say what was run, or what is said of it, and are no figures."""
@@ -24,7 +30,11 @@ _RESTATED = ("npu", "policy", "seed", "rate_factor", "notes", "warnings")
 
 def without_effect(study: Study, points: KnownPoints) -> list[str]:
     """What a study states and what changes nothing, a line each."""
-    return [*_keys(study.spec), *(f"axis {name}: no figure differs" for name in _idle(study, points))]
+    return [
+        *_keys(study.spec),
+        *_measured(study),
+        *(f"axis {name}: no figure differs" for name in _idle(study, points)),
+    ]
 
 
 def _keys(spec: StudySpec) -> Iterator[str]:
@@ -37,6 +47,20 @@ def _keys(spec: StudySpec) -> Iterator[str]:
     for name, given in spec.axes.items():
         if isinstance(given, Mapping) and "points" in given:
             yield f"axes.{name}.points changes nothing: {spec.sample.kind} draws from the whole range"
+
+
+def _measured(study: Study) -> Iterator[str]:
+    """Axes of what computes that measured cycles do not follow."""
+    measured = [
+        str(tenant.get("name"))
+        for tenant in study.job.base.get("tenants", ())
+        if tenant.get("overrides")
+        or (isinstance(tenant.get("model"), Mapping) and "costs" in tenant["model"])
+    ]
+    for axis in study.axes if measured else ():
+        if len(axis.values) > 1 and (axis.name == "npu" or axis.name.startswith(_COMPUTES)):
+            whose = first_of(measured, _NAMED, "tenants")
+            yield f"axis {axis.name}: measured costs of {whose} are the same cycles at all of its values"
 
 
 def _idle(study: Study, points: KnownPoints) -> list[str]:
