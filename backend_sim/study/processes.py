@@ -30,9 +30,22 @@ def process_pool(count: int) -> Iterator[ProcessPoolExecutor]:
     """A pool whose processes end at once if what is done with it does not end well.
 
     They import nothing from the present folder before they know where their parent's modules come from.
+
+    Raises:
+        OutputError: In a process of somebody else's pool, which can start none.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
+    this = multiprocessing.current_process()
+    if getattr(this, "_inheriting", False):
         sys.exit(f"a process runs the script anew before its work: {UNDER_MAIN}")
+    # A new Python knows the ways of starting processes that come with it, not those of other packages.
+    strange = multiprocessing.get_start_method(allow_none=True) not in (
+        None,
+        *multiprocessing.get_all_start_methods(),
+    )
+    if this.daemon or strange:
+        raise OutputError(
+            f"{this.name} is a process of a pool, which starts no others", accepted="leave workers at 1"
+        )
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"
     others = set(multiprocessing.active_children())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from layerweaver.backend_sim.study import repeat
 from layerweaver.backend_sim.study.processes import in_processes
 from layerweaver.backend_sim.study.repeat import RunOptions
-from layerweaver.backend_sim.study.simulate import compare_with, simulate, simulate_with
+from layerweaver.backend_sim.study.simulate import compare, compare_with, simulate, simulate_with
+from layerweaver.backend_sim.study.sweep.sweep import sweep
 from layerweaver.ir import OutputError, ScenarioError
 from layerweaver.scheduler.policies import load_policy
 
@@ -110,3 +112,20 @@ def _killed() -> None:
 def test_a_killed_process_is_one_line() -> None:
     with pytest.raises(OutputError, match="was killed"):
         in_processes([_killed, _killed], 2, lambda _: None)
+
+
+@pytest.mark.parametrize("started", ["daemon", "loky"])
+def test_a_process_of_another_pool_starts_none(
+    scenario: dict[str, Any], monkeypatch: pytest.MonkeyPatch, started: str
+) -> None:
+    if started == "daemon":
+        monkeypatch.setitem(vars(multiprocessing.current_process())["_config"], "daemon", True)
+    else:
+        monkeypatch.setattr(multiprocessing, "get_start_method", lambda **_: started)
+    assert len(compare(scenario, ["fcfs", "edf"])["runs"]) == 2
+    for call in (
+        lambda: compare(scenario, ["fcfs", "edf"], workers=2),
+        lambda: sweep({"scenario": scenario, "axes": {"load": [0.1, 0.2]}}, workers=2),
+    ):
+        with pytest.raises(OutputError, match="a process of a pool, which starts no others; leave workers"):
+            call()
