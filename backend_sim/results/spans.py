@@ -26,22 +26,28 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
         (name, run) for name, run in zip(names, runs, strict=True) if "measured_s" in run.get("system", {})
     ]
     yield from told_by(names, [_ended_early(run) for run in runs])
-    longer = [
-        (
-            f"{name} {figure(run['system']['measured_s'])} s"
-            if len(runs) > 1
-            else f"{figure(run['system']['measured_s'])} s",
-            run,
-        )
-        for name, run in known
-        if run["system"]["measured_s"] > (1 + _VISIBLE) * run["system"].get("offered_s", 0.0) > 0
-    ]
-    if longer:
-        times = first_of([text for text, _ in longer], _NAMED)
-        yield (
-            f"q/s{of_seeds(runs)} is over the time until the last completion ({times}), of which requests "
-            f"come in {figure(longer[0][1]['system']['offered_s'])} s"
-        )
+    for longer in (True, False):
+        apart = [
+            (f"{name} " * (len(runs) > 1) + f"{figure(run['system']['measured_s'])} s", run)
+            for name, run in known
+            if _goes_on(run) == (1 if longer else -1)
+        ]
+        if apart:
+            times = first_of([text for text, _ in apart], _NAMED)
+            asked = f"{figure(apart[0][1]['system']['offered_s'])} s"
+            yield f"q/s{of_seeds(runs)} is over the time until the last completion ({times}), " + (
+                f"of which requests come in {asked}"
+                if longer
+                else f"shorter than the {asked} in which requests are offered"
+            )
+
+
+def _goes_on(run: Run) -> int:
+    """1 where a run goes on visibly longer than its requests come, -1 where they come visibly longer."""
+    measured_s, offered_s = run["system"]["measured_s"], run["system"].get("offered_s", 0.0)
+    if not offered_s:
+        return 0
+    return (measured_s > (1 + _VISIBLE) * offered_s) - (measured_s < (1 - _VISIBLE) * offered_s)
 
 
 def notes_beside_spans(run: Run) -> list[str]:
@@ -63,15 +69,17 @@ def _ended_early(run: Run) -> list[str]:
         for tenant in run["tenants"]
         if (offered_s := tenant.get("offered_s")) is not None and offered_s < (1 - _VISIBLE) * longest_s
     ]
-    told = []
+    told, shorter = [], _goes_on(run) < 0
     for offered_s, tenant in sorted(early, key=lambda found: found[0]):
         rate = tenant.get("offered_qps")
         at = f" ({figure(rate, 4)} q/s until then)" if rate else ""
         when = "all at once" if tenant["arrived"] else "before the measured time"
         if offered_s:
-            when = f"after {figure(offered_s)} of {figure(longest_s)} s measured{at}"
+            whole = f"{figure(longest_s)} s {'of requests' if shorter else 'measured'}"
+            when = f"after {figure(offered_s)} of {whole}{at}"
         told.append(f"{tenant['name']} {when}")
     if not told:
         return []
     who = first_of(told, _NAMED, "tenants")
-    return [f"requests end early{of_seeds([run])}: {who}; all rates are over the whole"]
+    over = "" if shorter else "; all rates are over the whole"
+    return [f"requests end early{of_seeds([run])}: {who}{over}"]

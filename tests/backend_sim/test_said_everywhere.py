@@ -17,6 +17,7 @@ from layerweaver.backend_sim.study.simulate import compare, simulate
 from layerweaver.backend_sim.study.sweep.again import rerun_point
 from layerweaver.backend_sim.study.sweep.sweep import sweep
 from layerweaver.cli.rendering.notes import comparison_notes, run_notes
+from layerweaver.ir.text import figure
 
 EARLY = {"arrival": {"kind": "closed_loop", "concurrency": 1, "queries": 20}}
 BUSY = {"arrival": {"kind": "poisson", "qps": 2500, "seed": 2}}
@@ -89,3 +90,19 @@ def test_a_point_that_offers_another_load_than_its_axis_says_runs_again_alone(
     assert point.apart == []
     assert point.document is not None
     assert list(differences(point.document, rerun(point.document)[0])) == []
+
+
+def test_rates_over_less_than_the_time_of_requests_say_so(make_scenario: Any) -> None:
+    loop = {"arrival": {"kind": "closed_loop", "concurrency": 6, "queries": 20}}
+    never = {"queue": {"timeout_ms": 3}, "batch": {"max": 64, "sizes": [64], "delay_ms": 5}}
+    run: Any = simulate(make_scenario(tenants=[loop, never]), "edf")
+    system = run["system"]
+    assert system["measured_s"] < 0.9 * system["offered_s"]
+    early, shorter = run["notes"][:2]
+    assert early.startswith("requests end early: vision after ")
+    assert "of 2 s of requests (" in early
+    assert "whole" not in early
+    assert shorter == (
+        f"q/s is over the time until the last completion ({figure(system['measured_s'])} s), shorter than "
+        "the 2 s in which requests are offered"
+    )
