@@ -31,7 +31,14 @@ from layerweaver.backend_sim.engine.settle import collect
 from layerweaver.backend_sim.engine.state import State
 from layerweaver.backend_sim.llm.outside import raise_failure
 from layerweaver.ir import PolicyError
-from layerweaver.scheduler.machine.jit import bind, compile_bound, hand_over, has_cache, mentions
+from layerweaver.scheduler.machine.jit import (
+    bind,
+    compile_bound,
+    hand_over,
+    has_cache,
+    mentions,
+    values_in,
+)
 from layerweaver.scheduler.machine.records import as_objects, records
 from layerweaver.scheduler.machine.timelines import WITHOUT_ROOM
 from layerweaver.scheduler.machine.view import FETCH, Memory
@@ -183,7 +190,10 @@ _ADVANCE = cast(FunctionType, engine_kernel.advance)
 
 def _loop(policy: Policy, compiled: bool, decoding: bool) -> Loop:
     choose = cast(FunctionType, policy.spec.choose)
-    return _compiled_loop(choose, policy.name, decoding) if compiled else bind(_ADVANCE, {"choose": choose})
+    if not compiled:
+        return bind(_ADVANCE, {"choose": choose})
+    values = values_in(choose) if is_of_others(choose) else ""
+    return _compiled_loop(choose, policy.name, decoding, values)
 
 
 def is_compiled(policy: Policy, *, decoding: bool) -> bool:
@@ -193,8 +203,11 @@ def is_compiled(policy: Policy, *, decoding: bool) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled_loop(choose: FunctionType, name: str, decoding: bool) -> Loop:
-    """The loop of a policy; without language models it leaves out what only they need."""
+def _compiled_loop(choose: FunctionType, name: str, decoding: bool, values: str) -> Loop:  # noqa: ARG001
+    """The loop of a policy; without language models it leaves out what only they need.
+
+    ``values`` are what the policy's code names: another loop is compiled where they have changed.
+    """
     room = {} if mentions(choose, "room_scaled") else WITHOUT_ROOM
     common = {} if decoding else WITHOUT_DECODERS
     return compile_bound(

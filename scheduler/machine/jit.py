@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from layerweaver.ir import PolicyError
 from layerweaver.ir.elsewhere import import_elsewhere
 from layerweaver.scheduler.machine.cache import Kept, Linked
-from layerweaver.scheduler.machine.loaded import code_of_function, source_of
+from layerweaver.scheduler.machine.loaded import code_of_function, source_of, values_of
 from layerweaver.scheduler.machine.outside import call_out, call_out_compiled
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "mentions",
     "modules_of",
     "source_digest",
+    "values_in",
 ]
 
 Plain = TypeVar("Plain", bound=Callable[..., Any])
@@ -74,6 +75,11 @@ def mentions(function: FunctionType, name: str) -> bool:
 def modules_of(function: FunctionType) -> list[str]:
     """Names of the modules that define a function and those that it calls, ascending."""
     return sorted({str(reached.__module__) for reached in _reachable(function, {})})
+
+
+def values_in(function: FunctionType) -> str:
+    """The plain values that a function and those that it calls name, as they are now."""
+    return str([values_of(reached) for reached in _reachable(function, {})])
 
 
 def bind(function: FunctionType, replacements: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:

@@ -7,14 +7,14 @@ of that code, too; and a file is read once for each module, so that they stay th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from layerweaver.ir import PolicyError
 
-__all__ = ["code_of_function", "source_of"]
+__all__ = ["code_of_function", "source_of", "values_of"]
 
 _SOURCES = "__layerweaver_sources__"
 
@@ -42,15 +42,43 @@ def source_of(file: str, module: dict[str, Any]) -> str:
 
 def code_of_function(function: FunctionType) -> str:
     """What a function does in this process, with the plain values that it names; equal in all processes."""
-    names = function.__code__.co_names
-    values = [(name, function.__globals__[name]) for name in names if name in function.__globals__]
     defaults = enumerate(function.__defaults__ or ())
-    return f"{function.__qualname__} {_text(function.__code__)} {_plain(values)} {_plain(defaults)}"
+    return f"{function.__qualname__} {_text(function.__code__)} {values_of(function)} {_plain(defaults)}"
+
+
+def values_of(function: FunctionType) -> list[str]:
+    """The plain values that a function names, as they are now: compiled code has them as constants."""
+    return _plain(_named(function))
+
+
+def _named(function: FunctionType) -> Iterator[tuple[str, object]]:
+    """Names of a function's module, what these lead to, and what a function around it gave it."""
+    names = function.__code__.co_names
+    for name in names:
+        found = function.__globals__.get(name)
+        yield name, found
+        if isinstance(found, ModuleType | type):
+            yield from ((f"{name}.{inner}", getattr(found, inner, None)) for inner in names)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        yield name, cell.cell_contents
 
 
 def _plain(values: Iterable[tuple[object, object]]) -> list[str]:
     """Values whose text says all about them."""
-    return [f"{name}={value!r}" for name, value in values if isinstance(value, bool | int | float | str)]
+    told = ((name, _value(value)) for name, value in values)
+    return [f"{name}={text}" for name, text in told if text is not None]
+
+
+def _value(value: object) -> str | None:
+    if isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, tuple):
+        return str([_value(item) for item in value])
+    content: Any = value
+    if type(value).__module__ == "numpy" and hasattr(value, "tobytes") and not content.dtype.hasobject:
+        digest = hashlib.sha256(content.tobytes()).hexdigest()
+        return f"{content.dtype} {content.shape} {digest}"
+    return None
 
 
 def _text(code: CodeType) -> str:

@@ -16,7 +16,7 @@ __all__ = ["find_kept", "find_writes"]
 
 _SHOWN = {"ready", "heads", "fetches"}
 """The lists of :class:`~layerweaver.scheduler.machine.view.View` that are the simulator's alone."""
-_KEEPS = ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF")
+_KEEPS = ("STORE_GLOBAL", "DELETE_GLOBAL")
 _MUTABLE = (dict, list, set, bytearray)
 _Path: TypeAlias = tuple[str, ...]
 
@@ -47,7 +47,8 @@ def find_kept(function: FunctionType) -> tuple[str, str, int] | None:
         line = code.co_firstlineno
         for step in dis.get_instructions(reached):
             line = step.positions.lineno or line if step.positions is not None else line
-            if step.opname in _KEEPS:
+            of_another = step.opname == "STORE_DEREF" and step.argval in code.co_freevars
+            if step.opname in _KEEPS or of_another:
                 return str(step.argval), code.co_filename, line
         for name, found, line in names_in(reached):
             if isinstance(found, _MUTABLE):

@@ -60,6 +60,7 @@ POLICY = PolicySpec("turns", choose, "turns", memory=Turns, prepare=prepare)
         ("ready = memory.tables.turns; ready[0] = 1", ""),
         ("count(memory.tables.turns)", ""),
         ("memory.tenants[0].taken += 1", ""),
+        ("head = view.heads[0]; x = [head.row for _ in range(3)]", ""),
         ("view.spare[0] = view.ready[0]", ""),
     ],
 )
