@@ -3,24 +3,30 @@
 A larger batch fetches its weights once for more requests, and fills the array better; it also ends later for
 all of them, and what is waited for costs slack.
 
-1. A batch is worth its requests, times their chance to be in time, per work that it takes. The *chance* is
-   ``left / (left + between)``: ``left`` is the slack of the oldest once the batch is done, alone but behind
-   what is committed, and ``between`` what may come in between: of the batch's standalone time, the share that
-   the other tenants took so far of the engine that they took most of, and a quarter of the tenant's own next
-   request. *Work* counts the cycles of each engine by how much that engine had to do so far: what the other
-   one does is nearly free. What was done for a tenant whose head is near its limit counts more, by the part
-   of its deadline that is left of its slack: four times if a quarter is left.
-2. The queue takes the batch that is worth the most.
-3. It waits while a larger batch is worth more by at least what the oldest one's chance loses until so many
-   have come, at the mean rate so far; nobody is waited for who is not expected within two deadlines. Waiting
-   is work too: a quarter of what the batch would do meanwhile, on either engine as far as no other tenant's
-   batch is there to keep it busy. Where rivals are, waiting is free. What the chance loses counts less if a
-   rival's head is nearer its limit, and more if none is: by the part left to the nearest over the part that
-   the tenant's own oldest would have left, behind half of the longest row that a rival may begin.
+1. A size is judged by all who wait, as if they went on in batches of that size until the last takes the rest:
+   their chances to be in time, over the work that they take. So whoever would be left behind counts, and
+   batches grow with the queue. A batch is as good as its oldest; arrivals are taken as evenly spaced. The
+   *chance* is ``left / (left + between)``: ``left`` is the slack once the batch is done, alone but behind
+   what is committed and the batches before it, and ``between`` what may come in between: of the time of these
+   batches and a quarter of one request alone, the share that the other tenants took so far of the engine that
+   they took most of. *Work* counts the cycles of each engine by how much that engine had to do so far: what
+   the other one does is nearly free. What was done for a tenant whose head is near its limit counts more, by
+   the part of its deadline that is left of its slack: four times if a quarter is left.
+2. The queue takes the size that is best.
+3. If that is all who wait, it waits while one larger batch is worth more than two: this one, and those for
+   whom it would wait behind it, or as large a part of that batch as they are of those who come, at the mean
+   rate so far, until this one is done. To the first chance of the two counts what the oldest would lose by
+   waiting; the larger batch also ends later by half of the longest row that a rival may begin. Nobody is
+   waited for who is not expected within two deadlines. In both, a quarter of one request alone comes in
+   between anyway. Waiting is work too: a quarter of what the batch would do meanwhile, on either engine as
+   far as no other tenant's batch is there to keep it busy: where rivals are, waiting is free. What the chance
+   loses counts less if a rival's head is nearer its limit, and more if none is: by the part left to the
+   nearest over the part that the tenant's own oldest would have left, behind half of that row.
 4. Without a deadline, or if nobody can be in time, the chance is 1 and nobody is waited for.
 
-Who can no longer be in time even alone steps aside for those who can. Until it begins, a batch is formed anew
-whenever somebody comes and whenever a sixteenth of the slack has passed. All in integers.
+Who can no longer be in time even alone steps aside for those who can, as for other tenants behind what is
+committed if the policy heeds it. Until it begins, a batch is formed anew whenever somebody comes and whenever
+a sixteenth of the slack has passed. All in integers.
 """
 
 from __future__ import annotations
@@ -49,6 +55,33 @@ _MOST_IDLE = 1 << 29
 """As much as the work of the largest batch can be."""
 
 
+class _Queue(NamedTuple):
+    """Who waits, and how they are judged.
+
+    Attributes:
+        judged: Requests, the oldest first.
+        timed: Whether they have a deadline that can be kept.
+        step: What each has more slack than the one before it.
+        rivals: Share of the other tenants, in 1/1024.
+        compute_price: That of a compute cycle, in 1/1024.
+        shift: Times are in units of so many bits.
+    """
+
+    judged: int
+    timed: bool
+    step: int
+    rivals: int
+    compute_price: int
+    shift: int
+
+
+class _Plan(NamedTuple):
+    """Chance to be in time and work, of a request, where a queue goes on in batches of one size."""
+
+    chance: int
+    work: int
+
+
 class Formed(NamedTuple):
     """What a queue that batches by itself does now.
 
@@ -71,16 +104,18 @@ def auto_batch(state: State, index: int, deadline: int, queued: int, now: int) -
     shift = 0
     while timed and limit >> shift >= 1 << _TIME_BITS:
         shift += 1
-    rivals, own = _rivals(state, index, now), alone // _PART >> shift
-    size, worth, work, left, between = 0, 0, 1, 0, 0
+    rivals = _rivals(state, index, now)
+    judged, step = min(queued, state.profiles[last - 1].batch), (limit - slack) // queued >> shift
+    queue = _Queue(judged, timed, step, rivals, compute_price, shift)
+    chosen, size, chance, work, left = first, 0, 0, 1, 0
     for k in range(first, last):
         profile = state.profiles[k]
-        taken, takes = min(queued, profile.batch), _work(profile, compute_price)
         spare = (slack - _lasts(state.visible.machine, profile, now)) >> shift
-        meanwhile = own + _taken(profile.standalone_cycles >> shift, rivals)
-        gain = taken * (_chance(spare, meanwhile) if timed else _SURE)
-        if size == 0 or gain * work > worth * takes:
-            size, worth, work, left, between = taken, gain, takes, spare, meanwhile
+        meanwhile = _taken((profile.standalone_cycles + alone // _PART) >> shift, rivals)
+        plan = _plan(state, first, k, queue, (spare, meanwhile))
+        if size == 0 or plan.chance * work > chance * plan.work:
+            chosen, size, chance, work = k, min(queued, profile.batch), plan.chance, plan.work
+            left = max(0, spare)
         if profile.batch >= queued:
             break
     if not timed:
@@ -88,25 +123,65 @@ def auto_batch(state: State, index: int, deadline: int, queued: int, now: int) -
     changes = now + max(1, slack // _STEPS)
     if size < queued or not _may_come(tenant, changes):
         return Formed(size, changes)
-    left = max(0, left)
-    gap = (now + tenant.others_cycles + alone) // (tenant.number + tenant.arrived)
+    lasts = _lasts(state.visible.machine, state.profiles[chosen], now)
+    gap = min(4 * limit, (now + tenant.others_cycles + alone) // (tenant.number + tenant.arrived))
+    row, own = _rival_row(state, index) // 2, alone // _PART >> shift
+    between = own + _taken(state.profiles[chosen].standalone_cycles >> shift, rivals)
+    dear = _dearness(state, index, (left << shift) - row, now)
+    lost = (_SURE - _chance(left, between)) * dear // _PRICES
+    come = min(state.profiles[last - 1].batch, lasts // max(1, gap))
     compute_idle, fetch_idle = _idle(state, index)
-    dear = _dearness(state, index, left << shift, now)
     for k in range(first, last):
         profile = state.profiles[k]
-        spare = (slack - _lasts(state.visible.machine, profile, now)) >> shift
-        wait = (profile.batch - queued) * (min(4 * limit, gap) >> shift)
-        if profile.batch > queued and wait <= 2 * (limit >> shift) and spare > 0:
-            lost = wait * (_SURE - _chance(left, between)) // (left + between + 1)
-            lost = min(_MOST_LOST, lost * dear // _PRICES)
+        more, takes = profile.batch - queued, profile.standalone_cycles
+        spare = (slack - row - _lasts(state.visible.machine, profile, now)) >> shift
+        wait = more * (gap >> shift)
+        if more > 0 and wait <= 2 * (limit >> shift) and spare > 0:
             idle = profile.compute_work * compute_idle // _PRICES * compute_price
             idle += profile.fetch_work * fetch_idle // _PRICES * (_PRICES - compute_price)
-            idle = idle // (2 * _PART) * wait // max(1, profile.standalone_cycles >> shift)
-            takes = _work(profile, compute_price) + min(_MOST_IDLE, idle)
-            meanwhile = own + _taken(profile.standalone_cycles >> shift, rivals)
-            if profile.batch * _chance(spare, meanwhile) * work > (worth + queued * lost) * takes:
+            idle = min(_MOST_IDLE, idle // (2 * _PART) * wait // max(1, takes >> shift))
+            together = profile.batch * _chance(spare, own + _taken(takes >> shift, rivals))
+            after = state.profiles[_holding(state, first, max(more, come))]
+            ready = limit - max(0, lasts - gap) - after.standalone_cycles
+            meanwhile = between + _taken(after.standalone_cycles >> shift, rivals)
+            apart = queued * (_chance(left, between) + min(_MOST_LOST, wait * lost // (left + between + 1)))
+            apart += more * _chance(ready >> shift, meanwhile)
+            then = _work(after, compute_price) * more // max(more, come)
+            both = _work(state.profiles[chosen], compute_price)
+            both += min(then, more * _work(state.profiles[first], compute_price))
+            if together * both > apart * (_work(profile, compute_price) + idle):
                 return Formed(0, changes)
     return Formed(size, changes)
+
+
+def _holding(state: State, first: int, requests: int) -> int:
+    """The smallest profile, from the first on, that holds so many requests; one does."""
+    at = first
+    while state.profiles[at].batch < requests:
+        at += 1
+    return at
+
+
+def _plan(state: State, first: int, last: int, queue: _Queue, head: tuple[int, int]) -> _Plan:
+    """What becomes of all who wait if they go on in batches of one size, those of the last profile.
+
+    A batch is as good as its oldest; ``head`` is the slack of the first one's, and what may come in between.
+    """
+    (left, between), chance, work, done = head, 0, 0, 0
+    while done < queue.judged:
+        at = last
+        if queue.judged - done < state.profiles[last].batch:
+            at = _holding(state, first, queue.judged - done)
+        profile = state.profiles[at]
+        if done > 0:
+            takes = max(profile.model_compute_cycles, profile.model_fetch_cycles) >> queue.shift
+            left -= takes
+            between += _taken(takes, queue.rivals)
+        going = min(queue.judged - done, profile.batch)
+        chance += going * (_chance(left + done * queue.step, between) if queue.timed else _SURE)
+        work += _work(profile, queue.compute_price)
+        done += going
+    return _Plan(chance // done, max(1, work // done))
 
 
 def _lasts(machine: Machine, profile: Profile, now: int) -> int:
@@ -155,14 +230,20 @@ def _compute_price(state: State, index: int, left: int, now: int) -> int:
 
 def _dearness(state: State, index: int, left: int, now: int) -> int:
     """What a loss of chance counts for who would have so much slack left, in 1/1024."""
-    nearest, behind = _PRICES, left
+    nearest = _PRICES
     for k in range(state.visible.machine.tenant_count):
-        head = state.visible.heads[k]
-        if k != index and head.rows_left > 0:
+        if k != index:
             nearest = min(nearest, _left_to(state, k, now))
-            behind = min(behind, left - head.longest_fetch_cycles // 2)
-    own = _part(behind, state.visible.heads[index].limit_cycles)
-    return min(_DEAREST * _PRICES, nearest * _PRICES // own)
+    return min(_DEAREST * _PRICES, nearest * _PRICES // _part(left, state.visible.heads[index].limit_cycles))
+
+
+def _rival_row(state: State, index: int) -> int:
+    """The longest fetch of a row that a rival's head may begin."""
+    longest = 0
+    for k in range(state.visible.machine.tenant_count):
+        if k != index and state.visible.heads[k].rows_left > 0:
+            longest = max(longest, state.visible.heads[k].longest_fetch_cycles)
+    return longest
 
 
 def _left_to(state: State, index: int, now: int) -> int:

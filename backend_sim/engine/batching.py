@@ -198,9 +198,10 @@ def form_head(state: State, index: int, now: int) -> None:
     chosen = _profile_of(state, index, size)
     profile = state.profiles[chosen]
     if tenant.defer_hopeless != 0 and head.hopeless == 0 and deadline < NEVER:
-        tenant.timer = min(tenant.timer, deadline - profile.standalone_cycles + 1)
+        least = first_profile if tenant.auto != 0 else profile
+        tenant.timer = min(tenant.timer, deadline - least.standalone_cycles + 1)
         if tenant.heeds_backlog != 0:
-            tenant.late_from = deadline - profile.model_compute_cycles
+            tenant.late_from = deadline - least.model_compute_cycles
             state.totals.late_from = min(state.totals.late_from, tenant.late_from)
     if size == 0:
         _set_ready(state, index, False)

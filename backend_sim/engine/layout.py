@@ -108,8 +108,7 @@ def build_state(
         defers = policy.spec.defers_hopeless(policy.options) or tenant.batching.auto
         defers = defers and tenant.decoder is None
         queues[index].defer_hopeless = int(defers and not queues[index].drop_hopeless)
-        heeds = policy.spec.heeds_backlog and not tenant.batching.auto
-        queues[index].heeds_backlog = int(heeds and queues[index].defer_hopeless)
+        queues[index].heeds_backlog = int(policy.spec.heeds_backlog and queues[index].defer_hopeless)
         queues[index].late_from = NEVER
         queues[index].first_profile = first_profile
         if tenant.decoder is not None:

@@ -151,12 +151,12 @@ def test_a_batch_ends_behind_what_is_committed() -> None:
     assert _sizes_among(load_policy("edf:commit=early"), load, other) == {1: 2}
 
 
-@pytest.mark.parametrize(("every", "sizes"), [(200, {1: 20}), (50_000, {2: 10})], ids=["often", "seldom"])
+@pytest.mark.parametrize(("every", "sizes"), [(125, {1: 20}), (50_000, {2: 10})], ids=["often", "seldom"])
 def test_rivals_count_by_the_share_of_the_engine_that_they_took(every: int, sizes: dict[int, int]) -> None:
-    # One takes 310, both take 510: half of it comes in between, where 100 cycles are asked for every 200.
+    # One takes 310, both 510: four fifths of it come in between, where 100 cycles are asked for every 125.
     profiles = tuple(profile_of("m", UNIT, [(100 + 200 * size, 10, 10, 0)], size) for size in (1, 2))
     pairs = OpenLoop(FixedArrivals([50_150 + 5_000 * (k // 2) for k in range(20)]))
-    load = TenantLoad("m", profiles, pairs, BatchRule((1, 2), auto=True), 1_000)
+    load = TenantLoad("m", profiles, pairs, BatchRule((1, 2), auto=True), 800)
     times = OpenLoop(FixedArrivals([every * k for k in range(100_000 // every)]))
     other = TenantLoad("o", (profile_of("o", UNIT, [(100, 1, 1, 0)]),), times)
     assert _sizes_among(load_policy("edf"), load, other) == sizes
@@ -167,7 +167,7 @@ def test_the_engine_counts_that_a_rival_near_its_limit_needs(limit: int, sizes: 
     # Compute had more to do, but who fetches 8,000 cycles and has 10,000 is helped by fetching less.
     profiles = tuple(profile_of("m", UNIT, [(300 * size, 300, 300, 0)], size) for size in (1, 2))
     pairs = OpenLoop(FixedArrivals([105_000 + 10_000 * (k // 2) for k in range(10)]))
-    load = TenantLoad("m", profiles, pairs, BatchRule((1, 2), auto=True), 3_000)
+    load = TenantLoad("m", profiles, pairs, BatchRule((1, 2), auto=True), 2_000)
     busy = OpenLoop(FixedArrivals([1_000 * k for k in range(100)]))
     computes = TenantLoad("c", (profile_of("c", UNIT, [(900, 10, 10, 0)]),), busy)
     times = OpenLoop(FixedArrivals([4_000, *(104_900 + 10_000 * k for k in range(5))]))
@@ -177,16 +177,48 @@ def test_the_engine_counts_that_a_rival_near_its_limit_needs(limit: int, sizes: 
 
 
 @pytest.mark.parametrize(
-    ("limit", "sizes"), [(14_000, {1: 2, 2: 7}), (200_000, {1: 14, 2: 1})], ids=["near", "far"]
+    ("limit", "sizes"), [(14_000, {1: 6, 2: 5}), (200_000, {1: 16})], ids=["near", "far"]
 )
 def test_who_has_slack_waits_longer_beside_a_rival_near_its_limit(limit: int, sizes: dict[int, int]) -> None:
     # A pair fetches half as much per request; the rival fetches for 10,000 cycles, once every 14,000.
     profiles = tuple(profile_of("m", UNIT, [(10 * size, 900, 900, 0)], size) for size in (1, 2))
-    source = OpenLoop(FixedArrivals([1_500 * k + 50 for k in range(1, 17)]))
+    source = OpenLoop(FixedArrivals([2_000 * k + 50 for k in range(1, 17)]))
     load = TenantLoad("m", profiles, source, BatchRule((1, 2), auto=True), 4_000)
     rows = profile_of("o", UNIT, [(10, 100, 100, 0)] * 100)
     times = OpenLoop(FixedArrivals([0, 14_000]))
     assert _sizes_among(load_policy("edf"), load, TenantLoad("o", (rows,), times, deadline_ns=limit)) == sizes
+
+
+def test_who_would_be_left_behind_counts() -> None:
+    # Up to four take 1,000, which is least per request, and five take 1,300: the fifth would take 1,000 more.
+    sized = zip(SIZES, (1_000, 1_000, 1_000, 1_300), strict=True)
+    profiles = tuple(profile_of("m", UNIT, [(time, 10, 10, 0)], size) for size, time in sized)
+    load = TenantLoad("m", profiles, OpenLoop(FixedArrivals([0] * 5)), BatchRule(SIZES, auto=True), 100_000)
+    assert _sizes_among(load_policy("edf"), load) == {5: 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "sizes"), [(100, {1: 4, 2: 6}), (900, {1: 6, 2: 5})], ids=["short rows", "long rows"]
+)
+def test_who_waits_may_find_that_a_rival_has_begun_a_row(row: int, sizes: dict[int, int]) -> None:
+    # A pair fetches half as much per request; the rival fetches for 9,000 cycles, once every 10,000.
+    profiles = tuple(profile_of("m", UNIT, [(10 * size, 900, 900, 0)], size) for size in (1, 2))
+    source = OpenLoop(FixedArrivals([1_500 * k + 50 for k in range(1, 17)]))
+    load = TenantLoad("m", profiles, source, BatchRule((1, 2), auto=True), 4_000)
+    rows = profile_of("o", UNIT, [(10, row, row, 0)] * (9_000 // row))
+    other = TenantLoad("o", (rows,), OpenLoop(FixedArrivals([0, 10_000, 20_000])), deadline_ns=200_000)
+    assert _sizes_among(load_policy("edf"), load, other) == sizes
+
+
+@pytest.mark.parametrize(("policy", "late"), [("edf", 2), ("layerweaver+", 1)])
+def test_whoever_is_late_behind_what_is_committed_lets_the_others_pass(policy: str, late: int) -> None:
+    # The rival computes until 3,000: who has until 3,300 cannot be in time, who has until 4,050 can.
+    profiles = tuple(profile_of("m", UNIT, [(900 + 100 * size, 10, 10, 0)], size) for size in (1, 2))
+    load = TenantLoad("m", profiles, OpenLoop(FixedArrivals([100, 850])), BatchRule((1, 2), auto=True), 3_400)
+    row = profile_of("o", UNIT, [(2_100, 900, 900, 0)])
+    other = TenantLoad("o", (row,), OpenLoop(FixedArrivals([0])))
+    outcome = run(SimulationInput(UNIT, (load, other)), load_policy(f"{policy}:commit=early"), compiled=False)
+    assert (outcome.tenants[0].latency_ns > 3_200).sum() == late
 
 
 def test_requests_without_a_deadline_are_taken_as_they_come() -> None:

@@ -31,45 +31,73 @@ def form_auto(tenant: Tenant, now: int, queue: list[int]) -> int | None:
     grain = 2 ** max(0, limit.bit_length() - 18) if timed else 1
     served = [sum(rival.served[engine] for rival in tenant.rivals) for engine in (0, 1)]
     rivals = 1024 * min(max(1, now), max(served)) // max(1, now)
-    between = [alone[0] // 4 // grain + min(2**18, time // grain) * rivals // 1024 for time in alone]
+    taken = [min(2**18, time // grain) * rivals // 1024 for time in alone]
     behind, fetched = (max(0, end - now) for end in tenant.ends)
     lasts = [max(fetched + time, behind + c) for time, (c, _) in zip(alone, sums, strict=True)]
     left = [(slack - time) // grain for time in lasts]
-    chance = [2**14] * len(sizes)
-    if timed:
-        spares = [max(0, spare) for spare in left]
-        chance = [t * 2**14 // (t + more + 1) for t, more in zip(spares, between, strict=True)]
     padded = next((k for k, size in enumerate(sizes) if size >= len(queue)), len(sizes) - 1)
-    worth = [Fraction(min(len(queue), sizes[k]) * chance[k], work[k]) for k in range(padded + 1)]
+    step = (now - end + limit) // len(queue) // grain if timed else 0  # type: ignore[operator]
+
+    def worth_of(k: int) -> Fraction:
+        """Chance of a request that waits over its work, where the queue goes on in batches of this size."""
+        judged = min(len(queue), sizes[-1])
+        full, rest = divmod(judged, sizes[k])
+        rounds = [(sizes[k], k)] * full
+        if rest:
+            rounds.append((rest, next(j for j, size in enumerate(sizes) if size >= rest)))
+        sure, before, ahead = 0, 0, 0
+        more = min(2**18, (alone[k] + alone[0] // 4) // grain) * rivals // 1024
+        for n, (count, j) in enumerate(rounds):
+            if n > 0:
+                longer = max(sums[j]) // grain
+                ahead += longer
+                more += min(2**18, longer) * rivals // 1024
+            sure += count * (_chance(left[k] + before * step - ahead, more) if timed else 2**14)
+            before += count
+        return Fraction(sure // judged, max(1, sum(work[j] for _, j in rounds) // judged))
+
+    worth = [worth_of(k) for k in range(padded + 1)]
     best = worth.index(max(worth))
     size = min(len(queue), sizes[best])
     changes = now + max(1, slack // 16) if timed else None
     if size == len(queue) and changes is not None and tenant.expects(changes):
-        gap = min(4 * limit, (now + tenant.others + alone[0]) // len(tenant.arrived)) // grain
-        taken = [_fills(rival) for rival in tenant.rivals if rival.batch]
-        idle = [max(0, 1024 - sum(engine)) for engine in zip((0, 0), *taken, strict=True)]
+        own = alone[0] // 4 // grain
+        gap = min(4 * limit, (now + tenant.others + alone[0]) // len(tenant.arrived))
+        fills = [_fills(rival) for rival in tenant.rivals if rival.batch]
+        idle = [max(0, 1024 - sum(engine)) for engine in zip((0, 0), *fills, strict=True)]
         rows = [rival.load.profiles[rival.profile] for rival in tenant.rivals if rival.batch]
-        behind = max((each.offline.longest_fetch_cycles // 2 for each in rows), default=0)
-        own = _part(tenant, (max(0, left[best]) * grain) - behind)
+        row = max((each.offline.longest_fetch_cycles for each in rows), default=0) // 2
         nearest = min((part for each, part in parts if each is not tenant), default=1024)
-        dear = min(4 * 1024, nearest * 1024 // own)
+        oldest = max(0, left[best])
+        dear = min(4 * 1024, nearest * 1024 // _part(tenant, oldest * grain - row))
+        lost = (2**14 - _chance(oldest, own + taken[best])) * dear // 1024
+        come = min(sizes[-1], lasts[best] // max(1, gap))
         for k, larger in enumerate(sizes):
-            if larger <= size or left[k] <= 0:
+            spare = (slack - row - lasts[k]) // grain
+            more = larger - size
+            wait = more * (gap // grain)
+            if more <= 0 or spare <= 0 or wait > 2 * (limit // grain):
                 continue
-            wait = (larger - size) * gap
-            if wait > 2 * (limit // grain):
-                continue
-            lost = wait * (2**14 - chance[best]) // (max(0, left[best]) + between[best] + 1)
-            lost = min(2**19, lost * dear // 1024)
             unused = sums[k][0] // unit * idle[0] // 1024 * price
             unused += sums[k][1] // unit * idle[1] // 1024 * (1024 - price)
             unused = min(2**29, unused // 8 * wait // max(1, alone[k] // grain))
-            worth_now = Fraction(size * (chance[best] + lost), work[best])
-            if Fraction(larger * chance[k], work[k] + unused) > worth_now:
+            together = Fraction(larger * _chance(spare, own + taken[k]), work[k] + unused)
+            after = next(j for j, holds in enumerate(sizes) if holds >= max(more, come))
+            ready = (limit - max(0, lasts[best] - gap) - alone[after]) // grain
+            apart = size * _chance(oldest, own + taken[best])
+            apart += size * min(2**19, wait * lost // (oldest + own + taken[best] + 1))
+            apart += more * _chance(ready, own + taken[best] + taken[after])
+            then = min(more * work[0], work[after] * more // max(more, come))
+            if together > Fraction(apart, work[best] + then):
                 tenant.batch, tenant.profile = [], 0
                 return changes
     tenant.batch, tenant.profile = queue[:size], best
     return changes
+
+
+def _chance(left: int, between: int) -> int:
+    """To be in time, in 2^-14, with so much slack left and so much that may come in between."""
+    return max(0, left) * 2**14 // (max(0, left) + between + 1)
 
 
 def _part(tenant: Tenant, slack: int) -> int:

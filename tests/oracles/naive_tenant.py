@@ -38,6 +38,7 @@ class Tenant:
         self.chosen: tuple[int, ...] = ()  # of how many that came, and which of them waited, it chose
         self.others = 0  # standalone times of the other tenants
         self.heeds_backlog = False  # whether who is late behind what is committed is hopeless
+        self.late_from = 2**62  # behind more than this is committed, the oldest of an automatic batch is late
         self.served = [0, 0]  # what either engine was given to do so far by this tenant
         self.ends = (0, 0)  # when compute and DMA are done with what is committed
         self.rivals: list[Tenant] = []
@@ -157,7 +158,7 @@ class Tenant:
         while fresh:
             profile = self.load.profiles[0 if auto else self.size_of(fresh, now)[1]]
             oldest, ends = self.arrived[fresh[0]].scheduled_ns, now + profile.standalone_cycles
-            if self.heeds_backlog and not auto:
+            if self.heeds_backlog:
                 ends = max(ends, self.ends[0] + int(profile.table.compute_cycles.sum()))
             if ends <= (oldest + self.load.deadline_ns) * self.clock // 10**9:
                 return fresh
@@ -171,9 +172,10 @@ class Tenant:
             return
         rule = self.load.batching
         known = (len(self.arrived), *self.waiting)
-        if rule.auto and known == self.chosen and (self.changes is None or now < self.changes):
+        early = self.changes is None or now < self.changes
+        if rule.auto and known == self.chosen and early and self.ends[0] <= self.late_from:
             return
-        self.batch, self.changes, self.chosen = [], None, ()
+        self.batch, self.changes, self.chosen, self.late_from = [], None, (), 2**62
         alone = self.load.profiles[0].standalone_cycles
         while drops and self.waiting and self.load.deadline_ns is not None:
             if now + alone <= self.deadline_of(self.waiting[0]):  # type: ignore[operator]
@@ -189,8 +191,9 @@ class Tenant:
             ends = [] if changes is None else [changes]
             end = self.deadline_of(queue[0])
             if end is not None and queue[0] not in self.passed:
-                taken = self.load.profiles[0 if drops else self.profile].standalone_cycles
-                ends.append(end - taken + 1)
+                ends.append(end - alone + 1)
+                if self.heeds_backlog:
+                    self.late_from = end - int(self.load.profiles[0].table.compute_cycles.sum())
             self.changes = min(ends, default=None)
             return
         size, self.profile = self.size_of(queue, now)
