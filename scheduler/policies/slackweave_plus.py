@@ -5,9 +5,9 @@
 2. Elsewhere each tenant asks: if the others' heads go before me, how many of my requests, waiting and to
    come, will be late that would not be otherwise? It divides by the work that saving them takes.
 3. The tenant with the highest answer goes first, unless it loses nothing by letting the one with the least
-   slack go before; ties go to the least slack. Who cannot be in time goes last: a tenant, and of each tenant
-   the requests that cannot, behind its others; but before a longer row where nobody loses by that. Who can
-   wait for less than the fetch of a row that compute waits for, and is late behind what is committed, cannot.
+   slack go before; ties go to the least slack. Who cannot be in time, alone or behind what is committed, goes
+   last: a tenant, and of each tenant the requests that cannot, behind its others; but before a longer row of
+   the first one's if that loses nothing by it.
 4. A row that leaves less idle time goes before if it delays the first one by less than its own time. What
    cannot be in time and has not begun is not woven, here or in 1, while anything else can be served.
 5. The DMA fetches no earlier than compute needs it: late commitment, by the lead of each row; for a full
@@ -158,4 +158,5 @@ POLICY = PolicySpec(
     modes=(*GUARDED_MODES, "most to lose"),
     holds_itself=True,
     defers_hopeless=lambda _options: True,
+    heeds_backlog=True,
 )

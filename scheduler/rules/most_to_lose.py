@@ -97,9 +97,7 @@ def _has_time(view: View, head: Head, delay: int) -> bool:
     return spare >= 0
 
 
-def _loss_index(  # noqa: PLR0917 - compiled code is called by position
-    view: View, head: Head, delay: int, time: int, load: int, exposed: int
-) -> int:
+def _loss_index(view: View, head: Head, delay: int, time: int, load: int) -> int:
     """What a tenant loses if it waits for ``delay`` cycles, per cycle of work that saving it takes.
 
     Args:
@@ -108,7 +106,6 @@ def _loss_index(  # noqa: PLR0917 - compiled code is called by position
         delay: By how much the others' heads put its own end off.
         time: Cycles over which ``head.arrived`` requests came.
         load: Share of the machine that all tenants ask for, in 1/1024, at most 1024.
-        exposed: Cycles for which compute waits at most if another's next row is fetched too late.
 
     Returns:
         Requests lost per cycle, in units of ``2**-42``; :data:`HOPELESS` if it cannot be in time.
@@ -146,9 +143,6 @@ def _loss_index(  # noqa: PLR0917 - compiled code is called by position
     reserved = delay + _divided(delay * load, 2048 - load)
     able, kept = _in_time(slack, gap, batch, 0), _in_time(slack, gap, batch, reserved)
     able_then, kept_then = _in_time(then, slope, behind, 0), _in_time(then, slope, behind, reserved)
-    if able + able_then == 0 and spare < exposed and head.row == 0 and overflow == 0:
-        # It would be held until hopeless, and only then would another's next row be fetched: too late.
-        return HOPELESS
     if full > 1:
         spare -= min(head.delay_cycles, (full - 1) * time // max(1, head.arrived))
     lost, last = able - kept + able_then - kept_then, 0
@@ -186,7 +180,7 @@ def _demand(view: View) -> tuple[int, int]:
     return time, min(1024, offered // max(1, time >> _ONE))
 
 
-def _may_wait(view: View, first: int, other: int, exposed: int) -> bool:
+def _may_wait(view: View, first: int, other: int) -> bool:
     """Whether a tenant loses nothing if what is left of another's head goes before its own."""
     machine, head, before = view.machine, view.heads[first], view.heads[other]
     now = max(machine.compute_end, machine.start)
@@ -198,26 +192,25 @@ def _may_wait(view: View, first: int, other: int, exposed: int) -> bool:
     if _has_time(view, head, delay):
         return True
     time, load = _demand(view)
-    return _loss_index(view, head, delay, time, load, exposed) <= 0
+    return _loss_index(view, head, delay, time, load) <= 0
 
 
 def most_to_lose(view: View) -> int:
     """The tenant that loses the most per work by waiting for the others' heads; ties go to the least slack.
 
     If it can wait for whoever has the least slack of those that have anything to lose, that one goes first.
-    If nobody has, a request that is late anyway goes first where it takes less time than the row that would,
-    and no more than whoever comes to its tenant next can wait: those that come have less to wait for, and
-    find room in the queue. But compute waits for the row that is fetched after it, and whoever comes waits
-    for both: not where that takes over twice the time that whoever comes can wait.
+    If it can wait for a request that is late anyway, that one goes first where it takes less time than the
+    row that would, and no more than whoever comes to its tenant next can wait: those that come have less to
+    wait for, and find room in the queue. But compute waits for the row that is fetched after it, and whoever
+    comes waits for both: not where that takes over twice the time that whoever comes can wait.
     """
     machine, heads, ready = view.machine, view.heads, view.ready
-    compute, fetch, exposed = 0, 0, 0
+    compute, fetch = 0, 0
     for k in range(machine.ready_count):
         head = heads[ready[k]]
         own_compute, own_fetch = _before_others(head)
         compute += own_compute
         fetch += own_fetch
-        exposed = max(exposed, _exposed(head))
     now = max(machine.compute_end, machine.start)
     time, load = -1, 0
     first, most, least = -1, 0, 0
@@ -236,7 +229,7 @@ def most_to_lose(view: View) -> int:
         if not _has_time(view, head, delay):
             if time < 0:
                 time, load = _demand(view)
-            index = _loss_index(view, head, delay, time, load, exposed)
+            index = _loss_index(view, head, delay, time, load)
         rank = head.latest_start
         if index == HOPELESS:
             rank = head.remaining_cycles
@@ -246,8 +239,9 @@ def most_to_lose(view: View) -> int:
             first, most, least = tenant, index, rank
         if index > 0 and (urgent < 0 or head.latest_start < soonest):
             urgent, soonest = tenant, head.latest_start
-    if urgent >= 0 and urgent != first and _may_wait(view, first, urgent, exposed):
+    if urgent >= 0 and urgent != first and _may_wait(view, first, urgent):
         return urgent
-    if most == 0 and late >= 0 and shortest < max(heads[first].compute_cycles, heads[first].fetch_cycles):
-        return late if _exposed(heads[first]) <= 2 * _spare(heads[late]) else first
+    longer = shortest < max(heads[first].compute_cycles, heads[first].fetch_cycles)
+    if late >= 0 and longer and _exposed(heads[first]) <= 2 * _spare(heads[late]):
+        return late if _may_wait(view, first, late) else first
     return first

@@ -30,7 +30,10 @@ def _latencies(policy: str, *tenants: TenantLoad) -> list[int]:
     return latencies
 
 
-@pytest.mark.parametrize(("policy", "expected"), [("layerweaver+", [60, 69, 35]), ("edf", [50, 59, 55])])
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [("layerweaver+", [60, 69, 35]), ("slackweave+", [60, 69, 35]), ("edf", [50, 59, 55])],
+)
 def test_who_is_late_behind_what_is_committed_lets_others_pass(policy: str, expected: list[int]) -> None:
     # Computes are committed until 1000, and the DMA is free at 980. Three wait that compute for 10 and may
     # take 45: those of 960 and 961, due by 1006, could be in time alone, not after 1000; that of 975 can.

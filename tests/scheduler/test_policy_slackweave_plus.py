@@ -91,20 +91,16 @@ def test_a_late_request_goes_before_a_longer_row_where_nobody_loses_by_that(desk
     assert desk(POLICY, 2).decide({0: late, 1: row | memory}, **at) == 0
 
 
-def test_who_is_late_behind_what_is_committed_yields_to_a_row_that_compute_would_wait_for(desk: Any) -> None:
-    # Tenant 0 sends often, has 30 cycles to spare and is late behind what computes until 150. Those to come
-    # would gain by going before the other's row, but none that waits: held, it lets that be fetched too late.
-    short = {"deadline": 120, "limit_cycles": 50, "arrived": 100, "remaining_cycles": 20}
-    short |= {"left_compute_cycles": 20, "left_fetch_cycles": 20, "full_standalone_cycles": 20}
-    short |= {"full_compute_cycles": 20, "full_fetch_cycles": 20}
-    row = {"deadline": 10_000, "fetch_cycles": 61}
-    at = {"one_kind": 1, "compute_end": 150}
-    early = desk(POLICY, 2, commit="early")
-    assert early.decide({0: short, 1: row}, **at) == 1
-    assert early.decide({0: short, 1: row | {"fetch_cycles": 60}}, **at) == 0
-    assert early.decide({0: short, 1: row | {"compute_intensive": 0}}, **at) == 0
-    assert early.decide({0: short | {"row": 1}, 1: row}, **at) == 0
-    assert early.decide({0: short | {"deadline": 170}, 1: row}, **at) == 0
+def test_a_late_request_goes_before_a_longer_row_of_who_has_most_to_lose_but_can_wait(desk: Any) -> None:
+    # Tenant 1 has 150 to spare: the others' heads take 300, so it has most to lose; the late one takes 100.
+    late = {"deadline": 250, "hopeless": 1, "passed": 1, "arrived": 1}
+    first = {"deadline": 1350, "compute_cycles": 101, "remaining_cycles": 1000, "left_compute_cycles": 1000}
+    first |= {"full_compute_cycles": 1000, "full_standalone_cycles": 1000}
+    other = {"deadline": 10_000, "remaining_cycles": 200, "left_compute_cycles": 200}
+    at = {"one_kind": 1, "now": 200, "start": 200, "compute_end": 200}
+    assert desk(POLICY, 3).decide({0: late, 1: first, 2: other}, **at) == 0
+    # With 99 to spare it loses by that.
+    assert desk(POLICY, 3).decide({0: late, 1: first | {"deadline": 1299}, 2: other}, **at) == 1
 
 
 @pytest.mark.parametrize(("limit", "mode"), [(9000, "single"), (20, "most to lose")])
