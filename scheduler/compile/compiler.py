@@ -181,12 +181,18 @@ def _tool_version() -> str:
     return metadata.version("layerweaver")
 
 
+def _named(path: str | Path) -> tuple[str, str]:
+    """A file's name and the hash of its bytes."""
+    from layerweaver.frontend.reader.file import file_sha256  # noqa: PLC0415 - loads on first use
+
+    return Path(path).name, file_sha256(path)
+
+
 def _compile_one(
     request: ModelRequest, config: NpuConfig, pinned: dict[str, int], tell: Callable[[str], None]
 ) -> Iterator[tuple[ModelProfile, Provenance]]:
     """Every batch size of one model; what it pins is noted in ``pinned``."""
     from layerweaver.costmodel.dram import pinned_bytes  # noqa: PLC0415 - loads on first use
-    from layerweaver.frontend.reader.file import file_sha256  # noqa: PLC0415
 
     source = ModelSource(request.source)
     for batch in request.batches:
@@ -240,7 +246,7 @@ def _compile_one(
             values=dict(options.values),
             state=tuple(options.state),
             longest_us=None if request.longest_us is None else float(request.longest_us),
-            overrides=None if measured is None else (Path(measured).name, file_sha256(measured)),
+            overrides=None if measured is None else _named(measured),
         )
         if name and not lacking:
             keep_costs(name, read, (costed, origin), config)
