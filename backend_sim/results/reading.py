@@ -180,12 +180,15 @@ def _check_values(value: object, place: tuple[str, ...], where: str) -> None:
         _check_values(inner, (*place, name), where)
 
 
-def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[str] = ()) -> Documents:
+def read_documents(
+    documents: Iterable[Mapping[str, object]], names: Sequence[str] = (), accepted: str = _RESULTS
+) -> Documents:
     """Check documents of ``simulate``, ``compare`` and ``peak`` and lay their runs side by side.
 
     Args:
         documents: Parsed JSON documents.
         names: What errors call them, such as their files; by default ``result 1`` and so on.
+        accepted: What errors ask for instead of what is no such document.
 
     Raises:
         ResultError: If one is of no known kind, lacks a key or has one of the wrong type.
@@ -196,7 +199,7 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
     for number, document in enumerate(given, start=1):
         where = names[number - 1] if number <= len(names) else f"result {number}"
         if not isinstance(document, Mapping):
-            raise ResultError("is not a result", where=where, accepted=_RESULTS)
+            raise ResultError("is not a result", where=where, accepted=accepted)
         if "runs" in document:
             several = document["runs"]
             if not isinstance(several, list):
@@ -207,11 +210,8 @@ def read_documents(documents: Iterable[Mapping[str, object]], names: Sequence[st
         elif "tenants" in document and "system" in document:
             runs.append((checked(document, _RUN, where), where))
         else:
-            raise ResultError(
-                "is not a result",
-                where=where,
-                accepted=_RESULTS,
-            )
+            what = "is of certify" if "unofficial" in document else "is not a result"
+            raise ResultError(what, where=where, accepted=accepted)
     if not runs and not peaks:
         raise ResultError("there is nothing to report", accepted="give at least one result with a run")
     labels = run_names([run for run, _ in runs], [where for _, where in runs])

@@ -66,9 +66,10 @@ def tell_all(repetitions: Sequence[Run], document: Run) -> None:
         repetitions: The documents of the repetitions, in the order of the seeds.
         document: Their common document, which is changed.
     """
-    if notes := told_of_seeds([run.get("notes", []) for run in repetitions]):
+    names = [tenant["name"] for tenant in document["tenants"]]
+    if notes := told_of_seeds([run.get("notes", []) for run in repetitions], names):
         document["notes"] = notes
-    if warnings := told_of_seeds([run.get("warnings", []) for run in repetitions]):
+    if warnings := told_of_seeds([run.get("warnings", []) for run in repetitions], names):
         document["warnings"] = warnings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from layerweaver.backend_sim.results.schema.run import Run
-from layerweaver.backend_sim.results.told import FIRST_SEED, of_seeds, told_by
+from layerweaver.backend_sim.results.told import of_seeds, told_by, without_first_seed
 from layerweaver.ir.text import figure, first_of
 
 __all__ = ["notes_beside_spans", "span_notes"]
@@ -56,7 +56,7 @@ def notes_beside_spans(run: Run) -> list[str]:
     alone: Run = {**run}
     alone.pop("confidence", None)
     spans = set(span_notes([run["policy"]], [alone]))
-    return [line for line in said if line.removeprefix(FIRST_SEED) not in spans]
+    return [line for line in said if without_first_seed(line) not in spans]
 
 
 def _ended_early(run: Run) -> list[str]:

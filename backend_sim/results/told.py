@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.ir.text import first_of
 
-__all__ = ["FIRST_SEED", "of_seeds", "told_by", "told_of_seeds"]
+__all__ = ["of_seeds", "told_by", "told_of_seeds", "without_first_seed"]
 
-FIRST_SEED = "first seed: "
-"""What stands before a line of which other seeds say another, or none."""
+_FIRST_SEED = re.compile(r"first seed(?: \(and [\w, ]+\))?: ")
 _NAMED = 5
-_FIGURES = re.compile(r"\d[\d,.]*")
+_FIGURES = r"\d[\d,.]*"
 
 
 def of_seeds(runs: Sequence[Run]) -> str:
@@ -38,19 +37,42 @@ def told_by(names: Sequence[str], said: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def told_of_seeds(said: Sequence[Sequence[str]]) -> list[str]:
+def told_of_seeds(said: Sequence[Sequence[str]], names: Sequence[str] = ()) -> list[str]:
     """What the repetitions of one run say: once what all do, else by the first seed that says such a thing.
 
-    Lines that differ in their figures only are the same thing.
+    Lines that differ in their figures only are the same thing; how many other seeds say it stands with the
+    seed whose figures are told.
 
     Args:
         said: The lines of each repetition.
+        names: What no figure is though it has digits: the names of tenants.
     """
-    told = list[str]()
-    seen = set[str]()
-    for number, lines in enumerate(said, start=1):
-        seed = FIRST_SEED if number == 1 else f"seed {number} of {len(said)}: "
-        new = [line for line in dict.fromkeys(lines) if _FIGURES.sub("", line) not in seen]
-        told += [line if all(line in other for other in said) else seed + line for line in new]
-        seen |= {_FIGURES.sub("", line) for line in new}
+    kind_of = _kind_without(names)
+    kinds = [{kind_of(line) for line in lines} for lines in said]
+    told, seen = list[str](), set[str]()
+    for place, lines in enumerate(said):
+        new = [line for line in dict.fromkeys(lines) if kind_of(line) not in seen]
+        for line in new:
+            more = sum(kind_of(line) in others for others in kinds) - 1
+            everywhere = all(line in others for others in said)
+            told.append(line if everywhere else _seed(place, len(said), more) + line)
+        seen |= kinds[place]
     return told
+
+
+def without_first_seed(line: str) -> str:
+    """The line as the first seed says it."""
+    return _FIRST_SEED.sub("", line, count=1) if _FIRST_SEED.match(line) else line
+
+
+def _seed(place: int, count: int, more: int) -> str:
+    """Whose figures follow, and how many other seeds say the like."""
+    others = "" if not more else " (and all others)" if more == count - 1 else f" (and {more:,} more)"
+    return f"first seed{others}: " if place == 0 else f"seed {place + 1} of {count}{others}: "
+
+
+def _kind_without(names: Sequence[str]) -> Callable[[str], str]:
+    """What a line says but for its figures, of which ``names`` are none."""
+    kept = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True) if name)
+    figures = re.compile(rf"((?<!\w)(?:{kept})(?!\w))|{_FIGURES}" if kept else f"()({_FIGURES})")
+    return lambda line: figures.sub(lambda found: found[1] or "", line)

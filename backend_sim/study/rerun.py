@@ -48,6 +48,7 @@ class _Search(TypedDict):
     curve: int
 
 
+_RESULTS = "give a document that simulate, compare, peak or certify printed with --json"
 _SEARCH: TypeAdapter[_Search] = TypeAdapter(_Search)
 _PLUGINS: TypeAdapter[dict[str, PluginHash]] = TypeAdapter(
     Annotated[dict[Annotated[str, Field(pattern=r"^layerweaver\.")], PluginHash], Field(max_length=1000)]
@@ -71,7 +72,7 @@ def rerun(
         ResultError: If the document does not say how it was made, or a file that it read has changed.
         LayerweaverError: If the scenario no longer runs.
     """
-    runs = read_documents([document], [where]).runs
+    runs = read_documents([document], [where], _RESULTS).runs
     if not runs:
         raise ResultError("is no run", where=where, accepted="give a result of simulate or compare")
     return [_again(run.document, options or RunOptions(), where) for run in runs]

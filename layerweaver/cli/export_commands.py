@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -11,6 +11,9 @@ from layerweaver.cli.manual import epilog
 from layerweaver.cli.serving import CodeOption, PolicyOption, ScenarioArgument, parse_policy
 from layerweaver.cli.session import JsonOption, console, print_document, session_of, table
 from layerweaver.ir.text import counted
+
+if TYPE_CHECKING:
+    from layerweaver.backend_sim.results.schema.run import Run
 
 __all__ = ["register"]
 
@@ -50,6 +53,7 @@ def _export(
 ) -> None:
     """Write a scenario's tables and its policy as freestanding C99, with a program that replays arrivals."""
     from layerweaver.backend_sim.firmware.export import export, export_document
+    from layerweaver.backend_sim.results.options import options_of_runs
 
     session = session_of(context)
     with session.progress("exporting") as progress:
@@ -73,6 +77,8 @@ def _export(
     for cost in exported.costs:
         listing.add_row(f"code on {cost.core.name}", f"{cost.code_bytes:,}")
     console().print(listing)
+    for line in options_of_runs([exported.policy.name], [cast("Run", document)]):
+        console().print(line)
     if exported.costs:
         numbers = [("mean", "right"), ("p99", "right"), ("max", "right")]
         costs = table("Instructions of a decision", [("core", "left"), *numbers])

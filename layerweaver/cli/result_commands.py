@@ -107,6 +107,8 @@ def _rerun(
     as_json: JsonOption = False,
 ) -> None:
     """Run a result again, with the scenario, policies, options and seeds that it names."""
+    from layerweaver.backend_sim.results.naming import run_names
+    from layerweaver.backend_sim.results.told import told_by
     from layerweaver.backend_sim.scenario.provenance import named_files
     from layerweaver.backend_sim.study.repeat import RunOptions
     from layerweaver.backend_sim.study.rerun import differences, rerun, rerun_certificate, rerun_peak
@@ -130,6 +132,7 @@ def _rerun(
     with session.simulation_progress("running again") as (compiling, progress):
         options = RunOptions(progress=progress, compiling=compiling, allow_code=allow_code)
         after: Mapping[str, object]
+        names = [where]
         parts: Sequence[Mapping[str, object]]
         tables: Iterable[RenderableType]
         if certified:
@@ -141,12 +144,12 @@ def _rerun(
         elif "runs" in before:
             both = comparison_of(rerun(before, options, where=where))
             after, parts, tables = both, both["runs"], comparison_tables(both)
+            names = run_names(both["runs"])
         else:
             (run,) = rerun(before, options, where=where)
             after, parts, tables = run, [run], outcome_tables(run)
-    warnings = chain.from_iterable(cast("list[str]", part.get("warnings", [])) for part in parts)
     if as_json or "results" not in after:  # a search says them below its table
-        session.warn(list(dict.fromkeys(warnings)))
+        session.warn(told_by(names, [cast("list[str]", part.get("warnings", [])) for part in parts]))
     deliver(session, after, output, as_json, details=True)
     if not as_json:
         for item in tables:

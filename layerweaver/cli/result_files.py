@@ -79,5 +79,5 @@ def load_json(path: Path) -> Mapping[str, Any]:
             raise typer.BadParameter(_no_table(path, kind)) from None
         raise typer.BadParameter(f"{path} is not a readable JSON document ({error})") from None
     if not isinstance(document, dict):
-        raise typer.BadParameter(f"{path} is not a JSON object; give a result of simulate, compare or peak")
+        raise typer.BadParameter(f"{path} is not a JSON object; give a result printed with --json")
     return document

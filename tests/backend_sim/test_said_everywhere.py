@@ -64,14 +64,20 @@ def test_tables_have_notes_and_warnings_beside_how_they_were_made(make_scenario:
 
 def test_lines_of_one_seed_say_of_which() -> None:
     said = [["all", "of 1.5 ms", "one"], ["all", "of 2,000 ms"], ["all", "of 3 ms", "late"]]
-    assert told_of_seeds(said) == ["all", "first seed: of 1.5 ms", "first seed: one", "seed 3 of 3: late"]
+    first = ["first seed (and all others): of 1.5 ms", "first seed: one"]
+    assert told_of_seeds(said) == ["all", *first, "seed 3 of 3: late"]
     assert told_of_seeds([["a", "b"]]) == ["a", "b"]
     assert told_of_seeds([[], []]) == []
+    late = [[], ["cam1 waits 5 ms"], ["cam2 waits 7 ms"], ["cam1 waits 6 ms"]]
+    assert told_of_seeds(late, ["cam1", "cam2"]) == [
+        "seed 2 of 4 (and 1 more): cam1 waits 5 ms",
+        "seed 3 of 4: cam2 waits 7 ms",
+    ]
 
 
 def test_notes_of_repetitions_are_of_the_first_seed_unless_all_have_them(make_scenario: Any) -> None:
     run: Any = simulate(make_scenario(tenants=[EARLY, BUSY]), "fcfs", seeds=2)
-    assert all(line.startswith("first seed: ") for line in _spans(run["notes"]))
+    assert all(line.startswith("first seed (and all others): ") for line in _spans(run["notes"]))
     early, longer = _spans(run_notes(run))
     assert early.startswith("requests end early (first seed): ")
     assert longer.startswith("q/s (first seed) is over")

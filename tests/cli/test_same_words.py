@@ -203,3 +203,37 @@ def test_peaks_of_a_study_that_are_not_sure_are_no_finding(run: Run, scenario: C
     page = Path("s.html").read_text()
     assert "too few queries to be sure of the percentile" in page
     assert "Trials were too short to be sure of the peak: 2 points." in page
+
+
+def test_a_rerun_says_of_which_policies_a_warning_is(run: Run, scenario: Callable[[str], Path]) -> None:
+    scenario("npu: memory-centric")
+    busy = "model: {costs: heavy.csv}, arrival: {kind: saturated}"
+    Path("two.yaml").write_text(
+        "npu: memory-centric\nduration_s: 1\ntenants:\n"
+        f"- {{name: first, {busy}, deadline_ms: 5}}\n- {{name: last, {busy}}}\n"
+    )
+    made = run("compare", "two.yaml", "--policies", "llf:commit=early,fair", "-o", "two.json")
+    again = run("rerun", "two.json")
+    assert "llf: last starves" in made.err
+    assert [line for line in again.err.splitlines() if "starves" in line] == [
+        line for line in made.err.splitlines() if "starves" in line
+    ]
+
+
+def test_options_that_are_no_defaults_are_said_of_an_export(
+    run: Run, scenario: Callable[[str], Path]
+) -> None:
+    path = scenario("npu: memory-centric")
+    shown = run("export", path, "--policy", "layerweaver+:margin_us=100", "-o", "c")
+    assert "options other than the default: margin_us=100" in shown.out
+    assert "options" not in run("export", path, "--policy", "edf", "-o", "d").out
+
+
+def test_what_is_of_certify_runs_again_and_has_no_page(run: Run, scenario: Callable[[str], Path]) -> None:
+    scenario("npu: memory-centric")
+    Path("no.json").write_text("{}")
+    assert "compare, peak or certify" in run("rerun", "no.json").err
+    Path("sure.json").write_text('{"unofficial": true}')
+    assert "is of certify; give documents that simulate, compare or peak" in _flat(
+        run("report", "sure.json", "-o", "a.html").err
+    )
