@@ -30,6 +30,8 @@ STARVING = 50
 """A head that waits for so many times what all tenants' requests take alone is called starving (*ours*)."""
 
 
+_EARLY = 0.95
+"""Of the duration, up to which requests that end are said to end early."""
 _LATE = 1.1
 """Times the duration up to which a last row of a trace changes no rate much."""
 _NAMED = 5
@@ -85,6 +87,7 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         *_busy_below_the_bound(run, system),
         *_batches_below_full(run, of_tenants, system),
         *_late_last_rows(run, of_tenants),
+        *_short_of_the_duration(run, system),
         *policy_notes(run.prepared, run.policy),
     ]
     if notes:
@@ -188,6 +191,17 @@ def _late_last_rows(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
                 f"{tenant['name']}: the first row of its trace past the duration of {figure(duration_s)} s "
                 f"counts, and comes at {figure(offered_s)} s; rates are over the time until then"
             )
+
+
+def _short_of_the_duration(run: Run, system: System) -> Iterator[str]:
+    """That all requests end before the duration does, and so what a cool-down leaves out, in words."""
+    spec, offered_s = run.prepared.scenario.spec, system.get("offered_s", 0.0)
+    end_s = offered_s + spec.warmup_s
+    if spec.duration_s is None or run.fixed_queries or run.interrupted or not offered_s:
+        return
+    if end_s < _EARLY * (spec.duration_s - spec.cooldown_s):
+        cooled = ": cooldown_s leaves nothing out" if spec.cooldown_s else ""
+        yield f"all requests end after {figure(end_s)} of duration_s {spec.duration_s:g}{cooled}"
 
 
 def _before_warmup(run: Run) -> Iterator[str]:

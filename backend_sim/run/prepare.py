@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from layerweaver.backend_sim.run.auto_sizes import useful_sizes
+from layerweaver.backend_sim.run.auto_sizes import left_out_notes, useful_sizes
 from layerweaver.backend_sim.run.cache_room import with_room
 from layerweaver.backend_sim.run.decoders import decoder_model
 from layerweaver.backend_sim.run.long_rows import long_row_warnings
@@ -80,6 +80,7 @@ def prepare(scenario: Scenario, *, progress: Tell | None = None, shared: bool = 
                     warnings.update(dict.fromkeys(f"{name}: {note}" for note in decoder.notes))
             warnings.update(dict.fromkeys(long_row_warnings(scenario, decoders, menus)))
         useful = useful_sizes(scenario, menus)
+        chosen.update(dict.fromkeys(left_out_notes(scenario, menus, useful, machine.name)))
         npus.append(Npu(machine, count, share_activations(useful) if shared else tuple(useful)))
     _check_work(scenario, npus)
     configs = tuple(config for config, _, _ in kinds if config is not None)

@@ -215,6 +215,12 @@ class TenantSpec(Section):
         """Whether the scheduler chooses batches."""
         return isinstance(self.batch, BatchSpec) and self.batch.auto
 
+    @property
+    def states_sizes(self) -> bool:
+        """Whether batch sizes are stated, or the largest one."""
+        given = self.batch.model_fields_set if isinstance(self.batch, BatchSpec) else {"max"}
+        return bool(given & {"max", "sizes"})
+
     def batch_sizes(self) -> tuple[int, ...]:
         """Batch sizes that need a profile; an ordinary number is the one size that runs.
 

@@ -62,6 +62,20 @@ def test_tables_have_notes_and_warnings_beside_how_they_were_made(make_scenario:
     assert {row["notes"] for row in rows[1::2]} == {""}
 
 
+def test_a_duration_that_nobody_reaches_is_told(make_scenario: Any, tmp_path: Path) -> None:
+    rows = "".join(f"{row * 0.01:.2f},vision\n" for row in range(100))
+    (tmp_path / "log.csv").write_text("timestamp,tenant\n" + rows)
+    both = make_scenario(tenants=[{"arrival": {"kind": "trace", "file": str(tmp_path / "log.csv")}}, {}])
+    alone = both | {"tenants": both["tenants"][:1]}
+    short: Any = simulate(alone | {"duration_s": 10}, "edf")
+    assert "all requests end after 0.99 of duration_s 10" in short["notes"]
+    cooled: Any = simulate(alone | {"duration_s": 10, "cooldown_s": 1}, "edf")
+    assert "all requests end after 0.99 of duration_s 10: cooldown_s leaves nothing out" in cooled["notes"]
+    enough: Any = simulate(alone | {"duration_s": 1}, "edf")
+    busy: Any = simulate(both | {"duration_s": 10}, "edf")
+    assert not [note for run in (enough, busy) for note in run.get("notes", ()) if "duration_s" in note]
+
+
 def test_lines_of_one_seed_say_of_which() -> None:
     said = [["all", "of 1.5 ms", "one"], ["all", "of 2,000 ms"], ["all", "of 3 ms", "late"]]
     first = ["first seed (and all others): of 1.5 ms", "first seed: one"]

@@ -1,0 +1,57 @@
+"""Which sizes automatic batches have: none that could only do harm, and what is left out is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layerweaver.backend_sim.run.prepare import prepare
+from layerweaver.backend_sim.run.variants import largest_table
+from layerweaver.backend_sim.scenario.reading import load_scenario
+
+
+def test_sizes_that_cannot_be_in_time_or_would_spill_are_left_out(make_scenario: Any) -> None:
+    # ResNet-50 alone takes 0.48 ms on this NPU, a batch of 8 takes 3.6 and one of 16 takes 7.3.
+    keys = make_scenario(tenants=[{"model": "zoo:resnet50", "batch": "auto", "deadline_ms": 5}])
+    menus = prepare(load_scenario(keys)).npus[0].menus
+    assert [profile.table.batch for profile in menus[0]] == [1, 2, 4, 8]
+    # 3.4 MiB of activations a request: 16 are the most that 64 MiB hold beside nobody.
+    keys |= {"npu": "tpu-v5e", "tenants": [keys["tenants"][0] | {"deadline_ms": 500}]}
+    (menu,) = prepare(load_scenario(keys)).npus[0].menus
+    assert [profile.table.batch for profile in menu] == [1, 2, 4, 8, 16]
+
+
+SMALL = {
+    "name": "small",
+    "clock_ghz": 0.8,
+    "array": {"rows": 48, "columns": 32, "dataflow": "ws"},
+    "dram": {"bandwidth_gb_s": 20},
+    "sram": {"weights_mb": 0.75, "activations_mb": 0.75},
+    "precision_bytes": 1,
+}
+
+
+def test_where_all_activations_spill_sizes_are_chosen_by_work(make_scenario: Any) -> None:
+    """Not even single requests fit: without batches BERT would fetch its weights for every one of them."""
+    text = {"model": "zoo:bert-base", "dims": {"tokens": 24}, "batch": "auto", "deadline_ms": 80}
+    keys = make_scenario(npu=SMALL, tenants=[text, {"model": "zoo:mobilenetv2", "deadline_ms": 60}])
+    prepared = prepare(load_scenario(keys))
+    singles = [largest_table(menu[:1]).peak_activation_bytes for menu in prepared.npus[0].menus]
+    assert sum(singles) > 750_000
+    sizes = [profile.table.batch for profile in prepared.npus[0].menus[0]]
+    work = [
+        max(int(table.compute_cycles.sum()), int(table.memory_cycles.sum())) / table.batch
+        for table in (profile.table for profile in prepared.npus[0].menus[0])
+    ]
+    assert sizes[:3] == [1, 2, 4]
+    assert min(work) == work[-1] < work[0] / 2
+
+
+def test_sizes_that_are_left_out_are_said(make_scenario: Any) -> None:
+    text = {"model": "zoo:resnet50", "deadline_ms": 5, "batch": {"auto": True, "max": 16}}
+    notes = prepare(load_scenario(make_scenario(tenants=[text]))).notes
+    assert "tenant 'vision': batches of 16 are left out: alone they exceed its deadline" in notes
+    unstated = prepare(load_scenario(make_scenario(tenants=[text | {"batch": "auto"}]))).notes
+    assert not [note for note in unstated if "left out" in note]
+    spilling = make_scenario(npu="tpu-v5e", tenants=[text | {"batch": "auto", "deadline_ms": 500}])
+    (note,) = [note for note in prepare(load_scenario(spilling)).notes if "left out" in note]
+    assert "batches of 32, 64 are left out: their activations would not fit the buffer" in note
