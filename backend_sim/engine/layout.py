@@ -63,6 +63,7 @@ def build_state(
     machine = machine_at_rest(
         machine_spec, tenants=len(tenants), models=every, slots=_RING, compiled=compiled
     )
+    machine.kinds_by_size = int(machine.one_kind == 0 and _go_by_size(tenants))
 
     totals = make(TOTALS, 1)[0]
     totals.dispatch_ahead, machine.decision_cycles = given.dispatch_ahead, given.decision_cycles
@@ -151,6 +152,16 @@ def build_state(
         log=records(LOG, log_entries),
         llm=build_llm(decoders, compiled=compiled) if decoders else (),
     )
+
+
+def _go_by_size(tenants: Sequence[TenantLoad]) -> bool:
+    """Whether only automatic tenants are of another kind than others, by the sizes of their batches."""
+    settled = set()
+    for tenant in tenants:
+        kinds = {profile.offline.kind for profile in tenant.profiles}
+        if len(kinds) == 1 or not tenant.batching.auto:
+            settled |= kinds
+    return len(settled) < 2
 
 
 def _is_lone(given: SimulationInput, policy: Policy) -> bool:

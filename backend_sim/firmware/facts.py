@@ -69,7 +69,8 @@ class Facts:
         self.tenants, self.ring = len(queues), ring
         self.rate, self.scale = int(machine.rate), int(machine.scale)
         self.buffer_scaled, self.clock_hz = int(machine.buffer_scaled), int(machine.clock_hz)
-        self.one_kind, self.decision_cycles = int(machine.one_kind), int(machine.decision_cycles)
+        self.kinds = {name: int(getattr(machine, name)) for name in ("one_kind", "kinds_by_size")}
+        self.decision_cycles = int(machine.decision_cycles)
         self.dispatch_ahead, self.reach_cycles = given.dispatch_ahead, int(state.totals.reach_cycles)
         self.patience = {name: int(getattr(machine, name)) for name in ("all_can_wait", "exempt_cycles")}
         self.columns = columns_of(state, heads, queues)
@@ -209,7 +210,7 @@ class Facts:
             "scale": self.scale,
             "buffer_scaled": self.buffer_scaled,
             "tenant_count": self.tenants,
-            "one_kind": self.one_kind,
+            **self.kinds,
             **self.patience,
             "decision_cycles": self.decision_cycles,
             "clock_hz": self.clock_hz,

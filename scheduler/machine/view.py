@@ -52,6 +52,8 @@ class Machine(Protocol):
         hidden_count: Tenants whose head may not be committed yet: the next ones in ``ready``, unordered.
         tenant_count: Tenants declared.
         one_kind: 1 when all declared models are compute-intensive or all are memory-intensive.
+        kinds_by_size: 1 when they are not, but only by the sizes of batches that the scheduler chooses: those
+            that there are decide whether anything is there to weave.
         running: Tenant of the row scheduled last if its request has rows left, else -1.
         mode: Set by the policy: why it chose, an index into its ``modes`` (0 before each decision).
         hold_until: Set by a policy that returns :data:`HOLD`: cycle of the next decision, unless a request
@@ -86,6 +88,7 @@ class Machine(Protocol):
     hidden_count: int
     tenant_count: int
     one_kind: int
+    kinds_by_size: int
     running: int
     mode: int
     hold_until: int

@@ -63,6 +63,23 @@ BY_DISTANCE, BY_SLACK = 0, 1
 
 
 @inlined
+def _of_one_kind(view: View) -> bool:
+    """Whether nothing is there to weave: all tenants are of one kind, or all heads where sizes decide that.
+
+    The latter not while anybody cannot be in time: by deadline, one who is late makes the next one late.
+    """
+    machine, heads, ready = view.machine, view.heads, view.ready
+    if machine.kinds_by_size == 0:
+        return machine.one_kind != 0
+    for k in range(machine.ready_count + machine.hidden_count):
+        head = heads[ready[k]]
+        late = head.hopeless != 0 or head.passed > 0
+        if late or head.compute_intensive != heads[ready[0]].compute_intensive:
+            return False
+    return machine.ready_count + machine.hidden_count > 1
+
+
+@inlined
 def idle_after(view: View, head: Head) -> tuple[int, int, int]:
     """Append a head's next row tentatively and measure the idle time it causes.
 
@@ -102,11 +119,12 @@ def weave(
     decoupling distance ``tc' - tm'`` or the least slack, then the lowest tenant index. If every candidate
     has compute idle, only compute-intensive models count; if every candidate has memory idle, only
     memory-intensive ones (starvation rules, in this order; without any of that kind all count). If all
-    declared tenants are of one kind, weaving is off and order of arrival decides (failsafe), or the order of
-    deadlines if ties go by slack.
+    declared tenants are of one kind, weaving is off and order of arrival decides (failsafe). If ties go by
+    slack, it is the order of deadlines, also while all heads are of one kind, and none is late, where that is
+    a matter of the sizes of their batches (*ours*).
     """
     machine, heads, ready = view.machine, view.heads, view.ready
-    if machine.one_kind:
+    if _of_one_kind(view) if tie_break == BY_SLACK else machine.one_kind != 0:
         machine.mode = FAILSAFE
         return earliest_deadline(view) if tie_break == BY_SLACK else earliest_arrival(view)
     if machine.ready_count == 1:

@@ -133,7 +133,8 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
                 machine,
                 start,
                 longest=longest,
-                one_kind=len(kinds) == 1,
+                one_kind=len(kinds) == 1
+                or (options.get("sees") == "queues" and _are_alike(candidates, tenants)),
                 clock_hz=clock,
                 now=now,
                 running=running,
@@ -193,6 +194,16 @@ def naive_run(given: SimulationInput, name: str, options: dict[str, Any], spec: 
             tenant.ends = (machine.tc, machine.tm)
             tenant.form(now, drops[index], defers[index])
             work_since = work_since if any(tenant.batch for tenant in tenants) else None
+
+
+def _are_alike(heads: list[Candidate], tenants: list[Tenant]) -> bool:
+    """Whether nothing is there to weave, where kinds are a matter of the sizes of automatic batches."""
+    settled = set()
+    for tenant in tenants:
+        kinds = {profile.offline.kind for profile in tenant.load.profiles}
+        settled |= kinds if len(kinds) == 1 or not tenant.load.batching.auto else set()
+    alike = len(heads) > 1 and len({head.compute_intensive for head in heads}) == 1
+    return len(settled) < 2 and alike and not any(tenants[head.tenant].passed for head in heads)
 
 
 def _count_gaps(

@@ -111,6 +111,7 @@ _MACHINE = {
     "longest_fetch_cycles": 10,
     "hidden_count": 0,
     "one_kind": 0,
+    "kinds_by_size": 0,
     "all_can_wait": 0,
     "exempt_cycles": NEVER,
     "running": -1,

@@ -66,6 +66,17 @@ def test_of_one_kind_the_earlier_deadline_goes_first(desk: Any) -> None:
     assert desk(POLICY, 2).decide(heads, one_kind=1) == 1
 
 
+def test_where_kinds_go_by_size_it_is_the_heads_that_count(desk: Any) -> None:
+    # Woven, head 1 goes first, as compute waits for its row for 10 cycles, for that of head 0 for 90. Nor do
+    # deadlines decide while anybody is late.
+    heads = {0: {"deadline": 1_000, "fetch_cycles": 90}, 1: {"deadline": 1_050}}
+    assert desk(POLICY, 2).decide(heads) == 1
+    assert desk(POLICY, 2).decide(heads, kinds_by_size=1) == 0
+    assert desk(POLICY, 2, sees="heads").decide(heads, kinds_by_size=1) == 1
+    for differs in ({"compute_intensive": 0}, {"passed": 1, "queued": 2}):
+        assert desk(POLICY, 2).decide({0: heads[0] | differs, 1: heads[1]}, kinds_by_size=1) == 1
+
+
 def test_a_request_is_given_up_that_would_cost_all_that_come_meanwhile(desk: Any) -> None:
     # Head 1 cannot wait for a row of head 0, and whoever comes to tenant 0 during its 100 cycles has 120.
     heads = {0: SHORT | {"deadline": 500, "limit_cycles": 120}, 1: {"deadline": 105, "compute_cycles": 5}}
