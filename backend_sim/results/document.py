@@ -19,6 +19,7 @@ from layerweaver.backend_sim.results.system import npu_documents, system_documen
 from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
 from layerweaver.backend_sim.run.hopeless_deadlines import deadline_warnings
 from layerweaver.backend_sim.run.run import Run
+from layerweaver.backend_sim.traffic.loops import LOOPS
 from layerweaver.backend_sim.traffic.offline import OfflineSpec
 from layerweaver.backend_sim.traffic.source import skipped_text
 from layerweaver.ir.text import figure, first_of
@@ -87,14 +88,14 @@ def run_document(run: Run, *, histograms: bool = True) -> schema.Run:
         *_busy_below_the_bound(run, system),
         *_batches_below_full(run, of_tenants, system),
         *_late_last_rows(run, of_tenants),
-        *_short_of_the_duration(run, system),
+        *_apart_from_the_duration(run, system),
         *policy_notes(run.prepared, run.policy),
     ]
     if notes:
         document["notes"] = notes
     warnings = [
         *run.prepared.warnings,
-        *_before_warmup(run),
+        *_before_warmup(run, of_tenants),
         *deadline_warnings(run.prepared, run.policy),
         *_starving(run, of_tenants),
     ]
@@ -170,8 +171,9 @@ def _busy_below_the_bound(run: Run, system: System) -> Iterator[str]:
 def _batches_below_full(run: Run, tenants: Sequence[Tenant], system: System) -> Iterator[str]:
     """Whose batches are less full than the bound takes them, where that keeps the NPU busier, in words."""
     short = []
-    for spec, tenant in zip(run.prepared.scenario.spec.tenants, tenants, strict=True):
-        largest, mean = max(spec.batch_sizes()), tenant.get("batch_size", {}).get("mean")
+    for index, tenant in enumerate(tenants):
+        largest = max(npu.menus[index][-1].table.batch for npu in run.prepared.npus)
+        mean = tenant.get("batch_size", {}).get("mean")
         if mean is not None and mean < _FULL * largest:
             short.append(f"{tenant['name']} ({figure(mean)} of {largest} requests on average)")
     if short and _is_busier(system, _BUSIER_BY_BATCHES):
@@ -193,24 +195,35 @@ def _late_last_rows(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
             )
 
 
-def _short_of_the_duration(run: Run, system: System) -> Iterator[str]:
-    """That all requests end before the duration does, and so what a cool-down leaves out, in words."""
+def _apart_from_the_duration(run: Run, system: System) -> Iterator[str]:
+    """That requests end before the duration does, with what a cool-down leaves out, or go on after it."""
     spec, offered_s = run.prepared.scenario.spec, system.get("offered_s", 0.0)
     end_s = offered_s + spec.warmup_s
     if spec.duration_s is None or run.fixed_queries or run.interrupted or not offered_s:
         return
     if end_s < _EARLY * (spec.duration_s - spec.cooldown_s):
-        cooled = ": cooldown_s leaves nothing out" if spec.cooldown_s else ""
+        kept = run.span_ns / 1e9 <= spec.duration_s - spec.cooldown_s
+        cooled = ": cooldown_s leaves nothing out" if spec.cooldown_s and kept else ""
         yield f"all requests end after {figure(end_s)} of duration_s {spec.duration_s:g}{cooled}"
+    counted = [
+        asked.name for asked in spec.tenants if isinstance(asked.arrival, LOOPS) and asked.arrival.queries
+    ]
+    if counted and end_s > _LATE * spec.duration_s:
+        yield (
+            f"requests go on for {figure(end_s)} s, past duration_s {spec.duration_s:g}: queries ends those "
+            f"of {first_of(counted, _NAMED)}"
+        )
 
 
-def _before_warmup(run: Run) -> Iterator[str]:
-    """Of whom nothing is measured, as all comes at once before the warm-up is over, in words."""
+def _before_warmup(run: Run, tenants: Sequence[Tenant]) -> Iterator[str]:
+    """Of whom nothing is measured, as all comes before the warm-up is over, in words."""
     spec = run.prepared.scenario.spec
-    for tenant in spec.tenants:
-        if isinstance(tenant.arrival, OfflineSpec) and spec.warmup_s:
+    for index, (asked, tenant) in enumerate(zip(spec.tenants, tenants, strict=True)):
+        scheduled = sum(len(outcome.tenants[index].latency_ns) for outcome in run.outcomes)
+        if spec.warmup_s and scheduled and not tenant["arrived"]:
+            when = " at 0," if isinstance(asked.arrival, OfflineSpec) else ""
             yield (
-                f"tenant {tenant.name!r}: no query is measured: all come at 0, before warmup_s "
+                f"tenant {asked.name!r}: no query is measured: all come{when} before warmup_s "
                 f"{spec.warmup_s:g} is over"
             )
 

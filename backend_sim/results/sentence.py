@@ -114,7 +114,7 @@ def verdict_sentence(runs: Sequence[Run], names: Sequence[str] = ()) -> str:
     named = {id(run): name for run, name in zip(runs, names or run_names(runs), strict=True)}
     one, other = named[id(woven)], named[id(base)]
     mean = averaged(woven)
-    load = f"{_at(runs, 'On average over')} {offered_text(mean)}"
+    load = f"{_at((base, woven), 'On average over')} {offered_text(mean)}"
     if base is woven:
         return f"{load}, {_alone(mean, one)}"
     sure, unsure = gains(base, woven)
@@ -179,8 +179,9 @@ def answer(runs: Sequence[Run], names: Sequence[str]) -> str:
 
 def _at(runs: Sequence[Run], how: str) -> str:
     """How a sentence begins; of repetitions it says how it speaks of them."""
-    seeds = max(run.get("seeds", 1) for run in runs)
-    return f"{how} {seeds} seeds, at" if seeds > 1 else "At"
+    seeds = {run.get("seeds", 1) for run in runs}
+    most = f"{'up to ' if len(seeds) > 1 else ''}{max(seeds)}"
+    return f"{how} {most} seeds, at" if max(seeds) > 1 else "At"
 
 
 def _all(names: Sequence[str]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 from layerweaver.backend_sim.results.schema.run import Run
-from layerweaver.backend_sim.results.told import of_seeds, told_by, without_first_seed
+from layerweaver.backend_sim.results.told import of_seeds, told_by, without_seed
 from layerweaver.ir.text import figure, first_of
 
 __all__ = ["notes_beside_spans", "span_notes"]
@@ -13,6 +14,7 @@ __all__ = ["notes_beside_spans", "span_notes"]
 _VISIBLE = 0.05
 """Shares of time that differ by less are taken as the same."""
 _NAMED = 5
+_EARLY = "requests end early"
 
 
 def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
@@ -26,20 +28,29 @@ def span_notes(names: Sequence[str], runs: Sequence[Run]) -> Iterator[str]:
         (name, run) for name, run in zip(names, runs, strict=True) if "measured_s" in run.get("system", {})
     ]
     yield from told_by(names, [_ended_early(run) for run in runs])
-    for longer in (True, False):
+    for longer, cooled in product((True, False), (False, True)):
         apart = [
             (f"{name} " * (len(runs) > 1) + f"{figure(run['system']['measured_s'])} s", run)
             for name, run in known
-            if _goes_on(run) == (1 if longer else -1)
+            if _goes_on(run) == (1 if longer else -1) and _ends_with_cooldown(run) == cooled
         ]
         if apart:
             times = first_of([text for text, _ in apart], _NAMED)
             asked = f"{figure(apart[0][1]['system']['offered_s'])} s"
-            yield f"q/s{of_seeds(runs)} is over the time until the last completion ({times}), " + (
+            end = "cooldown_s begins" if cooled else "the last completion"
+            yield f"q/s{of_seeds(runs)} is over the time until {end} ({times}), " + (
                 f"of which requests come in {asked}"
                 if longer
                 else f"shorter than the {asked} in which requests are offered"
             )
+
+
+def _ends_with_cooldown(run: Run) -> bool:
+    """Whether what is measured ends where the cool-down begins."""
+    spec = run.get("scenario", {})
+    spans = [spec.get(key) for key in ("duration_s", "cooldown_s", "warmup_s")]
+    duration_s, cooldown_s, warmup_s = (one if isinstance(one, int | float) else 0.0 for one in spans)
+    return cooldown_s > 0 and run["system"]["measured_s"] >= duration_s - cooldown_s - warmup_s
 
 
 def _goes_on(run: Run) -> int:
@@ -56,11 +67,20 @@ def notes_beside_spans(run: Run) -> list[str]:
     alone: Run = {**run}
     alone.pop("confidence", None)
     spans = set(span_notes([run["policy"]], [alone]))
-    return [line for line in said if without_first_seed(line) not in spans]
+    told = [*spans, *_told_early(run)]
+    return [line for line in said if line not in told and without_seed(line) not in told]
+
+
+def _told_early(run: Run) -> list[str]:
+    """What the notes of repetitions say of those whose requests end early."""
+    notes = run.get("notes", []) if "confidence" in run else []
+    return [line for line in notes if without_seed(line).startswith(_EARLY)]
 
 
 def _ended_early(run: Run) -> list[str]:
     """The tenants whose requests end while others go on, in a line."""
+    if told := _told_early(run):
+        return told
     if "measured_s" not in run.get("system", {}):
         return []
     longest_s = run["system"].get("offered_s", 0.0)
@@ -82,4 +102,4 @@ def _ended_early(run: Run) -> list[str]:
         return []
     who = first_of(told, _NAMED, "tenants")
     over = "" if shorter else "; all rates are over the whole"
-    return [f"requests end early{of_seeds([run])}: {who}{over}"]
+    return [f"{_EARLY}{of_seeds([run])}: {who}{over}"]

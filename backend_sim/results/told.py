@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from layerweaver.backend_sim.results.schema.run import Run
 from layerweaver.ir.text import first_of
 
-__all__ = ["of_seeds", "told_by", "told_of_seeds", "without_first_seed"]
+__all__ = ["of_seeds", "told_by", "told_of_seeds", "without_seed"]
 
-_FIRST_SEED = re.compile(r"first seed(?: \(and [\w, ]+\))?: ")
+_SEED = re.compile(r"(?:first seed|seed [\d,]+ of [\d,]+)(?: \(and [\w, ]+\))?: ")
 _NAMED = 5
 _FIGURES = r"\d[\d,.]*"
 
@@ -60,9 +60,9 @@ def told_of_seeds(said: Sequence[Sequence[str]], names: Sequence[str] = ()) -> l
     return told
 
 
-def without_first_seed(line: str) -> str:
-    """The line as the first seed says it."""
-    return _FIRST_SEED.sub("", line, count=1) if _FIRST_SEED.match(line) else line
+def without_seed(line: str) -> str:
+    """The line as a seed by itself says it."""
+    return line[found.end() :] if (found := _SEED.match(line)) else line
 
 
 def _seed(place: int, count: int, more: int) -> str:
@@ -73,6 +73,9 @@ def _seed(place: int, count: int, more: int) -> str:
 
 def _kind_without(names: Sequence[str]) -> Callable[[str], str]:
     """What a line says but for its figures, of which ``names`` are none."""
-    kept = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True) if name)
-    figures = re.compile(rf"((?<!\w)(?:{kept})(?!\w))|{_FIGURES}" if kept else f"()({_FIGURES})")
+    by_length = sorted(names, key=len, reverse=True)
+    words = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in by_length if re.search("[^\\d,.]", name)]
+    numbers = [re.escape(name) for name in by_length if re.fullmatch(_FIGURES, name)]
+    words += [rf"(?:^|(?<=[:,] )|(?<='))(?:{number})(?!\w)(?= |:|')" for number in numbers]
+    figures = re.compile(f"({'|'.join(words)})|{_FIGURES}" if words else f"()({_FIGURES})")
     return lambda line: figures.sub(lambda found: found[1] or "", line)

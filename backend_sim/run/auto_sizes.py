@@ -49,15 +49,17 @@ def left_out_notes(
     """
     in_time, on = _in_time(scenario, menus), f" on {npu}" if scenario.spec.pool else ""
     beside = " beside those of the others" if len(menus) > 1 else ""
+    why = (
+        f"their activations would not fit the buffer{beside}"
+        if _fits(useful)
+        else "with what all sizes spill, requests take less work without"
+    )
     for index in _automatic(scenario, menus):
         tenant = scenario.spec.tenants[index]
         if tenant.states_sizes and (late := _missing(menus[index], in_time[index])):
             yield f"tenant {tenant.name!r}: {late} left out{on}: alone they exceed its deadline"
         if spilling := _missing(in_time[index], useful[index]):
-            yield (
-                f"tenant {tenant.name!r}: {spilling} left out{on}: their activations would not fit the "
-                f"buffer{beside}"
-            )
+            yield f"tenant {tenant.name!r}: {spilling} left out{on}: {why}"
 
 
 def _missing(menu: Menu, kept: Menu) -> str:

@@ -67,6 +67,17 @@ class BatchSpec(Section):
     preferred: list[PositiveCount] = Field(default_factory=list)
     sizes: list[PositiveCount] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _up_to_the_largest(cls, given: object) -> object:
+        """Where the scheduler chooses among stated sizes, the largest of them is the maximum."""
+        if not isinstance(given, dict) or given.get("auto") is not True or "max" in given:
+            return given
+        sizes = given.get("sizes")
+        if not isinstance(sizes, list) or not sizes or not all(type(size) is int for size in sizes):
+            return given
+        return {**given, "max": min(max(1, *sizes), MAX_BATCH)}
+
     @model_validator(mode="after")
     def _within(self) -> Self:
         if not self.auto and "max" not in self.model_fields_set:
@@ -217,9 +228,12 @@ class TenantSpec(Section):
 
     @property
     def states_sizes(self) -> bool:
-        """Whether batch sizes are stated, or the largest one."""
-        given = self.batch.model_fields_set if isinstance(self.batch, BatchSpec) else {"max"}
-        return bool(given & {"max", "sizes"})
+        """Whether batch sizes or the largest one are others than the scheduler has by default.
+
+        Results state the defaults, too, so that it is no matter of which keys there are.
+        """
+        spec = self.batch
+        return not (isinstance(spec, BatchSpec) and spec.auto and spec.max == _AUTO_MAX and not spec.sizes)
 
     def batch_sizes(self) -> tuple[int, ...]:
         """Batch sizes that need a profile; an ordinary number is the one size that runs.

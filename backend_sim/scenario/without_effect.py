@@ -112,8 +112,7 @@ def _of_waiting(tenant: TenantSpec) -> Iterator[str]:
     """Batches that the queue does not let fill."""
     batch, queue = tenant.batch, tenant.queue
     largest, delay_ms = (batch.max, batch.delay_ms) if isinstance(batch, BatchSpec) else (batch, 0.0)
-    stated = not isinstance(batch, BatchSpec) or "max" in batch.model_fields_set
-    if stated and queue.limit is not None and queue.limit < largest:
+    if tenant.states_sizes and queue.limit is not None and queue.limit < largest:
         yield (
             f"no batch has more than {queue.limit} of {largest} requests: no more wait with queue.limit "
             f"{queue.limit}, and whoever comes meanwhile is dropped"
@@ -143,5 +142,8 @@ def _of_tokens(tenant: TenantSpec) -> Iterator[str]:
     if llm.scheduling == "static" and not llm.kv.reserve_full:
         yield "llm.kv.reserve_full changes nothing: a static batch has room for whole sequences"
     if isinstance(tenant.model, TimingsRef):
-        for key in sorted({"dtype_bytes", "tile_mb"} & llm.kv.model_fields_set):
+        usual = type(llm.kv).model_fields
+        for key in ("dtype_bytes", "tile_mb"):
+            if getattr(llm.kv, key) == usual[key].default:  # as results state what nobody did
+                continue
             yield f"llm.kv.{key} changes nothing: a model of times has no traffic"

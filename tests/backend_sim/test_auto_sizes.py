@@ -6,7 +6,9 @@ from typing import Any
 
 from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.run.variants import largest_table
+from layerweaver.backend_sim.scenario.provenance import scenario_record, stated_keys
 from layerweaver.backend_sim.scenario.reading import load_scenario
+from layerweaver.backend_sim.study.simulate import simulate
 
 
 def test_sizes_that_cannot_be_in_time_or_would_spill_are_left_out(make_scenario: Any) -> None:
@@ -55,3 +57,33 @@ def test_sizes_that_are_left_out_are_said(make_scenario: Any) -> None:
     spilling = make_scenario(npu="tpu-v5e", tenants=[text | {"batch": "auto", "deadline_ms": 500}])
     (note,) = [note for note in prepare(load_scenario(spilling)).notes if "left out" in note]
     assert "batches of 32, 64 are left out: their activations would not fit the buffer" in note
+
+
+def test_what_is_left_out_is_said_alike_of_what_a_result_states(make_scenario: Any) -> None:
+    first = load_scenario(
+        make_scenario(tenants=[{"model": "zoo:resnet50", "deadline_ms": 5, "batch": "auto"}])
+    )
+    again = load_scenario(stated_keys(scenario_record(first)))
+    assert prepare(again).notes == prepare(first).notes
+
+
+def test_results_of_times_state_no_bytes_of_a_cache(chat: Any) -> None:
+    first = load_scenario(chat())
+    again = load_scenario(stated_keys(scenario_record(first)))
+    assert (again.notes, again.warnings) == (first.notes, first.warnings)
+
+
+def test_sizes_without_a_maximum_end_at_the_largest(make_scenario: Any) -> None:
+    keys = make_scenario(tenants=[{"model": "zoo:ncf", "batch": {"auto": True, "sizes": [1, 3]}}])
+    menu, _ = prepare(load_scenario(keys)).npus[0].menus
+    assert [profile.table.batch for profile in menu] == [1, 3]
+
+
+def test_batches_are_called_full_by_the_sizes_that_there_are(make_scenario: Any) -> None:
+    model = {"model": "zoo:bert-base", "dims": {"tokens": 16}, "deadline_ms": 4, "batch": "auto"}
+    tenant = model | {"arrival": {"kind": "poisson", "qps": 100, "seed": 1}}
+    keys = make_scenario(tenants=[tenant, {"arrival": {"kind": "poisson", "qps": 1, "seed": 1}}])
+    largest = prepare(load_scenario(keys)).npus[0].menus[0][-1].table.batch
+    (note,) = [note for note in simulate(keys)["notes"] if "as full" in note]
+    assert f"of {largest} requests on average)" in note
+    assert largest < 64

@@ -306,6 +306,7 @@ _FORMS: dict[str, dict[str, Any]] = {
     "language model of MLPerf": {**_LLM, "mlperf_model": "llama3.1-8b-interactive"},
     "batch by rule": {"batch": {"max": 8, "delay_ms": 1, "preferred": [4], "sizes": [1, 8]}},
     "batch that the scheduler chooses": {"batch": "auto", "deadline_ms": 3, "longest_us": "auto"},
+    "batch that the scheduler chooses and no queue fills": {"batch": "auto", "queue": {"limit": 2}},
     "queue": {"queue": {"limit": 3, "timeout_ms": 4, "drop_hopeless": True}, "mlperf_model": "resnet50"},
     **{
         str(arrival["kind"]): {"arrival": arrival}
@@ -336,5 +337,8 @@ _WHOLE: dict[str, dict[str, Any]] = {
 def test_what_a_result_states_of_its_scenario_is_a_scenario(form: str) -> None:
     keys: dict[str, Any] = {"npu": "memory-centric", "duration_s": 1, **_WHOLE.get(form, {})}
     stated = {key: value for key, value in keys.items() if value is not None}
-    record = scenario_record(load_scenario({**stated, "tenants": [{**_TENANT, **_FORMS.get(form, {})}]}))
-    assert scenario_record(load_scenario(stated_keys(record))) == record
+    first = load_scenario({**stated, "tenants": [{**_TENANT, **_FORMS.get(form, {})}]})
+    record = scenario_record(first)
+    again = load_scenario(stated_keys(record))
+    assert scenario_record(again) == record
+    assert (again.notes, again.warnings) == (first.notes, first.warnings)

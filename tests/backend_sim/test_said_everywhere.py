@@ -20,6 +20,7 @@ from layerweaver.cli.rendering.notes import comparison_notes, run_notes
 from layerweaver.ir.text import figure
 
 EARLY = {"arrival": {"kind": "closed_loop", "concurrency": 1, "queries": 20}}
+LONG = {"duration_s": 3, "cooldown_s": 1}
 BUSY = {"arrival": {"kind": "poisson", "qps": 2500, "seed": 2}}
 
 
@@ -71,7 +72,16 @@ def test_a_duration_that_nobody_reaches_is_told(make_scenario: Any, tmp_path: Pa
     assert "all requests end after 0.99 of duration_s 10" in short["notes"]
     cooled: Any = simulate(alone | {"duration_s": 10, "cooldown_s": 1}, "edf")
     assert "all requests end after 0.99 of duration_s 10: cooldown_s leaves nothing out" in cooled["notes"]
+    slow = both["tenants"][0] | {"arrival": {"kind": "offline", "samples": 8000}}
+    cut: Any = simulate(both | {"tenants": [*alone["tenants"], slow | {"name": "slow"}], **LONG}, "edf")
+    assert "all requests end after 0.99 of duration_s 3" in cut["notes"]
+    assert any(note.startswith("q/s is over the time until cooldown_s begins (2 s)") for note in cut["notes"])
     enough: Any = simulate(alone | {"duration_s": 1}, "edf")
+    late: Any = simulate(alone | {"duration_s": 10, "warmup_s": 2}, "edf")
+    assert "tenant 'vision': no query is measured: all come before warmup_s 2 is over" in late["warnings"]
+    loop = {"arrival": {"kind": "saturated", "queries": 500}}
+    longer: Any = simulate(make_scenario(tenants=[loop, {}], duration_s=0.1), "edf")
+    assert any(note.endswith("past duration_s 0.1: queries ends those of vision") for note in longer["notes"])
     busy: Any = simulate(both | {"duration_s": 10}, "edf")
     assert not [note for run in (enough, busy) for note in run.get("notes", ()) if "duration_s" in note]
 
@@ -87,13 +97,19 @@ def test_lines_of_one_seed_say_of_which() -> None:
         "seed 2 of 4 (and 1 more): cam1 waits 5 ms",
         "seed 3 of 4: cam2 waits 7 ms",
     ]
+    counted = [["x after 1 of 1.5 s"], ["x after 1.01 of 1.5 s"], ["1 after 1 of 2 s", "2 after 1 of 2 s"]]
+    assert told_of_seeds(counted, ["x", "1", "2"]) == [
+        "first seed (and 1 more): x after 1 of 1.5 s",
+        "seed 3 of 3: 1 after 1 of 2 s",
+        "seed 3 of 3: 2 after 1 of 2 s",
+    ]
 
 
 def test_notes_of_repetitions_are_of_the_first_seed_unless_all_have_them(make_scenario: Any) -> None:
     run: Any = simulate(make_scenario(tenants=[EARLY, BUSY]), "fcfs", seeds=2)
     assert all(line.startswith("first seed (and all others): ") for line in _spans(run["notes"]))
     early, longer = _spans(run_notes(run))
-    assert early.startswith("requests end early (first seed): ")
+    assert early.startswith("first seed (and all others): requests end early: ")
     assert longer.startswith("q/s (first seed) is over")
 
 

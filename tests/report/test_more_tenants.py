@@ -66,3 +66,12 @@ def test_a_load_within_a_sentence_is_closed() -> None:
     other["system"]["offered_qps"] = 2 * one["system"]["offered_qps"]
     said = verdict_sentence([one, other], ["fcfs", "fcfs twice"])
     assert "per second, do not differ visibly." in said
+
+
+def test_seeds_of_a_sentence_are_those_of_its_runs() -> None:
+    one, other, elsewhere = _run("a"), _run("a"), _run("a", "more")
+    elsewhere |= {"seeds": 4, "policy": "edf"}
+    other["policy"] = "layerweaver+"
+    assert verdict_sentence([elsewhere, one, other], ["x", "y", "z"]).startswith("At ")
+    one["seeds"] = 4
+    assert verdict_sentence([one, other], ["y", "z"]).startswith("On average over up to 4 seeds, at ")
