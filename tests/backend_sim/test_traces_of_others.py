@@ -90,7 +90,7 @@ def test_named_tokens_are_the_lengths_of_a_language_model_and_nothing_of_another
     assert (len(scenario.notes), scenario.warnings) == (1, ())
     assert "tokens are ignored" in scenario.notes[0]
     document = simulate(ignored, compiled=False)
-    assert document["notes"] == list(scenario.notes)
+    assert document["notes"] == [*scenario.notes, "all requests end after 1 of duration_s 100"]
     assert not any("ignored" in line for line in document.get("warnings", []))
 
 
