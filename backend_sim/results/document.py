@@ -19,7 +19,6 @@ from layerweaver.backend_sim.results.system import npu_documents, system_documen
 from layerweaver.backend_sim.results.tenant import TenantResult, tenant_result
 from layerweaver.backend_sim.run.hopeless_deadlines import deadline_warnings
 from layerweaver.backend_sim.run.run import Run
-from layerweaver.backend_sim.traffic.loops import LOOPS
 from layerweaver.backend_sim.traffic.offline import OfflineSpec
 from layerweaver.backend_sim.traffic.source import skipped_text
 from layerweaver.ir.text import figure, first_of
@@ -205,9 +204,8 @@ def _apart_from_the_duration(run: Run, system: System) -> Iterator[str]:
         kept = run.span_ns / 1e9 <= spec.duration_s - spec.cooldown_s
         cooled = ": cooldown_s leaves nothing out" if spec.cooldown_s and kept else ""
         yield f"all requests end after {figure(end_s)} of duration_s {spec.duration_s:g}{cooled}"
-    counted = [
-        asked.name for asked in spec.tenants if isinstance(asked.arrival, LOOPS) and asked.arrival.queries
-    ]
+    loops = [asked for asked in spec.tenants if asked.arrival.waits]
+    counted = [asked.name for asked in loops if getattr(asked.arrival, "queries", None)]
     if counted and end_s > _LATE * spec.duration_s:
         yield (
             f"requests go on for {figure(end_s)} s, past duration_s {spec.duration_s:g}: queries ends those "

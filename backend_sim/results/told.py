@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from layerweaver.backend_sim.results.schema.run import Run
@@ -48,15 +49,16 @@ def told_of_seeds(said: Sequence[Sequence[str]], names: Sequence[str] = ()) -> l
         names: What no figure is though it has digits: the names of tenants.
     """
     kind_of = _kind_without(names)
-    kinds = [{kind_of(line) for line in lines} for lines in said]
+    kinds = [{line: kind_of(line) for line in lines} for lines in said]
+    saying = Counter(kind for each in kinds for kind in set(each.values()))
     told, seen = list[str](), set[str]()
-    for place, lines in enumerate(said):
-        new = [line for line in dict.fromkeys(lines) if kind_of(line) not in seen]
-        for line in new:
-            more = sum(kind_of(line) in others for others in kinds) - 1
-            everywhere = all(line in others for others in said)
-            told.append(line if everywhere else _seed(place, len(said), more) + line)
-        seen |= kinds[place]
+    for place, each in enumerate(kinds):
+        for line, kind in each.items():
+            if kind not in seen:
+                everywhere = all(line in other for other in kinds)
+                seed = "" if everywhere else _seed(place, len(said), saying[kind] - 1)
+                told.append(seed + line)
+        seen.update(each.values())
     return told
 
 
@@ -74,7 +76,7 @@ def _seed(place: int, count: int, more: int) -> str:
 def _kind_without(names: Sequence[str]) -> Callable[[str], str]:
     """What a line says but for its figures, of which ``names`` are none."""
     by_length = sorted(names, key=len, reverse=True)
-    words = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in by_length if re.search("[^\\d,.]", name)]
+    words = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in by_length if re.search(r"[^\d,.]", name)]
     numbers = [re.escape(name) for name in by_length if re.fullmatch(_FIGURES, name)]
     words += [rf"(?:^|(?<=[:,] )|(?<='))(?:{number})(?!\w)(?= |:|')" for number in numbers]
     figures = re.compile(f"({'|'.join(words)})|{_FIGURES}" if words else f"()({_FIGURES})")

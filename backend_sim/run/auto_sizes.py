@@ -104,10 +104,11 @@ def _least_work(menus: Sequence[Menu], automatic: Sequence[int]) -> list[Menu]:
             else menu
             for index, menu in enumerate(menus)
         ]
-        shared = share_activation_buffer([largest_table(menu) for menu in upto if menu])
+        held = [menu for menu in upto if menu]
+        shared = share_activation_buffer([largest_table(menu) for menu in held])
         work = [
             min(_work(profile.table, table.activation_budget_bytes) for profile in menu)
-            for menu, table in zip([menu for menu in upto if menu], shared, strict=True)
+            for menu, table in zip(held, shared, strict=True)
         ]
         single = single or work
         if (total := sum(now / max(1.0, then) for now, then in zip(work, single, strict=True))) < least:

@@ -10,7 +10,7 @@ from layerweaver.ir.clock import seconds_to_ns_nearest
 from layerweaver.ir.documents import Milliseconds, PositiveCount, whole
 from layerweaver.ir.limits import MAX_BATCH
 
-__all__ = ["LOOPS", "ClosedLoopSpec", "MultiStreamSpec", "SaturatedSpec", "SingleStreamSpec"]
+__all__ = ["ClosedLoopSpec", "MultiStreamSpec", "SaturatedSpec", "SingleStreamSpec"]
 
 
 class _Loop(Arrival):
@@ -87,7 +87,3 @@ class MultiStreamSpec(_Stream):
     kind: Literal["multi_stream"]
     queries: PositiveCount | None = None
     samples: Annotated[int, whole(1, MAX_BATCH)] = 8
-
-
-LOOPS = (ClosedLoopSpec, SaturatedSpec, SingleStreamSpec, MultiStreamSpec)
-"""Kinds of sources that wait for the machine."""

@@ -20,6 +20,7 @@ __all__ = [
     "find_lookups",
     "find_prints",
     "names_in",
+    "steps",
 ]
 
 _WAYS_OUT = ("RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR", "RAISE_VARARGS")
@@ -93,11 +94,18 @@ def called(function: FunctionType) -> Iterator[FunctionType]:
         ]
 
 
-def names_in(function: FunctionType) -> Iterator[tuple[str, object, int]]:
-    """Every global that a function names, and what dots lead to from it, with the line."""
-    name, found, line = "", cast("object", None), function.__code__.co_firstlineno
+def steps(function: FunctionType) -> Iterator[tuple[dis.Instruction, int]]:
+    """The instructions of a function, each with its line."""
+    line = function.__code__.co_firstlineno
     for step in dis.get_instructions(function):
         line = step.positions.lineno or line if step.positions is not None else line
+        yield step, line
+
+
+def names_in(function: FunctionType) -> Iterator[tuple[str, object, int]]:
+    """Every global that a function names, and what dots lead to from it, with the line."""
+    name, found = "", cast("object", None)
+    for step, line in steps(function):
         if step.opname == "LOAD_GLOBAL":
             name = str(step.argval)
             found = function.__globals__.get(name, getattr(builtins, name, None))

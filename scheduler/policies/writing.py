@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import dis
 import inspect
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from types import FunctionType
 from typing import Any, TypeAlias
 
-from layerweaver.scheduler.policies.chance import called, names_in
+from layerweaver.scheduler.policies.chance import called, names_in, steps
 
 __all__ = ["find_kept", "find_writes"]
 
@@ -29,9 +28,7 @@ def find_writes(function: FunctionType, own: Collection[str]) -> tuple[str, str,
         own: Fields that it may assign.
     """
     for reached in called(function):
-        line = reached.__code__.co_firstlineno
-        for step in dis.get_instructions(reached):
-            line = step.positions.lineno or line if step.positions is not None else line
+        for step, line in steps(reached):
             if step.opname == "STORE_ATTR" and step.argval not in own:
                 return str(step.argval), reached.__code__.co_filename, line
         for path, line in _entries(reached):
@@ -44,9 +41,7 @@ def find_kept(function: FunctionType) -> tuple[str, str, int] | None:
     """Where it names what its module may hold from run to run, and that is no constant: as the other."""
     for reached in called(function):
         code = reached.__code__
-        line = code.co_firstlineno
-        for step in dis.get_instructions(reached):
-            line = step.positions.lineno or line if step.positions is not None else line
+        for step, line in steps(reached):
             of_another = step.opname == "STORE_DEREF" and step.argval in code.co_freevars
             if step.opname in _KEEPS or of_another:
                 return str(step.argval), code.co_filename, line

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from oracles.small_npu import SMALL_NPU
+
 from layerweaver.backend_sim.run.prepare import prepare
 from layerweaver.backend_sim.run.variants import largest_table
 from layerweaver.backend_sim.scenario.provenance import scenario_record, stated_keys
@@ -22,20 +24,11 @@ def test_sizes_that_cannot_be_in_time_or_would_spill_are_left_out(make_scenario:
     assert [profile.table.batch for profile in menu] == [1, 2, 4, 8, 16]
 
 
-SMALL = {
-    "name": "small",
-    "clock_ghz": 0.8,
-    "array": {"rows": 48, "columns": 32, "dataflow": "ws"},
-    "dram": {"bandwidth_gb_s": 20},
-    "sram": {"weights_mb": 0.75, "activations_mb": 0.75},
-    "precision_bytes": 1,
-}
-
-
 def test_where_all_activations_spill_sizes_are_chosen_by_work(make_scenario: Any) -> None:
     """Not even single requests fit: without batches BERT would fetch its weights for every one of them."""
+    small = SMALL_NPU | {"sram": {"weights_mb": 0.75, "activations_mb": 0.75}}
     text = {"model": "zoo:bert-base", "dims": {"tokens": 24}, "batch": "auto", "deadline_ms": 80}
-    keys = make_scenario(npu=SMALL, tenants=[text, {"model": "zoo:mobilenetv2", "deadline_ms": 60}])
+    keys = make_scenario(npu=small, tenants=[text, {"model": "zoo:mobilenetv2", "deadline_ms": 60}])
     prepared = prepare(load_scenario(keys))
     singles = [largest_table(menu[:1]).peak_activation_bytes for menu in prepared.npus[0].menus]
     assert sum(singles) > 750_000

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from oracles.timed_chat import chat_scenario
 from rich.table import Table
 
 from layerweaver.backend_sim.report.notebook import SimulationResult
@@ -99,21 +100,15 @@ def test_the_page_draws_them(document: Any) -> None:
 
 
 def test_tables_over_seeds_have_the_differences_of_tokens(tmp_path: Path) -> None:
-    file = tmp_path / "timings.yaml"
     some = {
+        "clock_mhz": 1000,
         "token_cycles": {"tokens": [1, 8], "cycles": [900, 980]},
         "sequence_cycles": {"sequences": [1], "cycles": [40]},
     }
-    file.write_text(yaml.safe_dump({"clock_mhz": 1000, **some}))
-    chat = {
-        "name": "chat",
-        "model": {"timings": str(file)},
-        "llm": {"kv": {"blocks": 100}},
-        "lengths": {"prompt": 10, "output": 5},
-        "arrival": {"kind": "poisson", "qps": 50, "seed": 1},
-    }
-    scenario = {"npu": CARD, "min_queries": 20, "tenants": [chat]}
-    document: Any = compare(scenario, ["fcfs", "edf"], seeds=2)
+    arrival = {"kind": "poisson", "qps": 50, "seed": 1}
+    lengths = {"prompt": 10, "output": 5}
+    scenario = chat_scenario(tmp_path / "timings.yaml", some, lengths=lengths, arrival=arrival)
+    document: Any = compare(scenario | {"min_queries": 20}, ["fcfs", "edf"], seeds=2)
     *_, tokens = spread_tables(document["runs"], ["fcfs", "edf"], document["differences"])
     assert tokens.title == "Tokens less fcfs, seed by seed"
     assert [row[:2] for row in tokens.rows] == [("chat", "edf")]
